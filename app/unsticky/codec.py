@@ -1,0 +1,260 @@
+"""The closed, typed, canonical serializer.
+
+Integers that fit 64 bits are their decimal text, so that a plain value and a counter are one
+field. Everything else is MessagePack, whose first byte is then always 0x80 or above, with
+extension types for what MessagePack has no word for. Decoding builds only the types listed here;
+it can call no code that the bytes name.
+
+Rules for the corners: subclasses are refused (they would come back as their base), strings with
+lone surrogates are refused (they have no UTF-8), NaN is kept, and equal sets encode equally.
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Callable
+from datetime import date, datetime, time, timedelta, timezone, tzinfo
+from decimal import Decimal, InvalidOperation
+from typing import Any, Final
+from uuid import UUID
+from zoneinfo import ZoneInfo
+
+import msgpack
+from markupsafe import Markup
+
+from .errors import Corrupt, Unserializable
+
+MAX_DEPTH: Final = 32
+"""How deeply containers may nest."""
+
+INT64_MIN: Final = -(2**63)
+INT64_MAX: Final = 2**63 - 1
+
+(
+    _BIG_INT,
+    _TUPLE,
+    _SET,
+    _FROZENSET,
+    _DATETIME,
+    _DATE,
+    _TIME,
+    _TIMEDELTA,
+    _DECIMAL,
+    _UUID,
+    _MARKUP,
+) = range(1, 12)
+_SECONDS_AND_MICROSECONDS = struct.Struct(">qi")
+
+IMMUTABLE: Final = frozenset(
+    {
+        type(None),
+        bool,
+        int,
+        float,
+        str,
+        bytes,
+        datetime,
+        date,
+        time,
+        timedelta,
+        Decimal,
+        UUID,
+        Markup,
+    }
+)
+"""Types whose values cannot change in place: once read, they need no second look."""
+
+_LEAVES = IMMUTABLE
+_FIRST_TAG = 0x80
+_CONTAINERS = (list, tuple, dict, set, frozenset)
+
+
+def encode(value: object, path: str = "value") -> bytes:
+    """Return the canonical bytes of `value`.
+
+    Args:
+        value: any nesting of None, bool, int, float, str, bytes, list, tuple, dict, set, frozenset,
+            datetime, date, time, timedelta, Decimal, UUID and Markup.
+        path: what to call the value in errors, such as `session['prefs']`.
+
+    Raises:
+        Unserializable: another type, a lone surrogate, or nesting deeper than MAX_DEPTH.
+    """
+    kind = type(value)
+    if type(value) is int and INT64_MIN <= value <= INT64_MAX:
+        return b"%d" % value
+    if kind not in _LEAVES:
+        _check(value, path, 1)
+    try:
+        return _pack(value)
+    except UnicodeEncodeError as error:
+        message = f"{path} holds a lone surrogate, which has no UTF-8"
+        raise Unserializable(message) from error
+    except ValueError as error:  # more than 4 GiB, or an offset that a time zone may not have
+        message = f"{path} cannot be stored: {error}"
+        raise Unserializable(message) from error
+
+
+def decode(data: bytes) -> Any:
+    """Return the value whose bytes `encode` made.
+
+    Raises:
+        Corrupt: `encode` cannot have made them.
+    """
+    try:
+        return _decimal(data) if data[0] < _FIRST_TAG else _unpack(data)
+    except (
+        ValueError,
+        TypeError,
+        IndexError,
+        RecursionError,
+        OverflowError,
+        InvalidOperation,
+        KeyError,
+    ) as error:
+        message = f"unreadable bytes ({type(error).__name__})"
+        raise Corrupt(message) from error
+
+
+def _decimal(data: bytes) -> int:
+    value = int(data)
+    if data != b"%d" % value:
+        raise ValueError(data)
+    return value
+
+
+def _check(value: object, path: str, depth: int) -> None:
+    """Name the path of the first thing that cannot be stored."""
+    kind = type(value)
+    if kind in _LEAVES:
+        return
+    if kind not in _CONTAINERS:
+        message = (
+            f"{path} is a {kind.__module__}.{kind.__qualname__}, which cannot be stored; "
+            "convert it to plain values first"
+        )
+        raise Unserializable(message)
+    if depth > MAX_DEPTH:
+        message = f"{path} is nested deeper than {MAX_DEPTH} levels"
+        raise Unserializable(message)
+    if isinstance(value, dict):
+        for key, item in value.items():
+            _check(key, f"{path} key {key!r}", depth + 1)
+            _check(item, f"{path}[{key!r}]", depth + 1)
+    else:
+        for place, item in enumerate(value):  # type: ignore[arg-type]  # one of the containers
+            _check(item, f"{path}[{place}]", depth + 1)
+
+
+def _pack(value: object) -> bytes:
+    packed: bytes = msgpack.packb(value, default=_extend, strict_types=True, use_bin_type=True)
+    return packed
+
+
+def _extend(value: Any) -> msgpack.ExtType:
+    try:
+        code, body = _EXTENSIONS[type(value)]
+    except KeyError:
+        message = f"a {type(value).__qualname__} cannot be stored"
+        raise Unserializable(message) from None
+    return msgpack.ExtType(code, body(value))
+
+
+def _sorted_items(items: set[object] | frozenset[object]) -> bytes:
+    encoded = sorted(_pack(item) for item in items)
+    return _pack(encoded)
+
+
+def _datetime_body(value: datetime) -> bytes:
+    return _pack([value.replace(tzinfo=None).isoformat(), value.fold, _zone_name(value.tzinfo)])
+
+
+def _time_body(value: time) -> bytes:
+    return _pack([value.replace(tzinfo=None).isoformat(), value.fold, _zone_name(value.tzinfo)])
+
+
+def _zone_name(zone: tzinfo | None) -> str | list[int] | None:
+    """None for naive, the key for a ZoneInfo, [seconds, microseconds] for a fixed offset."""
+    if zone is None:
+        return None
+    if type(zone) is ZoneInfo and zone.key is not None:
+        return zone.key
+    if type(zone) is timezone:
+        offset = zone.utcoffset(None)
+        return [offset.days * 86_400 + offset.seconds, offset.microseconds]
+    message = f"the time zone {zone!r} cannot be stored; use datetime.timezone or zoneinfo.ZoneInfo"
+    raise Unserializable(message)
+
+
+def _zone(name: str | list[int] | None) -> tzinfo | None:
+    if name is None:
+        return None
+    if isinstance(name, str):
+        return ZoneInfo(name)
+    seconds, microseconds = name
+    return timezone(timedelta(seconds=seconds, microseconds=microseconds))
+
+
+_EXTENSIONS: dict[type, tuple[int, Callable[[Any], bytes]]] = {
+    int: (_BIG_INT, lambda value: b"%x" % value),
+    tuple: (_TUPLE, lambda value: _pack(list(value))),
+    set: (_SET, _sorted_items),
+    frozenset: (_FROZENSET, _sorted_items),
+    datetime: (_DATETIME, _datetime_body),
+    date: (_DATE, lambda value: value.isoformat().encode()),
+    time: (_TIME, _time_body),
+    timedelta: (
+        _TIMEDELTA,
+        lambda value: _SECONDS_AND_MICROSECONDS.pack(
+            value.days * 86_400 + value.seconds, value.microseconds
+        ),
+    ),
+    Decimal: (_DECIMAL, lambda value: str(value).encode()),
+    UUID: (_UUID, lambda value: value.bytes),
+    Markup: (_MARKUP, lambda value: value.encode()),
+}
+
+
+def _unpack(data: bytes) -> Any:
+    return msgpack.unpackb(data, raw=False, strict_map_key=False, ext_hook=_restore, timestamp=3)
+
+
+def _restored_datetime(body: bytes) -> datetime:
+    text, fold, zone = _unpack(body)
+    return datetime.fromisoformat(text).replace(fold=fold, tzinfo=_zone(zone))
+
+
+def _restored_time(body: bytes) -> time:
+    text, fold, zone = _unpack(body)
+    return time.fromisoformat(text).replace(fold=fold, tzinfo=_zone(zone))
+
+
+def _restored_timedelta(body: bytes) -> timedelta:
+    seconds, microseconds = _SECONDS_AND_MICROSECONDS.unpack(body)
+    return timedelta(seconds=seconds, microseconds=microseconds)
+
+
+_RESTORERS: dict[int, Callable[[bytes], Any]] = {
+    _BIG_INT: lambda body: int(body, 16),
+    _TUPLE: lambda body: tuple(_unpack(body)),
+    _SET: lambda body: {_unpack(item) for item in _unpack(body)},
+    _FROZENSET: lambda body: frozenset(_unpack(item) for item in _unpack(body)),
+    _DATETIME: _restored_datetime,
+    _DATE: lambda body: date.fromisoformat(body.decode()),
+    _TIME: _restored_time,
+    _TIMEDELTA: _restored_timedelta,
+    _DECIMAL: lambda body: Decimal(body.decode()),
+    _UUID: lambda body: UUID(bytes=body),
+    _MARKUP: lambda body: Markup(body.decode()),  # noqa: S704 (it was Markup when the application stored it)
+}
+
+
+def _restore(code: int, body: bytes) -> Any:
+    restore = _RESTORERS.get(code)
+    if restore is None:
+        message = f"unknown extension type {code}"
+        raise ValueError(message)
+    try:
+        return restore(body)
+    except (struct.error, AttributeError) as error:
+        raise ValueError(str(error)) from error

@@ -1,0 +1,100 @@
+"""The sessions of a user: list them, end one, end all others."""
+
+from __future__ import annotations
+
+import secrets
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+from .backend import Backend
+from .cookie import Reference
+from .errors import OutcomeUnknown, StoreUnavailable
+from .session import Session
+from .stores.contract import Budget, Destroy, Operation, Written
+
+
+@dataclass(frozen=True, slots=True)
+class SessionInfo:
+    """One session of a user's list. Times are in UTC, `last_seen` to a 20th of the idle limit."""
+
+    handle: str
+    created: datetime
+    last_seen: datetime
+    label: str
+
+
+class Directory:
+    """The sessions of users, whatever worker they were made on."""
+
+    def __init__(self, backend: Backend) -> None:
+        self._backend = backend
+
+    def of(self, user: str) -> tuple[SessionInfo, ...]:
+        """Return the living sessions bound to `user`, oldest first."""
+        subject = self._backend.ring.subject(user)
+        return tuple(
+            SessionInfo(
+                handle=entry.reference.handle,
+                created=_time(entry.record.created),
+                last_seen=_time(entry.record.seen or entry.record.created),
+                label=entry.record.label.decode("utf-8", "replace"),
+            )
+            for entry in self._backend.store.sessions(subject, self._budget())
+        )
+
+    def revoke(self, handle: str) -> bool:
+        """End the session of that handle; return whether it was alive.
+
+        Raises:
+            StoreUnavailable: it may still live; try again.
+        """
+        reference = Reference.from_handle(handle)
+        if reference is None:
+            return False
+        try:
+            outcome = self._backend.store.write(
+                reference, (), _operation(), self._budget(), finish=Destroy("revoked")
+            )
+        except OutcomeUnknown as error:
+            message = f"the session may still live: {error}"
+            raise StoreUnavailable(message) from error
+        if not isinstance(outcome, Written):
+            return False
+        self._backend.emit("session_revoked", reference, "", reason="revoked")
+        return True
+
+    def revoke_all(
+        self, user: str, *, keep: Session | None = None, stamp: int | None = None
+    ) -> int:
+        """End the sessions of `user`, all but `keep`; return how many.
+
+        Args:
+            user: as given to `bind`.
+            keep: the session that stays, usually the one that asks.
+            stamp: the new version of the credential. A `bind` with an older one is refused from now
+                on, so that a login that checked the old password cannot survive its change.
+
+        Raises:
+            StoreUnavailable: some may still live; try again.
+        """
+        kept = keep.unit.token.reference if keep is not None and keep.unit.token else None
+        subject = self._backend.ring.subject(user)
+        try:
+            ended = self._backend.store.end_all(subject, kept, stamp, _operation(), self._budget())
+        except OutcomeUnknown as error:
+            message = f"some sessions may still live: {error}"
+            raise StoreUnavailable(message) from error
+        for reference in ended:
+            self._backend.emit("session_revoked", reference, "", reason="revoke_all")
+        return len(ended)
+
+    def _budget(self) -> Budget:
+        return Budget(self._backend.policy.deadline)
+
+
+def _operation() -> Operation:
+    return Operation(secrets.token_bytes(16), 0)
+
+
+def _time(milliseconds: int) -> datetime:
+    return datetime.fromtimestamp(milliseconds / 1000, UTC)

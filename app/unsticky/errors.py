@@ -1,0 +1,130 @@
+"""Everything that the library raises. Each error knows the HTTP answer it stands for."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+
+class SessionError(Exception):
+    """Base of all errors of this library.
+
+    Attributes:
+        status: the HTTP status that answers a request ended by this error.
+        code: a stable name for programs, the `code` member of the problem document.
+        title: a short sentence for people, the same for every occurrence.
+        retry_after: seconds after which the same request may be sent again, or None where
+            that would be wrong or useless.
+    """
+
+    status: ClassVar[int] = 500
+    code: ClassVar[str] = "session-error"
+    title: ClassVar[str] = "The session could not be used"
+    retry_after: ClassVar[int | None] = None
+
+
+class ConfigurationError(SessionError):
+    """A setting is missing, malformed or contradicts another; raised at start-up."""
+
+    code = "session-misconfigured"
+    title = "The session library is configured wrongly"
+
+
+class Conflict(SessionError):
+    """Another request changed the same field in the meantime; no field of this commit was written.
+
+    Attributes:
+        fields: the names of the contested fields.
+    """
+
+    status = 409
+    code = "session-conflict"
+    title = "Another request changed the same data"
+
+    def __init__(self, fields: tuple[str, ...]) -> None:
+        super().__init__(
+            f"changed by another request since this one read it: {', '.join(fields)}; "
+            "no field was written, atomic operations that already answered stay"
+        )
+        self.fields = fields
+
+
+class SessionGone(SessionError):
+    """The session ended while this request held it; nothing was written, nothing revived.
+
+    Attributes:
+        kind: how it ended: destroyed, rotated, revoked, expired or corrupt.
+    """
+
+    status = 409
+    code = "session-gone"
+    title = "The session has ended"
+
+    def __init__(self, kind: str) -> None:
+        super().__init__(
+            f"the session was {kind} while this request was running; nothing was written"
+        )
+        self.kind = kind
+
+
+class OutOfRange(SessionError, ValueError):
+    """A counter would leave its bounds; it was left as it was.
+
+    Attributes:
+        current: the counter's value, which the refused operation did not change.
+    """
+
+    status = 409
+    code = "out-of-range"
+    title = "The value would leave its bounds"
+
+    def __init__(self, current: int) -> None:
+        super().__init__(f"refused: the value stays {current}")
+        self.current = current
+
+
+class StaleCredential(SessionError):
+    """`bind` came with a credential stamp older than the one that `revoke_all` recorded."""
+
+    status = 401
+    code = "stale-credential"
+    title = "The credential was changed"
+
+    def __init__(self, minimum: int) -> None:
+        super().__init__(
+            f"the credential was replaced; sessions need a stamp of at least {minimum}"
+        )
+        self.minimum = minimum
+
+
+class StoreUnavailable(SessionError):
+    """The store cannot be used now. Nothing was changed, or the same call may be repeated."""
+
+    status = 503
+    code = "store-unavailable"
+    title = "The session store is unavailable"
+    retry_after = 1
+
+
+class OutcomeUnknown(SessionError):
+    """A write was sent and no answer came in time; it may or may not have happened.
+
+    There is no `Retry-After`: repeating it could apply it twice.
+    """
+
+    status = 503
+    code = "outcome-unknown"
+    title = "It is not known whether the change was stored"
+
+
+class Unserializable(SessionError, TypeError):
+    """A value cannot be stored as it is: its type, size or depth; the message names the path."""
+
+    code = "session-unserializable"
+    title = "A session value cannot be stored"
+
+
+class Corrupt(SessionError):
+    """Stored bytes that this library did not write; the session that held them is set aside."""
+
+    code = "session-corrupt"
+    title = "The stored session is unreadable"

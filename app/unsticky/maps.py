@@ -1,0 +1,90 @@
+"""A map in a session: every entry is a merge unit of its own."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, MutableMapping
+from typing import Any
+
+from .draft import NOTHING
+from .fields import entry_field, entry_key, map_prefix
+from .unit import Unit
+
+
+class SessionMap(MutableMapping[Any, Any]):
+    """What `session.map(name)` returns. Keys are str, int, bytes or UUID; iteration is by key.
+
+    Setting and deleting entries is written with the session, at the end of the request; `incr`,
+    `take` and `clear` happen at once, atomically in the store.
+    """
+
+    def __init__(self, unit: Unit, name: str) -> None:
+        self._unit = unit
+        self._name = name
+        self._prefix = map_prefix(name)
+
+    def __getitem__(self, key: Any) -> Any:
+        """Return the entry.
+
+        Raises:
+            KeyError: there is none.
+        """
+        value = self._unit.read(self._field(key))
+        if value is NOTHING:
+            raise KeyError(key)
+        return value
+
+    def __setitem__(self, key: Any, value: Any) -> None:
+        """Set the entry."""
+        self._unit.write(self._field(key), value, f"session.map({self._name!r})[{key!r}]")
+
+    def __delitem__(self, key: Any) -> None:
+        """Delete the entry.
+
+        Raises:
+            KeyError: there is none.
+        """
+        field = self._field(key)
+        if self._unit.read(field) is NOTHING:
+            raise KeyError(key)
+        self._unit.delete(field)
+
+    def __contains__(self, key: object) -> bool:
+        """Tell whether the entry exists."""
+        return self._unit.read(self._field(key)) is not NOTHING
+
+    def __iter__(self) -> Iterator[Any]:
+        """Iterate over the keys, in the order of their encoding."""
+        return iter([entry_key(self._prefix, field) for field in self._unit.fields(self._prefix)])
+
+    def __len__(self) -> int:
+        """Count the entries."""
+        return len(self._unit.fields(self._prefix))
+
+    def __repr__(self) -> str:
+        """Name the map, without loading it."""
+        return f"<SessionMap {self._name!r}>"
+
+    def incr(
+        self, key: Any, delta: int = 1, *, minimum: int | None = None, maximum: int | None = None
+    ) -> int:
+        """Add to an entry, atomically, and return the new value; an absent entry counts as 0.
+
+        Raises:
+            OutOfRange: the value would leave its bounds; it stays as it is.
+            TypeError: the entry holds no integer.
+        """
+        return self._unit.add(self._field(key), delta, minimum, maximum)
+
+    def take(self) -> dict[Any, Any]:
+        """Remove all entries, atomically, and return what was removed."""
+        return {
+            entry_key(self._prefix, field): value
+            for field, value in self._unit.take(self._prefix).items()
+        }
+
+    def clear(self) -> dict[Any, Any]:  # type: ignore[override]  # what was removed is worth knowing
+        """Remove all entries at once; the same as `take`."""
+        return self.take()
+
+    def _field(self, key: object) -> bytes:
+        return entry_field(self._prefix, key)

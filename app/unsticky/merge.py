@@ -1,0 +1,132 @@
+"""Three-way merge of one field: what both requests started from, what each made of it."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Mapping
+from datetime import datetime
+from enum import Enum, auto
+from typing import Any, Final, TypeAlias
+from uuid import UUID
+
+from .codec import encode
+
+
+class Absent(Enum):
+    """The value of a field that does not exist."""
+
+    ABSENT = auto()
+
+
+ABSENT: Final = Absent.ABSENT
+
+
+class Unmergeable(Exception):
+    """Both sides changed the same thing, and no rule says which change may be dropped."""
+
+
+Merge: TypeAlias = Callable[[Any, Any, Any], Any]
+"""`merge(base, mine, theirs)` returns the merged value, or ABSENT to delete the field, or raises
+Unmergeable. Any of the three may be ABSENT. It must not change its arguments."""
+
+_SAME_MEANS_AGREED = (type(None), bool, str, bytes, UUID, datetime)
+
+
+def three_way(base: Any, mine: Any, theirs: Any) -> Any:
+    """Merge dicts leaf by leaf; a leaf that both sides changed is a conflict.
+
+    Even a leaf that both sides made equal is one (base 1, mine 2, theirs 2 is two additions),
+    unless both deleted it or both set the same None, bool, str, bytes, UUID or datetime. A field
+    that neither side had and both set keeps the first.
+    """
+    if base is ABSENT and mine is not ABSENT and theirs is not ABSENT:
+        return theirs
+    return _merged(base, mine, theirs)
+
+
+def last_wins(base: Any, mine: Any, theirs: Any) -> Any:  # noqa: ARG001 (the signature of a merge)
+    """Take this request's value, whatever the other wrote."""
+    return mine
+
+
+def first_wins(base: Any, mine: Any, theirs: Any) -> Any:  # noqa: ARG001 (the signature of a merge)
+    """Keep the value that is stored already."""
+    return theirs
+
+
+def appended(base: Any, mine: Any, theirs: Any) -> Any:
+    """Merge lists that are appended to and emptied, such as Flask's flashed messages.
+
+    What this request removed goes, what either added stays, in the order of arrival.
+    """
+    before, ours, stored = ([] if side is ABSENT else list(side) for side in (base, mine, theirs))
+    kept, mine_new = _difference(before, ours)
+    removed = Counter(encode(item) for item in before)
+    removed.subtract(encode(item) for item in kept)
+    merged = []
+    for item in stored:
+        key = encode(item)
+        if removed[key] > 0:
+            removed[key] -= 1
+        else:
+            merged.append(item)
+    merged += mine_new
+    return merged or ABSENT
+
+
+BUILT_IN: Final[Mapping[str, Merge]] = {
+    "_flashes": appended,
+    "_fresh": last_wins,
+    "_permanent": last_wins,
+    "_id": last_wins,
+    "_remember": last_wins,
+}
+"""Rules for the fields that Flask and Flask-Login write by themselves."""
+
+NAMED: Final[Mapping[str, Merge]] = {
+    "three-way": three_way,
+    "last": last_wins,
+    "first": first_wins,
+    "append": appended,
+}
+"""Rules by the names that `UNSTICKY_MERGE` accepts."""
+
+
+def _difference(before: list[Any], after: list[Any]) -> tuple[list[Any], list[Any]]:
+    """Return the items of `after` that were there before, and those that are new."""
+    available = Counter(encode(item) for item in before)
+    kept, new = [], []
+    for item in after:
+        key = encode(item)
+        if available[key] > 0:
+            available[key] -= 1
+            kept.append(item)
+        else:
+            new.append(item)
+    return kept, new
+
+
+def _merged(base: Any, mine: Any, theirs: Any) -> Any:
+    if _equal(mine, base):
+        return theirs
+    if _equal(theirs, base):
+        return mine
+    if mine is ABSENT and theirs is ABSENT:
+        return ABSENT
+    if type(mine) is type(theirs) and isinstance(mine, _SAME_MEANS_AGREED) and _equal(mine, theirs):
+        return mine
+    if type(base) is dict and type(mine) is dict and type(theirs) is dict:
+        result = {}
+        for key in [*theirs, *(key for key in mine if key not in theirs)]:
+            value = _merged(base.get(key, ABSENT), mine.get(key, ABSENT), theirs.get(key, ABSENT))
+            if value is not ABSENT:
+                result[key] = value
+        return result
+    raise Unmergeable
+
+
+def _equal(one: Any, other: Any) -> bool:
+    if one is ABSENT or other is ABSENT:
+        return one is other
+    # By encoding, so that True and 1, 1 and 1.0, or a tuple and a list are not the same thing.
+    return encode(one) == encode(other)

@@ -1,0 +1,1 @@
+"""One contract, and one module for each store that keeps it."""

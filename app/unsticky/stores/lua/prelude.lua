@@ -1,0 +1,56 @@
+-- What every script begins with: the clock, what stands at a key, and the three ways in which a
+-- session's key changes hands. Reserved fields begin with NUL: \0m birth record, \0s last seen,
+-- \0u the user's digest, \0l label, \0t tombstone. The birth record is version (1), nonce (8),
+-- created (13) and absolute deadline (13), both in milliseconds, as text of fixed width: portable
+-- over every server's Lua, and cheap to cut.
+local VERSION = '1'
+local TOMBSTONE_MS = 60000
+
+local function now_ms()
+  local time = redis.call('TIME')
+  return time[1] * 1000 + math.floor(time[2] / 1000)
+end
+
+local function digits(milliseconds)
+  return string.format('%013.0f', milliseconds)
+end
+
+local function deadline_of(birth)
+  return tonumber(string.sub(birth, 23, 35))
+end
+
+-- Returns birth record and last seen of a living session; false and the tombstone's kind of an
+-- ended one; false and false where there is none.
+local function inspect(key, now)
+  local found = redis.call('HMGET', key, '\0m', '\0s', '\0t')
+  if found[3] then return false, found[3] end
+  local birth = found[1]
+  if not birth then return false, false end
+  if string.sub(birth, 1, 1) == VERSION then
+    local deadline = deadline_of(birth)
+    if deadline > 0 and deadline <= now then return false, false end
+  end
+  return birth, found[2]
+end
+
+local function ttl_for(limit, birth, now)
+  local deadline = deadline_of(birth)
+  if deadline > 0 and deadline - now < limit then return deadline - now end
+  return limit
+end
+
+-- A session's idle limit moves at most once a step. On a full server the record of it may fail
+-- (pcall) while the limit itself still moves: reading goes on.
+local function slide(key, birth, seen, now, idle, step)
+  if seen and now - tonumber(seen) < step then return 0 end
+  redis.pcall('HSET', key, '\0s', digits(now))
+  redis.call('PEXPIRE', key, ttl_for(idle, birth, now))
+  return 1
+end
+
+-- Deletion first, tombstone after: a full server still deletes, it only forgets sooner.
+local function bury(key, kind)
+  redis.call('DEL', key)
+  redis.pcall('HSET', key, '\0t', kind)
+  redis.call('PEXPIRE', key, TOMBSTONE_MS)
+end

@@ -1,0 +1,6 @@
+-- KEYS: session, quarantine. ARGV: field, observed bytes, ms to keep it. Returns whether it was moved.
+if redis.call('HGET', KEYS[1], ARGV[1]) ~= ARGV[2] then return 0 end
+redis.call('RENAME', KEYS[1], KEYS[2])
+redis.call('PEXPIRE', KEYS[2], ARGV[3])
+bury(KEYS[1], 'corrupt')
+return 1
