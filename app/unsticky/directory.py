@@ -77,7 +77,8 @@ class Directory:
         Raises:
             StoreUnavailable: some may still live; try again.
         """
-        kept = keep.unit.token.reference if keep is not None and keep.unit.token else None
+        token = keep.unit.link.token if keep is not None else None
+        kept = token.reference if token is not None else None
         subject = self._backend.ring.subject(user)
         try:
             ended = self._backend.store.end_all(subject, kept, stamp, _operation(), self._budget())

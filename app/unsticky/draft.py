@@ -92,10 +92,6 @@ class Draft:
         """Return the fields under `prefix` that were set or deleted here."""
         return [field for field in self._pending if field.startswith(prefix)]
 
-    def rebase(self, base: dict[bytes, bytes]) -> None:
-        """Take what was loaded as the base of what was set blindly before."""
-        self.base = base
-
     def fields(self, prefix: bytes) -> list[bytes]:
         """Return the fields that exist under `prefix`, in order."""
         self._ranges.add(prefix)
@@ -129,17 +125,23 @@ class Draft:
         Raises:
             Unserializable: a value was changed in place into something that cannot be stored.
         """
-        writes: list[Change] = [*self._sets(), *self._deletions()]
-        if self.validating and self.base is not None:
-            written = {write.field for write in writes if isinstance(write, Write)}
-            writes += [
-                Check(field, self.base.get(field)) for field in sorted(self._reads - written)
-            ]
-            writes += [
-                CheckCount(prefix, sum(field.startswith(prefix) for field in self.base))
+        writes = (*self._sets(), *self._deletions())
+        written = {write.field for write in writes}
+        checks = (c for c in self.checks() if isinstance(c, CheckCount) or c.field not in written)
+        return (*writes, *checks)
+
+    def checks(self) -> tuple[Check | CheckCount, ...]:
+        """Return what is to be compared although it was only read; nothing unless validating."""
+        if not self.validating or self.base is None:
+            return ()
+        base = self.base
+        return (
+            *(Check(field, base.get(field)) for field in sorted(self._reads)),
+            *(
+                CheckCount(prefix, sum(field.startswith(prefix) for field in base))
                 for prefix in sorted(self._ranges)
-            ]
-        return tuple(writes)
+            ),
+        )
 
     def committed(self, changes: tuple[Change, ...]) -> None:
         """Take the written changes as the new base."""

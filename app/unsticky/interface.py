@@ -16,10 +16,11 @@ from werkzeug.wrappers import Response
 from .backend import Backend
 from .cookie import Token
 from .errors import ConfigurationError, Conflict, SessionError
+from .link import CookieAction, RequestFacts
 from .problem import replace
 from .rerun import RERUN
 from .session import Session
-from .unit import CookieAction, RequestFacts, Unit
+from .unit import Unit
 
 if TYPE_CHECKING:
     from flask.sessions import SessionMixin
@@ -80,31 +81,32 @@ class Interface(SessionInterface):
             _log.exception("session could not be committed")
             self._fail(unit, SessionError(str(error)), response)
         unit.seal()
+        self._backend.counters.store_seconds += unit.link.seconds()
         if "Cookie" not in response.headers.get("Vary", ""):
             response.headers.add("Vary", "Cookie")
         self._send_cookie(unit, response)
 
     def _fail(self, unit: Unit, error: SessionError, response: Response) -> None:
-        if isinstance(error, Conflict) and unit.facts.rerun is not None:
+        if isinstance(error, Conflict) and unit.link.facts.rerun is not None:
             self._backend.counters.reruns += 1
-            unit.facts.rerun()
+            unit.link.facts.rerun()
         if error.status >= 500:  # noqa: PLR2004 (server errors)
-            _log.error("session not committed, request %s: %s", unit.facts.request_id, error)
+            _log.error("session not committed, request %s: %s", unit.link.facts.request_id, error)
         replace(response, self._on_error(error))
 
     def _send_cookie(self, unit: Unit, response: Response) -> None:
         policy = self._backend.policy
-        token = unit.token
-        if unit.cookie is CookieAction.DELETE:
+        link, token = unit.link, unit.link.token
+        if link.cookie is CookieAction.DELETE:
             self._set_cookie(response, "", max_age=0)
         elif token is not None and (
-            unit.cookie is CookieAction.SEND
+            link.cookie is CookieAction.SEND
             or (unit.keeps_cookie_alive() and (policy.refresh_cookie or token.outdated))
         ):
-            deadline = -(-unit.record.deadline // 1000) if unit.record else token.deadline
+            deadline = -(-link.record.deadline // 1000) if link.record else token.deadline
             max_age = policy.lifetimes.idle // 1000 if unit.is_permanent() else None
             self._set_cookie(response, self._backend.ring.sign(token, deadline), max_age=max_age)
-        elif unit.facts.has_cookie:
+        elif unit.link.facts.has_cookie:
             _keep_private(response)
 
     def _set_cookie(self, response: Response, value: str, *, max_age: int | None) -> None:

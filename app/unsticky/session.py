@@ -8,8 +8,9 @@ from typing import Any, Final
 
 from . import fields
 from .draft import NOTHING
+from .link import State
 from .maps import SessionMap
-from .unit import State, Unit
+from .unit import Unit
 
 _REQUEST_LOCAL: Final = frozenset({"_remember", "_remember_seconds"})
 """Fields that Flask-Login sets and removes within one response. It looks for them every time, also
@@ -89,34 +90,33 @@ class Session(MutableMapping[str, Any]):
 
     def __repr__(self) -> str:
         """Name the session by its handle, without loading it."""
-        return f"<Session {self.handle or 'not stored'} {self.unit.state.name.lower()}>"
+        return f"<Session {self.handle or 'not stored'} {self.unit.link.state.name.lower()}>"
 
     # What the session is.
 
     @property
     def handle(self) -> str | None:
         """A name that is safe to show and log, or None while nothing is stored."""
-        return self.unit.token.reference.handle if self.unit.token else None
+        return self.unit.link.token.reference.handle if self.unit.link.token else None
 
     @property
     def created(self) -> datetime | None:
         """When the session was made or bound, in UTC, or None while nothing is stored."""
-        if self.unit.record is None:
+        if self.unit.link.record is None:
             self.unit.load()
-        if self.unit.record is None:
-            return None
-        return datetime.fromtimestamp(self.unit.record.created / 1000, UTC)
+        record = self.unit.link.record
+        return datetime.fromtimestamp(record.created / 1000, UTC) if record else None
 
     @property
     def available(self) -> bool:
         """False where the store could not be reached and the view is `@sessions.optional`."""
         self.unit.load()
-        return self.unit.state is not State.UNAVAILABLE
+        return self.unit.link.state is not State.UNAVAILABLE
 
     @property
     def new(self) -> bool:
         """True while nothing is stored, and in the request that stored it first."""
-        return self.unit.token is None or self.unit.created_here
+        return self.unit.link.token is None or self.unit.link.created
 
     @property
     def modified(self) -> bool:
