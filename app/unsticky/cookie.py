@@ -1,19 +1,20 @@
 """The session cookie's value: minting, signing, verifying, and the key ring.
 
 The value is 96 characters of URL-safe base64 over 72 bytes: a version, the bucket (2), the absolute
-deadline in seconds (5), 32 random bytes, and HMAC-SHA256 over all of that. The id never leaves the
-cookie: the store knows a digest of it, and logs and pages know the handle made of the digest.
+deadline in seconds (5), 32 random bytes, and keyed BLAKE2b (RFC 7693) over all of that, which costs
+a fifth of HMAC-SHA256 and is on every request's path. The id never leaves the cookie: the store
+knows a digest of it, and logs and pages know the handle made of the digest.
 """
 
 from __future__ import annotations
 
 import hmac
 import secrets
-from base64 import urlsafe_b64decode, urlsafe_b64encode
+from base64 import urlsafe_b64encode
 from binascii import Error as Base64Error
-from dataclasses import dataclass
-from hashlib import sha256
-from typing import Final
+from binascii import a2b_base64
+from hashlib import blake2b, sha256
+from typing import Final, NamedTuple
 
 BUCKETS: Final = 1024
 """Sessions are spread over this many hash tags; a user's sessions and index share one."""
@@ -25,8 +26,7 @@ _BODY_BYTES: Final = 40
 _DIGEST_BYTES: Final = 16
 
 
-@dataclass(frozen=True, slots=True)
-class Reference:
+class Reference(NamedTuple):
     """Where a session lives in the store; it gives no access to the session."""
 
     bucket: int
@@ -46,8 +46,7 @@ class Reference:
         return cls(bucket, raw[2:])
 
 
-@dataclass(frozen=True, slots=True)
-class Token:
+class Token(NamedTuple):
     """What a cookie holds once its signature was found good, or what a new one will hold.
 
     Attributes:
@@ -62,14 +61,19 @@ class Token:
     deadline: int = 0
     outdated: bool = False
 
+    def is_past(self, seconds: float) -> bool:
+        """Tell whether the absolute limit lies before that time, in seconds since 1970."""
+        return 0 < self.deadline < seconds
+
 
 class KeyRing:
     """Signs with the first secret, accepts all of them."""
 
     def __init__(self, secrets_: tuple[bytes, ...], pepper: bytes | None) -> None:
         # Derived, so that the same SECRET_KEY used elsewhere signs nothing that passes here.
-        self._keys = tuple(
-            hmac.digest(secret, b"unsticky session cookie", "sha256") for secret in secrets_
+        self._signers = tuple(
+            blake2b(key=hmac.digest(secret, b"unsticky session cookie", "sha256"), digest_size=32)
+            for secret in secrets_
         )
         self._pepper = pepper
 
@@ -87,7 +91,7 @@ class KeyRing:
             + deadline.to_bytes(5, "big")
             + token.identifier
         )
-        return urlsafe_b64encode(body + hmac.digest(self._keys[0], body, "sha256")).decode()
+        return urlsafe_b64encode(body + _signature(self._signers[0], body)).decode()
 
     def verify(self, value: str) -> Token | None:
         """Return what a cookie's value holds, or None for whatever was not signed here."""
@@ -95,8 +99,8 @@ class KeyRing:
         if raw is None or raw[0] != _VERSION:
             return None
         body, signature = raw[:_BODY_BYTES], raw[_BODY_BYTES:]
-        for place, key in enumerate(self._keys):
-            if hmac.compare_digest(hmac.digest(key, body, "sha256"), signature):
+        for place, signer in enumerate(self._signers):
+            if hmac.compare_digest(_signature(signer, body), signature):
                 identifier = body[8:]
                 bucket = int.from_bytes(body[1:3], "big")
                 deadline = int.from_bytes(body[3:8], "big")
@@ -119,13 +123,21 @@ class KeyRing:
         return hmac.digest(self._pepper, data, "sha256")[:_DIGEST_BYTES]
 
 
+def _signature(signer: blake2b, body: bytes) -> bytes:
+    keyed = signer.copy()
+    keyed.update(body)
+    return keyed.digest()
+
+
 def _decoded(value: str, length: int) -> bytes | None:
-    """Return `length` bytes, or None where `value` is not exactly their base64 text."""
-    if len(value) != length * 4 // 3:
+    """Return `length` bytes, or None where `value` is not exactly their base64 text.
+
+    Lengths are multiples of three, so that no padding and no spare bits leave room for a second
+    spelling of the same bytes.
+    """
+    if len(value) != length * 4 // 3 or "+" in value or "/" in value:
         return None
     try:
-        raw = urlsafe_b64decode(value)
+        return a2b_base64(value.replace("-", "+").replace("_", "/"), strict_mode=True)
     except (Base64Error, ValueError):
         return None
-    # The decoder skips characters that are not base64: only one spelling may pass.
-    return raw if urlsafe_b64encode(raw).decode() == value else None

@@ -27,20 +27,26 @@ class Draft:
     nothing is compared when it is written.
     """
 
-    __slots__ = ("_blind", "_pending", "_ranges", "_reads", "_values", "base", "validating")
+    __slots__ = (
+        "_blind",
+        "_mutable",
+        "_pending",
+        "_ranges",
+        "_reads",
+        "_values",
+        "base",
+        "validating",
+    )
 
     def __init__(self, *, validating: bool = False) -> None:
         self.base: dict[bytes, bytes] | None = None
         self.validating = validating
         self._values: dict[bytes, Any] = {}
         self._pending: dict[bytes, bytes | None] = {}
+        self._mutable: set[bytes] = set()
         self._blind: set[bytes] = set()
         self._reads: set[bytes] = set()
         self._ranges: set[bytes] = set()
-
-    def __bool__(self) -> bool:
-        """Tell whether anything was read or set."""
-        return bool(self._values or self._pending)
 
     def holds(self, field: bytes) -> bool:
         """Tell whether the field was set or deleted here, so that the store need not be asked."""
@@ -62,6 +68,8 @@ class Draft:
         if raw is None:
             return NOTHING
         value = self._values[field] = decode(raw)
+        if type(value) not in IMMUTABLE:
+            self._mutable.add(field)
         return value
 
     def set(self, field: bytes, value: Any, path: str) -> None:
@@ -72,13 +80,15 @@ class Draft:
         """
         self._pending[field] = encode(value, path)
         self._values[field] = value
+        if type(value) not in IMMUTABLE:
+            self._mutable.add(field)
         if self.base is None:
             self._blind.add(field)
 
     def delete(self, field: bytes) -> None:
         """Delete a field."""
         self._pending[field] = None
-        self._values.pop(field, None)
+        self._drop(field)
         if self.base is None:
             self._blind.add(field)
 
@@ -110,7 +120,7 @@ class Draft:
 
     def applied(self, field: bytes, encoded: bytes | None) -> None:
         """Take over what an atomic operation made of a field."""
-        self._values.pop(field, None)
+        self._drop(field)
         self._pending.pop(field, None)
         self._blind.discard(field)
         if self.base is not None:
@@ -125,7 +135,9 @@ class Draft:
         Raises:
             Unserializable: a value was changed in place into something that cannot be stored.
         """
-        writes = (*self._sets(), *self._deletions())
+        writes = tuple(self._writes())
+        if not self.validating:
+            return writes
         written = {write.field for write in writes}
         checks = (c for c in self.checks() if isinstance(c, CheckCount) or c.field not in written)
         return (*writes, *checks)
@@ -150,6 +162,7 @@ class Draft:
         if self.base is None:
             # Blind writes: what else is there is still unknown, so later reads must load.
             self._values.clear()
+            self._mutable.clear()
             return
         for change in changes:
             if isinstance(change, Write):
@@ -230,29 +243,27 @@ class Draft:
             else:
                 self.base[field] = current
         if value is ABSENT:
-            self._values.pop(field, None)
+            self._drop(field)
         else:
             self._values[field] = value
         return [] if encoded == current else [Write(field, encoded, current)]
 
-    def _sets(self) -> Iterator[Write]:
-        for field, value in self._values.items():
-            encoded = self._pending.get(field)
-            if type(value) not in IMMUTABLE:
-                # The view may have changed it in place: only its encoding tells.
-                encoded = encode(value, describe(field))
-            elif encoded is None:
-                continue
+    def _writes(self) -> Iterator[Write]:
+        for field, encoded in self._pending.items():
+            if field not in self._mutable:
+                base = self._basis(field)
+                if base != encoded:
+                    yield Write(field, encoded, base)
+        for field in self._mutable:
+            # The view may have changed it in place: only its encoding tells.
+            encoded = encode(self._values[field], describe(field))
             base = self._basis(field)
             if base != encoded:
                 yield Write(field, encoded, base)
 
-    def _deletions(self) -> Iterator[Write]:
-        for field, encoded in self._pending.items():
-            if encoded is None:
-                base = self._basis(field)
-                if base is not None:
-                    yield Write(field, None, base)
+    def _drop(self, field: bytes) -> None:
+        self._values.pop(field, None)
+        self._mutable.discard(field)
 
     def _basis(self, field: bytes) -> bytes | Basis | None:
         if field in self._blind or self.base is None:
@@ -261,5 +272,5 @@ class Draft:
 
 
 def _known(base: bytes | Basis | None) -> bytes:
-    assert isinstance(base, bytes)  # noqa: S101 (a blind write cannot conflict, an absent base is handled)
+    assert isinstance(base, bytes)  # noqa: S101 (a blind write cannot conflict, absence is handled)
     return base

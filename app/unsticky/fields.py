@@ -35,11 +35,13 @@ def map_prefix(name: str) -> bytes:
     return MAP + _prefixed(name)
 
 
+@lru_cache(maxsize=4096, typed=True)
 def entry_field(prefix: bytes, key: object) -> bytes:
     """Return the field of one entry; keys keep their type (str, int, bytes, UUID)."""
     return prefix + encode(key, "a map's key")
 
 
+@lru_cache(maxsize=4096)
 def entry_key(prefix: bytes, field: bytes) -> Any:
     """Return the key of the entry whose field begins with `prefix`."""
     return decode(field[len(prefix) :])

@@ -7,6 +7,7 @@ import re
 import secrets
 import time
 from collections.abc import Callable
+from functools import partial
 from typing import TYPE_CHECKING, Final
 
 from flask import Flask, Request
@@ -14,9 +15,8 @@ from flask.sessions import SessionInterface
 from werkzeug.wrappers import Response
 
 from .backend import Backend
-from .cookie import Token
 from .errors import ConfigurationError, Conflict, SessionError
-from .link import CookieAction, RequestFacts
+from .link import CookieAction
 from .problem import replace
 from .rerun import RERUN
 from .session import Session
@@ -54,25 +54,14 @@ class Interface(SessionInterface):
                 "sessions: set UNSTICKY_STORE or REDIS_URL, or run one process"
             )
             raise ConfigurationError(message)
-        value = request.cookies.get(self._backend.policy.cookie.name)
-        facts = RequestFacts(
-            operation=self._operation(request),
-            request_id=_shown(request.headers.get("X-Request-ID", "")),
-            # Asked only when the store fails: the session is opened before the URL is matched.
-            optional=lambda: hasattr(app.view_functions.get(request.endpoint or ""), OPTIONAL),
-            rerun=environ.get(RERUN),
-            has_cookie=value is not None,
-        )
-        token = self._token(value, facts.request_id) if value else None
-        return Session(Unit(self._backend, token, facts))  # type: ignore[return-value]  # has all that Flask uses of SessionMixin
+        return Session(partial(self._open, app, request))  # type: ignore[return-value]  # has all that Flask uses of SessionMixin
 
     def save_session(self, app: Flask, session: SessionMixin, response: Response) -> None:  # noqa: ARG002 (Flask's signature)
         """Commit once, and make the response say what came of it; never raises."""
         assert isinstance(session, Session)  # noqa: S101 (made by open_session)
-        unit = session.unit
-        if not unit.touched:
-            unit.seal()
+        if not session.touched:
             return
+        unit = session.unit
         try:
             unit.commit()
         except SessionError as error:
@@ -82,7 +71,8 @@ class Interface(SessionInterface):
             self._fail(unit, SessionError(str(error)), response)
         unit.seal()
         self._backend.counters.store_seconds += unit.link.seconds()
-        if "Cookie" not in response.headers.get("Vary", ""):
+        vary = response.headers.get("Vary")
+        if vary is None or "cookie" not in vary.lower():
             response.headers.add("Vary", "Cookie")
         self._send_cookie(unit, response)
 
@@ -125,29 +115,55 @@ class Interface(SessionInterface):
         )
         response.headers["Cache-Control"] = "no-store"
 
-    def _token(self, value: str, request_id: str) -> Token | None:
-        token = self._backend.ring.verify(value)
-        if token is None:
-            return None
-        if token.deadline and time.time() > token.deadline + _CLOCK_TOLERANCE_SECONDS:
-            self._backend.emit("session_expired", token.reference, request_id)
-            return None
-        return token
+    def _open(self, app: Flask, request: Request) -> Unit:
+        """Look at the cookie; the view has touched its session."""
+        value = request.cookies.get(self._backend.policy.cookie.name)
+        facts = _Facts(app, request, self._backend.policy.request_id_header, value is not None)
+        token = self._backend.ring.verify(value) if value else None
+        if token is not None and token.is_past(time.time() - _CLOCK_TOLERANCE_SECONDS):
+            self._backend.emit("session_expired", token.reference, facts.request_id)
+            token = None
+        return Unit(self._backend, token, facts)
 
-    def _operation(self, request: Request) -> bytes:
-        header = self._backend.policy.request_id_header
-        given = request.headers.get(header) if header else None
-        return given.encode() if given else secrets.token_bytes(16)
+
+class _Facts:
+    """What the session may want to know of Flask's request."""
+
+    __slots__ = ("_app", "_header", "_operation", "_request", "has_cookie", "rerun")
+
+    def __init__(self, app: Flask, request: Request, header: str | None, has_cookie: bool) -> None:  # noqa: FBT001 (private)
+        self._app = app
+        self._request = request
+        self._header = header
+        self._operation = b""
+        self.has_cookie = has_cookie
+        self.rerun: Callable[[], None] | None = request.environ.get(RERUN)
+
+    @property
+    def operation(self) -> bytes:
+        """The proxy's name for this request if it is trusted, else a random one."""
+        if not self._operation:
+            given = self._request.headers.get(self._header) if self._header else None
+            self._operation = given.encode() if given else secrets.token_bytes(16)
+        return self._operation
+
+    @property
+    def request_id(self) -> str:
+        """The request id, if it is fit for a log line."""
+        given = self._request.headers.get("X-Request-ID", "")
+        return given if _REQUEST_ID.fullmatch(given) else ""
+
+    @property
+    def optional(self) -> bool:
+        """Whether the view was marked; known once the URL is matched, after the session is open."""
+        return hasattr(self._app.view_functions.get(self._request.endpoint or ""), OPTIONAL)
 
 
 def _keep_private(response: Response) -> None:
     """Keep shared caches away from an answer that a session went into."""
-    control = response.headers.get("Cache-Control", "")
-    if "no-store" not in control and "private" not in control:
+    control = response.headers.get("Cache-Control")
+    if control is None:
+        response.headers.add("Cache-Control", "private")
+    elif "no-store" not in control and "private" not in control:
         response.cache_control.public = False
         response.cache_control.private = True
-
-
-def _shown(request_id: str) -> str:
-    """Return the request id if it is fit for a log line, else nothing."""
-    return request_id if _REQUEST_ID.fullmatch(request_id) else ""

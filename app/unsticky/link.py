@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
-from dataclasses import dataclass
 from enum import Enum, auto
+from typing import Protocol
 
 from .backend import Backend
 from .cookie import Reference, Token
@@ -57,23 +57,28 @@ class CookieAction(Enum):
     DELETE = auto()
 
 
-@dataclass(slots=True)
-class RequestFacts:
-    """What a session needs to know of its request.
+class RequestFacts(Protocol):
+    """What a session needs to know of its request; asked only when it matters.
 
     Attributes:
-        operation: names this request; a proxy's retry of it must bring the same name.
-        request_id: for logs and signals.
-        optional: tells whether the view can live without the store.
-        rerun: asks for the request to be run again from the start, where that is possible.
         has_cookie: the browser sent a session cookie of some kind.
+        rerun: asks for the request to be run again from the start, where that is possible.
     """
 
-    operation: bytes
-    request_id: str = ""
-    optional: Callable[[], bool] = bool
-    rerun: Callable[[], None] | None = None
-    has_cookie: bool = False
+    has_cookie: bool
+    rerun: Callable[[], None] | None
+
+    @property
+    def operation(self) -> bytes:
+        """Names this request to the store; a proxy's resend of it should bring the same name."""
+
+    @property
+    def request_id(self) -> str:
+        """For logs and signals; empty where there is none."""
+
+    @property
+    def optional(self) -> bool:
+        """Whether the view can live without the store."""
 
 
 class NothingThere(Exception):
@@ -118,7 +123,7 @@ class Link:
             found = self._backend.store.read(self.token.reference, self._budget)
         except StoreUnavailable as error:
             self._backend.counters.store_errors += 1
-            if not self.facts.optional():
+            if not self.facts.optional:
                 raise
             _log.warning("session store unavailable, the view goes on without: %s", error)
             self.state = State.UNAVAILABLE

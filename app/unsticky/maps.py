@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, MutableMapping
+from collections.abc import ItemsView, Iterator, MutableMapping
 from typing import Any
 
 from .draft import NOTHING
@@ -56,6 +56,15 @@ class SessionMap(MutableMapping[Any, Any]):
         """Iterate over the keys, in the order of their encoding."""
         return iter([entry_key(self._prefix, field) for field in self._unit.fields(self._prefix)])
 
+    def items(self) -> ItemsView[Any, Any]:
+        """Return the entries, in the order of their keys' encoding."""
+        return _Items(self)
+
+    def pairs(self) -> Iterator[tuple[Any, Any]]:
+        """Iterate over the entries without looking each key up again."""
+        for field in self._unit.fields(self._prefix):
+            yield entry_key(self._prefix, field), self._unit.peek(field)
+
     def __len__(self) -> int:
         """Count the entries."""
         return len(self._unit.fields(self._prefix))
@@ -88,3 +97,13 @@ class SessionMap(MutableMapping[Any, Any]):
 
     def _field(self, key: object) -> bytes:
         return entry_field(self._prefix, key)
+
+
+class _Items(ItemsView[Any, Any]):
+    """A view as `dict.items()` gives one, iterated in one pass."""
+
+    _mapping: SessionMap
+
+    def __iter__(self) -> Iterator[tuple[Any, Any]]:
+        """Iterate over the entries."""
+        return self._mapping.pairs()

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import timedelta
 from enum import Enum
-from typing import Any, Literal
+from typing import Any, Final, Literal
 
 from .errors import ConfigurationError
 from .merge import BUILT_IN, NAMED, Merge
@@ -22,6 +23,9 @@ MAX_FIELDS = 1024
 MERGE_ROUNDS = 5
 RERUNS = 3
 """How often a GET or HEAD that conflicts is run again."""
+
+_COOKIE_NAME: Final = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]{1,256}")
+"""A token of RFC 6265, short enough that name and value stay within what browsers keep (4096)."""
 
 
 class OnConflict(Enum):
@@ -229,8 +233,14 @@ def _cookie(config: Mapping[str, Any]) -> CookieAttributes:
     secure = bool(config.get("SESSION_COOKIE_SECURE", False))
     domain = config.get("SESSION_COOKIE_DOMAIN") or None
     path = str(config.get("SESSION_COOKIE_PATH") or config.get("APPLICATION_ROOT") or "/")
-    samesite: Any = config.get("SESSION_COOKIE_SAMESITE") or "Lax"
+    samesite: Any = str(config.get("SESSION_COOKIE_SAMESITE") or "Lax").title()
     partitioned = bool(config.get("SESSION_COOKIE_PARTITIONED", False))
+    if not _COOKIE_NAME.fullmatch(name):
+        raise _wrong(
+            "SESSION_COOKIE_NAME",
+            name,
+            "use 1 to 256 letters, digits and dashes; others drop the cookie or split the header",
+        )
     if samesite not in {"Lax", "Strict", "None"}:
         raise _wrong("SESSION_COOKIE_SAMESITE", samesite, "use 'Lax', 'Strict' or 'None'")
     if (samesite == "None" or partitioned) and not secure:

@@ -13,6 +13,9 @@ if TYPE_CHECKING:
 RERUN: Final = "unsticky.rerun"
 """The environment's key of the function that asks for another run."""
 
+_LEFT_BY_A_RUN: Final = ("werkzeug.request", "flask.")
+"""What Flask leaves in the environment and the next run must not find."""
+
 
 class Rerunner:
     """Wraps an application. A run that asks for another is closed, and its answer never sent."""
@@ -25,25 +28,31 @@ class Rerunner:
         if environ.get("REQUEST_METHOD") not in {"GET", "HEAD"}:
             return self._application(environ, start_response)
         for _ in range(RERUNS):
-            run = _Run(environ, start_response)
-            body = self._application(run.environ, run.start_response)
+            run = _Run(start_response)
+            environ[RERUN] = run.withdraw
+            body = self._application(environ, run.start_response)
             if not run.withdrawn:
                 return body
             close: Callable[[], None] | None = getattr(body, "close", None)
             if close is not None:
                 close()
+            for key in [key for key in environ if key.startswith(_LEFT_BY_A_RUN)]:
+                del environ[key]
+        environ.pop(RERUN, None)
         return self._application(environ, start_response)
 
 
 class _Run:
-    """One attempt, on a copy of the environment."""
+    """One attempt."""
 
-    def __init__(self, environ: WSGIEnvironment, start_response: StartResponse) -> None:
-        self.environ = {**environ, RERUN: self._withdraw}
+    __slots__ = ("_start_response", "withdrawn")
+
+    def __init__(self, start_response: StartResponse) -> None:
         self.withdrawn = False
         self._start_response = start_response
 
-    def _withdraw(self) -> None:
+    def withdraw(self) -> None:
+        """Keep this attempt's answer from being sent."""
         self.withdrawn = True
 
     def start_response(self, *arguments: Any) -> Any:

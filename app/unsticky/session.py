@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, MutableMapping
+from collections.abc import Callable, Iterator, MutableMapping
 from datetime import UTC, datetime
 from typing import Any, Final
 
@@ -26,11 +26,22 @@ class Session(MutableMapping[str, Any]):
     not thread-safe.
     """
 
-    def __init__(self, unit: Unit) -> None:
-        self.unit = unit
-        self.accessed = (
-            False  # Flask sets it on every look at the proxy; `unit.touched` is the measure
-        )
+    def __init__(self, begin: Callable[[], Unit]) -> None:
+        self._begin = begin
+        self._unit: Unit | None = None
+        self.accessed = False  # Flask sets it on every look; `touched` is the measure
+
+    @property
+    def unit(self) -> Unit:
+        """The work behind this face, begun when first needed: untouched it costs nothing."""
+        if self._unit is None:
+            self._unit = self._begin()
+        return self._unit
+
+    @property
+    def touched(self) -> bool:
+        """Whether the request read or changed the session in any way."""
+        return self._unit is not None and self._unit.touched
 
     # The mapping.
 
@@ -204,7 +215,6 @@ class Session(MutableMapping[str, Any]):
 
     def _read(self, name: str) -> Any:
         field = fields.plain_field(name)
-        unit = self.unit
-        if name in _REQUEST_LOCAL and (not unit.touched or unit.draft.base is None):
-            return unit.draft.get(field)
-        return unit.read(field)
+        if name in _REQUEST_LOCAL and not (self.touched and self.unit.draft.base is not None):
+            return self._unit.draft.get(field) if self._unit is not None else NOTHING
+        return self.unit.read(field)

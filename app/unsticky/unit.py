@@ -80,6 +80,10 @@ class Unit:
         self.touched = True
         if not self.draft.holds(field):
             self.load()
+        return self.peek(field)
+
+    def peek(self, field: bytes) -> Any:
+        """Return the value of a field that is known to be loaded; see `read`."""
         try:
             return self.draft.get(field)
         except Corrupt as error:

@@ -10,23 +10,17 @@ from __future__ import annotations
 
 import os
 import select
+import socket
 import threading
 import time
 from collections import deque
 from typing import Any, Final, Protocol
 from weakref import WeakSet
 
+import hiredis
 import redis
-from redis.exceptions import (
-    AuthenticationError,
-    BusyLoadingError,
-    NoScriptError,
-    RedisError,
-    ResponseError,
-)
-from redis.exceptions import (
-    TimeoutError as RedisTimeoutError,
-)
+from redis.exceptions import AuthenticationError, RedisError
+from redis.exceptions import TimeoutError as RedisTimeoutError
 
 from unsticky.errors import ConfigurationError, OutcomeUnknown, StoreUnavailable
 
@@ -61,66 +55,78 @@ class PooledCaller:
     def __init__(self, pool: redis.ConnectionPool, *, most: int = 64) -> None:
         self._pool = pool
         self._most = most
-        self._idle: deque[_Line] = deque()
-        self._slots = threading.Semaphore(most)
         self._broken_until = 0.0
         self.trips = 0
+        self.forget()
         _callers.add(self)
-
-    trips: int
 
     def call(
         self, script: Script, keys: tuple[bytes, ...], arguments: tuple[bytes, ...], budget: Budget
     ) -> Any:
         """See `Caller.call`. A call whose connection broke is sent again: the scripts allow it."""
         with budget:
-            self._refuse_while_broken(budget)
-            if not self._slots.acquire(timeout=budget.left()):
-                raise StoreUnavailable(
-                    "all connections to the store stayed busy until the deadline"
-                )
-            try:
-                return self._attempts(script, keys, arguments, budget)
-            finally:
-                self._slots.release()
+            if self._broken_until:
+                self._refuse_while_broken(budget)
+            return self._attempts(script, keys, arguments, budget)
 
     def close(self) -> None:
         """Close idle connections; those in use close when their call fails, or are kept."""
         while self._idle:
-            self._idle.pop().connection.disconnect()
+            self._discard(self._idle.pop())
 
     def forget(self) -> None:
         """Drop connections that belong to the parent process, without speaking on them."""
-        self._idle.clear()
-        self._slots = threading.Semaphore(self._most)
+        self._idle: deque[_Line] = deque()
+        self._open = 0
+        self._waiting = 0
+        self._returned = threading.Condition()
 
     def _attempts(
         self, script: Script, keys: tuple[bytes, ...], arguments: tuple[bytes, ...], budget: Budget
     ) -> Any:
         sent = False
         for last in (False, True):
+            line = None
             try:
                 line = self._take(budget)
                 sent = True
                 reply = self._exchange(line, script, keys, arguments, budget)
-            except (AuthenticationError, BusyLoadingError, ResponseError) as error:
+            except (AuthenticationError, hiredis.ReplyError) as error:
+                if line is not None:
+                    self._give_back(line)  # an answer like another: the connection is good
                 message = f"the store refused: {error}"
                 raise StoreUnavailable(message) from error
             except (RedisError, OSError) as error:
-                self.close()  # the others lead to the same server
-                hung = isinstance(error, RedisTimeoutError) or budget.spent()
-                if hung:
-                    self._broken_until = time.monotonic() + _BREAK_SECONDS
-                if not sent and (hung or last):
-                    message = f"cannot reach the store: {error}"
-                    raise StoreUnavailable(message) from error
-                if hung or last:
-                    message = f"the store did not answer: {error}"
-                    raise OutcomeUnknown(message) from error
+                if line is not None:
+                    self._discard(line)
+                failure = self._failure(error, budget, sent=sent, last=last)
+                if failure is not None:
+                    raise failure from error
+            except BaseException:
+                # Ended from outside, as by a worker's timeout: an answer may still be under way.
+                if line is not None:
+                    self._discard(line)
+                raise
             else:
+                self._give_back(line)
                 self._broken_until = 0.0
                 return reply
         raise AssertionError  # pragma: no cover (the last attempt returns or raises)
+
+    def _failure(
+        self, error: Exception, budget: Budget, *, sent: bool, last: bool
+    ) -> StoreUnavailable | OutcomeUnknown | None:
+        """Return what a broken connection means, or None if the call may be sent again."""
+        self.close()  # the others lead to the same server
+        hung = isinstance(error, (RedisTimeoutError, TimeoutError)) or budget.spent()
+        if hung:
+            self._broken_until = time.monotonic() + _BREAK_SECONDS
+        elif not last:
+            return None
+        reason = str(error) or type(error).__name__
+        if sent:
+            return OutcomeUnknown(f"the store did not answer: {reason}")
+        return StoreUnavailable(f"cannot reach the store: {reason}")
 
     def _exchange(
         self,
@@ -130,25 +136,16 @@ class PooledCaller:
         arguments: tuple[bytes, ...],
         budget: Budget,
     ) -> Any:
-        try:
-            reply = self._send(line, _packed(b"EVALSHA", script.sha, keys, arguments), budget)
-        except NoScriptError:
-            # The server was restarted or its scripts flushed: send the text, which it keeps.
-            reply = self._send(line, _packed(b"EVAL", script.source, keys, arguments), budget)
-        return reply
-
-    def _send(self, line: _Line, packed: bytes, budget: Budget) -> Any:
         self.trips += 1
-        connection = line.connection
-        connection.send_packed_command([packed], check_health=False)
-        try:
-            reply = connection.read_response(disable_decoding=True, timeout=budget.left())
-        except NoScriptError:
-            raise  # the same connection is used again at once
-        except ResponseError:
-            self._idle.append(line)  # an answer like another: the connection is good
-            raise
-        self._idle.append(line)
+        packed = _packed(b"EVALSHA", script.sha, keys, arguments)
+        reply = line.exchange(packed, budget.left())
+        if isinstance(reply, hiredis.ReplyError) and str(reply).startswith("NOSCRIPT"):
+            # The server was restarted or its scripts flushed: send the text, which it keeps.
+            self.trips += 1
+            packed = _packed(b"EVAL", script.source, keys, arguments)
+            reply = line.exchange(packed, budget.left())
+        if isinstance(reply, hiredis.ReplyError):
+            raise reply
         return reply
 
     def _take(self, budget: Budget) -> _Line:
@@ -156,12 +153,37 @@ class PooledCaller:
             try:
                 line = self._idle.pop()
             except IndexError:
-                return self._connected(budget)
+                if self._open < self._most:
+                    return self._connected(budget)
+                self._wait(budget)
+                continue
             # A server that went away while the connection lay idle is noticed before anything is
             # sent, so that it is known that nothing happened.
-            if not line.poller.poll(0):
+            if line.is_quiet():
                 return line
-            line.connection.disconnect()
+            self._discard(line)
+
+    def _wait(self, budget: Budget) -> None:
+        with self._returned:
+            self._waiting += 1
+            try:
+                if not self._idle and not self._returned.wait(budget.left()):
+                    raise StoreUnavailable("all connections to the store stayed busy")
+            finally:
+                self._waiting -= 1
+
+    def _give_back(self, line: _Line) -> None:
+        self._idle.append(line)
+        if self._waiting:
+            with self._returned:
+                self._returned.notify()
+
+    def _discard(self, line: _Line) -> None:
+        self._open -= 1
+        line.close()
+        if self._waiting:
+            with self._returned:
+                self._returned.notify()
 
     def _connected(self, budget: Budget) -> _Line:
         connection: Any = self._pool.make_connection()
@@ -176,11 +198,10 @@ class PooledCaller:
             raise RedisTimeoutError("no connection within the deadline")
         if failures:
             raise failures[0]
+        self._open += 1
         return _Line(connection)
 
     def _refuse_while_broken(self, budget: Budget) -> None:
-        if not self._broken_until:
-            return
         if time.monotonic() < self._broken_until:
             raise StoreUnavailable("the store did not answer within the deadline a moment ago")
         # This request finds out whether it is back; the others are refused meanwhile.
@@ -188,14 +209,54 @@ class PooledCaller:
 
 
 class _Line:
-    """A connection, and what tells whether it has been closed."""
+    """A connection that redis-py made, and one call at a time on it.
 
-    __slots__ = ("connection", "poller")
+    The socket and the parser are used directly: redis-py's own way around them costs more than
+    the call itself, and it is on every request's path.
+    """
+
+    __slots__ = ("_connection", "_poller", "_reader", "_socket", "_timeout")
 
     def __init__(self, connection: Any) -> None:
-        self.connection = connection
-        self.poller = select.poll()
-        self.poller.register(connection._sock, select.POLLIN)  # noqa: SLF001 (redis-py offers no cheaper look)
+        self._connection = connection
+        self._socket: socket.socket = connection._sock  # noqa: SLF001 (see the class)
+        self._reader = hiredis.Reader(notEnoughData=_UNFINISHED)
+        self._poller = select.poll()
+        self._poller.register(self._socket, select.POLLIN)
+        self._timeout = -1.0
+
+    def is_quiet(self) -> bool:
+        """Tell whether the server neither closed the connection nor said anything unasked."""
+        return not self._poller.poll(0)
+
+    def exchange(self, packed: bytes, seconds: float) -> Any:
+        """Send one packed call and return its reply; an error reply is returned, not raised.
+
+        Raises:
+            TimeoutError: sending, or any one wait for more of the reply, took that long.
+            OSError: the connection broke.
+        """
+        # Setting a timeout is a system call: one that is 5 % generous is not set again.
+        if not self._timeout * 0.95 <= seconds <= self._timeout:
+            self._timeout = seconds
+            self._socket.settimeout(seconds)
+        self._socket.sendall(packed)
+        reader = self._reader
+        while True:
+            data = self._socket.recv(65_536)
+            if not data:
+                raise ConnectionResetError("the server closed the connection")
+            reader.feed(data)
+            reply = reader.gets()
+            if reply is not _UNFINISHED:
+                return reply
+
+    def close(self) -> None:
+        """Close the connection."""
+        self._connection.disconnect()
+
+
+_UNFINISHED: Final = object()
 
 
 def pooled(url: str) -> PooledCaller:

@@ -11,7 +11,7 @@ from __future__ import annotations
 import time
 from dataclasses import dataclass
 from enum import Enum, auto
-from typing import Final, Protocol, Self, TypeAlias
+from typing import Final, NamedTuple, Protocol, Self, TypeAlias
 
 from unsticky.cookie import Reference
 
@@ -140,8 +140,7 @@ Finish: TypeAlias = Destroy | Move | Bind | None
 """What happens to the session after the changes, in the same atomic step. `Bind` binds in place."""
 
 
-@dataclass(frozen=True, slots=True)
-class Record:
+class Record(NamedTuple):
     """A living session as it was at one instant.
 
     Attributes:
@@ -229,8 +228,7 @@ WriteOutcome: TypeAlias = (
 )
 
 
-@dataclass(frozen=True, slots=True)
-class Operation:
+class Operation(NamedTuple):
     """Names one write, so that sending it again cannot apply it twice."""
 
     request: bytes

@@ -123,7 +123,7 @@ class MemoryStore:
                 where = finish.to if isinstance(finish, Move) else reference
                 living = self._sessions.get(where)
                 fields = dict(living.fields) if load and isinstance(living, _Living) else None
-                return replace(written, record=replace(written.record, fields=fields))
+                return replace(written, record=written.record._replace(fields=fields))
             outcome = self._write(reference, changes, now, create=create, finish=finish, load=load)
             if isinstance(outcome, Written):
                 self._operations[name] = (now + OPERATION_LIFETIME_MS, outcome)

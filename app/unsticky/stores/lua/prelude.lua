@@ -19,18 +19,20 @@ local function deadline_of(birth)
   return tonumber(string.sub(birth, 23, 35))
 end
 
+-- A session past its absolute limit is none, even where its key still stands.
+local function is_past(birth, now)
+  if string.sub(birth, 1, 1) ~= VERSION then return false end
+  local deadline = deadline_of(birth)
+  return deadline > 0 and deadline <= now
+end
+
 -- Returns birth record and last seen of a living session; false and the tombstone's kind of an
 -- ended one; false and false where there is none.
 local function inspect(key, now)
   local found = redis.call('HMGET', key, '\0m', '\0s', '\0t')
   if found[3] then return false, found[3] end
-  local birth = found[1]
-  if not birth then return false, false end
-  if string.sub(birth, 1, 1) == VERSION then
-    local deadline = deadline_of(birth)
-    if deadline > 0 and deadline <= now then return false, false end
-  end
-  return birth, found[2]
+  if not found[1] or is_past(found[1], now) then return false, false end
+  return found[1], found[2]
 end
 
 local function ttl_for(limit, birth, now)

@@ -4,11 +4,15 @@ local key = KEYS[1]
 -- plain read would answer from the past.
 redis.call('HDEL', key, '')
 local now = now_ms()
-local birth, seen = inspect(key, now)
-if not birth then
-  if seen then return {2, seen} end
-  return {1}
+-- One HGETALL, searched here, costs less than asking for the reserved fields first.
+local fields = redis.call('HGETALL', key)
+local birth, seen
+for i = 1, #fields, 2 do
+  local name = fields[i]
+  if name == '\0m' then birth = fields[i + 1]
+  elseif name == '\0s' then seen = fields[i + 1]
+  elseif name == '\0t' then return {2, fields[i + 1]} end
 end
+if not birth or is_past(birth, now) then return {1} end
 if string.sub(birth, 1, 1) ~= VERSION then return {6, string.sub(birth, 1, 1)} end
-local slid = slide(key, birth, seen, now, tonumber(ARGV[1]), tonumber(ARGV[2]))
-return {0, slid, redis.call('HGETALL', key)}
+return {0, slide(key, birth, seen, now, tonumber(ARGV[1]), tonumber(ARGV[2])), fields}
