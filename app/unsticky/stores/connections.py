@@ -236,8 +236,8 @@ class _Line:
             TimeoutError: sending, or any one wait for more of the reply, took that long.
             OSError: the connection broke.
         """
-        # Setting a timeout is a system call: one that is 5 % generous is not set again.
-        if not self._timeout * 0.95 <= seconds <= self._timeout:
+        # Setting a timeout is a system call: one that is right to 5 % is not set again.
+        if not self._timeout * 0.95 <= seconds <= self._timeout * 1.05:
             self._timeout = seconds
             self._socket.settimeout(seconds)
         self._socket.sendall(packed)
