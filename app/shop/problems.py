@@ -1,0 +1,141 @@
+"""Problem documents (RFC 9457): what every error of the shop is told in.
+
+``type`` is ``about:blank`` throughout: the status says what kind of problem it
+is, ``code``, where there is one, which of several; ``detail`` says what to do
+about it. A browser that asked for a page gets the same as a page.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import Mapping, Sequence
+from http import HTTPStatus
+from typing import Any
+
+from flask import Flask, Response, render_template, request
+from unsticky import SessionError
+from werkzeug.exceptions import HTTPException
+
+from shop.request_id import current_request_id
+
+MEDIA_TYPE = "application/problem+json"
+
+_OUR_FAULT = "The shop made a mistake; its log tells more under this request's id."
+
+_log = logging.getLogger(__name__)
+
+
+class Problem(Exception):  # RFC 9457 calls it a problem
+    """An error on its way to the client.
+
+    Args:
+        status: The HTTP status.
+        detail: What is wrong with this very request, with the value, and how to mend it.
+        code: A stable name for programs, where one status has several causes.
+        errors: For 422, what is wrong with which field: ``{"field", "detail"}`` each.
+        headers: Header fields that belong to the answer, such as ``Retry-After``.
+    """
+
+    def __init__(
+        self,
+        status: int,
+        detail: str,
+        *,
+        code: str | None = None,
+        errors: Sequence[Mapping[str, str]] = (),
+        headers: Mapping[str, str] | None = None,
+    ) -> None:
+        super().__init__(detail)
+        self.status = HTTPStatus(status)
+        self.detail = detail
+        self.code = code
+        self.errors = list(errors)
+        self.headers = dict(headers or {})
+
+    def document(self) -> dict[str, Any]:
+        """Return the members of the problem document."""
+        document: dict[str, Any] = {
+            "type": "about:blank",
+            "title": self.status.phrase,
+            "status": int(self.status),
+            "detail": self.detail,
+            "instance": request.path,
+            "request_id": current_request_id(),
+        }
+        if self.code:
+            document["code"] = self.code
+        if self.errors:
+            document["errors"] = self.errors
+        return document
+
+    def response(self) -> Response:
+        """Return the answer, which nobody may keep for another request."""
+        document = self.document()
+        if _is_for_people() and _wants_page():
+            response = Response(render_template("problem.html", problem=document))
+        else:
+            response = Response(json.dumps(document), mimetype=MEDIA_TYPE)
+        response.status_code = self.status
+        response.headers.update({"Cache-Control": "no-store", **self.headers})
+        if _is_for_people():
+            response.vary.add("Accept")
+        return response
+
+
+def install(app: Flask) -> None:
+    """Make every error of the application a problem document."""
+    app.register_error_handler(Problem, Problem.response)
+    app.register_error_handler(HTTPException, _of_http)
+    app.register_error_handler(SessionError, of_session)
+    app.register_error_handler(Exception, _of_bug)
+
+
+def of_session(error: SessionError) -> Response:
+    """Return the answer for an error of the session library.
+
+    It serves both where a view raises and where the library finds out only
+    after the view, when it stores the session.
+    """
+    if error.status == HTTPStatus.INTERNAL_SERVER_ERROR:
+        return _of_bug(error)
+    _log.warning("%s: %s", error.code, error)
+    headers = {} if error.retry_after is None else {"Retry-After": str(error.retry_after)}
+    detail = f"{error.title}: {error}."
+    return Problem(error.status, detail, code=error.code, headers=headers).response()
+
+
+def _of_http(error: HTTPException) -> Response:
+    status = error.code or HTTPStatus.INTERNAL_SERVER_ERROR
+    # Allow and the like belong to the answer; what describes its own HTML does not.
+    headers = {
+        name: value for name, value in error.get_headers() if not name.lower().startswith("content")
+    }
+    return Problem(status, _detail(status, error), headers=headers).response()
+
+
+def _detail(status: int, error: HTTPException) -> str:
+    if status == HTTPStatus.NOT_FOUND:
+        return f"Nothing is at {request.path!r}."
+    if status == HTTPStatus.METHOD_NOT_ALLOWED:
+        return (
+            f"{request.method} is not possible at {request.path!r}; the field Allow lists what is."
+        )
+    if status == HTTPStatus.INTERNAL_SERVER_ERROR:
+        return _OUR_FAULT
+    return error.description or HTTPStatus(status).description
+
+
+def _of_bug(error: Exception) -> Response:
+    _log.error("%s %s failed", request.method, request.path, exc_info=error)
+    return Problem(HTTPStatus.INTERNAL_SERVER_ERROR, _OUR_FAULT).response()
+
+
+def _is_for_people() -> bool:
+    return not (request.path.startswith("/api/") or request.path in {"/livez", "/readyz"})
+
+
+def _wants_page() -> bool:
+    # The first of equals wins: */* gets the document.
+    best = request.accept_mimetypes.best_match([MEDIA_TYPE, "application/json", "text/html"])
+    return best == "text/html"

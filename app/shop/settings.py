@@ -1,0 +1,143 @@
+"""The shop's configuration: parsed once, at the edge, into values that cannot be wrong."""
+
+from __future__ import annotations
+
+import os
+import re
+import socket
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+_SHORTEST_SECRET = 16
+_FEWEST_CHARACTERS = 8
+_PLACEHOLDER = re.compile(
+    r"change.?(me|this|it)|replace.?(me|this|it)|placeholder|example|insecure"
+    r"|your.?(secret|key)|super.?secret|not.?(a|so|very)?.?secret|<.*>|\$\{",
+    re.IGNORECASE,
+)
+_HOST = re.compile(r"\.?[a-z0-9_]([a-z0-9_.-]*[a-z0-9_])?|\[[0-9a-f:.]+\]")
+_MOST_HOPS = 8
+
+
+class SettingsError(ValueError):
+    """The environment cannot configure the shop; the message says why and how to mend it."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Settings:
+    """What an instance of the shop needs to know.
+
+    Attributes:
+        secret_key: Signs the session cookie. The same for all replicas.
+        redis_url: Where sessions live; ``None`` means in this process's memory,
+            which only a single worker can do.
+        replica: Name of this replica in logs and in ``X-Served-By``.
+        served_by: Whether answers say which worker made them.
+        trusted_hosts: Host names, lower case and without port, that requests
+            may be for; one with a leading dot stands for its subdomains too.
+        proxy_hops: How many proxies in front set ``X-Forwarded-*``.
+        secure_cookie: Whether browsers reach the shop by TLS; the cookie is
+            then ``__Host-sid``.
+    """
+
+    secret_key: str = field(repr=False)
+    redis_url: str | None = field(default=None, repr=False)
+    replica: str = field(default_factory=socket.gethostname)
+    served_by: bool = False
+    trusted_hosts: tuple[str, ...] = ("localhost", "127.0.0.1", "[::1]")
+    proxy_hops: int = 1
+    secure_cookie: bool = False
+
+    @classmethod
+    def from_env(cls, environ: Mapping[str, str] | None = None) -> Settings:
+        """Read the settings from environment variables; an empty one counts as not set.
+
+        Args:
+            environ: Where to look; the process's environment by default.
+
+        Raises:
+            SettingsError: If a variable is missing or cannot be used.
+        """
+        given = os.environ if environ is None else environ
+        env = {name: value for name, value in given.items() if value}
+        return cls(
+            secret_key=_secret_key(env),
+            redis_url=env.get("REDIS_URL"),
+            replica=_replica(env),
+            served_by=_flag(env, "SERVED_BY"),
+            trusted_hosts=_hosts(env),
+            proxy_hops=_hops(env),
+            secure_cookie=_flag(env, "SESSION_COOKIE_SECURE"),
+        )
+
+
+def _secret_key(env: Mapping[str, str]) -> str:
+    name, key = "SECRET_KEY", env.get("SECRET_KEY")
+    path = env.get("SECRET_KEY_FILE")
+    if key and path:
+        raise SettingsError(
+            "SECRET_KEY and SECRET_KEY_FILE are both set: keep one, to make clear which counts."
+        )
+    if path:
+        name = f"SECRET_KEY_FILE={path!r}"
+        try:
+            key = Path(path).read_text(encoding="utf-8").strip()
+        except (OSError, UnicodeDecodeError) as error:
+            raise SettingsError(
+                f"{name} cannot be read ({error}): give a readable text file that holds the key."
+            ) from error
+    make = "make one with: python3 -c 'import secrets; print(secrets.token_hex(32))'"
+    if not key:
+        raise SettingsError(f"{name} is empty or not set. It signs the session cookie; {make}")
+    # The messages do not show the key: they end in logs.
+    if len(key) < _SHORTEST_SECRET or len(set(key)) < _FEWEST_CHARACTERS:
+        raise SettingsError(
+            f"{name} is too easy to guess (at least {_SHORTEST_SECRET} characters, "
+            f"{_FEWEST_CHARACTERS} of them different, are needed); {make}"
+        )
+    if _PLACEHOLDER.search(key):
+        raise SettingsError(f"{name} holds a placeholder that others know, too; {make}")
+    return key
+
+
+def _replica(env: Mapping[str, str]) -> str:
+    name = env.get("REPLICA") or socket.gethostname()
+    if not re.fullmatch(r"[A-Za-z0-9._-]{1,64}", name):
+        raise SettingsError(
+            f"REPLICA={name!r} cannot stand in a header: "
+            "use letters, digits, '.', '_' and '-', at most 64."
+        )
+    return name
+
+
+def _flag(env: Mapping[str, str], name: str) -> bool:
+    value = env.get(name, "0")
+    if value not in {"0", "1"}:
+        raise SettingsError(f"{name}={value!r} is neither on nor off: set 1 or 0.")
+    return value == "1"
+
+
+def _hosts(env: Mapping[str, str]) -> tuple[str, ...]:
+    text = env.get("TRUSTED_HOSTS", "localhost,127.0.0.1,[::1]")
+    hosts = tuple(host.strip().lower() for host in text.split(",") if host.strip())
+    for host in hosts:
+        if not _HOST.fullmatch(host):
+            raise SettingsError(
+                f"TRUSTED_HOSTS={text!r}: {host!r} is not a host name: list names without scheme "
+                "and port, commas between, such as shop.example,.shop.example,[::1]."
+            )
+    if not hosts:
+        raise SettingsError(
+            f"TRUSTED_HOSTS={text!r} names no host, every request would be refused: list one."
+        )
+    return hosts
+
+
+def _hops(env: Mapping[str, str]) -> int:
+    text = env.get("PROXY_HOPS", "1")
+    if not (text.isascii() and text.isdigit() and int(text) <= _MOST_HOPS):
+        raise SettingsError(
+            f"PROXY_HOPS={text!r} is not a number of proxies: give 0 to {_MOST_HOPS}."
+        )
+    return int(text)

@@ -1,0 +1,1 @@
+"""What holds the kit to its word: unit tests, and tests on the real stack."""

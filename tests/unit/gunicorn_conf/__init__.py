@@ -1,0 +1,1 @@
+"""Gunicorn with its configuration: real masters and workers on a small application."""

@@ -1,0 +1,40 @@
+"""A small application whose requests last as long as a test wants."""
+
+import os
+import time
+from collections.abc import Iterable
+from pathlib import Path
+from wsgiref.types import StartResponse, WSGIEnvironment
+
+# So that a test that fails does not leave a worker waiting (seconds).
+_LONGEST_HOLD = 20.0
+
+
+def app(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
+    """Answer with this worker's pid.
+
+    ``/hold/NAME`` first makes the file NAME.held in the folder HOLDS and waits
+    until NAME.go is there; ``/body`` answers with the request's body, ``/scheme``
+    with its scheme; ``/fail`` fails.
+    """
+    path = str(environ["PATH_INFO"])
+    body = str(os.getpid()).encode()
+    if path.startswith("/hold/"):
+        _hold(path.rpartition("/")[2])
+    elif path == "/body":
+        body = environ["wsgi.input"].read()
+    elif path == "/scheme":
+        body = environ["wsgi.url_scheme"].encode()
+    elif path == "/fail":
+        raise RuntimeError("as asked")
+    request_id = str(environ.get("HTTP_X_REQUEST_ID", ""))
+    start_response("200 OK", [("Content-Length", str(len(body))), ("X-Request-ID", request_id)])
+    return [body]
+
+
+def _hold(name: str) -> None:
+    folder = Path(os.environ["HOLDS"])
+    (folder / f"{name}.held").touch()
+    end = time.monotonic() + _LONGEST_HOLD
+    while not (folder / f"{name}.go").exists() and time.monotonic() < end:
+        time.sleep(0.005)

@@ -1,0 +1,121 @@
+"""What the shop answers while its store hangs or is gone, and after."""
+
+import tempfile
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from flask.testing import FlaskClient
+from shop import Settings, create_app
+
+from tests.unit.shop.conftest import SECRET, close
+from tests.unit.shop.expect import expect_no_session, expect_problem, quantities
+from tests.unit.shop.valkey import Valkey
+
+# After a store that hung, calls fail at once for a moment, lest each waits.
+_RECOVERY_SECONDS = 5.0
+
+_NEEDS_THE_STORE = [
+    ("GET", "/api/cart"),
+    ("POST", "/api/cart/items"),
+    ("PUT", "/api/cart/items/tea"),
+    ("DELETE", "/api/cart/items/tea"),
+    ("DELETE", "/api/cart"),
+    ("GET", "/api/session"),
+    ("GET", "/readyz"),
+]
+
+
+@pytest.fixture(name="own_valkey")
+def _own_valkey() -> Iterator[Valkey]:
+    """A Valkey that a test may break."""
+    with tempfile.TemporaryDirectory(prefix="valkey-") as folder:
+        server = Valkey(Path(folder))
+        try:
+            server.start()
+            yield server
+        finally:
+            server.stop()
+
+
+@pytest.fixture(name="customer")
+def _customer(own_valkey: Valkey) -> Iterator[FlaskClient]:
+    """Somebody with tea in the cart."""
+    shop = create_app(Settings(secret_key=SECRET, redis_url=own_valkey.url, replica="app-1"))
+    client = shop.test_client()
+    assert client.post("/api/cart/items", json={"sku": "tea"}).status_code == 200
+    yield client
+    close(shop)
+
+
+@pytest.mark.parametrize("fault", ["gone", "hangs"])
+@pytest.mark.parametrize(("method", "path"), _NEEDS_THE_STORE)
+def test_calls_that_need_the_store(
+    own_valkey: Valkey, customer: FlaskClient, fault: str, method: str, path: str
+) -> None:
+    """Without the store a call is a 503 within 2 s that says when to come back; no cookie goes."""
+    if fault == "gone":
+        own_valkey.stop()
+    else:
+        own_valkey.pause()
+    body = {"sku": "tea", "qty": 1} if method in {"POST", "PUT"} else None
+    before = time.monotonic()
+    response = customer.open(path, method=method, json=body)
+    assert time.monotonic() - before < 2
+    problem = expect_problem(response, 503)
+    expect_no_session(response)
+    if problem.get("code") != "outcome-unknown":
+        assert int(response.headers["Retry-After"]) >= 1
+
+
+def test_calls_that_do_not(own_valkey: Valkey, customer: FlaskClient) -> None:
+    """Liveness and the catalog do without the store."""
+    own_valkey.stop()
+    assert customer.get("/livez").status_code == 200
+    assert customer.get("/api/products").status_code == 200
+
+
+def test_the_shelf_stays_open(own_valkey: Valkey, customer: FlaskClient) -> None:
+    """The shelf shows its products without the store, and says that the cart is out of reach."""
+    assert "out of reach" not in customer.get("/").text
+    own_valkey.stop()
+    response = customer.get("/")
+    assert response.status_code == 200
+    assert "out of reach" in response.text
+    assert "Sticky rice" in response.text
+    expect_no_session(response)
+
+
+def test_a_page_says_it(own_valkey: Valkey, customer: FlaskClient) -> None:
+    """A page that needs the store is a 503 page with Retry-After."""
+    own_valkey.stop()
+    response = customer.get("/cart", headers={"Accept": "text/html"})
+    assert (response.status_code, response.mimetype) == (503, "text/html")
+    assert int(response.headers["Retry-After"]) >= 1
+
+
+def test_afterwards(own_valkey: Valkey, customer: FlaskClient) -> None:
+    """When the store answers again the shop does too, and the cart is as it was."""
+    own_valkey.pause()
+    expect_problem(customer.get("/api/cart"), 503)
+    own_valkey.resume()
+    _wait_until_ready(customer)
+    assert quantities(customer.get("/api/cart")) == {"tea": 1}
+
+
+def test_an_empty_store_afterwards(own_valkey: Valkey, customer: FlaskClient) -> None:
+    """A store that came back empty serves at once: new carts can begin."""
+    own_valkey.stop()
+    expect_problem(customer.get("/api/cart"), 503)
+    own_valkey.start()
+    _wait_until_ready(customer)
+    assert quantities(customer.get("/api/cart")) == {}
+    assert quantities(customer.post("/api/cart/items", json={"sku": "tea"})) == {"tea": 1}
+
+
+def _wait_until_ready(client: FlaskClient) -> None:
+    end = time.monotonic() + _RECOVERY_SECONDS
+    while (response := client.get("/readyz")).status_code != 200:
+        assert time.monotonic() < end, response.text
+        time.sleep(0.02)
