@@ -1,0 +1,116 @@
+"""The private virtual environments: made once for each state of the pins.
+
+An environment's folder is named after the content of its pins and the Python it is for. Its
+``complete`` file is written last, so an interrupted installation is never taken for a whole one.
+"""
+
+import hashlib
+import os
+import platform
+import shutil
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from kit import installation, locks
+from kit.folder import StateFolder
+from kit.settings import PROJECT, Settings
+
+
+@dataclass(frozen=True, slots=True)
+class Environment:
+    """A virtual environment for some groups of pins."""
+
+    root: Path
+    pins: tuple[Path, ...]
+
+    @property
+    def python(self) -> Path:
+        """Its interpreter."""
+        return self.root / "bin" / "python"
+
+    def is_complete(self) -> bool:
+        """Whether everything was installed, and the Python it stands on is still there."""
+        return (self.root / "complete").exists() and os.access(self.python, os.X_OK)
+
+    def mark_complete(self) -> None:
+        """Say that everything was installed."""
+        (self.root / "complete").touch()
+
+    def packaged(self, pattern: str) -> Path:
+        """Return the one file inside the installed packages that matches a glob."""
+        (found,) = self.root.glob(f"lib/python*/site-packages/{pattern}")
+        return found
+
+
+def to_run(settings: Settings) -> Environment:
+    """Return the environment that the stack runs in."""
+    groups = ["runtime", "local"]
+    if settings.nginx_bin is None:
+        groups.append("nginx")
+    if settings.worker_class == "gevent":
+        groups.append("gevent")
+    if settings.own_store and settings.redis_server is None:
+        groups.append("valkey")
+    return _named("run", groups, settings)
+
+
+def to_check(settings: Settings) -> Environment:
+    """Return the environment that `make test`, `make lint` and `make pins` use."""
+    return _named(
+        "check", ["runtime", "local", "nginx", "valkey", "gevent", "test", "lint"], settings
+    )
+
+
+def to_bench(settings: Settings) -> Environment:
+    """Return the environment that `make bench-race` and `make bench-session` use."""
+    return _named("bench", ["runtime", "local", "nginx", "valkey", "gevent", "bench"], settings)
+
+
+def ensure(environment: Environment) -> None:
+    """Make the environment unless it is there.
+
+    Raises:
+        KitError: this machine lacks something for it; the message says what.
+    """
+    if environment.is_complete():
+        return
+    installation.require_wheels({path.stem for path in environment.pins})
+    installation.require_venv()
+    environment.root.parent.mkdir(parents=True, exist_ok=True)
+    with locks.in_turn(environment.root.parent / "lock") as waited:
+        if waited and environment.is_complete():
+            return
+        shutil.rmtree(environment.root, ignore_errors=True)
+        try:
+            installation.install(environment.root, environment.pins)
+            environment.mark_complete()
+        except BaseException:
+            shutil.rmtree(environment.root, ignore_errors=True)
+            raise
+
+
+def enter(environment: Environment) -> None:
+    """Go on inside the environment: start the same verb anew with its Python, unless we are in."""
+    if Path(sys.prefix) != environment.root:
+        os.execv(environment.python, [str(environment.python), "-m", "kit", *sys.argv[1:]])
+
+
+def check_with(verb: str, settings: Settings) -> None:
+    """Run a verb of :mod:`kit.checks` in an environment of its own."""
+    environment = to_bench(settings) if verb.startswith("bench-") else to_check(settings)
+    StateFolder(settings.state_dir).claim()
+    ensure(environment)
+    enter(environment)
+    from kit import checks  # noqa: PLC0415  (needs what was just installed)
+
+    checks.run(verb, environment, settings)
+
+
+def _named(kind: str, groups: Sequence[str], settings: Settings) -> Environment:
+    pins = tuple(PROJECT / "requirements" / f"{group}.txt" for group in groups)
+    digest = hashlib.sha256(platform.python_version().encode())
+    for path in pins:
+        digest.update(path.name.encode() + b"\0" + path.read_bytes())
+    return Environment(settings.venv_dir / f"{kind}-{digest.hexdigest()[:12]}", pins)

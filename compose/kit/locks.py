@@ -1,0 +1,64 @@
+"""Locks that the kernel keeps: they end with their holder, however it ends."""
+
+import fcntl
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from kit.errors import KitError
+
+
+@contextmanager
+def one_verb(path: Path, verb: str) -> Iterator[None]:
+    """Keep other verbs from changing the same stack meanwhile.
+
+    Raises:
+        KitError: another verb holds the lock.
+    """
+    with path.open("a+", encoding="utf-8") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            file.seek(0)
+            raise KitError(
+                f"{file.read() or 'Another verb'} is changing this stack ({path.parent}).",
+                "Wait until it has finished, or interrupt it with Ctrl-C where it runs.",
+            ) from None
+        file.truncate(0)
+        file.write(f"`make {verb}` (pid {os.getpid()})")
+        file.flush()
+        yield
+
+
+@contextmanager
+def in_turn(path: Path) -> Iterator[bool]:
+    """Wait for a lock; the value says whether it was held by another at first."""
+    with path.open("a", encoding="utf-8") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            fcntl.flock(file, fcntl.LOCK_EX)
+            yield True
+        else:
+            yield False
+
+
+def holder(path: Path) -> int | None:
+    """Return the process group that holds a service's lock, or ``None`` if nobody does.
+
+    A service's processes inherit the locked descriptor, and the first of them leads their process
+    group. While the lock is held a member lives, and a living member's group number cannot be
+    given to another process: the answer needs no comparison of start times.
+    """
+    try:
+        file = path.open("r+", encoding="utf-8")
+    except FileNotFoundError:
+        return None
+    with file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            text = file.read()
+            return int(text) if text else None
+    return None

@@ -1,0 +1,40 @@
+"""What the operating system knows of our processes.
+
+psutil is imported late: ``make down`` must end a stack whose environment was removed.
+"""
+
+from contextlib import suppress
+
+
+def children(pid: int) -> frozenset[int]:
+    """Return the pids of a process's children: the workers of a master."""
+    import psutil  # noqa: PLC0415
+
+    try:
+        return frozenset(child.pid for child in psutil.Process(pid).children())
+    except psutil.NoSuchProcess:
+        return frozenset()
+
+
+def memory(pid: int) -> int:
+    """Return the resident memory of a process in bytes; 0 if it has gone."""
+    import psutil  # noqa: PLC0415
+
+    try:
+        return int(psutil.Process(pid).memory_info().rss)
+    except psutil.NoSuchProcess:
+        return 0
+
+
+def listener(port: int) -> str:
+    """Return who listens on a TCP port, as far as the caller may know."""
+    import psutil  # noqa: PLC0415
+
+    with suppress(psutil.Error):
+        for connection in psutil.net_connections(kind="tcp"):
+            at = connection.laddr
+            if connection.status == psutil.CONN_LISTEN and at and at.port == port:
+                if connection.pid is None:
+                    break
+                return f"{psutil.Process(connection.pid).name()} (pid {connection.pid})"
+    return "another program"

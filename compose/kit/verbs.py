@@ -1,0 +1,40 @@
+"""Which verb calls what."""
+
+import os
+import sys
+
+from kit import environment, runtime, settings
+from kit.errors import KitError
+
+
+def run(verb: str) -> None:
+    """Carry out one verb.
+
+    Raises:
+        KitError: it could not be done.
+    """
+    if sys.platform == "win32":
+        raise KitError("The local runtime needs Linux or macOS.", "Use WSL 2 on Windows.")
+    wanted = settings.load()
+    if verb in {"lint", "pins", "test", "bench-race", "bench-session"}:
+        environment.check_with(verb, wanted)
+        return
+    stack = runtime.choose(wanted)
+    service = os.environ.get("SERVICE") or None
+    match verb:
+        case "up":
+            stack.up()
+        case "down":
+            stack.down()
+        case "restart":
+            stack.restart(service)
+        case "status":
+            stack.status()
+        case "logs":
+            stack.logs(service)
+        case "open":
+            stack.open()
+        case "clean":
+            stack.clean()
+        case _:
+            raise KitError(f"There is no verb {verb!r}.", "`make` alone prints all of them.")

@@ -1,0 +1,150 @@
+"""Locks that end with their holder."""
+
+import fcntl
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from kit import launch, locks
+from kit.errors import KitError
+
+Launch = Callable[[str], "subprocess.Popen[bytes]"]
+
+
+def test_one_verb_at_a_time(tmp_path: Path) -> None:
+    """A second verb is refused while the first runs, names it, and may run afterwards."""
+    lock = tmp_path / "lock"
+    with locks.one_verb(lock, "up"):
+        refused = pytest.raises(KitError, match=f"`make up` .pid {os.getpid()}.")
+        with refused, locks.one_verb(lock, "down"):
+            pass
+    with locks.one_verb(lock, "down"):
+        assert "make down" in lock.read_text()
+
+
+@pytest.fixture(name="launched")
+def _launched(tmp_path: Path) -> Iterator[Launch]:
+    """Start a shell script as a service, the way supervisord does."""
+    started: list[subprocess.Popen[bytes]] = []
+
+    def start(script: str) -> "subprocess.Popen[bytes]":
+        spec = tmp_path / "service.json"
+        spec.write_text(
+            json.dumps(
+                {
+                    "argv": ["/bin/sh", "-c", script],
+                    "env": {"PATH": "/usr/bin:/bin", "MARK": "given"},
+                    "cwd": str(tmp_path),
+                    "lock": str(tmp_path / "service.lock"),
+                }
+            )
+        )
+        process = subprocess.Popen(
+            [sys.executable, "-I", "-S", launch.__file__, spec],
+            stdout=subprocess.PIPE,
+            start_new_session=True,
+        )
+        started.append(process)
+        return process
+
+    yield start
+    for process in started:
+        if process.poll() is None:
+            os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
+        if process.stdout is not None:
+            process.stdout.close()
+
+
+def _await(condition: Callable[[], bool], seconds: float = 10) -> None:
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline, "it did not happen in time"
+        time.sleep(0.01)
+
+
+def test_a_service_gets_its_surroundings(launched: Launch, tmp_path: Path) -> None:
+    """A service runs in its folder, with exactly the described environment."""
+    out, _ = launched("pwd; env | grep -E 'PATH|MARK|HOME|LANG' | sort").communicate()
+
+    assert out.decode().split() == [str(tmp_path), "MARK=given", "PATH=/usr/bin:/bin"]
+
+
+def test_the_lock_names_a_living_service(launched: Launch, tmp_path: Path) -> None:
+    """While a service lives its lock names its first process, and afterwards nobody."""
+    lock = tmp_path / "service.lock"
+    assert locks.holder(lock) is None
+
+    process = launched("echo ready; exec sleep 60")
+    assert process.stdout is not None
+    assert process.stdout.readline() == b"ready\n"
+    assert locks.holder(lock) == process.pid
+
+    process.kill()
+    process.wait()
+    assert locks.holder(lock) is None
+
+
+def test_a_child_keeps_the_lock(launched: Launch, tmp_path: Path) -> None:
+    """A service whose first process was killed still counts as there while a child lives."""
+    process = launched("sleep 60 & echo ready; wait")
+    assert process.stdout is not None
+    process.stdout.readline()
+    process.kill()
+    process.wait()
+
+    assert locks.holder(tmp_path / "service.lock") == process.pid
+
+    os.killpg(process.pid, signal.SIGKILL)
+    _await(lambda: locks.holder(tmp_path / "service.lock") is None)
+
+
+def test_a_successor_ends_what_is_left(launched: Launch, tmp_path: Path) -> None:
+    """A service starts only once its predecessor's last process is gone, and sees to that."""
+    first = launched("sleep 60 & echo ready; wait")
+    assert first.stdout is not None
+    first.stdout.readline()
+    first.kill()
+    first.wait()
+
+    second = launched("echo ready; exec sleep 60")
+    assert second.stdout is not None
+    assert second.stdout.readline() == b"ready\n"
+
+    assert locks.holder(tmp_path / "service.lock") == second.pid
+
+
+def test_a_stale_pid_is_nobody(tmp_path: Path) -> None:
+    """A lock file that names a living process but is not locked names nobody."""
+    lock = tmp_path / "service.lock"
+    lock.write_text(str(os.getpid()))
+
+    assert locks.holder(lock) is None
+
+
+def test_waiting_in_turn(tmp_path: Path) -> None:
+    """Whoever had to wait for a lock learns that another has been at work meanwhile."""
+    lock = tmp_path / "lock"
+    with locks.in_turn(lock) as waited:
+        assert not waited
+    script = (
+        "import pathlib, sys; from kit import locks\n"
+        "with locks.in_turn(pathlib.Path(sys.argv[1])) as waited: print(waited)"
+    )
+    with lock.open() as held:
+        fcntl.flock(held, fcntl.LOCK_EX)
+        process = subprocess.Popen(
+            [sys.executable, "-c", script, lock],
+            stdout=subprocess.PIPE,
+            env={**os.environ, "PYTHONPATH": str(Path(locks.__file__).parents[1])},
+        )
+        with pytest.raises(subprocess.TimeoutExpired):
+            process.communicate(timeout=0.5)
+    out, _ = process.communicate(timeout=10)
+    assert out == b"True\n"

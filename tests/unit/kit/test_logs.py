@@ -1,0 +1,39 @@
+"""Reading the services' logs."""
+
+import json
+from pathlib import Path
+
+from kit import logs
+
+
+def test_traces_are_condensed() -> None:
+    """JSON lines become their message and the end of their trace; plain traces their last line."""
+    lines = [
+        json.dumps({"message": "boom", "exception": "Traceback\n  a\n  File x\n    y()\nKeyError"}),
+        "Traceback (most recent call last):",
+        '  File "x", line 1',
+        "ValueError: plain",
+        "ValueError: plain",
+    ]
+
+    assert logs.condensed(lines) == ["boom", "  File x", "    y()", "KeyError", "ValueError: plain"]
+
+
+def test_last_lines_of_this_run(tmp_path: Path) -> None:
+    """Only lines after the given byte count, unless the file has been rotated since."""
+    path = tmp_path / "app.log"
+    path.write_text("old\nnew 1\nnew 2\n")
+
+    assert logs.last_lines(path, 5, start=4) == ["new 1", "new 2"]
+    assert logs.last_lines(path, 1) == ["new 2"]
+    assert logs.last_lines(path, 5, start=4000) == ["old", "new 1", "new 2"]
+    assert logs.last_lines(tmp_path / "none.log", 5) == []
+
+
+def test_one_services_files(tmp_path: Path) -> None:
+    """A service's files are its own: app-1 is not app-10."""
+    for name in ("app-1.log", "app-1.access.log", "app-10.log", "nginx.log"):
+        (tmp_path / name).touch()
+
+    assert [p.name for p in logs.files(tmp_path, "app-1")] == ["app-1.access.log", "app-1.log"]
+    assert len(logs.files(tmp_path, None)) == 4

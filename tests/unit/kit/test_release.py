@@ -1,0 +1,81 @@
+"""Frozen copies of the code."""
+
+import os
+from pathlib import Path
+
+import pytest
+from kit import release
+from kit.errors import KitError
+
+
+@pytest.fixture(name="app")
+def _app(tmp_path: Path) -> Path:
+    app = tmp_path / "app"
+    (app / "shop" / "__pycache__").mkdir(parents=True)
+    (app / "gunicorn.conf.py").write_text("bind = 'x'\n")
+    (app / "Dockerfile").write_text("FROM scratch\n")
+    (app / "shop" / "__init__.py").write_text("A = 1\n")
+    (app / "shop" / "cart.html").write_text("<p>")
+    (app / "shop" / "__pycache__" / "x.pyc").write_text("stale")
+    (tmp_path / "releases").mkdir()
+    return app
+
+
+def test_the_same_code_is_the_same_release(app: Path) -> None:
+    """Freezing unchanged code gives the folder that is there, whatever was compiled meanwhile."""
+    releases = app.parent / "releases"
+    first = release.freeze(app, releases)
+    (app / "shop" / "__pycache__" / "y.pyc").write_text("new")
+
+    assert release.freeze(app, releases) == first
+    assert list(releases.iterdir()) == [first]
+
+
+def test_a_release_stays_as_it_was(app: Path) -> None:
+    """Editing the checkout changes no release, and gives another one."""
+    releases = app.parent / "releases"
+    first = release.freeze(app, releases)
+    (app / "shop" / "__init__.py").write_text("A = 2\n")
+
+    second = release.freeze(app, releases)
+
+    assert second != first
+    assert (first / "shop" / "__init__.py").read_text() == "A = 1\n"
+    assert (second / "shop" / "__init__.py").read_text() == "A = 2\n"
+
+
+def test_what_belongs(app: Path) -> None:
+    """Templates and data come along; caches and the Dockerfile do not."""
+    frozen = release.freeze(app, app.parent / "releases")
+
+    assert (frozen / "shop" / "cart.html").exists()
+    assert not (frozen / "Dockerfile").exists()
+    assert not list(frozen.rglob("x.pyc"))
+
+
+def test_a_renamed_file_is_another_release(app: Path) -> None:
+    """The names of files count, not only their content."""
+    first = release.freeze(app, app.parent / "releases")
+    (app / "shop" / "cart.html").rename(app / "shop" / "tart.html")
+
+    assert release.freeze(app, app.parent / "releases") != first
+
+
+def test_pruning_keeps_the_newest_and_the_used(app: Path) -> None:
+    """Three releases are kept: the one in use, however old, and the newest others."""
+    releases = app.parent / "releases"
+    made = []
+    for number in range(5):
+        (app / "shop" / "__init__.py").write_text(f"A = {number}\n")
+        made.append(release.freeze(app, releases))
+        os.utime(made[-1], (number, number))
+
+    release.prune(releases, in_use=made[0])
+
+    assert sorted(releases.iterdir()) == sorted([made[0], made[3], made[4]])
+
+
+def test_no_code(tmp_path: Path) -> None:
+    """A checkout without app/ is refused by name."""
+    with pytest.raises(KitError, match="gunicorn"):
+        release.freeze(tmp_path / "app", tmp_path)

@@ -1,0 +1,109 @@
+"""Settings: one look-up order, and a clear refusal of what cannot be."""
+
+import re
+from pathlib import Path
+
+import pytest
+from kit.errors import KitError
+from kit.settings import _NAMES, PROJECT, load
+
+
+def test_defaults_are_those_of_the_example(tmp_path: Path) -> None:
+    """With nothing set there are two replicas of two workers on port 8080, in .state."""
+    settings = load({}, tmp_path)
+
+    assert (settings.port, settings.replicas, settings.workers) == (8080, 2, 2)
+    assert settings.state_dir == tmp_path / ".state"
+    assert settings.venv_dir == tmp_path / ".state" / "venv"
+    assert settings.own_store
+
+
+def test_the_environment_wins_over_the_file(tmp_path: Path) -> None:
+    """A value of the environment, where make's command line arrives too, wins over .env."""
+    (tmp_path / ".env").write_text("PORT=9000\nREPLICAS=3\n")
+
+    settings = load({"PORT": "9001"}, tmp_path)
+
+    assert (settings.port, settings.replicas) == (9001, 3)
+
+
+def test_empty_counts_as_not_set(tmp_path: Path) -> None:
+    """An empty value leaves what a weaker place says."""
+    (tmp_path / ".env").write_text("PORT=9000\n")
+
+    assert load({"PORT": ""}, tmp_path).port == 9000
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("PORT", "0"),
+        ("PORT", "65536"),
+        ("PORT", "80a"),
+        ("PORT", "٨٠٨٠"),
+        ("REPLICAS", "0"),
+        ("WORKERS", "-1"),
+        ("WORKER_CLASS", "tornado"),
+        ("THREADS", "2"),
+        ("RUNTIME", "k8s"),
+        ("APP", "shop; rm"),
+        ("REDIS_MAXMEMORY", "lots"),
+        ("REDIS_SERVER", "/nowhere/redis-server"),
+        ("NGINX_BIN", "/etc/passwd"),
+        ("SECRET_KEY_FILE", "/nowhere/key"),
+        ("SERVED_BY", "yes"),
+        ("STATE_DIR", "a\nb"),
+    ],
+)
+def test_refusals_name_the_value(tmp_path: Path, name: str, value: str) -> None:
+    """A value that cannot be used is refused with its name, its value and what would do."""
+    with pytest.raises(KitError) as refusal:
+        load({name: value}, tmp_path)
+
+    assert name in refusal.value.problem
+    assert value in refusal.value.problem or repr(value) in refusal.value.problem
+    assert refusal.value.cure
+
+
+def test_a_refused_store_url_hides_its_password(tmp_path: Path) -> None:
+    """A REDIS_URL of a wrong scheme is refused without showing the password in it."""
+    with pytest.raises(KitError) as refusal:
+        load({"REDIS_URL": "http://:hunter2@example.org"}, tmp_path)
+
+    assert "hunter2" not in str(refusal.value)
+
+
+def test_both_secrets_are_refused(tmp_path: Path) -> None:
+    """SECRET_KEY beside SECRET_KEY_FILE is refused: it would not be clear which counts."""
+    with pytest.raises(KitError, match="Both SECRET_KEY and SECRET_KEY_FILE"):
+        load({"SECRET_KEY": "x" * 32, "SECRET_KEY_FILE": __file__}, tmp_path)
+
+
+def test_gthread_has_threads(tmp_path: Path) -> None:
+    """THREADS counts for gthread, and has a default of its own there."""
+    assert load({"WORKER_CLASS": "gthread"}, tmp_path).threads == 4
+    assert load({"WORKER_CLASS": "gthread", "THREADS": "9"}, tmp_path).threads == 9
+    assert load({}, tmp_path).threads == 1
+
+
+def test_other_names_of_the_file_are_handed_on(tmp_path: Path) -> None:
+    """A name that is not the kit's is kept for the replicas; the kit's own are not."""
+    (tmp_path / ".env").write_text("STRIPE_KEY='a b'\nPORT=9000\nTLS_PORT=8443\n")
+
+    assert load({}, tmp_path).extra == {"STRIPE_KEY": "a b"}
+
+
+def test_a_slip_of_the_pen_is_caught(tmp_path: Path) -> None:
+    """A name in .env that is nearly one of the kit's is refused, with the one that is meant."""
+    (tmp_path / ".env").write_text("REPLICSA=4\n")
+
+    with pytest.raises(KitError, match="REPLICAS"):
+        load({}, tmp_path)
+
+
+def test_the_example_explains_every_name() -> None:
+    """Each setting of the kit stands in .env.example, commented out, and no other does."""
+    example = (PROJECT / ".env.example").read_text(encoding="utf-8")
+
+    assert set(re.findall(r"^#([A-Z_]+)=", example, re.MULTILINE)) == _NAMES
+    assert not re.findall(r"^[A-Z_]+=", example, re.MULTILINE)

@@ -1,0 +1,1 @@
+"""The nginx templates, rendered and run before replicas that the tests script."""
