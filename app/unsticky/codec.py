@@ -15,6 +15,7 @@ import struct
 from collections.abc import Callable
 from datetime import date, datetime, time, timedelta, timezone, tzinfo
 from decimal import Decimal, InvalidOperation
+from functools import partial
 from typing import Any, Final
 from uuid import UUID
 from zoneinfo import ZoneInfo
@@ -107,8 +108,13 @@ def decode(data: bytes) -> Any:
         small = _SMALL.get(data)
         if small is not None:
             return small
-        return _decimal(data) if data[0] < _FIRST_TAG else _unpack(data)
+        if data[0] < _FIRST_TAG:
+            return _decimal(data)
+        value = _unpack(data, 0)
+        if type(value) in _CONTAINERS:
+            _bound(value, 1)
     except (
+        OSError,  # a time zone's name that is a folder of the database
         ValueError,
         TypeError,
         IndexError,
@@ -119,6 +125,7 @@ def decode(data: bytes) -> Any:
     ) as error:
         message = f"unreadable bytes ({type(error).__name__})"
         raise Corrupt(message) from error
+    return value
 
 
 def _decimal(data: bytes) -> int:
@@ -126,6 +133,20 @@ def _decimal(data: bytes) -> int:
     if data != b"%d" % value:
         raise ValueError(data)
     return value
+
+
+def _bound(value: Any, depth: int) -> None:
+    """Refuse nesting that `encode` would not have written."""
+    if depth > MAX_DEPTH:
+        message = f"nested deeper than {MAX_DEPTH} levels"
+        raise ValueError(message)
+    for item in value:
+        if type(item) in _CONTAINERS:
+            _bound(item, depth + 1)
+    if type(value) is dict:
+        for item in value.values():
+            if type(item) in _CONTAINERS:
+                _bound(item, depth + 1)
 
 
 def _check(value: object, path: str, depth: int) -> None:
@@ -220,46 +241,56 @@ _EXTENSIONS: dict[type, tuple[int, Callable[[Any], bytes]]] = {
 }
 
 
-def _unpack(data: bytes) -> Any:
-    return msgpack.unpackb(data, raw=False, strict_map_key=False, ext_hook=_restore, timestamp=3)
+def _unpack(data: bytes, depth: int) -> Any:
+    # Each level of extension types is one more of MessagePack's decoders on the C stack, 40 KiB
+    # of it: 200 of them, planted, killed the process. `_HOOKS` has one for each level allowed.
+    return msgpack.unpackb(
+        data, raw=False, strict_map_key=False, ext_hook=_HOOKS[depth], timestamp=3
+    )
 
 
-def _restored_datetime(body: bytes) -> datetime:
-    text, fold, zone = _unpack(body)
+def _restored_datetime(body: bytes, depth: int) -> datetime:
+    text, fold, zone = _unpack(body, depth)
     return datetime.fromisoformat(text).replace(fold=fold, tzinfo=_zone(zone))
 
 
-def _restored_time(body: bytes) -> time:
-    text, fold, zone = _unpack(body)
+def _restored_time(body: bytes, depth: int) -> time:
+    text, fold, zone = _unpack(body, depth)
     return time.fromisoformat(text).replace(fold=fold, tzinfo=_zone(zone))
 
 
-def _restored_timedelta(body: bytes) -> timedelta:
+def _restored_timedelta(body: bytes, _: int) -> timedelta:
     seconds, microseconds = _SECONDS_AND_MICROSECONDS.unpack(body)
     return timedelta(seconds=seconds, microseconds=microseconds)
 
 
-_RESTORERS: dict[int, Callable[[bytes], Any]] = {
-    _BIG_INT: lambda body: int(body, 16),
-    _TUPLE: lambda body: tuple(_unpack(body)),
-    _SET: lambda body: {_unpack(item) for item in _unpack(body)},
-    _FROZENSET: lambda body: frozenset(_unpack(item) for item in _unpack(body)),
+_RESTORERS: dict[int, Callable[[bytes, int], Any]] = {
+    _BIG_INT: lambda body, _: int(body, 16),
+    _TUPLE: lambda body, depth: tuple(_unpack(body, depth)),
+    _SET: lambda body, depth: {_unpack(item, depth) for item in _unpack(body, depth)},
+    _FROZENSET: lambda body, depth: frozenset(
+        _unpack(item, depth) for item in _unpack(body, depth)
+    ),
     _DATETIME: _restored_datetime,
-    _DATE: lambda body: date.fromisoformat(body.decode()),
+    _DATE: lambda body, _: date.fromisoformat(body.decode()),
     _TIME: _restored_time,
     _TIMEDELTA: _restored_timedelta,
-    _DECIMAL: lambda body: Decimal(body.decode()),
-    _UUID: lambda body: UUID(bytes=body),
-    _MARKUP: lambda body: Markup(body.decode()),  # noqa: S704 (it was Markup when the application stored it)
+    _DECIMAL: lambda body, _: Decimal(body.decode()),
+    _UUID: lambda body, _: UUID(bytes=body),
+    _MARKUP: lambda body, _: Markup(body.decode()),  # noqa: S704 (it was Markup when the application stored it)
 }
 
 
-def _restore(code: int, body: bytes) -> Any:
+def _restore(depth: int, code: int, body: bytes) -> Any:
     restore = _RESTORERS.get(code)
     if restore is None:
         message = f"unknown extension type {code}"
         raise ValueError(message)
     try:
-        return restore(body)
+        return restore(body, depth)
     except (struct.error, AttributeError) as error:
         raise ValueError(str(error)) from error
+
+
+_HOOKS: Final = tuple(partial(_restore, depth) for depth in range(1, MAX_DEPTH + 2))
+"""What restores the extension types found at each depth; none is there for a depth too deep."""

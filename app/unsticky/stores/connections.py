@@ -186,7 +186,7 @@ class PooledCaller:
                 self._returned.notify()
 
     def _connected(self, budget: Budget) -> _Line:
-        connection: Any = self._pool.make_connection()
+        connection = _made(self._pool)
         connection.socket_timeout = connection.socket_connect_timeout = budget.left()
         # In a thread, because a name lookup, a TLS handshake and an authentication know no common
         # deadline; the thread of an abandoned attempt ends by the timeouts set above.
@@ -270,11 +270,16 @@ def pooled(url: str) -> PooledCaller:
     """
     try:
         pool = redis.ConnectionPool.from_url(url, protocol=2, driver_info=None)
-        pool.make_connection()
+        _made(pool)
     except (ValueError, TypeError, RedisError) as error:
         message = f"the store's URL {_without_password(url)!r} cannot be used: {error}"
         raise ConfigurationError(message) from error
     return PooledCaller(pool)
+
+
+def _made(pool: redis.ConnectionPool) -> Any:
+    """Return a connection that the pool does not count: it would never learn that it was closed."""
+    return pool.connection_class(**pool.connection_kwargs)
 
 
 def _connect(connection: Any, outcome: list[BaseException]) -> None:
