@@ -26,7 +26,7 @@ _NAMES = frozenset({
     "STATE_DIR", "THREADS", "TRUSTED_HOSTS", "VENV_DIR", "WORKERS", "WORKER_CLASS",
 })  # fmt: skip
 
-# Names of design.md that a later part of the kit reads.
+# Read by the Makefile, by tests, or by the container runtime that is to come: not for replicas.
 _RESERVED = frozenset({
     "NGINX_IMAGE", "PYTHON", "PYTHON_IMAGE", "REDIS_IMAGE", "REQUIRE_CONTAINERS", "TLS_PORT",
 })  # fmt: skip
@@ -189,7 +189,7 @@ class _Reader:
 
     def _redis_url(self) -> str | None:
         url = self._given.get("REDIS_URL")
-        schemes = ("redis", "rediss", "unix", "redis+sentinel", "redis+cluster")
+        schemes = ("redis", "rediss", "unix")
         if url is not None and url.partition("://")[0] not in schemes:
             # The URL may hold a password: only its scheme is shown.
             raise KitError(
