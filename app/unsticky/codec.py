@@ -93,6 +93,9 @@ def encode(value: object, path: str = "value") -> bytes:
     except UnicodeEncodeError as error:
         message = f"{path} holds a lone surrogate, which has no UTF-8"
         raise Unserializable(message) from error
+    except Unserializable as error:
+        message = f"{path}: {error}"
+        raise Unserializable(message) from error
     except ValueError as error:  # more than 4 GiB, or an offset that a time zone may not have
         message = f"{path} cannot be stored: {error}"
         raise Unserializable(message) from error
@@ -199,26 +202,28 @@ def _time_body(value: time) -> bytes:
     return _pack([value.replace(tzinfo=None).isoformat(), value.fold, _zone_name(value.tzinfo)])
 
 
-def _zone_name(zone: tzinfo | None) -> str | list[int] | None:
-    """None for naive, the key for a ZoneInfo, [seconds, microseconds] for a fixed offset."""
+def _zone_name(zone: tzinfo | None) -> str | list[Any] | None:
+    """None for naive, the key for a ZoneInfo, [seconds, microseconds, name if any] for an offset."""
     if zone is None:
         return None
     if type(zone) is ZoneInfo and zone.key is not None:
         return zone.key
     if type(zone) is timezone:
         offset = zone.utcoffset(None)
-        return [offset.days * 86_400 + offset.seconds, offset.microseconds]
+        parts: list[Any] = [offset.days * 86_400 + offset.seconds, offset.microseconds]
+        name = zone.tzname(None)
+        return parts if name == timezone(offset).tzname(None) else [*parts, name]
     message = f"the time zone {zone!r} cannot be stored; use datetime.timezone or zoneinfo.ZoneInfo"
     raise Unserializable(message)
 
 
-def _zone(name: str | list[int] | None) -> tzinfo | None:
+def _zone(name: str | list[Any] | None) -> tzinfo | None:
     if name is None:
         return None
     if isinstance(name, str):
         return ZoneInfo(name)
-    seconds, microseconds = name
-    return timezone(timedelta(seconds=seconds, microseconds=microseconds))
+    seconds, microseconds, *given = name
+    return timezone(timedelta(seconds=seconds, microseconds=microseconds), *given)
 
 
 _EXTENSIONS: dict[type, tuple[int, Callable[[Any], bytes]]] = {

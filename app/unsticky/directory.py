@@ -24,10 +24,16 @@ class SessionInfo:
 
 
 class Directory:
-    """The sessions of users, whatever worker they were made on."""
+    """The sessions of users, whatever worker they were made on.
 
-    def __init__(self, backend: Backend) -> None:
+    Args:
+        backend: see there.
+        request_id: of the request that asks, for logs and signals; empty outside of one.
+    """
+
+    def __init__(self, backend: Backend, request_id: str = "") -> None:
         self._backend = backend
+        self._request_id = request_id
 
     def of(self, user: str) -> tuple[SessionInfo, ...]:
         """Return the living sessions bound to `user`, oldest first."""
@@ -60,7 +66,7 @@ class Directory:
             raise StoreUnavailable(message) from error
         if not isinstance(outcome, Written):
             return False
-        self._backend.emit("session_revoked", reference, "", reason="revoked")
+        self._backend.emit("session_revoked", reference, self._request_id, reason="revoked")
         return True
 
     def revoke_all(
@@ -86,7 +92,7 @@ class Directory:
             message = f"some sessions may still live: {error}"
             raise StoreUnavailable(message) from error
         for reference in ended:
-            self._backend.emit("session_revoked", reference, "", reason="revoke_all")
+            self._backend.emit("session_revoked", reference, self._request_id, reason="revoke_all")
         return len(ended)
 
     def _budget(self) -> Budget:

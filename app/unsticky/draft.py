@@ -98,9 +98,9 @@ class Draft:
             return self._pending[field] is not None
         return field in (self.base or ())
 
-    def pending(self, prefix: bytes) -> list[bytes]:
-        """Return the fields under `prefix` that were set or deleted here."""
-        return [field for field in self._pending if field.startswith(prefix)]
+    def changed(self, prefix: bytes) -> list[bytes]:
+        """Return the fields under `prefix` that were set, deleted or changed in place here."""
+        return [write.field for write in self._writes() if write.field.startswith(prefix)]
 
     def fields(self, prefix: bytes) -> list[bytes]:
         """Return the fields that exist under `prefix`, in order."""

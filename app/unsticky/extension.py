@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import Any, TypeVar
 
 import redis
-from flask import Flask
+from flask import Flask, has_request_context, request
 from werkzeug.wrappers import Response
 
 from .backend import Backend, Counters
@@ -15,7 +15,8 @@ from .cookie import KeyRing
 from .directory import Directory, SessionInfo
 from .errors import ConfigurationError, OutcomeUnknown, SessionError, StoreUnavailable
 from .events import Announcer
-from .interface import OPTIONAL, Interface
+from .interface import OPTIONAL, Interface, request_id
+from .login import follow_flask_login
 from .policy import MAX_FIELDS, Policy
 from .problem import problem
 from .rerun import Rerunner
@@ -73,6 +74,7 @@ class Unsticky:
         handlers = app.error_handler_spec[None][None]
         if SessionError not in handlers:
             app.register_error_handler(SessionError, self._on_error)
+        follow_flask_login(app)
         app.extensions["unsticky"] = self
         _log.info("sessions are kept by %s", _described(policy))
 
@@ -105,17 +107,17 @@ class Unsticky:
 
     def of(self, user: str) -> tuple[SessionInfo, ...]:
         """Return the living sessions bound to `user`, oldest first; see `Session.bind`."""
-        return Directory(self.backend).of(user)
+        return self._directory().of(user)
 
     def revoke(self, handle: str) -> bool:
         """End the session of that handle; return whether it was alive."""
-        return Directory(self.backend).revoke(handle)
+        return self._directory().revoke(handle)
 
     def revoke_all(
         self, user: str, *, keep: Session | None = None, stamp: int | None = None
     ) -> int:
         """End all sessions of `user` but `keep`; see `Directory.revoke_all`."""
-        return Directory(self.backend).revoke_all(user, keep=keep, stamp=stamp)
+        return self._directory().revoke_all(user, keep=keep, stamp=stamp)
 
     def ping(self) -> None:
         """Write to the store as a request would.
@@ -127,6 +129,9 @@ class Unsticky:
             self.backend.store.probe(Budget(self.backend.policy.deadline))
         except OutcomeUnknown as error:
             raise StoreUnavailable(str(error)) from error
+
+    def _directory(self) -> Directory:
+        return Directory(self.backend, request_id(request) if has_request_context() else "")
 
 
 def _opened(policy: Policy, client: Any) -> Store:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from functools import lru_cache
 from typing import Any, Final
+from uuid import UUID
 
 from .codec import decode, encode
 from .errors import Corrupt, Unserializable
@@ -17,6 +18,7 @@ PLAIN: Final = b"v"
 MAP: Final = b"m"
 
 _MAX_NAME = 255
+_KEY_TYPES = frozenset({str, int, bytes, UUID})
 
 
 @lru_cache(maxsize=1024)
@@ -35,9 +37,20 @@ def map_prefix(name: str) -> bytes:
     return MAP + _prefixed(name)
 
 
-@lru_cache(maxsize=4096, typed=True)
 def entry_field(prefix: bytes, key: object) -> bytes:
-    """Return the field of one entry; keys keep their type (str, int, bytes, UUID)."""
+    """Return the field of one entry; keys keep their type.
+
+    Raises:
+        Unserializable: not a str, int, bytes or UUID.
+    """
+    if type(key) not in _KEY_TYPES:
+        message = f"a map's keys are str, int, bytes or UUID, not {type(key).__qualname__}: {key!r}"
+        raise Unserializable(message)
+    return _entry_field(prefix, key)
+
+
+@lru_cache(maxsize=4096, typed=True)
+def _entry_field(prefix: bytes, key: object) -> bytes:
     return prefix + encode(key, "a map's key")
 
 
@@ -51,7 +64,9 @@ def describe(field: bytes) -> str:
     """Return the name of a field for messages: `theme`, or `cart['tea']`."""
     try:
         name = field[2 : 2 + field[1]].decode()
-        return name if field[:1] == PLAIN else f"{name}[{decode(field[2 + field[1] :])!r}]"
+        if field[:1] == PLAIN or len(field) == 2 + field[1]:
+            return name
+        return f"{name}[{decode(field[2 + field[1] :])!r}]"
     except (IndexError, UnicodeDecodeError, Corrupt):
         return repr(field)
 
@@ -63,10 +78,14 @@ def name_of(field: bytes) -> str:
         Corrupt: no field that this library makes.
     """
     try:
-        return field[2 : 2 + field[1]].decode()
+        end = 2 + field[1]
+        if len(field) == end or (len(field) > end and field[:1] == MAP):
+            return field[2:end].decode()
+        cause: Exception | None = None
     except (IndexError, UnicodeDecodeError) as error:
-        message = f"unreadable field name {field!r}"
-        raise Corrupt(message) from error
+        cause = error
+    message = f"unreadable field name {field!r}"
+    raise Corrupt(message) from cause
 
 
 def _prefixed(name: str) -> bytes:
@@ -84,3 +103,7 @@ def _prefixed(name: str) -> bytes:
         )
         raise Unserializable(message)
     return bytes((len(encoded),)) + encoded
+
+
+PERMANENT: Final = plain_field("_permanent")
+"""The plain key in which Flask says that the cookie outlives the browser."""

@@ -7,6 +7,7 @@ import re
 import secrets
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from functools import partial
 from typing import TYPE_CHECKING, Final
 
@@ -17,7 +18,7 @@ from werkzeug.wrappers import Response
 from .backend import Backend
 from .errors import ConfigurationError, Conflict, SessionError
 from .link import CookieAction
-from .problem import replace
+from .problem import problem, replace
 from .rerun import RERUN
 from .session import Session
 from .unit import Unit
@@ -29,6 +30,8 @@ _log = logging.getLogger("unsticky")
 
 OPTIONAL: Final = "_unsticky_optional"
 """The attribute by which `@sessions.optional` marks a view."""
+
+_OPERATION: Final = "unsticky.operation"
 
 _REQUEST_ID: Final = re.compile(r"[A-Za-z0-9_.:-]{0,128}")
 
@@ -59,45 +62,63 @@ class Interface(SessionInterface):
     def save_session(self, app: Flask, session: SessionMixin, response: Response) -> None:  # noqa: ARG002 (Flask's signature)
         """Commit once, and make the response say what came of it; never raises."""
         assert isinstance(session, Session)  # noqa: S101 (made by open_session)
-        if not session.touched:
-            return
-        unit = session.unit
-        try:
-            unit.commit()
-        except SessionError as error:
-            self._fail(unit, error, response)
-        except Exception as error:  # noqa: BLE001 (Flask would answer 500 and commit again)
-            _log.exception("session could not be committed")
-            self._fail(unit, SessionError(str(error)), response)
-        unit.seal()
+        if session.touched:
+            unit = session.unit
+            try:
+                unit.commit()
+                self._describe(unit, response)
+            except Exception as error:  # noqa: BLE001 (Flask would answer 500 and commit again)
+                self._fail(unit, error, response)
+        session.seal()
+
+    def _describe(self, unit: Unit, response: Response) -> None:
+        """Set the headers that tell browsers and caches what came of the session."""
         self._backend.counters.store_seconds += unit.link.seconds()
-        vary = response.headers.get("Vary")
-        if vary is None or "cookie" not in vary.lower():
+        # Looked up in one pass: asking werkzeug for a header that is not there raises inside.
+        present = {name.lower() for name, _ in response.headers}
+        if "vary" not in present or "cookie" not in response.vary:
             response.headers.add("Vary", "Cookie")
-        self._send_cookie(unit, response)
+        if not self._sends_cookie(unit, response) and unit.link.facts.has_cookie:
+            _keep_private(response, decided="cache-control" in present)
 
-    def _fail(self, unit: Unit, error: SessionError, response: Response) -> None:
-        if isinstance(error, Conflict) and unit.link.facts.rerun is not None:
-            self._backend.counters.reruns += 1
-            unit.link.facts.rerun()
-        if error.status >= 500:  # noqa: PLR2004 (server errors)
+    def _fail(self, unit: Unit, error: Exception, response: Response) -> None:
+        """Turn the response into what the error answers."""
+        if not isinstance(error, SessionError):
+            _log.error("session not committed", exc_info=error)
+            error = SessionError(str(error))
+        elif error.status >= 500:  # noqa: PLR2004 (server errors)
             _log.error("session not committed, request %s: %s", unit.link.facts.request_id, error)
-        replace(response, self._on_error(error))
+        rerun = unit.link.rerun
+        if isinstance(error, Conflict) and rerun is not None:
+            self._backend.counters.reruns += 1
+            rerun()
+        try:
+            answer = self._on_error(error)
+        except Exception:  # noqa: BLE001 (whatever the application's function does)
+            _log.exception("on_error failed; the answer is the library's own")
+            answer = problem(error)
+        replace(response, answer)
+        # A session made, rotated or ended before the error: the browser must learn of it.
+        with suppress(SessionError):
+            self._describe(unit, response)
 
-    def _send_cookie(self, unit: Unit, response: Response) -> None:
+    def _sends_cookie(self, unit: Unit, response: Response) -> bool:
+        """Send, renew or delete the cookie where that is due; return whether it was."""
         policy = self._backend.policy
         link, token = unit.link, unit.link.token
         if link.cookie is CookieAction.DELETE:
             self._set_cookie(response, "", max_age=0)
-        elif token is not None and (
-            link.cookie is CookieAction.SEND
-            or (unit.keeps_cookie_alive() and (policy.refresh_cookie or token.outdated))
-        ):
-            deadline = -(-link.record.deadline // 1000) if link.record else token.deadline
-            max_age = policy.lifetimes.idle // 1000 if unit.is_permanent() else None
-            self._set_cookie(response, self._backend.ring.sign(token, deadline), max_age=max_age)
-        elif unit.link.facts.has_cookie:
-            _keep_private(response)
+            return True
+        due = link.cookie is CookieAction.SEND or (
+            unit.keeps_cookie_alive()
+            and (policy.refresh_cookie or (token is not None and token.outdated))
+        )
+        if token is None or not due:
+            return False
+        deadline = -(-link.record.deadline // 1000) if link.record else token.deadline
+        max_age = policy.lifetimes.idle // 1000 if unit.is_permanent() else None
+        self._set_cookie(response, self._backend.ring.sign(token, deadline), max_age=max_age)
+        return True
 
     def _set_cookie(self, response: Response, value: str, *, max_age: int | None) -> None:
         cookie = self._backend.policy.cookie
@@ -126,6 +147,12 @@ class Interface(SessionInterface):
         return Unit(self._backend, token, facts)
 
 
+def request_id(request: Request) -> str:
+    """Return the request's id for logs and signals; nothing where it is not fit for a log line."""
+    given = request.headers.get("X-Request-ID", "")
+    return given if _REQUEST_ID.fullmatch(given) else ""
+
+
 class _Facts:
     """What the session may want to know of Flask's request."""
 
@@ -144,14 +171,18 @@ class _Facts:
         """The proxy's name for this request if it is trusted, else a random one."""
         if not self._operation:
             given = self._request.headers.get(self._header) if self._header else None
-            self._operation = given.encode() if given else secrets.token_bytes(16)
+            # Kept in the environment: a view that runs again must not add a second time.
+            self._operation = (
+                given.encode()
+                if given
+                else self._request.environ.setdefault(_OPERATION, secrets.token_bytes(16))
+            )
         return self._operation
 
     @property
     def request_id(self) -> str:
-        """The request id, if it is fit for a log line."""
-        given = self._request.headers.get("X-Request-ID", "")
-        return given if _REQUEST_ID.fullmatch(given) else ""
+        """See `RequestFacts.request_id`."""
+        return request_id(self._request)
 
     @property
     def optional(self) -> bool:
@@ -159,11 +190,12 @@ class _Facts:
         return hasattr(self._app.view_functions.get(self._request.endpoint or ""), OPTIONAL)
 
 
-def _keep_private(response: Response) -> None:
+def _keep_private(response: Response, *, decided: bool) -> None:
     """Keep shared caches away from an answer that a session went into."""
-    control = response.headers.get("Cache-Control")
-    if control is None:
+    if not decided:
         response.headers.add("Cache-Control", "private")
-    elif "no-store" not in control and "private" not in control:
+        return
+    control = response.headers["Cache-Control"]
+    if "no-store" not in control and "private" not in control:
         response.cache_control.public = False
         response.cache_control.private = True

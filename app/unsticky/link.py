@@ -27,6 +27,7 @@ from .stores.contract import (
     Move,
     Operation,
     Record,
+    Unreadable,
     WriteOutcome,
     Written,
 )
@@ -43,8 +44,9 @@ class State(Enum):
     """It is there."""
     EMPTY = auto()
     """There is none; a new one begins with the first write."""
-    MOVED = auto()
-    """It was rotated away: the browser already holds a newer cookie, so nothing may begin here."""
+    OVER = auto()
+    """It was rotated away, or ended while this request held it. The browser may hold a newer cookie
+    already, so nothing may begin here, and this request leaves the cookie alone."""
     UNAVAILABLE = auto()
     """The store could not be asked, and the view said that it can live without."""
 
@@ -109,6 +111,15 @@ class Link:
         self._budget = Budget(backend.policy.deadline)
         self._ordinal = 0
 
+    @property
+    def rerun(self) -> Callable[[], None] | None:
+        """Ask for another run of the view, where nothing stands against it.
+
+        Once this run changed which session the browser is to hold, another one, with the old
+        cookie, would find it gone.
+        """
+        return self.facts.rerun if self.cookie is CookieAction.LEAVE else None
+
     def load(self) -> dict[bytes, bytes]:
         """Return the session's fields, none where there is no session.
 
@@ -116,11 +127,13 @@ class Link:
             StoreUnavailable: and the view did not say that it can live without the store.
             SessionGone: the session was alive in this request and has ended.
         """
-        if self.token is None or self.state in {State.MOVED, State.UNAVAILABLE}:
+        if self.token is None or self.state in {State.OVER, State.UNAVAILABLE}:
             return {}
         self._backend.counters.reads += 1
         try:
             found = self._backend.store.read(self.token.reference, self._budget)
+            if isinstance(found, Unreadable):
+                found = Gone(self.set_aside().kind)
         except StoreUnavailable as error:
             self._backend.counters.store_errors += 1
             if not self.facts.optional:
@@ -132,7 +145,7 @@ class Link:
             self._found(found)
             return found.fields or {}
         if found == Gone("rotated") and self.state is State.UNREAD:
-            self.state = State.MOVED
+            self.state = State.OVER
         else:
             self._lost(found)
         return {}
@@ -160,7 +173,7 @@ class Link:
             NothingThere: there is none, and `create` is off.
             SessionError: the store failed, or refused the changes.
         """
-        if self.state is State.MOVED:
+        if self.state is State.OVER:
             raise self._prevented("rotated")
         if self.token is not None:
             outcome = self._write(self.token.reference, changes, finish=finish, load=load)
@@ -183,9 +196,12 @@ class Link:
 
         Raises:
             StoreUnavailable: it may still live.
+            SessionGone: it was rotated away, and lives on under the new id.
         """
-        if self.token is None or self.state is State.MOVED:
+        if self.token is None:
             return
+        if self.state is State.OVER:
+            raise self._prevented("rotated")
         reference = self.token.reference
         try:
             outcome = self._write(reference, (), finish=Destroy(), load=False)
@@ -193,12 +209,23 @@ class Link:
             # Ending twice is ending once, so the client may simply try again.
             message = f"the session may still live: {error}"
             raise StoreUnavailable(message) from error
-        if not isinstance(outcome, (Written, Missing, Gone)):
+        if isinstance(outcome, Gone):
+            # Whoever ended it has answered for the cookie: the browser may hold a newer one.
+            if outcome.kind == "rotated":
+                raise self._prevented(outcome.kind)
+            self._forget()
+        elif isinstance(outcome, (Written, Missing)):
+            self._ended()
+        else:
             raise refusal(outcome)
-        self._ended()
 
-    def set_aside(self, field: bytes, observed: bytes) -> SessionGone:
-        """Quarantine a session whose bytes are unreadable, and return the error to raise."""
+    def set_aside(self, field: bytes = b"", observed: bytes = b"") -> SessionGone:
+        """Quarantine a session whose bytes are unreadable, and return the error to raise.
+
+        Args:
+            field: which of its fields, if not the whole.
+            observed: what that field held.
+        """
         reference = self._held().reference
         if self._backend.store.quarantine(reference, field, observed, self._budget):
             self._backend.counters.quarantined += 1
@@ -234,12 +261,15 @@ class Link:
         self._ordinal += 1
         operation = Operation(self.facts.operation, self._ordinal)
         try:
-            return self._backend.store.write(
+            outcome = self._backend.store.write(
                 reference, changes, operation, self._budget, create=create, finish=finish, load=load
             )
+            if isinstance(outcome, Unreadable):
+                return Gone(self.set_aside().kind)
         except (StoreUnavailable, OutcomeUnknown):
             self._backend.counters.store_errors += 1
             raise
+        return outcome
 
     def _create(self, token: Token, changes: tuple[Change, ...], finish: Finish) -> Written:
         outcome = self._write(token.reference, changes, finish=finish, load=False, create=True)
@@ -279,9 +309,10 @@ class Link:
         self.record = None
 
     def _unknown(self) -> None:
-        self._backend.counters.unknown_ids += 1
-        self.announce("unknown_id")
+        reference = self._held().reference
         self._forget()
+        self._backend.counters.unknown_ids += 1
+        self._backend.emit("unknown_id", reference, self.facts.request_id)
 
     def _lost(self, outcome: Missing | Gone) -> None:
         """Refuse where the session was seen alive in this request; else a new one may begin."""
@@ -296,12 +327,15 @@ class Link:
             self._forget()
 
     def _prevented(self, kind: str) -> SessionGone:
+        self.state = State.OVER
+        self.cookie = CookieAction.LEAVE
         self._backend.counters.revivals_prevented += 1
         self.announce("session_revival_prevented", kind=kind)
         return SessionGone(kind)
 
     def _ended(self) -> None:
-        self.announce("session_destroyed")
+        reference = self._held().reference
         self.cookie = CookieAction.DELETE if self.facts.has_cookie else CookieAction.LEAVE
         self.created = False
         self._forget()
+        self._backend.emit("session_destroyed", reference, self.facts.request_id)

@@ -54,7 +54,7 @@ class SessionMap(MutableMapping[Any, Any]):
 
     def __iter__(self) -> Iterator[Any]:
         """Iterate over the keys, in the order of their encoding."""
-        return iter([entry_key(self._prefix, field) for field in self._unit.fields(self._prefix)])
+        return iter([key for key, _ in self.pairs()])
 
     def items(self) -> ItemsView[Any, Any]:
         """Return the entries, in the order of their keys' encoding."""
@@ -62,8 +62,7 @@ class SessionMap(MutableMapping[Any, Any]):
 
     def pairs(self) -> Iterator[tuple[Any, Any]]:
         """Iterate over the entries without looking each key up again."""
-        for field in self._unit.fields(self._prefix):
-            yield entry_key(self._prefix, field), self._unit.peek(field)
+        return iter(self._unit.entries(self._prefix, entry_key))
 
     def __len__(self) -> int:
         """Count the entries."""

@@ -20,6 +20,7 @@ OPERATION_LIFETIME_MS = 10_000
 """How long the result of a write is kept, so that the same write sent again is applied once."""
 
 MAX_FIELDS = 1024
+_MAX_SECONDS = 100 * 366 * 86_400  # its end must fit the 13 digits that the stores keep of a time
 MERGE_ROUNDS = 5
 RERUNS = 3
 """How often a GET or HEAD that conflicts is run again."""
@@ -122,8 +123,8 @@ class Policy:
             deadline=deadline,
             on_conflict=OnConflict(on_conflict),
             merges=_merges(config),
-            max_bytes=int(_number(config, "UNSTICKY_MAX_BYTES", 65_536)),
-            max_sessions_per_user=int(_number(config, "UNSTICKY_MAX_SESSIONS_PER_USER", 100)),
+            max_bytes=_count(config, "UNSTICKY_MAX_BYTES", 65_536),
+            max_sessions_per_user=_count(config, "UNSTICKY_MAX_SESSIONS_PER_USER", 100),
             request_id_header=str(header) if header else None,
         )
 
@@ -144,7 +145,11 @@ def _secrets(config: Mapping[str, Any]) -> tuple[bytes, ...]:
     if isinstance(fallbacks, (str, bytes)):
         message = "SECRET_KEY_FALLBACKS is a single string: it is a list of earlier keys"
         raise ConfigurationError(message)
-    return tuple(_octets("SECRET_KEY", secret) for secret in (key, *fallbacks))
+    if not all(fallbacks):
+        message = "SECRET_KEY_FALLBACKS holds an empty key, with which anyone could sign"
+        raise ConfigurationError(message)
+    earlier = (_octets("SECRET_KEY_FALLBACKS", secret) for secret in fallbacks)
+    return (_octets("SECRET_KEY", key), *earlier)
 
 
 def _octets(key: str, value: object) -> bytes:
@@ -186,8 +191,8 @@ def _milliseconds(config: Mapping[str, Any], key: str, default: timedelta | None
         seconds = float(value)
     else:
         raise _wrong(key, value, "use a number of seconds or a timedelta")
-    if seconds < 1:
-        raise _wrong(key, value, "it must be at least one second")
+    if not 1 <= seconds <= _MAX_SECONDS:
+        raise _wrong(key, value, "it must be at least one second and at most a hundred years")
     return int(seconds * 1000)
 
 
@@ -206,9 +211,20 @@ def _lifetimes(config: Mapping[str, Any]) -> Lifetimes:
 
 def _number(config: Mapping[str, Any], key: str, default: float) -> float:
     value = config.get(key, default)
-    if isinstance(value, bool) or not isinstance(value, (int, float)) or not value > 0:
+    if (
+        isinstance(value, bool)
+        or not isinstance(value, (int, float))
+        or not 0 < value < float("inf")
+    ):
         raise _wrong(key, value, "use a number above 0")
     return float(value)
+
+
+def _count(config: Mapping[str, Any], key: str, default: int) -> int:
+    value = config.get(key, default)
+    if type(value) is not int or value < 1:
+        raise _wrong(key, value, "use a whole number, 1 or more")
+    return value
 
 
 def _merges(config: Mapping[str, Any]) -> Mapping[str, Merge]:
@@ -249,14 +265,15 @@ def _cookie(config: Mapping[str, Any]) -> CookieAttributes:
             secure,
             "SameSite=None and Partitioned cookies are refused without Secure",
         )
-    if name.startswith("__Host-") and (not secure or domain or path != "/"):
+    # Browsers compare the prefixes without regard to case (RFC 6265bis 4.1.3).
+    if name.lower().startswith("__host-") and (not secure or domain or path != "/"):
         raise _wrong(
             "SESSION_COOKIE_NAME",
             name,
             "__Host- needs SESSION_COOKIE_SECURE, SESSION_COOKIE_PATH='/' and "
             "no SESSION_COOKIE_DOMAIN",
         )
-    if name.startswith("__Secure-") and not secure:
+    if name.lower().startswith("__secure-") and not secure:
         raise _wrong("SESSION_COOKIE_NAME", name, "__Secure- needs SESSION_COOKIE_SECURE")
     return CookieAttributes(
         name=name,

@@ -46,7 +46,11 @@ def problem(error: SessionError) -> Response:
 
 def replace(response: Response, by: Response) -> None:
     """Turn `response` into `by`, in place, closing what it was about to send."""
-    response.close()
+    # Not response.close(): the server calls that when the answer was sent, and what is registered
+    # with call_on_close shall run once.
+    close = getattr(response.response, "close", None)
+    if close is not None:
+        close()
     response.response = []  # closed above; set_data must not look at it again
     for header in _ENTITY_HEADERS:
         response.headers.pop(header, None)

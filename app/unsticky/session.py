@@ -29,6 +29,7 @@ class Session(MutableMapping[str, Any]):
     def __init__(self, begin: Callable[[], Unit]) -> None:
         self._begin = begin
         self._unit: Unit | None = None
+        self._sealed = False
         self.accessed = False  # Flask sets it on every look; `touched` is the measure
 
     @property
@@ -36,7 +37,15 @@ class Session(MutableMapping[str, Any]):
         """The work behind this face, begun when first needed: untouched it costs nothing."""
         if self._unit is None:
             self._unit = self._begin()
+            if self._sealed:
+                self._unit.seal()
         return self._unit
+
+    def seal(self) -> None:
+        """Refuse changes from now on, also to a session not touched yet: the response was made."""
+        self._sealed = True
+        if self._unit is not None:
+            self._unit.seal()
 
     @property
     def touched(self) -> bool:
@@ -88,7 +97,8 @@ class Session(MutableMapping[str, Any]):
 
     def __iter__(self) -> Iterator[str]:
         """Iterate over the plain keys; maps are not among them."""
-        return iter([fields.name_of(field_) for field_ in self.unit.fields(fields.PLAIN)])
+        unit = self.unit
+        return iter([unit.named(fields.name_of, field_) for field_ in unit.fields(fields.PLAIN)])
 
     def __len__(self) -> int:
         """Count the plain keys."""
@@ -147,7 +157,7 @@ class Session(MutableMapping[str, Any]):
 
     @permanent.setter
     def permanent(self, value: bool) -> None:
-        self.unit.permanent = bool(value)
+        self.unit.make_permanent(bool(value))
 
     # What happens at once, atomically.
 

@@ -12,6 +12,7 @@ from flask.wrappers import Response
 
 from .errors import Conflict
 from .session import Session
+from .unit import Unit
 
 P = ParamSpec("P")
 
@@ -24,7 +25,8 @@ def transaction(
     Everything the view does to the session, also `incr`, `take`, `rotate`, `bind` and `destroy`, is
     written in one atomic step when it returns. If another request changed something that the view
     read, nothing is written and the view runs again on fresh state. It must therefore have no other
-    effects, or only such as may happen twice. A streamed body is not covered: it runs afterwards.
+    effects, or only such as may happen twice. A view that raises changes nothing. A streamed body
+    is not covered: it runs afterwards. A transaction called by another becomes part of it.
 
     Args:
         retries: how often the view may run again.
@@ -39,27 +41,42 @@ def transaction(
     def decorate(view: Callable[P, ResponseReturnValue]) -> Callable[P, Response]:
         @wraps(view)
         def run(*args: P.args, **kwargs: P.kwargs) -> Response:
-            held = session._get_current_object()  # type: ignore[attr-defined]  # noqa: SLF001 (werkzeug's documented way to the object behind a proxy)
-            if not isinstance(held, Session):
-                message = "@transaction needs Unsticky(app) to serve this application's sessions"
-                raise TypeError(message)
-            unit = held.unit
-            for attempt in range(retries + 1):
-                unit.begin_transaction()
-                try:
-                    response: Response = current_app.make_response(
-                        current_app.ensure_sync(view)(*args, **kwargs)
-                    )
-                    unit.commit()
-                except Conflict:
-                    if attempt == retries:
-                        raise
-                else:
-                    return response
-                finally:
-                    unit.end_transaction()
-            raise AssertionError  # pragma: no cover (the last attempt returns or raises)
+            def answer() -> Response:
+                return current_app.make_response(current_app.ensure_sync(view)(*args, **kwargs))
+
+            unit = _session().unit
+            # Inside another transaction it is a part of that, which runs again as a whole.
+            return answer() if unit.in_transaction else _committed(unit, answer, retries)
 
         return run
 
     return decorate
+
+
+def _session() -> Session:
+    held = session._get_current_object()  # type: ignore[attr-defined]  # noqa: SLF001 (werkzeug's documented way to the object behind a proxy)
+    if not isinstance(held, Session):
+        message = "@transaction needs Unsticky(app) to serve this application's sessions"
+        raise TypeError(message)
+    return held
+
+
+def _committed(unit: Unit, answer: Callable[[], Response], retries: int) -> Response:
+    unit.commit()  # what was changed before the view is no part of what may run again
+    for attempt in range(retries + 1):
+        unit.begin_transaction()
+        try:
+            response = answer()
+            unit.commit()
+        except Conflict:
+            unit.roll_back()
+            if attempt == retries:
+                raise
+        except BaseException:
+            unit.roll_back()
+            raise
+        else:
+            return response
+        finally:
+            unit.end_transaction()
+    raise AssertionError  # pragma: no cover (the last attempt returns or raises)

@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import logging
-from typing import Any, Final
+from collections.abc import Callable, Mapping
+from typing import Any, TypeVar
 
 from .backend import Backend
 from .codec import decode
 from .cookie import Token
 from .draft import NOTHING, Draft
 from .errors import Conflict, Corrupt, OutOfRange, SessionError, SessionGone, StoreUnavailable
-from .fields import describe, plain_field
+from .fields import PERMANENT, describe
 from .link import Link, NothingThere, RequestFacts, State
 from .policy import MERGE_ROUNDS, OnConflict
 from .refusals import check_counter, no_counter
 from .stores.contract import (
+    BLIND,
     COUNTER_LIMIT,
     Add,
     Bind,
@@ -30,7 +32,7 @@ from .stores.contract import (
 
 _log = logging.getLogger("unsticky")
 
-PERMANENT: Final = plain_field("_permanent")
+T = TypeVar("T")
 
 
 class Unit:
@@ -51,8 +53,9 @@ class Unit:
         self._backend = backend
         self._sealed = False
         self._buffering = False
-        self._finish: Finish = None
+        self._finish: Move | None = None
         self._successor: Token | None = None
+        self._ends = False
         self._before_end: tuple[Change, ...] = ()
 
     # Reading.
@@ -88,6 +91,31 @@ class Unit:
             return self.draft.get(field)
         except Corrupt as error:
             raise self._corrupt(field) from error
+
+    def named(self, name: Callable[[bytes], T], field: bytes) -> T:
+        """Return `name(field)` of a field that is known to be loaded.
+
+        Raises:
+            SessionGone: the field's name is unreadable; the session was set aside.
+        """
+        try:
+            return name(field)
+        except Corrupt as error:
+            raise self._corrupt(field) from error
+
+    def entries(self, prefix: bytes, name: Callable[[bytes, bytes], Any]) -> list[tuple[Any, Any]]:
+        """Return `name(prefix, field)` and the value of each field under `prefix`, in order.
+
+        Raises:
+            SessionGone: something of it is unreadable; the session was set aside.
+        """
+        entries = []
+        for field in self.fields(prefix):
+            try:
+                entries.append((name(prefix, field), self.draft.get(field)))
+            except Corrupt as error:
+                raise self._corrupt(field) from error
+        return entries
 
     def fields(self, prefix: bytes) -> list[bytes]:
         """Return the fields that exist under `prefix`, in order."""
@@ -128,7 +156,7 @@ class Unit:
             for field in taken:
                 self.draft.delete(field)
             return taken
-        mine = {field: self.draft.get(field) for field in self.draft.pending(prefix)}
+        mine = {field: self.peek(field) for field in self.draft.changed(prefix)}
         raw: dict[bytes, bytes] = {}
         try:
             result = self._sent((Take(prefix),), create=False).results[0]
@@ -137,10 +165,18 @@ class Unit:
         else:
             assert isinstance(result, dict)  # noqa: S101 (what the contract says of Take)
             raw = result
-        values = {field: decode(data) for field, data in raw.items()} | mine
+        values = self._decoded(raw) | mine
         for field in {*values, *self.draft.fields(prefix)}:
             self.draft.applied(field, None)
         return {field: values[field] for field in sorted(values) if values[field] is not NOTHING}
+
+    def _decoded(self, raw: dict[bytes, bytes]) -> dict[bytes, Any]:
+        try:
+            return {field: decode(data) for field, data in raw.items()}
+        except Corrupt as error:
+            # Put back what was taken, so that all of it goes into quarantine.
+            self.link.send(tuple(Write(field, data, BLIND) for field, data in raw.items()))
+            raise self._unreadable(raw) from error
 
     def rotate(self) -> None:
         """Give the session a new id; see `Session.rotate`."""
@@ -162,25 +198,38 @@ class Unit:
     def destroy(self) -> None:
         """End the session; see `Session.destroy`."""
         self._open_for_writing()
-        if self.link.state is State.MOVED:
-            return
         if self._buffering and self.link.token is not None:
             # What was read so far is still compared; what is set from now on begins a new session.
             self._before_end = self.draft.checks()
-            self._finish = Destroy()
+            self._ends = True
+            self._finish = self._successor = None
         else:
             self.link.end()
         self.permanent = None
         self.draft = Draft()
         self.draft.base = {}
 
+    def detach(self) -> None:
+        """Drop what was changed here: the session moved on without this request."""
+        self.link.state = State.OVER
+        self.draft = Draft()
+        self.draft.base = {}
+
     # The end of the request.
+
+    @property
+    def in_transaction(self) -> bool:
+        """Whether changes are buffered until a transaction commits."""
+        return self._buffering
 
     def begin_transaction(self) -> None:
         """Start afresh: what is read from now on is compared when it is committed, all at once."""
         self._buffering = True
-        self._finish = self._successor = None
-        self.draft = Draft(validating=True)
+        self._forget_changes(Draft(validating=True))
+
+    def roll_back(self) -> None:
+        """Drop what the transaction would have changed: it did not come to its end."""
+        self._forget_changes(Draft())
 
     def end_transaction(self) -> None:
         """Go back to atomic operations that happen at once."""
@@ -196,11 +245,21 @@ class Unit:
             StoreUnavailable, OutcomeUnknown: the store failed.
             Unserializable: a value was changed in place into one that cannot be stored.
         """
-        if isinstance(self._finish, Destroy):
-            self._commit(self._before_end)
+        if self._ends:
+            self._commit(self._before_end, Destroy(), None, create=False)
+            self._ends = False
         changes = self._changes()
-        if self._finish is not None or any(isinstance(change, Write) for change in changes):
-            self._commit(changes)
+        finish = self._finish
+        writes = any(isinstance(change, Write) for change in changes)
+        binds = finish is not None and finish.bind is not None
+        if writes or finish is not None:
+            self._commit(changes, finish, self._successor, create=writes or binds)
+            self._finish = self._successor = None
+
+    def make_permanent(self, permanent: bool) -> None:  # noqa: FBT001 (a property's value)
+        """Let the cookie outlive the browser, or not; by itself this stores and loads nothing."""
+        self._refuse_if_sealed()
+        self.permanent = permanent
 
     def seal(self) -> None:
         """Refuse changes from now on: the response was made."""
@@ -217,14 +276,19 @@ class Unit:
         """Tell whether the cookie outlives the browser, as far as is known without asking."""
         if self.permanent is not None:
             return self.permanent
-        return self.draft.get(PERMANENT) is True
+        if self.draft.base is not None or self.draft.holds(PERMANENT):
+            return self.peek(PERMANENT) is True
+        return self.link.record is not None and self.link.record.permanent
 
     # Inside.
 
-    def _open_for_writing(self) -> None:
+    def _refuse_if_sealed(self) -> None:
         if self._sealed:
             message = "the response was made: change the session before returning it"
             raise SessionError(message)
+
+    def _open_for_writing(self) -> None:
+        self._refuse_if_sealed()
         self.touched = True
         if self.link.state is State.UNAVAILABLE:
             message = "the store is unavailable: this view's session is empty and read-only"
@@ -247,7 +311,9 @@ class Unit:
     def _move(self, move: Move, successor: Token) -> None:
         """Rotate or bind: at once, or with the transaction's commit."""
         if self._buffering:
-            self._finish, self._successor = move, successor
+            bound = self._finish is not None and self._finish.bind is not None
+            if move.bind is not None or not bound:  # a bind gives a new id already
+                self._finish, self._successor = move, successor
             return
         try:
             self.link.send((), finish=move, successor=successor, create=move.bind is not None)
@@ -257,14 +323,27 @@ class Unit:
             if self.link.created:
                 self._settle()
 
-    def _commit(self, changes: tuple[Change, ...]) -> None:
+    def _forget_changes(self, draft: Draft) -> None:
+        self.draft = draft
+        self._ends = False
+        self._finish = self._successor = None
+
+    def _commit(
+        self,
+        changes: tuple[Change, ...],
+        finish: Finish,
+        successor: Token | None,
+        *,
+        create: bool,
+    ) -> None:
         counters = self._backend.counters
-        finish, successor = self._finish, self._successor
         for _ in range(MERGE_ROUNDS + 1):
-            outcome = self.link.send(changes, finish=finish, successor=successor)
+            try:
+                outcome = self.link.send(changes, finish=finish, successor=successor, create=create)
+            except NothingThere:
+                return
             if isinstance(outcome, Written):
                 counters.commits += 1
-                self._finish = self._successor = None
                 if not isinstance(finish, Destroy):
                     self._settle()
                     self.draft.committed(changes)
@@ -280,24 +359,39 @@ class Unit:
 
     def _merged(self, changes: tuple[Change, ...], outcome: Conflicting) -> tuple[Change, ...]:
         policy = self._backend.policy
+        if self._buffering:
+            # Merged, a value would no longer follow from what the view read: it runs again.
+            raise self._conflict(tuple(describe(field) for field in outcome.current))
         try:
             result, contested = self.draft.merged(
                 changes,
                 outcome.current,
                 policy.merges,
-                repeatable=self.link.facts.rerun is not None,
+                repeatable=self.link.rerun is not None,
             )
         except Corrupt as error:
-            field, observed = next(iter(outcome.current.items()))
-            raise self.link.set_aside(field, observed or b"") from error
+            raise self._unreadable(outcome.current) from error
         if contested:
-            self._backend.counters.conflicts += 1
-            self.link.announce("session_conflict", fields=contested)
-            if policy.on_conflict is OnConflict.CONFLICT or self._buffering:
-                raise Conflict(contested)
+            conflict = self._conflict(contested)
+            if policy.on_conflict is OnConflict.CONFLICT:
+                raise conflict
             self._backend.counters.overwritten += 1
             _log.warning("last write wins on %s", ", ".join(contested))
         return result
+
+    def _conflict(self, contested: tuple[str, ...]) -> Conflict:
+        self._backend.counters.conflicts += 1
+        self.link.announce("session_conflict", fields=contested)
+        return Conflict(contested)
+
+    def _unreadable(self, fields: Mapping[bytes, bytes | None]) -> SessionGone:
+        """Set the session aside for the first of these fields that cannot be read."""
+        for field, data in fields.items():
+            try:
+                decode(data or b"0")
+            except Corrupt:
+                return self.link.set_aside(field, data or b"")
+        return self.link.set_aside()
 
     def _corrupt(self, field: bytes) -> SessionGone:
         return self.link.set_aside(field, (self.draft.base or {}).get(field, b""))
@@ -322,7 +416,9 @@ class Unit:
         known = self.draft.base
         writes = any(isinstance(change, Write) for change in changes)
         stored = known is not None and self.link.state is State.LIVE
-        if (writes or stored) and (self.permanent or PERMANENT in (known or ())):
+        # What an existing session that was not loaded holds is unknown: False must replace it too.
+        maybe = self.link.token is not None if known is None else PERMANENT in known
+        if (writes or stored) and (self.permanent or maybe):
             self.draft.set(PERMANENT, self.permanent, "session.permanent")
             return self.draft.changes()
         return changes

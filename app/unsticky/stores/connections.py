@@ -65,9 +65,30 @@ class PooledCaller:
     ) -> Any:
         """See `Caller.call`. A call whose connection broke is sent again: the scripts allow it."""
         with budget:
+            if budget.spent():
+                raise StoreUnavailable("this request has used up its time for the store")
             if self._broken_until:
                 self._refuse_while_broken(budget)
-            return self._attempts(script, keys, arguments, budget)
+            # Only a call that could wait long tells that it is the store that hangs.
+            telling = budget.left() > budget.total / 2
+            maybe_done = False
+            for last in (False, True):
+                try:
+                    return self._attempt(script, keys, arguments, budget)
+                except StoreUnavailable as refused:
+                    if not maybe_done:
+                        raise
+                    message = (
+                        f"the store's first answer was lost; the call was sent again: {refused}"
+                    )
+                    raise OutcomeUnknown(message) from refused
+                except _Broken as broken:
+                    maybe_done = maybe_done or broken.sent
+                    if broken.hung and telling:
+                        self._broken_until = time.monotonic() + _BREAK_SECONDS
+                    if last or broken.hung:
+                        raise broken.outcome(maybe_done=maybe_done) from broken
+            raise AssertionError  # pragma: no cover (the last attempt returns or raises)
 
     def close(self) -> None:
         """Close idle connections; those in use close when their call fails, or are kept."""
@@ -81,52 +102,39 @@ class PooledCaller:
         self._waiting = 0
         self._returned = threading.Condition()
 
-    def _attempts(
+    def _attempt(
         self, script: Script, keys: tuple[bytes, ...], arguments: tuple[bytes, ...], budget: Budget
     ) -> Any:
-        sent = False
-        for last in (False, True):
-            line = None
-            try:
-                line = self._take(budget)
-                sent = True
-                reply = self._exchange(line, script, keys, arguments, budget)
-            except (AuthenticationError, hiredis.ReplyError) as error:
-                if line is not None:
-                    self._give_back(line)  # an answer like another: the connection is good
-                message = f"the store refused: {error}"
-                raise StoreUnavailable(message) from error
-            except (RedisError, OSError) as error:
-                if line is not None:
-                    self._discard(line)
-                failure = self._failure(error, budget, sent=sent, last=last)
-                if failure is not None:
-                    raise failure from error
-            except BaseException:
-                # Ended from outside, as by a worker's timeout: an answer may still be under way.
-                if line is not None:
-                    self._discard(line)
-                raise
-            else:
-                self._give_back(line)
-                self._broken_until = 0.0
-                return reply
-        raise AssertionError  # pragma: no cover (the last attempt returns or raises)
+        """Send the call and return its reply.
 
-    def _failure(
-        self, error: Exception, budget: Budget, *, sent: bool, last: bool
-    ) -> StoreUnavailable | OutcomeUnknown | None:
-        """Return what a broken connection means, or None if the call may be sent again."""
-        self.close()  # the others lead to the same server
-        hung = isinstance(error, (RedisTimeoutError, TimeoutError)) or budget.spent()
-        if hung:
-            self._broken_until = time.monotonic() + _BREAK_SECONDS
-        elif not last:
-            return None
-        reason = str(error) or type(error).__name__
-        if sent:
-            return OutcomeUnknown(f"the store did not answer: {reason}")
-        return StoreUnavailable(f"cannot reach the store: {reason}")
+        Raises:
+            StoreUnavailable: the server refused; this attempt changed nothing.
+            _Broken: there was no connection, or no answer on it.
+        """
+        line = None
+        try:
+            line = self._take(budget)
+            reply = self._exchange(line, script, keys, arguments, budget)
+        except (AuthenticationError, hiredis.ReplyError) as error:
+            if line is not None:
+                self._give_back(line)  # an answer like another: the connection is good
+            message = f"the store refused: {error}"
+            raise StoreUnavailable(message) from error
+        except (hiredis.HiredisError, RedisError, OSError) as error:
+            if line is not None:
+                self._discard(line)
+            self.close()  # the others lead to the same server
+            hung = isinstance(error, (RedisTimeoutError, TimeoutError)) or budget.spent()
+            reason = str(error) or type(error).__name__
+            raise _Broken(reason, sent=line is not None, hung=hung) from error
+        except BaseException:
+            # Ended from outside, as by a worker's timeout: an answer may still be under way.
+            if line is not None:
+                self._discard(line)
+            raise
+        self._give_back(line)
+        self._broken_until = 0.0
+        return reply
 
     def _exchange(
         self,
@@ -138,12 +146,12 @@ class PooledCaller:
     ) -> Any:
         self.trips += 1
         packed = _packed(b"EVALSHA", script.sha, keys, arguments)
-        reply = line.exchange(packed, budget.left())
+        reply = line.exchange(packed, budget)
         if isinstance(reply, hiredis.ReplyError) and str(reply).startswith("NOSCRIPT"):
             # The server was restarted or its scripts flushed: send the text, which it keeps.
             self.trips += 1
             packed = _packed(b"EVAL", script.source, keys, arguments)
-            reply = line.exchange(packed, budget.left())
+            reply = line.exchange(packed, budget)
         if isinstance(reply, hiredis.ReplyError):
             raise reply
         return reply
@@ -167,7 +175,8 @@ class PooledCaller:
         with self._returned:
             self._waiting += 1
             try:
-                if not self._idle and not self._returned.wait(budget.left()):
+                free = self._idle or self._open < self._most
+                if not free and not self._returned.wait(budget.left()):
                     raise StoreUnavailable("all connections to the store stayed busy")
             finally:
                 self._waiting -= 1
@@ -192,7 +201,11 @@ class PooledCaller:
         # deadline; the thread of an abandoned attempt ends by the timeouts set above.
         failures: list[BaseException] = []
         connector = threading.Thread(target=_connect, args=(connection, failures), daemon=True)
-        connector.start()
+        try:
+            connector.start()
+        except RuntimeError as error:
+            message = f"no thread to connect with: {error}"
+            raise StoreUnavailable(message) from error
         connector.join(budget.left())
         if connector.is_alive():
             raise RedisTimeoutError("no connection within the deadline")
@@ -206,6 +219,26 @@ class PooledCaller:
             raise StoreUnavailable("the store did not answer within the deadline a moment ago")
         # This request finds out whether it is back; the others are refused meanwhile.
         self._broken_until = time.monotonic() + min(_BREAK_SECONDS, budget.left())
+
+
+class _Broken(Exception):
+    """There was no connection, or no answer on it.
+
+    Attributes:
+        sent: the call may have reached the server.
+        hung: the time was up, rather than that the connection broke.
+    """
+
+    def __init__(self, reason: str, *, sent: bool, hung: bool) -> None:
+        super().__init__(reason)
+        self.sent = sent
+        self.hung = hung
+
+    def outcome(self, *, maybe_done: bool) -> StoreUnavailable | OutcomeUnknown:
+        """Return the error for the caller; `maybe_done` if any attempt was sent."""
+        if maybe_done:
+            return OutcomeUnknown(f"the store did not answer: {self}")
+        return StoreUnavailable(f"cannot reach the store: {self}")
 
 
 class _Line:
@@ -229,17 +262,15 @@ class _Line:
         """Tell whether the server neither closed the connection nor said anything unasked."""
         return not self._poller.poll(0)
 
-    def exchange(self, packed: bytes, seconds: float) -> Any:
+    def exchange(self, packed: bytes, budget: Budget) -> Any:
         """Send one packed call and return its reply; an error reply is returned, not raised.
 
         Raises:
-            TimeoutError: sending, or any one wait for more of the reply, took that long.
+            TimeoutError: it took longer than the budget.
             OSError: the connection broke.
+            hiredis.ProtocolError: what came is no reply.
         """
-        # Setting a timeout is a system call: one that is right to 5 % is not set again.
-        if not self._timeout * 0.95 <= seconds <= self._timeout * 1.05:
-            self._timeout = seconds
-            self._socket.settimeout(seconds)
+        self._wait_at_most(budget.left())
         self._socket.sendall(packed)
         reader = self._reader
         while True:
@@ -250,6 +281,15 @@ class _Line:
             reply = reader.gets()
             if reply is not _UNFINISHED:
                 return reply
+            if budget.spent():
+                raise TimeoutError("the reply did not end within the deadline")
+            self._wait_at_most(budget.left())
+
+    def _wait_at_most(self, seconds: float) -> None:
+        # Setting a timeout is a system call: one that is right to 5 % is not set again.
+        if not self._timeout * 0.95 <= seconds <= self._timeout * 1.05:
+            self._timeout = seconds
+            self._socket.settimeout(seconds)
 
     def close(self) -> None:
         """Close the connection."""

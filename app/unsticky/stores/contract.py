@@ -25,9 +25,10 @@ ENVELOPE: Final = b"1"
 class Budget:
     """The time that one request may spend in the store, all calls together, in seconds."""
 
-    __slots__ = ("_started", "remaining")
+    __slots__ = ("_started", "remaining", "total")
 
     def __init__(self, seconds: float) -> None:
+        self.total = seconds
         self.remaining = seconds
         self._started = 0.0
 
@@ -149,6 +150,7 @@ class Record(NamedTuple):
         seen: when a request last used it, to within one step; None for a session just made.
         slid: whether this very call moved the idle limit.
         fields: all of them, or None where the call did not ask for them.
+        permanent: the session's own `_permanent`, in a write that slid or moved the session.
     """
 
     created: int
@@ -157,6 +159,7 @@ class Record(NamedTuple):
     slid: bool
     fields: dict[bytes, bytes] | None
     label: bytes = b""
+    permanent: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -223,8 +226,21 @@ class StaleStamp:
     minimum: int
 
 
+@dataclass(frozen=True, slots=True)
+class Unreadable:
+    """Nothing was applied: no release of this library wrote what stands there as a whole."""
+
+
 WriteOutcome: TypeAlias = (
-    Written | Missing | Gone | Conflicting | Refused | NotACounter | TooLarge | StaleStamp
+    Written
+    | Missing
+    | Gone
+    | Conflicting
+    | Refused
+    | NotACounter
+    | TooLarge
+    | StaleStamp
+    | Unreadable
 )
 
 
@@ -254,7 +270,7 @@ class Listed:
 class Store(Protocol):
     """Where sessions live. Every method is one atomic step and, at a server, one round trip."""
 
-    def read(self, reference: Reference, budget: Budget) -> Record | Missing | Gone:
+    def read(self, reference: Reference, budget: Budget) -> Record | Missing | Gone | Unreadable:
         """Return the session with its fields, sliding its idle limit if that is a step old.
 
         A store that has lost its primary refuses instead of answering from the past.
@@ -299,7 +315,10 @@ class Store(Protocol):
     def quarantine(
         self, reference: Reference, field: bytes, observed: bytes, budget: Budget
     ) -> bool:
-        """Set a session aside and end it as corrupt if `field` still holds `observed`."""
+        """Set a session aside and end it as corrupt if `field` still holds `observed`.
+
+        Without a field (both empty): if it is unreadable as a whole.
+        """
 
     def probe(self, budget: Budget) -> None:
         """Write and remove a key, as a real request would."""

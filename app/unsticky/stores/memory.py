@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import re
 import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from dataclasses import field as dataclass_field
+from typing import Final, TypeAlias
 
+from unsticky.codec import encode
 from unsticky.cookie import Reference
+from unsticky.fields import PERMANENT
 from unsticky.policy import OPERATION_LIFETIME_MS, TOMBSTONE_LIFETIME_MS, Lifetimes
 
 from .contract import (
@@ -39,6 +43,9 @@ from .contract import (
     WriteOutcome,
     Written,
 )
+
+_INTEGER: Final = re.compile(rb"-?[0-9]+")
+_Name: TypeAlias = tuple[Reference, Operation, tuple[Change, ...], Finish]
 
 
 @dataclass(slots=True)
@@ -88,7 +95,7 @@ class MemoryStore:
         self._lock = threading.Lock()
         self._sessions: dict[Reference, _Living | _Tombstone] = {}
         self._indexes: dict[Reference, _Index] = {}
-        self._operations: dict[tuple[Reference, bytes, int], tuple[int, Written]] = {}
+        self._operations: dict[_Name, tuple[int, Written]] = {}
         self._quarantined: dict[Reference, _Living] = {}
         self._sweep_at = 0
 
@@ -117,7 +124,7 @@ class MemoryStore:
         del budget
         with self._lock:
             now = self._now()
-            name = (reference, operation.request, operation.ordinal)
+            name = (reference, operation, changes, finish)
             if name in self._operations:
                 written = self._operations[name][1]
                 where = finish.to if isinstance(finish, Move) else reference
@@ -220,7 +227,10 @@ class MemoryStore:
     @staticmethod
     def _record(living: _Living, *, slid: bool, load: bool) -> Record:
         fields = dict(living.fields) if load else None
-        return Record(living.created, living.deadline, living.seen, slid, fields, living.label)
+        permanent = living.fields.get(PERMANENT) == encode(value=True)
+        return Record(
+            living.created, living.deadline, living.seen, slid, fields, living.label, permanent
+        )
 
     def _bury(self, reference: Reference, kind: str, now: int) -> None:
         found = self._sessions.get(reference)
@@ -323,7 +333,7 @@ class MemoryStore:
     @staticmethod
     def _added(fields: dict[bytes, bytes], change: Add) -> int | Refused | NotACounter:
         raw = fields.get(change.field, b"0")
-        if raw[:1] >= b"\x80":
+        if not _INTEGER.fullmatch(raw):
             return NotACounter(change.field)
         current = int(raw)
         result = current + change.delta

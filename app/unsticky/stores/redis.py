@@ -39,6 +39,7 @@ from .contract import (
     StaleStamp,
     Take,
     TooLarge,
+    Unreadable,
     Write,
     WriteOutcome,
     Written,
@@ -73,7 +74,7 @@ class RedisStore:
         """Calls sent by this process so far."""
         return self._caller.trips
 
-    def read(self, reference: Reference, budget: Budget) -> Record | Missing | Gone:
+    def read(self, reference: Reference, budget: Budget) -> Record | Missing | Gone | Unreadable:
         """See `Store.read`."""
         reply = self._ask(self._read, (self._key(b"s", reference),), self._sliding, budget)
         status = reply[0]
@@ -83,6 +84,8 @@ class RedisStore:
             return Missing()
         if status == 2:  # noqa: PLR2004 (the script's codes stand in its header)
             return Gone(reply[1].decode())
+        if status == 9:  # noqa: PLR2004 (likewise)
+            return Unreadable()
         return _newer(reply[1])
 
     def write(  # noqa: PLR0913 (the contract)
@@ -110,9 +113,12 @@ class RedisStore:
         digest = blake2b(operation.request, digest_size=12)
         digest.update(b"%d\0%b\0" % (operation.ordinal, keys[0]))
         digest.update(b"\0".join(arguments[8:]))
+        moved = (self._key(b"s", finish.to),) if isinstance(finish, Move) else ()
+        # The new reference is part of it: a resend that minted another one is another operation,
+        # which finds the session moved, and must not be told that its own reference lives.
+        digest.update(b"\0".join(moved))
         keys.append(self._tagged(b"o", reference.bucket, urlsafe_b64encode(digest.digest())))
-        if isinstance(finish, Move):
-            keys.append(self._key(b"s", finish.to))
+        keys += moved
         reply = self._caller.call(self._write, tuple(keys), tuple(arguments), budget)
         return self._outcome(reply, changes, finish, reference)
 
@@ -224,9 +230,9 @@ class RedisStore:
         match reply[0]:
             case 0:
                 bucket = finish.to.bucket if isinstance(finish, Move) else reference.bucket
-                fields = _paired(reply[5]) if len(reply) > 5 else None  # noqa: PLR2004
+                fields = _paired(reply[6]) if len(reply) > 6 else None  # noqa: PLR2004
                 return Written(
-                    _written_record(reply[1], reply[2], fields),
+                    _written_record(reply[1], reply[2], fields, permanent=reply[5] == 1),
                     _results(changes, reply[3]),
                     tuple(_reference(bucket, name) for name in reply[4]),
                 )
@@ -244,6 +250,8 @@ class RedisStore:
                 return NotACounter(reply[1])
             case 8:
                 return StaleStamp(int(reply[1]))
+            case 9:
+                return Unreadable()
             case _:
                 return _newer(reply[1])
 
@@ -317,7 +325,9 @@ def _record_of(slid: int, fields: dict[bytes, bytes]) -> Record:
     return _written_record(slid, fields[b"\0m"], fields)
 
 
-def _written_record(slid: int, birth: bytes, fields: dict[bytes, bytes] | None) -> Record:
+def _written_record(
+    slid: int, birth: bytes, fields: dict[bytes, bytes] | None, *, permanent: bool = False
+) -> Record:
     if birth[:1] != ENVELOPE:
         _newer(birth[:1])
     seen, label = None, _EMPTY
@@ -327,7 +337,7 @@ def _written_record(slid: int, birth: bytes, fields: dict[bytes, bytes] | None) 
         label = fields.pop(b"\0l", _EMPTY)
         if (raw := fields.pop(b"\0s", None)) is not None:
             seen = int(raw)
-    return Record(int(birth[9:22]), int(birth[22:35]), seen, bool(slid), fields, label)
+    return Record(int(birth[9:22]), int(birth[22:35]), seen, bool(slid), fields, label, permanent)
 
 
 def _results(changes: tuple[Change, ...], raw: list[Any]) -> tuple[int | dict[bytes, bytes], ...]:

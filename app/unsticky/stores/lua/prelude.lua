@@ -15,8 +15,28 @@ local function digits(milliseconds)
   return string.format('%013.0f', milliseconds)
 end
 
+-- Compares integers as text where this Lua's numbers cannot tell them apart (beyond 2^53).
+local function is_below(one, other)
+  local a, b = tonumber(one), tonumber(other)
+  if a ~= b then return a < b end
+  if one == other then return false end
+  local longer = #one > #other or (#one == #other and one > other)
+  return (a < 0) == longer
+end
+
 local function deadline_of(birth)
   return tonumber(string.sub(birth, 23, 35))
+end
+
+local function wrong_type(reply)
+  return type(reply) == 'table' and reply.err and string.find(reply.err, 'WRONGTYPE', 1, true)
+end
+
+-- No release wrote a session like this one; a version not known here is a newer release's.
+local function unreadable(birth, seen)
+  local version = string.sub(birth, 1, 1)
+  if version ~= VERSION then return version == '' end
+  return #birth ~= 35 or not string.find(birth, '^%d+$', 10) or (seen and not tonumber(seen))
 end
 
 -- A session past its absolute limit is none, even where its key still stands.
@@ -27,10 +47,13 @@ local function is_past(birth, now)
 end
 
 -- Returns birth record and last seen of a living session; false and the tombstone's kind of an
--- ended one; false and false where there is none.
+-- ended one; false and false where there is none; '' where what stands there is unreadable.
 local function inspect(key, now)
-  local found = redis.call('HMGET', key, '\0m', '\0s', '\0t')
+  local found = redis.pcall('HMGET', key, '\0m', '\0s', '\0t')
+  if wrong_type(found) then return '' end
+  if found.err then error(found.err) end
   if found[3] then return false, found[3] end
+  if found[1] and unreadable(found[1], found[2]) then return '' end
   if not found[1] or is_past(found[1], now) then return false, false end
   return found[1], found[2]
 end

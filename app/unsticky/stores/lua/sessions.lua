@@ -1,12 +1,15 @@
 -- KEYS: a user's index. ARGV: session prefix. Returns {name, birth, seen, label, ...} of the living.
 local index, prefix = KEYS[1], ARGV[1]
+local now = now_ms()
 local listed, entries = {}, redis.call('HKEYS', index)
 for _, name in ipairs(entries) do
   if string.sub(name, 1, 1) ~= '\0' then
-    local found = redis.call('HMGET', prefix .. name, '\0m', '\0s', '\0l')
-    if found[1] then
+    local birth, seen = inspect(prefix .. name, now)
+    if birth and birth ~= '' then
       listed[#listed + 1] = name
-      for i = 1, 3 do listed[#listed + 1] = found[i] or '' end
+      listed[#listed + 1] = birth
+      listed[#listed + 1] = seen or ''
+      listed[#listed + 1] = redis.call('HGET', prefix .. name, '\0l') or ''
     else
       redis.call('HDEL', index, name)
     end

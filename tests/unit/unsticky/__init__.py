@@ -1,0 +1,1 @@
+"""The parts of the session library that speak to no store."""

@@ -1,0 +1,126 @@
+"""Configuration: what is read, and that what is wrong refuses to start."""
+
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from unsticky.errors import ConfigurationError
+from unsticky.merge import first_wins
+from unsticky.policy import OnConflict, Policy
+
+GOOD: dict[str, Any] = {"SECRET_KEY": "x" * 20}
+
+
+def test_the_defaults() -> None:
+    """What an application gets that sets nothing but its secret."""
+    policy = Policy.from_config(GOOD)
+    assert policy.lifetimes.idle == 31 * 86_400_000
+    assert policy.lifetimes.absolute == 90 * 86_400_000
+    assert policy.lifetimes.unused == 600_000
+    assert (policy.deadline, policy.on_conflict) == (1.0, OnConflict.CONFLICT)
+    assert (policy.prefix, policy.max_sessions_per_user) == ("unsticky:", 100)
+    assert (policy.cookie.name, policy.cookie.samesite) == ("session", "Lax")
+    assert policy.cookie.httponly
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        ("SECRET_KEY", None),
+        ("SECRET_KEY", ""),
+        ("SECRET_KEY", 5),
+        ("SECRET_KEY_FALLBACKS", "single"),
+        ("SECRET_KEY_FALLBACKS", [None]),
+        ("SECRET_KEY_FALLBACKS", [""]),
+        ("UNSTICKY_PEPPER", "short"),
+        ("UNSTICKY_PEPPER", 5),
+        ("PERMANENT_SESSION_LIFETIME", None),
+        ("PERMANENT_SESSION_LIFETIME", 0),
+        ("PERMANENT_SESSION_LIFETIME", -1),
+        ("PERMANENT_SESSION_LIFETIME", True),
+        ("PERMANENT_SESSION_LIFETIME", "1h"),
+        ("PERMANENT_SESSION_LIFETIME", float("nan")),
+        ("PERMANENT_SESSION_LIFETIME", float("inf")),
+        ("PERMANENT_SESSION_LIFETIME", timedelta.max),
+        ("UNSTICKY_ABSOLUTE_LIFETIME", 0.5),
+        ("UNSTICKY_ABSOLUTE_LIFETIME", timedelta(days=100_000)),
+        ("UNSTICKY_UNUSED_LIFETIME", -5),
+        ("UNSTICKY_DEADLINE", 0),
+        ("UNSTICKY_DEADLINE", "1"),
+        ("UNSTICKY_DEADLINE", True),
+        ("UNSTICKY_DEADLINE", float("inf")),
+        ("UNSTICKY_DEADLINE", float("nan")),
+        ("UNSTICKY_CONFLICT", "ignore"),
+        ("UNSTICKY_MERGE", ["field"]),
+        ("UNSTICKY_MERGE", {"field": "newest"}),
+        ("UNSTICKY_MAX_BYTES", 0),
+        ("UNSTICKY_MAX_BYTES", float("inf")),
+        ("UNSTICKY_MAX_SESSIONS_PER_USER", 0),
+        ("UNSTICKY_MAX_SESSIONS_PER_USER", 0.5),
+        ("SESSION_KEY_PREFIX", "a{b}"),
+        ("SESSION_KEY_PREFIX", "a\nb"),
+        ("SESSION_KEY_PREFIX", b"bytes"),
+        ("SESSION_COOKIE_SAMESITE", "Sometimes"),
+        ("SESSION_COOKIE_NAME", "__Host-sid"),
+        ("SESSION_COOKIE_NAME", "__Secure-sid"),
+        ("SESSION_COOKIE_NAME", "a b"),
+    ],
+)
+def test_a_wrong_value_refuses_to_start(key: str, value: object) -> None:
+    """The message names the key, so that it can be mended."""
+    with pytest.raises(ConfigurationError, match=key):
+        Policy.from_config({**GOOD, key: value})
+
+
+@pytest.mark.parametrize("key", ["SESSION_COOKIE_SAMESITE", "SESSION_COOKIE_PARTITIONED"])
+def test_what_browsers_take_only_with_secure_needs_it(key: str) -> None:
+    """The message names the setting that is missing."""
+    value = "None" if key == "SESSION_COOKIE_SAMESITE" else True
+    with pytest.raises(ConfigurationError, match="SESSION_COOKIE_SECURE"):
+        Policy.from_config({**GOOD, key: value})
+
+
+@pytest.mark.parametrize(
+    "contradiction", [{"SESSION_COOKIE_DOMAIN": "example.org"}, {"SESSION_COOKIE_PATH": "/app"}]
+)
+def test_a_host_cookie_has_no_domain_and_no_path(contradiction: dict[str, str]) -> None:
+    """Browsers refuse such a cookie, so the configuration does."""
+    base = {**GOOD, "SESSION_COOKIE_NAME": "__Host-sid", "SESSION_COOKIE_SECURE": True}
+    assert Policy.from_config(base).cookie.secure
+    with pytest.raises(ConfigurationError, match="__Host-"):
+        Policy.from_config({**base, **contradiction})
+
+
+def test_limits_that_contain_each_other() -> None:
+    """Idle is at most absolute, unused at most idle; no absolute limit is possible."""
+    short = Policy.from_config({**GOOD, "UNSTICKY_ABSOLUTE_LIFETIME": 60}).lifetimes
+    assert (short.idle, short.absolute, short.unused) == (60_000, 60_000, 60_000)
+    endless = Policy.from_config({**GOOD, "UNSTICKY_ABSOLUTE_LIFETIME": None}).lifetimes
+    assert endless.absolute is None
+    assert short.step == 3_000
+
+
+def test_where_sessions_are_kept(monkeypatch: pytest.MonkeyPatch) -> None:
+    """`auto` takes a ready client, then the configured URL, then the environment's, then memory."""
+    monkeypatch.delenv("REDIS_URL", raising=False)
+    assert Policy.from_config(GOOD).store == "memory://"
+    monkeypatch.setenv("REDIS_URL", "redis://environment")
+    assert Policy.from_config(GOOD).store == "redis://environment"
+    configured = {**GOOD, "REDIS_URL": "redis://configured"}
+    assert Policy.from_config(configured).store == "redis://configured"
+    assert Policy.from_config({**configured, "SESSION_REDIS": object()}).store == "client"
+    assert Policy.from_config({**configured, "UNSTICKY_STORE": "memory://"}).store == "memory://"
+
+
+def test_rules_of_the_applications_own_stand_beside_the_built_in() -> None:
+    """A named rule or a function for a field; what Flask needs stays."""
+    policy = Policy.from_config({**GOOD, "UNSTICKY_MERGE": {"a": "first", "b": max}})
+    assert policy.merges["a"] is first_wins
+    assert policy.merges["b"] is max
+    assert "_flashes" in policy.merges
+
+
+def test_secrets_may_be_text_or_bytes() -> None:
+    """Both give the same key."""
+    policy = Policy.from_config({"SECRET_KEY": b"x", "SECRET_KEY_FALLBACKS": ["y"]})
+    assert policy.secrets == (b"x", b"y")

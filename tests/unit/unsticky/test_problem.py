@@ -1,0 +1,49 @@
+"""Errors as problem documents."""
+
+import pytest
+from unsticky import (
+    Conflict,
+    OutcomeUnknown,
+    OutOfRange,
+    SessionError,
+    SessionGone,
+    StaleCredential,
+    StoreUnavailable,
+    Unserializable,
+    problem,
+)
+
+
+@pytest.mark.parametrize(
+    ("error", "status", "code", "retry_after"),
+    [
+        (Conflict(("theme",)), 409, "session-conflict", None),
+        (SessionGone("rotated"), 409, "session-gone", None),
+        (OutOfRange(99), 409, "out-of-range", None),
+        (StaleCredential(3), 401, "stale-credential", None),
+        (StoreUnavailable("gone"), 503, "store-unavailable", "1"),
+        (OutcomeUnknown("gone"), 503, "outcome-unknown", None),
+        (Unserializable("session['a'] is an object"), 500, "session-unserializable", None),
+        (SessionError("inside"), 500, "session-error", None),
+    ],
+)
+def test_each_error_has_its_answer(
+    error: SessionError, status: int, code: str, retry_after: str | None
+) -> None:
+    """Status, stable code, Retry-After only where repeating is right; a 500 tells nothing inside."""
+    answer = problem(error)
+    document = answer.get_json()
+    assert answer.status_code == document["status"] == status
+    assert answer.content_type == "application/problem+json"
+    assert (document["code"], document["type"]) == (code, "about:blank")
+    assert document["title"]
+    assert answer.headers.get("Retry-After") == retry_after
+    assert answer.headers["Cache-Control"] == "no-store"
+    assert document.get("detail") == (str(error) if status != 500 else None)
+
+
+def test_a_conflict_says_what_stays() -> None:
+    """The detail names the field, and that atomic operations which answered are not undone."""
+    detail = problem(Conflict(("theme",))).get_json()["detail"]
+    assert "theme" in detail
+    assert "atomic operations that already answered stay" in detail
