@@ -203,7 +203,7 @@ def _time_body(value: time) -> bytes:
 
 
 def _zone_name(zone: tzinfo | None) -> str | list[Any] | None:
-    """None for naive, the key for a ZoneInfo, [seconds, microseconds, name if any] for an offset."""
+    """None for naive, the key for a ZoneInfo, [seconds, microseconds, any name] for an offset."""
     if zone is None:
         return None
     if type(zone) is ZoneInfo and zone.key is not None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import secrets
+from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
@@ -94,6 +95,24 @@ class Directory:
         for reference in ended:
             self._backend.emit("session_revoked", reference, self._request_id, reason="revoke_all")
         return len(ended)
+
+    def revoke_everyone(self) -> Iterator[int]:
+        """End every session there is, step by step; yield how many each step ended.
+
+        Sessions begun meanwhile may live. Each step looks at a bounded number of keys, so that
+        requests go on between two steps.
+
+        Raises:
+            StoreUnavailable: the rest may still live; try again.
+        """
+        cursor: bytes | None = b"0"
+        while cursor is not None:
+            cursor, ended = self._backend.store.sweep(cursor, self._budget())
+            for reference in ended:
+                self._backend.emit(
+                    "session_revoked", reference, self._request_id, reason="revoke_everyone"
+                )
+            yield len(ended)
 
     def _budget(self) -> Budget:
         return Budget(self._backend.policy.deadline)

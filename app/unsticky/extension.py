@@ -11,6 +11,7 @@ from flask import Flask, has_request_context, request
 from werkzeug.wrappers import Response
 
 from .backend import Backend, Counters
+from .cli import commands
 from .cookie import KeyRing
 from .directory import Directory, SessionInfo
 from .errors import ConfigurationError, OutcomeUnknown, SessionError, StoreUnavailable
@@ -75,6 +76,7 @@ class Unsticky:
         if SessionError not in handlers:
             app.register_error_handler(SessionError, self._on_error)
         follow_flask_login(app)
+        app.cli.add_command(commands(Directory(self._backend), self.ping))
         app.extensions["unsticky"] = self
         _log.info("sessions are kept by %s", _described(policy))
 
@@ -118,6 +120,10 @@ class Unsticky:
     ) -> int:
         """End all sessions of `user` but `keep`; see `Directory.revoke_all`."""
         return self._directory().revoke_all(user, keep=keep, stamp=stamp)
+
+    def revoke_everyone(self) -> int:
+        """End every session there is; return how many. See `Directory.revoke_everyone`."""
+        return sum(self._directory().revoke_everyone())
 
     def ping(self) -> None:
         """Write to the store as a request would.

@@ -107,6 +107,7 @@ class Link:
         self.slid = False
         self.created = False
         self.cookie = CookieAction.LEAVE
+        self._over = "rotated"
         self._backend = backend
         self._budget = Budget(backend.policy.deadline)
         self._ordinal = 0
@@ -174,7 +175,7 @@ class Link:
             SessionError: the store failed, or refused the changes.
         """
         if self.state is State.OVER:
-            raise self._prevented("rotated")
+            raise self._prevented(self._over)
         if self.token is not None:
             outcome = self._write(self.token.reference, changes, finish=finish, load=load)
             if isinstance(outcome, Written):
@@ -201,7 +202,9 @@ class Link:
         if self.token is None:
             return
         if self.state is State.OVER:
-            raise self._prevented("rotated")
+            if self._over != "rotated":
+                return
+            raise self._prevented(self._over)
         reference = self.token.reference
         try:
             outcome = self._write(reference, (), finish=Destroy(), load=False)
@@ -300,6 +303,8 @@ class Link:
 
     def _found(self, record: Record) -> None:
         self.state = State.LIVE
+        if self.record is not None and self.record.permanent and not record.slid:
+            record = record._replace(permanent=True)  # told by the call that slid it
         self.record = record
         self.slid = self.slid or record.slid
 
@@ -327,7 +332,7 @@ class Link:
             self._forget()
 
     def _prevented(self, kind: str) -> SessionGone:
-        self.state = State.OVER
+        self.state, self._over = State.OVER, kind
         self.cookie = CookieAction.LEAVE
         self._backend.counters.revivals_prevented += 1
         self.announce("session_revival_prevented", kind=kind)

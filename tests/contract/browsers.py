@@ -1,4 +1,4 @@
-"""Browsers, and requests of theirs that a test steps by hand, through Flask's own session interface."""
+"""Browsers, and their requests, which a test steps by hand through Flask's session interface."""
 
 from dataclasses import dataclass, field
 from http.cookies import SimpleCookie
@@ -95,7 +95,7 @@ class Site:
         return browser
 
     def stored(self, browser: Browser) -> dict[str, Any] | None:
-        """Return what a browser's session holds, with its maps as dicts; None where there is none."""
+        """Return what a browser's session holds, its cart as a dict; None where it has none."""
         session = Browser(self.app, browser.cookie).begin().session
         held: dict[str, Any] = dict(session)
         if cart := dict(session.map("cart").items()):

@@ -97,7 +97,7 @@ def test_creating_what_is_there_writes_to_it(place: Place) -> None:
 def test_a_change_whose_base_still_stands_is_applied(
     place: Place, change: Change, after: dict[bytes, bytes]
 ) -> None:
-    """Set, delete and compare: what was read still stands, so the change happens; bytes are bytes."""
+    """What was read still stands, so the change happens, whatever bytes it is made of."""
     store = place.new_store()
     where = make(store, a=b"1")
     written = store.write(where, (change,), operation(), budget(), load=True)
@@ -185,7 +185,7 @@ def test_adding_within_bounds(place: Place, before: bytes | None, add: Add, afte
     ids=str,
 )
 def test_adding_beyond_bounds(place: Place, before: bytes | None, add: Add, current: int) -> None:
-    """A sum beyond its bounds is refused, never clamped, and nothing else of the write happens."""
+    """A sum beyond its bounds is refused, never clamped; nothing of the write happens."""
     store = place.new_store()
     where = make(store, **({"n": before} if before else {"a": b"1"}))
     was = held(store, where)
@@ -198,7 +198,7 @@ def test_adding_beyond_bounds(place: Place, before: bytes | None, add: Add, curr
     "before", [b"\xa1x", b"\xc3", b"\xc0", b"\x90", b"\xcb\x3f\xf0\0\0\0\0\0\0"]
 )
 def test_adding_to_what_is_no_integer(place: Place, before: bytes) -> None:
-    """Text, True, None, a list and 1.0 are no counters: refused, and nothing of the write happens."""
+    """Text, True, None, a list and 1.0 are no counters: nothing of the write happens."""
     store = place.new_store()
     where = make(store, n=before)
     changes = (Write(b"z", b"9", BLIND), Add(b"n", 1))
@@ -217,7 +217,7 @@ def test_adding_to_planted_bytes(place: Place, planted: bytes) -> None:
 
 
 def test_taking_removes_what_it_returns(place: Place) -> None:
-    """Take returns all under its prefix and removes exactly that; a write beside it lands as well."""
+    """Take returns and removes all under its prefix, nothing else; writes beside it land."""
     store = place.new_store()
     where = make(store, ma=b"1", mb=b"\xa1x", x=b"3")
     changes = (Take(b"m"), Write(b"out", b"4", BLIND), Add(b"n", 2))
@@ -283,7 +283,7 @@ def test_a_huge_commit_is_refused_as_too_large(place: Place) -> None:
 
 
 def test_a_session_full_of_fields_is_written_and_taken_whole(place: Place) -> None:
-    """The most fields that a session may have can be written, compared and taken in one step each."""
+    """As many fields as a session may have are written, compared, taken in a step each."""
     store, where = place.new_store(), reference()
     names = [b"f%04d" % number for number in range(1024)]
     fields = tuple(Write(name, b"1", None) for name in names)

@@ -61,7 +61,7 @@ def test_a_bound_session_is_listed_with_what_is_known_of_it(place: Place) -> Non
 
 
 def test_binding_by_a_move_restarts_the_clock_and_keeps_the_data(place: Place) -> None:
-    """A session that is bound has its fields at the new place, and an absolute limit from now on."""
+    """A bound session has its fields at the new place, and an absolute limit from now on."""
     store, user, where, successor = place.new_store(), reference(), reference(3), reference()
     write = (Write(b"a", b"1", None),)
     store.write(where, write, operation(), budget(), create=True)

@@ -26,13 +26,13 @@ OPERATIONS = (
     "revoke",
 )
 
-# One row for each operation of the first request, which loads the session and then waits; one column
-# for each operation of the second, which runs whole in between, in the order of OPERATIONS.
+# One row for each operation of the first request, which loads the session and then waits; one
+# column for each operation of the second, which runs whole in between, in OPERATIONS' order.
 #
 #   =  both happened, as if the second request had come first
 #   x  the first is answered with a conflict, and only the second happened
-#   R, D, E, V  the first is told that the session was rotated, destroyed, expired or revoked while it
-#      ran, and only the second happened
+#   R, D, E, V  the first is told that the session was rotated, destroyed, expired or revoked while
+#      it ran, and only the second happened
 LOADED = """
 read     = = = = = = = = = = =
 write    = x = = = = R R D E V
@@ -75,7 +75,9 @@ class World:
     handle: str
 
 
-def act(world: World, request: InFlight, who: str, operation: str) -> None:
+def act(  # noqa: C901  (one branch for each operation)
+    world: World, request: InFlight, who: str, operation: str
+) -> None:
     """Do one operation in a request; `who` is A or B."""
     session = request.session
     match operation:

@@ -38,7 +38,7 @@ def read(store: Store, where: Reference) -> Record:
 
 
 def test_birth_and_deadline_are_the_stores_time(place: Place) -> None:
-    """A session is created now, by the store's clock, and its deadline is the absolute limit away."""
+    """A session is created now, by the store's clock; its deadline is the absolute limit away."""
     store = place.new_store()
     before = place.now()
     where = make(store)
@@ -144,7 +144,7 @@ def test_the_servers_ttl_never_passes_either_limit(server_place: AtServer) -> No
 
 @pytest.mark.parametrize("kind", ["destroyed", "revoked"])
 def test_an_ended_session_leaves_its_kind_and_nothing_else(place: Place, kind: str) -> None:
-    """Those who come late are told how it ended; nothing they send, not even `create`, changes that."""
+    """Who comes late is told how it ended; nothing they send, not even `create`, changes that."""
     store = place.new_store()
     where = make(store)
     ended = store.write(where, (), operation(), budget(), finish=Destroy(kind))
@@ -192,7 +192,7 @@ def test_ending_needs_the_checks_to_hold(place: Place) -> None:
 
 
 def test_moving_takes_everything_along(place: Place) -> None:
-    """A moved session has its fields, birth and deadline at the new place; the old one is rotated."""
+    """A moved session has its fields, birth and deadline at the new place; the old is rotated."""
     store = place.new_store()
     where, successor = make(store), reference()
     before = read(store, where)

@@ -141,7 +141,7 @@ def test_a_reader_writes_no_data(server_place: AtServer) -> None:
 
 
 def test_the_cookie_of_a_permanent_session_is_sent_when_the_store_slid_it(place: Place) -> None:
-    """It is renewed exactly then, with the idle limit as its age; within the same step it is not."""
+    """It is renewed exactly then, with the idle limit as its age, and not within the same step."""
     site = make_site(place)
     browser = site.browser()
     request = browser.begin()

@@ -3,6 +3,7 @@
 import contextlib
 import socket
 import threading
+import time
 from collections.abc import Callable, Iterator
 
 Talk = Callable[[socket.socket, int], None]
@@ -47,13 +48,14 @@ def answering(reply: bytes) -> Talk:
 
 
 def dripping(pause: float) -> Talk:
-    """Return what answers with a long list, one element each `pause` seconds, for ever."""
+    """Return what answers with a long list, each of its 30 elements after `pause` seconds."""
 
-    def talk(connection: socket.socket, _: int) -> None:
-        stopped = threading.Event()
+    def talk(connection: socket.socket, number: int) -> None:
+        del number
         connection.recv(65536)
-        connection.sendall(b"*1000\r\n")
-        while not stopped.wait(pause):
+        connection.sendall(b"*30\r\n")
+        for _ in range(30):
+            time.sleep(pause)  # what it is for
             connection.sendall(b":1\r\n")
 
     return talk

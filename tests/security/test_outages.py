@@ -20,8 +20,8 @@ from .relay import Relay
 from .test_identifiers import Browse
 from .valkey import Valkey
 
-_DEADLINE = 0.3
-_GENEROUS = _DEADLINE + 0.7
+_DEADLINE = 0.5
+_GENEROUS = _DEADLINE + 1.0
 """The deadline and what two busy processors add to it (seconds)."""
 _PATIENCE = 10.0
 
@@ -81,8 +81,10 @@ def _browser(new_app: NewApp, relay: Relay, browse: Browse) -> Browser:
     """Someone who is logged in, and whose session was just used."""
     app = new_app(f"redis://127.0.0.1:{relay.port}", UNSTICKY_DEADLINE=_DEADLINE)
     browser = browse(app)
-    browser.post("/login", user="ann")
-    assert browser.get("/me").json()["user"] == "ann"
+    deadline = time.monotonic() + _PATIENCE
+    while browser.post("/login", user="ann").status != 200 or browser.get("/me").status != 200:
+        # A busy machine may miss the short deadline even while nothing is wrong yet.
+        assert time.monotonic() < deadline
     return browser
 
 
@@ -285,7 +287,9 @@ def test_22_the_deadline_covers_an_answer_that_drips(new_app: NewApp, browse: Br
         _assert_refused(browser, browser.cookie, _timed(lambda: browser.get("/me")))
 
 
-@pytest.mark.parametrize("reply", [b"HTTP/1.1 400 Bad Request\r\n\r\n", b"\0\xff" * 50])
+@pytest.mark.parametrize(
+    "reply", [b"HTTP/1.1 400 Bad Request\r\n\r\n", b"\0\xff" * 50], ids=["http", "noise"]
+)
 def test_22_a_peer_that_is_no_store_is_a_store_in_trouble(
     new_app: NewApp, browse: Browse, reply: bytes
 ) -> None:

@@ -203,9 +203,55 @@ def test_15_ending_a_users_sessions_never_scans(
     assert bystander.get("/me").json()["user"] == "bob"
 
 
-@pytest.mark.waiting(issue="operator's command line")
-def test_15_an_operator_ends_everyones_sessions() -> None:
-    """A command ends all sessions in bounded time, without KEYS."""
+def test_15_an_operator_ends_everyones_sessions(
+    new_app: NewApp, valkey: Valkey, browse: Browse
+) -> None:
+    """A command ends all sessions, many or none, in steps of bounded length and without KEYS."""
+    app = new_app(valkey.url)
+    clients = [browse(app) for _ in range(20)]
+    for number, client in enumerate(clients):
+        client.post("/login", user=f"user-{number}")
+    for number in range(3000):  # other programs' keys, so that it takes several steps
+        valkey.ask("SET", f"other-{number}", "x")
+    valkey.ask("CONFIG", "RESETSTAT")
+    command = ["unsticky", "revoke-everyone", "--yes"]
+    ended = app.test_cli_runner().invoke(args=command)
+    assert (ended.exit_code, ended.stdout) == (0, "Ended 20.\n")
+    stats = valkey.ask("INFO", "commandstats")
+    assert "cmdstat_keys" not in {name.partition(":")[0] for name in stats}
+    assert valkey.scripts_run() >= 3
+    assert [client.get("/me").json()["user"] for client in clients] == [None] * 20
+    again = app.test_cli_runner().invoke(args=command)
+    assert (again.exit_code, again.stdout) == (0, "Ended 0.\n")
+
+
+def test_15_an_operator_lists_and_ends_one_users_sessions(
+    new_app: NewApp, valkey: Valkey, browse: Browse
+) -> None:
+    """Commands list a user's sessions by handle, end one of them, and then the others."""
+    app = new_app(valkey.url)
+    clients = [browse(app) for _ in range(3)]
+    for client in clients:
+        client.post("/login", user="ann")
+    handles = [client.get("/me").json()["handle"] for client in clients]
+    run = app.test_cli_runner().invoke
+    listed = run(args=["unsticky", "list", "ann"]).stdout.splitlines()
+    assert {line.split()[0] for line in listed} == set(handles)
+    assert run(args=["unsticky", "revoke", handles[0]]).stdout == "Ended.\n"
+    assert [client.get("/me").json()["user"] for client in clients] == [None, "ann", "ann"]
+    assert run(args=["unsticky", "revoke-user", "ann"]).stdout == "Ended 2.\n"
+    assert [client.get("/me").json()["user"] for client in clients] == [None, None, None]
+    gone = run(args=["unsticky", "revoke", handles[0]])
+    assert (gone.exit_code, gone.stdout) == (0, "There is no such session (any more).\n")
+
+
+def test_15_an_operator_is_told_that_the_store_is_away(new_app: NewApp) -> None:
+    """Without the store a command says so in one line and exits with 1."""
+    app = new_app("redis://127.0.0.1:1/0")
+    for command in (["ping"], ["list", "ann"], ["revoke-everyone", "--yes"]):
+        outcome = app.test_cli_runner().invoke(args=["unsticky", *command])
+        assert outcome.exit_code == 1
+        assert outcome.stderr.startswith("Error: The session store is unavailable: cannot reach")
 
 
 def test_16_parallel_logins_keep_to_the_limit(workers: Workers) -> None:

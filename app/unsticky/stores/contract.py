@@ -312,6 +312,13 @@ class Store(Protocol):
     ) -> tuple[Reference, ...]:
         """End all sessions of a user but `keep`; record that binding needs at least `stamp`."""
 
+    def sweep(self, cursor: bytes, budget: Budget) -> tuple[bytes | None, tuple[Reference, ...]]:
+        """End some of all sessions; return where to go on, None at the end, and which were ended.
+
+        Begun with the cursor b"0" and repeated to the end, every session that lived all the while
+        was ended.
+        """
+
     def quarantine(
         self, reference: Reference, field: bytes, observed: bytes, budget: Budget
     ) -> bool:

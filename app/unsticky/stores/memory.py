@@ -167,6 +167,20 @@ class MemoryStore:
                 self._bury(reference, "revoked", now)
             return tuple(ended)
 
+    def sweep(self, cursor: bytes, budget: Budget) -> tuple[bytes | None, tuple[Reference, ...]]:
+        """See `Store.sweep`; all in one step."""
+        del cursor, budget
+        with self._lock:
+            now = self._now()
+            ended = tuple(
+                reference
+                for reference in self._sessions
+                if isinstance(self._find(reference, now), _Living)
+            )
+            for reference in ended:
+                self._bury(reference, "revoked", now)
+            return None, ended
+
     def quarantine(
         self, reference: Reference, field: bytes, observed: bytes, budget: Budget
     ) -> bool:

@@ -7,6 +7,7 @@ to a cluster renames nothing.
 
 from __future__ import annotations
 
+import re
 import secrets
 from base64 import urlsafe_b64decode, urlsafe_b64encode
 from hashlib import blake2b
@@ -47,6 +48,9 @@ from .contract import (
 from .scripts import load
 
 _QUARANTINE_MS: Final = 7 * 24 * 3600 * 1000
+_SWEEP_KEYS: Final = 1000
+"""How many keys one step of a sweep looks at: about a millisecond of the server."""
+
 _EMPTY: Final = b""
 
 
@@ -68,6 +72,7 @@ class RedisStore:
         self._read, self._write = load("read"), load("write")
         self._sessions, self._end_all = load("sessions"), load("end_all")
         self._quarantine, self._probe = load("quarantine"), load("probe")
+        self._sweep = load("sweep")
 
     @property
     def trips(self) -> int:
@@ -156,6 +161,17 @@ class RedisStore:
         )
         reply = self._caller.call(self._end_all, (self._key(b"u", user),), arguments, budget)
         return tuple(_reference(user.bucket, name) for name in reply)
+
+    def sweep(self, cursor: bytes, budget: Budget) -> tuple[bytes | None, tuple[Reference, ...]]:
+        """See `Store.sweep`."""
+        literal = re.sub(rb"([*?\[\]\\])", rb"\\\1", self._prefix)
+        arguments = (cursor, literal + b"{*}:s:*", b"%d" % _SWEEP_KEYS)
+        following, keys = self._ask(self._sweep, (), arguments, budget)
+        ended = []
+        for key in keys:
+            bucket, _, name = key[len(self._prefix) + 1 :].partition(b"}:s:")
+            ended.append(_reference(int(bucket), name))
+        return (None if following == b"0" else following), tuple(ended)
 
     def quarantine(
         self, reference: Reference, field: bytes, observed: bytes, budget: Budget

@@ -2,6 +2,7 @@
 
 import pickle
 from collections import OrderedDict, namedtuple
+from collections.abc import Hashable
 from datetime import UTC, date, datetime, time, timedelta, timezone
 from decimal import Decimal
 from enum import IntEnum
@@ -155,10 +156,9 @@ _Point = namedtuple("_Point", "x y")  # noqa: PYI024  (the untyped kind is what 
 def test_other_types_are_refused_by_path(value: Any, wrap: str) -> None:
     """Anything else, subclasses included, is refused, and the message says where it is."""
     if wrap == "key":
-        try:
-            wrapped: Any = {value: 1}
-        except TypeError:
-            pytest.skip("not hashable")
+        if not isinstance(value, Hashable):
+            return  # Python itself refuses it as a key
+        wrapped: Any = {value: 1}
     else:
         wrapped = {"": value, "list": [0, value], "dict": {"k": value}}[wrap]
     where = {"": "field", "list": "field[1]", "dict": "field['k']", "key": "field key"}[wrap]
@@ -172,7 +172,7 @@ def test_other_types_are_refused_by_path(value: Any, wrap: str) -> None:
 )
 def test_lone_surrogates_are_refused(value: Any) -> None:
     """Text that has no UTF-8 cannot be stored."""
-    with pytest.raises(Unserializable, match="field.*surrogate"):
+    with pytest.raises(Unserializable, match=r"field.*surrogate"):
         encode(value, "field")
 
 

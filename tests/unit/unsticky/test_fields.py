@@ -35,7 +35,7 @@ def test_no_map_reaches_into_another(one: str, other: str, key: object) -> None:
 
 
 def test_keys_of_different_types_are_different_entries() -> None:
-    """ "1", 1 and b"1" do not meet."""
+    """Text, a number and bytes that look alike do not meet."""
     prefix = map_prefix("cart")
     assert len({entry_field(prefix, key) for key in ("1", 1, b"1", UUID(int=1))}) == 4
 
@@ -51,7 +51,7 @@ def test_keys_of_other_types_are_refused(key: object) -> None:
 def test_a_name_that_cannot_be_one_is_refused(name: object) -> None:
     """A session's keys are str of at most 255 bytes."""
     with pytest.raises(Unserializable):
-        plain_field(name)  # type: ignore[arg-type]
+        plain_field(name)
 
 
 @given(st.binary(max_size=40))

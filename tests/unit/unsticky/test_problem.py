@@ -30,7 +30,7 @@ from unsticky import (
 def test_each_error_has_its_answer(
     error: SessionError, status: int, code: str, retry_after: str | None
 ) -> None:
-    """Status, stable code, Retry-After only where repeating is right; a 500 tells nothing inside."""
+    """Status, stable code, Retry-After only where repeating is right; a 500 tells nothing."""
     answer = problem(error)
     document = answer.get_json()
     assert answer.status_code == document["status"] == status
