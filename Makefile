@@ -4,8 +4,9 @@
 .DEFAULT_GOAL := help
 .PHONY: help up down restart status logs open clean test lint pins bench-race bench-session
 
-# The first Python that is new enough; PYTHON=/path/to/python3 chooses another.
-KIT = @for python in "$${PYTHON:-python3}" python3.14 python3.13 python3.12 python3.11; do \
+# The first Python that is new enough; PYTHON=/path/to/python3 names the only one to try.
+KIT = @set -- "$$PYTHON"; [ "$$1" ] || set -- python3 python3.14 python3.13 python3.12 python3.11; \
+	for python in "$$@"; do \
 	if "$$python" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null; then \
 		PYTHONPATH=compose PYTHONDONTWRITEBYTECODE=1 exec "$$python" -m kit $@; \
 	fi; done; \

@@ -21,12 +21,16 @@ _PARTS = ("Makefile", "app", "compose", "nginx", "requirements", "pyproject.toml
 
 
 def pytest_configure() -> None:
-    """Clean up after SIGTERM and SIGHUP too, as after Ctrl-C."""
+    """Clean up after SIGTERM and SIGHUP too, as after Ctrl-C.
+
+    SIGINT, because a shell that starts the tests in the background lets them ignore it, and the
+    verbs that they start would inherit that: a test would wait for ever for one to be interrupted.
+    """
 
     def interrupt(number: int, _: FrameType | None) -> None:
         raise KeyboardInterrupt(signal.Signals(number).name)
 
-    for number in (signal.SIGTERM, signal.SIGHUP):
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, interrupt)
 
 

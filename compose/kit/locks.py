@@ -57,7 +57,8 @@ def holder(path: Path) -> int | None:
         return None
     with file:
         try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            # Shared: to two verbs that ask at once, neither is the service.
+            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
         except BlockingIOError:
             text = file.read()
             return int(text) if text else None

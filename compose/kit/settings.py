@@ -120,7 +120,7 @@ class _Reader:
             shop_demo=self._choice("SHOP_DEMO", ("1", "0")) == "1",
             served_by=self._choice("SERVED_BY", ("1", "0")) == "1",
             trusted_hosts=self._given.get("TRUSTED_HOSTS", "localhost,127.0.0.1,[::1]"),
-            proxy_hops=self._integer("PROXY_HOPS", 1, 0, 10),
+            proxy_hops=self._integer("PROXY_HOPS", 1, 0, 8),
             ready_timeout=self._integer("READY_TIMEOUT", 30, 1, 600),
             extra=extra,
         )  # fmt: skip

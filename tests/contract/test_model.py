@@ -71,7 +71,8 @@ class _Request:
     def load(self) -> None:
         """Learn what is there."""
         if self.base is None:
-            if not self.alive and self.stored is not None and self.stored.ended == "rotated":
+            rotated = self.stored is not None and self.stored.ended == "rotated"
+            if self.moved or (rotated and not self.alive):
                 self.moved, self.base = True, {}
                 return
             found = self.find()
@@ -165,6 +166,14 @@ class _Machine(RuleBasedStateMachine):
     def read_and_write(self, slot: int, name: str, value: int) -> None:
         self.read(slot, name)
         self.write(slot, name, value)
+
+    @rule(slots=st.permutations([0, 1, 2]), name=_NAMES, end=st.integers(0, 2))
+    def race(self, slots: list[int], name: str, end: int) -> None:
+        for value, slot in enumerate(slots[:2]):
+            self.read(slot, name)
+            self.write(slot, name, value)
+        for slot in slots[:end]:
+            self.end(slot)
 
     @rule(slot=_SLOTS)
     def end(self, slot: int) -> None:

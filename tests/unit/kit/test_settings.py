@@ -52,6 +52,7 @@ def test_empty_counts_as_not_set(tmp_path: Path) -> None:
         ("NGINX_BIN", "/etc/passwd"),
         ("SECRET_KEY_FILE", "/nowhere/key"),
         ("SERVED_BY", "yes"),
+        ("PROXY_HOPS", "9"),
         ("STATE_DIR", "a\nb"),
     ],
 )

@@ -1,0 +1,74 @@
+"""A bare blob session: what the cheapest server-side session does, and nothing else.
+
+The id is signed with HMAC-SHA256 in the cookie, the session is one JSON text, loading is one GETEX,
+which slides its lifetime, and saving is one SET, made only if a key was assigned. Nothing is lazy,
+merged, hashed or bounded: it is a floor to compare with, not a session to use.
+"""
+
+import hmac
+import json
+import secrets
+from typing import Any
+
+import redis
+from flask import Flask, Request
+from flask.sessions import SessionInterface, SessionMixin
+from werkzeug.wrappers import Response
+
+_SIGNATURE = 64
+
+
+class BlobSession(dict[str, Any], SessionMixin):
+    """The whole session; `modified` once a key was assigned."""
+
+    identifier = ""
+    modified = False
+
+    def __setitem__(self, name: str, value: object) -> None:
+        """Assign a key and remember that there is something to save."""
+        self.modified = True
+        super().__setitem__(name, value)
+
+
+class BlobInterface(SessionInterface):
+    """See the module."""
+
+    def __init__(self, client: redis.Redis, secret: bytes, lifetime: int) -> None:
+        self._client = client
+        self._secret = secret
+        self._lifetime = lifetime
+
+    def open_session(self, app: Flask, request: Request) -> BlobSession:
+        """Load the session that the cookie names, if its signature is good."""
+        value = request.cookies.get(app.config["SESSION_COOKIE_NAME"])
+        session = BlobSession()
+        if value is None:
+            return session
+        identifier, signature = value[:-_SIGNATURE], value[-_SIGNATURE:]
+        if not hmac.compare_digest(self._signature(identifier), signature):
+            return session
+        text = self._client.getex("blob:" + identifier, ex=self._lifetime)
+        if text is not None:
+            session.update(json.loads(text))  # not by assignment: nothing was changed yet
+            session.identifier = identifier
+        return session
+
+    def save_session(self, app: Flask, session: SessionMixin, response: Response) -> None:
+        """Store the session if a key was assigned."""
+        assert isinstance(session, BlobSession)  # noqa: S101 (made by open_session)
+        response.headers.add("Vary", "Cookie")
+        if not session.modified:
+            return
+        created = not session.identifier
+        session.identifier = session.identifier or secrets.token_urlsafe(32)
+        self._client.set("blob:" + session.identifier, json.dumps(session), ex=self._lifetime)
+        if created:
+            response.set_cookie(
+                app.config["SESSION_COOKIE_NAME"],
+                session.identifier + self._signature(session.identifier),
+                httponly=True,
+                samesite="Lax",
+            )
+
+    def _signature(self, identifier: str) -> str:
+        return hmac.digest(self._secret, identifier.encode(), "sha256").hex()

