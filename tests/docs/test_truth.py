@@ -1,0 +1,44 @@
+"""What the documentation names exists, and what exists is documented."""
+
+import ast
+import re
+from pathlib import Path
+
+import pytest
+
+_ROOT = Path(__file__).parents[2]
+_PAGES = sorted([*_ROOT.glob("*.md"), *_ROOT.glob("docs/*.md")])
+
+
+def _read_keys() -> set[str]:
+    keys = set()
+    for source in (_ROOT / "app" / "unsticky").rglob("*.py"):
+        for node in ast.walk(ast.parse(source.read_text())):
+            if isinstance(node, ast.Constant) and isinstance(node.value, str):
+                keys |= set(re.findall(r"^(?:UNSTICKY|SESSION|SECRET|REDIS)_[A-Z_]+$", node.value))
+    return keys | {"PERMANENT_SESSION_LIFETIME", "APPLICATION_ROOT"}
+
+
+def test_every_setting_is_documented_and_read() -> None:
+    """The keys that the library reads are those of docs/configuration.md."""
+    text = (_ROOT / "docs" / "configuration.md").read_text()
+    documented = set(re.findall(r"`([A-Z]+_[A-Z_]+)`", text))
+    assert documented == _read_keys()
+
+
+def test_every_named_test_exists() -> None:
+    """Each test that a page names by file, or by file and function, is there."""
+    missing = []
+    for page in _PAGES:
+        for path, name in re.findall(r"`(tests/[\w/.]+?)(?:::(\w+))?`", page.read_text()):
+            target = _ROOT / path
+            if not target.exists() or (name and f"def {name}(" not in target.read_text()):
+                missing.append(f"{page.name}: {path}::{name}")
+    assert missing == []
+
+
+@pytest.mark.parametrize("page", _PAGES, ids=lambda page: page.name)
+def test_every_link_leads_somewhere(page: Path) -> None:
+    """Links inside the repository lead to files that are there."""
+    targets = re.findall(r"\]\((?!https?:|#)([^)#]+)", page.read_text())
+    assert [target for target in targets if not (page.parent / target).exists()] == []
