@@ -57,10 +57,10 @@ def create_app(settings: Settings | None = None) -> Flask:
     app.before_request(admission.check_site)
     problems.install(app)
     sessions = Unsticky(app, on_error=problems.of_session)
-    sessions.optional(pages.shelf)
     Shop(settings, sessions).attach(app)
-    for part in (catalog, cart_api, session_api, health, pages):
+    for part in (catalog, cart_api, session_api, health):
         app.register_blueprint(part.routes)
+    pages.install(app, sessions, settings)
 
     hops = settings.proxy_hops
     proxied = ProxyFix(app.wsgi_app, x_for=hops, x_proto=hops, x_host=hops)

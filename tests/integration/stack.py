@@ -243,9 +243,9 @@ class Stack:
         return redis.Redis(unix_socket_path=str(self.folder.sockets / "valkey.sock"))
 
     def stored(self) -> int:
-        """Return how many keys the store holds."""
+        """Return how many keys the store holds, those of the page /status left out."""
         with self.store() as client:
-            return int(client.dbsize())
+            return sum(not key.startswith(b"shop:{status}:") for key in client.scan_iter())
 
     def processes(self) -> list[psutil.Process]:
         """Return every process that runs from the state folder or has it in its command."""

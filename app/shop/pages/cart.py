@@ -1,4 +1,4 @@
-"""The pages: the same as the API, with forms and without JavaScript.
+"""The shelf and the cart.
 
 What a form changed is told on the page that the browser is redirected to (303),
 so that reloading it does not change anything again. What cannot be done is told
@@ -7,34 +7,15 @@ at once, with the API's status: an error neither creates a session nor writes on
 
 from __future__ import annotations
 
-from flask import Blueprint, flash, redirect, render_template, url_for
+from flask import flash, redirect, render_template, url_for
 from werkzeug import Response
 
 from shop import catalog
 from shop.body import form_fields
 from shop.cart import MOST_PER_LINE, Cart
-from shop.current import current_session, current_shop
+from shop.current import current_session
 from shop.fields import Fields
-from shop.headers import served_by
-from shop.request_id import current_request_id
-
-routes = Blueprint("pages", __name__)
-
-
-@routes.app_template_filter("money")
-def money(cents: int) -> str:
-    """Format an amount in cents, such as ``€12.50``."""
-    return f"€{cents // 100:,}.{cents % 100:02}"
-
-
-@routes.app_context_processor
-def stack() -> dict[str, str | int | None]:
-    """Tell every template which worker makes the page, and for which request."""
-    return {
-        "served_by": served_by(current_shop().settings),
-        "request_id": current_request_id(),
-        "most_per_line": MOST_PER_LINE,
-    }
+from shop.pages.blueprint import routes
 
 
 @routes.get("/")
