@@ -108,6 +108,9 @@ class Interface(SessionInterface):
         link, token = unit.link, unit.link.token
         if link.cookie is CookieAction.DELETE:
             self._set_cookie(response, "", max_age=0)
+            if policy.clear_site_data:
+                # Never "cookies": that would take siblings' cookies, and newer ones, along.
+                response.headers["Clear-Site-Data"] = '"cache", "storage"'
             return True
         due = link.cookie is CookieAction.SEND or (
             unit.keeps_cookie_alive()

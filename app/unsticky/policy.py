@@ -86,6 +86,7 @@ class Policy:
     max_bytes: int
     max_sessions_per_user: int
     request_id_header: str | None
+    clear_site_data: bool
 
     @classmethod
     def from_config(cls, config: Mapping[str, Any]) -> Policy:
@@ -126,6 +127,7 @@ class Policy:
             max_bytes=_count(config, "UNSTICKY_MAX_BYTES", 65_536),
             max_sessions_per_user=_count(config, "UNSTICKY_MAX_SESSIONS_PER_USER", 100),
             request_id_header=str(header) if header else None,
+            clear_site_data=bool(config.get("UNSTICKY_CLEAR_SITE_DATA", False)),
         )
 
 

@@ -3,6 +3,7 @@
 import logging
 import os
 import time
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, cast
 
@@ -102,6 +103,14 @@ def _add_privilege(app: Flask, sessions: Unsticky) -> None:
         session["user"] = values["user"]
         pass_gate(values.get("after"))
         return jsonify(handle=session.handle)
+
+    @app.post("/transfer")
+    def transfer() -> ResponseReturnValue:
+        bound = session.created
+        fresh = timedelta(seconds=app.config.get("FRESH_SECONDS", 600))
+        if bound is None or "user" not in session or datetime.now(UTC) - bound > fresh:
+            return jsonify(challenge="log in again"), 401
+        return jsonify(done=True)
 
     @app.post("/logout")
     def logout() -> ResponseReturnValue:

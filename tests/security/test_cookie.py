@@ -142,6 +142,24 @@ def test_11_a_public_answer_is_made_private(new_app: NewApp, store: str, browse:
     assert "public" not in control
 
 
-@pytest.mark.waiting(issue="logout of the shop's accounts")
-def test_12_logout_clears_what_the_browser_stored() -> None:
-    """Logout says Clear-Site-Data: "cache", "storage", and never "cookies"."""
+def test_12_logout_clears_what_the_browser_stored(
+    new_app: NewApp, store: str, browse: Browse
+) -> None:
+    """A logout, and nothing else, says Clear-Site-Data: "cache", "storage", never "cookies"."""
+    client = browse(new_app(store, UNSTICKY_CLEAR_SITE_DATA=True))
+    others = [client.post("/login", user="ann"), client.post("/set", x=1), client.get("/me")]
+    logout = client.post("/logout")
+    assert logout.headers["Clear-Site-Data"] == '"cache", "storage"'
+    others += [client.post("/logout"), client.get("/me")]
+    assert [answer.headers.get("Clear-Site-Data") for answer in others] == [None] * 5
+
+
+def test_12_a_logout_that_failed_clears_nothing(new_app: NewApp, browse: Browse) -> None:
+    """Where the store could not be asked the browser keeps its pages and its cookie."""
+    client = browse(new_app("redis://127.0.0.1:1/0", UNSTICKY_CLEAR_SITE_DATA=True))
+    signed = browse(new_app("memory://"))
+    signed.post("/login", user="ann")
+    client.cookie = signed.cookie
+    logout = client.post("/logout")
+    assert logout.status == 503
+    assert (logout.headers.get("Clear-Site-Data"), logout.headers.get("Set-Cookie")) == (None, None)

@@ -1,5 +1,6 @@
 """Requirements 4, 5, 13, 14, 15, 16 and 17: who a session belongs to, and when that ends."""
 
+import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -270,9 +271,24 @@ def test_16_parallel_logins_keep_to_the_limit(workers: Workers) -> None:
     assert len(living[0].get("/sessions").json()) == 3
 
 
-@pytest.mark.waiting(issue="accounts: step-up")
-def test_17_a_stale_authentication_is_challenged() -> None:
-    """An action that needs a recent login answers a stale `auth_time` with a challenge."""
+def test_17_a_stale_authentication_is_challenged(
+    new_app: NewApp, store: str, browse: Browse
+) -> None:
+    """A view that needs a recent login knows its age; neither use nor rotation makes it younger."""
+    client = browse(new_app(store, FRESH_SECONDS=1.0))
+    client.post("/login", user="ann")
+    assert client.post("/transfer").status == 200
+    deadline = time.monotonic() + 10
+    while client.post("/transfer").status == 200:
+        assert time.monotonic() < deadline
+        client.post("/add")
+        client.post("/rotate")
+        time.sleep(0.05)
+    challenge = client.post("/transfer")
+    assert (challenge.status, challenge.json()) == (401, {"challenge": "log in again"})
+    assert client.get("/me").json()["user"] == "ann"  # still known, only not for this
+    client.post("/login", user="ann")
+    assert client.post("/transfer").status == 200
 
 
 def _remains(valkey: Valkey, prefix: str, needle: bytes) -> list[bytes]:
