@@ -108,4 +108,6 @@ def _do(command: Sequence[str | Path], cure: str, **env: str) -> None:
 
 
 def _shell_scripts() -> list[Path]:
-    return [PROJECT / ".ci" / "run", *sorted(PROJECT.glob("[!.]*/**/*.sh"))]
+    named = [path for path in PROJECT.glob("[!.]*/**/*") if path.suffix in {"", ".sh"}]
+    scripts = [*PROJECT.glob(".ci/*"), *named]
+    return sorted(path for path in scripts if path.is_file() and path.read_bytes()[:2] == b"#!")
