@@ -16,7 +16,13 @@ REPLICA              name of this replica in the logs                   the host
 FORWARDED_ALLOW_IPS  addresses or networks of the proxies in front;     127.0.0.1,::1
                      asked over TCP only
 LOG_LEVEL            debug, info, warning, error or critical            info
+RELOAD               1: workers start anew when a file beside this one   0
+                     changes; for development only
+SECRETS_DIR          where files with secrets are mounted               /run/secrets
 ==================== ================================================== ====================
+
+Each ``NAME_FILE`` that names a file in SECRETS_DIR gives its content to the application as
+``NAME``: ``DATABASE_URL_FILE=/run/secrets/database_url`` becomes ``DATABASE_URL``.
 """
 
 from __future__ import annotations
@@ -70,6 +76,21 @@ def _proxies(name: str, default: str) -> str:
                 mend += "; with * any client could claim to come over TLS"
             raise _refuse(name, text, mend) from None
     return text
+
+
+def _secrets(folder: Path) -> dict[str, str]:
+    found = {}
+    for name, path in os.environ.items():
+        if not name.endswith("_FILE") or folder not in Path(path).parents:
+            continue
+        if os.environ.get(name.removesuffix("_FILE")):
+            raise _refuse(name, path, f"{name.removesuffix('_FILE')} is set, too; keep one")
+        try:
+            found[name] = Path(path).read_text(encoding="utf-8").strip()
+        except (OSError, UnicodeDecodeError) as error:
+            mend = f"give a text file that this user can read ({error})"
+            raise _refuse(name, path, mend) from None
+    return found
 
 
 class JsonLogger(Logger):  # type: ignore[misc]  # Gunicorn ships no types
@@ -215,6 +236,21 @@ def _timeval(seconds: float) -> bytes:
     return struct.pack("@ll", int(seconds), int(seconds % 1 * 1_000_000))
 
 
+# Read here, once for all workers, so that they agree until the next HUP.
+_SECRETS = _secrets(Path(os.environ.get("SECRETS_DIR") or "/run/secrets"))
+
+
+def post_fork(_arbiter: Any, _worker: Any) -> None:
+    """Hand the secrets to the application, which the worker imports next.
+
+    Only here: the environment that the container was started with is shown to everybody who may
+    inspect it, and the master hands its own to whatever takes its place.
+    """
+    for name, value in _SECRETS.items():
+        del os.environ[name]
+        os.environ[name.removesuffix("_FILE")] = value
+
+
 _REPLICA = os.environ.get("REPLICA") or socket.gethostname()
 
 # The application, found beside this file wherever Gunicorn was started. Not by
@@ -251,6 +287,12 @@ keepalive = 15
 # Recycle workers against slow leaks, and not all at once.
 max_requests = 10_000
 max_requests_jitter = 1_000
+
+# For development. Gunicorn watches the modules that were imported, not templates and the like.
+reload = _one_of("RELOAD", "0", ("0", "1")) == "1"
+reload_extra_files = [
+    str(path) for path in Path(pythonpath).rglob("*") if reload and path.suffix not in {"", ".py"}
+]
 
 # Each worker loads the application itself: HUP then brings new code, and no
 # connection to the store is shared across a fork.

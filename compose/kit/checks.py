@@ -15,6 +15,7 @@ from kit.folder import StateFolder
 from kit.settings import PROJECT, Settings
 
 _GROUPS = ("runtime", "local", "gevent", "nginx", "valkey", "test", "lint", "bench")
+_YAML = "{extends: default, rules: {line-length: {max: 100}, document-start: disable}}"
 _TYPED = ("app", "compose/kit", "loadtest", "tests")
 
 
@@ -52,7 +53,10 @@ def _lint(environment: Environment, settings: Settings) -> None:
     _do([python, "-m", "ruff", "format", "--check"], "Run `ruff format`.")
     typed = [path for path in _TYPED if any((PROJECT / path).rglob("*.py"))]
     _do([python, "-m", "mypy", *typed], cure)
-    _do([environment.root / "bin" / "shellcheck", *_shell_scripts()], cure)
+    programs = environment.root / "bin"
+    _do([programs / "shellcheck", *_shell_scripts()], cure)
+    _do([programs / "hadolint", *sorted(PROJECT.glob("[!.]*/**/*Dockerfile"))], cure)
+    _do([programs / "yamllint", "--strict", "-d", _YAML, "compose"], cure)
     for worker_class in ("sync", "gthread"):
         _lint_nginx(environment, settings, worker_class)
     say("Nothing to complain about.")

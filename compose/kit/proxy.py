@@ -118,7 +118,7 @@ def require_free(port: int) -> None:
 
 def rendered_port(folder: StateFolder) -> int | None:
     """Return the port that the configuration in place listens on."""
-    conf = folder.nginx / "conf" / "server.conf"
+    conf = folder.nginx / "conf" / "listen_plain.conf"
     found = re.search(r"listen 127\.0\.0\.1:(\d+)", conf.read_text()) if conf.exists() else None
     return int(found[1]) if found else None
 

@@ -166,6 +166,7 @@ def nginx_variables(
 ) -> dict[str, str]:
     """Return what nginx's templates are rendered with, for the given replicas."""
     return {
+        "NGINX_EDGE": "plain",
         "NGINX_LISTEN": f"127.0.0.1:{settings.port}",
         # Relative to nginx's folder: an absolute one may have a space in it.
         "NGINX_RUN_DIR": ".",
@@ -180,6 +181,7 @@ def nginx_variables(
         "NGINX_UPSTREAM_KEEPALIVE": "0" if settings.worker_class == "sync" else "16",
         "NGINX_LOGIN_RATE": "5r/s",
         "NGINX_LOGIN_BURST": "40",
+        "NGINX_HSTS_SECONDS": "31536000",
     }
 
 

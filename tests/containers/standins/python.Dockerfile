@@ -1,5 +1,7 @@
 # In place of `python:3.13-slim`: Python and pip on the PATH, nothing that compiles.
 FROM unsticky/base:local
+# Whatever the release has: tests ask for behaviour, not for versions.
+# hadolint ignore=DL3008
 RUN apt-get update \
     && apt-get install -y --no-install-recommends python3 python3-pip python3-venv \
     && rm -rf /var/lib/apt/lists/* /usr/lib/python3*/EXTERNALLY-MANAGED \

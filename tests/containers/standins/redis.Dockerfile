@@ -3,6 +3,8 @@
 FROM unsticky/base:local
 # redis or valkey
 ARG SERVER
+# Whatever the release has: tests ask for behaviour, not for versions.
+# hadolint ignore=DL3008
 RUN groupadd --system --gid 999 "$SERVER" \
     && useradd --system --uid 999 --gid "$SERVER" --home-dir /data --no-create-home "$SERVER" \
     && apt-get update \

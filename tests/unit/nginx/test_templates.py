@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.unit.nginx.edge import TEMPLATES, check, defaults, render
+from tests.unit.nginx.certificate import make_certificate
+from tests.unit.nginx.edge import TEMPLATES, check, defaults, render, with_tls
 
 _IMAGE_UPSTREAM = (
     "resolver 127.0.0.11 valid=5s ipv6=off; server app:8000 resolve max_fails=1 fail_timeout=1s;"
@@ -36,10 +37,21 @@ def test_nginx_accepts_them(tmp_path: Path, others: dict[str, str]) -> None:
     assert not re.search(r"\[(warn|error|alert|emerg)\]", tested.stderr), tested.stderr
 
 
+def test_nginx_accepts_tls(tmp_path: Path) -> None:
+    """`nginx -t` accepts the listener for TLS, without a warning."""
+    variables = _variables(tmp_path, **with_tls(make_certificate(tmp_path / "tls")))
+    tested = check(render(tmp_path, variables), tmp_path)
+    assert tested.returncode == 0, tested.stderr
+    assert not re.search(r"\[(warn|error|alert|emerg)\]", tested.stderr), tested.stderr
+
+
+@pytest.mark.parametrize("edge", ["plain", "tls"])
 @pytest.mark.parametrize("upstream", [None, _IMAGE_UPSTREAM], ids=["local", "Compose"])
-def test_gixy_has_no_objection(tmp_path: Path, upstream: str | None) -> None:
-    """gixy-ng finds nothing to object to in what is rendered for either runtime."""
+def test_gixy_has_no_objection(tmp_path: Path, upstream: str | None, edge: str) -> None:
+    """gixy-ng finds nothing to object to in what is rendered for either runtime and listener."""
     others = {"NGINX_UPSTREAM_SERVERS": upstream} if upstream else {}
+    if edge == "tls":
+        others |= with_tls(tmp_path)
     main = render(tmp_path, _variables(tmp_path, **others))
     gixy = Path(sys.executable).with_name("gixy")
     checked = subprocess.run([gixy, main], capture_output=True, text=True, check=False)
@@ -58,15 +70,17 @@ def test_every_variable_is_documented(tmp_path: Path) -> None:
     documented = set(
         re.findall(r"^\| `(NGINX_\w+)`", (TEMPLATES / "README.md").read_text(), re.MULTILINE)
     )
-    assert used == documented == set(defaults(tmp_path, ""))
+    assert used == documented == set(defaults(tmp_path, "") | with_tls(tmp_path))
 
 
 def test_a_missing_variable_is_refused(tmp_path: Path) -> None:
     """Each variable left out makes nginx -t fail; nothing starts half configured."""
-    for name in _variables(tmp_path):
-        variables = _variables(tmp_path)
-        del variables[name]
-        assert check(render(tmp_path, variables), tmp_path).returncode != 0, name
+    tls = with_tls(make_certificate(tmp_path / "tls"))
+    for others in ({}, tls):
+        for name in _variables(tmp_path, **others):
+            variables = _variables(tmp_path, **others)
+            del variables[name]
+            assert check(render(tmp_path, variables), tmp_path).returncode != 0, name
 
 
 def test_the_images_envsubst_gives_the_same(tmp_path: Path) -> None:
@@ -89,7 +103,10 @@ def test_the_images_envsubst_gives_the_same(tmp_path: Path) -> None:
 
 
 def test_every_file_is_included() -> None:
-    """The main file includes each of the others once; none lies about unused."""
-    main = (TEMPLATES / "nginx.conf.template").read_text(encoding="utf-8")
-    others = {template.stem for template in TEMPLATES.glob("*.template")} - {"nginx.conf"}
-    assert sorted(re.findall(r"^ *include (\S+);", main, re.MULTILINE)) == sorted(others)
+    """Each file is included once, each listener by NGINX_EDGE; none lies about unused."""
+    texts = {t.stem: t.read_text(encoding="utf-8") for t in TEMPLATES.glob("*.template")}
+    included = re.findall(r"^ *include (\S+);", "".join(texts.values()), re.MULTILINE)
+    assert included.count("listen_${NGINX_EDGE}.conf") == 1
+    listeners = ["listen_plain.conf", "listen_tls.conf"]
+    others = [name for name in included if "$" not in name]
+    assert sorted([*others, *listeners]) == sorted(set(texts) - {"nginx.conf"})
