@@ -14,6 +14,7 @@ from typing import Protocol
 from .backend import Backend
 from .cookie import Reference, Token
 from .errors import OutcomeUnknown, SessionError, SessionGone, StoreUnavailable
+from .policy import ONCE_LIFETIME_MS
 from .refusals import refusal
 from .stores.contract import (
     Bind,
@@ -111,6 +112,7 @@ class Link:
         self._backend = backend
         self._budget = Budget(backend.policy.deadline)
         self._ordinal = 0
+        self._named = b""
 
     @property
     def rerun(self) -> Callable[[], None] | None:
@@ -120,6 +122,13 @@ class Link:
         cookie, would find it gone.
         """
         return self.facts.rerun if self.cookie is CookieAction.LEAVE else None
+
+    def name_writes(self, name: str) -> None:
+        """Name the writes from here on by `name` instead of by the request; see `Session.once`."""
+        # No header field holds a NUL, so that no request's own name is one of these.
+        named = b"\0once\0" + name.encode()
+        if named != self._named:
+            self._named, self._ordinal = named, 0
 
     def load(self) -> dict[bytes, bytes]:
         """Return the session's fields, none where there is no session.
@@ -262,7 +271,11 @@ class Link:
             message = "the store is unavailable: this view's session is empty and read-only"
             raise StoreUnavailable(message)
         self._ordinal += 1
-        operation = Operation(self.facts.operation, self._ordinal)
+        operation = (
+            Operation(self._named, self._ordinal, ONCE_LIFETIME_MS)
+            if self._named
+            else Operation(self.facts.operation, self._ordinal)
+        )
         try:
             outcome = self._backend.store.write(
                 reference, changes, operation, self._budget, create=create, finish=finish, load=load

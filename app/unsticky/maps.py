@@ -6,7 +6,7 @@ from collections.abc import ItemsView, Iterator, MutableMapping
 from typing import Any
 
 from .draft import NOTHING
-from .fields import entry_field, entry_key, map_prefix
+from .fields import entry_field, entry_key, map_prefix, plain_field
 from .unit import Unit
 
 
@@ -20,7 +20,7 @@ class SessionMap(MutableMapping[Any, Any]):
     def __init__(self, unit: Unit, name: str) -> None:
         self._unit = unit
         self._name = name
-        self._prefix = map_prefix(name)
+        self._prefix = _prefix(unit, name)
 
     def __getitem__(self, key: Any) -> Any:
         """Return the entry.
@@ -83,12 +83,26 @@ class SessionMap(MutableMapping[Any, Any]):
         """
         return self._unit.add(self._field(key), delta, minimum, maximum)
 
-    def take(self) -> dict[Any, Any]:
-        """Remove all entries, atomically, and return what was removed."""
-        return {
-            entry_key(self._prefix, field): value
-            for field, value in self._unit.take(self._prefix).items()
-        }
+    def take(self, *, into: str | None = None) -> dict[Any, Any]:
+        """Remove all entries, atomically, and return what was removed.
+
+        Args:
+            into: the name of another map of this session, which gets them in the same step: what is
+                taken out of one place is in the other from that instant, whatever happens to this
+                worker. It replaces entries of the same key there. Without entries nothing happens.
+
+        Raises:
+            ValueError: `into` is this map itself.
+            TypeError: a plain key has the name `into`.
+        """
+        if into is None:
+            taken = self._unit.take(self._prefix)
+        elif into == self._name:
+            message = f"the map {into!r} cannot be taken into itself: name another one"
+            raise ValueError(message)
+        else:
+            taken = self._unit.move(self._prefix, _prefix(self._unit, into))
+        return {entry_key(self._prefix, field): value for field, value in taken.items()}
 
     def clear(self) -> dict[Any, Any]:  # type: ignore[override]  # what was removed is worth knowing
         """Remove all entries at once; the same as `take`."""
@@ -96,6 +110,13 @@ class SessionMap(MutableMapping[Any, Any]):
 
     def _field(self, key: object) -> bytes:
         return entry_field(self._prefix, key)
+
+
+def _prefix(unit: Unit, name: str) -> bytes:
+    if unit.draft.knows(plain_field(name)):
+        message = f"{name!r} is a plain key: a map needs a name of its own"
+        raise TypeError(message)
+    return map_prefix(name)
 
 
 class _Items(ItemsView[Any, Any]):

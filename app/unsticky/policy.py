@@ -19,6 +19,10 @@ TOMBSTONE_LIFETIME_MS = 60_000
 OPERATION_LIFETIME_MS = 10_000
 """How long the result of a write is kept, so that the same write sent again is applied once."""
 
+ONCE_LIFETIME_MS = 24 * 3600 * 1000
+"""The same for the writes of a request that said `session.once(name)`: as long as clients of an
+Idempotency-Key can be expected to try again."""
+
 MAX_FIELDS = 1024
 _MAX_SECONDS = 100 * 366 * 86_400  # its end must fit the 13 digits that the stores keep of a time
 MERGE_ROUNDS = 5

@@ -167,10 +167,30 @@ class Session(MutableMapping[str, Any]):
         Raises:
             TypeError: a plain key has that name.
         """
-        if self.unit.draft.knows(fields.plain_field(name)):
-            message = f"{name!r} is a plain key: a map needs a name of its own"
-            raise TypeError(message)
         return SessionMap(self.unit, name)
+
+    def maps(self) -> list[str]:
+        """Return the names of the maps that have entries, in order."""
+        unit = self.unit
+        return sorted({unit.named(fields.name_of, field_) for field_ in unit.fields(fields.MAP)})
+
+    def once(self, name: str) -> None:
+        """Let the atomic operations from here on happen once in all requests that say `name`.
+
+        Another request of this session that says the same name and then makes the same operations
+        (`incr`, `take` and the like, with equal arguments) in the same order gets the results of
+        the first and changes nothing; one that got only half-way is completed. Results are kept for
+        24 hours and end with the session's id. This is what an Idempotency-Key needs where a worker
+        may die after it wrote and before it answered. An operation that was refused, by its bounds
+        for one, has no result and may succeed later.
+
+        What follows from something read cannot be told apart by name: not in a `@transaction`, and
+        plain keys that the view sets are compared or overwritten as ever.
+
+        Raises:
+            SessionError: in a transaction, or after the response was made.
+        """
+        self.unit.once(name)
 
     def incr(
         self, name: str, delta: int = 1, *, minimum: int | None = None, maximum: int | None = None

@@ -148,6 +148,44 @@ class Unit:
         self.draft.applied(field, b"%d" % result)
         return result
 
+    def once(self, name: str) -> None:
+        """Name the operations from here on by `name`; see `Session.once`."""
+        self._refuse_if_sealed()
+        if self._buffering:
+            message = (
+                "a transaction's changes follow from what it read, so a name does not make them "
+                "the same again: call session.once outside of @transaction"
+            )
+            raise SessionError(message)
+        self.link.name_writes(name)
+
+    def move(self, prefix: bytes, into: bytes) -> dict[bytes, Any]:
+        """Give all fields under `prefix` a name under `into`, atomically; return their values."""
+        self._open_for_writing()
+        if self._buffering:
+            taken = self.take(prefix)
+            for field, value in taken.items():
+                target = into + field[len(prefix) :]
+                self.draft.set(target, value, describe(target))
+            return taken
+        if self.draft.changed(prefix) or self.draft.changed(into):
+            self.commit()  # what was set before is there before
+        try:
+            result = self._sent((Take(prefix, into),), create=False).results[0]
+        except NothingThere:
+            self._settle()
+            return {}
+        assert isinstance(result, dict)  # noqa: S101 (what the contract says of Take)
+        targets = {into + field[len(prefix) :]: data for field, data in result.items()}
+        for field in self.draft.fields(prefix):
+            self.draft.applied(field, None)
+        for field, data in targets.items():
+            self.draft.applied(field, data)
+        try:
+            return {field: decode(result[field]) for field in sorted(result)}
+        except Corrupt as error:
+            raise self._unreadable(targets) from error
+
     def take(self, prefix: bytes) -> dict[bytes, Any]:
         """Remove all fields under `prefix`, atomically, and return their values."""
         self._open_for_writing()

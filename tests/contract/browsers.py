@@ -95,11 +95,10 @@ class Site:
         return browser
 
     def stored(self, browser: Browser) -> dict[str, Any] | None:
-        """Return what a browser's session holds, its cart as a dict; None where it has none."""
+        """Return what a browser's session holds, its maps as dicts; None where it has none."""
         session = Browser(self.app, browser.cookie).begin().session
         held: dict[str, Any] = dict(session)
-        if cart := dict(session.map("cart").items()):
-            held["cart"] = cart
+        held |= {name: dict(session.map(name).items()) for name in session.maps()}
         return held if session.unit.link.token is not None and held else None
 
 

@@ -19,6 +19,7 @@ OPERATIONS = (
     "map",
     "incr",
     "take",
+    "into",
     "rotate",
     "bind",
     "destroy",
@@ -34,34 +35,36 @@ OPERATIONS = (
 #   R, D, E, V  the first is told that the session was rotated, destroyed, expired or revoked while
 #      it ran, and only the second happened
 LOADED = """
-read     = = = = = = = = = = =
-write    = x = = = = R R D E V
-other    = = = = = = R R D E V
-map      = = = = = = R R D E V
-incr     = = = = = = R R D E V
-take     = = = = = = R R D E V
-rotate   = = = = = = R R D E V
-bind     = = = = = = R R D E V
-destroy  = = = = = = R R = = =
-expire   = = = = = = = = = = =
-revoke   = = = = = = = = = = =
+read     = = = = = = = = = = = =
+write    = x = = = = = R R D E V
+other    = = = = = = = R R D E V
+map      = = = = = = = R R D E V
+incr     = = = = = = = R R D E V
+take     = = = = = = = R R D E V
+into     = = = = = = = R R D E V
+rotate   = = = = = = = R R D E V
+bind     = = = = = = = R R D E V
+destroy  = = = = = = = R R = = =
+expire   = = = = = = = = = = = =
+revoke   = = = = = = = = = = = =
 """
 
 # The same where the first request comes late: with the old cookie, without having seen the session
 # alive. After an end that is known as final a new session may begin, so nothing stands against
 # running after the second request; after a rotation the browser has a newer cookie, so it may not.
 LATE = """
-read     = = = = = = = = = = =
-write    = = = = = = R R = = =
-other    = = = = = = R R = = =
-map      = = = = = = R R = = =
-incr     = = = = = = R R = = =
-take     = = = = = = R R = = =
-rotate   = = = = = = R R = = =
-bind     = = = = = = R R = = =
-destroy  = = = = = = R R = = =
-expire   = = = = = = = = = = =
-revoke   = = = = = = = = = = =
+read     = = = = = = = = = = = =
+write    = = = = = = = R R = = =
+other    = = = = = = = R R = = =
+map      = = = = = = = R R = = =
+incr     = = = = = = = R R = = =
+take     = = = = = = = R R = = =
+into     = = = = = = = R R = = =
+rotate   = = = = = = = R R = = =
+bind     = = = = = = = R R = = =
+destroy  = = = = = = = R R = = =
+expire   = = = = = = = = = = = =
+revoke   = = = = = = = = = = = =
 """
 GONE = {"R": "rotated", "D": "destroyed", "E": "expired", "V": "revoked"}
 
@@ -75,7 +78,7 @@ class World:
     handle: str
 
 
-def act(  # noqa: C901  (one branch for each operation)
+def act(  # noqa: C901, PLR0912  (one branch for each operation)
     world: World, request: InFlight, who: str, operation: str
 ) -> None:
     """Do one operation in a request; `who` is A or B."""
@@ -93,6 +96,8 @@ def act(  # noqa: C901  (one branch for each operation)
             session.incr("n", 1 if who == "A" else 10)
         case "take":
             session.map("cart").take()
+        case "into":
+            session.map("cart").take(into="order")
         case "rotate":
             session.rotate()
         case "bind":
@@ -122,6 +127,9 @@ def model(state: dict[str, Any] | None, who: str, operation: str) -> dict[str, A
             after["n"] = after.get("n", 0) + (1 if who == "A" else 10)
         case "take":
             after.pop("cart", None)
+        case "into":
+            if cart := after.pop("cart", None):
+                after["order"] = {**after.get("order", {}), **cart}
         case "destroy" | "expire" | "revoke":
             return None
     return after or None
@@ -189,7 +197,7 @@ def _interleave(
         # Revoking or expiring what was moved away reaches the old place only.
         late = moved and first in {"expire", "revoke", "read"}
         expected = after_b if late else model(after_b, "A", first)
-        if first == "take" and after_b is None:
+        if first in {"take", "into"} and after_b is None:
             expected = None
     else:
         assert failure == (

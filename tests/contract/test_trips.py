@@ -8,6 +8,12 @@ from unsticky import Session
 from tests.contract.browsers import make_site
 from tests.contract.places import AtServer
 
+
+def _once(session: Session) -> None:
+    session.once("key")
+    session.incr("n")
+
+
 USES: list[tuple[str, int, Callable[[Session], object]]] = [
     ("untouched", 0, lambda _: None),
     ("permanent alone", 0, lambda session: setattr(session, "permanent", True)),
@@ -22,6 +28,9 @@ USES: list[tuple[str, int, Callable[[Session], object]]] = [
     ("incr then read", 1, lambda session: (session.incr("n"), session["a"])),
     ("map incr then read", 1, lambda session: (session.map("m").incr("x"), dict(session))),
     ("take", 1, lambda session: session.map("cart").take()),
+    ("take into", 1, lambda session: session.map("cart").take(into="order")),
+    ("once, incr", 1, _once),
+    ("maps", 1, lambda session: session.maps()),
     ("read then change", 2, lambda session: (session["a"], session.update(a=2))),
     ("read then change in place", 2, lambda session: session["list"].append(1)),
     ("rotate", 1, lambda session: session.rotate()),
@@ -54,6 +63,8 @@ NEW_USES: list[tuple[str, int, Callable[[Session], object]]] = [
     ("read then write", 1, lambda session: (session.get("a"), session.update(a=1))),
     ("incr", 1, lambda session: session.incr("n")),
     ("take", 0, lambda session: session.map("cart").take()),
+    ("take into", 0, lambda session: session.map("cart").take(into="order")),
+    ("once alone", 0, lambda session: session.once("key")),
     ("rotate", 0, lambda session: session.rotate()),
     ("bind", 1, lambda session: session.bind("user")),
     ("destroy", 0, lambda session: session.destroy()),

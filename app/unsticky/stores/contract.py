@@ -14,6 +14,7 @@ from enum import Enum, auto
 from typing import Final, NamedTuple, Protocol, Self, TypeAlias
 
 from unsticky.cookie import Reference
+from unsticky.policy import OPERATION_LIFETIME_MS
 
 COUNTER_LIMIT: Final = 10**15 - 1
 """Counters stay within ± this: Lua, which compares them in Redis, cannot order larger ones."""
@@ -82,9 +83,14 @@ class Add:
 
 @dataclass(frozen=True, slots=True)
 class Take:
-    """Remove and return all fields that begin with `prefix`."""
+    """Remove and return all fields that begin with `prefix`.
+
+    Where `into` is given, they are kept under that prefix, replacing what has their name there. It
+    neither begins with `prefix` nor is a beginning of it.
+    """
 
     prefix: bytes
+    into: bytes = b""
 
 
 @dataclass(frozen=True, slots=True)
@@ -245,10 +251,17 @@ WriteOutcome: TypeAlias = (
 
 
 class Operation(NamedTuple):
-    """Names one write, so that sending it again cannot apply it twice."""
+    """Names one write, so that sending it again cannot apply it twice.
+
+    Attributes:
+        request: whose write it is.
+        ordinal: which of that request's.
+        kept: how long its result is remembered, in ms.
+    """
 
     request: bytes
     ordinal: int
+    kept: int = OPERATION_LIFETIME_MS
 
 
 @dataclass(frozen=True, slots=True)
@@ -292,7 +305,8 @@ class Store(Protocol):
         Args:
             reference: the session.
             changes: at most one for each field.
-            operation: applied at most once within ten seconds, however often it is sent.
+            operation: applied at most once while its result is kept, however often it is sent; its
+                result is no answer once the session ended, unless `finish` ended it.
             budget: the time left.
             create: make the session if there is none. Without it, no session means `Missing`.
             finish: what happens to the session afterwards.

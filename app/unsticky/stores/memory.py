@@ -13,7 +13,7 @@ from typing import Final, TypeAlias
 from unsticky.codec import encode
 from unsticky.cookie import Reference
 from unsticky.fields import PERMANENT
-from unsticky.policy import OPERATION_LIFETIME_MS, TOMBSTONE_LIFETIME_MS, Lifetimes
+from unsticky.policy import TOMBSTONE_LIFETIME_MS, Lifetimes
 
 from .contract import (
     BLIND,
@@ -126,14 +126,12 @@ class MemoryStore:
             now = self._now()
             name = (reference, operation, changes, finish)
             if name in self._operations:
-                written = self._operations[name][1]
-                where = finish.to if isinstance(finish, Move) else reference
-                living = self._sessions.get(where)
-                fields = dict(living.fields) if load and isinstance(living, _Living) else None
-                return replace(written, record=written.record._replace(fields=fields))
+                alive = isinstance(self._find(reference, now), _Living)
+                if alive or finish is not None:
+                    return self._repeated(name, now, load=load)
             outcome = self._write(reference, changes, now, create=create, finish=finish, load=load)
             if isinstance(outcome, Written):
-                self._operations[name] = (now + OPERATION_LIFETIME_MS, outcome)
+                self._operations[name] = (now + operation.kept, outcome)
             return outcome
 
     def sessions(self, user: Reference, budget: Budget) -> tuple[Listed, ...]:
@@ -263,6 +261,19 @@ class MemoryStore:
                 del index.entries[reference]
         return living
 
+    def _repeated(self, name: _Name, now: int, *, load: bool) -> Written:
+        """Answer as the first time, with the session as it is now."""
+        reference, _, _, finish = name
+        written = self._operations[name][1]
+        where = finish.to if isinstance(finish, Move) else reference
+        living = self._sessions.get(where)
+        if not isinstance(living, _Living):
+            return written
+        # Hours later this is a use of its own.
+        slid = where == reference and living.seen is not None and self._slide(living, now)
+        record = self._record(living, slid=slid or written.record.slid, load=load)
+        return replace(written, record=record)
+
     def _write(  # noqa: PLR0913 (the contract)
         self,
         reference: Reference,
@@ -326,12 +337,16 @@ class MemoryStore:
                         plan.sets[change.field] = b"%d" % outcome
                     else:
                         refusals.append(outcome)
-                case Take(prefix):
+                case Take(prefix, into):
                     taken = {
                         name: value for name, value in fields.items() if name.startswith(prefix)
                     }
                     plan.results.append(taken)
                     plan.deletes.update(taken)
+                    if into:
+                        plan.sets |= {
+                            into + name[len(prefix) :]: value for name, value in taken.items()
+                        }
                 case Check(field, base):
                     if fields.get(field) != base:
                         plan.conflicts[field] = fields.get(field)

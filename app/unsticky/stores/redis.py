@@ -110,6 +110,7 @@ class RedisStore:
             *self._limits,
             urlsafe_b64encode(secrets.token_bytes(6)) if create else _EMPTY,
             b"1" if load else _EMPTY,
+            b"%d" % operation.kept,
         ]
         self._add_finish(reference, finish, arguments)
         for change in changes:
@@ -117,7 +118,7 @@ class RedisStore:
         # The nonce is left out: a resent creation must be the same operation.
         digest = blake2b(operation.request, digest_size=12)
         digest.update(b"%d\0%b\0" % (operation.ordinal, keys[0]))
-        digest.update(b"\0".join(arguments[8:]))
+        digest.update(b"\0".join(arguments[9:]))
         moved = (self._key(b"s", finish.to),) if isinstance(finish, Move) else ()
         # The new reference is part of it: a resend that minted another one is another operation,
         # which finds the session moved, and must not be told that its own reference lives.
@@ -304,7 +305,7 @@ def _add_change(change: Change, arguments: list[bytes]) -> None:
             _optional(change.maximum),
         )
     elif isinstance(change, Take):
-        arguments += (b"T", change.prefix)
+        arguments += (b"T", change.prefix, change.into)
     elif isinstance(change, CheckCount):
         arguments += (b"N", change.prefix, b"%d" % change.count)
     elif change.base is None:

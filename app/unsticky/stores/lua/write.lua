@@ -3,28 +3,43 @@
 --
 -- KEYS: session, operation's result [, new session].
 -- ARGV: idle, step, unused, absolute (0: none), most fields, most bytes, nonce ('' unless creating),
---       load, finish ('', 'end', 'move' or 'bind'), and for a finish eight arguments: index prefix
---       and session prefix of the session's bucket, then for 'end' its kind, else the prefixes of the
---       bucket it moves to, and user's digest ('' for no bind), stamp, label, most sessions;
---       then the changes.
+--       load, how long the result is kept (ms), finish ('', 'end', 'move' or 'bind'), and for a finish
+--       eight arguments: index prefix and session prefix of the session's bucket, then for 'end' its
+--       kind, else the prefixes of the bucket it moves to, and user's digest ('' for no bind), stamp,
+--       label, most sessions; then the changes.
 -- Returns {0, slid, birth, results, ended, permanent [, fields]} | {1} missing | {2, kind} gone
 --       | {3, field, current or nil, ...} conflict | {4, field, current} out of range
 --       | {5, what, size, limit} too large | {6, version} | {7, field} not a counter | {8, stamp}
 --       | {9} unreadable.
 local key, operation, moved = KEYS[1], KEYS[2], KEYS[3]
 local idle, step, unused, absolute = tonumber(ARGV[1]), tonumber(ARGV[2]), tonumber(ARGV[3]), tonumber(ARGV[4])
-local nonce, load, finish = ARGV[7], ARGV[8] == '1', ARGV[9]
-local OPERATION_MS, COUNTER_LIMIT = 10000, 999999999999999
+local nonce, load, kept, finish = ARGV[7], ARGV[8] == '1', ARGV[9], ARGV[10]
+local COUNTER_LIMIT = 999999999999999
 local now = now_ms()
 
+-- Whether the cookie is one that outlives the browser: the plain field of ten letters, holding
+-- MessagePack's true. It must be known where the cookie is sent again, which is where it slid.
+local function permanence(slid)
+  return slid == 1 and redis.call('HGET', key, 'v\010_permanent') == '\195' and 1 or 0
+end
+
+local birth, seen = inspect(key, now)
 local recorded = redis.call('GET', operation)
-if recorded then
+-- A result may outlive its session, and is then no answer; that of a finish tells how it ended.
+local alive = birth and string.sub(birth, 1, 1) == VERSION
+if recorded and (alive or finish ~= '') then
   local answer = cmsgpack.unpack(recorded)
+  if alive then
+    answer[3] = birth
+    -- Hours later this is a use of its own.
+    if seen and slide(key, birth, seen, now, idle, step) == 1 then
+      answer[2], answer[6] = 1, permanence(1)
+    end
+  end
   if load then answer[7] = redis.call('HGETALL', moved or key) end
   return answer
 end
 
-local birth, seen = inspect(key, now)
 local creating = false
 if birth then
   if birth == '' then return {9} end
@@ -38,9 +53,9 @@ else
 end
 
 -- Parse the changes.
-local changes, names, at = {}, {}, 10
-if finish ~= '' then at = 18 end
-local ARITY = {S = 2, D = 1, s = 3, n = 2, d = 2, A = 4, T = 1, C = 2, X = 1, N = 2}
+local changes, names, at = {}, {}, 11
+if finish ~= '' then at = 19 end
+local ARITY = {S = 2, D = 1, s = 3, n = 2, d = 2, A = 4, T = 2, C = 2, X = 1, N = 2}
 while at <= #ARGV do
   local kind = ARGV[at]
   local change = {kind = kind, place = at + 1}
@@ -102,14 +117,27 @@ for _, change in ipairs(changes) do
     grown = grown + #value - (have and #have or 0)
     results[#results + 1] = value
   elseif kind == 'T' then
-    local taken, fields = {}, all_fields()
+    local taken, fields, into = {}, all_fields(), ARGV[place + 1]
+    local there = {}
+    if into ~= '' then
+      for i = 1, #fields, 2 do there[fields[i]] = fields[i + 1] end
+    end
     for i = 1, #fields, 2 do
-      if starts(fields[i], field) then
-        taken[#taken + 1] = fields[i]
-        taken[#taken + 1] = fields[i + 1]
-        deletes[#deletes + 1] = fields[i]
+      local name, content = fields[i], fields[i + 1]
+      if starts(name, field) then
+        taken[#taken + 1] = name
+        taken[#taken + 1] = content
+        deletes[#deletes + 1] = name
         added = added - 1
-        grown = grown - #fields[i] - #fields[i + 1]
+        grown = grown - #name - #content
+        if into ~= '' then
+          local target = into .. string.sub(name, #field + 1)
+          sets[#sets + 1] = target
+          sets[#sets + 1] = content
+          local replaced = there[target]
+          added = added + (replaced and 0 or 1)
+          grown = grown + #content + (replaced and -#replaced or #target)
+        end
       end
     end
     results[#results + 1] = taken
@@ -152,22 +180,22 @@ if grown > 0 then
 end
 
 -- Validate the finish, and carry out an end.
-local own_index, own_prefix = ARGV[10], ARGV[11]
+local own_index, own_prefix = ARGV[11], ARGV[12]
 local placing = finish == 'move' or finish == 'bind'
 local index, session_prefix, digest, label, limit
 if placing then
-  session_prefix, digest, label, limit = ARGV[13], ARGV[14], ARGV[16], tonumber(ARGV[17])
-  index = ARGV[12] .. digest
-  if digest ~= '' and ARGV[15] ~= '' then
+  session_prefix, digest, label, limit = ARGV[14], ARGV[15], ARGV[17], tonumber(ARGV[18])
+  index = ARGV[13] .. digest
+  if digest ~= '' and ARGV[16] ~= '' then
     local least = redis.call('HGET', index, '\0v')
-    if least and is_below(ARGV[15], least) then return {8, least} end
+    if least and is_below(ARGV[16], least) then return {8, least} end
   end
 elseif finish == 'end' then
   local user = redis.call('HGET', key, '\0u')
-  bury(key, ARGV[12])
+  bury(key, ARGV[13])
   if user then redis.call('HDEL', own_index .. user, string.sub(key, #own_prefix + 1)) end
   local answer = {0, 0, birth, results, {}, 0}
-  redis.pcall('SET', operation, cmsgpack.pack(answer), 'PX', OPERATION_MS)
+  redis.pcall('SET', operation, cmsgpack.pack(answer), 'PX', kept)
   return answer
 end
 
@@ -228,13 +256,8 @@ if placing then
   end
 end
 
--- Only then is the cookie sent again, and must be known to be one that outlives the browser: the
--- plain field of ten letters, holding MessagePack's true.
-local permanent = 0
-if slid == 1 and redis.call('HGET', key, 'v\010_permanent') == '\195' then permanent = 1 end
-
-local answer = {0, slid, birth, results, ended, permanent}
+local answer = {0, slid, birth, results, ended, permanence(slid)}
 -- pcall: on a full server pure deletions still happen, they are only not protected when sent again.
-redis.pcall('SET', operation, cmsgpack.pack(answer), 'PX', OPERATION_MS)
+redis.pcall('SET', operation, cmsgpack.pack(answer), 'PX', kept)
 if load then answer[7] = redis.call('HGETALL', key) end
 return answer
