@@ -118,6 +118,10 @@ def test_a_killed_worker(guest: Page, own_stack: Stack) -> None:
     _everyone_served(guest, own_stack)
     (born,) = _workers(own_stack) - before
     expect(workers.get_by_role("row", name=born)).not_to_contain_text("ended")
+    told = guest.get_by_role("region", name="Kill one")
+    expect(told).to_contain_text(f"{killed} ended")
+    expect(told).to_contain_text(f"{born} began")
+    expect(told).to_contain_text("Your cart: 1, as before.")
     assert guest.get_by_text("In your cart").locator("xpath=..").inner_text().split()[-1] == "1"
 
 

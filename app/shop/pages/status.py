@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 from dataclasses import replace
 
 from flask import Flask, Response, current_app, make_response, render_template, request
@@ -12,7 +13,7 @@ from shop.current import current_session, current_shop
 from shop.pages.blueprint import routes
 from shop.problems import Problem
 from shop.settings import Settings
-from shop.status import Board, Hop, MemoryBoard, Recorder, RedisBoard, Sight, Trail
+from shop.status import Board, Hop, MemoryBoard, Recorder, RedisBoard, Sight, Trail, WorkerSeen
 from shop.status.picture import draw
 
 _REFRESH_SECONDS = 2
@@ -70,6 +71,8 @@ def show() -> Response:
         sight=sight,
         store_ms=(time.perf_counter() - started) * 1000,
         alive=[worker for worker in sight.workers if worker.alive],
+        ended=[worker for worker in sight.workers if not worker.alive],
+        begun=_replacements(sight.workers),
         most=max(worker.requests for worker in sight.workers),
         pictures=(
             ("wide", draw(sight.workers, sight.hops, _WIDE)),
@@ -99,3 +102,16 @@ def _with_this(sight: Sight, recorder: Recorder) -> Sight:
         ),
         hops=(*sight.hops, now),
     )
+
+
+def _replacements(workers: Sequence[WorkerSeen]) -> list[WorkerSeen]:
+    """Return the workers that came in the place of ended ones: of their replica, and younger."""
+    since: dict[str, int] = {}
+    for worker in workers:
+        if not worker.alive:
+            since[worker.replica] = max(worker.silent_ms, since.get(worker.replica, 0))
+    return [
+        worker
+        for worker in workers
+        if worker.alive and worker.uptime_ms < since.get(worker.replica, 0)
+    ]

@@ -6,6 +6,7 @@ import logging
 import pytest
 from flask import Flask, abort
 from flask.testing import FlaskClient
+from unsticky import Conflict, OutcomeUnknown, SessionError, SessionGone, StoreUnavailable
 
 from tests.unit.shop.expect import expect_no_session, expect_problem
 
@@ -100,6 +101,31 @@ def test_browsers_get_a_page(browser: FlaskClient, path: str, accept: str, media
     assert (response.status_code, response.mimetype) == (404, media_type)
     assert ("Accept" in response.headers.get("Vary", "")) == (path == "/none")
     expect_no_session(response)
+
+
+@pytest.mark.parametrize(
+    ("error", "status", "meaning", "next_step"),
+    [
+        (SessionGone("revoked"), 409, "This session came unstuck.", "Back to the shelf"),
+        (Conflict(("cart",)), 409, "Two hands in one jar.", "Back to the shelf"),
+        (StoreUnavailable("no answer"), 503, "The jar is shut.", "Try again"),
+        (OutcomeUnknown("no answer"), 503, "It may have stuck.", "Look into the cart"),
+    ],
+)
+def test_pages_say_what_a_problem_means(
+    shop: Flask, error: SessionError, status: int, meaning: str, next_step: str
+) -> None:
+    """A page says in a person's words what happened, what to do, and what the document says."""
+
+    @shop.get("/failing")
+    def failing() -> str:
+        raise error
+
+    response = shop.test_client().get("/failing", headers={"Accept": "text/html"})
+    assert response.status_code == status
+    assert f"<h1>{meaning}</h1>" in response.text
+    assert f">{next_step}</a>" in response.text
+    assert str(error) in response.text
 
 
 def test_what_clients_send_is_escaped(browser: FlaskClient) -> None:

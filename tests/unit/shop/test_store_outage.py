@@ -93,6 +93,7 @@ def test_a_page_says_it(own_valkey: Valkey, customer: FlaskClient) -> None:
     response = customer.get("/cart", headers={"Accept": "text/html"})
     assert (response.status_code, response.mimetype) == (503, "text/html")
     assert int(response.headers["Retry-After"]) >= 1
+    assert '<a class="button main" href="/cart">Try again</a>' in response.text
 
 
 def test_afterwards(own_valkey: Valkey, customer: FlaskClient) -> None:
