@@ -291,7 +291,9 @@ max_requests_jitter = 1_000
 # For development. Gunicorn watches the modules that were imported, not templates and the like.
 reload = _one_of("RELOAD", "0", ("0", "1")) == "1"
 reload_extra_files = [
-    str(path) for path in Path(pythonpath).rglob("*") if reload and path.suffix not in {"", ".py"}
+    str(path)
+    for path in Path(pythonpath).rglob("*")
+    if reload and path.suffix not in {"", ".py", ".pyc"}
 ]
 
 # Each worker loads the application itself: HUP then brings new code, and no

@@ -63,7 +63,7 @@ class Settings:
         env = {name: value for name, value in given.items() if value}
         return cls(
             secret_key=_secret_key(env),
-            redis_url=env.get("REDIS_URL"),
+            redis_url=_from_file(env, "REDIS_URL"),
             replica=_replica(env),
             served_by=_flag(env, "SERVED_BY"),
             trusted_hosts=_hosts(env),
@@ -72,21 +72,27 @@ class Settings:
         )
 
 
-def _secret_key(env: Mapping[str, str]) -> str:
-    name, key = "SECRET_KEY", env.get("SECRET_KEY")
-    path = env.get("SECRET_KEY_FILE")
-    if key and path:
+def _from_file(env: Mapping[str, str], name: str) -> str | None:
+    """Return what ``name`` holds, or the file that ``<name>_FILE`` names; None for neither."""
+    value, path = env.get(name), env.get(f"{name}_FILE")
+    if value and path:
         raise SettingsError(
-            "SECRET_KEY and SECRET_KEY_FILE are both set: keep one, to make clear which counts."
+            f"{name} and {name}_FILE are both set: keep one, to make clear which counts."
         )
-    if path:
-        name = f"SECRET_KEY_FILE={path!r}"
-        try:
-            key = Path(path).read_text(encoding="utf-8").strip()
-        except (OSError, UnicodeDecodeError) as error:
-            raise SettingsError(
-                f"{name} cannot be read ({error}): give a readable text file that holds the key."
-            ) from error
+    if not path:
+        return value
+    try:
+        return Path(path).read_text(encoding="utf-8").strip()
+    except (OSError, UnicodeDecodeError) as error:
+        raise SettingsError(
+            f"{name}_FILE={path!r} cannot be read ({error}): give a readable text file that holds "
+            f"the value of {name}."
+        ) from error
+
+
+def _secret_key(env: Mapping[str, str]) -> str:
+    key, path = _from_file(env, "SECRET_KEY"), env.get("SECRET_KEY_FILE")
+    name = f"SECRET_KEY_FILE={path!r}" if path else "SECRET_KEY"
     make = "make one with: python3 -c 'import secrets; print(secrets.token_hex(32))'"
     if not key:
         raise SettingsError(f"{name} is empty or not set. It signs the session cookie; {make}")

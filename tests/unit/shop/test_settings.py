@@ -62,6 +62,19 @@ def test_a_secret_in_a_file(tmp_path: Path) -> None:
     assert Settings.from_env({"SECRET_KEY_FILE": str(path)}).secret_key == SECRET
 
 
+def test_the_store_in_a_file(tmp_path: Path) -> None:
+    """REDIS_URL_FILE names a file that holds the URL, which may hold a password."""
+    path = tmp_path / "url"
+    path.write_text("redis://shop:word@store:6379/0\n", encoding="utf-8")
+    given = {"SECRET_KEY": SECRET, "REDIS_URL_FILE": str(path)}
+    assert Settings.from_env(given).redis_url == "redis://shop:word@store:6379/0"
+    with pytest.raises(SettingsError, match="both set"):
+        Settings.from_env(given | {"REDIS_URL": "redis://other"})
+    path.unlink()
+    with pytest.raises(SettingsError, match=r"REDIS_URL_FILE=.*cannot be read"):
+        Settings.from_env(given)
+
+
 @pytest.mark.parametrize(
     "secret",
     [
