@@ -2,7 +2,7 @@
 # Variables come from the command line, the environment or .env: see .env.example.
 
 .DEFAULT_GOAL := help
-.PHONY: help up down restart status logs open clean test lint pins bench-race bench-session
+.PHONY: help up down restart status logs open clean test lint pins bench bench-race bench-session
 
 # The first Python that is new enough; PYTHON=/path/to/python3 names the only one to try.
 KIT = @set -- "$$PYTHON"; [ "$$1" ] || set -- python3 python3.14 python3.13 python3.12 python3.11; \
@@ -44,6 +44,9 @@ lint: ## check the code, the scripts and the configuration
 	$(KIT)
 
 pins: ## pin the newest versions of all dependencies into requirements/
+	$(KIT)
+
+bench: ## measure the same cart over other frameworks' sessions, side by side; needs wrk; ARGS=
 	$(KIT)
 
 bench-race: ## race 401 adds and a late writer against this library and others; ARGS=

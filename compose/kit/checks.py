@@ -16,6 +16,7 @@ from kit.settings import PROJECT, Settings
 
 _GROUPS = ("runtime", "local", "gevent", "nginx", "valkey", "test", "lint", "bench")
 _YAML = "{extends: default, rules: {line-length: {max: 100}, document-start: disable}}"
+_PROGRAMS = {"bench": "peers", "bench-race": "bench.race", "bench-session": "bench.session"}
 _TYPED = ("app", "compose/kit", "loadtest", "tests")
 
 
@@ -33,7 +34,7 @@ def run(verb: str, environment: Environment, settings: Settings) -> None:
         case "pins":
             _pin(environment)
         case _:
-            _bench(verb.replace("bench-", "bench."), environment, settings)
+            _bench(_PROGRAMS[verb], environment, settings)
 
 
 def _test(environment: Environment, settings: Settings) -> None:
@@ -84,6 +85,7 @@ def _bench(module: str, environment: Environment, settings: Settings) -> None:
         "It says above what is wrong.",
         PYTHONPATH=f"{PROJECT / 'loadtest'}:{PROJECT / 'app'}",
         STATE_DIR=str(settings.state_dir),
+        VENV_DIR=str(settings.venv_dir),
         **{name: str(path) for name, path in programs.items() if path is not None},
     )
 

@@ -59,12 +59,14 @@ def to_run(settings: Settings) -> Environment:
 def to_check(settings: Settings) -> Environment:
     """Return the environment that `make test`, `make lint` and `make pins` use."""
     return _named(
-        "check", ["runtime", "local", "nginx", "valkey", "gevent", "test", "lint"], settings
+        "check",
+        ["runtime", "local", "nginx", "valkey", "gevent", "bench", "test", "lint"],
+        settings,
     )
 
 
 def to_bench(settings: Settings) -> Environment:
-    """Return the environment that `make bench-race` and `make bench-session` use."""
+    """Return the environment that `make bench`, `make bench-race` and `make bench-session` use."""
     return _named("bench", ["runtime", "local", "nginx", "valkey", "gevent", "bench"], settings)
 
 
@@ -99,7 +101,7 @@ def enter(environment: Environment) -> None:
 
 def check_with(verb: str, settings: Settings) -> None:
     """Run a verb of :mod:`kit.checks` in an environment of its own."""
-    environment = to_bench(settings) if verb.startswith("bench-") else to_check(settings)
+    environment = to_bench(settings) if verb.startswith("bench") else to_check(settings)
     StateFolder(settings.state_dir).claim()
     ensure(environment)
     enter(environment)

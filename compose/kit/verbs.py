@@ -16,7 +16,7 @@ def run(verb: str) -> None:
     if sys.platform == "win32":
         raise KitError("The local runtime needs Linux or macOS.", "Use WSL 2 on Windows.")
     wanted = settings.load()
-    if verb in {"lint", "pins", "test", "bench-race", "bench-session"}:
+    if verb in {"lint", "pins", "test", "bench", "bench-race", "bench-session"}:
         environment.check_with(verb, wanted)
         return
     stack = runtime.choose(wanted)

@@ -26,7 +26,7 @@ class Browser:
     """See the module. Its methods may be called from several threads."""
 
     def __init__(self, server: Path, cookies: dict[str, str] | None = None) -> None:
-        self._server = server
+        self.server = server
         self._cookies = dict(cookies or {})
         self._lock = threading.Lock()
 
@@ -40,17 +40,22 @@ class Browser:
         return "; ".join(f"{name}={value}" for name, value in self.cookies().items())
 
     def ask(self, method: str, path: str, body: object = None) -> Answer:
+        """Send one request, with a body as JSON if there is one."""
+        content = None if body is None else json.dumps(body).encode()
+        return self.send(method, path, content)
+
+    def send(
+        self, method: str, path: str, content: bytes | None, content_type: str = "application/json"
+    ) -> Answer:
         """Send one request on a connection of its own and keep what cookies it brings."""
         headers = {"Host": "localhost", "Connection": "close"}
         if cookies := self.header():
             headers["Cookie"] = cookies
-        text = None
-        if body is not None:
-            headers["Content-Type"] = "application/json"
-            text = json.dumps(body).encode()
-        connection = _UnixConnection(self._server)
+        if content is not None:
+            headers["Content-Type"] = content_type
+        connection = _UnixConnection(self.server)
         try:
-            connection.request(method, path, body=text, headers=headers)
+            connection.request(method, path, body=content, headers=headers)
             response = connection.getresponse()
             data = response.read()
             self._keep(response.headers.get_all("Set-Cookie", []))

@@ -89,6 +89,11 @@ class MapCart:
         _map().update(lines)
 
 
+def application(kind: Kind, store_url: str) -> dict[str, str]:
+    """Return the environment in which Gunicorn finds the application of a kind."""
+    return {"APP": f"bench.carts:create_app({str(kind)!r})", "REDIS_URL": store_url}
+
+
 def create_app(name: str) -> Flask:
     """Return the application for the kind of that name."""
     kind = Kind(name)

@@ -1,24 +1,30 @@
--- wrk's part: a random session for each request, read or add as the mode says.
--- Arguments: mode (read, add or mix), a file with one Cookie header a line.
+-- wrk's part: a random session for each request, read or add as the mode says; a random line.
+-- Arguments: mode (read, add or mix), a file with one Cookie header a line, the path that shows the
+-- cart, the path that adds to it, the skus with commas between.
 local reads, adds, share = {}, {}, {read = 0, add = 100, mix = 20}
+local skus = {}
 
 function init(arguments)
-  local mode, file = arguments[1], arguments[2]
+  local mode, file, cart, items = arguments[1], arguments[2], arguments[3], arguments[4]
+  for sku in string.gmatch(arguments[5], "[^,]+") do skus[#skus + 1] = sku end
   share = share[mode]
   math.randomseed(1)
   local number = 0
   for cookie in io.lines(file) do
     number = number + 1
-    reads[number] = wrk.format("GET", "/cart", {Host = "localhost", Cookie = cookie})
-    adds[number] = wrk.format("POST", "/cart/items",
-      {Host = "localhost", Cookie = cookie, ["Content-Type"] = "application/json"},
-      '{"sku":"item-' .. (number % 8 + 1) .. '"}')
+    reads[number] = wrk.format("GET", cart, {Host = "localhost", Cookie = cookie})
+    adds[number] = {}
+    for place, sku in ipairs(skus) do
+      adds[number][place] = wrk.format("POST", items,
+        {Host = "localhost", Cookie = cookie, ["Content-Type"] = "application/json"},
+        '{"sku":"' .. sku .. '"}')
+    end
   end
 end
 
 function request()
   local session = math.random(#reads)
-  if math.random(100) <= share then return adds[session] end
+  if math.random(100) <= share then return adds[session][math.random(#skus)] end
   return reads[session]
 end
 

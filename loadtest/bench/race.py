@@ -25,7 +25,8 @@ import redis
 
 from . import record, servers
 from .browser import Browser
-from .carts import GATE_SECONDS
+from .calls import BENCH, Calls
+from .carts import GATE_SECONDS, application
 from .console import BenchError, print_table, run, say
 from .kinds import Kind
 
@@ -39,6 +40,7 @@ LATE_WRITERS: Final = 3
 """One process less than there are: a sync worker must be left for the logout."""
 
 _OK = 200
+_NO_CONTENT = 204
 _REFUSED = 409
 
 
@@ -78,19 +80,19 @@ class Round:
     revivals: Revivals
 
 
-def race_additions(server: Path) -> Additions:
-    """Add one item `ADDITIONS` times, the first alone, because it makes the session."""
+def race_additions(server: Path, calls: Calls) -> Additions:
+    """Add `ADDITIONS` times, the first alone, because it makes the session."""
     browser = Browser(server)
-    statuses = [browser.ask("POST", "/cart/items", {"sku": "tea"}).status]
-    left = iter(range(ADDITIONS - 1))
+    statuses = [_add(browser, calls, calls.raced[0])]
+    left = iter(range(1, ADDITIONS))
     take_one = threading.Lock()
 
     def client() -> None:
         while True:
             with take_one:
-                if next(left, None) is None:
+                if (number := next(left, None)) is None:
                     return
-            statuses.append(browser.ask("POST", "/cart/items", {"sku": "tea"}).status)
+            statuses.append(_add(browser, calls, calls.raced[number % len(calls.raced)]))
 
     _in_parallel([client] * IN_FLIGHT)
     count = Counter(statuses)
@@ -98,26 +100,34 @@ def race_additions(server: Path) -> Additions:
         acknowledged=count[_OK],
         refused=count[_REFUSED],
         failed=len(statuses) - count[_OK] - count[_REFUSED],
-        counted=browser.ask("GET", "/cart").body["items"].get("tea", 0),
+        counted=browser.ask("GET", calls.cart).body["count"],
     )
 
 
-def race_logouts(server: Path, store: redis.Redis, logouts: int) -> Revivals:
+def race_logouts(server: Path, calls: Calls, store: redis.Redis, logouts: int) -> Revivals:
     """Log out with writers in flight, `logouts` times, each in a browser of its own."""
     revived = replayed = 0
     statuses: Counter[int] = Counter()
     for _ in range(logouts):
         browser = Browser(server)
-        _expect_ok(browser, "/cart/items", {"sku": "tea"})
-        _expect_ok(browser, "/login", {"user": "ada"})
+        _expect_ok(browser, calls.items, {"sku": calls.raced[0]})
+        _expect_ok(browser, calls.login, calls.credentials)
         before = browser.cookies()
-        statuses += _log_out_amid_writers(browser, store)
-        revived += browser.ask("GET", "/me").body["user"] is not None
-        replayed += Browser(server, before).ask("GET", "/me").body["user"] is not None
+        statuses += _log_out_amid_writers(browser, calls, store)
+        revived += _is_logged_in(browser, calls)
+        replayed += _is_logged_in(Browser(server, before), calls)
     return Revivals(logouts, revived, replayed, dict(statuses))
 
 
-def _log_out_amid_writers(browser: Browser, store: redis.Redis) -> Counter[int]:
+def _add(browser: Browser, calls: Calls, sku: str) -> int:
+    return browser.ask("POST", calls.items, {"sku": sku}).status
+
+
+def _is_logged_in(browser: Browser, calls: Calls) -> bool:
+    return browser.ask("GET", calls.whose).body["user"] is not None
+
+
+def _log_out_amid_writers(browser: Browser, calls: Calls, store: redis.Redis) -> Counter[int]:
     gate = uuid4().hex
     statuses: list[int] = []
 
@@ -125,11 +135,11 @@ def _log_out_amid_writers(browser: Browser, store: redis.Redis) -> Counter[int]:
         for _ in range(LATE_WRITERS):
             if store.blpop([f"held:{gate}"], timeout=GATE_SECONDS) is None:
                 raise BenchError(f"a late writer did not come to its gate in {GATE_SECONDS} s")
-        _expect_ok(browser, "/logout")
+        _expect_ok(browser, calls.logout)
         store.rpush(f"go:{gate}", *range(LATE_WRITERS))
 
     def write_late() -> None:
-        statuses.append(browser.ask("POST", f"/late/{gate}").status)
+        statuses.append(browser.ask("POST", calls.late + gate).status)
 
     _in_parallel([write_late] * LATE_WRITERS + [log_out])
     return Counter(statuses)
@@ -137,7 +147,7 @@ def _log_out_amid_writers(browser: Browser, store: redis.Redis) -> Counter[int]:
 
 def _expect_ok(browser: Browser, path: str, body: object = None) -> None:
     status = browser.ask("POST", path, body).status
-    if status != _OK:
+    if status not in {_OK, _NO_CONTENT}:
         raise BenchError(f"POST {path} was answered {status}: the race needs it to succeed")
 
 
@@ -193,7 +203,9 @@ def _raced(worker_class: str, options: argparse.Namespace) -> list[Round]:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="bench-")))
         store = stack.enter_context(servers.store(folder))
         apps = {
-            kind: stack.enter_context(servers.gunicorn(kind, workers, store.url, folder))
+            kind: stack.enter_context(
+                servers.gunicorn(kind, application(kind, store.url), workers, folder)
+            )
             for kind in options.only
         }
         client = redis.Redis.from_url(store.url)
@@ -201,8 +213,8 @@ def _raced(worker_class: str, options: argparse.Namespace) -> list[Round]:
         for number in range(1, options.rounds + 1):
             say(f"{worker_class}, round {number} of {options.rounds}")
             for kind, app in apps.items():
-                additions = race_additions(app.socket)
-                revivals = race_logouts(app.socket, client, options.logouts)
+                additions = race_additions(app.socket, BENCH)
+                revivals = race_logouts(app.socket, BENCH, client, options.logouts)
                 rounds.append(Round(worker_class, kind, additions, revivals))
         client.close()
         return rounds

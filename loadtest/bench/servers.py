@@ -14,12 +14,14 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeVar
 
 from .console import BenchError
-from .kinds import Kind
 
 START_SECONDS = 20.0
 STOP_SECONDS = 10.0
+
+Name = TypeVar("Name", bound=str)
 
 _PROJECT = Path(__file__).resolve().parents[2]
 
@@ -72,15 +74,21 @@ class Running:
     Attributes:
         pid: of the process that was started; a master where there are workers.
         socket: the unix socket that it listens on, or its configuration's folder for nginx.
+        keepalive: whether nginx may keep connections to it.
     """
 
     pid: int
     socket: Path
+    keepalive: bool = False
 
     @property
     def url(self) -> str:
         """The store's URL, as redis-py reads it."""
-        return f"unix://{self.socket}?db=0"
+        return self.database(0)
+
+    def database(self, number: int) -> str:
+        """Return the URL of one of the store's databases, 0 to 15."""
+        return f"unix://{self.socket}?db={number}"
 
     def workers(self) -> tuple[int, ...]:
         """Return the process ids of the children."""
@@ -114,42 +122,67 @@ def store(folder: Path) -> Iterator[Running]:
 
 
 @contextmanager
-def gunicorn(kind: Kind, workers: Workers, store_url: str, folder: Path) -> Iterator[Running]:
-    """Run the cart over one kind of session under the project's own Gunicorn configuration."""
-    path = folder / f"{kind}.sock"
+def gunicorn(
+    name: str, application: Mapping[str, str], workers: Workers, folder: Path
+) -> Iterator[Running]:
+    """Run a WSGI application under the project's own Gunicorn configuration.
+
+    Args:
+        name: of its socket and its log.
+        application: its environment; APP is `module:callable`.
+        workers: how it is served.
+        folder: for its socket.
+    """
     configuration = folder / "gunicorn.conf.py"
     configuration.write_text(_GUNICORN, encoding="utf-8")
     command = [sys.executable, "-m", "gunicorn", "-c", str(configuration)]
+    path = folder / f"{name}.sock"
     environment = {
-        "APP": f"bench.carts:create_app({str(kind)!r})",
+        **application,
         "BIND": f"unix:{path}",
         "WORKERS": str(workers.processes),
         "WORKER_CLASS": workers.kind,
         "THREADS": str(workers.threads if workers.kind == "gthread" else 1),
-        "REDIS_URL": store_url,
-        "PYTHONPATH": f"{_PROJECT / 'loadtest'}:{_PROJECT / 'app'}",
     }
-    with _started(command, folder, str(kind), environment) as process:
-        _await_socket(process, path, folder / f"{kind}.log")
-        running = Running(process.pid, path)
-        _await(lambda: len(running.workers()) == workers.processes, process, folder / f"{kind}.log")
+    keepalive = workers.kind != "sync"
+    with listening(command, path, workers.processes, environment, keepalive=keepalive) as running:
         yield running
 
 
 @contextmanager
-def nginx(
-    apps: Mapping[Kind, Running], *, keepalive: bool, folder: Path
-) -> Iterator[tuple[Running, dict[Kind, int]]]:
+def listening(
+    command: Sequence[str],
+    path: Path,
+    processes: int,
+    environment: Mapping[str, str],
+    *,
+    keepalive: bool,
+) -> Iterator[Running]:
+    """Run a server that has worker processes and listens on a unix socket named `<name>.sock`.
+
+    Its modules are found as from `loadtest/` and `app/`.
+    """
+    modules = {"PYTHONPATH": f"{_PROJECT / 'loadtest'}:{_PROJECT / 'app'}"}
+    log = path.with_suffix(".log")
+    with _started(command, path.parent, path.stem, {**environment, **modules}) as process:
+        _await_socket(process, path, log)
+        running = Running(process.pid, path, keepalive)
+        _await(lambda: len(running.workers()) >= processes, process, log)
+        yield running
+
+
+@contextmanager
+def nginx(apps: Mapping[Name, Running], folder: Path) -> Iterator[tuple[Running, dict[Name, int]]]:
     """Run one nginx with a port of 127.0.0.1 for each application; yield it and the ports."""
-    ports = {kind: _free_port() for kind in apps}
+    ports = {name: _free_port() for name in apps}
     sites = [
         _SITE.format(
-            name=kind.replace("-", "_"),
+            name=name.replace("-", "_"),
             app=app.socket,
-            port=ports[kind],
-            keepalive="keepalive 16;" if keepalive else "",
+            port=ports[name],
+            keepalive="keepalive 16;" if app.keepalive else "",
         )
-        for kind, app in apps.items()
+        for name, app in apps.items()
     ]
     # Started by root, its workers would drop to a user who cannot reach the sockets.
     user = "user root;" if os.getuid() == 0 else ""
@@ -158,9 +191,14 @@ def nginx(
         _NGINX.format(user=user, folder=folder, sites="".join(sites)), encoding="utf-8"
     )
     command = [_nginx_program(), "-p", str(folder), "-c", str(configuration), "-e", "stderr"]
+    # Written once it has all its ports; that a port answers could be somebody else's doing.
+    pid = folder / "nginx.pid"
     with _started(command, folder, "nginx") as process:
-        for port in ports.values():
-            _await(lambda port=port: _answers(port), process, folder / "nginx.log")  # type: ignore[misc]
+        try:
+            _await(pid.exists, process, folder / "nginx.log")
+        except BenchError as error:
+            cure = "if a port was taken meanwhile, run it again: it looks for free ones"
+            raise BenchError(f"{error}; {cure}") from error
         yield Running(process.pid, folder), ports
 
 
@@ -169,14 +207,17 @@ def _started(
     command: Sequence[str], folder: Path, name: str, environment: Mapping[str, str] | None = None
 ) -> Iterator[subprocess.Popen[bytes]]:
     with (folder / f"{name}.log").open("wb") as log:
-        process = subprocess.Popen(
-            command,
-            cwd=folder,
-            stdin=subprocess.DEVNULL,
-            stdout=log,
-            stderr=subprocess.STDOUT,
-            env={**os.environ, **(environment or {})},
-        )
+        try:
+            process = subprocess.Popen(
+                command,
+                cwd=folder,
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                env={**os.environ, **(environment or {})},
+            )
+        except OSError as error:
+            raise BenchError(f"{name} cannot be started: {error}") from error
     try:
         yield process
     finally:
@@ -208,11 +249,6 @@ def _await_socket(process: subprocess.Popen[bytes], path: Path, log: Path) -> No
             return probe.connect_ex(str(path)) == 0
 
     _await(answers, process, log)
-
-
-def _answers(port: int) -> bool:
-    with socket.socket() as probe:
-        return probe.connect_ex(("127.0.0.1", port)) == 0
 
 
 def _free_port() -> int:

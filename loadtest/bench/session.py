@@ -7,11 +7,8 @@ other one backwards, so that what else the machine does meets all of them alike.
 """
 
 import argparse
-import json
 import os
-import shutil
 import statistics
-import subprocess
 import tempfile
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import ExitStack
@@ -23,63 +20,47 @@ import redis
 
 from . import record, servers
 from .browser import Browser
-from .carts import EIGHT_LINES
+from .calls import BENCH
+from .carts import EIGHT_LINES, application
 from .console import BenchError, print_table, run, say
 from .kinds import Kind
-from .processes import cpu_seconds
+from .load import CONNECTIONS, Load, Target, require_wrk
 from .spread import ratio, spread
 
 KINDS: Final = (Kind.NONE, Kind.BLOB, Kind.UNSTICKY, Kind.FLASK_SESSION)
 MODES: Final = ("read", "add", "mix")
 SESSIONS: Final = 200
-CONNECTIONS: Final = 16
 
-_LOAD = Path(__file__).with_name("load.lua")
 _KEYS = {Kind.BLOB: "blob:*", Kind.UNSTICKY: "unsticky:*:s:*", Kind.FLASK_SESSION: "session:*"}
 
 
 @dataclass(frozen=True)
-class Sample:
-    """One kind under one load for some seconds. CPU times are µs for each request."""
+class Sample(Load):
+    """One kind under one load in one round."""
 
     round: int
     mode: str
     kind: Kind
-    requests: int
-    per_second: float
-    p50_ms: float
-    p99_ms: float
-    app_us: float
-    nginx_us: float
-    store_us: float
 
 
 class Bench:
     """The servers of one run, and one sample at a time taken from them."""
 
-    def __init__(
-        self,
-        apps: Mapping[Kind, servers.Running],
-        store: servers.Running,
-        nginx: servers.Running,
-        ports: Mapping[Kind, int],
-        folder: Path,
-    ) -> None:
-        self._apps, self._store, self._nginx, self._ports = apps, store, nginx, ports
-        self._folder = folder
+    def __init__(self, targets: Mapping[Kind, Target]) -> None:
+        self._targets = targets
 
     def prepare(self) -> None:
         """Make the sessions of every kind, each with an eight-line cart, and their cookies."""
-        for kind, app in self._apps.items():
+        for kind, target in self._targets.items():
             headers = []
             for _ in range(SESSIONS):
-                browser = Browser(app.socket)
+                browser = Browser(target.app.socket)
                 for method in ("PUT", "GET"):  # the second makes it a session in use
-                    status, _ = browser.ask(method, "/cart", EIGHT_LINES)
+                    status, _ = browser.ask(method, target.calls.cart, EIGHT_LINES)
                     if status != 200:  # noqa: PLR2004 (OK)
                         raise BenchError(f"{kind} answered {status} to {method} /cart")
                 headers.append(browser.header() or "session=none")
-            self._cookies(kind).write_text("\n".join(headers) + "\n", encoding="ascii")
+            target.cookies.write_text("\n".join(headers) + "\n", encoding="ascii")
 
     def sample(self, number: int, mode: str, kind: Kind, seconds: int) -> Sample:
         """Load one kind and return what it cost.
@@ -87,65 +68,26 @@ class Bench:
         Raises:
             BenchError: a request failed, or a worker ended meanwhile.
         """
-        tiers = (
-            self._apps[kind].workers(),
-            (self._nginx.pid, *self._nginx.workers()),
-            (self._store.pid,),
-        )
-        before = [cpu_seconds(pids) for pids in tiers]
-        result = self._wrk(mode, kind, seconds)
-        if self._apps[kind].workers() != tiers[0]:
-            raise BenchError(f"a worker of {kind} ended during the measurement")
-        requests = result["requests"]
-        app, nginx, store = (
-            (cpu_seconds(pids) - start) / requests * 1e6
-            for pids, start in zip(tiers, before, strict=True)
-        )
-        return Sample(
-            number, mode, kind, int(requests), requests / result["seconds"],
-            result["p50_ms"], result["p99_ms"], app, nginx, store,
-        )  # fmt: skip
+        load = self._targets[kind].load(mode, seconds)
+        return Sample(**asdict(load), round=number, mode=mode, kind=kind)
 
     def memory(self) -> dict[Kind, int]:
         """Return the store's bytes for a session with an eight-line cart: the median."""
-        client: Any = redis.Redis.from_url(self._store.url)
-        return {
-            kind: int(
-                statistics.median(
+        measured = {}
+        for kind, target in self._targets.items():
+            if kind in _KEYS:
+                client: Any = redis.Redis.from_url(target.store.url)
+                sizes = [
                     client.memory_usage(key, samples=0) for key in client.scan_iter(_KEYS[kind])
-                )
-            )
-            for kind in self._apps
-            if kind in _KEYS
-        }
-
-    def _wrk(self, mode: str, kind: Kind, seconds: int) -> dict[str, float]:
-        url = f"http://127.0.0.1:{self._ports[kind]}/cart"
-        wrk = subprocess.run(
-            ["wrk", "-t1", f"-c{CONNECTIONS}", f"-d{seconds}s", "-s", str(_LOAD), url,  # noqa: S607 (wrk, as the caller has it)
-             "--", mode, str(self._cookies(kind))],
-            capture_output=True, text=True, check=False,
-        )  # fmt: skip
-        _, found, rest = wrk.stdout.rpartition("\nresult ")
-        if not found:
-            raise BenchError(f"wrk failed: {(wrk.stderr or wrk.stdout).strip()}")
-        result: dict[str, float] = json.loads(rest)
-        if result["failed"] or not result["requests"]:
-            raise BenchError(
-                f"{result['failed']:.0f} of {result['requests']:.0f} requests failed with "
-                f"{kind}: the figures would not be comparable"
-            )
-        return result
-
-    def _cookies(self, kind: Kind) -> Path:
-        return self._folder / f"{kind}.cookies"
+                ]
+                measured[kind] = int(statistics.median(sizes))
+        return measured
 
 
 def main() -> None:
     """Measure, print the tables, keep the raw data."""
     options = _options()
-    if shutil.which("wrk") is None:
-        raise BenchError("wrk is not installed: apt-get install wrk, or brew install wrk")
+    require_wrk()
     kinds = [kind for kind in KINDS if kind in options.only]
     samples, memory = _measured(options, kinds)
     for mode in options.modes:
@@ -187,12 +129,20 @@ def _measured(
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="bench-")))
         store = stack.enter_context(servers.store(folder))
         apps = {
-            kind: stack.enter_context(servers.gunicorn(kind, workers, store.url, folder))
+            kind: stack.enter_context(
+                servers.gunicorn(kind, application(kind, store.url), workers, folder)
+            )
             for kind in kinds
         }
-        keepalive = options.worker_class != "sync"
-        nginx, ports = stack.enter_context(servers.nginx(apps, keepalive=keepalive, folder=folder))
-        bench = Bench(apps, store, nginx, ports, folder)
+        nginx, ports = stack.enter_context(servers.nginx(apps, folder))
+        bench = Bench(
+            {
+                kind: Target(
+                    kind, app, nginx, store, ports[kind], BENCH, folder / f"{kind}.cookies"
+                )
+                for kind, app in apps.items()
+            }
+        )
         bench.prepare()
         memory = bench.memory()
         for kind in kinds:

@@ -1,0 +1,1 @@
+"""One small application for each framework, in that framework's own manner."""

@@ -1,0 +1,77 @@
+"""Express' packages: installed by npm once for each state of package.json."""
+
+import hashlib
+import json
+import os
+import shutil
+import subprocess
+from pathlib import Path
+from typing import Final
+
+from bench.console import BenchError, say
+
+_SOURCE: Final = Path(__file__).with_name("express")
+_PROJECT: Final = Path(__file__).resolve().parents[2]
+_SECONDS: Final = 180
+_OLDEST: Final = 18
+
+
+def lacks() -> str | None:
+    """Return what Express needs and this machine does not have, or None."""
+    for program in ("node", "npm"):
+        if shutil.which(program) is None:
+            return f"{program} is not on the PATH; on Debian and Ubuntu: apt-get install npm"
+    if int(version().removeprefix("v").partition(".")[0]) < _OLDEST:
+        return f"node is {version()}, and Express needs {_OLDEST} or newer"
+    return None
+
+
+def version() -> str:
+    """Return Node's version, as it says it."""
+    done = subprocess.run(["node", "--version"], capture_output=True, text=True, check=True)  # noqa: S607 (node, as the caller has it)
+    return done.stdout.strip()
+
+
+def versions() -> dict[str, str]:
+    """Return Node's version, and those of its packages as they are pinned."""
+    manifest = json.loads((_SOURCE / "package.json").read_text(encoding="utf-8"))
+    return {
+        "node": version(),
+        **{f"npm:{name}": pin for name, pin in manifest["dependencies"].items()},
+    }
+
+
+def installed() -> Path:
+    """Return a folder with the application and its packages; the first call installs them.
+
+    Raises:
+        BenchError: npm cannot install them.
+    """
+    parts = [_SOURCE / "package.json", _SOURCE / "app.js"]
+    digest = hashlib.sha256(b"\0".join(part.read_bytes() for part in parts)).hexdigest()[:12]
+    environments = os.environ.get("VENV_DIR") or _PROJECT / ".state" / "venv"
+    folder = Path(environments) / f"express-{digest}"
+    if (folder / "complete").exists():
+        return folder
+    say(f"installing Express with npm in {folder} (once)")
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(parents=True)
+    for part in parts:
+        shutil.copy2(part, folder)
+    # No lock file: it would name the host that the packages came from.
+    options = ("--no-package-lock", "--no-audit", "--no-fund", "--omit=dev", "--silent")
+    try:
+        npm = subprocess.run(
+            ["npm", "install", *options],  # noqa: S607 (npm, as the caller has it)
+            cwd=folder, capture_output=True, text=True, timeout=_SECONDS, check=False,
+        )  # fmt: skip
+    except subprocess.TimeoutExpired:
+        raise BenchError(f"npm took longer than {_SECONDS} s: is its registry in reach?") from None
+    if npm.returncode:
+        words = (npm.stderr or npm.stdout).strip()[-500:]
+        raise BenchError(
+            f"npm could not install Express: {words or 'it did not say why'}; "
+            "go on without it: ARGS='--without express'"
+        )
+    (folder / "complete").touch()
+    return folder

@@ -1,0 +1,94 @@
+"""What keeps `make bench` from measuring is said in a line that says how to mend it."""
+
+import os
+import socket
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from bench import servers
+from bench.console import BenchError
+from peers import node
+
+_PROJECT = Path(__file__).parents[2]
+
+
+def _bench(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    modules = f"{_PROJECT / 'loadtest'}:{_PROJECT / 'app'}"
+    return subprocess.run(
+        [sys.executable, "-m", "peers", *arguments],
+        env={**os.environ, "PYTHONPATH": modules, **environment},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+
+
+def _programs(folder: Path) -> str:
+    """Return a PATH on which there is a program by the name of wrk, and nothing else."""
+    (folder / "wrk").write_text("#!/bin/sh\n")
+    (folder / "wrk").chmod(0o700)
+    return str(folder)
+
+
+def test_without_wrk_it_says_how_to_get_it(tmp_path: Path) -> None:
+    """No wrk on the PATH: one line, exit code 1."""
+    done = _bench(PATH=str(tmp_path))
+    assert done.returncode == 1
+    assert done.stderr == "error: wrk is not installed: apt-get install wrk, or brew install wrk\n"
+
+
+def test_without_npm_express_is_left_out(tmp_path: Path) -> None:
+    """Express is named with the reason; alone in the run, there is nothing left to measure."""
+    done = _bench("--only", "express", PATH=_programs(tmp_path))
+    assert "express is left out: node is not on the PATH" in done.stdout
+    assert "apt-get install npm" in done.stdout
+    assert done.returncode == 1
+    assert done.stderr.startswith("error: nothing is left to measure")
+
+
+def test_a_store_that_cannot_start_is_named(tmp_path: Path) -> None:
+    """REDIS_SERVER that names nothing, or something else: the message says so."""
+    missing = _bench(PATH=_programs(tmp_path), REDIS_SERVER="/nonexistent/redis-server")
+    assert missing.returncode == 1
+    assert "store cannot be started: " in missing.stderr
+    assert "/nonexistent/redis-server" in missing.stderr
+    other = _bench(PATH=_programs(tmp_path), REDIS_SERVER="/bin/false")
+    assert other.returncode == 1
+    assert "store did not start" in other.stderr
+
+
+def test_a_port_that_was_taken_meanwhile_is_named(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Another server on nginx's port is not mistaken for it."""
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        monkeypatch.setattr(servers, "_free_port", lambda: other.getsockname()[1])
+        app = servers.Running(os.getpid(), folder / "app.sock")
+        with (
+            pytest.raises(BenchError, match=r"(?s)bind\(\).*run it again"),
+            servers.nginx({"app": app}, folder),
+        ):
+            pass
+
+
+def test_npm_that_fails_is_quoted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What npm said is in the message, and nothing half-installed is taken for whole."""
+    npm = tmp_path / "npm"
+    npm.write_text("#!/bin/sh\necho 'no such registry' >&2\nexit 1\n")
+    npm.chmod(0o700)
+    monkeypatch.setenv("PATH", str(tmp_path), prepend=":")
+    monkeypatch.setenv("VENV_DIR", str(tmp_path / "environments"))
+    for _ in range(2):
+        with pytest.raises(BenchError, match=r"no such registry; .*--without express"):
+            node.installed()
+
+
+def test_raw_data_that_are_none_are_refused(tmp_path: Path) -> None:
+    """`--again` with another file says which kind of file it takes."""
+    (tmp_path / "other.json").write_text("{}")
+    done = _bench("--again", str(tmp_path / "other.json"))
+    assert done.returncode == 1
+    assert "is no raw data of a run" in done.stderr

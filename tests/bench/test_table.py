@@ -1,0 +1,111 @@
+"""The table of a run says what its raw data say."""
+
+import re
+from typing import Any
+
+import pytest
+from peers import report, table
+from peers.table import Row
+
+_LOADS = ("per_second", "p50_ms", "p99_ms", "app_us", "nginx_us", "store_us")
+
+
+def _sample(peer: str, number: int, *figures: float) -> dict[str, Any]:
+    return {"peer": peer, "round": number, **dict(zip(_LOADS, figures, strict=True))}
+
+
+def _still(trips: float, session: int | None) -> dict[str, Any]:
+    traffic = {"trips": trips, "octets": 10 * trips}
+    return {"read": traffic, "add": traffic, "worker": 31_460_000, "session": session}
+
+
+def _raced(peer: str, lost: int, revived: int | None) -> dict[str, Any]:
+    additions = {"acknowledged": 401, "refused": 0, "failed": 0, "counted": 401 - lost}
+    revivals = None if revived is None else {"revived": revived, "replayed": revived}
+    return {"peer": peer, "lost": lost, "additions": additions, "revivals": revivals}
+
+
+@pytest.fixture(name="raw")
+def _raw() -> dict[str, Any]:
+    """Three rounds of three peers, with figures that can be reckoned by heart."""
+    return {
+        "time": "2026-01-02T03:04:05.678Z",
+        "machine": "an abacus <&>",
+        "python": "CPython 3.11.0",
+        "packages": {"flask": "3.1.3"},
+        "options": {"rounds": 3, "seconds": 1, "races": 2, "logouts": 10},
+        "load_averages": [1.25, 0.5, 2.0],
+        "skipped": {"express": "npm is not on the PATH"},
+        "samples": [
+            *(_sample("unsticky", n, 1000, 4, 8, 400, 50, 50) for n in (1, 2, 3)),
+            *(
+                _sample("flask-session", n, rate, 6, 12, app, 50, 25)
+                for n, rate, app in ((1, 500, 500), (2, 700, 600), (3, 600, 900))
+            ),
+            *(_sample("flask-cookie", n, 1500, 2, 4, 300, 50, 0) for n in (1, 2, 3)),
+        ],
+        "still": {
+            "unsticky": _still(1, 272),
+            "flask-session": _still(2, 176),
+            "flask-cookie": _still(0, None),
+        },
+        "raced": [
+            _raced("unsticky", 0, 0),
+            _raced("flask-session", 192, 10),
+            _raced("flask-session", 221, 9),
+            _raced("flask-cookie", 370, None),
+        ],
+    }
+
+
+def _row(raw: dict[str, Any], label: str) -> Row:
+    (found,) = (row for row in table.rows(raw, list(raw["still"])) if row.label.startswith(label))
+    return found
+
+
+def test_a_figure_is_the_median_with_the_middle_half_and_the_ratio(raw: dict[str, Any]) -> None:
+    """Of 500, 600 and 900 µs against 400 the cell says 600, 550 to 750, and 1.5 times."""
+    own, theirs, _ = _row(raw, "CPU of the application").cells
+    assert (own.text, own.ratio) == ("400 (400–400)", "")
+    assert (theirs.text, theirs.ratio) == ("600 (550–750)", "× 1.50 (1.25–2.25)")
+
+
+def test_cpu_of_all_tiers_is_added_within_each_round(raw: dict[str, Any]) -> None:
+    """The sum's median is that of 575, 675 and 975, not a sum of medians of other rounds."""
+    assert [cell.text for cell in _row(raw, "CPU of all three").cells] == [
+        "500 (500–500)",
+        "675 (625–825)",
+        "350 (350–350)",
+    ]
+
+
+def test_whoever_is_best_on_a_row_is_marked_whoever_it_is(raw: dict[str, Any]) -> None:
+    """The most requests and the least CPU are marked; where all are equal, nobody is."""
+    assert [cell.best for cell in _row(raw, "requests/s").cells] == [False, False, True]
+    assert [cell.best for cell in _row(raw, "lost").cells] == [True, False, False]
+    assert [cell.best for cell in _row(raw, "memory of the store").cells] == [False, True, False]
+    assert not any(cell.best for cell in _row(raw, "CPU of nginx").cells)
+
+
+def test_races_say_the_least_and_the_most(raw: dict[str, Any]) -> None:
+    """Losses of 192 and 221 are a range; a peer that was not raced has a dash."""
+    assert [cell.text for cell in _row(raw, "lost").cells] == ["0", "192–221", "370"]
+    assert [cell.text for cell in _row(raw, "revived").cells] == ["0", "9–10", "–"]
+    assert [cell.text for cell in _row(raw, "memory of the store").cells] == ["272", "176", "–"]
+
+
+def test_both_documents_hold_every_cell_and_what_is_needed_to_judge_it(raw: dict[str, Any]) -> None:
+    """Markdown and HTML show the same cells, machine, versions, sources and who was left out."""
+    markdown, hypertext = report.markdown(raw), report.hypertext(raw)
+    for row in table.rows(raw, list(raw["still"])):
+        for document in (markdown, hypertext):
+            assert row.label in document
+            assert all(cell.text in document and cell.ratio in document for cell in row.cells)
+    for text in ("2026-01-02", "flask 3.1.3", "npm is not on the PATH", "0.5 to 2.0"):
+        assert text in markdown
+        assert text in hypertext
+    assert "an abacus &lt;&amp;&gt;" in hypertext
+    assert 'href="https://flask-session.readthedocs.io/en/latest/config.html"' in hypertext
+    # Every row of the table has as many cells as its head.
+    widths = {line.count("|") for line in re.findall(r"^\|.*$", markdown, re.MULTILINE)}
+    assert widths == {5}
