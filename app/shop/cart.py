@@ -1,54 +1,116 @@
-"""The cart: what is in the session under ``cart``, sku → quantity.
+"""The cart: sku → quantity, for a guest in the session, for a user in the saved cart.
 
-The session keeps quantities only; names and prices are the catalog's.
+A user's cart is the same in all of their sessions. Either keeps quantities only; names and prices
+are the catalog's.
 """
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
-from typing import Any
+from collections.abc import Mapping
+from dataclasses import asdict
+from functools import cached_property
+from typing import Any, Protocol
 
 from unsticky import OutOfRange, Session
 
 from shop import catalog
+from shop.current import current_shop, next_operation
 from shop.problems import Problem
+from shop.records.carts import Carts
+from shop.records.orders import Line
+from shop.records.owner import Owner
 
 MOST_PER_LINE = 99
 
 
-@dataclass(frozen=True)
-class Line:
-    """A product in the cart; the price is of one, in cents."""
+class Quantities(Protocol):
+    """Where the quantities of one cart are kept; every change is atomic."""
 
-    sku: str
-    name: str
-    qty: int
-    price_cents: int
+    def all(self) -> dict[str, int]:
+        """Return them, sku → quantity."""
 
-    @property
-    def total_cents(self) -> int:
-        """The price of the whole line in cents."""
-        return self.qty * self.price_cents
+    def add(self, sku: str, qty: int) -> int:
+        """Add to a line and return it.
+
+        Raises:
+            OutOfRange: The line would pass MOST_PER_LINE; it stays as it is.
+        """
+
+    def put(self, sku: str, qty: int) -> None:
+        """Set a line; 0 removes it."""
+
+    def clear(self) -> None:
+        """Remove all lines."""
+
+
+class _OfGuest:
+    """In the session under ``cart``; reading an empty one creates no session."""
+
+    def __init__(self, session: Session) -> None:
+        self._map = session.map("cart")
+
+    def all(self) -> dict[str, int]:
+        return dict(self._map.items())
+
+    def add(self, sku: str, qty: int) -> int:
+        return self._map.incr(sku, qty, minimum=0, maximum=MOST_PER_LINE)
+
+    def put(self, sku: str, qty: int) -> None:
+        if qty:
+            self._map[sku] = qty
+        else:
+            self._map.pop(sku, None)
+
+    def clear(self) -> None:
+        self._map.clear()
+
+
+class _OfUser:
+    """In the user's saved cart; what a change brings back is not asked for again."""
+
+    def __init__(self, carts: Carts, owner: Owner) -> None:
+        self._carts = carts
+        self._owner = owner
+        self._known: dict[str, int] | None = None
+
+    def all(self) -> dict[str, int]:
+        if self._known is None:
+            self._known = self._carts.quantities(self._owner)
+        return self._known
+
+    def add(self, sku: str, qty: int) -> int:
+        line, self._known = self._carts.add(self._owner, sku, qty, MOST_PER_LINE, next_operation())
+        return line
+
+    def put(self, sku: str, qty: int) -> None:
+        self._known = self._carts.put(self._owner, sku, qty, next_operation()).quantities
+
+    def clear(self) -> None:
+        self._known = self._carts.clear(self._owner, next_operation()).quantities
 
 
 class Cart:
-    """The cart of one session.
+    """The cart of whoever this request's session belongs to.
 
     Args:
         session: The session of this request. Reading an empty cart does not create one.
     """
 
     def __init__(self, session: Session) -> None:
-        self._quantities = session.map("cart")
+        self._session = session
+
+    @cached_property
+    def _quantities(self) -> Quantities:
+        # A session that is bound meanwhile gets a new id, so that what was meant for the guest's
+        # cart is refused then and not added where nobody looks any more.
+        user = self._session.get("user")
+        if user is None:
+            return _OfGuest(self._session)
+        return _OfUser(current_shop().records.carts, Owner.user(user))
 
     def lines(self) -> list[Line]:
         """Return the lines, by sku; what the catalog no longer has is left out."""
-        quantities = dict(self._quantities.items())
-        return [
-            Line(sku, product.name, quantities[sku], product.price_cents)
-            for sku in sorted(quantities)
-            if (product := catalog.BY_SKU.get(sku))
-        ]
+        return priced(self._quantities.all())
 
     def count(self) -> int:
         """Return how many pieces are in the cart."""
@@ -66,7 +128,7 @@ class Cart:
         """
         product = catalog.find(sku)
         try:
-            now = self._quantities.incr(sku, qty, minimum=0, maximum=MOST_PER_LINE)
+            now = self._quantities.add(sku, qty)
         except OutOfRange:
             detail = (
                 f"A line holds at most {MOST_PER_LINE}: {qty} more of {sku!r} would pass that. "
@@ -82,10 +144,7 @@ class Cart:
             Problem: 404 for an unknown sku.
         """
         catalog.find(sku)
-        if qty:
-            self._quantities[sku] = qty
-        else:
-            self._quantities.pop(sku, None)
+        self._quantities.put(sku, qty)
 
     def remove(self, sku: str) -> None:
         """Remove a line, if it is there.
@@ -107,3 +166,12 @@ class Cart:
             "count": sum(line.qty for line in lines),
             "total_cents": sum(line.total_cents for line in lines),
         }
+
+
+def priced(quantities: Mapping[str, int]) -> list[Line]:
+    """Return lines with the catalog's names and prices, by sku; what is not in it is left out."""
+    return [
+        Line(sku, product.name, quantities[sku], product.price_cents)
+        for sku in sorted(quantities)
+        if (product := catalog.BY_SKU.get(sku))
+    ]

