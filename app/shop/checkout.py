@@ -62,11 +62,7 @@ def orders(session: Session) -> tuple[Order, ...]:
     A user also gets what they ordered in this session before they logged in.
     """
     user, records = session.get("user"), current_shop().records.orders
-    left = [
-        Begun(name.removeprefix(_MAP), dict(session.map(name).items()))
-        for name in session.maps()
-        if name.startswith(_MAP)
-    ]
+    left = _left(session)
     if user is None and not left and "guest" not in session:
         return ()
     _settled(session, left)
@@ -78,6 +74,20 @@ def orders(session: Session) -> tuple[Order, ...]:
         return found.orders
     _settled(session, found.begun)
     return records.list(owner).orders
+
+
+def hand_over(session: Session, user: str) -> None:
+    """Give a user what the guest of this session ordered, before the session becomes theirs.
+
+    So the orders are the user's even if the browser never learns of the login. Again it is the
+    same; where the login fails the guest has them, too.
+    """
+    owner, records = Owner.user(user), current_shop().records.orders
+    for each in _left(session):
+        records.settle(owner, each, priced(each.quantities), None)
+    if "guest" in session:
+        for order in records.list(Owner.guest(session["guest"])).orders:
+            records.settle(owner, Begun(order.id, {}, order.created), order.lines, None)
 
 
 def document(order: Order) -> dict[str, Any]:
@@ -98,6 +108,15 @@ def created(order: Order) -> datetime:
 def _taken(session: Session, id_: str) -> Begun | None:
     quantities = session.map("cart").take(into=f"{_MAP}{id_}")
     return Begun(id_, quantities) if quantities else None
+
+
+def _left(session: Session) -> list[Begun]:
+    """Return the orders that the session's guest began and that nobody has settled."""
+    return [
+        Begun(name.removeprefix(_MAP), dict(session.map(name).items()))
+        for name in session.maps()
+        if name.startswith(_MAP)
+    ]
 
 
 def _settled(session: Session, begun: Iterable[Begun]) -> list[Order]:

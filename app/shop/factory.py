@@ -7,6 +7,7 @@ from unsticky import Unsticky
 from werkzeug.middleware.proxy_fix import ProxyFix
 
 from shop import (
+    account_api,
     admission,
     cart_api,
     catalog,
@@ -46,6 +47,7 @@ def create_app(settings: Settings | None = None) -> Flask:
         SESSION_COOKIE_PATH="/",
         UNSTICKY_STORE=settings.redis_url or "memory://",
         UNSTICKY_REQUEST_ID_HEADER=request_id.HEADER,
+        UNSTICKY_CLEAR_SITE_DATA=True,
         # Werkzeug cuts a body of unknown length off at this, without a word; one
         # byte more than is allowed, and admission sees that it was too long.
         MAX_CONTENT_LENGTH=admission.MOST_BODY_BYTES + 1,
@@ -61,7 +63,8 @@ def create_app(settings: Settings | None = None) -> Flask:
     problems.install(app)
     sessions = Unsticky(app, on_error=problems.of_session)
     Shop(settings, sessions, Records.open(settings.redis_url)).attach(app)
-    for part in (catalog, cart_api, checkout_api, orders_api, session_api, health):
+    parts = (catalog, cart_api, checkout_api, orders_api, account_api, session_api, health)
+    for part in parts:
         app.register_blueprint(part.routes)
     pages.install(app, sessions, settings)
 

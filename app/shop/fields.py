@@ -33,6 +33,24 @@ class Fields:
             return value
         return self._wrong(name, "must be a string", "")
 
+    def secret(self, name: str, lengths: range) -> str:
+        """Return a string field that no answer may show.
+
+        Args:
+            name: The field.
+            lengths: How many characters it may have.
+        """
+        value = self._values.get(name)
+        if not isinstance(value, str):
+            return self._refuse(name, "must be a string", "")
+        if len(value) not in lengths:
+            rule = f"must have {lengths[0]} to {lengths[-1]} characters; it has {len(value)}"
+            return self._refuse(name, rule, "")
+        # JSON can write half of a surrogate pair (RFC 8259, 8.2); no hash takes it.
+        if any("\ud800" <= character <= "\udfff" for character in value):
+            return self._refuse(name, "must be Unicode text, without lone surrogates", "")
+        return value
+
     def integer(self, name: str, lowest: int, highest: int, default: int | None = None) -> int:
         """Return an integer field; never a bool, a float or a string.
 
@@ -62,5 +80,8 @@ class Fields:
         given = json.dumps(self._values[name]) if name in self._values else "missing"
         if len(given) > _MOST_SHOWN:
             given = given[:_MOST_SHOWN] + "…"
-        self._errors.append({"field": name, "detail": f"{rule}; it is {given}"})
+        return self._refuse(name, f"{rule}; it is {given}", instead)
+
+    def _refuse(self, name: str, detail: str, instead: _T) -> _T:
+        self._errors.append({"field": name, "detail": detail})
         return instead

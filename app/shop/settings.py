@@ -18,6 +18,7 @@ _PLACEHOLDER = re.compile(
 )
 _HOST = re.compile(r"\.?[a-z0-9_]([a-z0-9_.-]*[a-z0-9_])?|\[[0-9a-f:.]+\]")
 _MOST_HOPS = 8
+_MOST_SECONDS = 86_400
 
 
 class SettingsError(ValueError):
@@ -39,6 +40,9 @@ class Settings:
         proxy_hops: How many proxies in front set ``X-Forwarded-*``.
         secure_cookie: Whether browsers reach the shop by TLS; the cookie is
             then ``__Host-sid``.
+        demo: Whether the demo's users exist: ada, grace and linus, whose passwords are their names.
+        recent_login_seconds: How old a login may be for changing the password and for ending
+            sessions.
     """
 
     secret_key: str = field(repr=False)
@@ -48,6 +52,8 @@ class Settings:
     trusted_hosts: tuple[str, ...] = ("localhost", "127.0.0.1", "[::1]")
     proxy_hops: int = 1
     secure_cookie: bool = False
+    demo: bool = False
+    recent_login_seconds: int = 900
 
     @classmethod
     def from_env(cls, environ: Mapping[str, str] | None = None) -> Settings:
@@ -69,6 +75,8 @@ class Settings:
             trusted_hosts=_hosts(env),
             proxy_hops=_hops(env),
             secure_cookie=_flag(env, "SESSION_COOKIE_SECURE"),
+            demo=_flag(env, "SHOP_DEMO"),
+            recent_login_seconds=_seconds(env, "RECENT_LOGIN_SECONDS", 900),
         )
 
 
@@ -122,6 +130,15 @@ def _flag(env: Mapping[str, str], name: str) -> bool:
     if value not in {"0", "1"}:
         raise SettingsError(f"{name}={value!r} is neither on nor off: set 1 or 0.")
     return value == "1"
+
+
+def _seconds(env: Mapping[str, str], name: str, default: int) -> int:
+    text = env.get(name, str(default))
+    if not (text.isascii() and text.isdigit() and 0 < int(text) <= _MOST_SECONDS):
+        raise SettingsError(
+            f"{name}={text!r} is not a number of seconds: give 1 to {_MOST_SECONDS}."
+        )
+    return int(text)
 
 
 def _hosts(env: Mapping[str, str]) -> tuple[str, ...]:

@@ -6,8 +6,11 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Self
 
+from shop.records.accounts import Accounts, MemoryAccounts, RedisAccounts
 from shop.records.answers import Answers, MemoryAnswers, RedisAnswers
+from shop.records.attempts import Attempts, MemoryAttempts, RedisAttempts
 from shop.records.carts import Carts, MemoryCarts, RedisCarts
+from shop.records.joining import Joining, MemoryJoining, RedisJoining
 from shop.records.memory import Memory
 from shop.records.orders import MemoryOrders, Orders, RedisOrders
 from shop.records.seam import Seam
@@ -21,7 +24,10 @@ class Records:
         close: Gives connections back.
     """
 
+    accounts: Accounts
+    attempts: Attempts
     carts: Carts
+    joining: Joining
     orders: Orders
     answers: Answers
     close: Callable[[], None]
@@ -31,7 +37,22 @@ class Records:
         """Open the records at a server, or in this process's memory where there is no URL."""
         if url is None:
             memory = Memory()
-            carts, orders = MemoryCarts(memory), MemoryOrders(memory)
-            return cls(carts, orders, MemoryAnswers(memory), lambda: None)
+            return cls(
+                accounts=MemoryAccounts(memory),
+                attempts=MemoryAttempts(memory),
+                carts=MemoryCarts(memory),
+                joining=MemoryJoining(memory),
+                orders=MemoryOrders(memory),
+                answers=MemoryAnswers(memory),
+                close=lambda: None,
+            )
         seam = Seam(url)
-        return cls(RedisCarts(seam), RedisOrders(seam), RedisAnswers(seam), seam.close)
+        return cls(
+            accounts=RedisAccounts(seam),
+            attempts=RedisAttempts(seam),
+            carts=RedisCarts(seam),
+            joining=RedisJoining(seam),
+            orders=RedisOrders(seam),
+            answers=RedisAnswers(seam),
+            close=seam.close,
+        )

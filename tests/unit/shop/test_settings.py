@@ -21,6 +21,8 @@ def test_defaults() -> None:
         trusted_hosts=("localhost", "127.0.0.1", "[::1]"),
         proxy_hops=1,
         secure_cookie=False,
+        demo=False,
+        recent_login_seconds=900,
     )
 
 
@@ -35,6 +37,8 @@ def test_everything_set() -> None:
             "TRUSTED_HOSTS": "Shop.example, .shop.example,[::1],",
             "PROXY_HOPS": "2",
             "SESSION_COOKIE_SECURE": "1",
+            "SHOP_DEMO": "1",
+            "RECENT_LOGIN_SECONDS": "60",
         }
     )
     assert settings == Settings(
@@ -45,6 +49,8 @@ def test_everything_set() -> None:
         trusted_hosts=("shop.example", ".shop.example", "[::1]"),
         proxy_hops=2,
         secure_cookie=True,
+        demo=True,
+        recent_login_seconds=60,
     )
 
 
