@@ -2,7 +2,8 @@
 # Variables come from the command line, the environment or .env: see .env.example.
 
 .DEFAULT_GOAL := help
-.PHONY: help up down restart status logs open clean test lint pins bench bench-race bench-session
+.PHONY: help up down restart status logs open clean test lint pins bench bench-race bench-session \
+	loadtest report compare sweep
 
 # The first Python that is new enough; PYTHON=/path/to/python3 names the only one to try.
 KIT = @set -- "$$PYTHON"; [ "$$1" ] || set -- python3 python3.14 python3.13 python3.12 python3.11; \
@@ -44,6 +45,18 @@ lint: ## check the code, the scripts and the configuration
 	$(KIT)
 
 pins: ## pin the newest versions of all dependencies into requirements/
+	$(KIT)
+
+loadtest: ## load the stack, check every answer, judge it: USERS= DURATION= SHAPE= HOST= PROFILE= …
+	$(KIT)
+
+report: ## open the report of the last load test
+	$(KIT)
+
+compare: ## lay two load tests side by side: A= B=, by default the last two
+	$(KIT)
+
+sweep: ## find the knee: load replicas x workers x worker class one after the other
 	$(KIT)
 
 bench: ## measure the same cart over other frameworks' sessions, side by side; needs wrk; ARGS=

@@ -17,7 +17,7 @@ StartStack = Callable[..., "Stack"]
 
 _CHECKOUT = Path(__file__).parents[1]
 # What a stack is made of. Not `.env`: the developer's own settings are not the tests'.
-_PARTS = ("Makefile", "app", "compose", "nginx", "requirements", "pyproject.toml")
+_PARTS = ("Makefile", "app", "compose", "loadtest", "nginx", "requirements", "pyproject.toml")
 
 
 def pytest_configure() -> None:

@@ -14,7 +14,7 @@ from kit.errors import KitError
 from kit.folder import StateFolder
 from kit.settings import PROJECT, Settings
 
-_GROUPS = ("runtime", "local", "gevent", "nginx", "valkey", "test", "lint", "bench")
+_GROUPS = ("runtime", "local", "gevent", "nginx", "valkey", "test", "lint", "bench", "load")
 _YAML = "{extends: default, rules: {line-length: {max: 100}, document-start: disable}}"
 _PROGRAMS = {"bench": "peers", "bench-race": "bench.race", "bench-session": "bench.session"}
 _TYPED = ("app", "compose/kit", "loadtest", "tests")

@@ -60,7 +60,7 @@ def to_check(settings: Settings) -> Environment:
     """Return the environment that `make test`, `make lint` and `make pins` use."""
     return _named(
         "check",
-        ["runtime", "local", "nginx", "valkey", "gevent", "bench", "test", "lint"],
+        ["runtime", "local", "nginx", "valkey", "gevent", "bench", "test", "lint", "load"],
         settings,
     )
 
@@ -68,6 +68,11 @@ def to_check(settings: Settings) -> Environment:
 def to_bench(settings: Settings) -> Environment:
     """Return the environment that `make bench`, `make bench-race` and `make bench-session` use."""
     return _named("bench", ["runtime", "local", "nginx", "valkey", "gevent", "bench"], settings)
+
+
+def to_load(settings: Settings) -> Environment:
+    """Return the environment that `make loadtest` and the verbs beside it use."""
+    return _named("load", ["runtime", "local", "load"], settings)
 
 
 def ensure(environment: Environment) -> None:

@@ -26,6 +26,12 @@ _NAMES = frozenset({
     "STATE_DIR", "THREADS", "TRUSTED_HOSTS", "VENV_DIR", "WORKERS", "WORKER_CLASS",
 })  # fmt: skip
 
+LOAD_NAMES = frozenset({
+    "DURATION", "HOST", "JOURNEYS", "PROCESSES", "PROFILE", "RATE", "SCENARIO", "SHAPE", "SLO",
+    "SWEEP", "THINK", "USERS",
+})  # fmt: skip
+"""Names that `make loadtest` and `make sweep` read."""
+
 # Read by Compose alone, in compose/*.yaml: neither for the kit nor for replicas.
 _COMPOSE = frozenset({
     "APP_CPUS", "APP_ENV_FILE", "APP_IMAGE", "APP_MEMORY", "APP_REQUIREMENTS", "BIND_ADDRESS",
@@ -37,7 +43,7 @@ _COMPOSE = frozenset({
 })  # fmt: skip
 
 # Read by the Makefile and by tests: not for replicas.
-_RESERVED = _COMPOSE | {"PYTHON", "REQUIRE_CONTAINERS"}
+_RESERVED = _COMPOSE | LOAD_NAMES | {"PYTHON", "REQUIRE_CONTAINERS"}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

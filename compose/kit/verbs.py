@@ -3,7 +3,7 @@
 import os
 import sys
 
-from kit import environment, runtime, settings
+from kit import environment, load, runtime, settings
 from kit.errors import KitError
 
 
@@ -15,11 +15,16 @@ def run(verb: str) -> None:
     """
     if sys.platform == "win32":
         raise KitError("The local runtime needs Linux or macOS.", "Use WSL 2 on Windows.")
+    if verb in load.VERBS:
+        load.run(verb)
     wanted = settings.load()
     if verb in {"lint", "pins", "test", "bench", "bench-race", "bench-session"}:
         environment.check_with(verb, wanted)
         return
-    stack = runtime.choose(wanted)
+    _run_on_stack(verb, runtime.choose(wanted))
+
+
+def _run_on_stack(verb: str, stack: runtime.Runtime) -> None:
     service = os.environ.get("SERVICE") or None
     match verb:
         case "up":

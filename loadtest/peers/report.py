@@ -16,7 +16,8 @@ _STYLE: Final = """\
 body { max-width: 90rem; margin: 2rem auto; padding: 0 1rem; }
 div.wide { overflow-x: auto; }
 table { border-collapse: collapse; font-variant-numeric: tabular-nums; }
-th, td { padding: .35rem .6rem; border-bottom: 1px solid #8884; text-align: right; white-space: nowrap; }
+th, td { padding: .35rem .6rem; border-bottom: 1px solid #8884; }
+th, td { text-align: right; white-space: nowrap; }
 th[scope=row] { text-align: left; font-weight: 400; white-space: normal; }
 thead th { vertical-align: bottom; white-space: normal; }
 small { display: block; opacity: .7; }

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 from kit.errors import KitError
-from kit.settings import _COMPOSE, _NAMES, PROJECT, load
+from kit.settings import _COMPOSE, _NAMES, LOAD_NAMES, PROJECT, load
 
 
 def test_defaults_are_those_of_the_example(tmp_path: Path) -> None:
@@ -103,10 +103,10 @@ def test_a_slip_of_the_pen_is_caught(tmp_path: Path) -> None:
 
 
 def test_the_example_explains_every_name() -> None:
-    """Each setting of the kit and of Compose stands in .env.example, commented out; no other."""
+    """Each setting of kit, Compose and load test is in .env.example, commented out; no other."""
     example = (PROJECT / ".env.example").read_text(encoding="utf-8")
 
-    assert set(re.findall(r"^#([A-Z_]+)=", example, re.MULTILINE)) == _NAMES | _COMPOSE
+    assert set(re.findall(r"^#([A-Z_]+)=", example, re.MULTILINE)) == _NAMES | _COMPOSE | LOAD_NAMES
     assert not re.findall(r"^[A-Z_]+=", example, re.MULTILINE)
 
 

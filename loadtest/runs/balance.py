@@ -1,0 +1,73 @@
+"""How evenly the workers served, and which of them stands behind what was found."""
+
+from collections import Counter
+from collections.abc import Collection, Iterable, Mapping, Sequence
+
+from runs.samples import Found
+
+# Below it, chance alone leaves a worker out.
+_LEAST_PER_WORKER = 25
+_LEAST_FINDINGS = 3
+
+
+def unbalanced(
+    served: Mapping[str, int], before: Collection[str], after: Collection[str], tolerance: float
+) -> list[str]:
+    """Return in words each worker that never appeared or whose share is off.
+
+    Args:
+        served: requests by ``<replica>/<pid>``.
+        before: the workers that there were at the start; empty if nobody knows.
+        after: those at the end. Where they are others, workers came and went: replicas count.
+        tolerance: by which part of an even share a share may differ.
+    """
+    counts = Counter(served)
+    for worker in before:
+        counts.setdefault(worker, 0)
+    if set(before) != set(after):
+        counts = by_replica(counts)
+        still = {replica_of(worker) for worker in before} & {replica_of(w) for w in after}
+        counts = Counter({name: count for name, count in counts.items() if name in still})
+    total = sum(counts.values())
+    if len(counts) <= 1 or total < _LEAST_PER_WORKER * len(counts):
+        return []
+    even = total / len(counts)
+    found = []
+    for name, count in sorted(counts.items()):
+        if not count:
+            found.append(f"{name} never appeared in {total} requests")
+        elif abs(count - even) > tolerance * even:
+            found.append(f"{name} served {count / total:.0%} where {even / total:.0%} is even")
+    return found
+
+
+def suspect(findings: Sequence[Found], workers: Iterable[str]) -> str:
+    """Return the one worker, else the one replica, that all findings have in common; or nothing.
+
+    A finding involves who served its answer and who issued the cookie that came with it.
+    """
+    everyone = set(workers)
+    involved = [{finding.served_by, finding.issuer} - {""} for finding in findings]
+    if len(involved) < _LEAST_FINDINGS or not all(involved):
+        return ""
+    for names, groups in (
+        (everyone, involved),
+        ({replica_of(w) for w in everyone}, [{replica_of(w) for w in g} for g in involved]),
+    ):
+        common = set.intersection(*groups)
+        if len(common) == 1 and len(names) > 1:
+            return common.pop()
+    return ""
+
+
+def by_replica(served: Mapping[str, int]) -> Counter[str]:
+    """Return the requests by replica."""
+    counts: Counter[str] = Counter()
+    for worker, count in served.items():
+        counts[replica_of(worker)] += count
+    return counts
+
+
+def replica_of(worker: str) -> str:
+    """Return the replica's name of ``<replica>/<pid>``."""
+    return worker.partition("/")[0]

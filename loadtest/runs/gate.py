@@ -1,0 +1,169 @@
+"""The gate: what a profile of the service level objectives allows, and what a run did."""
+
+import tomllib
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from enum import StrEnum
+from pathlib import Path
+from typing import Any
+
+from runs.errors import RunError
+from runs.kinds import CONTINUITY, Kind
+from runs.measures import Endpoint
+
+_GLOBAL = ("continuity_failures", "balance", "throughput")
+_LATENCIES = ("p50", "p95", "p99")
+_LIMITS = (*_LATENCIES, "errors")
+
+
+class Word(StrEnum):
+    """How a run ended."""
+
+    PASS = "pass"  # noqa: S105 (no password)
+    FAIL = "fail"
+    ERROR = "error"
+
+    @property
+    def exit_code(self) -> int:
+        """What the command exits with."""
+        return list(Word).index(self)
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What the gate says.
+
+    Attributes:
+        word: pass, fail or error.
+        reasons: what failed, by how much; or what made the run impossible to judge.
+        notes: what was not judged.
+    """
+
+    word: Word
+    reasons: Sequence[str] = ()
+    notes: Sequence[str] = ()
+
+    @property
+    def line(self) -> str:
+        """The last line of the command."""
+        return f"VERDICT {self.word}" + (f": {'; '.join(self.reasons)}" if self.reasons else "")
+
+
+@dataclass(frozen=True)
+class Profile:
+    """The limits of one profile. Latencies are in ms, shares from 0 to 1."""
+
+    name: str
+    continuity_failures: float = 0
+    balance: float = 1.0
+    throughput: float = 0
+    requests: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
+
+    def limits(self, endpoint: str) -> Mapping[str, float]:
+        """Return the limits for one kind of request."""
+        return self.requests.get(endpoint, self.requests.get("*", {}))
+
+
+def load(path: Path, name: str) -> Profile:
+    """Read one profile.
+
+    Raises:
+        RunError: the file cannot be read, or has no such profile, or one that cannot be used.
+    """
+    try:
+        profiles = tomllib.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise RunError(f"SLO={path} cannot be read: {error}.", "Mend the file.") from error
+    if not isinstance(profiles.get(name), dict):
+        raise RunError(
+            f"{path} has no profile {name!r}.",
+            f"It has {', '.join(profiles)}: give one as PROFILE=",
+        )
+    given: dict[str, Any] = dict(profiles[name])
+    requests = given.pop("requests", {})
+    for where, table, known in [
+        (name, given, _GLOBAL),
+        *((f"{name}.requests.{key!r}", limits, _LIMITS) for key, limits in requests.items()),
+    ]:
+        _check(path, where, table, known)
+    return Profile(name=name, requests=requests, **given)
+
+
+def judge(
+    profile: Profile,
+    endpoints: Sequence[Endpoint],
+    throughput: float,
+    findings: Mapping[str, int],
+    suspects: Mapping[str, str],
+) -> Verdict:
+    """Compare a run with a profile.
+
+    Args:
+        profile: what is allowed.
+        endpoints: the figures of each kind of request.
+        throughput: good requests a second.
+        findings: how many there are of each kind.
+        suspects: by kind, who stands behind all of its findings.
+    """
+    if broken := findings.get(Kind.BROKEN_SCENARIO, 0):
+        return Verdict(Word.ERROR, (f"the scenario's own code failed {broken} times",))
+    reasons = _of_findings(profile, Counter(findings), suspects)
+    if throughput < profile.throughput:
+        reasons.append(
+            f"throughput {throughput:,.1f} requests/s, {profile.throughput - throughput:,.1f} "
+            f"below {profile.throughput:,.0f}"
+        )
+    for endpoint in endpoints:
+        reasons += _of_endpoint(endpoint, profile.limits(endpoint.name))
+    unmet = set(profile.requests) - {"*"} - {endpoint.name for endpoint in endpoints}
+    notes = [f"{name} has limits and was not requested" for name in sorted(unmet)]
+    return Verdict(Word.FAIL if reasons else Word.PASS, reasons, notes)
+
+
+def _of_findings(
+    profile: Profile, findings: Counter[str], suspects: Mapping[str, str]
+) -> list[str]:
+    def told(kind: Kind) -> str:
+        behind = f", all with {suspects[kind]}" if suspects.get(kind) else ""
+        return f"{kind} {findings[kind]} times{behind}"
+
+    reasons = []
+    kinds = [kind for kind in CONTINUITY if findings[kind]]
+    if sum(findings[kind] for kind in kinds) > profile.continuity_failures:
+        reasons += [f"{told(kind)} ({profile.continuity_failures:.0f} allowed)" for kind in kinds]
+    if findings[Kind.WRONG_ANSWER]:
+        reasons.append(f"{told(Kind.WRONG_ANSWER)} (0 allowed)")
+    return reasons
+
+
+def _of_endpoint(endpoint: Endpoint, limits: Mapping[str, float]) -> list[str]:
+    reasons = []
+    for point in _LATENCIES:
+        limit = limits.get(point)
+        if limit is not None and (found := endpoint.percentiles[point]) > limit:
+            reasons.append(
+                f"{point} of {endpoint.name} {found:.4g} ms, {found - limit:.4g} above {limit:g}"
+            )
+    allowed = limits.get("errors")
+    if allowed is not None and endpoint.error_share > allowed:
+        reasons.append(
+            f"errors of {endpoint.name} {endpoint.error_share:.2%} "
+            f"({endpoint.errors} of {endpoint.requests}), {allowed:.2%} allowed"
+        )
+    return reasons
+
+
+def _check(path: Path, where: str, table: object, known: Sequence[str]) -> None:
+    if not isinstance(table, dict):
+        raise RunError(f"{path}: {where} is no table.", "slo.toml explains the form.")
+    for key, value in table.items():
+        if key not in known:
+            raise RunError(
+                f"{path}: {where} has {key!r}, which is no limit.", f"There are {', '.join(known)}."
+            )
+        if isinstance(value, bool) or not isinstance(value, (int, float)) or value < 0:
+            raise RunError(
+                f"{path}: {where}.{key} is {value!r}, which is no number from 0 up.",
+                "Latencies are in ms, shares from 0 to 1.",
+            )

@@ -1,0 +1,1 @@
+"""Scenarios for `make loadtest`: `SCENARIO=` names one, or a file of your own."""

@@ -1,0 +1,102 @@
+"""What cannot be run has no verdict: exit 2, a sentence that says why, one that says what to do."""
+
+import http.server
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from kit.folder import StateFolder
+
+from tests.conftest import StartStack
+from tests.integration.stack import Stack
+from tests.loadtest.target import run
+from tests.wire import free_port
+
+
+@pytest.fixture(name="nothing", scope="module")
+def _nothing(new_stack: StartStack) -> Stack:
+    """A state folder in which nothing runs."""
+    return new_stack()
+
+
+@pytest.fixture(name="stranger", scope="module")
+def _stranger() -> Iterator[str]:
+    """A server that has nothing of the shop's contract; its address."""
+
+    class Handler(http.server.BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            self.send_error(404)
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    thread = threading.Thread(target=server.serve_forever, daemon=True)
+    thread.start()
+    yield f"http://127.0.0.1:{server.server_address[1]}"
+    server.shutdown()
+    server.server_close()
+    thread.join()
+
+
+@pytest.mark.parametrize(
+    ("settings", "problem", "cure"),
+    [
+        ({"USERS": "0"}, "USERS=0 is not a whole number from 1", "USERS=50"),
+        ({"PROFILE": "none"}, "has no profile 'none'", "default, strict, impossible"),
+        ({}, "Nothing is running in", "make up"),
+        ({"REPLICAS": "0"}, "REPLICAS=0 is not", "make up REPLICAS=2"),
+    ],
+    ids=["users", "profile", "stack", "kit"],
+)
+def test_a_run_that_cannot_be(
+    nothing: Stack, settings: dict[str, str], problem: str, cure: str
+) -> None:
+    """It is refused with what is wrong and its cure, before any request is made."""
+    ran = run(nothing, **settings)
+    assert ran.exit_code == 2, ran.printed
+    assert problem in ran.printed
+    assert cure in ran.printed
+    assert ran.verdict.startswith("VERDICT error: ")
+    assert problem in ran.verdict
+
+
+def test_a_host_that_is_down(nothing: Stack) -> None:
+    """Nobody listens: the address is named."""
+    url = f"http://127.0.0.1:{free_port()}"
+    ran = run(nothing, HOST=url)
+    assert ran.exit_code == 2
+    assert f"{url} does not answer" in ran.verdict
+    assert "mend it: Start it" in ran.printed
+
+
+def test_a_target_without_the_contract(nothing: Stack, stranger: str) -> None:
+    """No journey can be made: each is skipped for what it needs, and that is no pass."""
+    ran = run(nothing, HOST=stranger)
+    assert ran.exit_code == 2
+    assert "skipped    Shopper: the target does not offer cart, products, session" in ran.printed
+    assert "does not offer cart, products" in ran.verdict
+    assert "docs/loadtest.md" in ran.printed
+
+
+def test_a_folder_that_cannot_be_written(nothing: Stack, stranger: str, tmp_path: Path) -> None:
+    """The report's place is named before the load begins."""
+    StateFolder(tmp_path).claim()
+    (tmp_path / "loadtest").write_text("in the way")
+    ran = run(nothing, HOST=stranger, STATE_DIR=str(tmp_path))
+    assert ran.exit_code == 2
+    assert "The report cannot be written" in ran.verdict
+    assert "STATE_DIR=" in ran.printed
+
+
+def test_a_scenario_that_does_not_load(nothing: Stack, stranger: str, tmp_path: Path) -> None:
+    """Its own trace is shown, and it is no finding of the target's."""
+    scenario = tmp_path / "mine.py"
+    scenario.write_text("from visits import Journy\n")
+    status, printed = nothing.verb(
+        "loadtest", HOST=stranger, SCENARIO=str(scenario), USERS="1", PROCESSES="1"
+    )
+    assert status != 0
+    assert "cannot import name 'Journy'" in printed
+    assert "VERDICT error: " in printed

@@ -1,0 +1,145 @@
+"""`make loadtest` on a healthy stack: the gate opens, and closes where it must."""
+
+import csv
+import html.parser
+import json
+import os
+import re
+import signal
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from tests.integration.stack import Stack, await_true
+from tests.loadtest.target import Ran, read, run
+
+
+@pytest.fixture(name="healthy", scope="module")
+def _healthy(stack: Stack) -> Ran:
+    """One run over all cores against the stack that tests share."""
+    return run(stack, PROCESSES="2", USERS="12", DURATION="4s")
+
+
+def test_a_healthy_stack_passes(healthy: Ran) -> None:
+    """No finding, no error, exit 0, and the verdict is the last line."""
+    assert (healthy.status, healthy.verdict) == (0, "VERDICT pass"), healthy.printed
+    assert healthy.printed.splitlines()[-1] == "VERDICT pass"
+    assert set(healthy.document["findings"].values()) == {0}
+    assert healthy.document["total"]["errors"] == 0
+
+
+def test_every_worker_is_counted(stack: Stack, healthy: Ran) -> None:
+    """The report has each worker of each replica, and their requests add up."""
+    workers = healthy.document["workers"]
+    assert set(workers) == {f"{r}/{pid}" for r in stack.replicas() for pid in stack.workers(r)}
+    assert sum(workers.values()) == healthy.document["total"]["requests"]
+    assert min(workers.values()) > 0
+
+
+def test_percentiles_are_exact(healthy: Ran) -> None:
+    """What the report says is what the raw samples of all processes give, sample by sample."""
+    with (healthy.folder / "requests.csv").open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    total = healthy.document["total"]
+    ordered = sorted(float(row["latency_ms"]) for row in rows)
+    assert len(ordered) == total["requests"]
+    assert total["percentiles"]["p50"] == ordered[(len(ordered) + 1) // 2 - 1]
+    assert total["greatest"] == ordered[-1]
+    assert len({row["request_id"] for row in rows}) == len(rows)
+
+
+def test_the_report_needs_nothing_beside_it(healthy: Ran) -> None:
+    """The page is well-formed, and loads neither script nor style nor picture from anywhere."""
+    page = (healthy.folder / "report.html").read_text()
+    asked: list[str] = []
+
+    class Reader(html.parser.HTMLParser):
+        def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+            asked.extend(name for name, _ in attrs if name in {"src", "href", "srcset"})
+            asked.extend([tag] if tag in {"script", "link", "img", "iframe"} else [])
+
+    Reader().feed(page)
+    assert asked == []
+    assert "url(" not in page
+    assert "@import" not in page
+    for part in ("Over time", "Latency", "Who served", "What was checked", "What it took"):
+        assert f"<h2>{part}</h2>" in page
+    assert "prefers-color-scheme: dark" in page
+
+
+def test_each_tier_and_the_store_are_measured(healthy: Ran) -> None:
+    """CPU and memory of every tier, and the commands of the store, are there for our own stack."""
+    tiers = healthy.document["tiers"]
+    assert set(tiers) == {"app", "nginx", "store", "load generator"}
+    assert all(tier["cpu_us"] > 0 and tier["memory"] > 0 for tier in tiers.values())
+    assert healthy.document["store"]["evalsha"] > 0
+
+
+def test_the_impossible_profile_fails(stack: Stack) -> None:
+    """No server answers in a microsecond: exit 1, and the verdict says what failed by how much."""
+    ran = run(stack, PROFILE="impossible", DURATION="2s")
+    assert ran.exit_code == 1
+    assert ran.status != 0
+    assert ran.verdict.startswith("VERDICT fail: throughput ")
+    assert re.search(r"p99 of GET /api/cart [\d.e+]+ ms, [\d.e+]+ above 0\.001", ran.verdict)
+    assert ran.document["verdict"]["word"] == "fail"
+
+
+def test_ctrl_c_gives_the_report_so_far(stack: Stack) -> None:
+    """Interrupted, it reports what there is, says that it is no verdict, and leaves no process."""
+    process = stack.start_verb(
+        "loadtest", DURATION="60s", USERS="4", PROCESSES="2", STATE_DIR=str(stack.state_dir)
+    )
+    folders = set((stack.state_dir / "loadtest").glob("*"))
+
+    def has_begun() -> bool:
+        new = set((stack.state_dir / "loadtest").glob("*")) - folders
+        return any(path.stat().st_size for folder in new for path in folder.glob("requests-*.csv"))
+
+    try:
+        await_true(has_begun, "the load has begun")
+    finally:
+        os.killpg(process.pid, signal.SIGINT)
+        printed, _ = process.communicate(timeout=30)
+    ran = read(stack, process.returncode, printed)
+    assert ran.status != 0
+    assert re.fullmatch(r"VERDICT error: interrupted after \d+ s of 60 s", ran.verdict), printed
+    assert (ran.folder / "report.html").exists()
+    assert ran.document["total"]["requests"] > 0
+    listed = subprocess.run(
+        ["pgrep", "-fl", str(ran.folder)], capture_output=True, text=True, check=False  # noqa: S607
+    )  # fmt: skip
+    assert listed.stdout == ""
+
+
+def test_an_open_loop_does_not_wait_for_the_target(stack: Stack) -> None:
+    """With RATE, visits begin at that rate, and the report says that the loop was open."""
+    ran = run(stack, RATE="20", JOURNEYS="Bot=1 Shopper=0 TwoTabs=0 AnonymousBrowser=0")
+    assert ran.status == 0, ran.printed
+    assert "open loop: 20 visits begin a second" in ran.printed
+    # Four requests a visit, 60 visits within three standard deviations of a Poisson process.
+    visits = ran.document["total"]["requests"] / 4
+    assert 37 <= visits <= 83
+
+
+def test_a_ramp_names_its_knee(stack: Stack) -> None:
+    """The load rises in ten steps, and one of them is named the knee."""
+    ran = run(stack, SHAPE="ramp", DURATION="10s", USERS="10", JOURNEYS="Bot=1 Shopper=0 TwoTabs=0")
+    steps = ran.document["steps"]
+    assert ran.status == 0, ran.printed
+    assert steps[-1]["load"] == 10
+    assert sum(step["knee"] for step in steps) == 1
+    assert "  knee       at " in ran.printed
+
+
+def test_two_runs_are_laid_side_by_side(stack: Stack, healthy: Ran) -> None:
+    """`make compare` prints ratios and writes a page; `make report` names the last run's page."""
+    document = json.dumps({**healthy.document, "throughput": healthy.document["throughput"] * 2})
+    twice = healthy.folder.with_name("twice-as-fast")
+    twice.mkdir()
+    (twice / "run.json").write_text(document)
+    printed = stack.succeed("compare", A=healthy.folder.name, B=twice.name)
+    assert re.search(r"requests/s +[\d.,]+ +[\d.,]+ +2\.00", printed), printed
+    assert Path(printed.strip().splitlines()[-1]).read_text().startswith("<!doctype html>")
+    assert "report.html" in stack.succeed("report")

@@ -1,0 +1,58 @@
+"""A user's own application on a copied stack, under the scenario that docs/loadtest.md shows."""
+
+import re
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.conftest import StartStack, copy_checkout
+from tests.integration.stack import Stack
+from tests.loadtest.target import run
+
+_PAGE = Path(__file__).parents[2] / "docs" / "loadtest.md"
+
+
+@pytest.fixture(name="copied", scope="module")
+def _copied(tmp_path_factory: pytest.TempPathFactory, new_stack: StartStack) -> Iterator[Stack]:
+    """A copied stack with an application of one's own."""
+    checkout = tmp_path_factory.mktemp("copied")
+    copy_checkout(checkout)
+    shutil.copy(Path(__file__).with_name("notes.py"), checkout / "app" / "notes.py")
+    stack = new_stack(REPLICAS="2", WORKERS="2")
+    stack.checkout = checkout
+    yield stack
+    error = stack.dispose()
+    assert not error, error
+
+
+@pytest.fixture(name="scenario", scope="module")
+def _scenario(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The scenario of the documentation, as a file."""
+    (block,) = re.findall(r"^```python\n(.*?)^```", _PAGE.read_text(), re.MULTILINE | re.DOTALL)
+    assert len([line for line in block.splitlines() if line.strip()]) <= 20
+    path = tmp_path_factory.mktemp("scenario") / "my_notes.py"
+    path.write_text(block)
+    return path
+
+
+def test_the_documented_scenario_passes_on_a_sound_application(
+    copied: Stack, scenario: Path
+) -> None:
+    """Its journeys are made, and what the target does not tell is said."""
+    copied.up(APP="notes:create_app()")
+    ran = run(copied, SCENARIO=str(scenario), HOST=copied.folder.url or "", DURATION="2s")
+    assert ran.verdict == "VERDICT pass", ran.printed
+    assert set(ran.document["journeys"]["weights"]) == {"Writer", "TwoTabs"}
+    assert {endpoint["name"] for endpoint in ran.document["endpoints"]} == {
+        "GET /notes", "POST /notes",
+    }  # fmt: skip
+    assert "served     unknown" in ran.printed
+
+
+def test_the_documented_scenario_finds_what_is_lost(copied: Stack, scenario: Path) -> None:
+    """The same application, keeping its notes in one list, loses some of two tabs at once."""
+    copied.up(APP="notes:create_forgetful_app()")
+    ran = run(copied, SCENARIO=str(scenario), DURATION="3s")
+    assert re.match(r"VERDICT fail: lost update \d+ times \(0 allowed\)$", ran.verdict), ran.printed

@@ -1,0 +1,63 @@
+"""Who served, who did not, and who stands behind what was found."""
+
+import pytest
+from runs import balance
+from runs.samples import Found
+
+_FOUR = ("app-1/1", "app-1/2", "app-2/3", "app-2/4")
+
+
+def _found(served_by: str, issuer: str = "") -> Found:
+    return Found(0.0, "lost session", "Shopper", "GET /", "gone", served_by, issuer, "id")
+
+
+def test_even_shares_are_balanced() -> None:
+    """Within the tolerance, nothing is found."""
+    assert balance.unbalanced(dict.fromkeys(_FOUR, 250), _FOUR, _FOUR, 0.5) == []
+
+
+def test_a_worker_that_never_appears_is_found() -> None:
+    """Also if nothing else is off: it is known to be there."""
+    served = dict.fromkeys(_FOUR[:3], 300)
+    assert balance.unbalanced(served, _FOUR, _FOUR, 0.5) == [
+        "app-2/4 never appeared in 900 requests"
+    ]
+
+
+def test_a_share_beyond_the_tolerance_is_found() -> None:
+    """With what is even beside it."""
+    served = dict(zip(_FOUR, (700, 100, 100, 100), strict=True))
+    assert balance.unbalanced(served, _FOUR, _FOUR, 0.7) == ["app-1/1 served 70% where 25% is even"]
+
+
+def test_too_few_requests_prove_nothing() -> None:
+    """By chance alone a worker may be left out."""
+    assert balance.unbalanced({"app-1/1": 20}, _FOUR, _FOUR, 0.5) == []
+
+
+def test_replicas_count_where_workers_came_and_went() -> None:
+    """A roll replaces workers: their replicas must still share the requests."""
+    after = ("app-1/1", "app-1/2", "app-2/5", "app-2/6")
+    served = {"app-1/1": 250, "app-1/2": 250, "app-2/3": 250, "app-2/5": 250}
+    assert balance.unbalanced(served, _FOUR, after, 0.5) == []
+    served = {"app-1/1": 500, "app-1/2": 450, "app-2/3": 50}
+    assert len(balance.unbalanced(served, _FOUR, after, 0.5)) == 2
+
+
+@pytest.mark.parametrize(
+    ("findings", "name"),
+    [
+        (
+            [_found("app-1/1", "app-2/3"), _found("app-2/3", "app-1/2"), _found("app-2/3")],
+            "app-2/3",
+        ),
+        ([_found("app-2/3", ""), _found("app-2/4", ""), _found("app-2/3", "")], "app-2"),
+        ([_found("app-1/1"), _found("app-2/3"), _found("app-2/4")], ""),
+        ([_found("app-2/3"), _found("app-2/3")], ""),
+        ([_found(""), _found(""), _found("")], ""),
+    ],
+    ids=["worker", "replica", "nobody", "too few", "unknown"],
+)
+def test_who_is_in_all_findings_is_named(findings: list[Found], name: str) -> None:
+    """One worker, else one replica, that served the answer or issued its cookie."""
+    assert balance.suspect(findings, _FOUR) == name

@@ -1,0 +1,31 @@
+"""The Universal Scalability Law."""
+
+import math
+
+import pytest
+from runs import usl
+
+
+def test_a_law_is_found_again() -> None:
+    """Fitted to what a law says, it is that law, with its peak."""
+    law = usl.Law(alone=1000.0, contention=0.05, coherency=0.01)
+    found = usl.fit([(n, law.throughput(n)) for n in (1, 2, 4, 8, 16)])
+    assert found is not None
+    assert found.alone == pytest.approx(1000.0)
+    assert found.contention == pytest.approx(0.05)
+    assert found.coherency == pytest.approx(0.01)
+    assert found.peak == pytest.approx(math.sqrt(0.95 / 0.01))
+
+
+def test_what_scales_linearly_has_no_peak() -> None:
+    """Neither contention nor coherency, and noise does not make them negative."""
+    found = usl.fit([(1, 100.0), (2, 203.0), (4, 405.0), (8, 811.0)])
+    assert found is not None
+    assert found.contention == 0
+    assert found.coherency == 0
+    assert found.peak == math.inf
+
+
+def test_two_sizes_are_too_few() -> None:
+    """Three unknowns need three sizes."""
+    assert usl.fit([(1, 100.0), (2, 150.0), (2, 160.0)]) is None
