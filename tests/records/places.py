@@ -5,8 +5,11 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from redis.crc import key_slot
+from shop.records.accounts import Accounts, MemoryAccounts, RedisAccounts
 from shop.records.answers import Answers, MemoryAnswers, RedisAnswers
+from shop.records.attempts import Attempts, MemoryAttempts, RedisAttempts
 from shop.records.carts import Carts, MemoryCarts, RedisCarts
+from shop.records.joining import Joining, MemoryJoining, RedisJoining
 from shop.records.memory import Memory
 from shop.records.orders import MemoryOrders, Orders, RedisOrders
 from shop.records.seam import Script, Seam
@@ -55,13 +58,18 @@ class Place:
     Attributes:
         raw: The server's client; ``None`` for memory.
         clock: Of memory.
+        times: How often each call is made; see `StrictSeam`.
     """
 
+    accounts: Accounts
+    attempts: Attempts
     carts: Carts
+    joining: Joining
     orders: Orders
     answers: Answers
     raw: Any = None
     clock: Clock = field(default_factory=Clock)
+    times: int = 1
 
 
 def in_memory() -> Place:
@@ -69,10 +77,25 @@ def in_memory() -> Place:
     clock = Clock()
     memory = Memory(clock)
     return Place(
-        MemoryCarts(memory), MemoryOrders(memory), MemoryAnswers(memory, clock), None, clock
+        accounts=MemoryAccounts(memory),
+        attempts=MemoryAttempts(memory),
+        carts=MemoryCarts(memory),
+        joining=MemoryJoining(memory),
+        orders=MemoryOrders(memory),
+        answers=MemoryAnswers(memory, clock),
+        clock=clock,
     )
 
 
-def at_server(seam: Seam, raw: Any) -> Place:
+def at_server(seam: Seam, raw: Any, times: int = 1) -> Place:
     """Return records at a server."""
-    return Place(RedisCarts(seam), RedisOrders(seam), RedisAnswers(seam), raw)
+    return Place(
+        accounts=RedisAccounts(seam),
+        attempts=RedisAttempts(seam),
+        carts=RedisCarts(seam),
+        joining=RedisJoining(seam),
+        orders=RedisOrders(seam),
+        answers=RedisAnswers(seam),
+        raw=raw,
+        times=times,
+    )

@@ -29,7 +29,7 @@ _CLOSE: Final = load("close")
 
 
 class Joining(Protocol):
-    """The claims and what they contributed. Every method is one atomic step, done once."""
+    """The claims and what they contributed. Every method is one atomic step; again is the same."""
 
     def join(
         self,
@@ -40,11 +40,15 @@ class Joining(Protocol):
         closing: Sequence[str] = (),
         most: int,
     ) -> bool:
-        """Add to a user's saved cart what the guest has beyond what closed claims contributed.
+        """Make a claim contribute what the guest has, and close earlier ones.
+
+        What this claim and those contributed before is in the user's saved cart already, and only
+        the rest is added; where the guest has less by now, the difference is taken out again.
 
         Args:
             user: Whose cart.
-            claim: The random id of this login; to be used once.
+            claim: The random id of this login. Joining with it again is the same, for what the
+                guest's cart holds by then.
             quantities: What the guest's cart holds, sku → quantity.
             closing: Earlier claims of the same user and guest.
             most: What a line holds at most; what would pass it is left out.
@@ -100,11 +104,10 @@ class MemoryJoining:
         """See `Joining.join`."""
         with self._memory.lock:
             mine = _claim(user, claim)
-            state = self._memory.read(mine).get(_STATE)
-            if state is not None:
-                return state == _JOINED
+            if self._memory.read(mine).get(_STATE) == _CLOSED:
+                return False
             before: dict[str, int] = {}
-            for each in closing:
+            for each in (claim, *closing):
                 for sku, qty in self._closed(_claim(user, each)).items():
                     before[sku] = before.get(sku, 0) + qty
             cart = self._memory.read(_cart(user))
