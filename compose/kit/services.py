@@ -22,7 +22,7 @@ _PATH = "/usr/local/bin:/usr/bin:/bin"
 # from another terminal would then differ, and `make up` would restart it.
 _INHERITED = ("HOME", "LANG", "LC_ALL", "LD_LIBRARY_PATH", "SSL_CERT_FILE", "TMPDIR", "TZ")
 # The application's own settings, which the kit does not read.
-_HANDED_OVER = ("UNSTICKY_", "FLASK_", "SESSION_COOKIE_", "LOG_LEVEL")
+_HANDED_OVER = ("UNSTICKY_", "FLASK_", "SESSION_COOKIE_", "LOG_LEVEL", "RECENT_LOGIN_SECONDS")
 
 
 @dataclass(frozen=True, slots=True)
