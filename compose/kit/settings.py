@@ -27,8 +27,8 @@ _NAMES = frozenset({
 })  # fmt: skip
 
 LOAD_NAMES = frozenset({
-    "DURATION", "HOST", "JOURNEYS", "PROCESSES", "PROFILE", "RATE", "SCENARIO", "SHAPE", "SLO",
-    "SWEEP", "THINK", "USERS",
+    "ACCOUNTS", "DURATION", "HOST", "JOURNEYS", "PROCESSES", "PROFILE", "RATE", "SCENARIO", "SHAPE",
+    "SLO", "SWEEP", "THINK", "USERS",
 })  # fmt: skip
 """Names that `make loadtest` and `make sweep` read."""
 

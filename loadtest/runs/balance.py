@@ -1,13 +1,16 @@
 """How evenly the workers served, and which of them stands behind what was found."""
 
+import math
 from collections import Counter
 from collections.abc import Collection, Iterable, Mapping, Sequence
 
 from runs.samples import Found
 
-# Below it, chance alone leaves a worker out.
-_LEAST_PER_WORKER = 25
-_LEAST_FINDINGS = 3
+# Below it, chance alone leaves a worker out, or gives it less than its share.
+_LEAST_TO_APPEAR = 25
+_LEAST_TO_SHARE = 250
+# How probable it may be that all findings involve one worker by chance.
+_CHANCE = 0.01
 
 
 def unbalanced(
@@ -29,14 +32,14 @@ def unbalanced(
         still = {replica_of(worker) for worker in before} & {replica_of(w) for w in after}
         counts = Counter({name: count for name, count in counts.items() if name in still})
     total = sum(counts.values())
-    if len(counts) <= 1 or total < _LEAST_PER_WORKER * len(counts):
+    if len(counts) <= 1 or total < _LEAST_TO_APPEAR * len(counts):
         return []
     even = total / len(counts)
     found = []
     for name, count in sorted(counts.items()):
         if not count:
             found.append(f"{name} never appeared in {total} requests")
-        elif abs(count - even) > tolerance * even:
+        elif even >= _LEAST_TO_SHARE and abs(count - even) > tolerance * even:
             found.append(f"{name} served {count / total:.0%} where {even / total:.0%} is even")
     return found
 
@@ -44,18 +47,20 @@ def unbalanced(
 def suspect(findings: Sequence[Found], workers: Iterable[str]) -> str:
     """Return the one worker, else the one replica, that all findings have in common; or nothing.
 
-    A finding involves who served its answer and who issued the cookie that came with it.
+    A finding involves who served its answer and who issued the cookie that came with it. With few
+    findings, what they have in common may be chance: then nobody is named.
     """
     everyone = set(workers)
-    involved = [{finding.served_by, finding.issuer} - {""} for finding in findings]
-    if len(involved) < _LEAST_FINDINGS or not all(involved):
-        return ""
+    involved = [[name for name in (f.served_by, f.issuer) if name] for f in findings]
     for names, groups in (
         (everyone, involved),
-        ({replica_of(w) for w in everyone}, [{replica_of(w) for w in g} for g in involved]),
+        ({replica_of(w) for w in everyone}, [[replica_of(w) for w in g] for g in involved]),
     ):
-        common = set.intersection(*groups)
-        if len(common) == 1 and len(names) > 1:
+        if len(names) <= 1 or not groups or not all(groups):
+            continue
+        common = set.intersection(*map(set, groups))
+        chance = math.prod(1 - (1 - 1 / len(names)) ** len(group) for group in groups)
+        if len(common) == 1 and chance < _CHANCE:
             return common.pop()
     return ""
 

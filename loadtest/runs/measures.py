@@ -8,6 +8,9 @@ from dataclasses import dataclass, field
 
 from runs.samples import Found, Request
 
+_NEARLY = 0.1
+"""What a second may lack to count as a whole one, in seconds."""
+
 POINTS = (50, 75, 90, 95, 99, 99.9)
 """The percentiles that reports show."""
 
@@ -111,7 +114,7 @@ class Measures:
         The last second is left out if it is not a whole one.
         """
         rows = []
-        for second in range(max(1, int(self.seconds))):
+        for second in range(max(1, int(self.seconds + _NEARLY))):
             ordered = sorted(self._seconds.get(second, ()))
             row: dict[str, float] = {
                 "second": second,

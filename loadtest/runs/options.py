@@ -26,6 +26,7 @@ class Options:
         rate: visits that begin a second, in an open loop; 0: the loop is closed.
         processes: of the load generator.
         weights: of journeys, in place of their own.
+        accounts: names and passwords of users who exist at the target, and are nobody else's now.
     """
 
     host: str | None
@@ -39,6 +40,7 @@ class Options:
     slo: Path
     scenario: Path
     weights: Mapping[str, int]
+    accounts: tuple[tuple[str, str], ...]
     state_dir: Path
 
 
@@ -71,6 +73,7 @@ def parse(environ: Mapping[str, str] = os.environ) -> Options:
         slo=_file(given, "SLO", LOADTEST / "slo.toml"),
         scenario=_file(given, "SCENARIO", LOADTEST / "scenarios" / "shoppers.py"),
         weights=_weights(given.get("JOURNEYS", "")),
+        accounts=_accounts(given.get("ACCOUNTS", "ada:ada grace:grace linus:linus")),
         state_dir=_path(given.get("STATE_DIR", ".state")),
     )
 
@@ -138,3 +141,17 @@ def _weights(text: str) -> dict[str, int]:
             )
         weights[name] = int(weight)
     return weights
+
+
+def _accounts(text: str) -> tuple[tuple[str, str], ...]:
+    accounts = []
+    for item in text.split():
+        name, colon, password = item.partition(":")
+        if not (re.fullmatch(r"[\w.@+-]+", name) and colon and password):
+            # Not the whole text: it holds passwords.
+            raise RunError(
+                f"ACCOUNTS has an entry, {name!r}, that is no name with a password.",
+                "For example: ACCOUNTS='ada:ada grace:grace'",
+            )
+        accounts.append((name, password))
+    return tuple(accounts)

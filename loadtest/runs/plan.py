@@ -25,6 +25,7 @@ class Plan:
         processes: of the load generator.
         weights: of journeys by their name, in place of their own.
         offers: what the target offers.
+        accounts: names and passwords of users who exist there; each is one visitor's at a time.
         folder: where each process writes its samples; empty: nowhere.
     """
 
@@ -37,6 +38,7 @@ class Plan:
     processes: int = 1
     weights: Mapping[str, int] = field(default_factory=dict)
     offers: tuple[str, ...] = ()
+    accounts: tuple[tuple[str, str], ...] = field(default=(), repr=False)
     folder: str = ""
 
     @classmethod
@@ -47,6 +49,7 @@ class Plan:
         given.setdefault("scenario", str(default))
         given.setdefault("offers", ["products", "cart", "session", "accounts", "checkout"])
         given["offers"] = tuple(given["offers"])
+        given["accounts"] = tuple((name, word) for name, word in given.get("accounts", ()))
         return cls(**given)
 
     def to_environ(self) -> dict[str, str]:

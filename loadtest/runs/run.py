@@ -81,7 +81,7 @@ class Run:
         url = options.host or (stack.url if stack else "")
         if stack is not None and url != stack.url:
             stack = None
-        found = target.ask(url)
+        found = target.ask(url, options.accounts)
         folder = _new_folder(options)
         plan = _plan(options, found, folder)
         began = time.time()
@@ -187,7 +187,8 @@ class Run:
             "time": datetime.fromtimestamp(span[0], UTC).isoformat(timespec="seconds"),
             "verdict": {**asdict(verdict), "line": verdict.line},
             "target": {**asdict(found), "is_ours": stack is not None},
-            "plan": asdict(plan) | {"folder": folder.name, "scenario": Path(plan.scenario).name},
+            "plan": asdict(plan)
+            | {"folder": folder.name, "scenario": Path(plan.scenario).name, "accounts": None},
             "profile": asdict(profile),
             "journeys": _journeys(folder),
             "interrupted": self._interrupted,
@@ -256,6 +257,7 @@ def _plan(options: Options, found: Target, folder: Path) -> Plan:
         processes=options.processes if options.rate else min(options.processes, options.users),
         weights=options.weights,
         offers=found.offers,
+        accounts=options.accounts,
         folder=str(folder),
     )
 

@@ -3,7 +3,7 @@
 import http.client
 import json
 import uuid
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from http.cookies import SimpleCookie
 from typing import Any
@@ -12,7 +12,6 @@ from urllib.parse import urlsplit
 from runs.errors import RunError
 
 _PATIENCE = 10.0
-_OFFERED_STATUSES = {200, 201, 400, 401, 409, 415, 422, 429}
 
 
 @dataclass(frozen=True)
@@ -43,8 +42,12 @@ class _Reply:
             return None
 
 
-def ask(url: str) -> Target:
+def ask(url: str, accounts: Sequence[tuple[str, str]] = ()) -> Target:
     """Find out what a target offers, with about ten requests.
+
+    Args:
+        url: its address.
+        accounts: users who should exist there; the first of them logs in and out.
 
     Raises:
         RunError: it does not answer.
@@ -61,21 +64,24 @@ def ask(url: str) -> Target:
         offers.append("cart")
     if {"products", "session", "cart"} <= set(offers):
         # Only where the contract is there: a stranger's server gets no POST.
-        offers += _beyond_cart(probe, str(products[0]["sku"]))
+        offers += _beyond_cart(probe, str(products[0]["sku"]), accounts)
     return Target(url, tuple(offers), "x-served-by" in first.headers)
 
 
-def _beyond_cart(probe: "_Probe", sku: str) -> list[str]:
+def _beyond_cart(probe: "_Probe", sku: str, accounts: Sequence[tuple[str, str]]) -> list[str]:
     offers = []
     key = {"Idempotency-Key": str(uuid.uuid4())}
     for _ in range(2):
         added = probe.send("POST", "/api/cart/items", {"sku": sku, "qty": 1}, key).json()
     if isinstance(added, dict) and added.get("count") == 1:
         offers.append("idempotency")
-    if probe.send("POST", "/api/login", {}).status in _OFFERED_STATUSES:
-        offers.append("accounts")
-    if probe.send("POST", "/api/checkout").status in _OFFERED_STATUSES:
+    if probe.send("POST", "/api/checkout").status in {http.client.CREATED, http.client.CONFLICT}:
         offers.append("checkout")
+    for name, password in accounts[:1]:
+        body = {"username": name, "password": password}
+        if probe.send("POST", "/api/login", body).status == http.client.OK:
+            offers.append("accounts")
+            probe.send("POST", "/api/logout")
     return offers
 
 

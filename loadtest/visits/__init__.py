@@ -10,6 +10,7 @@ from visits.browser import Browser, How
 from visits.expectation import Expectation
 from visits.findings import Answer, Finding, Refused
 from visits.journey import Journey, together
+from visits.leases import leased
 
 __all__ = [
     "Answer",
@@ -20,5 +21,6 @@ __all__ = [
     "Journey",
     "Kind",
     "Refused",
+    "leased",
     "together",
 ]

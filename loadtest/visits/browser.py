@@ -105,8 +105,8 @@ class Browser:
                 return str(cookie.value)
         return None
 
-    def set_cookie_header(self) -> dict[str, str]:
-        """Return the jar as the header of a request that is sent from elsewhere."""
+    def cookie_header(self) -> dict[str, str]:
+        """Return the jar as a header, for a request that another browser sends."""
         pairs = "; ".join(f"{cookie.name}={cookie.value}" for cookie in self._session.cookiejar)
         return {"Cookie": pairs} if pairs else {}
 

@@ -55,6 +55,10 @@ class Expectation:
         """Expect exactly these from now on."""
         self._bounds = {name: _Bounds(number, number) for name, number in numbers.items()}
 
+    def doubt(self, name: str, amount: int) -> None:
+        """Expect so much more of a number, or not: whether it was added, nobody can know."""
+        self._bounds.setdefault(name, _Bounds()).most += amount
+
     def least(self) -> dict[str, int]:
         """Return what is acknowledged by now: the bound for an answer to a request sent now."""
         return {name: bounds.least for name, bounds in self._bounds.items() if bounds.least}

@@ -58,7 +58,7 @@ def revived() -> Flask:
     """Return a shop whose logout only says that it logged out."""
     app = create_app()
     app.view_functions = {
-        name: (lambda: ("", 204)) if "logout" in name else view
+        name: (lambda: ("", 204)) if name.endswith("log_out") else view
         for name, view in app.view_functions.items()
     }
     return app

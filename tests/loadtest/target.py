@@ -7,6 +7,8 @@ from typing import Any
 
 from tests.integration.stack import Stack
 
+_SLO = Path(__file__).with_name("slo.toml")
+
 
 @dataclass(frozen=True)
 class Ran:
@@ -40,6 +42,8 @@ class Ran:
 def run(stack: Stack, **settings: str) -> Ran:
     """Run a short load test from one process of the load generator."""
     chosen = {"DURATION": "3s", "PROCESSES": "1", "THINK": "0.01", **settings}
+    if "PROFILE" not in chosen:
+        chosen.setdefault("SLO", str(_SLO))
     if not {"USERS", "RATE"} & chosen.keys():
         chosen["USERS"] = "8"
     status, printed = stack.verb("loadtest", **chosen)

@@ -1,0 +1,94 @@
+"""Users of the shop who do not log in."""
+
+import random
+
+from runs.kinds import Kind
+from visits import Expectation, together
+
+from scenarios.visitor import CART, ShopJourney
+
+_TAB_ADDS = 4
+
+
+class AnonymousBrowser(ShopJourney):
+    """Looks at the catalog and at an empty cart, which must not make a session."""
+
+    weight = 4
+    needs = frozenset({"products", "cart"})
+
+    def visit(self) -> None:
+        """Look around."""
+        self.cart = Expectation()
+        for _ in range(2):
+            self.products()
+            self.think()
+            self.read()
+            self.think()
+        self.hold(
+            self.browser.session_cookie() is None,
+            Kind.WRONG_ANSWER,
+            "looking around made a session",
+        )
+
+
+class Shopper(ShopJourney):
+    """Fills a cart, changes its mind, and comes back to it."""
+
+    weight = 5
+    needs = CART
+
+    def visit(self) -> None:
+        """Shop."""
+        self.enter()
+        skus = self.products()
+        for _ in range(4):
+            self.think()
+            self.add(random.choice(skus), random.randint(1, 3))  # noqa: S311 (no secret)
+            self.read()
+        self.think()
+        self.set(skus[0], 7)
+        self.set(skus[1], 2)
+        self.think()
+        self.read()
+        self.set(skus[0], 0)
+        self.read()
+        self.look()
+
+
+class TwoTabs(ShopJourney):
+    """Has two tabs open, which both add at the same moment."""
+
+    weight = 3
+    needs = CART
+
+    def visit(self) -> None:
+        """Add in both tabs at once; then nothing may be missing."""
+        self.enter()
+        skus = self.products()
+        shared = random.choice(skus)  # noqa: S311 (no secret)
+
+        def tab(own: str) -> None:
+            for _ in range(_TAB_ADDS):
+                self.add(shared)
+                self.add(own)
+
+        together(lambda: tab(skus[0]), lambda: tab(skus[1]))
+        self.read()
+        self.look()
+
+
+class Bot(ShopJourney):
+    """Comes without a cookie jar, again and again: it must not fill the store."""
+
+    weight = 1
+    needs = frozenset({"products", "cart"})
+
+    def visit(self) -> None:
+        """Crawl."""
+        for path in ("/api/products", "/api/cart", "/api/products", "/api/cart"):
+            answer = self.get(path)
+            self.browser.forget()
+            self.hold(
+                not answer.set_cookies, Kind.WRONG_ANSWER, f"a bot was given {answer.set_cookies}"
+            )
+            self.think()

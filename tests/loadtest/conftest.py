@@ -1,0 +1,24 @@
+"""One stack for all that is broken or brought along, started anew as another application."""
+
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.conftest import StartStack, copy_checkout
+from tests.integration.stack import Stack
+
+
+@pytest.fixture(name="copied", scope="package")
+def _copied(tmp_path_factory: pytest.TempPathFactory, new_stack: StartStack) -> Iterator[Stack]:
+    """A stack of a copied checkout, which also has the broken builds and somebody's own app."""
+    checkout = tmp_path_factory.mktemp("copied")
+    copy_checkout(checkout)
+    for name in ("broken.py", "notes.py"):
+        shutil.copy(Path(__file__).with_name(name), checkout / "app" / name)
+    stack = new_stack(REPLICAS="2", WORKERS="2", SHOP_DEMO="1")
+    stack.checkout = checkout
+    yield stack
+    error = stack.dispose()
+    assert not error, error
