@@ -21,6 +21,8 @@ _PATH = "/usr/local/bin:/usr/bin:/bin"
 # What a process needs of the caller's surroundings. Not the whole environment: a stack started
 # from another terminal would then differ, and `make up` would restart it.
 _INHERITED = ("HOME", "LANG", "LC_ALL", "LD_LIBRARY_PATH", "SSL_CERT_FILE", "TMPDIR", "TZ")
+# Where the shop honours an Idempotency-Key, so that nginx may send a POST again.
+_SHOPS_KEYED_PATHS = "/api/(cart/items|checkout)"
 # The application's own settings, which the kit does not read.
 _HANDED_OVER = ("UNSTICKY_", "FLASK_", "SESSION_COOKIE_", "LOG_LEVEL", "RECENT_LOGIN_SECONDS")
 
@@ -181,6 +183,8 @@ def nginx_variables(
         "NGINX_UPSTREAM_KEEPALIVE": "0" if settings.worker_class == "sync" else "16",
         "NGINX_LOGIN_RATE": "5r/s",
         "NGINX_LOGIN_BURST": "40",
+        # Another application may not honour the keys.
+        "NGINX_KEYED_PATHS": _SHOPS_KEYED_PATHS if settings.app.startswith("shop:") else "",
         "NGINX_HSTS_SECONDS": "31536000",
     }
 

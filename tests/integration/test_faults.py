@@ -4,6 +4,7 @@ import os
 import signal
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 
 import psutil
@@ -12,7 +13,7 @@ import pytest
 from tests.integration.browser import Browser
 from tests.integration.load import steady_load
 from tests.integration.stack import Stack, await_true
-from tests.wire import ask
+from tests.wire import Answer, ask
 
 _CART = {"tea": 3, "jam": 1}
 
@@ -48,6 +49,34 @@ def test_a_worker_is_killed(own_stack: Stack, visitor: Browser) -> None:
         "both replicas have two workers again",
     )
     assert visitor.cart() == _CART
+
+
+def test_workers_are_killed_over_keyed_requests(own_stack: Stack, visitor: Browser) -> None:
+    """Adds with an Idempotency-Key whose workers die are answered by the other replica, once."""
+
+    def add(key: str) -> Answer:
+        with own_stack.browser() as tab:
+            tab.cookies = dict(visitor.cookies)
+            headers = {"Idempotency-Key": key, "Content-Type": "application/json"}
+            return tab.ask("POST", "/api/cart/items", b'{"sku":"wax"}', headers)
+
+    victims = own_stack.workers("app-1")
+    everyone = victims | own_stack.workers("app-2")
+    with ThreadPoolExecutor(len(everyone)) as threads:
+        with own_stack.store_paused():
+            adds = [threads.submit(add, f"key-{number}") for number in range(len(everyone))]
+            await_true(lambda: all(map(_is_busy, everyone)), "every worker serves a request")
+            for victim in victims:
+                os.kill(victim, signal.SIGKILL)
+        answers = [each.result() for each in adds]
+    assert [answer.status for answer in answers] == [200] * len(everyone)
+    assert visitor.cart() == {**_CART, "wax": len(everyone)}
+
+
+def _is_busy(worker: int) -> bool:
+    """Tell whether a worker has a connection beside the one that it listens on."""
+    paths = [each.laddr for each in psutil.Process(worker).net_connections("unix")]
+    return sum("app-" in str(path) for path in paths) > 1
 
 
 def test_a_replica_is_killed(own_stack: Stack, visitor: Browser) -> None:

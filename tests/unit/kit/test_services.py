@@ -93,6 +93,21 @@ def test_supervisords_file_holds_no_path_of_the_callers(tmp_path: Path) -> None:
     assert "autostart=false" in text
 
 
+@pytest.mark.parametrize(
+    ("app", "paths"),
+    [("", "/api/(cart/items|checkout)"), ("shop:app", "/api/(cart/items|checkout)"), ("mine", "")],
+)
+def test_nginx_sends_keyed_posts_again_for_the_shop(
+    folder: StateFolder, app: str, paths: str
+) -> None:
+    """Another application may not honour the keys, so nothing is sent again for it."""
+    settings = load({"APP": app, "PORT": "9000"}, folder.root)
+
+    variables = services.nginx_variables(settings, folder, ["app-1", "app-2"])
+
+    assert variables["NGINX_KEYED_PATHS"] == paths
+
+
 @pytest.mark.parametrize(("worker_class", "kept"), [("sync", "0"), ("gthread", "16")])
 def test_nginx_keeps_connections_for_workers_that_do(
     folder: StateFolder, worker_class: str, kept: str

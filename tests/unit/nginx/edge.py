@@ -33,6 +33,7 @@ def defaults(run: Path, upstream_servers: str) -> dict[str, str]:
         "NGINX_UPSTREAM_KEEPALIVE": "0",
         "NGINX_LOGIN_RATE": "5r/s",
         "NGINX_LOGIN_BURST": "40",
+        "NGINX_KEYED_PATHS": "",
         "NGINX_HSTS_SECONDS": "31536000",
     }
 
