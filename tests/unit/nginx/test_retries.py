@@ -79,6 +79,6 @@ def test_a_busy_replica_is_spared(start_edge: StartEdge, script: Script) -> None
         script.await_request("/hangs")
         script.silent.clear()
         assert {ask(edge.port, "GET", "/x").status for _ in range(10)} == {200}
+        (busy,) = script.requests("/hangs")
         script.resume.set()
-    (busy,) = script.requests("/hangs")
     assert busy.replica not in {request.replica for request in script.requests("/x")}
