@@ -230,6 +230,30 @@ class FairSyncWorker(SyncWorker):  # type: ignore[misc]  # Gunicorn ships no typ
         while waiting.poll(0) and time.monotonic() < end:
             self.notify()
             self.accept_one(listener)
+        # Now, while nobody waits: the process itself ends milliseconds later.
+        listener.close()
+
+
+def when_ready(arbiter: Any) -> None:
+    """Let a graceful stop over TCP begin with keeping newcomers out.
+
+    A listener that closes resets whoever waits in its queue, and a proxy that
+    had sent a POST there must not send it again. With a queue of length 0 the
+    kernel lets nobody connect while somebody waits: who stays out has sent
+    nothing, and the proxy goes elsewhere. In the master, because it alone
+    knows a stop from a reload, where workers end, too.
+    """
+    stop = arbiter.stop
+
+    def stop_gently(graceful: bool = True) -> None:  # noqa: FBT001, FBT002  # Gunicorn's own signature
+        # With a successor (USR2) the listener goes on.
+        if graceful and not arbiter.reexec_pid:
+            for listener in arbiter.LISTENERS:
+                if not isinstance(listener.getsockname(), str):
+                    listener.sock.listen(0)
+        stop(graceful)
+
+    arbiter.stop = stop_gently
 
 
 def _timeval(seconds: float) -> bytes:
