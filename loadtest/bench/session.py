@@ -55,8 +55,9 @@ class Bench:
             headers = []
             for _ in range(SESSIONS):
                 browser = Browser(target.app.socket)
-                for method in ("PUT", "GET"):  # the second makes it a session in use
-                    status, _ = browser.ask(method, target.calls.cart, EIGHT_LINES)
+                # The second makes it a session in use.
+                for method, body in (("PUT", EIGHT_LINES), ("GET", None)):
+                    status, _ = browser.ask(method, target.calls.cart, body)
                     if status != 200:  # noqa: PLR2004 (OK)
                         raise BenchError(f"{kind} answered {status} to {method} /cart")
                 headers.append(browser.header() or "session=none")

@@ -11,6 +11,7 @@ from __future__ import annotations
 import os
 import select
 import socket
+import sys
 import threading
 import time
 from collections import deque
@@ -254,7 +255,7 @@ class _Line:
         self._connection = connection
         self._socket: socket.socket = connection._sock  # noqa: SLF001 (see the class)
         self._reader = hiredis.Reader(notEnoughData=_UNFINISHED)
-        self._poller = select.poll()
+        self._poller = _own_poll()
         self._poller.register(self._socket, select.POLLIN)
         self._timeout = -1.0
 
@@ -297,6 +298,18 @@ class _Line:
 
 
 _UNFINISHED: Final = object()
+
+
+def _own_poll() -> select.poll:
+    """Return the system's poll, also where gevent put its own in its place.
+
+    Asked what is known at once, gevent's goes through its loop: 23 µs instead of 0.4, on every
+    call's path.
+    """
+    if "gevent.monkey" not in sys.modules:
+        return select.poll()
+    original: type[select.poll] = sys.modules["gevent.monkey"].get_original("select", "poll")
+    return original()
 
 
 def pooled(url: str) -> PooledCaller:
