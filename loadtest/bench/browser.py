@@ -26,7 +26,7 @@ class Browser:
     """See the module. Its methods may be called from several threads."""
 
     def __init__(self, server: Path, cookies: dict[str, str] | None = None) -> None:
-        self.server = server
+        self._server = server
         self._cookies = dict(cookies or {})
         self._lock = threading.Lock()
 
@@ -53,7 +53,7 @@ class Browser:
             headers["Cookie"] = cookies
         if content is not None:
             headers["Content-Type"] = content_type
-        connection = _UnixConnection(self.server)
+        connection = _UnixConnection(self._server)
         try:
             connection.request(method, path, body=content, headers=headers)
             response = connection.getresponse()

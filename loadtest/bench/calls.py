@@ -53,6 +53,6 @@ SHOP = Calls(
     skus=("honey", "jam", "labels", "magnets", "maple", "notes", "rice", "tape"),
     # A line holds 99 at most: 401 additions need five lines.
     raced=("tea", "jam", "rice", "wax", "honey"),
-    credentials={"username": "ada", "password": "an apple a day"},
+    credentials={"username": "ada", "password": "ada"},
 )
 """Of the shop's HTTP contract, which the peers keep, too."""

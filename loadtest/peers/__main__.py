@@ -63,7 +63,7 @@ def _write(path: Path, *, document: bool) -> None:
         raw = json.loads(path.read_text(encoding="utf-8"))
         peers = report.measured_peers(raw)
         rows = table.rows(raw, [peer.name for peer in peers])
-    except (OSError, ValueError, KeyError) as error:
+    except (OSError, ValueError, KeyError, TypeError) as error:
         raise BenchError(
             f"{path} is no raw data of a run ({error!r}): name a peers-*.json"
         ) from None

@@ -32,7 +32,6 @@ class Peer:
         modules: Python modules without which it is left out.
         packages: whose versions are recorded.
         keys: pattern of the store's keys that hold its sessions; empty if the store holds none.
-        logs_in: whether it takes part in the race of logouts.
     """
 
     name: str
@@ -43,7 +42,6 @@ class Peer:
     modules: tuple[str, ...] = ()
     packages: tuple[str, ...] = ()
     keys: str = ""
-    logs_in: bool = True
 
     def lacks(self) -> str | None:
         """Return why it cannot take part here, or None."""
@@ -65,6 +63,7 @@ def _gunicorn(app: str, worker_class: str = "sync") -> Start:
             # What the shop wants, too.
             "SECRET_KEY": secrets.token_hex(32),
             "SERVED_BY": "1",
+            "SHOP_DEMO": "1",
         }
         return servers.gunicorn(name, environment, Workers(worker_class, processes), folder)
 
@@ -127,12 +126,11 @@ PEERS: Final = (
     Peer(
         "shop",
         "the whole shop",
-        _gunicorn("shop:create_app()"),
+        _gunicorn("peers.apps.shop_cart:create_app()"),
         keys="unsticky:*:s:*",
         settings="this project's demo over Unsticky, as `make up` runs it: what an application "
-        "adds; it takes no part in the race of logouts",
+        "adds",
         source=".env.example, app/gunicorn.conf.py",
-        logs_in=False,
     ),
     Peer(
         "flask-session",

@@ -67,7 +67,7 @@ class Raced:
     round: int
     peer: str
     additions: race.Additions
-    revivals: race.Revivals | None
+    revivals: race.Revivals
 
 
 @dataclass(frozen=True)
@@ -192,11 +192,8 @@ def _raced(peers: Sequence[Peer], parameters: Parameters) -> list[Raced]:
                         f"{additions.failed} additions failed with {peer.name}: "
                         "the race is not comparable"
                     )
-                revivals = None
-                if peer.logs_in:
-                    client = redis.Redis.from_url(store_url(store, peer))
+                with redis.Redis.from_url(store_url(store, peer)) as client:
                     revivals = race.race_logouts(server, SHOP, client, parameters.logouts)
-                    client.close()
                 raced.append(Raced(number, peer.name, additions, revivals))
     return raced
 

@@ -77,9 +77,7 @@ def _still(*path: str, scale: float = 1) -> Callable[[Raw, str], list[float]]:
 
 
 def _raced(race: str, name: str) -> Callable[[Raw, str], list[float]]:
-    return lambda raw, peer: [
-        each[race][name] for each in raw["raced"] if each["peer"] == peer and each[race]
-    ]
+    return lambda raw, peer: [each[race][name] for each in raw["raced"] if each["peer"] == peer]
 
 
 def _lost(raw: Raw, peer: str) -> list[float]:
