@@ -51,13 +51,27 @@ def installed() -> Path:
     digest = hashlib.sha256(b"\0".join(part.read_bytes() for part in parts)).hexdigest()[:12]
     environments = os.environ.get("VENV_DIR") or _PROJECT / ".state" / "venv"
     folder = Path(environments) / f"express-{digest}"
-    if (folder / "complete").exists():
+    if folder.exists():
         return folder
     say(f"installing Express with npm in {folder} (once)")
-    shutil.rmtree(folder, ignore_errors=True)
-    folder.mkdir(parents=True)
-    for part in parts:
-        shutil.copy2(part, folder)
+    making = folder.with_name(f"{folder.name}.{os.getpid()}")
+    making.mkdir(parents=True)
+    try:
+        for part in parts:
+            shutil.copy2(part, making)
+        _install(making)
+        # In one step, so that nothing half-made bears this name.
+        making.rename(folder)
+    except OSError:
+        # Somebody else may have been faster.
+        if not folder.exists():
+            raise
+    finally:
+        shutil.rmtree(making, ignore_errors=True)
+    return folder
+
+
+def _install(folder: Path) -> None:
     # No lock file: it would name the host that the packages came from.
     options = ("--no-package-lock", "--no-audit", "--no-fund", "--omit=dev", "--silent")
     try:
@@ -73,5 +87,3 @@ def installed() -> Path:
             f"npm could not install Express: {words or 'it did not say why'}; "
             "go on without it: ARGS='--without express'"
         )
-    (folder / "complete").touch()
-    return folder
