@@ -9,9 +9,8 @@ import pytest
 from flask import Flask
 from flask.testing import FlaskClient
 from shop import Settings, create_app
-from shop.accounts import demo, passwords
-from werkzeug.security import generate_password_hash
 
+from tests.accounts.cheap import cheapen
 from tests.unit.shop.valkey import Valkey
 
 SECRET = "a0b1c2d3e4f5a6b7c8d9"  # noqa: S105  (it keeps nothing secret)
@@ -22,11 +21,7 @@ NewShop = Callable[..., Flask]
 @pytest.fixture(autouse=True)
 def _cheap_passwords(monkeypatch: pytest.MonkeyPatch) -> None:
     """Hash passwords as the shop does, but at a hundredth of the cost."""
-    cheap = "scrypt:128:8:5"
-    monkeypatch.setattr(passwords, "METHOD", cheap)
-    monkeypatch.setattr(passwords, "_NOBODY", generate_password_hash("nobody's", cheap))
-    hashes = {user: generate_password_hash(user, cheap) for user in demo.USERS}
-    monkeypatch.setattr(demo, "PASSWORD_HASHES", hashes)
+    cheapen(monkeypatch.setattr)
 
 
 @pytest.fixture(name="valkey_server", scope="session")

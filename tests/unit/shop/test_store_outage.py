@@ -23,6 +23,8 @@ _NEEDS_THE_STORE = [
     ("DELETE", "/api/cart/items/tea"),
     ("DELETE", "/api/cart"),
     ("GET", "/api/session"),
+    ("GET", "/api/sessions"),
+    ("POST", "/api/logout"),
     ("GET", "/readyz"),
 ]
 
@@ -113,6 +115,42 @@ def test_an_empty_store_afterwards(own_valkey: Valkey, customer: FlaskClient) ->
     _wait_until_ready(customer)
     assert quantities(customer.get("/api/cart")) == {}
     assert quantities(customer.post("/api/cart/items", json={"sku": "tea"})) == {"tea": 1}
+
+
+@pytest.mark.parametrize("fault", ["gone", "hangs"])
+def test_a_logout_that_was_not_carried_out(own_valkey: Valkey, fault: str) -> None:
+    """Without the store a logout is reported as failed, and the cookie stays for another try."""
+    settings = Settings(secret_key=SECRET, redis_url=own_valkey.url, replica="app-1", demo=True)
+    shop = create_app(settings)
+    ada = shop.test_client()
+    assert ada.post("/api/login", json={"username": "ada", "password": "ada"}).status_code == 200
+    if fault == "gone":
+        own_valkey.stop()
+    else:
+        own_valkey.pause()
+    response = ada.post("/api/logout")
+    expect_problem(response, 503)
+    expect_no_session(response)
+    assert int(response.headers["Retry-After"]) >= 1
+    assert "Clear-Site-Data" not in response.headers
+    if fault == "hangs":
+        own_valkey.resume()
+        _wait_until_ready(ada)
+        assert ada.post("/api/logout").status_code == 204  # carried out by now, or then
+        assert ada.get("/api/sessions").status_code == 401
+    close(shop)
+
+
+@pytest.mark.parametrize("fault", ["gone", "hangs"])
+def test_a_login_without_the_store(own_valkey: Valkey, customer: FlaskClient, fault: str) -> None:
+    """Without the store nobody is told that their password is wrong: 503, and no cookie goes."""
+    if fault == "gone":
+        own_valkey.stop()
+    else:
+        own_valkey.pause()
+    response = customer.post("/api/login", json={"username": "ada", "password": "ada"})
+    expect_problem(response, 503)
+    expect_no_session(response)
 
 
 def _wait_until_ready(client: FlaskClient) -> None:

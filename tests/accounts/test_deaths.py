@@ -1,0 +1,100 @@
+"""Workers killed with SIGKILL after every call of the store that a login makes, on real servers."""
+
+import http.client
+import tempfile
+from collections.abc import Callable, Iterator
+from functools import partial
+from itertools import count
+from pathlib import Path
+
+import pytest
+
+from tests.accounts.conftest import SECRET
+from tests.accounts.mortal import DIES_AFTER
+from tests.accounts.visitors import Visitor
+from tests.accounts.workers import Workers
+from tests.contract.servers import Server
+from tests.wire import Answer
+
+_NEW = "Lovelace 1815"
+
+
+@pytest.fixture(name="workers", scope="module")
+def _workers(server: Server) -> Iterator[Workers]:
+    """Three workers of the shop."""
+    with tempfile.TemporaryDirectory(prefix="w-") as folder:
+        workers = Workers(server.url, Path(folder), SECRET)
+        try:
+            yield workers
+        finally:
+            workers.stop()
+
+
+def _dying(calls: int) -> dict[str, str]:
+    """Return the header by which a request kills its worker after so many calls of the store."""
+    return {DIES_AFTER: str(calls)}
+
+
+def _answered(send: Callable[[], Answer]) -> Answer | None:
+    """Return the answer of a request; None where its worker died."""
+    try:
+        return send()
+    except (http.client.RemoteDisconnected, ConnectionResetError):
+        return None
+
+
+@pytest.mark.parametrize("again", ["ada", "grace"])
+def test_login(server: Server, workers: Workers, again: str) -> None:
+    """Whoever logs in after a login died finds the guest's cart in theirs, whole and once."""
+    deaths = 0
+    for calls in count(1):
+        server.raw.flushall()
+        saved = workers.visit()
+        saved.log_in("ada")
+        saved.fill(tea=1, jam=98)
+        guest = workers.visit()
+        guest.fill(tea=2, jam=3)
+        first = guest.tab()
+        answer = _answered(partial(first.log_in, "ada", **_dying(calls)))
+        if answer is not None:
+            assert (answer.status, first.cart()) == (200, {"tea": 3, "jam": 99})
+            break
+        deaths += 1
+        entered = guest.tab().log_in(again).status == 409
+        carts = {user: _cart_of(workers, user) for user in ("ada", "grace")}
+        if again == "ada" or entered:
+            assert carts == {"ada": {"tea": 3, "jam": 99}, "grace": {}}
+        else:
+            assert carts == {"ada": {"tea": 1, "jam": 98}, "grace": {"tea": 2, "jam": 3}}
+    assert deaths == 9  # all its calls; the last is the one that binds the session
+
+
+def test_password_change(server: Server, workers: Workers) -> None:
+    """A change that died is undone or finished by the next login: one password, no old session."""
+    outcomes = []
+    for calls in count(1):
+        server.raw.flushall()
+        ada, other = workers.visit(), workers.visit()
+        ada.log_in("ada")
+        other.log_in("ada")
+        tab = ada.tab()
+        answer = _answered(partial(tab.change_password, "ada", _NEW, **_dying(calls)))
+        if answer is not None:
+            assert (answer.status, tab.user(), other.user()) == (204, "ada", None)
+            break
+        fresh = workers.visit()
+        changed = fresh.log_in("ada", _NEW).status == 200
+        outcomes.append(changed)
+        assert workers.visit().log_in("ada", "ada").status == (401 if changed else 200)
+        survivors = {ada.user(), other.user()}
+        assert survivors == ({None} if changed else {"ada"})
+        if changed:
+            assert fresh.user() == "ada"
+    assert outcomes == sorted(outcomes)
+    assert set(outcomes) == {False, True}
+
+
+def _cart_of(workers: Workers, user: str) -> dict[str, int]:
+    visitor: Visitor = workers.visit()
+    assert visitor.log_in(user).status == 200
+    return visitor.cart()
