@@ -78,6 +78,31 @@ def test_the_shop_without_scripts(stack: Stack) -> None:
             assert "Sticky-rice tea" in page.text
 
 
+def test_an_account_without_scripts(stack: Stack) -> None:
+    """The forms alone lead from a guest's cart to a user's order and out again, on any worker."""
+    who = {"username": "grace", "password": "grace"}
+    with stack.browser() as browser:
+        browser.add("tea", 2)
+        form = Page(browser.ask("GET", "/login?next=/cart")).form(next="/cart")
+        refused = _submit(browser, form, **{**who, "password": "hopper"})
+        assert (refused.status, refused.media_type) == (401, "text/html")
+        answer = _submit(browser, form, **who)
+        assert (answer.status, answer.headers["Location"]) == (303, "/cart")
+        page = Page(browser.ask("GET", "/cart"))
+        button = next(form for form in page.forms if form.action == "/checkout")
+        answers = [_submit(browser, button) for _ in range(4)]
+        (order,) = {answer.headers["Location"] for answer in answers}
+        assert {answer.status for answer in answers} == {303}
+        for _ in range(4):
+            assert "Sticky-rice tea" in Page(browser.ask("GET", order)).text
+            assert "Nothing has stuck yet." in Page(browser.ask("GET", "/cart")).text
+        page = Page(browser.ask("GET", "/account"))
+        assert "this one" in page.text
+        out = next(form for form in page.forms if form.action == "/logout")
+        assert _submit(browser, out).headers["Location"] == "/login?signed_out=1"
+        assert browser.ask("GET", "/account").headers["Location"] == "/login?next=/account"
+
+
 def test_a_form_of_another_site(stack: Stack) -> None:
     """The same form sent by another site's page changes nothing."""
     with stack.browser() as browser:

@@ -5,11 +5,11 @@ from __future__ import annotations
 from flask import Flask
 from unsticky import Unsticky
 
-from shop.pages import cart, status
+from shop.pages import account, cart, login, orders, status
 from shop.pages.blueprint import routes
 from shop.settings import Settings
 
-__all__ = ["install"]
+__all__ = ["account", "cart", "install", "login", "orders", "status"]
 
 
 def install(app: Flask, sessions: Unsticky, settings: Settings) -> None:

@@ -7,15 +7,15 @@ at once, with the API's status: an error neither creates a session nor writes on
 
 from __future__ import annotations
 
-from flask import flash, redirect, render_template, url_for
+from flask import flash, redirect, url_for
 from werkzeug import Response
 
-from shop import catalog
+from shop import catalog, idempotency
 from shop.body import form_fields
 from shop.cart import MOST_PER_LINE, Cart
 from shop.current import current_session
 from shop.fields import Fields
-from shop.pages.blueprint import routes
+from shop.pages.blueprint import page, routes
 
 
 @routes.get("/")
@@ -24,24 +24,20 @@ def shelf() -> str:
 
     The shelf does without the store: it then says that the cart is out of reach.
     """
-    session = current_session()
-    return render_template(
-        "shelf.html",
-        products=catalog.PRODUCTS,
-        count=Cart(session).count(),
-        available=session.available,
-    )
+    return page("shelf.html", products=catalog.PRODUCTS)
 
 
 @routes.get("/cart")
 def cart() -> str:
     """Show the cart, with forms to change it."""
     lines = Cart(current_session()).lines()
-    return render_template(
+    return page(
         "cart.html",
         lines=lines,
         count=sum(line.qty for line in lines),
         total_cents=sum(line.total_cents for line in lines),
+        key_field=idempotency.FIELD,
+        key=idempotency.new_key(),
     )
 
 

@@ -6,11 +6,10 @@ import time
 from collections.abc import Sequence
 from dataclasses import replace
 
-from flask import Flask, Response, current_app, make_response, render_template, request
+from flask import Flask, Response, current_app, make_response, request
 
-from shop.cart import Cart
 from shop.current import current_session, current_shop
-from shop.pages.blueprint import routes
+from shop.pages.blueprint import page, routes
 from shop.problems import Problem
 from shop.settings import Settings
 from shop.status import Board, Hop, MemoryBoard, Recorder, RedisBoard, Sight, Trail, WorkerSeen
@@ -35,16 +34,6 @@ def install(app: Flask, settings: Settings) -> None:
     app.extensions["shop.status"] = (board, trail, recorder)
 
 
-@routes.app_template_filter("duration")
-def duration(milliseconds: int) -> str:
-    """Format a time that passed in its largest unit, such as ``3 min``."""
-    seconds = milliseconds // 1000
-    for size, unit in ((86_400, "d"), (3_600, "h"), (60, "min")):
-        if seconds >= size:
-            return f"{seconds // size} {unit}"
-    return f"{seconds} s"
-
-
 @routes.get("/status")
 def show() -> Response:
     """Show the workers, the store and where this browser's requests went.
@@ -64,8 +53,7 @@ def show() -> Response:
     started = time.perf_counter()
     sight = _with_this(board.look(trail.key(cookies)), recorder)
     session = current_session()
-    cart = Cart(session)
-    page = render_template(
+    shown = page(
         "status.html",
         refresh=None if "pause" in request.args else _REFRESH_SECONDS,
         sight=sight,
@@ -79,12 +67,10 @@ def show() -> Response:
             ("narrow", draw(sight.workers, sight.hops, _NARROW)),
         ),
         listed=sight.hops[: -_LISTED - 1 : -1],
-        count=cart.count(),
-        available=session.available,
         handle=session.handle if session.available else None,
         replica=current_shop().settings.replica,
     )
-    response = make_response(page)
+    response = make_response(shown)
     response.headers["Cache-Control"] = "no-store"
     trail.set(response, cookies)
     return response

@@ -1,41 +1,20 @@
 """The pages: forms, redirects and what they say, without a line of JavaScript."""
 
-import re
-from html.parser import HTMLParser
-
 import pytest
 from flask.testing import FlaskClient
 from shop.catalog import BY_SKU, PRODUCTS
-from werkzeug.test import TestResponse
 
 from tests.unit.shop.expect import expect_no_session, expect_problem, quantities
+from tests.unit.shop.page import Page
 
-
-class _Page(HTMLParser):
-    """What of a page matters here."""
-
-    def __init__(self, response: TestResponse) -> None:
-        super().__init__()
-        self.tags: list[tuple[str, dict[str, str | None]]] = []
-        self.words = ""
-        self.feed(response.text)
-
-    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        self.tags.append((tag, dict(attrs)))
-
-    def handle_data(self, data: str) -> None:
-        self.words = re.sub(r"\s+", " ", f"{self.words} {data}")
-
-    def every(self, tag: str) -> list[dict[str, str | None]]:
-        """Return the attributes of every element of a kind."""
-        return [attributes for name, attributes in self.tags if name == tag]
+_PAGES = ("/", "/cart", "/orders", "/login", "/none")
 
 
 def test_the_shelf(browser: FlaskClient) -> None:
     """The shelf shows every product with its price and a form that adds it, without a session."""
     response = browser.get("/")
     assert (response.status_code, response.mimetype) == (200, "text/html")
-    page = _Page(response)
+    page = Page(response)
     for product in PRODUCTS:
         assert product.name in page.words
         assert f"€{product.price_cents // 100}.{product.price_cents % 100:02}" in page.words
@@ -57,10 +36,10 @@ def test_adding(browser: FlaskClient) -> None:
     response = browser.post("/cart/add", data={"sku": "tea", "qty": "2"})
     assert (response.status_code, response.headers["Location"]) == (303, "/#tea")
     said = f"{BY_SKU['tea'].name} is in the cart, 2 of it."
-    page = _Page(browser.get("/"))
+    page = Page(browser.get("/"))
     assert said in page.words
     assert "Cart 2 in it" in page.words
-    assert said not in _Page(browser.get("/")).words
+    assert said not in Page(browser.get("/")).words
     assert quantities(browser.get("/api/cart")) == {"tea": 2}
 
 
@@ -75,7 +54,7 @@ def test_the_cart(browser: FlaskClient) -> None:
     """The cart shows each line with its quantity and sum, and the total."""
     browser.put("/api/cart/items/honey", json={"qty": 3})
     browser.put("/api/cart/items/tea", json={"qty": 99})
-    page = _Page(browser.get("/cart"))
+    page = Page(browser.get("/cart"))
     shown = {field["id"]: field["value"] for field in page.every("input") if field.get("id")}
     assert shown == {"qty-honey": "3", "qty-tea": "99"}
     assert "€26.70" in page.words
@@ -130,7 +109,7 @@ def test_forms_that_cannot_be_served(
     response = browser.post(path, data=form, headers={"Accept": accept}, content_type=_FORM)
     if accept == "text/html":
         assert (response.status_code, response.mimetype) == (status, "text/html")
-        assert [tag for tag in _Page(response).every("div") if tag.get("role") == "alert"]
+        assert [tag for tag in Page(response).every("div") if tag.get("role") == "alert"]
     else:
         expect_problem(response, status)
     expect_no_session(response)
@@ -158,8 +137,8 @@ def test_json_is_no_form(browser: FlaskClient) -> None:
 def test_pages_need_no_script(browser: FlaskClient) -> None:
     """Pages have no script, no inline style, and nothing that is not on this server."""
     browser.post("/cart/add", data={"sku": "tea"})
-    for path in ("/", "/cart", "/none"):
-        page = _Page(browser.get(path, headers={"Accept": "text/html"}))
+    for path in _PAGES:
+        page = Page(browser.get(path, headers={"Accept": "text/html"}))
         assert not page.every("script")
         assert not page.every("style")
         linked = [a.get("href") or a.get("src") for tag in ("link", "img") for a in page.every(tag)]
@@ -175,9 +154,11 @@ def test_pages_need_no_script(browser: FlaskClient) -> None:
 def test_every_field_has_a_label(browser: FlaskClient) -> None:
     """Each field that somebody fills in has a label, each page one main heading and a language."""
     browser.post("/cart/add", data={"sku": "tea"})
-    for path in ("/", "/cart", "/none"):
-        page = _Page(browser.get(path, headers={"Accept": "text/html"}))
-        fields = [f["id"] for f in page.every("input") if f.get("type") != "hidden"]
+    for path in _PAGES:
+        page = Page(browser.get(path, headers={"Accept": "text/html"}))
+        fields = [
+            f["id"] for f in page.every("input") if f.get("type") != "hidden" and "hidden" not in f
+        ]
         labels = [label["for"] for label in page.every("label")]
         assert fields == labels
         assert len(page.every("h1")) == 1
