@@ -69,7 +69,7 @@ def test_no_server(tmp_path: Path) -> None:
 
 
 def test_a_server_that_hangs(server: Server) -> None:
-    """A server that does not answer costs one deadline, and its outcome is unknown."""
+    """A server that hangs costs one deadline; what came of it is unknown, if that matters."""
     seam = Seam(server.url, deadline=0.2)
     assert seam.run(_COUNT, ["k"]) == 1
     server.raw.execute_command("CLIENT", "PAUSE", 600, "ALL")
@@ -77,6 +77,8 @@ def test_a_server_that_hangs(server: Server) -> None:
     with pytest.raises(OutcomeUnknown):
         seam.run(_COUNT, ["k"])
     assert time.monotonic() - before < 0.5
+    with pytest.raises(StoreUnavailable):
+        seam.ask(_ECHO, ["k"])
     server.raw.execute_command("CLIENT", "UNPAUSE")
     seam.close()
 

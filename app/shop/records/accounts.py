@@ -64,7 +64,7 @@ class RedisAccounts:
 
     def read(self, user: str) -> Account:
         """See `Accounts.read`."""
-        return _account(*self._seam.run(_READ, [_key(user)]))
+        return _account(*self._seam.ask(_READ, [_key(user)]))
 
     def change(self, user: str, stamp: int, password_hash: str) -> Account | None:
         """See `Accounts.change`."""
@@ -73,7 +73,7 @@ class RedisAccounts:
 
     def settle(self, user: str, stamp: int) -> None:
         """See `Accounts.settle`."""
-        self._seam.run(_SETTLE, [_key(user)], [stamp])
+        self._seam.ask(_SETTLE, [_key(user)], [stamp])
 
 
 class MemoryAccounts:

@@ -50,7 +50,7 @@ class RedisAttempts:
         self._ask("forget", user, address)
 
     def _ask(self, step: str, user: str, address: str) -> int:
-        waits: int = self._seam.run(_COUNT, [_key(user, address)], [step, MOST, WINDOW_MS])
+        waits: int = self._seam.ask(_COUNT, [_key(user, address)], [step, MOST, WINDOW_MS])
         return waits
 
 

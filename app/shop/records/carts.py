@@ -121,7 +121,7 @@ class RedisCarts:
 
     def quantities(self, owner: Owner) -> dict[str, int]:
         """See `Carts.quantities`."""
-        return _paired(self._seam.run(_READ, [owner.key("cart")]))
+        return _paired(self._seam.ask(_READ, [owner.key("cart")]))
 
     def add(self, owner: Owner, sku: str, qty: int, most: int, operation: Operation) -> Changed:
         """See `Carts.add`."""

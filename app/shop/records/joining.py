@@ -79,11 +79,11 @@ class RedisJoining:
         """See `Joining.join`."""
         keys = [_cart(user), _claim(user, claim), *(_claim(user, each) for each in closing)]
         pairs = [part for pair in quantities.items() for part in pair]
-        return bool(self._seam.run(_JOIN, keys, [most, KEEP_MS, CLOSED_MS, *pairs]))
+        return bool(self._seam.ask(_JOIN, keys, [most, KEEP_MS, CLOSED_MS, *pairs]))
 
     def close(self, user: str, claim: str) -> None:
         """See `Joining.close`."""
-        self._seam.run(_CLOSE, [_cart(user), _claim(user, claim)], [CLOSED_MS])
+        self._seam.ask(_CLOSE, [_cart(user), _claim(user, claim)], [CLOSED_MS])
 
 
 class MemoryJoining:

@@ -189,7 +189,7 @@ class RedisOrders:
 
     def list(self, owner: Owner) -> Listed:
         """See `Orders.list`."""
-        orders, outbox = self._seam.run(_LIST, _keys(owner), [MOST_LISTED])
+        orders, outbox = self._seam.ask(_LIST, _keys(owner), [MOST_LISTED])
         return Listed(
             tuple(map(_order, orders[::3], orders[1::3], orders[2::3])),
             tuple(map(_begun, outbox[::2], outbox[1::2])),

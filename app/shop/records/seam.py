@@ -96,6 +96,17 @@ class Seam:
                 self._pool.release(connection)
         raise AssertionError  # pragma: no cover (the last attempt returns or raises)
 
+    def ask(self, script: Script, keys: Sequence[str], arguments: Sequence[str | int] = ()) -> Any:
+        """Run a script that the client may simply ask for again, and return its reply.
+
+        Raises:
+            StoreUnavailable: It is to be asked again, whether or not it was carried out.
+        """
+        try:
+            return self.run(script, keys, arguments)
+        except OutcomeUnknown as error:
+            raise StoreUnavailable(str(error)) from error
+
     def close(self) -> None:
         """Close the connections."""
         self._pool.disconnect()

@@ -151,6 +151,7 @@ def test_a_login_without_the_store(own_valkey: Valkey, customer: FlaskClient, fa
     response = customer.post("/api/login", json={"username": "ada", "password": "ada"})
     expect_problem(response, 503)
     expect_no_session(response)
+    assert int(response.headers["Retry-After"]) >= 1
 
 
 def _wait_until_ready(client: FlaskClient) -> None:
