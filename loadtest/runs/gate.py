@@ -132,9 +132,8 @@ def _of_findings(
     kinds = [kind for kind in CONTINUITY if findings[kind]]
     if sum(findings[kind] for kind in kinds) > profile.continuity_failures:
         reasons += [f"{told(kind)} ({profile.continuity_failures:.0f} allowed)" for kind in kinds]
-    if findings[Kind.WRONG_ANSWER]:
-        reasons.append(f"{told(Kind.WRONG_ANSWER)} (0 allowed)")
-    return reasons
+    others = [kind for kind in (Kind.WRONG_ANSWER, Kind.OVERLOAD) if findings[kind]]
+    return reasons + [f"{told(kind)} (0 allowed)" for kind in others]
 
 
 def _of_endpoint(endpoint: Endpoint, limits: Mapping[str, float]) -> list[str]:

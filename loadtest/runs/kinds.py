@@ -16,6 +16,8 @@ class Kind(StrEnum):
     """A worker never appeared, or its share of the requests is off. Found at the end of a run."""
     WRONG_ANSWER = "wrong answer"
     """The answer contradicts itself or its contract in another way."""
+    OVERLOAD = "overload"
+    """An open loop could not begin a visit: too many that began before were not answered yet."""
     BROKEN_SCENARIO = "broken scenario"
     """The scenario's own code failed: it says nothing about the target."""
 

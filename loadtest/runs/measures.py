@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 
 from runs.samples import Found, Request
 
+_KEPT = 200
 _NEARLY = 0.1
 """What a second may lack to count as a whole one, in seconds."""
 
@@ -54,7 +55,9 @@ class Measures:
         self._bad_seconds: Counter[int] = Counter()
         self.workers: Counter[str] = Counter()
         self.findings: list[Found] = []
+        self.failed = 0
         self.errors: list[Request] = []
+        """The first of the requests that failed."""
         self._origin: float | None = None
         self.first = math.inf
         self.last = 0.0
@@ -72,7 +75,9 @@ class Measures:
             if request.error:
                 series.errors += 1
                 self._bad_seconds[second] += 1
-                self.errors.append(request)
+                self.failed += 1
+                if len(self.errors) < _KEPT:
+                    self.errors.append(request)
             if request.served_by:
                 self.workers[request.served_by] += 1
             self.first = min(self.first, request.time - request.latency_ms / 1000)
@@ -92,7 +97,7 @@ class Measures:
     @property
     def throughput(self) -> float:
         """Requests a second that were answered as they should be."""
-        good = self.requests - len(self.errors)
+        good = self.requests - self.failed
         return good / self.seconds if good else 0.0
 
     def endpoints(self) -> list[Endpoint]:

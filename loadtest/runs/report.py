@@ -9,6 +9,8 @@ from runs.charts import Bar, Line, Mark, number
 
 _MB = 1024 * 1024
 _MOST_POINTS = 240
+_SHOWN = 30
+_APART = 0.15
 _TONES = {"app": "c1", "nginx": "c2", "store": "c3", "load generator": "c4"}
 
 
@@ -56,7 +58,7 @@ def _tiles(document: Mapping[str, Any]) -> str:
     points = total["percentiles"]
     return (
         '<div class="tiles">'
-        + page.tile(str(broken), "continuity failures", "bad" if broken else "good")
+        + page.tile(str(broken), "findings", "bad" if broken else "good")
         + page.tile(f"{total['error_share']:.2%}", "errors", "bad" if total["errors"] else "good")
         + page.tile(number(document["throughput"]), "requests a second")
         + "".join(page.tile(f"{number(points[p])} ms", p) for p in ("p50", "p95", "p99"))
@@ -67,9 +69,7 @@ def _tiles(document: Mapping[str, Any]) -> str:
 
 def _over_time(document: Mapping[str, Any]) -> str:
     rows, width = _thinned(document["timeline"])
-    marks = [
-        Mark(event["at"], f"{event['kind']} {event['target']}") for event in document["events"]
-    ]
+    marks = _event_marks(document)
     throughput = [
         Line("requests a second", "c1", _points(rows, "requests"), is_filled=True),
         Line("of them errors", "bad", _points(rows, "errors")),
@@ -94,6 +94,21 @@ def _over_time(document: Mapping[str, Any]) -> str:
         _steps(document),
         _drift(document),
     )  # fmt: skip
+
+
+def _event_marks(document: Mapping[str, Any]) -> list[Mark]:
+    """Return a mark for each event; those whose names would overlap share one."""
+    together: list[tuple[float, list[str]]] = []
+    for event in document["events"]:
+        name = f"{event['kind']} {event['target']}"
+        if together and event["at"] - together[-1][0] < document["seconds"] * _APART:
+            together[-1][1].append(name)
+        else:
+            together.append((event["at"], [name]))
+    return [
+        Mark(at, names[0] + (f" and {len(names) - 1} more" if names[1:] else ""))
+        for at, names in together
+    ]
 
 
 def _steps(document: Mapping[str, Any]) -> str:
@@ -186,7 +201,7 @@ def _continuity(document: Mapping[str, Any]) -> str:
             escape(found["kind"]), escape(found["journey"]), escape(found["detail"]),
             *(f"<code>{escape(found[n])}</code>" for n in ("request", "served_by", "request_id")),
         ]
-        for found in document["found"]
+        for found in document["found"][:_SHOWN]
     ]  # fmt: skip
     errors = [
         [
@@ -194,7 +209,7 @@ def _continuity(document: Mapping[str, Any]) -> str:
             escape(error["error"]), f"<code>{escape(error['served_by'])}</code>",
             f"<code>{escape(error['request_id'])}</code>",
         ]
-        for error in document["errors"][:50]
+        for error in document["errors"][:_SHOWN]
     ]  # fmt: skip
     header = ("kind", "journey", "what", "request", "served by", "request id")
     return page.section(
@@ -203,7 +218,8 @@ def _continuity(document: Mapping[str, Any]) -> str:
         behind,
         page.table(header, rows, "text") if rows else "",
         '<p class="soft">nginx\'s access log and the replicas\' logs know each request by its id: '
-        "<code>grep ID STATE_DIR/log/*</code>.</p>" if rows or errors else "",
+        "<code>grep ID STATE_DIR/log/*</code>. At most 30 are shown; findings.csv and "
+        "requests.csv have all.</p>" if rows or errors else "",
         "<h3>Requests that failed</h3>" if errors else "",
         page.table(("request", "status", "error", "served by", "request id"), errors, "text")
         if errors else "",

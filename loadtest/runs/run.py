@@ -123,16 +123,20 @@ class Run:
             self._interrupted = True
             self._say("\nInterrupted: the report covers what there is so far.")
             generator.stop()
+        lasted = time.monotonic() - begun
         self._look(follower, generator, stack)
         if not announced and not self._announce(Path(plan.folder)):
             raise generator.failure("The scenario could not be loaded.")
+        if not self._interrupted and lasted < plan.duration:
+            told = f"The load generator ended after {lasted:.0f} s of {plan.duration:.0f} s."
+            raise generator.failure(told)
 
     def _look(self, follower: Follower, generator: Generator, stack: Stack | None) -> None:
         tiers = stack.processes() if stack else {}
         self._meter.look(time.time(), {**tiers, "load generator": tree(generator.pid)})
         self._measures.take(follower.requests(), follower.findings())
         if self._measures.requests:
-            errors, found = len(self._measures.errors), len(self._measures.findings)
+            errors, found = self._measures.failed, len(self._measures.findings)
             elapsed = self._measures.last - self._measures.first
             self._progress(elapsed, *self._measures.recent(2), errors, found)
 
@@ -205,7 +209,7 @@ class Run:
             "findings": {kind: counts[kind] for kind in Kind if counts[kind] or kind in CONTINUITY},
             "suspects": suspects,
             "found": [asdict(finding) for finding in measures.findings[:_KEPT]],
-            "errors": [asdict(request) for request in measures.errors[:_KEPT]],
+            "errors": [asdict(request) for request in measures.errors],
             "tiers": self._tiers(),
             "usage": self._usage(measures.first),
             "store": {name: n / measures.requests for name, n in calls.items()},

@@ -15,7 +15,7 @@ _CREATED, _EMPTY = 201, 409
 class Buyer(ShopJourney):
     """Checks out, sends the same again, clicks twice, and adds while it checks out."""
 
-    weight = 2
+    weight = 4
     needs = CART | {"checkout"}
 
     def visit(self) -> None:

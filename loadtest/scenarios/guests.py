@@ -13,7 +13,7 @@ _TAB_ADDS = 4
 class AnonymousBrowser(ShopJourney):
     """Looks at the catalog and at an empty cart, which must not make a session."""
 
-    weight = 4
+    weight = 8
     needs = frozenset({"products", "cart"})
 
     def visit(self) -> None:
@@ -34,7 +34,7 @@ class AnonymousBrowser(ShopJourney):
 class Shopper(ShopJourney):
     """Fills a cart, changes its mind, and comes back to it."""
 
-    weight = 5
+    weight = 10
     needs = CART
 
     def visit(self) -> None:
@@ -58,7 +58,7 @@ class Shopper(ShopJourney):
 class TwoTabs(ShopJourney):
     """Has two tabs open, which both add at the same moment."""
 
-    weight = 3
+    weight = 6
     needs = CART
 
     def visit(self) -> None:
@@ -80,7 +80,7 @@ class TwoTabs(ShopJourney):
 class Bot(ShopJourney):
     """Comes without a cookie jar, again and again: it must not fill the store."""
 
-    weight = 1
+    weight = 2
     needs = frozenset({"products", "cart"})
 
     def visit(self) -> None:

@@ -20,6 +20,7 @@ class Member(ShopJourney):
     The user's cart is one for all sessions of the user, so each user is one visitor's at a time.
     """
 
+    # Seldom: hashing a password costs as much as a hundred other requests.
     weight = 1
     needs = CART | {"accounts"}
 

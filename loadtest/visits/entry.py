@@ -29,7 +29,7 @@ from visits.findings import Answer, Finding, Refused
 from visits.journey import Journey
 from visits.samples import Samples
 
-# Locust asks the shape once a second.
+# A step of the shape begins at once.
 _SPAWN_RATE = 1_000.0
 # Visits under way in one process of an open loop: beyond it, memory and sockets would give out.
 _MOST_UNDER_WAY = 2_000
@@ -90,7 +90,7 @@ class Visitor(User):
             gevent.sleep(max(0.0, due - time.perf_counter()))
             if len(visits) >= _MOST_UNDER_WAY:
                 detail = f"{_MOST_UNDER_WAY} visits are under way: this one was not begun"
-                _report(Kind.BROKEN_SCENARIO, "arrivals", detail)
+                _report(Kind.OVERLOAD, "arrivals", detail)
             else:
                 visits.spawn(self._visit, max(0.0, time.perf_counter() - due))
 

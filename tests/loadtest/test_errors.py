@@ -100,3 +100,22 @@ def test_a_scenario_that_does_not_load(nothing: Stack, stranger: str, tmp_path: 
     assert status != 0
     assert "cannot import name 'Journy'" in printed
     assert "VERDICT error: " in printed
+
+
+def test_a_load_generator_that_dies(nothing: Stack, stranger: str, tmp_path: Path) -> None:
+    """What was measured by then is no verdict: half a run must not pass for a whole one."""
+    scenario = tmp_path / "mortal.py"
+    scenario.write_text(
+        "import os\n"
+        "from visits import Journey\n\n\n"
+        "class Mortal(Journey):\n"
+        "    made = 0\n\n"
+        "    def visit(self) -> None:\n"
+        "        Mortal.made += 1\n"
+        "        if Mortal.made > 200:\n"
+        "            os._exit(3)\n"
+        "        self.get('/', expect=(404,))\n"
+    )
+    ran = run(nothing, HOST=stranger, SCENARIO=str(scenario), DURATION="30s")
+    assert ran.exit_code == 2
+    assert "VERDICT error: The load generator ended after" in ran.verdict
