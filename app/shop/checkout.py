@@ -128,7 +128,8 @@ def _settled(session: Session, begun: Iterable[Begun]) -> list[Order]:
         settled.append(records.settle(owner, each, priced(each.quantities), kept))
         # The order stands. Where this fails, the next one to list the orders does it.
         with suppress(SessionError):
-            session.map(f"{_MAP}{each.id}").take()
+            if (name := f"{_MAP}{each.id}") in session.maps():
+                session.map(name).take()
     return settled
 
 
