@@ -18,6 +18,8 @@ from shop.current import current_shop
 from shop.pages.blueprint import own_path, page, routes
 from shop.problems import Problem
 
+_MINUTE = 60
+
 
 @routes.get("/login")
 def login() -> Response:
@@ -97,9 +99,6 @@ def answer(refusal: Problem, form: str) -> Response:
     response = make_response(form, refusal.status)
     response.headers.update({"Cache-Control": "no-store", **refusal.headers})
     return response
-
-
-_MINUTE = 60
 
 
 def _form(

@@ -8,7 +8,7 @@ from dataclasses import replace
 
 from flask import Flask, Response, current_app, make_response, request
 
-from shop.current import current_session, current_shop
+from shop.current import current_session
 from shop.pages.blueprint import page, routes
 from shop.problems import Problem
 from shop.settings import Settings
@@ -68,7 +68,6 @@ def show() -> Response:
         ),
         listed=sight.hops[: -_LISTED - 1 : -1],
         handle=session.handle if session.available else None,
-        replica=current_shop().settings.replica,
     )
     response = make_response(shown)
     response.headers["Cache-Control"] = "no-store"

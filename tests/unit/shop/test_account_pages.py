@@ -1,10 +1,12 @@
 """The pages to sign in, and those of an account and its orders."""
 
 import time
+from typing import Any
 
 import pytest
 from flask import Flask
 from flask.testing import FlaskClient
+from shop.accounts import entering, login
 from werkzeug.test import TestResponse
 
 from tests.unit.shop.conftest import NewShop
@@ -160,6 +162,26 @@ def test_too_many_wrong_passwords(browser: FlaskClient) -> None:
     assert "Too many wrong passwords. Try again in 5 minutes." in page.words
     assert page.field("username")["value"] == "ada"
     assert _who(browser) is None
+
+
+def test_two_windows_at_once(browser: FlaskClient, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where another window of the browser signs in first, this one goes on as that session."""
+    browser.post("/cart/add", data={"sku": "tea"})
+    cookie, other = browser.get_cookie("sid"), browser.application.test_client()
+    assert cookie is not None
+    other.set_cookie("sid", cookie.value)
+    enter = entering.enter
+
+    def overtaken(*given: Any) -> None:
+        monkeypatch.setattr(login, "enter", enter)
+        assert _sign_in(other, next="/cart").status_code == 303
+        enter(*given)
+
+    monkeypatch.setattr(login, "enter", overtaken)
+    response = _sign_in(browser, next="/cart")
+    assert (response.status_code, response.headers["Location"]) == (303, "/cart")
+    expect_no_session(response)
+    assert quantities(other.get("/api/cart")) == {"tea": 1}
 
 
 def test_signing_out(browser: FlaskClient) -> None:
