@@ -13,7 +13,7 @@ from shop import Settings, create_app
 
 from tests.contract.servers import find_program
 from tests.unit.compose.store import Store
-from tests.unit.shop.conftest import SECRET
+from tests.unit.shop.conftest import SECRET, close
 
 _ROOT = Path(__file__).parents[3]
 
@@ -47,7 +47,8 @@ def test_each_command_of_the_scripts_is_granted() -> None:
 
 def test_the_shop_works_as_its_user(store: Store) -> None:
     """Shopping, looking at the status, and what an operator does: nothing is refused."""
-    app = create_app(Settings(secret_key=SECRET, redis_url=store.url("shop"), served_by=True))
+    url = store.url("shop")
+    app = create_app(Settings(secret_key=SECRET, redis_url=url, served_by=True, demo=True))
     client = app.test_client()
     product = {"sku": "tea", "qty": 2}
     assert client.get("/readyz").status_code == 200
@@ -56,6 +57,11 @@ def test_the_shop_works_as_its_user(store: Store) -> None:
     assert client.put("/api/cart/items/jam", json={"qty": 1}).status_code == 200
     assert client.get("/cart").status_code == 200
     assert client.delete("/api/cart").status_code == 200
+    assert client.post("/api/cart/items", json=product).status_code == 200
+    login = {"username": "ada", "password": "ada"}
+    assert client.post("/api/login", json=login).status_code == 200
+    assert client.post("/api/checkout").status_code == 201
+    assert len(client.get("/api/orders").json) == 1
     end = time.monotonic() + 10
     while "GET /cart" not in client.get("/status").text:
         assert time.monotonic() < end, "the page /status knows of no request after 10 s"
@@ -68,6 +74,7 @@ def test_the_shop_works_as_its_user(store: Store) -> None:
         ["revoke-everyone", "--yes"],
     ):
         assert operator.invoke(args=["unsticky", *command]).exit_code == 0, command
+    close(app)
     assert store.refused("shop") == []
 
 
