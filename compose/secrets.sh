@@ -11,6 +11,8 @@ folder=${1:-$here/secrets}
 
 (umask 077 && mkdir -p "$folder")
 chmod 700 "$folder"
+# Whatever the repository around it ignores, nothing in here is ever committed.
+echo '*' >"$folder/.gitignore"
 umask 222
 
 # 256 bits from the system, in hexadecimal.
