@@ -6,10 +6,12 @@ from concurrent.futures import ThreadPoolExecutor
 from secrets import token_hex
 
 import pytest
+from shop.records.orders import MOST_LISTED
 
 from tests.kills.conftest import NewVisitor
-from tests.kills.visitor import Visitor, in_flight
+from tests.kills.visitor import Visitor, in_flight, quantities
 from tests.unit.gunicorn_conf.server import Server
+from tests.wire import Answer
 
 SKUS = ("tea", "jam", "wax", "honey")
 
@@ -62,6 +64,7 @@ class _Race:
         self._keyed = keyed
         self._deadly = deadly
         self._finished = threading.Event()
+        self._orders: dict[str, dict[str, int]] = {}
 
     def run(self) -> None:
         """Send 200 adds, 50 of each sku, and checkouts as long as they last.
@@ -79,29 +82,38 @@ class _Race:
                 self._finished.set()
             for each in checkouts:
                 each.result()
-        orders, cart = self._visitor.ordered(), self._visitor.cart()
-        assert len(orders) > 1
+        cart, listed = self._visitor.cart(), self._visitor.orders()
+        assert len(self._orders) > 1
+        # There may be more than are listed.
+        assert len(listed) == min(len(self._orders), MOST_LISTED)
+        assert {order["order_id"] for order in listed} <= self._orders.keys()
         for sku in SKUS:
-            assert sum(order.get(sku, 0) for order in orders) + cart.get(sku, 0) == 50
+            ordered = sum(order.get(sku, 0) for order in self._orders.values())
+            assert ordered + cart.get(sku, 0) == 50
 
     def _add(self, sku: str) -> None:
         for _ in range(50):
-            assert self._send("/api/cart/items", {"sku": sku, "qty": 1}) == 200
+            assert self._send("/api/cart/items", {"sku": sku, "qty": 1}).status == 200
 
     def _check_out(self) -> None:
         while not self._finished.is_set():
-            assert self._send("/api/checkout", None) in {201, 409}
+            answer = self._send("/api/checkout", None)
+            assert answer.status in {201, 409}
+            if answer.status == 201:
+                order = answer.json()
+                assert order["order_id"] not in self._orders
+                self._orders[order["order_id"]] = quantities(order)
 
-    def _send(self, path: str, document: object) -> int:
+    def _send(self, path: str, document: object) -> Answer:
         key = token_hex(8) if self._keyed else None
         headers = {}
         if self._deadly and random.random() < 0.1:  # noqa: S311 (no secret)
             headers["X_Die_After"] = str(random.randint(1, 6))  # noqa: S311 (no secret)
         answer = self._visitor.ask("POST", path, document, key=key, **headers)
         if key is not None:
-            return self._visitor.insist("POST", path, document, key=key).status
+            return self._visitor.insist("POST", path, document, key=key)
         assert answer is not None
-        return answer.status
+        return answer
 
 
 @pytest.mark.parametrize("keyed", [False, True], ids=["plain", "keyed"])

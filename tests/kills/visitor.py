@@ -89,7 +89,7 @@ class Visitor:
         answer = self.ask("GET", "/api/cart")
         assert answer is not None
         assert answer.status == 200, answer
-        return _quantities(answer.json())
+        return quantities(answer.json())
 
     def orders(self) -> list[dict[str, Any]]:
         """Return the orders as the API shows them."""
@@ -101,7 +101,7 @@ class Visitor:
 
     def ordered(self) -> list[dict[str, int]]:
         """Return what each order holds."""
-        return [_quantities(order) for order in self.orders()]
+        return [quantities(order) for order in self.orders()]
 
 
 def in_flight(answer: Answer) -> bool:
@@ -109,5 +109,6 @@ def in_flight(answer: Answer) -> bool:
     return bool(answer.json().get("code") == "idempotency-key-in-flight")
 
 
-def _quantities(document: dict[str, Any]) -> dict[str, int]:
+def quantities(document: dict[str, Any]) -> dict[str, int]:
+    """Return what a cart or an order holds, as the API shows it."""
     return {item["sku"]: item["qty"] for item in document["items"]}
