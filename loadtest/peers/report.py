@@ -24,6 +24,9 @@ small { display: block; opacity: .7; }
 td.best { font-weight: 700; background: #3a83; }
 """
 
+_OWN_LOAD: Final = 6
+"""The load average that the benchmark makes by itself, at most."""
+
 _REPEAT: Final = """\
 ## Measure it yourself
 
@@ -128,11 +131,18 @@ def _reading(options: dict[str, Any]) -> tuple[str, str, str]:
 def _surroundings(raw: table.Raw) -> str:
     versions = ", ".join(f"{name} {version}" for name, version in raw["packages"].items())
     load = raw["load_averages"]
+    others = (
+        " That is more than the benchmark's own: other work ran beside it. Throughput and latency "
+        "suffer from that, and the servers that answer many requests in one turn suffer most "
+        "(Express, Starlette, gevent); a quiet machine shows them better."
+        if max(load) > _OWN_LOAD
+        else ""
+    )
     return (
         f"{raw['time'][:10]}; {raw['machine']}; {raw['python']}; {versions}. Load average of the "
         f"machine during the rounds: {min(load):.1f} to {max(load):.1f}, the benchmark's own "
-        "processes included. The store does not persist, access logs are off on both tiers, and "
-        "workers are not recycled, for all alike. All cookies go over plain HTTP, so none is "
+        f"processes included.{others} The store does not persist, access logs are off on both "
+        "tiers, and workers are not recycled, for all alike. All cookies go over plain HTTP, so none is "
         "`Secure`."
     )
 
