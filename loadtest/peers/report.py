@@ -142,8 +142,8 @@ def _surroundings(raw: table.Raw) -> str:
         f"{raw['time'][:10]}; {raw['machine']}; {raw['python']}; {versions}. Load average of the "
         f"machine during the rounds: {min(load):.1f} to {max(load):.1f}, the benchmark's own "
         f"processes included.{others} The store does not persist, access logs are off on both "
-        "tiers, and workers are not recycled, for all alike. All cookies go over plain HTTP, so none is "
-        "`Secure`."
+        "tiers, and workers are not recycled, for all alike. All cookies go over plain HTTP, so "
+        "none is `Secure`."
     )
 
 
