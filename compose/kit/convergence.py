@@ -4,7 +4,7 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
-from kit import events, logs, proxy, readiness, release, services
+from kit import events, logs, ports, proxy, readiness, release, services
 from kit.console import say, step, warn
 from kit.environment import Environment
 from kit.errors import KitError
@@ -90,7 +90,7 @@ class Convergence:
                 return
         elif orphans := self._supervisor.end_orphans():
             warn(f"supervisord had been killed; ended what it left behind: {', '.join(orphans)}")
-        proxy.require_free(self._settings.port)
+        ports.require_free(self._settings.port)
 
     def _start_supervisor(self, wanted: Sequence[Service]) -> None:
         if self._supervisor.is_running():

@@ -68,6 +68,21 @@ class StateFolder:
         """The generated key that signs cookies."""
         return self.root / "secret_key"
 
+    @property
+    def secrets(self) -> Path:
+        """What containers read as secrets; only its owner can enter it."""
+        return self.root / "secrets"
+
+    @property
+    def certificates(self) -> Path:
+        """The development certificate of the overlay ``tls``."""
+        return self.secrets / "tls"
+
+    @property
+    def compose_overlay(self) -> Path:
+        """What the kit tells Compose beside the files in ``compose/``."""
+        return self.root / "compose.json"
+
     def service_lock(self, name: str) -> Path:
         """Held by a service's processes for as long as one of them lives; holds the first pid."""
         return self.run / f"{name}.lock"
@@ -86,25 +101,43 @@ class StateFolder:
         if _fits(self.run):
             return self.run
         name = f"unsticky-{os.getuid()}-{hashlib.sha256(os.fsencode(self.root)).hexdigest()[:12]}"
-        recorded = Path(_first_line(self.run / "sockets"))
+        recorded = Path(_text(self.run / "sockets"))
         # A copied state folder carries a record that is not its own.
         return recorded if recorded.name == name else _short_folder(name)
 
     @property
     def url(self) -> str | None:
         """Where the stack answers, as the last `make up` recorded it."""
-        return _first_line(self.run / "url") or None
+        return _text(self.run / "url") or None
 
     @property
     def environment(self) -> Path | None:
         """The environment of the last `make up`."""
-        line = _first_line(self.run / "environment")
+        line = _text(self.run / "environment")
         return Path(line) if line else None
 
     def record(self, url: str, environment: Path) -> None:
         """Keep what the other verbs want to know of the stack that now runs."""
         (self.run / "url").write_text(url, encoding="utf-8")
         (self.run / "environment").write_text(str(environment), encoding="utf-8")
+
+    @property
+    def project(self) -> str:
+        """The Compose project that runs, or may run; empty if there is none."""
+        return _text(self.root / "project").partition("\n")[0]
+
+    @property
+    def project_url(self) -> str:
+        """Where that project answers."""
+        return _text(self.root / "project").partition("\n")[2]
+
+    def record_project(self, name: str, url: str) -> None:
+        """Keep which Compose project is this folder's, before it has a container."""
+        (self.root / "project").write_text(f"{name}\n{url}", encoding="utf-8")
+
+    def forget_project(self) -> None:
+        """Say that the project has no container any more."""
+        (self.root / "project").unlink(missing_ok=True)
 
     def claim(self) -> None:
         """Make the folder and mark it as a stack's.
@@ -176,7 +209,7 @@ def _make_private(path: Path) -> None:
         )
 
 
-def _first_line(path: Path) -> str:
+def _text(path: Path) -> str:
     try:
         return path.read_text(encoding="utf-8").strip()
     except FileNotFoundError:

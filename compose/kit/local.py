@@ -1,11 +1,8 @@
 """The local runtime: real processes under supervisord, and no Docker."""
 
-import os
 import shutil
-import sys
-import webbrowser
 
-from kit import environment, events, locks, logs, status
+from kit import desktop, environment, events, locks, logs, status
 from kit.console import say, step, warn
 from kit.convergence import Convergence
 from kit.errors import KitError
@@ -30,6 +27,7 @@ class LocalRuntime:
         environment.ensure(self._environment)
         environment.enter(self._environment)
         with locks.one_verb(self._folder.verb_lock, "up"):
+            self._refuse_two_runtimes()
             was_running = self._supervisor.is_running()
             try:
                 Convergence(self._settings, self._folder, self._environment).converge()
@@ -65,6 +63,7 @@ class LocalRuntime:
             if orphans := self._supervisor.living():
                 warn(f"no supervisord, but {', '.join(orphans)} still run; `make down` ends them")
             say(f"Nothing is running in {self._folder.root}. `make up` starts it.")
+            self._hint_at_containers()
             return
         self._enter_recorded("status")
         status.show(self._supervisor.processes(), self._folder)
@@ -84,10 +83,7 @@ class LocalRuntime:
         """Print where the stack answers, and show it in a browser if there is one."""
         if not self._supervisor.is_running() or (url := self._folder.url) is None:
             raise KitError("Nothing is running.", "Start it: make up")
-        say(url)
-        # Without a desktop, Python would start a text browser in this terminal.
-        if sys.platform == "darwin" or any(map(os.environ.get, ("DISPLAY", "WAYLAND_DISPLAY"))):
-            webbrowser.open(url)
+        desktop.show(url)
 
     def clean(self) -> None:
         """End everything and remove the state folder."""
@@ -96,6 +92,7 @@ class LocalRuntime:
             say(f"Nothing to remove: there is no stack in {root}.")
             return
         with locks.one_verb(self._folder.verb_lock, "clean"):
+            self._refuse_two_runtimes()
             self._stop()
             shutil.rmtree(root)
         say(f"Removed {root}.")
@@ -120,3 +117,16 @@ class LocalRuntime:
         if ended:
             events.append(self._folder.events, "stopped", "stack")
         say(f"Stopped: {', '.join(ended)}." if ended else "Nothing was running.")
+        self._hint_at_containers()
+
+    def _hint_at_containers(self) -> None:
+        if self._folder.project:
+            say("Containers were started from here: their verbs are given RUNTIME=docker.")
+
+    def _refuse_two_runtimes(self) -> None:
+        if self._folder.project:
+            raise KitError(
+                f"{self._folder.root} belongs to the containers of {self._folder.project}.",
+                "End them with `make down RUNTIME=docker` (or `make clean RUNTIME=docker`), or "
+                "give this one another STATE_DIR.",
+            )

@@ -2,7 +2,6 @@
 
 import re
 import shutil
-import socket
 import subprocess
 import time
 from collections.abc import Sequence
@@ -12,7 +11,7 @@ from kit import templates
 from kit.environment import Environment
 from kit.errors import KitError
 from kit.folder import StateFolder
-from kit.processes import children, listener
+from kit.processes import children
 from kit.services import nginx_arguments, nginx_program, nginx_variables
 from kit.settings import PROJECT, Settings
 
@@ -93,29 +92,6 @@ def await_reload(master: int, old: frozenset[int]) -> None:
         time.sleep(0.02)
 
 
-def require_free(port: int) -> None:
-    """Find out whether nginx can listen on a port of 127.0.0.1.
-
-    Raises:
-        KitError: another process listens there, or the caller may not.
-    """
-    with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            probe.bind(("127.0.0.1", port))
-            probe.listen()
-        except PermissionError as error:
-            raise KitError(
-                f"You may not listen on port {port}: ports below 1024 are root's.",
-                "Choose a higher one: make up PORT=8080",
-            ) from error
-        except OSError as error:
-            raise KitError(
-                f"Port {port} of 127.0.0.1 is in use by {listener(port)}.",
-                f"Choose another: make up PORT={_free_port(port)}",
-            ) from error
-
-
 def rendered_port(folder: StateFolder) -> int | None:
     """Return the port that the configuration in place listens on."""
     conf = folder.nginx / "conf" / "listen_plain.conf"
@@ -127,14 +103,6 @@ def probe_host(settings: Settings) -> str:
     """Return a host name that the application takes for its own."""
     hosts = [host.strip().lstrip(".") for host in settings.trusted_hosts.split(",")]
     return "localhost" if "localhost" in hosts else hosts[0]
-
-
-def _free_port(near: int) -> int:
-    for port in range(near + 1, min(near + 100, 65536)):
-        with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as probe:
-            if probe.connect_ex(("127.0.0.1", port)) != 0:
-                return port
-    return 8080
 
 
 def _contents(folder: Path) -> dict[str, str]:

@@ -3,6 +3,7 @@
 import http.client
 import json
 import socket
+import ssl
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -55,11 +56,20 @@ def replica(path: Path, host: str) -> Answer:
     return Answer(f"/readyz says {response.status}{_detail(body)}")
 
 
-def proxy(port: int, host: str) -> Answer:
-    """Ask for ``/livez`` through nginx."""
-    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=_PROBE_SECONDS)
+def proxy(port: int, host: str, path: str = "/livez", *, tls: bool = False) -> Answer:
+    """Ask for a path through nginx; whose certificate it shows is not asked."""
+    connection = (
+        http.client.HTTPSConnection(
+            "127.0.0.1",
+            port,
+            timeout=_PROBE_SECONDS,
+            context=ssl._create_unverified_context(),  # noqa: S323, SLF001  (our own port of this host)
+        )
+        if tls
+        else http.client.HTTPConnection("127.0.0.1", port, timeout=_PROBE_SECONDS)
+    )
     try:
-        connection.request("GET", "/livez", headers={"Host": host, "Connection": "close"})
+        connection.request("GET", path, headers={"Host": host, "Connection": "close"})
         response = connection.getresponse()
         body = response.read(10_000)
     except (OSError, http.client.HTTPException) as error:
@@ -68,7 +78,7 @@ def proxy(port: int, host: str) -> Answer:
         connection.close()
     if response.status in {200, 404}:
         return Answer()
-    return Answer(f"/livez says {response.status}{_detail(body)}")
+    return Answer(f"{path} says {response.status}{_detail(body)}")
 
 
 def wait(probe: Callable[[], Answer], deadline: float) -> Answer:

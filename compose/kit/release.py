@@ -31,9 +31,8 @@ def freeze(source: Path, releases: Path) -> Path:
             f"{source / 'gunicorn.conf.py'} is missing.", "Restore app/ from the repository."
         )
     # Read once: a file that is saved meanwhile cannot make the name and the content differ.
-    content = {path: path.read_bytes() for path in sorted(source.rglob("*")) if _belongs(path)}
-    relative = {path.relative_to(source): data for path, data in content.items()}
-    release = releases / _digest(relative)
+    relative = content_of(source)
+    release = releases / digest(relative)
     if not release.exists():
         with tempfile.TemporaryDirectory(dir=releases, prefix=".new-") as parent:
             copy = Path(parent, "release")
@@ -57,13 +56,23 @@ def prune(releases: Path, in_use: Path) -> None:
         shutil.rmtree(old, ignore_errors=True)
 
 
+def content_of(source: Path) -> dict[Path, bytes]:
+    """Return the files of a release by their paths below ``source``."""
+    return {
+        path.relative_to(source): path.read_bytes()
+        for path in sorted(source.rglob("*"))
+        if _belongs(path)
+    }
+
+
+def digest(content: Mapping[Path, bytes]) -> str:
+    """Return the name of some content: equal names mean equal content."""
+    found = hashlib.sha256()
+    for path, data in content.items():
+        found.update(f"{path}\0{len(data)}\0".encode() + data)
+    return found.hexdigest()[:12]
+
+
 def _belongs(path: Path) -> bool:
     names = path.parts[-2:]
     return path.is_file() and not any(n.startswith((".", *_LEFT_OUT)) for n in names)
-
-
-def _digest(content: Mapping[Path, bytes]) -> str:
-    digest = hashlib.sha256()
-    for path, data in content.items():
-        digest.update(f"{path}\0{len(data)}\0".encode() + data)
-    return digest.hexdigest()[:12]

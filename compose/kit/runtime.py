@@ -2,7 +2,7 @@
 
 from typing import Protocol
 
-from kit.errors import KitError
+from kit.docker import DockerRuntime
 from kit.local import LocalRuntime
 from kit.settings import Settings
 
@@ -33,14 +33,5 @@ class Runtime(Protocol):
 
 
 def choose(settings: Settings) -> Runtime:
-    """Return the runtime that the settings name.
-
-    Raises:
-        KitError: this version has no such runtime.
-    """
-    if settings.runtime != "local":
-        raise KitError(
-            f"RUNTIME={settings.runtime} is not in this version yet.",
-            "Leave RUNTIME unset: the local runtime needs no Docker.",
-        )
-    return LocalRuntime(settings)
+    """Return the runtime that the settings name."""
+    return DockerRuntime(settings) if settings.runtime == "docker" else LocalRuntime(settings)

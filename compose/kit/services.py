@@ -103,9 +103,7 @@ def replica(
     name: str, settings: Settings, folder: StateFolder, environment: Environment, release: Path
 ) -> Service:
     """Return one replica's service: a Gunicorn master on a socket of its own."""
-    env = {name: value for name, value in os.environ.items() if name.startswith(_HANDED_OVER)}
-    env |= settings.extra
-    env |= {
+    env = handed_over(settings) | {
         "APP": settings.app,
         "BIND": f"unix:{socket_of(name, folder)}",
         "REPLICA": name,
@@ -123,7 +121,7 @@ def replica(
     if settings.secret_key is not None:
         env["SECRET_KEY"] = settings.secret_key
     else:
-        env["SECRET_KEY_FILE"] = str(settings.secret_key_file or _generated_key(folder))
+        env["SECRET_KEY_FILE"] = str(settings.secret_key_file or generated_key(folder))
     return Service(
         name=name,
         argv=(
@@ -194,6 +192,12 @@ def with_worker_class(settings: Settings, worker_class: str) -> Settings:
     return replace(settings, worker_class=worker_class, threads=1)
 
 
+def handed_over(settings: Settings) -> dict[str, str]:
+    """Return the application's own settings: those of the caller's environment and of ``.env``."""
+    env = {name: value for name, value in os.environ.items() if name.startswith(_HANDED_OVER)}
+    return {**env, **settings.extra}
+
+
 def runs_as_root() -> bool:
     """Whether the stack's processes would be root's."""
     return os.getuid() == 0
@@ -203,7 +207,8 @@ def _inherited() -> dict[str, str]:
     return {name: os.environ[name] for name in _INHERITED if name in os.environ}
 
 
-def _generated_key(folder: StateFolder) -> Path:
+def generated_key(folder: StateFolder) -> Path:
+    """Return the file with the key that was made for this stack, once and for all."""
     path = folder.secret_key
     try:
         descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)

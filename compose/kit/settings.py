@@ -19,11 +19,14 @@ PROJECT = Path(__file__).resolve().parents[2]
 
 WORKER_CLASSES = ("sync", "gthread", "gevent")
 RUNTIMES = ("local", "docker")
+OVERLAYS = ("dev", "tls", "valkey")
+"""Files ``compose.<name>.yaml`` that a caller may choose."""
 
 _NAMES = frozenset({
-    "APP", "NGINX_BIN", "PORT", "PROXY_HOPS", "READY_TIMEOUT", "REDIS_MAXMEMORY", "REDIS_SERVER",
-    "REDIS_URL", "REPLICAS", "RUNTIME", "SECRET_KEY", "SECRET_KEY_FILE", "SERVED_BY", "SHOP_DEMO",
-    "STATE_DIR", "THREADS", "TRUSTED_HOSTS", "VENV_DIR", "WORKERS", "WORKER_CLASS",
+    "APP", "NGINX_BIN", "OVERLAYS", "PORT", "PROXY_HOPS", "READY_TIMEOUT", "REDIS_MAXMEMORY",
+    "REDIS_SERVER", "REDIS_URL", "REPLICAS", "RUNTIME", "SECRET_KEY", "SECRET_KEY_FILE",
+    "SERVED_BY", "SHOP_DEMO", "STATE_DIR", "THREADS", "TLS_PORT", "TRUSTED_HOSTS", "VENV_DIR",
+    "WORKERS", "WORKER_CLASS",
 })  # fmt: skip
 
 LOAD_NAMES = frozenset({
@@ -32,14 +35,14 @@ LOAD_NAMES = frozenset({
 })  # fmt: skip
 """Names that `make loadtest` and `make sweep` read."""
 
-# Read by Compose alone, in compose/*.yaml: neither for the kit nor for replicas.
+# Read in compose/*.yaml: handed to Compose as they are, and not to replicas.
 _COMPOSE = frozenset({
     "APP_CPUS", "APP_ENV_FILE", "APP_IMAGE", "APP_MEMORY", "APP_REQUIREMENTS", "BIND_ADDRESS",
     "COMPOSE_FILE", "COMPOSE_PROJECT_NAME", "HEALTH_PATH", "NGINX_CPUS", "NGINX_HSTS_SECONDS",
     "NGINX_IMAGE", "NGINX_KEYED_PATHS", "NGINX_LOGIN_BURST", "NGINX_LOGIN_RATE", "NGINX_MEMORY",
     "NGINX_UPSTREAM_KEEPALIVE", "NGINX_WORKER_PROCESSES", "PYTHON_IMAGE", "REDIS_CPUS",
     "REDIS_HEALTH_PASSWORD_FILE", "REDIS_IMAGE", "REDIS_MEMORY", "REDIS_URL_FILE",
-    "REDIS_USERS_FILE", "TLS_DIR", "TLS_PORT", "VALKEY_IMAGE",
+    "REDIS_USERS_FILE", "TLS_DIR", "VALKEY_IMAGE",
 })  # fmt: skip
 
 # Read by the Makefile and by tests: not for replicas.
@@ -51,11 +54,13 @@ class Settings:
     """What the caller wants of the stack. Times are in seconds; paths are absolute."""
 
     port: int
+    tls_port: int
     replicas: int
     workers: int
     worker_class: str
     threads: int
     runtime: str
+    overlays: tuple[str, ...]
     app: str
     state_dir: Path
     venv_dir: Path
@@ -72,10 +77,15 @@ class Settings:
     ready_timeout: int
     extra: Mapping[str, str]
     """Names of ``.env`` that are not the kit's: handed to the replicas as they are."""
+    compose: Mapping[str, str]
+    """Names that only Compose reads: handed to it as they are."""
 
     @property
     def url(self) -> str:
         """Where the stack answers, as a browser on this machine writes it."""
+        if "tls" in self.overlays:
+            # The name that a certificate can be for.
+            return f"https://localhost:{self.tls_port}"
         return f"http://127.0.0.1:{self.port}"
 
     @property
@@ -100,7 +110,10 @@ def load(environ: Mapping[str, str] = os.environ, project: Path = PROJECT) -> Se
                 f".env sets {name}, which is not a setting of the kit.",
                 f"Write {close[0]} if you meant that; other names are handed to the replicas.",
             )
-    return _Reader(given, project).settings(extra)
+    compose = {
+        name: value for name in _COMPOSE if (value := environ.get(name) or file_values.get(name))
+    }
+    return _Reader(given, project).settings(extra, compose)
 
 
 class _Reader:
@@ -109,17 +122,19 @@ class _Reader:
     def __init__(self, given: Mapping[str, str], project: Path) -> None:
         self._given, self._project = given, project
 
-    def settings(self, extra: Mapping[str, str]) -> Settings:
+    def settings(self, extra: Mapping[str, str], compose: Mapping[str, str]) -> Settings:
         if "SECRET_KEY" in self._given and "SECRET_KEY_FILE" in self._given:
             raise KitError("Both SECRET_KEY and SECRET_KEY_FILE are set.", "Unset one of the two.")
         state_dir = self._path("STATE_DIR", ".state")
         return Settings(
             port=self._integer("PORT", 8080, 1, 65535),
+            tls_port=self._integer("TLS_PORT", 8443, 1, 65535),
             replicas=self._integer("REPLICAS", 2, 1, 64),
             workers=self._integer("WORKERS", 2, 1, 64),
             worker_class=self._choice("WORKER_CLASS", WORKER_CLASSES),
             threads=self._threads(),
             runtime=self._choice("RUNTIME", RUNTIMES),
+            overlays=self._overlays(),
             app=self._matching("APP", "shop:create_app()", r"[\w.]+(:[\w.]+(\(.*\))?)?",
                                "module:object or module:factory(), such as shop:create_app()"),
             state_dir=state_dir,
@@ -137,6 +152,7 @@ class _Reader:
             proxy_hops=self._integer("PROXY_HOPS", 1, 0, 8),
             ready_timeout=self._integer("READY_TIMEOUT", 30, 1, 600),
             extra=extra,
+            compose=compose,
         )  # fmt: skip
 
     def _integer(self, name: str, default: int, low: int, high: int) -> int:
@@ -157,6 +173,23 @@ class _Reader:
                 f"For example: make up WORKER_CLASS=gthread THREADS={threads}",
             )
         return threads
+
+    def _overlays(self) -> tuple[str, ...]:
+        given = re.split(r"[,\s]+", self._given.get("OVERLAYS", "").strip(", "))
+        wanted = tuple(dict.fromkeys(name for name in given if name))
+        for name in wanted:
+            if name not in OVERLAYS:
+                raise KitError(
+                    f"OVERLAYS={name} is not one of {', '.join(OVERLAYS)}.",
+                    "For example: make up RUNTIME=docker OVERLAYS=tls,valkey. "
+                    "A store elsewhere is chosen by REDIS_URL.",
+                )
+        if wanted and self._given.get("RUNTIME") != "docker":
+            raise KitError(
+                f"OVERLAYS={','.join(wanted)} needs RUNTIME=docker.",
+                f"For example: make up RUNTIME=docker OVERLAYS={','.join(wanted)}",
+            )
+        return wanted
 
     def _choice(self, name: str, choices: tuple[str, ...]) -> str:
         text = self._given.get(name, choices[0])

@@ -36,9 +36,7 @@ class Server:
             self._process = subprocess.Popen(
                 [*command, "--dir", str(folder), *options], stdout=log, stderr=log
             )
-        retry: Any = Retry(ConstantBackoff(0.02), int(PATIENCE / 0.02))
-        errors: list[type[Exception]] = [redis.ConnectionError, OSError]
-        self.raw: Any = redis.Redis.from_url(self.url, retry=retry, retry_on_error=errors)
+        self.raw = patient(self.url)
         self.raw.ping()
 
     def stop(self) -> None:
@@ -57,6 +55,13 @@ class Server:
         """Return the server's clock."""
         seconds, microseconds = self.raw.time()
         return int(seconds) * 1000 + int(microseconds) // 1000
+
+
+def patient(url: str) -> Any:
+    """Return a client that waits for a server which is starting."""
+    retry: Any = Retry(ConstantBackoff(0.02), int(PATIENCE / 0.02))
+    errors: list[type[Exception]] = [redis.ConnectionError, OSError]
+    return redis.Redis.from_url(url, retry=retry, retry_on_error=errors)
 
 
 def find_program(kind: str) -> str | None:

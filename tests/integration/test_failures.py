@@ -61,7 +61,7 @@ def test_the_wanted_port_is_taken_later(broken: Stack) -> None:
         ("PORT", "0"), ("PORT", "99999"), ("PORT", "http"),
         ("REPLICAS", "0"), ("REPLICAS", "two"), ("REPLICAS", "1000000"),
         ("WORKERS", "-1"), ("WORKERS", "1.5"), ("THREADS", "0"),
-        ("WORKER_CLASS", "tornado"), ("RUNTIME", "docker"), ("RUNTIME", "vagrant"),
+        ("WORKER_CLASS", "tornado"), ("RUNTIME", "vagrant"), ("OVERLAYS", "tls"),
         ("REDIS_URL", "mysql://127.0.0.1"), ("REDIS_SERVER", "/nonexistent"),
         ("NGINX_BIN", "/nonexistent"), ("SECRET_KEY_FILE", "/nonexistent"),
         ("SHOP_DEMO", "maybe"), ("APP", "shop app"),

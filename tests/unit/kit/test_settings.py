@@ -46,6 +46,8 @@ def test_empty_counts_as_not_set(tmp_path: Path) -> None:
         ("WORKER_CLASS", "tornado"),
         ("THREADS", "2"),
         ("RUNTIME", "k8s"),
+        ("OVERLAYS", "tls"),
+        ("TLS_PORT", "0"),
         ("APP", "shop; rm"),
         ("REDIS_MAXMEMORY", "lots"),
         ("REDIS_SERVER", "/nowhere/redis-server"),

@@ -1,0 +1,45 @@
+"""Whether a TCP port is free to listen on."""
+
+import socket
+
+from kit.errors import KitError
+from kit.processes import listener
+
+
+def require_free(port: int, address: str = "127.0.0.1", *, by_root: bool = False) -> None:
+    """Find out whether a program can listen on a port of an address of this host.
+
+    Args:
+        port: of TCP.
+        address: IPv4 or IPv6.
+        by_root: it will be root's program, so ports below 1024 will do; the caller may not be
+            root, who cannot find out whether such a port is free.
+
+    Raises:
+        KitError: another program listens there, or the caller may not.
+    """
+    family = socket.AF_INET6 if ":" in address else socket.AF_INET
+    with socket.socket(family, socket.SOCK_STREAM) as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((address.strip("[]"), port))
+            probe.listen()
+        except PermissionError as error:
+            if not by_root:
+                raise KitError(
+                    f"You may not listen on port {port}: ports below 1024 are root's.",
+                    "Choose a higher one: make up PORT=8080",
+                ) from error
+        except OSError as error:
+            raise KitError(
+                f"Port {port} of {address} is in use by {listener(port)}.",
+                f"Choose another: make up PORT={_free_port(port)}",
+            ) from error
+
+
+def _free_port(near: int) -> int:
+    for port in range(near + 1, min(near + 100, 65536)):
+        with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as probe:
+            if probe.connect_ex(("127.0.0.1", port)) != 0:
+                return port
+    return 8080

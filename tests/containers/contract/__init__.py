@@ -1,0 +1,1 @@
+"""The session library against servers in containers."""

@@ -1,0 +1,22 @@
+"""The proofs of continuity and of races, as they are, on containers."""
+
+from collections.abc import Iterator
+
+import pytest
+
+from tests.containers.conftest import StartContainers
+from tests.containers.stack import ContainerStack
+from tests.integration.test_continuity import (  # noqa: F401  (collected here, with this folder's stacks)
+    test_a_session_meets_the_workers,
+    test_concurrent_adds_are_all_kept,
+    test_every_worker_sees_and_changes_one_cart,
+    test_sessions_do_not_mix,
+)
+
+
+@pytest.fixture(name="eight_workers", scope="module")
+def _eight_workers(new_stack: StartContainers) -> Iterator[ContainerStack]:
+    stack = new_stack(REPLICAS="2", WORKERS="4")
+    stack.up()
+    yield stack
+    assert not stack.dispose()
