@@ -19,6 +19,7 @@ import pytest
 
 from tests.containers.foreign_app import ForeignApp, ForeignStack
 from tests.containers.guide import GUIDE, blocks
+from tests.containers.stack import require_engine
 from tests.contract.servers import PATIENCE, Server, find_program
 from tests.integration.browser import Browser
 from tests.integration.stack import await_true
@@ -37,29 +38,13 @@ _GRACE = 35
 _FORM = {"Content-Type": "application/x-www-form-urlencoded"}
 
 
-def _need(*programs: str) -> None:
-    """Skip the test where a program is not installed."""
-    for program in programs:
-        if shutil.which(program) is None:
-            _cannot(f"{program} is not installed")
-
-
-def _need_engine() -> None:
-    """Skip the test where no engine answers, or it has no Compose."""
-    _need("docker")
-    for command in (["version", "--format={{.Server.Version}}"], ["compose", "version"]):
-        done = subprocess.run(
-            [shutil.which("docker") or "docker", *command],
-            capture_output=True, text=True, check=False,
-        )  # fmt: skip
-        if done.returncode != 0:
-            _cannot(f"docker {' '.join(command)}: {done.stderr.strip()}")
-
-
-def _cannot(reason: str) -> None:
-    if os.environ.get("REQUIRE_CONTAINERS") == "1":
-        pytest.fail(f"{reason}, and REQUIRE_CONTAINERS=1")
-    pytest.skip(reason)
+def _need(program: str) -> None:
+    """Skip the test where a program is not installed; fail instead with REQUIRE_CONTAINERS=1."""
+    if shutil.which(program) is None:
+        reason = f"{program} is not installed"
+        if os.environ.get("REQUIRE_CONTAINERS") == "1":
+            pytest.fail(f"{reason}, and REQUIRE_CONTAINERS=1")
+        pytest.skip(reason)
 
 
 @pytest.fixture(name="beside", scope="session")
@@ -85,7 +70,7 @@ def _visits(beside: Path, tmp_path_factory: pytest.TempPathFactory) -> ForeignAp
 @pytest.fixture(name="running", scope="module", params=_SECTIONS)
 def _running(request: pytest.FixtureRequest, beside: Path) -> Iterator[ForeignStack]:
     """One of the three, as the guide starts it."""
-    _need_engine()
+    require_engine()
     _need("git")
     stack = ForeignStack(request.param, _SECTIONS[request.param], beside / request.param)
     try:
