@@ -194,7 +194,9 @@ class Rollout:
     def _await(self, container_id: str) -> None:
         """Wait until a container is healthy; show its last words if it does not get so."""
         deadline = time.monotonic() + self._settings.ready_timeout
-        answer = readiness.wait(lambda: self._probe(container_id), deadline)
+        # The engine counts on for as long as a container lives: older crashes are no matter now.
+        before = sum(c.restarts for c in self._project.containers() if c.id == container_id)
+        answer = readiness.wait(lambda: self._probe(container_id, before), deadline)
         if not answer.is_ready:
             name = next((c.name for c in self._project.containers() if c.id == container_id), "?")
             raise KitError(
@@ -203,13 +205,15 @@ class Rollout:
                 "Then `make up` goes on from here, and `make down` ends everything.",
             )
 
-    def _probe(self, container_id: str) -> readiness.Answer:
+    def _probe(self, container_id: str, restarts_before: int) -> readiness.Answer:
         found = next((c for c in self._project.containers() if c.id == container_id), None)
         if found is None:
             return readiness.Answer("its container was removed", is_final=True)
         if found.state == "paused":
             self._engine.attempt("unpause", found.id)
-        elif found.state in {"exited", "dead", "restarting"} or found.restarts > 1:
+        elif (
+            found.state in {"exited", "dead", "restarting"} or found.restarts > restarts_before + 1
+        ):
             # The engine would go on starting it again for ever.
             return readiness.Answer(f"it ended (exit code {found.exit_code})", is_final=True)
         if found.health == "healthy" or (found.runs and not found.health):

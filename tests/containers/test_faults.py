@@ -4,6 +4,8 @@ import os
 import signal
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
+from functools import partial
+from typing import Any
 
 import pytest
 
@@ -36,6 +38,25 @@ def test_a_container_is_killed(own_stack: ContainerStack, visitor: Browser) -> N
         lambda: visitor.session()["served_by"].startswith(victim["Id"][:12]), "it serves again", 40
     )
     assert visitor.cart() == _CART
+
+
+def test_old_crashes_are_no_matter(own_stack: ContainerStack, visitor: Browser) -> None:
+    """A replica that was killed twice and is healthy again is what `make up` wants."""
+    for _ in range(2):
+        victim = own_stack.inspect("app")[1]
+        os.kill(victim["State"]["Pid"], signal.SIGKILL)
+        await_true(partial(_is_healthy_again, own_stack, victim), "it is healthy again", 40)
+    assert own_stack.inspect("app")[1]["RestartCount"] >= 2
+    assert "Nothing to change" in own_stack.up()
+    assert visitor.cart() == _CART
+
+
+def _is_healthy_again(own_stack: ContainerStack, victim: dict[str, Any]) -> bool:
+    state = own_stack.inspect("app")[1]["State"]
+    healthy: bool = (
+        state["Pid"] != victim["State"]["Pid"] and state["Health"]["Status"] == "healthy"
+    )
+    return healthy
 
 
 def test_a_container_is_paused(own_stack: ContainerStack, visitor: Browser) -> None:
