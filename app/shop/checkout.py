@@ -16,7 +16,7 @@ from secrets import token_hex
 from typing import Any, Final
 
 from flask.typing import ResponseReturnValue
-from unsticky import Session, SessionError, transaction
+from unsticky import OutcomeUnknown, Session, SessionError, StoreUnavailable, transaction
 
 from shop.cart import priced
 from shop.current import current_session, current_shop, next_operation
@@ -40,6 +40,8 @@ def check_out(session: Session) -> Order:
 
     Raises:
         Problem: 409 if the cart is empty.
+        SessionError: As the session library raises it; `OutcomeUnknown` also where the cart was
+            taken and the order could not be written down.
     """
     id_ = next_operation().digest("check out", size=8)
     user = session.get("user")
@@ -52,7 +54,12 @@ def check_out(session: Session) -> Order:
         raise Problem(
             409, "The cart is empty; GET /api/orders lists what was ordered.", code="cart-empty"
         )
-    (order,) = _settled(session, [begun])
+    try:
+        (order,) = _settled(session, [begun])
+    except StoreUnavailable as error:
+        # It says that nothing was changed, and the cart is taken.
+        message = "the cart was taken, and its order is written down when the orders are listed"
+        raise OutcomeUnknown(message) from error
     return order
 
 

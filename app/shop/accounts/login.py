@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from flask import request
-from unsticky import transaction
+from unsticky import OutcomeUnknown, StoreUnavailable, transaction
 
 from shop.accounts import credentials, passwords
 from shop.accounts.entering import enter
@@ -53,7 +53,8 @@ def change_password(current: str, new: str) -> None:
     Raises:
         Problem: 401 ``login-required``, ``recent-login-required`` or ``wrong-credentials``; 429
             ``too-many-logins``; 409 ``password-changed`` where another change came first.
-        SessionError: As the session library raises it.
+        SessionError: As the session library raises it; `OutcomeUnknown` also where the password was
+            changed and not all sessions of the old one are known to have ended.
     """
     user = required_user()
     require_recent_login()
@@ -65,9 +66,14 @@ def change_password(current: str, new: str) -> None:
     if changed is None:
         detail = "The password was changed by another request meanwhile; this one changed nothing."
         raise Problem(409, detail, code="password-changed")
-    shop.sessions.revoke_all(user, keep=session, stamp=changed.stamp)
-    _renew(user, changed.stamp)
-    shop.records.accounts.settle(user, changed.stamp)
+    try:
+        shop.sessions.revoke_all(user, keep=session, stamp=changed.stamp)
+        _renew(user, changed.stamp)
+        shop.records.accounts.settle(user, changed.stamp)
+    except StoreUnavailable as error:
+        # It says that nothing was changed, and the password is the new one.
+        message = "the password was changed; the next login ends what sessions of the old one live"
+        raise OutcomeUnknown(message) from error
 
 
 @transaction()

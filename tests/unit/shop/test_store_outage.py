@@ -10,6 +10,7 @@ from flask.testing import FlaskClient
 from shop import Settings, create_app
 
 from tests.unit.shop.conftest import SECRET, close
+from tests.unit.shop.customers import Customer
 from tests.unit.shop.expect import expect_no_session, expect_problem, quantities
 from tests.unit.shop.valkey import Valkey
 
@@ -152,6 +153,43 @@ def test_a_login_without_the_store(own_valkey: Valkey, customer: FlaskClient, fa
     expect_problem(response, 503)
     expect_no_session(response)
     assert int(response.headers["Retry-After"]) >= 1
+
+
+@pytest.mark.parametrize("user", [None, "ada"])
+def test_a_checkout_that_got_half_way(own_valkey: Valkey, user: str | None) -> None:
+    """Once the cart is taken, a failure invites to no second try; the order is there afterwards."""
+    shop = create_app(Settings(secret_key=SECRET, redis_url=own_valkey.url, replica="app-1"))
+    customer = Customer(shop, user)
+    customer.add("tea", 2)
+    # All that takes the cart, and not the list in which the order is to be written down.
+    own_valkey.allow("unsticky:*", "shop:*:cart", "shop:*:orders", "shop:*:outbox")
+    response = customer.check_out()
+    assert expect_problem(response, 503)["code"] == "outcome-unknown"
+    assert "Retry-After" not in response.headers
+    own_valkey.allow("*")
+    assert customer.cart() == {}
+    assert customer.ordered() == [{"tea": 2}]
+    close(shop)
+
+
+def test_a_password_change_that_got_half_way(own_valkey: Valkey) -> None:
+    """Once the password is another, a failure invites to no second try; the next login ends it."""
+    settings = Settings(secret_key=SECRET, redis_url=own_valkey.url, replica="app-1", demo=True)
+    shop = create_app(settings)
+    ada, other = shop.test_client(), shop.test_client()
+    for client in (ada, other):
+        client.post("/api/login", json={"username": "ada", "password": "ada"})
+    # All but the list of the user's sessions.
+    own_valkey.allow("unsticky:*:s:*", "unsticky:*:o:*", "shop:*")
+    response = ada.put("/api/password", json={"current": "ada", "new": "Lovelace 1815"})
+    assert expect_problem(response, 503)["code"] == "outcome-unknown"
+    assert "Retry-After" not in response.headers
+    own_valkey.allow("*")
+    fresh = shop.test_client()
+    login = fresh.post("/api/login", json={"username": "ada", "password": "Lovelace 1815"})
+    assert login.status_code == 200
+    assert other.get("/api/sessions").status_code == 401
+    close(shop)
 
 
 def _wait_until_ready(client: FlaskClient) -> None:

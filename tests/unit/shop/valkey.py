@@ -45,6 +45,12 @@ class Valkey:
         with self._client() as client:
             client.flushall()
 
+    def allow(self, *patterns: str) -> None:
+        """Refuse every call that touches a key of another pattern."""
+        with self._client() as client:
+            allowed = [f"~{pattern}" for pattern in patterns]
+            client.execute_command("ACL", "SETUSER", "default", "resetkeys", *allowed)
+
     def pause(self) -> None:
         """Let the server hang: it takes connections and does not answer."""
         assert self._process
