@@ -1,7 +1,12 @@
 """Answers by key: one request works on each, and the first answer stays."""
 
-from shop.records.answers import KEPT_MS, LEASE_MS, Answer, Busy, Mine, Other
+import pytest
+from shop.records.answers import KEPT_MS, LEASE_MS, Answer, Busy, Mine, Other, RedisAnswers
+from shop.records.seam import Seam
+from unsticky import StoreUnavailable
 
+from tests.contract.servers import Server
+from tests.records.cutting import Cutting
 from tests.records.places import Place
 
 DONE = Answer(201, "application/json", "/there", '{"süß": "\\u0000"}')
@@ -85,3 +90,15 @@ def test_how_long_answers_are_kept(place: Place) -> None:
     place.raw.pexpire(key, 1_000)
     place.answers.keep("s1", "name", "f1", DONE)
     assert KEPT_MS - 5_000 < place.raw.pttl(key) <= KEPT_MS
+
+
+def test_a_lost_connection(server: Server) -> None:
+    """Where nobody knows what came of a step the client may send its request again."""
+    with Cutting(server.socket, cuts=4) as relay:
+        seam = Seam(relay.url)
+        answers = RedisAnswers(seam)
+        with pytest.raises(StoreUnavailable):
+            answers.begin("s1", "name", "f1", "r1")
+        with pytest.raises(StoreUnavailable):
+            answers.keep("s1", "name", "f1", DONE)
+        seam.close()

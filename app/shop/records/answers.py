@@ -54,7 +54,7 @@ Begun: TypeAlias = Mine | Other | Busy | Answer
 
 
 class Answers(Protocol):
-    """The answers of all sessions. Each method is one atomic step.
+    """The answers of all sessions. Each method is one atomic step; again is the same.
 
     ``scope`` names the live session, ``name`` the key with all that it is a key for.
     """
@@ -113,6 +113,8 @@ class MemoryAnswers:
 class RedisAnswers:
     """The answers in Redis or Valkey.
 
+    Where one is lost the client may send its request again: that is what its key is for.
+
     Args:
         seam: The way to the server.
     """
@@ -122,7 +124,7 @@ class RedisAnswers:
 
     def begin(self, scope: str, name: str, fingerprint: str, request_id: str) -> Begun:
         """See `Answers.begin`."""
-        what, *rest = self._seam.run(
+        what, *rest = self._seam.ask(
             _BEGIN, [_key(scope, name)], (fingerprint, request_id, LEASE_MS, KEPT_MS)
         )
         match what:
@@ -137,11 +139,11 @@ class RedisAnswers:
 
     def keep(self, scope: str, name: str, fingerprint: str, answer: Answer) -> None:
         """See `Answers.keep`."""
-        self._seam.run(_KEEP, [_key(scope, name)], (KEPT_MS, fingerprint, *answer))
+        self._seam.ask(_KEEP, [_key(scope, name)], (KEPT_MS, fingerprint, *answer))
 
     def free(self, scope: str, name: str, request_id: str) -> None:
         """See `Answers.free`."""
-        self._seam.run(_FREE, [_key(scope, name)], [request_id])
+        self._seam.ask(_FREE, [_key(scope, name)], [request_id])
 
 
 def _answer(status: str, media_type: str, location: str, body: str) -> Answer:
