@@ -119,4 +119,4 @@ def test_compose_reads_the_names_it_is_said_to() -> None:
     texts = [path.read_text(encoding="utf-8") for path in folder.glob("*.yaml")]
     used = set(re.findall(r"\$\{([A-Z_]+)", "".join(texts)))
 
-    assert used - _NAMES - {"LOG_LEVEL"} == _COMPOSE - {"COMPOSE_FILE", "COMPOSE_PROJECT_NAME"}
+    assert used - _NAMES - {"LOG_LEVEL"} == _COMPOSE - {"COMPOSE_FILE"}
