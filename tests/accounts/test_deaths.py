@@ -8,6 +8,7 @@ from itertools import count
 from pathlib import Path
 
 import pytest
+from shop.records.joining import CLOSED_MS
 
 from tests.accounts.conftest import SECRET
 from tests.accounts.mortal import DIES_AFTER
@@ -58,6 +59,8 @@ def test_login(server: Server, workers: Workers, again: str) -> None:
         answer = _answered(partial(first.log_in, "ada", **_dying(calls)))
         if answer is not None:
             assert (answer.status, first.cart()) == (200, {"tea": 3, "jam": 99})
+            (claim,) = server.raw.keys("shop:*:claim:*")
+            assert server.raw.pttl(claim) <= CLOSED_MS
             break
         deaths += 1
         entered = guest.tab().log_in(again).status == 409
@@ -66,7 +69,7 @@ def test_login(server: Server, workers: Workers, again: str) -> None:
             assert carts == {"ada": {"tea": 3, "jam": 99}, "grace": {}}
         else:
             assert carts == {"ada": {"tea": 1, "jam": 98}, "grace": {"tea": 2, "jam": 3}}
-    assert deaths == 9  # all its calls; the last is the one that binds the session
+    assert deaths == 10  # all its calls; the last but one binds the session
 
 
 def test_password_change(server: Server, workers: Workers) -> None:

@@ -89,17 +89,23 @@ def test_closing_what_is_gone(place: Place) -> None:
 
 
 def test_claims_do_not_stay(place: Place) -> None:
-    """A claim is kept as long as a session can live, a closed one for a day."""
+    """A claim is kept as long as a session can live, a closed or settled one for a day."""
     _join(place, "one", tea=2)
     _join(place, "two", "one", tea=2)
+    _join(place, "settled", jam=2)
+    place.joining.settle("ada", "settled")
+    assert _join(place, "settled", jam=2)
+    assert _cart(place) == {"tea": 2, "jam": 2}
+    place.joining.settle("ada", "settled")
     raw: Any = place.raw
     if raw is not None:
-        for claim, most in (("one", CLOSED_MS), ("two", KEEP_MS)):
+        for claim, most in (("one", CLOSED_MS), ("two", KEEP_MS), ("settled", CLOSED_MS)):
             assert most - 60_000 < raw.pttl(_ADA.key("claim", claim)) <= most
         return
     place.clock.now += CLOSED_MS / 1000
     assert _join(place, "three", "two", tea=2)
-    assert _cart(place) == {"tea": 2}
+    assert _join(place, "settled", jam=2)
+    assert _cart(place) == {"tea": 2, "jam": 4}
     place.clock.now += KEEP_MS / 1000
     assert _join(place, "three", tea=2)
-    assert _cart(place) == {"tea": 4}
+    assert _cart(place) == {"tea": 4, "jam": 4}

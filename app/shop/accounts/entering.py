@@ -17,9 +17,10 @@ from __future__ import annotations
 import random
 import secrets
 import time
+from contextlib import suppress
 from typing import Final, TypedDict
 
-from unsticky import transaction
+from unsticky import SessionError, transaction
 
 from shop.cart import MOST_PER_LINE
 from shop.checkout import hand_over
@@ -62,6 +63,9 @@ def enter(user: str, stamp: int, label: str) -> None:
             if earlier["user"] != user:
                 current_shop().records.joining.close(earlier["user"], earlier["claim"])
         if _join(bind, claims):
+            # Where this fails, the claim is kept as long as that of a login that died.
+            with suppress(SessionError):
+                current_shop().records.joining.settle(user, claims[-1]["claim"])
             return
         time.sleep(random.uniform(0, _LONGEST_PAUSE))  # noqa: S311 (no secret)
     detail = "Others log in with the same session all the time. Wait a moment, then log in again."

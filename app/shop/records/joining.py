@@ -20,12 +20,13 @@ KEEP_MS: Final = 91 * 24 * 3_600_000
 """A claim is kept longer than the session that remembers it can live."""
 
 CLOSED_MS: Final = 24 * 3_600_000
-"""Longer than any login that could still try to join with a closed claim."""
+"""Longer than any login that could still try to join with a closed claim, or with a settled one."""
 
 _STATE, _JOINED, _CLOSED = "\0state", "joined", "closed"
 
 _JOIN: Final = load("join")
 _CLOSE: Final = load("close")
+_SETTLE: Final = load("claim_settle")
 
 
 class Joining(Protocol):
@@ -60,6 +61,9 @@ class Joining(Protocol):
     def close(self, user: str, claim: str) -> None:
         """Withdraw what a claim contributed, if any, and keep it from contributing."""
 
+    def settle(self, user: str, claim: str) -> None:
+        """Keep a claim a day more only: the session is the user's and remembers it no longer."""
+
 
 class RedisJoining:
     """Claims in Redis or Valkey."""
@@ -84,6 +88,10 @@ class RedisJoining:
     def close(self, user: str, claim: str) -> None:
         """See `Joining.close`."""
         self._seam.ask(_CLOSE, [_cart(user), _claim(user, claim)], [CLOSED_MS])
+
+    def settle(self, user: str, claim: str) -> None:
+        """See `Joining.settle`."""
+        self._seam.ask(_SETTLE, [_claim(user, claim)], [CLOSED_MS])
 
 
 class MemoryJoining:
@@ -129,6 +137,12 @@ class MemoryJoining:
             for sku, qty in self._closed(_claim(user, claim)).items():
                 _put(cart, sku, int(cart.get(sku, 0)) - qty)
             self._memory.write(_cart(user), cart)
+
+    def settle(self, user: str, claim: str) -> None:
+        """See `Joining.settle`."""
+        with self._memory.lock:
+            key = _claim(user, claim)
+            self._memory.write(key, self._memory.read(key), CLOSED_MS)
 
     def _closed(self, key: str) -> dict[str, int]:
         """Close the claim of that key and return what it had contributed."""
