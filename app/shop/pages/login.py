@@ -46,7 +46,9 @@ def sign_in() -> Response:
     onward = redirect(after or url_for("pages.shelf"), 303)
     try:
         refusal = attempt(name, password)
-    except SessionGone:
+    except SessionGone as gone:
+        if gone.kind != "rotated":
+            raise
         # Another window signed in first, and its session is what the browser holds now.
         return onward
     if refusal:

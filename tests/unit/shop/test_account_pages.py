@@ -184,6 +184,27 @@ def test_two_windows_at_once(browser: FlaskClient, monkeypatch: pytest.MonkeyPat
     assert quantities(other.get("/api/cart")) == {"tea": 1}
 
 
+def test_a_window_that_signs_out_meanwhile(
+    browser: FlaskClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where another window ended the session, nobody is sent on as if they were signed in."""
+    browser.post("/cart/add", data={"sku": "tea"})
+    cookie, other = browser.get_cookie("sid"), browser.application.test_client()
+    assert cookie is not None
+    other.set_cookie("sid", cookie.value)
+    enter = entering.enter
+
+    def ended(*given: Any) -> None:
+        assert other.post("/logout").status_code == 303
+        enter(*given)
+
+    monkeypatch.setattr(login, "enter", ended)
+    response = _sign_in(browser, next="/cart")
+    assert response.status_code == 409
+    assert '<a class="button main" href="/login">Sign in</a>' in response.text
+    expect_no_session(response)
+
+
 def test_signing_out(browser: FlaskClient) -> None:
     """Signing out ends the session, lets the browser forget, and says so without a new one."""
     browser.post("/cart/add", data={"sku": "tea"})
