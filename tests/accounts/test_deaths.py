@@ -72,6 +72,29 @@ def test_login(server: Server, workers: Workers, again: str) -> None:
     assert deaths == 10  # all its calls; the last but one binds the session
 
 
+def test_login_of_who_ordered(server: Server, workers: Workers) -> None:
+    """What a guest ordered, settled or only begun, is among the user's orders, each once."""
+    for calls in count(1):
+        server.raw.flushall()
+        guest = workers.visit()
+        guest.fill(rice=1)
+        assert guest.check_out().status == 201
+        guest.fill(jam=1)
+        assert _answered(partial(guest.check_out, **_dying(2))) is None  # taken, not written down
+        guest.fill(tea=1)
+        first = guest.tab()
+        answer = _answered(partial(first.log_in, "ada", **_dying(calls)))
+        if answer is not None:
+            assert (answer.status, first.ordered()) == (200, [{"jam": 1}, {"rice": 1}])
+            break
+        guest.tab().log_in("ada")
+        ada = workers.visit()
+        assert ada.log_in("ada").status == 200
+        assert ada.ordered() == [{"jam": 1}, {"rice": 1}], f"after {calls} calls"
+        assert ada.cart() == {"tea": 1}
+    assert calls > 10, "no worker died of handing the orders over"
+
+
 def test_password_change(server: Server, workers: Workers) -> None:
     """A change that died is undone or finished by the next login: one password, no old session."""
     outcomes = []

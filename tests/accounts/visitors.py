@@ -26,6 +26,16 @@ class Visitor(Browser):
         """Add to the cart."""
         return self.post("/api/cart/items", sku=sku, qty=qty)
 
+    def check_out(self, **headers: str) -> Answer:
+        """Order what is in the cart."""
+        return self.send("POST", "/api/checkout", {}, headers)
+
+    def ordered(self) -> list[dict[str, int]]:
+        """Return what each order holds, sku → quantity, newest first."""
+        answer = self.get("/api/orders")
+        assert answer.status == 200, answer
+        return [{item["sku"]: item["qty"] for item in order["items"]} for order in answer.json()]
+
     def fill(self, **quantities: int) -> None:
         """Add to the cart what must be taken."""
         for sku, qty in quantities.items():
