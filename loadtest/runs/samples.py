@@ -1,6 +1,7 @@
 """Following the samples that the load generator's processes write."""
 
 import csv
+import io
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -77,4 +78,5 @@ class Follower:
             # A row that is being written is for the next time.
             whole = data[: data.rfind(b"\r\n") + 2]
             self._offsets[path] = self._offsets.get(path, 0) + len(whole)
-            yield from csv.reader(whole.decode("utf-8", errors="replace").splitlines())
+            # Not splitlines: it ends lines at U+2028 and others, which csv does not quote.
+            yield from csv.reader(io.StringIO(whole.decode("utf-8", errors="replace"), newline=""))
