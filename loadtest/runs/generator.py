@@ -5,13 +5,16 @@ import signal
 import socket
 import subprocess
 import sys
-import time
+from contextlib import suppress
 from pathlib import Path
 from typing import Self
+
+import psutil
 
 from runs.errors import RunError
 from runs.options import LOADTEST
 from runs.plan import Plan
+from runs.stack import children
 
 _STOP_SECONDS = 10.0
 
@@ -21,6 +24,7 @@ class Generator:
 
     def __init__(self, plan: Plan, url: str) -> None:
         self._log = Path(plan.folder) / "locust.log"
+        self._processes, self._most = plan.processes, 0
         command = [
             *(sys.executable, "-m", "locust", "-f", str(LOADTEST / "visits" / "entry.py")),
             *("--headless", "--only-summary", "--host", url),
@@ -62,6 +66,18 @@ class Generator:
         """Whether it has not ended yet."""
         return self._process.poll() is None
 
+    def has_lost_a_process(self) -> bool:
+        """Whether one of the processes that share the load has ended before the others.
+
+        Locust would go on with the rest: in an open loop, with less load than it says.
+        """
+        if self._processes == 1:
+            return False
+        living = sum(map(_lives, children(self.pid)))
+        # Never more than share the load: Python asks short-lived programs about the platform.
+        self._most = min(max(self._most, living), self._processes)
+        return living < self._most
+
     def stop(self) -> None:
         """End it, with what it has written so far."""
         for number in (signal.SIGTERM, signal.SIGKILL):
@@ -75,11 +91,8 @@ class Generator:
                 except subprocess.TimeoutExpired:
                     continue
         # Processes that lost their leader would go on.
-        try:
+        with suppress(ProcessLookupError):
             os.killpg(self._process.pid, signal.SIGKILL)
-        except ProcessLookupError:
-            return
-        time.sleep(0)
 
     def failure(self, problem: str) -> RunError:
         """Return an error with the last words of its log."""
@@ -88,6 +101,13 @@ class Generator:
             f"{problem} Its last words:\n  " + "\n  ".join(words or ["(nothing)"]),
             f"Mend the scenario, or see {self._log}.",
         )
+
+
+def _lives(process: psutil.Process) -> bool:
+    try:
+        return process.status() != psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return False
 
 
 def _free_port() -> int:

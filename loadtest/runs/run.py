@@ -117,6 +117,9 @@ class Run:
                 if not self._measures.requests and waited > _START_SECONDS:
                     generator.stop()
                     raise generator.failure("The load generator did not begin.")
+                if waited < plan.duration and generator.has_lost_a_process():
+                    told = f"{waited:.0f} s of {plan.duration:.0f} s"
+                    raise generator.failure(f"A process of the load generator ended after {told}.")
                 if waited > plan.duration + _START_SECONDS + _END_SECONDS:
                     generator.stop()
         except KeyboardInterrupt:

@@ -44,7 +44,7 @@ class Stack:
             f"{path.stem}/{child.pid}"
             for path in self._folder.run.glob("app-*.lock")
             if (master := locks.holder(path))
-            for child in _children(master)
+            for child in children(master)
         )
 
     def processes(self) -> dict[str, list[psutil.Process]]:
@@ -56,7 +56,7 @@ class Stack:
             )
             first = locks.holder(path) if tier else None
             if first:
-                tiers[tier] += [*_itself(first), *_children(first)]
+                tiers[tier] += [*_itself(first), *children(first)]
         return {tier: found for tier, found in tiers.items() if found}
 
     def store(self) -> "redis.Redis | None":
@@ -132,18 +132,19 @@ def store_calls(client: "redis.Redis | None") -> dict[str, int]:
 
 def tree(pid: int) -> list[psutil.Process]:
     """Return a process and all its descendants."""
-    return [*_itself(pid), *_children(pid, recursive=True)]
+    return [*_itself(pid), *children(pid, recursive=True)]
+
+
+def children(pid: int, *, recursive: bool = False) -> list[psutil.Process]:
+    """Return the children of a process, or all its descendants."""
+    try:
+        return psutil.Process(pid).children(recursive=recursive)
+    except psutil.NoSuchProcess:
+        return []
 
 
 def _itself(pid: int) -> list[psutil.Process]:
     try:
         return [psutil.Process(pid)]
-    except psutil.NoSuchProcess:
-        return []
-
-
-def _children(pid: int, *, recursive: bool = False) -> list[psutil.Process]:
-    try:
-        return psutil.Process(pid).children(recursive=recursive)
     except psutil.NoSuchProcess:
         return []

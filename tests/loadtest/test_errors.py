@@ -102,20 +102,31 @@ def test_a_scenario_that_does_not_load(nothing: Stack, stranger: str, tmp_path: 
     assert "VERDICT error: " in printed
 
 
-def test_a_load_generator_that_dies(nothing: Stack, stranger: str, tmp_path: Path) -> None:
-    """What was measured by then is no verdict: half a run must not pass for a whole one."""
+@pytest.mark.parametrize(
+    ("processes", "problem"),
+    [("1", "The load generator ended after"), ("2", "A process of the load generator ended after")],
+)
+def test_a_load_generator_that_dies(
+    nothing: Stack, stranger: str, tmp_path: Path, processes: str, problem: str
+) -> None:
+    """What was measured by then is no verdict: half a run, or half its load, is no whole one."""
     scenario = tmp_path / "mortal.py"
     scenario.write_text(
         "import os\n"
+        "from pathlib import Path\n"
         "from visits import Journey\n\n\n"
         "class Mortal(Journey):\n"
         "    made = 0\n\n"
         "    def visit(self) -> None:\n"
         "        Mortal.made += 1\n"
-        "        if Mortal.made > 200:\n"
+        "        if Mortal.made == 100:\n"
+        "            try:\n"
+        "                Path(__file__).with_name('one').mkdir()\n"
+        "            except FileExistsError:\n"
+        "                return\n"
         "            os._exit(3)\n"
         "        self.get('/', expect=(404,))\n"
     )
-    ran = run(nothing, HOST=stranger, SCENARIO=str(scenario), DURATION="30s")
+    ran = run(nothing, HOST=stranger, SCENARIO=str(scenario), DURATION="30s", PROCESSES=processes)
     assert ran.exit_code == 2
-    assert "VERDICT error: The load generator ended after" in ran.verdict
+    assert f"VERDICT error: {problem}" in ran.verdict
