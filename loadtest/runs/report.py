@@ -244,12 +244,8 @@ def _journeys(document: Mapping[str, Any]) -> str:
 
 def _resources(document: Mapping[str, Any]) -> str:
     tiers = document["tiers"]
-    missing = (
-        ""
-        if document["target"]["is_ours"]
-        else '<p class="soft">CPU and memory of the target are '
-        "unknown: it is not the stack of this STATE_DIR.</p>"
-    )
+    why = summary.unseen(document)
+    missing = f'<p class="soft">CPU and memory of the target are unknown: {why}.</p>' if why else ""
     rows = [
         [escape(tier), number(usage["cpu_us"]), f"{usage['memory'] / _MB:,.0f}"]
         for tier, usage in tiers.items()

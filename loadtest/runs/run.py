@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from runs import balance, gate, knee, surroundings, target
+from runs.containers import Containers
 from runs.errors import RunError
 from runs.gate import Profile, Verdict, Word
 from runs.generator import Generator
@@ -72,7 +73,7 @@ class Run:
         """
         options = self._options
         profile = gate.load(options.slo, options.profile)
-        stack = Stack.running(options.state_dir)
+        stack = Stack.running(options.state_dir) or Containers.running(options.state_dir)
         if options.host is None and stack is None:
             raise RunError(
                 f"Nothing is running in {options.state_dir}.",

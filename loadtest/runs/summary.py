@@ -46,8 +46,8 @@ def _used(document: Mapping[str, Any]) -> Iterator[str]:
     if document["store"]:
         most = sorted(document["store"].items(), key=lambda item: -item[1])[:6]
         yield "  commands   " + ", ".join(f"{n} {count:.2f}" for n, count in most) + " a request"
-    if not document["target"]["is_ours"]:
-        yield "  tiers      unknown: the target is not the stack of this STATE_DIR"
+    if why := unseen(document):
+        yield f"  tiers      unknown: {why}"
 
 
 def _over_time(document: Mapping[str, Any]) -> Iterator[str]:
@@ -71,6 +71,15 @@ def loop(document: Mapping[str, Any]) -> str:
         f"{plan['shape']}, closed loop: {plan['users']} users, "
         f"{plan['think'] * 1000:.0f} ms between their requests"
     )
+
+
+def unseen(document: Mapping[str, Any]) -> str:
+    """Return in words why nobody knows what the target's tiers used; empty if that is known."""
+    if not document["target"]["is_ours"]:
+        return "the target is not the stack of this STATE_DIR"
+    if not document["tiers"].keys() - {"load generator"}:
+        return "this machine cannot see the processes of the containers"
+    return ""
 
 
 def _row(endpoint: Mapping[str, Any]) -> tuple[str, ...]:

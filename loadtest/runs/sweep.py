@@ -1,7 +1,7 @@
 """`make sweep`: a run for each number of replicas and workers and each worker class.
 
-It runs a stack of its own beside the one of STATE_DIR, fits the Universal Scalability Law to the
-throughput of each worker class, and names the knee.
+It runs a stack of its own beside the one of STATE_DIR, always of the local runtime, fits the
+Universal Scalability Law to the throughput of each worker class, and names the knee.
 """
 
 import json
@@ -55,11 +55,13 @@ def make(options: Options, say: Callable[[str], None]) -> Path:
     """Make the runs and return the report; Ctrl-C ends it with the runs made so far.
 
     Raises:
-        RunError: the stack did not start, or not one run was made.
+        RunError: the stack did not start, or a run could not be made; those before it are in a
+            report all the same.
     """
     axes = _axes(os.environ.get("SWEEP") or _DEFAULT)
     each = _each(options)
     points: list[Point] = []
+    broken: RunError | None = None
     combinations = list(product(axes["class"], axes["replicas"], axes["workers"]))
     say(f"sweep: {len(combinations)} runs of {each.duration:g} s, {each.users} users")
     with_stack = _Stack(options.state_dir / "sweep")
@@ -76,13 +78,19 @@ def make(options: Options, say: Callable[[str], None]) -> Path:
             say(_line(points[-1]))
     except KeyboardInterrupt:
         say("\nInterrupted: the report covers the runs made so far.")
+    except RunError as error:
+        broken = error
     finally:
         with_stack.down()
     if not points:
-        raise RunError("Not one run was made.", "Let it run to the end of the first.")
+        raise broken or RunError("Not one run was made.", "Let it run to the end of the first.")
     for name, told in _knees(points).items():
         say(f"  {name:8} {told}")
-    return _keep(options.state_dir, points, each)
+    page = _keep(options.state_dir, points, each)
+    if broken:
+        say(f"{page}\nThe report covers the {len(points)} runs made so far.")
+        raise broken
+    return page
 
 
 class _Stack:
@@ -106,6 +114,8 @@ class _Stack:
         own = {
             "STATE_DIR": str(self.state_dir),
             "PORT": self._port,
+            # In containers, COMPOSE_PROJECT_NAME could make it somebody's running stack.
+            "RUNTIME": "local",
             "PYTHONPATH": str(LOADTEST.parent / "compose"),
         }
         done = subprocess.run(

@@ -1,0 +1,87 @@
+"""A sweep: which runs it makes, where it finds the knee, and what is left if one cannot be made."""
+
+import json
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from runs import options, sweep
+from runs.errors import RunError
+
+_WORKERS = "2,4,8"
+
+
+class _Stacks:
+    """In place of real stacks: the target of the run that comes next."""
+
+    ended = False
+    size = 0
+
+    def __init__(self, state_dir: Path) -> None:
+        self.state_dir = state_dir
+
+    def up(self, _worker_class: str, replicas: int, workers: int) -> None:
+        _Stacks.size = replicas * workers
+
+    def down(self) -> None:
+        _Stacks.ended = True
+
+
+class _Runs:
+    """In place of real runs: a worker does 50 requests a second, all of them 205 at most."""
+
+    broken_from = 99
+
+    def __init__(self, wanted: options.Options, _say: object) -> None:
+        self.wanted = wanted
+
+    def make(self) -> SimpleNamespace:
+        if _Stacks.size >= self.broken_from:
+            raise RunError("The load generator did not begin.", "Mend the scenario.")
+        document = {
+            "throughput": min(50.0 * _Stacks.size, 205.0), "findings": {},
+            "total": {"percentiles": {"p95": 1.0}}, "tiers": {"app": {"cpu_us": 700.0}},
+        }  # fmt: skip
+        return SimpleNamespace(document=document, verdict=SimpleNamespace(word="pass"))
+
+
+@pytest.fixture(name="printed")
+def _printed(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    monkeypatch.setattr(sweep, "_Stack", _Stacks)
+    monkeypatch.setattr(sweep, "Run", _Runs)
+    monkeypatch.setattr(_Stacks, "ended", False)
+    monkeypatch.setenv("SWEEP", f"replicas=1 workers={_WORKERS} class=sync,gevent")
+    return []
+
+
+def _points(state_dir: Path) -> list[dict[str, Any]]:
+    (file,) = state_dir.glob("loadtest/sweep-*/sweep.json")
+    points: list[dict[str, Any]] = json.loads(file.read_text())["points"]
+    return points
+
+
+def test_the_knee_is_where_more_workers_bring_little(printed: list[str], tmp_path: Path) -> None:
+    """Each combination runs once; four workers do 95 % of what eight do, in each class."""
+    wanted = options.parse({"STATE_DIR": str(tmp_path)})
+    page = sweep.make(wanted, printed.append)
+    assert [(p["worker_class"], p["workers"]) for p in _points(tmp_path)] == [
+        (name, workers) for name in ("sync", "gevent") for workers in (2, 4, 8)
+    ]
+    for name in ("sync", "gevent"):
+        assert any(f"{name:8} knee at 4 workers, 200 requests/s" in line for line in printed)
+    assert "Universal Scalability Law" in page.read_text()
+    assert _Stacks.ended
+
+
+def test_a_run_that_cannot_be_made_leaves_those_before_it(
+    printed: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The error is raised, the stack is ended, and the runs that were made are in a report."""
+    monkeypatch.setattr(_Runs, "broken_from", 8)
+    wanted = options.parse({"STATE_DIR": str(tmp_path)})
+    with pytest.raises(RunError, match="did not begin"):
+        sweep.make(wanted, printed.append)
+    assert [point["workers"] for point in _points(tmp_path)] == [2, 4]
+    assert printed[-1].endswith("The report covers the 2 runs made so far.")
+    assert _Stacks.ended
