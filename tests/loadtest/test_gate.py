@@ -20,7 +20,7 @@ _ONLY_BOTS = "Shopper=0 TwoTabs=0 AnonymousBrowser=0 Member=0 Buyer=0"
 @pytest.fixture(name="healthy", scope="module")
 def _healthy(stack: Stack) -> Ran:
     """One run from two processes against the stack that tests share, its load in ten steps."""
-    return run(stack, PROCESSES="2", USERS="10", DURATION="10s", SHAPE="ramp")
+    return run(stack, PROCESSES="2", USERS="10", DURATION="8s", SHAPE="ramp")
 
 
 def test_a_healthy_stack_passes(healthy: Ran) -> None:

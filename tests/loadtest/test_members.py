@@ -8,10 +8,9 @@ from tests.loadtest.target import run
 _ONLY = "Shopper=0 TwoTabs=0 Bot=0 AnonymousBrowser=0"
 
 
-def test_carts_are_merged_and_orders_made_once(copied: Stack) -> None:
+def test_carts_are_merged_and_orders_made_once(stack: Stack) -> None:
     """Users log in and out and guests check out, at once, and nothing is lost or there twice."""
-    copied.up(APP="shop:create_app()")
-    ran = run(copied, JOURNEYS=f"{_ONLY} Member=1 Buyer=2", DURATION="5s")
+    ran = run(stack, JOURNEYS=f"{_ONLY} Member=1 Buyer=2", DURATION="5s")
     assert ran.document["journeys"] == {
         "weights": {"Member": 1, "Buyer": 2}, "skipped": {}, "users": [], "unknown": [],
     }, ran.printed  # fmt: skip
@@ -24,14 +23,13 @@ def test_carts_are_merged_and_orders_made_once(copied: Stack) -> None:
 def test_a_logout_that_is_none(copied: Stack) -> None:
     """The cookie of before still lets in: a revived session, by its name."""
     copied.up(APP="broken:revived()")
-    ran = run(copied, JOURNEYS=f"{_ONLY} Member=1 Buyer=0", USERS="1", DURATION="6s")
+    ran = run(copied, JOURNEYS=f"{_ONLY} Member=1 Buyer=0", USERS="3")
     assert ran.exit_code == 1
     assert re.match(r"VERDICT fail: revived session \d+ times", ran.verdict), ran.printed
 
 
-def test_a_shop_without_users(copied: Stack) -> None:
+def test_a_shop_without_users(stack: Stack) -> None:
     """Where there are none to log in, that journey is skipped, and the run says so."""
-    copied.up(APP="shop:create_app()", SHOP_DEMO="0")
-    ran = run(copied, JOURNEYS=f"{_ONLY} Bot=1", DURATION="1s")
+    ran = run(stack, JOURNEYS=f"{_ONLY} Bot=1", ACCOUNTS="nobody:none", DURATION="1s")
     assert ran.status == 0, ran.printed
     assert "skipped    Member: the target does not offer accounts" in ran.printed
