@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, Protocol
@@ -212,7 +213,8 @@ def _described(info: dict[str, Any]) -> dict[str, str]:
     keys = sum(
         int(numbers["keys"])
         for name, numbers in info.items()
-        if name.startswith("db") and isinstance(numbers, dict)
+        # Redis 8 has names like db0_distrib_hashes_items besides.
+        if re.fullmatch(r"db\d+", name) and isinstance(numbers, dict)
     )
     return {
         "Server": f"Valkey {valkey}" if valkey else f"Redis {info.get('redis_version', '')}",
