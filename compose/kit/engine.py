@@ -36,6 +36,14 @@ _KNOWN: tuple[tuple[str, str, str], ...] = (
         "`docker system df` shows what takes it, `docker system prune` removes what is unused.",
     ),
     (
+        "non-overlapping IPv4 address pool",
+        "The engine has no addresses left for this stack's three networks.",
+        (
+            "`docker network prune` removes those that nobody uses; default-address-pools in its "
+            "daemon.json gives it more."
+        ),
+    ),
+    (
         "port is already allocated|address already in use|ports are not available",
         "A port that nginx is to be published on is taken.",
         "Choose others: make up RUNTIME=docker PORT=8081 TLS_PORT=8444",

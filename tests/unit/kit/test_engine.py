@@ -81,3 +81,14 @@ def test_a_taken_port_is_explained() -> None:
     assert "A port that nginx is to be published on is taken." in error.problem
     assert "127.0.0.1:8080" in error.problem
     assert "PORT=8081" in error.cure
+
+
+def test_exhausted_networks_are_explained() -> None:
+    """An engine that has many networks already can make no more: it says how to get room."""
+    error = explained(
+        ["compose", "up"],
+        " Network x_edge  Error\nfailed to create network x_edge: Error response from daemon: "
+        "could not find an available, non-overlapping IPv4 address pool among the defaults\n",
+    )
+    assert "no addresses left" in error.problem
+    assert "docker network prune" in error.cure
