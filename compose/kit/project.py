@@ -227,6 +227,7 @@ class Project:
         }
         chosen = {
             "NGINX_UPSTREAM_KEEPALIVE": "0" if s.worker_class == "sync" else "16",
+            "NGINX_KEYED_PATHS": services.keyed_paths(s),
             "REDIS_MEMORY": _and_a_half(s.redis_maxmemory),
             "TLS_DIR": str(self._folder.certificates),
             **s.compose,

@@ -94,8 +94,9 @@ def await_reload(master: int, old: frozenset[int]) -> None:
 
 def rendered_port(folder: StateFolder) -> int | None:
     """Return the port that the configuration in place listens on."""
-    conf = folder.nginx / "conf" / "listen_plain.conf"
-    found = re.search(r"listen 127\.0\.0\.1:(\d+)", conf.read_text()) if conf.exists() else None
+    # Whichever file it stands in: an older version of this kit may have rendered them.
+    text = "\n".join(_contents(folder.nginx / "conf").values())
+    found = re.search(r"^\s*listen 127\.0\.0\.1:(\d+)", text, re.MULTILINE)
     return int(found[1]) if found else None
 
 

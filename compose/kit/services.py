@@ -181,10 +181,14 @@ def nginx_variables(
         "NGINX_UPSTREAM_KEEPALIVE": "0" if settings.worker_class == "sync" else "16",
         "NGINX_LOGIN_RATE": "5r/s",
         "NGINX_LOGIN_BURST": "40",
-        # Another application may not honour the keys.
-        "NGINX_KEYED_PATHS": _SHOPS_KEYED_PATHS if settings.app.startswith("shop:") else "",
+        "NGINX_KEYED_PATHS": keyed_paths(settings),
         "NGINX_HSTS_SECONDS": "31536000",
     }
+
+
+def keyed_paths(settings: Settings) -> str:
+    """Return the paths whose POSTs nginx may send again: another application may honour no key."""
+    return _SHOPS_KEYED_PATHS if settings.app.startswith("shop:") else ""
 
 
 def with_worker_class(settings: Settings, worker_class: str) -> Settings:
