@@ -187,9 +187,9 @@ def _knees(points: Sequence[Point]) -> dict[str, str]:
         greatest = max(throughput for _, throughput in measured)
         knee, reached = next(p for p in measured if p[1] >= _ENOUGH * greatest)
         law = usl.fit(measured)
-        text = f"knee at {knee:g} workers, {reached:,.0f} requests/s"
+        text = f"knee at {knee:g} worker{'s' if knee > 1 else ''}, {reached:,.0f} requests/s"
         if law:
-            peak = "none" if law.peak > _MOST else f"at {law.peak:.1f} workers"
+            peak = "none" if law.peak > _MOST else f"at {law.peak:.1f}"
             text += f"; law: contention {law.contention:.3f}, coherency {law.coherency:.4f}"
             text += f", peak {peak}"
         told[name] = text

@@ -16,7 +16,8 @@ class Law:
 
     Attributes:
         alone: throughput of one worker, requests a second.
-        contention: 0 for none, 1 where everything is serial.
+        contention: 0 for none, 1 where everything is serial; above it, every further worker takes
+            from what one does alone.
         coherency: 0 for none.
     """
 
@@ -31,10 +32,10 @@ class Law:
 
     @property
     def peak(self) -> float:
-        """How many workers do the most; infinite where more always do more."""
+        """How many workers do the most; infinite where more always do more, never less than one."""
         if self.coherency <= 0:
-            return math.inf
-        return math.sqrt(max(1 - self.contention, 0) / self.coherency)
+            return 1.0 if self.contention > 1 else math.inf
+        return math.sqrt(max((1 - self.contention) / self.coherency, 1.0))
 
 
 def fit(points: Sequence[tuple[float, float]]) -> Law | None:

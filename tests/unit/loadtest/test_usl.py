@@ -26,6 +26,15 @@ def test_what_scales_linearly_has_no_peak() -> None:
     assert found.peak == math.inf
 
 
+def test_where_every_worker_takes_from_the_first_one_does_the_most() -> None:
+    """A curve that only falls has its peak at its start; measured on a busy machine, it did."""
+    found = usl.fit([(1, 424.0), (2, 253.0), (4, 272.0)])
+    assert found is not None
+    assert found.throughput(1) > found.throughput(2) > found.throughput(4)
+    assert found.peak == 1
+    assert usl.Law(alone=100.0, contention=0.5, coherency=1.0).peak == 1
+
+
 def test_two_sizes_are_too_few() -> None:
     """Three unknowns need three sizes."""
     assert usl.fit([(1, 100.0), (2, 150.0), (2, 160.0)]) is None
