@@ -2,6 +2,7 @@
 
 import csv
 import io
+import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -67,7 +68,9 @@ class Follower:
             with (self._folder / f"{stem}.csv").open("wb") as whole:
                 whole.write(f"{header}\r\n".encode())
                 for part in parts:
-                    whole.write(part.read_bytes())
+                    # After a soak, it is larger than one would have in memory.
+                    with part.open("rb") as rows:
+                        shutil.copyfileobj(rows, whole)
                     part.unlink()
 
     def _rows(self, pattern: str) -> Iterator[list[str]]:
