@@ -7,6 +7,7 @@ line says which.
 import os
 import signal
 import sys
+import traceback
 from pathlib import Path
 from types import FrameType
 
@@ -30,6 +31,9 @@ def main(verb: str) -> int:
         problem = str(error)
     except KeyboardInterrupt:
         problem = "interrupted before there was anything to report"
+    except Exception as error:  # noqa: BLE001 (Python's own exit code for it is that of a verdict)
+        warn(traceback.format_exc())
+        problem = f"{error!r}: a mistake of the load test's own"
     if verb == "loadtest":
         say(Verdict(Word.ERROR, (problem,)).line)
     return Word.ERROR.exit_code

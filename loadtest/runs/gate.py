@@ -82,6 +82,8 @@ def load(path: Path, name: str) -> Profile:
         )
     given: dict[str, Any] = dict(profiles[name])
     requests = given.pop("requests", {})
+    if not isinstance(requests, dict):
+        raise RunError(f"{path}: {name}.requests is no table.", "slo.toml explains the form.")
     for where, table, known in [
         (name, given, _GLOBAL),
         *((f"{name}.requests.{key!r}", limits, _LIMITS) for key, limits in requests.items()),
@@ -161,7 +163,9 @@ def _check(path: Path, where: str, table: object, known: Sequence[str]) -> None:
             raise RunError(
                 f"{path}: {where} has {key!r}, which is no limit.", f"There are {', '.join(known)}."
             )
-        if isinstance(value, bool) or not isinstance(value, (int, float)) or value < 0:
+        # Nothing is above or below nan: it would let everything pass.
+        is_number = isinstance(value, (int, float)) and not isinstance(value, bool)
+        if not is_number or not value >= 0:
             raise RunError(
                 f"{path}: {where}.{key} is {value!r}, which is no number from 0 up.",
                 "Latencies are in ms, shares from 0 to 1.",

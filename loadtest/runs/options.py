@@ -81,8 +81,18 @@ def parse(environ: Mapping[str, str] = os.environ) -> Options:
 def _host(text: str | None) -> str | None:
     if text is None:
         return None
-    parts = urlsplit(text)
-    if parts.scheme not in {"http", "https"} or not parts.hostname:
+    try:
+        parts = urlsplit(text)
+        # The port is parsed where it is read. A password would stand in every report.
+        good = (
+            parts.scheme in {"http", "https"}
+            and parts.hostname
+            and parts.port != 0
+            and parts.username is None
+        )
+    except ValueError:
+        good = False
+    if not good or not re.fullmatch(r"[!-~]+", text):
         raise RunError(
             f"HOST={text} is not the address of a server.",
             "For example: HOST=http://127.0.0.1:8080",

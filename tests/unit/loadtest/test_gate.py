@@ -84,6 +84,8 @@ def test_the_profiles_that_come_along_are_usable(name: str) -> None:
         ("[mine]\nlatency = 1", "mine has 'latency', which is no limit"),
         ("[mine]\nthroughput = -1", "mine.throughput is -1"),
         ("[mine]\nthroughput = true", "mine.throughput is True"),
+        ("[mine]\nthroughput = nan", "mine.throughput is nan"),
+        ("[mine]\nrequests = 3", "mine.requests is no table"),
         ("[mine.requests.'GET /']\np98 = 1", "mine.requests.'GET /' has 'p98'"),
         ("[mine]\nrequests = {'*' = 1}", "mine.requests.'*' is no table"),
     ],
