@@ -6,12 +6,15 @@ from kit.errors import KitError
 from kit.processes import listener
 
 
-def require_free(port: int, address: str = "127.0.0.1", *, by_root: bool = False) -> None:
+def require_free(
+    port: int, address: str = "127.0.0.1", *, name: str = "PORT", by_root: bool = False
+) -> None:
     """Find out whether a program can listen on a port of an address of this host.
 
     Args:
         port: of TCP.
         address: IPv4 or IPv6.
+        name: of the setting that holds the port.
         by_root: it will be root's program, so ports below 1024 will do; the caller may not be
             root, who cannot find out whether such a port is free.
 
@@ -28,12 +31,12 @@ def require_free(port: int, address: str = "127.0.0.1", *, by_root: bool = False
             if not by_root:
                 raise KitError(
                     f"You may not listen on port {port}: ports below 1024 are root's.",
-                    "Choose a higher one: make up PORT=8080",
+                    f"Choose a higher one: make up {name}=8080",
                 ) from error
         except OSError as error:
             raise KitError(
                 f"Port {port} of {address} is in use by {listener(port)}.",
-                f"Choose another: make up PORT={_free_port(port)}",
+                f"Choose another: make up {name}={_free_port(port)}",
             ) from error
 
 

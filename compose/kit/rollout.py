@@ -77,15 +77,15 @@ class Rollout:
 
     def _require_ports(self, before: Sequence[Container]) -> None:
         """Refuse a taken port before anything starts, unless it is our own nginx that has it."""
-        wanted = [self._settings.port]
+        wanted = {"PORT": self._settings.port}
         if "tls" in self._settings.overlays:
-            wanted.append(self._settings.tls_port)
+            wanted["TLS_PORT"] = self._settings.tls_port
         nginx = next((c for c in before if c.service == PROXY and c.pid), None)
         ours = set(self._published(nginx)) if nginx else set()
         address = self._settings.compose.get("BIND_ADDRESS", "127.0.0.1")
-        for port in wanted:
+        for name, port in wanted.items():
             if port not in ours:
-                ports.require_free(port, address, by_root=True)
+                ports.require_free(port, address, name=name, by_root=True)
 
     def _published(self, nginx: Container) -> list[int]:
         return [
