@@ -1,6 +1,6 @@
 """The shop does all that it does on the stores of compose.yaml, as the user that it is there."""
 
-from typing import cast
+from collections.abc import Iterator
 
 import pytest
 
@@ -20,16 +20,15 @@ from tests.integration.test_pages import Page, test_an_account_without_scripts  
 _NEW = "long enough"
 
 
-@pytest.fixture(name="valkey_stack", scope="module")
-def _valkey_stack(new_stack: StartContainers) -> ContainerStack:
-    stack = new_stack(OVERLAYS="valkey", WORKERS="1")
+@pytest.fixture(name="stack", scope="module", params=["redis", "valkey"])
+def _stack(request: pytest.FixtureRequest, new_stack: StartContainers) -> Iterator[ContainerStack]:
+    """Containers with the one store, and then with the other."""
+    overlays = {"OVERLAYS": "valkey"} if request.param == "valkey" else {}
+    stack = new_stack(WORKERS="1", **overlays)
     stack.up()
-    return stack
-
-
-@pytest.fixture(name="stack", params=["stack", "valkey_stack"])
-def _stack_of_each_store(request: pytest.FixtureRequest) -> ContainerStack:
-    return cast("ContainerStack", request.getfixturevalue(request.param))
+    yield stack
+    error = stack.dispose()
+    assert not error, error
 
 
 def test_a_new_password(stack: ContainerStack) -> None:
