@@ -18,6 +18,7 @@ from typing import Any, Final
 from flask.typing import ResponseReturnValue
 from unsticky import OutcomeUnknown, Session, SessionError, StoreUnavailable, transaction
 
+from shop import claims
 from shop.cart import priced
 from shop.current import current_session, current_shop, next_operation
 from shop.logs import rfc3339
@@ -113,6 +114,11 @@ def created(order: Order) -> datetime:
 
 
 def _taken(session: Session, id_: str) -> Begun | None:
+    # What is ordered here must not be in the saved cart of somebody whose login died half-way.
+    claims.withdraw()
+    # Named anew, because whether there was something to withdraw would count otherwise: the same
+    # checkout sent again finds nothing any more.
+    session.once(f"check out {id_}")
     quantities = session.map("cart").take(into=f"{_MAP}{id_}")
     return Begun(id_, quantities) if quantities else None
 

@@ -95,6 +95,47 @@ def test_login_of_who_ordered(server: Server, workers: Workers) -> None:
     assert calls > 10, "no worker died of handing the orders over"
 
 
+def test_login_and_then_an_order(server: Server, workers: Workers) -> None:
+    """What a guest orders after a login died is in the order, and in nobody's cart."""
+    for calls in count(1):
+        server.raw.flushall()
+        saved = workers.visit()
+        saved.log_in("ada")
+        saved.fill(tea=1, jam=98)
+        guest = workers.visit()
+        guest.fill(tea=2, jam=3)
+        if _answered(partial(guest.tab().log_in, "ada", **_dying(calls))) is not None:
+            break
+        answer = guest.check_out()
+        if answer.status == 201:
+            assert guest.ordered() == [{"jam": 3, "tea": 2}]
+            assert _cart_of(workers, "ada") == {"tea": 1, "jam": 98}, f"after {calls} calls"
+        else:
+            assert answer.status == 409  # the session is the user's, who never learned of it
+            assert _cart_of(workers, "ada") == {"tea": 3, "jam": 99}
+    assert calls > 8
+
+
+def test_login_and_then_an_order_that_dies_as_well(server: Server, workers: Workers) -> None:
+    """The same where the checkout dies, too, and is sent again with its key."""
+    key = {"Idempotency-Key": "once"}
+    joined = 8  # calls of a login: the cart is joined, the session still the guest's
+    for calls in count(1):
+        server.raw.flushall()
+        guest = workers.visit()
+        guest.fill(tea=2)
+        assert _answered(partial(guest.tab().log_in, "ada", **_dying(joined))) is None
+        assert server.raw.keys("shop:*:cart"), "nothing was joined: count its calls anew"
+        if _answered(partial(guest.check_out, **key, **_dying(calls))) is not None:
+            break
+        for lease in server.raw.keys("shop:*:key:*"):
+            server.raw.hset(lease, "until", "0")  # five seconds later
+        assert guest.check_out(**key).status == 201, f"after {calls} calls"
+        assert guest.ordered() == [{"tea": 2}]
+        assert guest.cart() == _cart_of(workers, "ada") == {}
+    assert calls > 8
+
+
 def test_password_change(server: Server, workers: Workers) -> None:
     """A change that died is undone or finished by the next login: one password, no old session."""
     outcomes = []

@@ -15,13 +15,13 @@ wins; the other one finds the session moved on.
 from __future__ import annotations
 
 import random
-import secrets
 import time
 from contextlib import suppress
-from typing import Final, TypedDict
+from typing import Final
 
 from unsticky import SessionError, transaction
 
+from shop import claims
 from shop.cart import MOST_PER_LINE
 from shop.checkout import hand_over
 from shop.current import current_session, current_shop
@@ -38,13 +38,6 @@ _LONGEST_PAUSE: Final = 0.05
 """Seconds between two claims, at random, so that two logins do not pass each other for ever."""
 
 
-class _Claim(TypedDict):
-    """What the session notes of a login under way."""
-
-    user: str
-    claim: str
-
-
 def enter(user: str, stamp: int, label: str) -> None:
     """Make this the session of `user`, under a new id, and their cart out of both carts.
 
@@ -56,16 +49,16 @@ def enter(user: str, stamp: int, label: str) -> None:
     """
     bind = _Binding(user, stamp, label)
     for _ in range(_ROUNDS):
-        claims = _claim(bind)
-        if claims is None:
+        noted = _claim(bind)
+        if noted is None:
             return
-        for earlier in claims[:-1]:
+        for earlier in noted[:-1]:
             if earlier["user"] != user:
                 current_shop().records.joining.close(earlier["user"], earlier["claim"])
-        if _join(bind, claims):
+        if _join(bind, noted):
             # Where this fails, the claim is kept as long as that of a login that died.
             with suppress(SessionError):
-                current_shop().records.joining.settle(user, claims[-1]["claim"])
+                current_shop().records.joining.settle(user, noted[-1]["claim"])
             return
         time.sleep(random.uniform(0, _LONGEST_PAUSE))  # noqa: S311 (no secret)
     detail = "Others log in with the same session all the time. Wait a moment, then log in again."
@@ -89,22 +82,22 @@ class _Binding:
         session.bind(self.user, stamp=self._stamp, label=self._label)
 
 
-def _claim(bind: _Binding) -> list[_Claim] | None:
+def _claim(bind: _Binding) -> list[claims.Claim] | None:
     """Note a new claim and return all that are noted; bind at once where nothing is to be joined.
 
     Returns:
         The claims, the new one last; ``None`` if the session is the user's already.
     """
-    mine = _Claim(user=bind.user, claim=secrets.token_hex(16))
-    noted: list[_Claim] = []
+    mine = claims.new(bind.user)
+    noted: list[claims.Claim] = []
 
     @transaction()
     def note() -> str:
         session = current_session()
-        noted[:] = session.get("joining", [])
+        noted[:] = claims.noted(session)
         if noted or session.map("cart"):
             noted.append(mine)
-            session["joining"] = list(noted)
+            session[claims.FIELD] = list(noted)
         else:
             bind()
         return ""
@@ -113,10 +106,10 @@ def _claim(bind: _Binding) -> list[_Claim] | None:
     return noted or None
 
 
-def _join(bind: _Binding, claims: list[_Claim]) -> bool:
+def _join(bind: _Binding, noted: list[claims.Claim]) -> bool:
     """Join the cart and bind, unless another login has claimed since; return whether it was."""
-    mine = claims[-1]
-    closing = [each["claim"] for each in claims[:-1] if each["user"] == bind.user]
+    mine = noted[-1]
+    closing = [each["claim"] for each in noted[:-1] if each["user"] == bind.user]
     entered = False
 
     @transaction(retries=_RETRIES)
@@ -124,13 +117,13 @@ def _join(bind: _Binding, claims: list[_Claim]) -> bool:
         nonlocal entered
         entered = False
         session = current_session()
-        if session.get("joining", [])[-1:] == [mine]:
+        if claims.noted(session)[-1:] == [mine]:
             cart = dict(session.map("cart").items())
             if current_shop().records.joining.join(
                 bind.user, mine["claim"], cart, closing=closing, most=MOST_PER_LINE
             ):
                 session.map("cart").take()
-                del session["joining"]
+                del session[claims.FIELD]
                 bind()
                 entered = True
         return ""
