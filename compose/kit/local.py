@@ -24,6 +24,8 @@ class LocalRuntime:
     def up(self) -> None:
         """Make the stack what the settings say; an interrupted first start is undone."""
         self._folder.claim()
+        # Now, before minutes may go into the environment, and again when nobody else can start.
+        self._refuse_two_runtimes()
         environment.ensure(self._environment)
         environment.enter(self._environment)
         with locks.one_verb(self._folder.verb_lock, "up"):

@@ -8,6 +8,7 @@ import subprocess
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 import pytest
 
@@ -92,9 +93,10 @@ def test_secrets(fresh: ContainerStack) -> None:
     }  # fmt: skip
 
 
-def test_the_other_runtime_keeps_off(fresh: ContainerStack) -> None:
-    """The local runtime refuses a folder whose containers run, and says whose it is."""
-    assert fresh.project in fresh.fail("up", RUNTIME="local")
+def test_the_other_runtime_keeps_off(fresh: ContainerStack, tmp_path: Path) -> None:
+    """The local runtime refuses a folder whose containers run at once, and says whose it is."""
+    assert fresh.project in fresh.fail("up", RUNTIME="local", VENV_DIR=str(tmp_path))
+    assert list(tmp_path.iterdir()) == []
     assert fresh.project in fresh.fail("clean", RUNTIME="local")
     assert "RUNTIME=docker" in fresh.succeed("status", RUNTIME="local")
     assert fresh.is_ready()
