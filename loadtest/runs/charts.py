@@ -182,7 +182,7 @@ def _ticks(high: float) -> list[float]:
     raw = max(high, 1e-6) / _TICKS
     power = 10.0 ** math.floor(math.log10(raw))
     step = next(power * factor for factor in (1, 2, 2.5, 5, 10) if power * factor >= raw)
-    return [step * place for place in range(math.ceil(high / step - 1e-9) + 1 or 2)] or [0, step]
+    return [step * place for place in range(max(math.ceil(high / step - 1e-9), 1) + 1)]
 
 
 def _open(title: str) -> str:

@@ -10,6 +10,7 @@ from tests.wire import Answer
 
 from .conftest import NewApp
 from .test_identifiers import Browse
+from .tls import OverTls, _over_tls  # noqa: F401 (a fixture: pytest finds it by its name here)
 
 _HOST = {"SESSION_COOKIE_NAME": "__Host-sid", "SESSION_COOKIE_SECURE": True}
 
@@ -17,6 +18,15 @@ _HOST = {"SESSION_COOKIE_NAME": "__Host-sid", "SESSION_COOKIE_SECURE": True}
 def _morsel(answer: Answer, name: str = "__Host-sid") -> "Morsel[str]":
     (line,) = answer.headers.get_all("Set-Cookie", [])
     return SimpleCookie(line)[name]
+
+
+def _expect_host_cookie(answer: Answer) -> None:
+    morsel = _morsel(answer)
+    assert morsel["secure"] is True
+    assert morsel["httponly"] is True
+    assert morsel["samesite"] == "Lax"
+    assert morsel["path"] == "/"
+    assert not morsel["domain"]
 
 
 def test_08_attributes_are_the_same_on_set_refresh_and_delete(
@@ -31,12 +41,7 @@ def test_08_attributes_are_the_same_on_set_refresh_and_delete(
     bound = browser.post("/login", user="ann")
     deleted = browser.post("/logout")
     for answer in (made, refreshed, moved, bound, deleted):
-        morsel = _morsel(answer)
-        assert morsel["secure"] is True
-        assert morsel["httponly"] is True
-        assert morsel["samesite"] == "Lax"
-        assert morsel["path"] == "/"
-        assert not morsel["domain"]
+        _expect_host_cookie(answer)
     assert _morsel(refreshed)["max-age"]
     assert _morsel(deleted).value == ""
     assert _morsel(deleted)["max-age"] == "0"
@@ -67,9 +72,23 @@ def test_08_a_contradictory_configuration_refuses_to_start(
         new_app(store, **config)
 
 
-@pytest.mark.waiting(issue="tls overlay")
-def test_08_attributes_seen_through_nginx_and_tls() -> None:
+def test_08_attributes_seen_through_nginx_and_tls(
+    new_app: NewApp, store: str, over_tls: OverTls
+) -> None:
     """The same attributes arrive at a browser behind nginx over TLS."""
+    browser = over_tls(new_app(store, **_HOST))
+    answers = [
+        browser.post("/set", theme="dark", permanent=True),
+        browser.get("/me"),
+        browser.post("/rotate"),
+        browser.post("/login", user="ann"),
+        browser.post("/logout"),
+    ]
+    for answer in answers:
+        _expect_host_cookie(answer)
+        assert answer.headers["Strict-Transport-Security"]
+    assert _morsel(answers[-1]).value == ""
+    assert browser.cookie is None
 
 
 def test_11_answers_that_set_an_id_are_stored_by_nobody(
