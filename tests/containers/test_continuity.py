@@ -14,9 +14,12 @@ from tests.integration.test_continuity import (  # noqa: F401  (collected here, 
 )
 
 
-@pytest.fixture(name="eight_workers", scope="module")
-def _eight_workers(new_stack: StartContainers) -> Iterator[ContainerStack]:
-    stack = new_stack(REPLICAS="2", WORKERS="4")
+@pytest.fixture(name="eight_workers", scope="module", params=["redis", "valkey"])
+def _eight_workers(
+    request: pytest.FixtureRequest, new_stack: StartContainers
+) -> Iterator[ContainerStack]:
+    overlays = {"OVERLAYS": "valkey"} if request.param == "valkey" else {}
+    stack = new_stack(REPLICAS="2", WORKERS="4", **overlays)
     stack.up()
     yield stack
     assert not stack.dispose()
