@@ -1,7 +1,8 @@
 """Making a stack what the settings say, with as little restarting as possible."""
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from kit import events, logs, ports, proxy, readiness, release, services
@@ -17,6 +18,9 @@ from kit.supervision import Process, Supervisor
 _BROKEN = {"BACKOFF", "FATAL", "EXITED"}
 _SHOWN_LINES = 12
 _READ_LINES = 60
+
+_Put = Callable[[Settings, StateFolder, Environment, Sequence[str]], bool]
+"""How nginx's configuration is put in place: `proxy.install` or `proxy.reroute`."""
 
 
 class Convergence:
@@ -56,6 +60,8 @@ class Convergence:
     def restart(self, service: str | None) -> None:
         """Restart one service, or each replica after the one before has answered.
 
+        All else stays as it was started, also where its settings are not given again.
+
         Raises:
             KitError: there is no such service, or it does not become ready.
         """
@@ -64,15 +70,17 @@ class Convergence:
             raise KitError(
                 f"SERVICE={service} is none of this stack's.", f"It has {', '.join(running)}."
             )
+        port = proxy.rendered_port(self._folder)
+        self._settings = replace(self._settings, port=port or self._settings.port)
         replicas = _replicas(running)
         for name in [service] if service else replicas:
             with step(f"restarting {name}"):
-                self._route_around(name, replicas)
+                self._route_around(name, replicas, proxy.reroute)
                 self._supervisor.stop(name)
                 self._supervisor.start_again(name)
                 self._await(name)
             events.append(self._folder.events, "restarted", name)
-        self._route(replicas)
+        self._route(replicas, proxy.reroute)
 
     def _services(self, frozen: Path) -> dict[str, Service]:
         s, f, e = self._settings, self._folder, self._environment
@@ -147,17 +155,17 @@ class Convergence:
                 self._supervisor.drop(name)
             self._changes.append(name)
 
-    def _route_around(self, name: str, replicas: Sequence[str]) -> None:
+    def _route_around(self, name: str, replicas: Sequence[str], put: _Put = proxy.install) -> None:
         """Take a replica out of nginx before it stops: SIGTERM alone loses POSTs."""
         if name in replicas and (others := [other for other in replicas if other != name]):
-            self._route(others)
+            self._route(others, put)
 
-    def _route(self, replicas: Sequence[str]) -> bool:
+    def _route(self, replicas: Sequence[str], put: _Put = proxy.install) -> bool:
         """Let a running nginx send requests to these replicas; return whether it was news."""
         nginx = self._supervisor.processes().get(PROXY)
         if nginx is None or not nginx.pid:
             return False
-        if not proxy.install(self._settings, self._folder, self._environment, replicas):
+        if not put(self._settings, self._folder, self._environment, replicas):
             return False
         workers = children(nginx.pid)
         self._supervisor.signal(PROXY, "HUP")

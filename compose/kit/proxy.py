@@ -12,10 +12,12 @@ from kit.environment import Environment
 from kit.errors import KitError
 from kit.folder import StateFolder
 from kit.processes import children
-from kit.services import nginx_arguments, nginx_program, nginx_variables
+from kit.services import nginx_arguments, nginx_program, nginx_variables, upstream_servers
 from kit.settings import PROJECT, Settings
 
 _FILTER = "^NGINX_"
+# Not those that a comment shows.
+_SERVERS = re.compile(r"(?<=^    )server unix:.*;(?:\n    server unix:.*;)*", re.MULTILINE)
 _RELOAD_SECONDS = 10
 # Old workers end their requests within worker_shutdown_timeout, 35 s.
 _DRAIN_SECONDS = 40
@@ -38,6 +40,28 @@ def install(
             f"{templates_of_nginx / 'nginx.conf.template'} is missing.",
             "Restore nginx/ from the repository.",
         )
+    return _put(rendered, settings, folder, environment)
+
+
+def reroute(
+    settings: Settings, folder: StateFolder, environment: Environment, replicas: Sequence[str]
+) -> bool:
+    """Send requests to these replicas, all else as it was rendered; return whether it was news.
+
+    Raises:
+        KitError: nginx refuses it; the former configuration stays in place.
+    """
+    servers = upstream_servers(folder, replicas)
+    rerouted = {
+        name: _SERVERS.sub(lambda _: servers, text, count=1)
+        for name, text in _contents(folder.nginx / "conf").items()
+    }
+    return _put(rerouted, settings, folder, environment)
+
+
+def _put(
+    rendered: dict[str, str], settings: Settings, folder: StateFolder, environment: Environment
+) -> bool:
     current = folder.nginx / "conf"
     if _contents(current) == rendered:
         return False

@@ -174,16 +174,20 @@ def nginx_variables(
         "NGINX_WORKER_PROCESSES": "2",
         # Workers that drop to nobody cannot reach sockets in a 0700 folder.
         "NGINX_USER_DIRECTIVE": f"user root {grp.getgrgid(0).gr_name};" if runs_as_root() else "",
-        "NGINX_UPSTREAM_SERVERS": "\n    ".join(
-            f"server unix:{socket_of(name, folder)} max_fails=1 fail_timeout=1s;"
-            for name in upstreams
-        ),
+        "NGINX_UPSTREAM_SERVERS": upstream_servers(folder, upstreams),
         "NGINX_UPSTREAM_KEEPALIVE": "0" if settings.worker_class == "sync" else "16",
         "NGINX_LOGIN_RATE": "5r/s",
         "NGINX_LOGIN_BURST": "40",
         "NGINX_KEYED_PATHS": keyed_paths(settings),
         "NGINX_HSTS_SECONDS": "31536000",
     }
+
+
+def upstream_servers(folder: StateFolder, replicas: Sequence[str]) -> str:
+    """Return the lines by which nginx reaches these replicas."""
+    return "\n    ".join(
+        f"server unix:{socket_of(name, folder)} max_fails=1 fail_timeout=1s;" for name in replicas
+    )
 
 
 def keyed_paths(settings: Settings) -> str:
