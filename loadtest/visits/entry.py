@@ -33,6 +33,8 @@ from visits.samples import Samples
 _SPAWN_RATE = 1_000.0
 # Visits under way in one process of an open loop: beyond it, memory and sockets would give out.
 _MOST_UNDER_WAY = 2_000
+# Seconds after a visit that went wrong, at least.
+_PAUSE = 0.1
 
 
 def _load(path: Path) -> ModuleType:
@@ -100,12 +102,13 @@ class Visitor(User):
         try:
             journey(browser, _plan).visit()
         except Refused:
-            pass  # counted with its request
+            # Counted with its request. Nobody tries again a thousand times a second.
+            gevent.sleep(max(_plan.think, _PAUSE))
         except Finding as finding:
             _report(finding.kind, journey.__name__, finding.detail, finding.answer)
         except Exception as error:  # noqa: BLE001 (a scenario's own mistake must be reported)
             _report(Kind.BROKEN_SCENARIO, journey.__name__, repr(error), browser.last)
-            gevent.sleep(0.1)
+            gevent.sleep(_PAUSE)
         finally:
             browser.close()
 

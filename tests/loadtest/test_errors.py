@@ -130,3 +130,18 @@ def test_a_load_generator_that_dies(
     ran = run(nothing, HOST=stranger, SCENARIO=str(scenario), DURATION="30s", PROCESSES=processes)
     assert ran.exit_code == 2
     assert f"VERDICT error: {problem}" in ran.verdict
+
+
+def test_who_is_refused_pauses(nothing: Stack, stranger: str, tmp_path: Path) -> None:
+    """A target that answers none is not asked as fast as it refuses: a tenth of a second apart."""
+    scenario = tmp_path / "eager.py"
+    scenario.write_text(
+        "from visits import Journey\n\n\n"
+        "class Eager(Journey):\n"
+        "    def visit(self) -> None:\n"
+        "        self.get('/')\n"
+    )
+    ran = run(nothing, HOST=stranger, SCENARIO=str(scenario), USERS="2", DURATION="2s")
+    assert ran.exit_code == 1
+    assert ran.document["total"]["error_share"] == 1
+    assert ran.document["total"]["requests"] <= 2 * 21
