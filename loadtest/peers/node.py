@@ -3,6 +3,7 @@
 import hashlib
 import json
 import os
+import re
 import shutil
 import subprocess
 from pathlib import Path
@@ -17,19 +18,39 @@ _OLDEST: Final = 18
 
 
 def lacks() -> str | None:
-    """Return what Express needs and this machine does not have, or None."""
+    """Return why Express cannot run on this machine, or None; the first call installs it."""
     for program in ("node", "npm"):
         if shutil.which(program) is None:
             return f"{program} is not on the PATH; on Debian and Ubuntu: apt-get install npm"
-    if int(version().removeprefix("v").partition(".")[0]) < _OLDEST:
-        return f"node is {version()}, and Express needs {_OLDEST} or newer"
+    try:
+        found = version()
+        if int(found.removeprefix("v").partition(".")[0]) < _OLDEST:
+            return f"node is {found}, and Express needs {_OLDEST} or newer"
+        installed()
+    except BenchError as error:
+        return str(error)
     return None
 
 
 def version() -> str:
-    """Return Node's version, as it says it."""
-    done = subprocess.run(["node", "--version"], capture_output=True, text=True, check=True)  # noqa: S607 (node, as the caller has it)
-    return done.stdout.strip()
+    """Return Node's version, as it says it: v, and numbers with points between.
+
+    Raises:
+        BenchError: it does not say one.
+    """
+    try:
+        node = subprocess.run(
+            ["node", "--version"],  # noqa: S607 (node, as the caller has it)
+            capture_output=True, text=True, check=False,
+        )  # fmt: skip
+    except OSError as error:
+        raise BenchError(f"node cannot be started: {error}") from error
+    said = node.stdout.strip()
+    if node.returncode or not re.fullmatch(r"v\d+\.\S+", said, re.ASCII):
+        raise BenchError(
+            f"`node --version` ended with {node.returncode}: {_last_line(node.stderr or said)}"
+        )
+    return said
 
 
 def versions() -> dict[str, str]:
@@ -73,17 +94,21 @@ def installed() -> Path:
 
 def _install(folder: Path) -> None:
     # No lock file: it would name the host that the packages came from.
-    options = ("--no-package-lock", "--no-audit", "--no-fund", "--omit=dev", "--silent")
+    options = ("--no-package-lock", "--no-audit", "--no-fund", "--omit=dev", "--loglevel=error")
     try:
         npm = subprocess.run(
             ["npm", "install", *options],  # noqa: S607 (npm, as the caller has it)
             cwd=folder, capture_output=True, text=True, timeout=_SECONDS, check=False,
         )  # fmt: skip
+    except OSError as error:
+        raise BenchError(f"npm cannot be started: {error}") from error
     except subprocess.TimeoutExpired:
         raise BenchError(f"npm took longer than {_SECONDS} s: is its registry in reach?") from None
     if npm.returncode:
-        words = (npm.stderr or npm.stdout).strip()[-500:]
-        raise BenchError(
-            f"npm could not install Express: {words or 'it did not say why'}; "
-            "go on without it: ARGS='--without express'"
-        )
+        raise BenchError(f"npm ended with {npm.returncode}: {_last_line(npm.stderr or npm.stdout)}")
+
+
+def _last_line(text: str) -> str:
+    # npm's very last line only says where its log is.
+    lines = [line for line in text.splitlines() if line.strip() and "complete log" not in line]
+    return lines[-1].strip() if lines else "it did not say why"

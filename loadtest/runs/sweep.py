@@ -150,12 +150,23 @@ def _axes(text: str) -> Mapping[str, Sequence[str]]:
 
 
 def _each(options: Options) -> Options:
-    """Return the options of one run: short, and with no pauses unless they are asked for."""
+    """Return the options of one run: short, and with no pauses unless they are asked for.
+
+    Raises:
+        RunError: something is asked for that a sweep would have to drop.
+    """
+    for given, why in (
+        (options.host and f"HOST={options.host}", "loads stacks of its own"),
+        (options.rate and f"RATE={options.rate:g}", "is a closed loop, which finds the knee"),
+        (options.shape != "steady" and f"SHAPE={options.shape}", "loads each stack steadily"),
+    ):
+        if given:
+            raise RunError(
+                f"{given} is set, and a sweep {why}.",
+                f"Leave {given.partition('=')[0]} away, or use it with `make loadtest`.",
+            )
     return replace(
         options,
-        host=None,
-        rate=0.0,
-        shape="steady",
         users=options.users if os.environ.get("USERS") else 32,
         duration=options.duration if os.environ.get("DURATION") else 8.0,
         think=options.think if os.environ.get("THINK") else 0.0,

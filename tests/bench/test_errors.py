@@ -9,7 +9,6 @@ from pathlib import Path
 import pytest
 from bench import servers
 from bench.console import BenchError
-from peers import node
 
 _PROJECT = Path(__file__).parents[2]
 
@@ -74,16 +73,38 @@ def test_a_port_that_was_taken_meanwhile_is_named(
             pass
 
 
-def test_npm_that_fails_is_quoted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """What npm said is in the message, and nothing half-installed is taken for whole."""
-    npm = tmp_path / "npm"
-    npm.write_text("#!/bin/sh\necho 'no such registry' >&2\nexit 1\n")
-    npm.chmod(0o700)
-    monkeypatch.setenv("PATH", str(tmp_path), prepend=":")
-    monkeypatch.setenv("VENV_DIR", str(tmp_path / "environments"))
-    for _ in range(2):
-        with pytest.raises(BenchError, match=r"no such registry; .*--without express"):
-            node.installed()
+@pytest.mark.parametrize(
+    ("node", "npm", "reason"),
+    [
+        (
+            "echo v22.1.0",
+            "echo 'npm error no such registry' >&2; echo 'npm error A complete log' >&2; exit 7",
+            "npm ended with 7: npm error no such registry",
+        ),
+        ("echo v22.1.0", "exit 1", "npm ended with 1: it did not say why"),
+        ("echo 'no libuv' >&2; exit 127", "", "`node --version` ended with 127: no libuv"),
+        ("echo 22", "", "`node --version` ended with 0: 22"),
+        ("echo v16.20.2", "", "node is v16.20.2, and Express needs 18 or newer"),
+    ],
+)
+def test_npm_or_node_that_fails_leaves_express_out(
+    node: str, npm: str, reason: str, tmp_path: Path
+) -> None:
+    """The last line they said is quoted, the others go on, and nothing half-installed is kept."""
+    path = _programs(tmp_path)
+    for name, script in (("node", node), ("npm", npm)):
+        (tmp_path / name).write_text(f"#!/bin/sh\n{script}\n")
+        (tmp_path / name).chmod(0o700)
+    environments = tmp_path / "environments"
+    environments.mkdir()
+    # Without a store: which applications take part has been decided when it is missed.
+    done = _bench(
+        "--only", "express", "unsticky",
+        PATH=path, VENV_DIR=str(environments), REDIS_SERVER="/nonexistent/redis-server",
+    )  # fmt: skip
+    assert f"express is left out: {reason}\n" in done.stdout
+    assert done.stderr.startswith("error: store cannot be started: ")
+    assert not list(environments.iterdir())
 
 
 def test_raw_data_that_are_none_are_refused(tmp_path: Path) -> None:

@@ -85,3 +85,18 @@ def test_a_run_that_cannot_be_made_leaves_those_before_it(
     assert [point["workers"] for point in _points(tmp_path)] == [2, 4]
     assert printed[-1].endswith("The report covers the 2 runs made so far.")
     assert _Stacks.ended
+
+
+@pytest.mark.parametrize(
+    "given", [{"HOST": "http://127.0.0.1:1"}, {"RATE": "5"}, {"SHAPE": "spike"}], ids=str
+)
+def test_what_a_sweep_would_drop_is_refused(
+    given: dict[str, str], printed: list[str], tmp_path: Path
+) -> None:
+    """A target, an open loop or another shape: an error that names it, before any stack runs."""
+    wanted = options.parse({"STATE_DIR": str(tmp_path), **given})
+    (name,) = given
+    with pytest.raises(RunError, match=rf"(?s){name}=.* Leave {name} away"):
+        sweep.make(wanted, printed.append)
+    assert not printed
+    assert not _Stacks.ended
