@@ -119,7 +119,8 @@ class DockerRuntime:
         if made.returncode:
             raise KitError(
                 f"There is no certificate for OVERLAYS=tls: {made.stderr.strip()}",
-                "Name a folder with fullchain.pem and privkey.pem: make up TLS_DIR=/etc/tls",
+                "Name a folder with fullchain.pem and privkey.pem: "
+                "make up RUNTIME=docker TLS_DIR=/etc/tls",
             )
         warn(f"made a certificate for development in {folder}; set TLS_DIR for a real one")
 

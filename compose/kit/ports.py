@@ -7,7 +7,12 @@ from kit.processes import listener
 
 
 def require_free(
-    port: int, address: str = "127.0.0.1", *, name: str = "PORT", by_root: bool = False
+    port: int,
+    address: str = "127.0.0.1",
+    *,
+    name: str = "PORT",
+    by_root: bool = False,
+    verb: str = "make up",
 ) -> None:
     """Find out whether a program can listen on a port of an address of this host.
 
@@ -17,6 +22,7 @@ def require_free(
         name: of the setting that holds the port.
         by_root: it will be root's program, so ports below 1024 will do; the caller may not be
             root, who cannot find out whether such a port is free.
+        verb: what the caller types to try again with another port.
 
     Raises:
         KitError: another program listens there, or the caller may not.
@@ -31,12 +37,12 @@ def require_free(
             if not by_root:
                 raise KitError(
                     f"You may not listen on port {port}: ports below 1024 are root's.",
-                    f"Choose a higher one: make up {name}=8080",
+                    f"Choose a higher one: {verb} {name}=8080",
                 ) from error
         except OSError as error:
             raise KitError(
                 f"Port {port} of {address} is in use by {listener(port)}.",
-                f"Choose another: make up {name}={_free_port(port)}",
+                f"Choose another: {verb} {name}={_free_port(port)}",
             ) from error
 
 

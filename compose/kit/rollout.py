@@ -85,7 +85,9 @@ class Rollout:
         address = self._settings.compose.get("BIND_ADDRESS", "127.0.0.1")
         for name, port in wanted.items():
             if port not in ours:
-                ports.require_free(port, address, name=name, by_root=True)
+                ports.require_free(
+                    port, address, name=name, by_root=True, verb="make up RUNTIME=docker"
+                )
 
     def _published(self, nginx: Container) -> list[int]:
         return [
@@ -201,8 +203,9 @@ class Rollout:
             name = next((c.name for c in self._project.containers() if c.id == container_id), "?")
             raise KitError(
                 f"{name} is not ready: {answer.problem}. {self._last_words(container_id)}",
-                f"Look further: make logs SERVICE={name}\n"
-                "Then `make up` goes on from here, and `make down` ends everything.",
+                f"Look further: make logs RUNTIME=docker SERVICE={name}\n"
+                "Then `make up RUNTIME=docker` goes on from here, and `make down RUNTIME=docker` "
+                "ends everything.",
             )
 
     def _probe(self, container_id: str, restarts_before: int) -> readiness.Answer:
@@ -248,7 +251,8 @@ class Rollout:
         if not answer.is_ready:
             raise KitError(
                 f"nginx is not ready: {answer.problem}.",
-                "Look further: make logs\nThen `make up` goes on from here.",
+                "Look further: make logs RUNTIME=docker\n"
+                "Then `make up RUNTIME=docker` goes on from here.",
             )
 
     def _report(self, seconds: float, *, was_there: bool) -> None:

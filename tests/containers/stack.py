@@ -3,6 +3,7 @@
 import json
 import os
 import shutil
+import ssl
 import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -70,6 +71,17 @@ class ContainerStack(Stack):
             json.loads(docker("container", "inspect", *ids)) if ids else []
         )
         return sorted(found, key=_number)
+
+    def browser(self, *, keep_alive: bool = False) -> Browser:
+        """Return a visitor without a cookie, who comes by TLS where that is spoken."""
+        if "tls" not in self.settings.get("OVERLAYS", "").split(","):
+            return super().browser(keep_alive=keep_alive)
+        port = int(self.settings["TLS_PORT"])
+        return Browser(port, keep_alive=keep_alive, tls=self.trusting())
+
+    def trusting(self) -> ssl.SSLContext:
+        """Return what a client needs who trusts the certificate that the kit made."""
+        return ssl.create_default_context(cafile=str(self.folder.certificates / "fullchain.pem"))
 
     def replicas(self) -> list[str]:
         """Return the names by which the running replicas sign their answers."""

@@ -22,7 +22,7 @@ def test_a_taken_port(refused: ContainerStack, name: str) -> None:
         port = other.getsockname()[1]
         printed = refused.fail("up", **{name: str(port)})
     assert f"Port {port} of 127.0.0.1 is in use" in printed
-    assert f"make up {name}=" in printed
+    assert f"make up RUNTIME=docker {name}=" in printed
     assert refused.inspect("redis") == []
 
 

@@ -2,6 +2,7 @@
 
 import http.client
 import json
+import ssl
 from collections.abc import Mapping
 from http.cookies import SimpleCookie
 from types import TracebackType
@@ -20,12 +21,16 @@ class Browser:
         keep_alive: one connection for all requests; else a fresh one for each. A kept one is
             never opened again: an answer that closes it makes the next request fail, unless the
             answer said so.
+        tls: whom it trusts, if it comes by TLS.
     """
 
-    def __init__(self, port: int, *, keep_alive: bool = False) -> None:
+    def __init__(
+        self, port: int, *, keep_alive: bool = False, tls: ssl.SSLContext | None = None
+    ) -> None:
         """Arrive without a cookie."""
         self._port = port
         self._keep_alive = keep_alive
+        self._tls = tls
         self._connection: http.client.HTTPConnection | None = None
         self.cookies: dict[str, str] = {}
 
@@ -60,7 +65,7 @@ class Browser:
         if self.cookies:
             sent["Cookie"] = "; ".join(f"{name}={value}" for name, value in self.cookies.items())
         if self._connection is None:
-            self._connection = http.client.HTTPConnection("127.0.0.1", self._port, timeout=PATIENCE)
+            self._connection = self._connect()
         try:
             answer = ask_on(self._connection, method, path, body, sent)
         except BaseException:
@@ -100,6 +105,13 @@ class Browser:
         assert answer.status == 200, answer
         found: dict[str, Any] = answer.json()
         return found
+
+    def _connect(self) -> http.client.HTTPConnection:
+        if self._tls is None:
+            return http.client.HTTPConnection("127.0.0.1", self._port, timeout=PATIENCE)
+        return http.client.HTTPSConnection(
+            "127.0.0.1", self._port, timeout=PATIENCE, context=self._tls
+        )
 
     def _keep(self, answer: Answer) -> None:
         for line in answer.headers.get_all("Set-Cookie", []):
