@@ -59,11 +59,11 @@ compare: ## lay two load tests side by side: A= B=, by default the last two
 sweep: ## find the knee: load replicas x workers x worker class one after the other
 	$(KIT)
 
-bench: ## measure the same cart over other frameworks' sessions, side by side; needs wrk; ARGS=
+bench: ## measure the same cart over other frameworks' sessions, side by side; ARGS=
 	$(KIT)
 
 bench-race: ## race 401 adds and a late writer against this library and others; ARGS=
 	$(KIT)
 
-bench-session: ## measure what a session costs a request, beside others; needs wrk; ARGS=
+bench-session: ## measure what a session costs a request, beside others; ARGS=
 	$(KIT)

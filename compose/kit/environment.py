@@ -67,7 +67,11 @@ def to_check(settings: Settings) -> Environment:
 
 def to_bench(settings: Settings) -> Environment:
     """Return the environment that `make bench`, `make bench-race` and `make bench-session` use."""
-    return _named("bench", ["runtime", "local", "nginx", "valkey", "gevent", "bench"], settings)
+    groups = ["runtime", "local", "nginx", "valkey", "gevent", "bench"]
+    # Locust makes the load where wrk cannot.
+    if shutil.which("wrk") is None:
+        groups.append("load")
+    return _named("bench", groups, settings)
 
 
 def to_load(settings: Settings) -> Environment:

@@ -1,20 +1,35 @@
-"""wrk against one application, and what every tier spent on it."""
+"""Load on one application, and what every tier spent on it."""
 
+import importlib.util
 import json
+import os
 import shutil
 import subprocess
+import sys
 from dataclasses import dataclass
+from enum import StrEnum
 from pathlib import Path
 from typing import Final
 
 from .calls import Calls
-from .console import BenchError
+from .console import BenchError, say
 from .processes import cpu_seconds
 from .servers import Running
 
 CONNECTIONS: Final = 16
 
 _SCRIPT = Path(__file__).with_suffix(".lua")
+
+
+class Generator(StrEnum):
+    """What asks. Both keep 16 connections busy without a pause, and send the same mix.
+
+    Locust needs far more CPU for a request than wrk: its own, one core at most, bounds the
+    throughput, and the latencies hold its own turns.
+    """
+
+    WRK = "wrk"
+    LOCUST = "Locust"
 
 
 @dataclass(frozen=True)
@@ -39,6 +54,7 @@ class Target:
         port: of nginx, on 127.0.0.1.
         calls: what it answers.
         cookies: a file with one Cookie header a line, one for each session.
+        generator: what asks it.
     """
 
     name: str
@@ -48,6 +64,7 @@ class Target:
     port: int
     calls: Calls
     cookies: Path
+    generator: Generator
 
     def load(self, mode: str, seconds: int) -> Load:
         """Ask for `seconds`; `mode` is read, add or mix.
@@ -62,7 +79,7 @@ class Target:
             (self.store.pid,),
         )
         before = [cpu_seconds(pids) for pids in tiers]
-        result = self._wrk(mode, seconds)
+        result = self._asked(mode, seconds)
         if self.app.workers() != workers:
             raise BenchError(f"a worker of {self.name} ended during the measurement")
         requests = result["requests"]
@@ -75,17 +92,23 @@ class Target:
             app, nginx, store,
         )  # fmt: skip
 
-    def _wrk(self, mode: str, seconds: int) -> dict[str, float]:
+    def _asked(self, mode: str, seconds: int) -> dict[str, float]:
         url = f"http://127.0.0.1:{self.port}"
-        script = (mode, self.cookies, self.calls.cart, self.calls.items, ",".join(self.calls.skus))
-        wrk = subprocess.run(
-            ["wrk", "-t1", f"-c{CONNECTIONS}", f"-d{seconds}s", "-s", str(_SCRIPT), url,  # noqa: S607 (wrk, as the caller has it)
-             "--", *map(str, script)],
-            capture_output=True, text=True, check=False,
+        calls, skus = self.calls, ",".join(self.calls.skus)
+        mix = (mode, str(self.cookies), calls.cart, calls.items, skus)
+        if self.generator is Generator.WRK:
+            command = ["wrk", "-t1", f"-c{CONNECTIONS}", f"-d{seconds}s", "-s", str(_SCRIPT), url,
+                       "--", *mix]  # fmt: skip
+        else:
+            command = [sys.executable, "-m", "bench.users", url, str(CONNECTIONS), str(seconds),
+                       *mix]  # fmt: skip
+        done = subprocess.run(
+            command, capture_output=True, text=True, check=False,
+            env={**os.environ, "PYTHONPATH": str(_SCRIPT.parents[1])},
         )  # fmt: skip
-        _, found, rest = wrk.stdout.rpartition("\nresult ")
+        _, found, rest = done.stdout.rpartition("\nresult ")
         if not found:
-            raise BenchError(f"wrk failed: {(wrk.stderr or wrk.stdout).strip()}")
+            raise BenchError(f"{self.generator} failed: {(done.stderr or done.stdout).strip()}")
         result: dict[str, float] = json.loads(rest)
         if result["failed"] or not result["requests"]:
             raise BenchError(
@@ -95,11 +118,18 @@ class Target:
         return result
 
 
-def require_wrk() -> None:
-    """Find out whether wrk is there.
+def generator() -> Generator:
+    """Return wrk where it is, else Locust, and say so.
 
     Raises:
-        BenchError: it is not.
+        BenchError: neither is there.
     """
-    if shutil.which("wrk") is None:
-        raise BenchError("wrk is not installed: apt-get install wrk, or brew install wrk")
+    if shutil.which("wrk"):
+        return Generator.WRK
+    how = "apt-get install wrk, or brew install wrk"
+    if importlib.util.find_spec("locust") is None:
+        raise BenchError(f"neither wrk nor Locust is installed: {how}")
+    say(
+        f"wrk is not installed ({how}): Locust asks in its place, and its CPU bounds the throughput"
+    )
+    return Generator.LOCUST

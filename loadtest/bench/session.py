@@ -24,7 +24,7 @@ from .calls import BENCH
 from .carts import EIGHT_LINES, application
 from .console import BenchError, print_table, run, say
 from .kinds import Kind
-from .load import CONNECTIONS, Load, Target, require_wrk
+from .load import CONNECTIONS, Generator, Load, Target, generator
 from .spread import ratio, spread
 
 KINDS: Final = (Kind.NONE, Kind.BLOB, Kind.UNSTICKY, Kind.FLASK_SESSION)
@@ -88,9 +88,9 @@ class Bench:
 def main() -> None:
     """Measure, print the tables, keep the raw data."""
     options = _options()
-    require_wrk()
+    asking = generator()
     kinds = [kind for kind in KINDS if kind in options.only]
-    samples, memory = _measured(options, kinds)
+    samples, memory = _measured(options, kinds, asking)
     for mode in options.modes:
         say(
             f"\n{mode}, µs of CPU for each request: median (middle half) of {options.rounds} rounds"
@@ -115,6 +115,7 @@ def main() -> None:
             "options": vars(options),
             "sessions": SESSIONS,
             "connections": CONNECTIONS,
+            "generator": asking,
             "samples": [asdict(sample) for sample in samples],
             "memory": memory,
         },
@@ -123,7 +124,7 @@ def main() -> None:
 
 
 def _measured(
-    options: argparse.Namespace, kinds: Sequence[Kind]
+    options: argparse.Namespace, kinds: Sequence[Kind], asking: Generator
 ) -> tuple[list[Sample], dict[Kind, int]]:
     workers = servers.Workers(options.worker_class, options.workers)
     with ExitStack() as stack:
@@ -139,7 +140,7 @@ def _measured(
         bench = Bench(
             {
                 kind: Target(
-                    kind, app, nginx, store, ports[kind], BENCH, folder / f"{kind}.cookies"
+                    kind, app, nginx, store, ports[kind], BENCH, folder / f"{kind}.cookies", asking
                 )
                 for kind, app in apps.items()
             }

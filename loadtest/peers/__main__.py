@@ -10,7 +10,7 @@ from pathlib import Path
 
 from bench import record
 from bench.console import BenchError, print_table, run, say
-from bench.load import require_wrk
+from bench.load import generator
 
 from peers import measurement, node, report, table
 from peers.fleet import PEERS, Peer
@@ -25,10 +25,10 @@ def main() -> None:
     if options.again:
         _write(options.again, document=options.document)
         return
-    require_wrk()
+    asking = generator()
     peers, skipped = _present([peer for peer in PEERS if peer.name in options.only])
     parameters = measurement.Parameters(
-        options.rounds, options.seconds, options.races, options.logouts
+        options.rounds, options.seconds, options.races, options.logouts, asking
     )
     results = measurement.run(peers, parameters)
     named = {name for peer in peers for name in peer.packages}
@@ -37,6 +37,7 @@ def main() -> None:
         {
             "options": {name: str(value) if isinstance(value, Path) else value
                         for name, value in vars(options).items()},
+            "generator": asking,
             "skipped": skipped,
             **results.document(),
         },

@@ -14,7 +14,7 @@ from bench import race, servers
 from bench.browser import Browser
 from bench.calls import SHOP
 from bench.console import BenchError, say
-from bench.load import Load, Target
+from bench.load import Generator, Load, Target
 from bench.processes import memory_bytes
 from bench.servers import Running
 
@@ -72,12 +72,13 @@ class Raced:
 
 @dataclass(frozen=True)
 class Parameters:
-    """How much is measured."""
+    """How much is measured, and what makes the load."""
 
     rounds: int
     seconds: int
     races: int
     logouts: int
+    generator: Generator
 
 
 @dataclass(frozen=True)
@@ -160,7 +161,10 @@ def _loaded(
         for name, app in apps.items():
             say(f"making {SESSIONS} carts of {name}")
             cookies = folder / f"{name}.cookies"
-            carts[name] = Carts(Target(name, app, nginx, store, ports[name], SHOP, cookies))
+            target = Target(
+                name, app, nginx, store, ports[name], SHOP, cookies, parameters.generator
+            )
+            carts[name] = Carts(target)
             carts[name].make()
         traffic = _traffic(store, apps)
         for each in carts.values():

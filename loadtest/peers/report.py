@@ -3,9 +3,9 @@
 import html
 import re
 from collections.abc import Iterable
-from typing import Any, Final
+from typing import Final
 
-from bench.load import CONNECTIONS
+from bench.load import CONNECTIONS, Generator
 from bench.race import ADDITIONS, IN_FLIGHT, LATE_WRITERS, PROCESSES
 
 from peers import measurement, table
@@ -31,7 +31,7 @@ _REPEAT: Final = """\
 ## Measure it yourself
 
 ```
-make bench                                # about seven minutes; needs wrk, and npm for Express
+make bench                                # about seven minutes; wrk and npm make it whole
 make bench ARGS='--only unsticky express --rounds 20'
 make bench ARGS=--document                # and write this page anew
 ```
@@ -54,7 +54,7 @@ def markdown(raw: table.Raw) -> str:
         "# Benchmarks: the same cart over the session libraries that people use\n",
         "Written by `make bench ARGS=--document` from one run; do not edit it by hand.\n",
         table.markdown([peer.title for peer in peers], rows),
-        *(text + "\n" for text in _reading(raw["options"])),
+        *(text + "\n" for text in _reading(raw)),
         "## How each was set up\n",
         _list(f"**{peer.title}**: {peer.settings}. Source: {peer.source}." for peer in peers),
     ]
@@ -78,7 +78,7 @@ def hypertext(raw: table.Raw) -> str:
         f"<li>Left out: {html.escape(name)}, because {html.escape(why)}</li>\n"
         for name, why in raw["skipped"].items()
     )
-    paragraphs = "".join(f"<p>{_inline(text)}</p>\n" for text in _reading(raw["options"]))
+    paragraphs = "".join(f"<p>{_inline(text)}</p>\n" for text in _reading(raw))
     return f"""<!doctype html>
 <html lang="en">
 <meta charset="utf-8">
@@ -98,18 +98,27 @@ def hypertext(raw: table.Raw) -> str:
 """
 
 
-def _reading(options: dict[str, Any]) -> tuple[str, str, str]:
+def _reading(raw: table.Raw) -> tuple[str, str, str]:
     """Return how the table is to be read: load, races, the rest."""
+    options, generator = raw["options"], table.generator(raw)
+    bound = (
+        " Locust asked, since wrk was not there: it needs more CPU for a request than some of the "
+        "applications, so that its own bounds the throughput, draws the ratios of requests/s "
+        "together, and is in the latencies. The rows of CPU compare nearly as they do with wrk."
+        if generator is Generator.LOCUST
+        else ""
+    )
     load = (
-        f"Load: wrk with {CONNECTIONS} connections that never wait (a closed loop), through one "
-        f"nginx with one worker over unix sockets; {measurement.PROCESSES} processes of each "
-        f"application; {measurement.SESSIONS} sessions with eight lines in the cart; 80 "
+        f"Load: {generator} with {CONNECTIONS} connections that never wait (a closed loop), "
+        f"through one nginx with one worker over unix sockets; {measurement.PROCESSES} processes "
+        f"of each application; {measurement.SESSIONS} sessions with eight lines in the cart; 80 "
         "`GET /api/cart` to 20 `POST /api/cart/items`. The applications take turns, "
         f"{options['seconds']} seconds each, every other round backwards, {options['rounds']} "
         "rounds. A figure is the median of the rounds, in brackets the middle half of them; behind "
         "× stands its ratio to Unsticky, in brackets where 90 % of it lie if the rounds are drawn "
         "anew. The best of a row is bold. Latencies under a load without pauses tell the order of "
         "the applications, not what users wait. Only the ratios mean anything on another machine."
+        f"{bound}"
     )
     races = (
         f"Races: {ADDITIONS} additions to one cart, {IN_FLIGHT} in flight, {PROCESSES} processes, "
@@ -122,8 +131,8 @@ def _reading(options: dict[str, Any]) -> tuple[str, str, str]:
     rest = (
         "Round trips and bytes are counted by the store, one request after the other; what "
         "happens inside a script is no trip. The memory of a worker is its proportional set size "
-        "after the load, that of a session what `MEMORY USAGE` says. wrk keeps no cookies, so that "
-        "Flask's cookie carries the same cart all the time."
+        "after the load, that of a session what `MEMORY USAGE` says. "
+        f"{generator} keeps no cookies, so that Flask's cookie carries the same cart all the time."
     )
     return load, races, rest
 

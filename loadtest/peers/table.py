@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
+from bench.load import Generator
 from bench.race import ADDITIONS
 from bench.spread import ratio, spread
 
@@ -84,15 +85,21 @@ def _lost(raw: Raw, peer: str) -> list[float]:
     return [each["lost"] for each in raw["raced"] if each["peer"] == peer]
 
 
-def figures(logouts: int) -> tuple[Figure, ...]:
+def generator(raw: Raw) -> Generator:
+    """Return what asked in a run; runs from before there were two had wrk."""
+    return Generator(raw.get("generator", Generator.WRK))
+
+
+def figures(logouts: int, asking: Generator) -> tuple[Figure, ...]:
     """Return the rows of the table; `logouts` is how many there were in each race."""
+    bound = ", bounded by Locust" if asking is Generator.LOCUST else ""
     return (
         Figure(f"lost updates of {ADDITIONS}", _lost, spreads=False),
         Figure(f"refused updates of {ADDITIONS}", _raced("additions", "refused"), spreads=False),
         Figure(f"revived sessions of {logouts}", _raced("revivals", "revived"), spreads=False),
         Figure(f"old cookies that work after logout, of {logouts}",
                _raced("revivals", "replayed"), spreads=False),
-        Figure("requests/s", _sampled("per_second"), high_is_good=True),
+        Figure(f"requests/s{bound}", _sampled("per_second"), high_is_good=True),
         Figure("p50, ms", _sampled("p50_ms"), 1),
         Figure("p99, ms", _sampled("p99_ms"), 1),
         Figure("CPU of the application, µs/request", _sampled("app_us")),
@@ -110,7 +117,9 @@ def figures(logouts: int) -> tuple[Figure, ...]:
 
 def rows(raw: Raw, peers: Sequence[str]) -> list[Row]:
     """Return the table of a run for these peers."""
-    return [_row(raw, peers, figure) for figure in figures(raw["options"]["logouts"])]
+    return [
+        _row(raw, peers, figure) for figure in figures(raw["options"]["logouts"], generator(raw))
+    ]
 
 
 def _row(raw: Raw, peers: Sequence[str], figure: Figure) -> Row:

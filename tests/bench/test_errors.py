@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from bench import servers
+from bench import load, servers
 from bench.console import BenchError
 
 _PROJECT = Path(__file__).parents[2]
@@ -32,11 +32,22 @@ def _programs(folder: Path) -> str:
     return str(folder)
 
 
-def test_without_wrk_it_says_how_to_get_it(tmp_path: Path) -> None:
-    """No wrk on the PATH: one line, exit code 1."""
-    done = _bench(PATH=str(tmp_path))
-    assert done.returncode == 1
-    assert done.stderr == "error: wrk is not installed: apt-get install wrk, or brew install wrk\n"
+def test_without_wrk_it_says_how_to_get_it_and_takes_locust(tmp_path: Path) -> None:
+    """No wrk on the PATH: a line says so and what Locust means for the figures, and it goes on."""
+    done = _bench(PATH=str(tmp_path), REDIS_SERVER="/nonexistent/redis-server")
+    assert done.stdout.startswith(
+        "wrk is not installed (apt-get install wrk, or brew install wrk): Locust asks in its "
+        "place, and its CPU bounds the throughput\n"
+    )
+    assert done.stderr.startswith("error: store cannot be started: ")
+
+
+def test_without_wrk_and_locust_it_says_how_to_get_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Neither is there: one line names the one that is better."""
+    monkeypatch.setenv("PATH", "/nonexistent")
+    monkeypatch.setattr("importlib.util.find_spec", lambda _: None)
+    with pytest.raises(BenchError, match="neither wrk nor Locust is installed: apt-get install"):
+        load.generator()
 
 
 def test_without_npm_express_is_left_out(tmp_path: Path) -> None:

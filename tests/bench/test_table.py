@@ -109,3 +109,15 @@ def test_both_documents_hold_every_cell_and_what_is_needed_to_judge_it(raw: dict
     # Every row of the table has as many cells as its head.
     widths = {line.count("|") for line in re.findall(r"^\|.*$", markdown, re.MULTILINE)}
     assert widths == {5}
+
+
+def test_the_generator_that_asked_is_named(raw: dict[str, Any]) -> None:
+    """With Locust, the row of the throughput and both documents say so, and what it bounds."""
+    assert _row(raw, "requests/s").label == "requests/s"
+    assert "Load: wrk with 16 connections" in report.markdown(raw)
+    raw["generator"] = "Locust"
+    for document in (report.markdown(raw), report.hypertext(raw)):
+        assert "requests/s, bounded by Locust" in document
+        assert "Load: Locust with 16 connections" in document
+        assert "its own bounds the throughput" in document
+        assert "wrk with" not in document

@@ -41,6 +41,20 @@ def test_only_what_is_needed(tmp_path: Path) -> None:
     assert "gevent" in groups(WORKER_CLASS="gevent")
 
 
+def test_the_benchmarks_get_locust_where_wrk_is_not(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A wrk on the PATH spares the packages of the load generator that would stand in for it."""
+
+    def groups() -> set[str]:
+        return {path.stem for path in environment.to_bench(load({}, tmp_path)).pins}
+
+    monkeypatch.setenv("PATH", str(tmp_path))
+    assert "load" in groups()
+    (tmp_path / "wrk").touch(mode=0o700)
+    assert "load" not in groups()
+
+
 def test_other_pins_are_another_environment(tmp_path: Path) -> None:
     """An environment's folder follows from what is pinned for it."""
     settings = load({}, tmp_path)

@@ -1,0 +1,96 @@
+"""Locust's part, a program of its own: the mix of `load.lua` by users that never wait.
+
+Run as `python -m bench.users URL USERS SECONDS MODE COOKIES CART ITEMS SKUS`, it prints the line
+that `load.lua` prints. Locust patches the sockets of its process for gevent: nothing else may run
+in it.
+"""
+
+# Before all that opens sockets: it is Locust that patches them.
+from locust import FastHttpUser, task
+from locust.env import Environment
+from locust.exception import StopUser
+
+# isort: split
+import json
+import random
+import sys
+import time
+from pathlib import Path
+from typing import Any, Final
+
+from runs.measures import percentile
+
+from .console import say
+
+_SHARE: Final = {"read": 0, "add": 100, "mix": 20}
+_PATIENCE: Final = 10.0
+
+
+class Samples:
+    """Every answer of a run."""
+
+    def __init__(self) -> None:
+        self.failed = 0
+        self._ms: list[float] = []
+
+    def add(self, *, response_time: float, exception: object = None, **_: object) -> None:
+        """Keep one, as Locust's request event tells it; a status from 400 is an exception."""
+        self.failed += exception is not None
+        self._ms.append(response_time)
+
+    def result(self, seconds: float) -> dict[str, float]:
+        """Return what `load.lua` returns; the percentiles are of the samples themselves."""
+        ordered = sorted(self._ms)
+        return {
+            "requests": len(ordered),
+            "seconds": seconds,
+            "p50_ms": percentile(ordered, 50) if ordered else 0.0,
+            "p99_ms": percentile(ordered, 99) if ordered else 0.0,
+            "failed": self.failed,
+        }
+
+
+def main(arguments: list[str]) -> None:
+    """Ask until the time is over and all answers have come, and print the result."""
+    url, users, seconds, mode, file, cart, items, skus = arguments
+    cookies = Path(file).read_text(encoding="ascii").splitlines()
+    bodies = [json.dumps({"sku": sku}, separators=(",", ":")) for sku in skus.split(",")]
+    chance = random.Random(1)  # noqa: S311 (the same requests each time, no secret)
+    begin = time.perf_counter()
+    end = begin + float(seconds)
+
+    class Visitor(FastHttpUser):
+        """Asks for a random session each time; without a jar, the answers set no cookies."""
+
+        host = url
+        network_timeout = connection_timeout = _PATIENCE
+        concurrency = 1
+
+        def on_start(self) -> None:
+            self.client.client.cookiejar = None
+
+        @task
+        def ask(self) -> None:
+            while time.perf_counter() < end:
+                headers = {"Host": "localhost", "Cookie": chance.choice(cookies)}
+                if chance.randrange(100) < _SHARE[mode]:
+                    headers["Content-Type"] = "application/json"
+                    self.client.post(items, data=chance.choice(bodies), headers=headers)
+                else:
+                    self.client.get(cart, headers=headers)
+            raise StopUser
+
+    environment = Environment(user_classes=[Visitor])
+    samples = Samples()
+    asked: Any = environment.events.request
+    asked.add_listener(samples.add)
+    runner: Any = environment.create_local_runner()
+    runner.start(int(users), spawn_rate=int(users), wait=True)
+    runner.spawning_greenlet.join()
+    result = samples.result(time.perf_counter() - begin)
+    runner.quit()
+    say(f"\nresult {json.dumps(result)}")
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])
