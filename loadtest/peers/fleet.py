@@ -172,7 +172,8 @@ PEERS: Final = (
         keys="starsessions.*",
         settings="`RedisStore` with a ready asyncio client, rolling lifetime; `uvicorn[standard]` "
         "with its own worker processes on a unix socket",
-        source="https://www.uvicorn.org/deployment/ and https://github.com/alex-oleshkevich/starsessions",
+        source="https://www.uvicorn.org/deployment/ and "
+        "https://github.com/alex-oleshkevich/starsessions",
     ),
     Peer(
         "express",
