@@ -14,7 +14,7 @@ def test_the_access_log(new_server: NewServer) -> None:
     """Each request is one entry: who asked what, the answer, its time and which worker made it."""
     server = new_server("--max-requests=0").start()
     answer = server.get("/some?q=1", "User-Agent: curl", f"X-Request-ID: {_ID}")
-    wait_until(lambda: server.accesses()[-1]["uri"] == "/some?q=1", "the entry")
+    wait_until(lambda: "/some?q=1" in [each["uri"] for each in server.accesses()], "the entry")
     entry = server.accesses()[-1]
     assert datetime.fromisoformat(entry.pop("time")).tzinfo is not None
     assert 0 <= entry.pop("duration_ms") < 1000
@@ -38,7 +38,7 @@ def test_clients_cannot_forge_entries(new_server: NewServer) -> None:
     server = new_server().start()
     forged = 'x", "status": 500, "y": "\\\xff\x85'
     server.get("/forged", f"User-Agent: {forged}")
-    wait_until(lambda: server.accesses()[-1].get("uri") == "/forged", "the entry")
+    wait_until(lambda: "/forged" in [each.get("uri") for each in server.accesses()], "the entry")
     entry = server.accesses()[-1]
     assert (entry["status"], entry["user_agent"]) == (200, forged)
 
