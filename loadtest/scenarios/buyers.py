@@ -27,7 +27,8 @@ class Buyer(ShopJourney):
         wanted = [order["order_id"] for order in reversed(orders)]
         self.hold(
             not set(wanted) - set(listed),
-            Kind.LOST_UPDATE,
+            # As with carts: a lost update leaves the others, an empty list is another session's.
+            Kind.LOST_UPDATE if listed else Kind.LOST_SESSION,
             f"{len(set(wanted) - set(listed))} acknowledged orders are not listed",
         )
         self.hold(

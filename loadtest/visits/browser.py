@@ -56,6 +56,8 @@ class Browser:
         )
         self.last: Answer | None = None
         """The answer that came last."""
+        self.lost: Finding | None = None
+        """That the session's cookie was replaced or removed, once it was."""
 
     def ask(self, method: str, path: str, **how: Unpack[How]) -> Answer:
         """Send one request.
@@ -126,15 +128,12 @@ class Browser:
         if before is None or rotates:
             return
         if after is None:
-            raise Finding(
-                Kind.LOST_SESSION, "the session's cookie vanished: the answer removed it", answer
-            )
-        raise Finding(
-            Kind.LOST_SESSION,
-            "the answer brought another session's cookie"
-            + (f" in place of the one from {issuer}" if issuer else ""),
-            answer,
-        )
+            detail = "the session's cookie vanished: the answer removed it"
+        else:
+            detail = "the answer brought another session's cookie"
+            detail += f" in place of the one from {issuer}" if issuer else ""
+        self.lost = self.lost or Finding(Kind.LOST_SESSION, detail, answer)
+        raise self.lost
 
 
 def headers_of(response: Any) -> dict[str, str]:

@@ -100,17 +100,25 @@ class Visitor(User):
         journey = random.choices(list(_weights), list(_weights.values()))[0]  # noqa: S311
         browser = Browser(self, journey.cookie, late)
         try:
-            journey(browser, _plan).visit()
-        except Refused:
-            # Counted with its request. Nobody tries again a thousand times a second.
-            gevent.sleep(max(_plan.think, _PAUSE))
-        except Finding as finding:
-            _report(finding.kind, journey.__name__, finding.detail, finding.answer)
+            self._go_through(journey(browser, _plan))
         except Exception as error:  # noqa: BLE001 (a scenario's own mistake must be reported)
             _report(Kind.BROKEN_SCENARIO, journey.__name__, repr(error), browser.last)
             gevent.sleep(_PAUSE)
         finally:
             browser.close()
+
+    def _go_through(self, journey: Journey) -> None:
+        try:
+            journey.visit()
+        except (Refused, Finding) as ended:
+            # Tabs share a jar: what one met after its cookie was replaced follows from that.
+            cause = journey.browser.lost or ended
+            if isinstance(cause, Refused):
+                # Counted with its request. Nobody tries again a thousand times a second.
+                gevent.sleep(max(_plan.think, _PAUSE))
+                return
+            cause = journey.explain(cause)
+            _report(cause.kind, type(journey).__name__, cause.detail, cause.answer)
 
 
 class Shape(LoadTestShape):

@@ -45,6 +45,13 @@ class Journey:
         """
         raise NotImplementedError
 
+    def explain(self, finding: Finding) -> Finding:
+        """Return what stands behind a finding, before it is reported; by default itself.
+
+        Override it with a few more requests where one fault shows in the guise of another.
+        """
+        return finding
+
     def get(self, path: str, **how: Unpack[How]) -> Answer:
         """Send a GET; see :meth:`Browser.ask`."""
         return self.browser.ask("GET", path, **how)

@@ -23,8 +23,8 @@ def test_one_worker_with_a_secret_of_its_own(copied: Stack) -> None:
     copied.up(APP="broken:own_secret()")
     ran = run(copied)
     assert ran.exit_code == 1
-    assert ran.document["findings"]["lost session"] > 0
-    assert ran.document["findings"]["lost update"] == 0, ran.printed
+    counted = {kind: count for kind, count in ran.document["findings"].items() if count}
+    assert counted.keys() == {"lost session"}, ran.printed
     named = re.match(r"VERDICT fail: lost session \d+ times, all with (app-2/\d+) \(0", ran.verdict)
     assert named, ran.printed
     assert int(named[1].partition("/")[2]) in copied.workers("app-2")
