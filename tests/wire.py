@@ -1,5 +1,6 @@
 """HTTP as it is on the wire: what no client library would send or show."""
 
+import contextlib
 import http.client
 import json
 import socket
@@ -104,6 +105,8 @@ def ask_on(
     headers: Mapping[str, str] | None = None,
 ) -> Answer:
     """Send one request on a connection that may be kept alive and return its answer."""
-    connection.request(method, path, body=body, headers=dict(headers or {}))
+    # A server may refuse before it has read the body: its answer is there all the same.
+    with contextlib.suppress(BrokenPipeError, ConnectionResetError):
+        connection.request(method, path, body=body, headers=dict(headers or {}))
     response = connection.getresponse()
     return Answer(response.status, response.headers, response.read())

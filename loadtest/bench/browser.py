@@ -3,6 +3,7 @@
 The jar is shared by all requests in flight, as it is by the tabs of a browser.
 """
 
+import contextlib
 import http.client
 import json
 import socket
@@ -55,7 +56,9 @@ class Browser:
             headers["Content-Type"] = content_type
         connection = _UnixConnection(self._server)
         try:
-            connection.request(method, path, body=content, headers=headers)
+            # A server may refuse before it has read the body: its answer is there all the same.
+            with contextlib.suppress(BrokenPipeError, ConnectionResetError):
+                connection.request(method, path, body=content, headers=headers)
             response = connection.getresponse()
             data = response.read()
             self._keep(response.headers.get_all("Set-Cookie", []))

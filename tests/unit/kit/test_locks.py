@@ -144,6 +144,7 @@ def test_waiting_in_turn(tmp_path: Path) -> None:
         assert not waited
     script = (
         "import pathlib, sys; from kit import locks\n"
+        "print('imported', flush=True)\n"
         "with locks.in_turn(pathlib.Path(sys.argv[1])) as waited: print(waited)"
     )
     with lock.open() as held:
@@ -153,7 +154,9 @@ def test_waiting_in_turn(tmp_path: Path) -> None:
             stdout=subprocess.PIPE,
             env={**os.environ, "PYTHONPATH": str(Path(locks.__file__).parents[1])},
         )
+        assert process.stdout is not None
+        assert process.stdout.readline() == b"imported\n"
         with pytest.raises(subprocess.TimeoutExpired):
-            process.communicate(timeout=0.5)
+            process.wait(timeout=0.5)
     out, _ = process.communicate(timeout=10)
     assert out == b"True\n"

@@ -1,0 +1,28 @@
+"""The browser of the measurements, at servers that are not as patient as it is."""
+
+import socket
+import threading
+from pathlib import Path
+
+from bench.browser import Answer, Browser
+
+
+def test_an_answer_before_the_body_was_read(folder: Path) -> None:
+    """A refusal that comes while the body is still being sent is the answer all the same."""
+    path = folder / "server.sock"
+    with socket.socket(socket.AF_UNIX) as listener:
+        listener.bind(str(path))
+        listener.listen()
+
+        def refuse() -> None:
+            connection, _ = listener.accept()
+            with connection:
+                connection.recv(1)
+                connection.sendall(b"HTTP/1.1 415 Refused\r\nContent-Length: 0\r\n\r\n")
+
+        server = threading.Thread(target=refuse)
+        server.start()
+        # More than the socket takes, so that the server closes while the browser still sends.
+        answer = Browser(path).send("POST", "/api/cart/items", bytes(10_000_000))
+        server.join()
+    assert answer == Answer(415, None)
