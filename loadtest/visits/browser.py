@@ -1,7 +1,7 @@
 """A browser of one visitor: a cookie jar, a few connections, and every answer looked at."""
 
 from collections.abc import Mapping
-from typing import Any, TypedDict, Unpack
+from typing import Any, ClassVar, TypedDict, Unpack
 
 from locust.contrib.fasthttp import FastHttpSession
 from locust.user import User
@@ -39,7 +39,12 @@ class Browser:
             ``__Host-`` before it counts as the same. ``None``: no cookie is watched.
         late: seconds by which the visit began too late; they count for its first request, so that
             a load generator or a target that falls behind is seen (coordinated omission).
+
+    Attributes:
+        workers: who has answered any browser of this process, as ``X-Served-By`` names them.
     """
+
+    workers: ClassVar[set[str]] = set()
 
     def __init__(self, user: User, session_cookie: str | None, late: float = 0.0) -> None:
         self._late = late
@@ -94,6 +99,8 @@ class Browser:
             set_cookies=_set_cookies(response),
         )
         self.last = answer
+        if answer.served_by:
+            self.workers.add(answer.served_by)
         if status not in expect:
             error = getattr(response, "error", None)
             raise Refused(status, repr(error) if not status else str(answer.body[:_SHOWN]))
