@@ -1,7 +1,7 @@
 """Gunicorn's configuration: every setting with its reason, every choice from the environment.
 
 The file stands alone: put it beside an application and start
-``gunicorn -c gunicorn.conf.py``. It reads:
+``gunicorn -c gunicorn.conf.py``. It needs Gunicorn 25.2 or newer. It reads:
 
 ==================== ================================================== ====================
 variable             meaning                                            default
@@ -42,9 +42,19 @@ from pathlib import Path
 from types import FrameType
 from typing import Any
 
+import gunicorn
 from gunicorn import util
 from gunicorn.glogging import Logger
 from gunicorn.workers.sync import SyncWorker
+
+# The first whose log can be switched off, which JsonLogger asks for; older ones end with an
+# AttributeError, some of them only at the first request.
+_OLDEST = (25, 2)
+if gunicorn.version_info[:2] < _OLDEST:
+    raise SystemExit(
+        f"gunicorn.conf.py: Gunicorn {gunicorn.__version__} is too old for this file: "
+        "install 25.2 or newer."
+    )
 
 
 def _refuse(name: str, value: str, mend: str) -> SystemExit:

@@ -5,8 +5,8 @@ field. Everything else is MessagePack, whose first byte is then always 0x80 or a
 extension types for what MessagePack has no word for. Decoding builds only the types listed here;
 it can call no code that the bytes name.
 
-Rules for the corners: subclasses are refused (they would come back as their base), strings with
-lone surrogates are refused (they have no UTF-8), NaN is kept, and equal sets encode equally.
+Rules for the corners: subclasses come back as their base (`plain` has the rules), strings with lone
+surrogates are refused (they have no UTF-8), NaN is kept, and equal sets encode equally.
 """
 
 from __future__ import annotations
@@ -24,9 +24,9 @@ import msgpack
 from markupsafe import Markup
 
 from .errors import Corrupt, Unserializable
+from .plain import CONTAINERS, IMMUTABLE, MAX_DEPTH, plain
 
-MAX_DEPTH: Final = 32
-"""How deeply containers may nest."""
+__all__ = ["IMMUTABLE", "INT64_MAX", "INT64_MIN", "MAX_DEPTH", "decode", "encode"]
 
 INT64_MIN: Final = -(2**63)
 INT64_MAX: Final = 2**63 - 1
@@ -46,30 +46,9 @@ INT64_MAX: Final = 2**63 - 1
 ) = range(1, 12)
 _SECONDS_AND_MICROSECONDS = struct.Struct(">qi")
 
-IMMUTABLE: Final = frozenset(
-    {
-        type(None),
-        bool,
-        int,
-        float,
-        str,
-        bytes,
-        datetime,
-        date,
-        time,
-        timedelta,
-        Decimal,
-        UUID,
-        Markup,
-    }
-)
-"""Types whose values cannot change in place: once read, they need no second look."""
-
-_LEAVES = IMMUTABLE
 _FIRST_TAG = 0x80
 _SMALL = {b"%d" % number: number for number in range(1024)}
 """Most stored integers are quantities; looking one up costs a fifth of parsing it."""
-_CONTAINERS = (list, tuple, dict, set, frozenset)
 
 
 def encode(value: object, path: str = "value") -> bytes:
@@ -77,26 +56,27 @@ def encode(value: object, path: str = "value") -> bytes:
 
     Args:
         value: any nesting of None, bool, int, float, str, bytes, list, tuple, dict, set, frozenset,
-            datetime, date, time, timedelta, Decimal, UUID and Markup.
+            datetime, date, time, timedelta, Decimal, UUID and Markup, and of what Flask stores as
+            one of these: subclasses, dataclasses and whatever has `__html__`.
         path: what to call the value in errors, such as `session['prefs']`.
 
     Raises:
         Unserializable: another type, a lone surrogate, or nesting deeper than MAX_DEPTH.
     """
-    kind = type(value)
     if type(value) is int and INT64_MIN <= value <= INT64_MAX:
         return b"%d" % value
-    if kind not in _LEAVES:
-        _check(value, path, 1)
     try:
+        if type(value) not in IMMUTABLE:
+            _bound(value, 1)
         return _pack(value)
-    except UnicodeEncodeError as error:
-        message = f"{path} holds a lone surrogate, which has no UTF-8"
-        raise Unserializable(message) from error
-    except Unserializable as error:
-        message = f"{path}: {error}"
-        raise Unserializable(message) from error
-    except ValueError as error:  # more than 4 GiB, or an offset that a time zone may not have
+    except (Unserializable, ValueError):
+        # Rare, so that only this walk pays for conversions and for naming the place.
+        base = plain(value, path, _pack)
+    if type(base) is int:
+        return encode(base, path)
+    try:
+        return _pack(base)
+    except ValueError as error:  # a container of 2**32 items or more
         message = f"{path} cannot be stored: {error}"
         raise Unserializable(message) from error
 
@@ -114,7 +94,7 @@ def decode(data: bytes) -> Any:
         if data[0] < _FIRST_TAG:
             return _decimal(data)
         value = _unpack(data, 0)
-        if type(value) in _CONTAINERS:
+        if type(value) not in IMMUTABLE:
             _bound(value, 1)
     except (
         OSError,  # a time zone's name that is a folder of the database
@@ -139,40 +119,23 @@ def _decimal(data: bytes) -> int:
 
 
 def _bound(value: Any, depth: int) -> None:
-    """Refuse nesting that `encode` would not have written."""
+    """Refuse nesting that is too deep, and what is of none of the listed types.
+
+    MessagePack would take a bytearray, a memoryview and extension types of any code.
+    """
+    if type(value) not in CONTAINERS:
+        message = f"{type(value).__qualname__} is none of the listed types"
+        raise ValueError(message)
     if depth > MAX_DEPTH:
         message = f"nested deeper than {MAX_DEPTH} levels"
         raise ValueError(message)
     for item in value:
-        if type(item) in _CONTAINERS:
+        if type(item) not in IMMUTABLE:
             _bound(item, depth + 1)
     if type(value) is dict:
         for item in value.values():
-            if type(item) in _CONTAINERS:
+            if type(item) not in IMMUTABLE:
                 _bound(item, depth + 1)
-
-
-def _check(value: object, path: str, depth: int) -> None:
-    """Name the path of the first thing that cannot be stored."""
-    kind = type(value)
-    if kind in _LEAVES:
-        return
-    if kind not in _CONTAINERS:
-        message = (
-            f"{path} is a {kind.__module__}.{kind.__qualname__}, which cannot be stored; "
-            "convert it to plain values first"
-        )
-        raise Unserializable(message)
-    if depth > MAX_DEPTH:
-        message = f"{path} is nested deeper than {MAX_DEPTH} levels"
-        raise Unserializable(message)
-    if isinstance(value, dict):
-        for key, item in value.items():
-            _check(key, f"{path} key {key!r}", depth + 1)
-            _check(item, f"{path}[{key!r}]", depth + 1)
-    else:
-        for place, item in enumerate(value):  # type: ignore[arg-type]  # one of the containers
-            _check(item, f"{path}[{place}]", depth + 1)
 
 
 def _pack(value: object) -> bytes:
@@ -181,11 +144,7 @@ def _pack(value: object) -> bytes:
 
 
 def _extend(value: Any) -> msgpack.ExtType:
-    try:
-        code, body = _EXTENSIONS[type(value)]
-    except KeyError:
-        message = f"a {type(value).__qualname__} cannot be stored"
-        raise Unserializable(message) from None
+    code, body = _EXTENSIONS[type(value)]
     return msgpack.ExtType(code, body(value))
 
 
@@ -207,12 +166,12 @@ def _zone_name(zone: tzinfo | None) -> str | list[Any] | None:
     if zone is None:
         return None
     if type(zone) is ZoneInfo and zone.key is not None:
-        return zone.key
+        return str.__str__(zone.key)  # it may be a StrEnum's member, as the name below
     if type(zone) is timezone:
         offset = zone.utcoffset(None)
         parts: list[Any] = [offset.days * 86_400 + offset.seconds, offset.microseconds]
         name = zone.tzname(None)
-        return parts if name == timezone(offset).tzname(None) else [*parts, name]
+        return parts if name == timezone(offset).tzname(None) else [*parts, str.__str__(name)]
     message = f"the time zone {zone!r} cannot be stored; use datetime.timezone or zoneinfo.ZoneInfo"
     raise Unserializable(message)
 

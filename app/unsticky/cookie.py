@@ -16,6 +16,8 @@ from binascii import a2b_base64
 from hashlib import blake2b, sha256
 from typing import Final, NamedTuple
 
+from .errors import Unserializable
+
 BUCKETS: Final = 1024
 """Sessions are spread over this many hash tags; a user's sessions and index share one."""
 
@@ -24,6 +26,9 @@ _VERSION: Final = 1
 _ID_BYTES: Final = 32
 _BODY_BYTES: Final = 40
 _DIGEST_BYTES: Final = 16
+_PERMANENT: Final = 1 << 39
+"""The deadline's highest bit. A release that does not know it reads a deadline far ahead, and
+leaves the limit to the store, which keeps it in any case."""
 
 
 class Reference(NamedTuple):
@@ -54,12 +59,14 @@ class Token(NamedTuple):
         reference: where the session lives.
         deadline: the absolute limit in seconds since 1970, 0 for none.
         outdated: signed with an earlier secret, so that it should be signed and sent again.
+        permanent: the browser was told to keep the cookie when it closes.
     """
 
     identifier: bytes
     reference: Reference
     deadline: int = 0
     outdated: bool = False
+    permanent: bool = False
 
     def is_past(self, seconds: float) -> bool:
         """Tell whether the absolute limit lies before that time, in seconds since 1970."""
@@ -79,16 +86,19 @@ class KeyRing:
 
     def mint(self, bucket: int | None = None) -> Token:
         """Return a token with a new id from the operating system's random source."""
-        identifier = secrets.token_bytes(_ID_BYTES)
         bucket = secrets.randbelow(BUCKETS) if bucket is None else bucket
+        return self.token(secrets.token_bytes(_ID_BYTES), bucket)
+
+    def token(self, identifier: bytes, bucket: int) -> Token:
+        """Return the token of an id of 256 bits."""
         return Token(identifier, Reference(bucket, self._digest(identifier)))
 
-    def sign(self, token: Token, deadline: int) -> str:
+    def sign(self, token: Token, deadline: int, *, permanent: bool = False) -> str:
         """Return the cookie's value; `deadline` is in seconds since 1970, 0 for none."""
         body = (
             bytes((_VERSION,))
             + token.reference.bucket.to_bytes(2, "big")
-            + deadline.to_bytes(5, "big")
+            + (deadline | _PERMANENT if permanent else deadline).to_bytes(5, "big")
             + token.identifier
         )
         return urlsafe_b64encode(body + _signature(self._signers[0], body)).decode()
@@ -107,14 +117,27 @@ class KeyRing:
                 return Token(
                     identifier,
                     Reference(bucket, self._digest(identifier)),
-                    deadline,
+                    deadline & ~_PERMANENT,
                     outdated=place > 0,
+                    permanent=deadline & _PERMANENT != 0,
                 )
         return None
 
-    def subject(self, user: str) -> Reference:
-        """Return where a user's index lives: bucket and digest of the user's name."""
-        digest = self._digest(b"user\0" + user.encode())
+    def subject(self, user: object) -> Reference:
+        """Return where a user's index lives: bucket and digest of the user's name.
+
+        Raises:
+            TypeError: the name is no str.
+            Unserializable: it holds a lone surrogate, which has no UTF-8.
+        """
+        if not isinstance(user, str):
+            message = f"a user's name is a str, such as str(user.id), not {user!r}"
+            raise TypeError(message)
+        try:
+            digest = self._digest(b"user\0" + user.encode())
+        except UnicodeEncodeError as error:
+            message = f"the user's name {user!r} holds a lone surrogate, which has no UTF-8"
+            raise Unserializable(message) from error
         return Reference(int.from_bytes(digest[:2], "big") % BUCKETS, digest)
 
     def _digest(self, data: bytes) -> bytes:

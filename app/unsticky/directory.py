@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
+from .adopt import UNADOPTED
 from .backend import Backend
 from .cookie import Reference
 from .errors import OutcomeUnknown, StoreUnavailable
@@ -60,14 +61,20 @@ class Directory:
             return False
         try:
             outcome = self._backend.store.write(
-                reference, (), _operation(), self._budget(), finish=Destroy("revoked")
+                reference,
+                (),
+                _operation(),
+                self._backend.lifetimes,
+                self._budget(),
+                finish=Destroy("revoked"),
             )
         except OutcomeUnknown as error:
             message = f"the session may still live: {error}"
             raise StoreUnavailable(message) from error
         if not isinstance(outcome, Written):
             return False
-        self._backend.emit("session_revoked", reference, self._request_id, reason="revoked")
+        user = {"user": outcome.record.user.decode()} if outcome.record.user else {}
+        self._backend.emit("session_revoked", reference, self._request_id, reason="revoked", **user)
         return True
 
     def revoke_all(
@@ -84,16 +91,25 @@ class Directory:
         Raises:
             StoreUnavailable: some may still live; try again.
         """
-        token = keep.unit.link.token if keep is not None else None
+        adopts = self._backend.adoption is not None
+        if adopts and keep is not None:
+            keep._unit.link.adopt()  # noqa: SLF001 (the library's own)
+        token = keep._unit.token if keep is not None else None  # noqa: SLF001 (the library's own)
         kept = token.reference if token is not None else None
         subject = self._backend.ring.subject(user)
+        if adopts and stamp is None:
+            stamp = UNADOPTED  # for the user's old cookies
         try:
-            ended = self._backend.store.end_all(subject, kept, stamp, _operation(), self._budget())
+            ended = self._backend.store.end_all(
+                subject, kept, stamp, _operation(), self._backend.lifetimes, self._budget()
+            )
         except OutcomeUnknown as error:
             message = f"some sessions may still live: {error}"
             raise StoreUnavailable(message) from error
         for reference in ended:
-            self._backend.emit("session_revoked", reference, self._request_id, reason="revoke_all")
+            self._backend.emit(
+                "session_revoked", reference, self._request_id, reason="revoke_all", user=user
+            )
         return len(ended)
 
     def revoke_everyone(self) -> Iterator[int]:

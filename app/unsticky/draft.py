@@ -2,38 +2,77 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import suppress
 from enum import Enum, auto
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from .codec import IMMUTABLE, decode, encode
-from .fields import PLAIN, describe, name_of
+from .errors import SessionError, Unserializable
+from .fields import MAP, describe, name_of, order
 from .merge import ABSENT, Merge, Unmergeable, first_wins, three_way
-from .stores.contract import BLIND, Basis, Change, Check, CheckCount, Write
+from .stores.contract import BLIND, Basis, Change, Check, CheckNames, Write
 
 
 class _Nothing(Enum):
     NOTHING = auto()
 
 
+_TRUE: Final = encode(True)  # noqa: FBT003 (a value)
+
 NOTHING: Final = _Nothing.NOTHING
 """No value; None is one."""
+
+
+class Held(NamedTuple):
+    """A value that no longer is the session's, but that the view may hold; as it was then."""
+
+    field: bytes
+    value: Any
+    encoded: bytes
+
+
+def refuse_changed(held: Iterable[Held], draft: Draft) -> None:
+    """Refuse that one of these values was changed since, unless it was assigned to `draft` again.
+
+    Raises:
+        SessionError: one was; the change would be lost silently.
+    """
+    changed = [
+        item.field
+        for item in held
+        if not draft.is_value(item.field, item.value) and encode(item.value) != item.encoded
+    ]
+    if changed:
+        message = (
+            f"{', '.join(map(describe, changed))}: changed through an object that is not the "
+            "session's any more: it was read before a transaction, taken back with one, or merged "
+            "with another request's; read it from the session again"
+        )
+        raise SessionError(message)
 
 
 class Draft:
     """Fields as they were loaded, the values made of them, and what was set or deleted since.
 
-    A field that was set before anything was loaded is *blind*: nobody read what it replaces, so
-    nothing is compared when it is written.
+    A field that this request did not read itself is *unread*: nothing that it writes there can
+    follow from what it replaces, so nothing is compared and the last write wins. What a request
+    set is its own and no read; once that was committed, looking at it is one.
+
+    Attributes:
+        base: the fields as they were loaded, with what was written since; None before.
+        validating: what was only read is compared, too.
     """
 
     __slots__ = (
-        "_blind",
+        "_left",
+        "_maps",
         "_mutable",
         "_pending",
         "_ranges",
-        "_reads",
+        "_read",
         "_values",
+        "_written",
         "base",
         "validating",
     )
@@ -44,13 +83,25 @@ class Draft:
         self._values: dict[bytes, Any] = {}
         self._pending: dict[bytes, bytes | None] = {}
         self._mutable: set[bytes] = set()
-        self._blind: set[bytes] = set()
-        self._reads: set[bytes] = set()
+        self._left: list[Held] = []
+        self._read: dict[bytes, bytes | None] = {}
         self._ranges: set[bytes] = set()
+        self._written: dict[bytes, bytes | None] = {}
+        self._maps: dict[bytes, None] | None = None
+
+    @property
+    def may_write(self) -> bool:
+        """Whether anything may be to be written, or compared; looking costs more."""
+        return bool(self._pending or self._mutable or self._left or self.validating)
+
+    def is_true(self, field: bytes, *, unknown: bool) -> bool:
+        """Tell whether a field is True, without counting a read; `unknown` if nobody knows."""
+        stored = self._pending[field] if field in self._pending else self._stored(field)
+        return unknown if stored is BLIND else stored == _TRUE
 
     def holds(self, field: bytes) -> bool:
         """Tell whether the field was set or deleted here, so that the store need not be asked."""
-        return field in self._pending
+        return field in self._pending or field in self._written
 
     def get(self, field: bytes) -> Any:
         """Return a field's value, or NOTHING.
@@ -58,13 +109,15 @@ class Draft:
         Raises:
             Corrupt: the stored bytes cannot be read.
         """
+        if field not in self._pending and field not in self._read:
+            known = self._stored(field)
+            if known is BLIND:
+                return NOTHING
+            self._read[field] = known
         value = self._values.get(field, NOTHING)
-        if value is not NOTHING:
+        if value is not NOTHING or field in self._pending:
             return value
-        if field in self._pending or self.base is None:
-            return NOTHING
-        self._reads.add(field)
-        raw = self.base.get(field)
+        raw = self._read[field]
         if raw is None:
             return NOTHING
         value = self._values[field] = decode(raw)
@@ -80,27 +133,39 @@ class Draft:
         """
         self._pending[field] = encode(value, path)
         self._values[field] = value
-        if type(value) not in IMMUTABLE:
+        self._note_map(field)
+        if type(value) in IMMUTABLE:
+            self._mutable.discard(field)
+        else:
             self._mutable.add(field)
-        if self.base is None:
-            self._blind.add(field)
 
     def delete(self, field: bytes) -> None:
         """Delete a field."""
         self._pending[field] = None
         self._drop(field)
-        if self.base is None:
-            self._blind.add(field)
 
     def knows(self, field: bytes) -> bool:
         """Tell whether the field is known to exist, without asking and without counting a read."""
         if field in self._pending:
             return self._pending[field] is not None
-        return field in (self.base or ())
+        return self._stored(field) not in {BLIND, None}
 
-    def changed(self, prefix: bytes) -> list[bytes]:
-        """Return the fields under `prefix` that were set, deleted or changed in place here."""
-        return [write.field for write in self._writes() if write.field.startswith(prefix)]
+    def writes(self, prefix: bytes) -> tuple[Write, ...]:
+        """Return the writes of the fields under `prefix` that were changed here."""
+        return tuple(self._writes(prefix))
+
+    def is_value(self, field: bytes, value: Any) -> bool:
+        """Tell whether this very object is the field's value."""
+        return self._values.get(field) is value
+
+    def held(self) -> list[Held]:
+        """Return the values that the view may still hold and change when this draft is gone."""
+        held = []
+        for field in self._mutable:
+            value = self._values[field]
+            with suppress(Unserializable):
+                held.append(Held(field, value, encode(value)))
+        return held
 
     def fields(self, prefix: bytes) -> list[bytes]:
         """Return the fields that exist under `prefix`, in order."""
@@ -109,25 +174,28 @@ class Draft:
         for field, encoded in self._pending.items():
             if field.startswith(prefix):
                 (found.discard if encoded is None else found.add)(field)
-        return sorted(found)
+        return sorted(found, key=order)
 
     def any(self, prefix: bytes) -> bool:
         """Tell whether any field exists under `prefix`, without counting that as a read."""
-        return any(field.startswith(prefix) for field in self.base or ()) or any(
-            encoded is not None and field.startswith(prefix)
-            for field, encoded in self._pending.items()
-        )
+        if prefix[:1] == MAP and prefix not in self._known_maps():
+            return False  # asked at each assignment of a plain key
+        pending = self._pending
+        return any(
+            encoded is not None and field.startswith(prefix) for field, encoded in pending.items()
+        ) or any(field.startswith(prefix) and field not in pending for field in self.base or ())
+
+    def loaded(self, fields: dict[bytes, bytes]) -> None:
+        """Take what the store holds, with what this request wrote to it already."""
+        self.base = fields
+        self._maps = None
 
     def applied(self, field: bytes, encoded: bytes | None) -> None:
-        """Take over what an atomic operation made of a field."""
+        """Take over what an atomic operation made of a field, and told the request."""
         self._drop(field)
         self._pending.pop(field, None)
-        self._blind.discard(field)
-        if self.base is not None:
-            if encoded is None:
-                self.base.pop(field, None)
-            else:
-                self.base[field] = encoded
+        self._read[field] = encoded
+        self._keep(field, encoded)
 
     def changes(self) -> tuple[Change, ...]:
         """Return what is to be written, and when validating, what is to be compared.
@@ -139,37 +207,36 @@ class Draft:
         if not self.validating:
             return writes
         written = {write.field for write in writes}
-        checks = (c for c in self.checks() if isinstance(c, CheckCount) or c.field not in written)
+        checks = [c for c in self.checks() if isinstance(c, CheckNames) or c.field not in written]
+        # Set to what was there: nothing to write, but it must still be there.
+        same = self._pending.keys() - written - self._read.keys()
+        stored = {field: self._stored(field) for field in sorted(same)}
+        checks += [Check(f, data) for f, data in stored.items() if not isinstance(data, Basis)]
         return (*writes, *checks)
 
-    def checks(self) -> tuple[Check | CheckCount, ...]:
+    def checks(self) -> tuple[Check | CheckNames, ...]:
         """Return what is to be compared although it was only read; nothing unless validating."""
         if not self.validating or self.base is None:
             return ()
-        base = self.base
         return (
-            *(Check(field, base.get(field)) for field in sorted(self._reads)),
-            *(
-                CheckCount(prefix, sum(field.startswith(prefix) for field in base))
-                for prefix in sorted(self._ranges)
-            ),
+            *(Check(field, observed) for field, observed in sorted(self._read.items())),
+            *(self.names(prefix) for prefix in sorted(self._ranges)),
+        )
+
+    def names(self, prefix: bytes) -> CheckNames:
+        """Return the comparison of which fields exist under `prefix`."""
+        return CheckNames(
+            prefix, tuple(sorted(field for field in self.base or () if field.startswith(prefix)))
         )
 
     def committed(self, changes: tuple[Change, ...]) -> None:
-        """Take the written changes as the new base."""
-        self._pending.clear()
-        self._blind.clear()
-        if self.base is None:
-            # Blind writes: what else is there is still unknown, so later reads must load.
-            self._values.clear()
-            self._mutable.clear()
-            return
+        """Take the written changes as what the store holds now."""
         for change in changes:
             if isinstance(change, Write):
-                if change.value is None:
-                    self.base.pop(change.field, None)
-                else:
-                    self.base[change.field] = change.value
+                self._pending.pop(change.field, None)
+                if change.field in self._read:
+                    self._read[change.field] = change.value
+                self._keep(change.field, change.value)
 
     def merged(
         self,
@@ -198,12 +265,12 @@ class Draft:
         contested: list[str] = []
         for change in changes:
             where = (
-                change.prefix if isinstance(change, CheckCount) else getattr(change, "field", b"")
+                change.prefix if isinstance(change, CheckNames) else getattr(change, "field", b"")
             )
             if where not in current:
                 result.append(change)
             elif not isinstance(change, Write):
-                contested.append(describe(where) if not isinstance(change, CheckCount) else "keys")
+                contested.append(describe(where) if not isinstance(change, CheckNames) else "keys")
             else:
                 try:
                     settled = self._settled(change, current[where], merges, repeatable=repeatable)
@@ -223,52 +290,92 @@ class Draft:
         repeatable: bool,
     ) -> list[Change]:
         field = change.field
-        plain = field.startswith(PLAIN)
-        rule = merges.get(name_of(field), three_way) if plain else three_way
+        rule = merges.get(name_of(field), three_way)
         base = ABSENT if change.base is None else decode(_known(change.base))
         mine = ABSENT if change.value is None else decode(change.value)
         theirs = ABSENT if current is None else decode(current)
-        if (
-            repeatable
-            and base is ABSENT
-            and rule in {three_way, first_wins}
-            and change.value != current
-        ):
+        if repeatable and base is ABSENT and rule is first_wins and change.value != current:
             raise Unmergeable
         value = rule(base, mine, theirs)
         encoded = None if value is ABSENT else encode(value, describe(field))
-        if self.base is not None:
-            if current is None:
-                self.base.pop(field, None)
-            else:
-                self.base[field] = current
+        self._read[field] = current
+        self._keep(field, current)
         if value is ABSENT:
             self._drop(field)
+            self._pending[field] = None
         else:
-            self._values[field] = value
-        return [] if encoded == current else [Write(field, encoded, current)]
+            self._replace(field, value)
+            self._pending[field] = encoded
+        if encoded == current:
+            del self._pending[field]
+            return []
+        return [Write(field, encoded, current)]
 
-    def _writes(self) -> Iterator[Write]:
+    def _known_maps(self) -> dict[bytes, None]:
+        """Return what the fields of each map begin with, of those that there may be."""
+        if self._maps is None:
+            fields = (*(self.base or ()), *self._pending)
+            self._maps = {field[: 2 + field[1]]: None for field in fields if field[:1] == MAP}
+        return self._maps
+
+    def _note_map(self, field: bytes) -> None:
+        if self._maps is not None and field[:1] == MAP:
+            self._maps[field[: 2 + field[1]]] = None
+
+    def _writes(self, prefix: bytes = b"") -> Iterator[Write]:
+        if self._left:
+            refuse_changed(self._left, self)
         for field, encoded in self._pending.items():
-            if field not in self._mutable:
-                base = self._basis(field)
-                if base != encoded:
-                    yield Write(field, encoded, base)
-        for field in self._mutable:
+            if not field.startswith(prefix):
+                continue
+            if field not in self._mutable and self._stored(field) != encoded:
+                yield Write(field, encoded, self._read.get(field, BLIND))
+        for field in sorted(self._mutable):
+            if not field.startswith(prefix):
+                continue
             # The view may have changed it in place: only its encoding tells.
             encoded = encode(self._values[field], describe(field))
-            base = self._basis(field)
-            if base != encoded:
-                yield Write(field, encoded, base)
+            if self._stored(field) != encoded:
+                yield Write(field, encoded, self._read.get(field, BLIND))
+
+    def _stored(self, field: bytes) -> bytes | Basis | None:
+        """Return what the store holds, as far as this request knows; BLIND where it does not."""
+        if field in self._read:
+            return self._read[field]
+        # What this request wrote before it loaded the session, and still holds: another may have
+        # written since, and that would be in `base`.
+        if field in self._written:
+            return self._written[field]
+        return BLIND if self.base is None else self.base.get(field)
+
+    def _keep(self, field: bytes, encoded: bytes | None) -> None:
+        if self.base is None:
+            self._written[field] = encoded
+            return
+        self._written.pop(field, None)
+        if encoded is None:
+            self.base.pop(field, None)
+        else:
+            self.base[field] = encoded
+            self._note_map(field)
+
+    def _replace(self, field: bytes, value: Any) -> None:
+        """Put a merged value in place of the one that the view may still hold, and may not change.
+
+        Not into that one: it, or something in it, may be the application's own and stand elsewhere.
+        """
+        if field in self._mutable:
+            held = self._values[field]
+            self._left.append(Held(field, held, encode(held)))
+        self._values[field] = value
+        if type(value) in IMMUTABLE:
+            self._mutable.discard(field)
+        else:
+            self._mutable.add(field)
 
     def _drop(self, field: bytes) -> None:
         self._values.pop(field, None)
         self._mutable.discard(field)
-
-    def _basis(self, field: bytes) -> bytes | Basis | None:
-        if field in self._blind or self.base is None:
-            return BLIND
-        return self.base.get(field)
 
 
 def _known(base: bytes | Basis | None) -> bytes:

@@ -21,9 +21,14 @@ class SessionError(Exception):
     title: ClassVar[str] = "The session could not be used"
     retry_after: ClassVar[int | None] = None
 
+    @property
+    def detail(self) -> str:
+        """What a visitor may read: never an address of the store."""
+        return str(self)
 
-class ConfigurationError(SessionError):
-    """A setting is missing, malformed or contradicts another; raised at start-up."""
+
+class ConfigurationError(SessionError, ValueError):
+    """A setting is missing, malformed or contradicts another; raised where it is read."""
 
     code = "session-misconfigured"
     title = "The session library is configured wrongly"
@@ -52,7 +57,7 @@ class SessionGone(SessionError):
     """The session ended while this request held it; nothing was written, nothing revived.
 
     Attributes:
-        kind: how it ended: destroyed, rotated, revoked, expired or corrupt.
+        kind: how it ended: destroyed, emptied, rotated, revoked, expired or corrupt.
     """
 
     status = 409
@@ -104,6 +109,11 @@ class StoreUnavailable(SessionError):
     title = "The session store is unavailable"
     retry_after = 1
 
+    @property
+    def detail(self) -> str:
+        """See `SessionError.detail`."""
+        return "Nothing was changed. Try again in a moment."
+
 
 class OutcomeUnknown(SessionError):
     """A write was sent and no answer came in time; it may or may not have happened.
@@ -114,6 +124,11 @@ class OutcomeUnknown(SessionError):
     status = 503
     code = "outcome-unknown"
     title = "It is not known whether the change was stored"
+
+    @property
+    def detail(self) -> str:
+        """See `SessionError.detail`."""
+        return "The change may or may not have been stored. Look before you repeat it."
 
 
 class Unserializable(SessionError, TypeError):

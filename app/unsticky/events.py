@@ -1,6 +1,7 @@
 """The life of sessions, told as blinker signals and as lines of the log `unsticky.audit`.
 
-Every signal is sent by the application, with `handle` and `request_id`; never with an id.
+Every signal is sent by the application, with `handle`, `request_id`, and `user` where the session
+is known to be somebody's; never with an id.
 """
 
 from __future__ import annotations
@@ -44,9 +45,11 @@ class Announcer:
     def __init__(self, app: Flask) -> None:
         self._app = app
 
-    def __call__(self, event: str, reference: Reference, request_id: str, **detail: object) -> None:
-        """Announce `event` of the session at `reference`."""
-        handle = reference.handle
+    def __call__(
+        self, event: str, reference: Reference | None, request_id: str, **detail: object
+    ) -> None:
+        """Announce `event` of the session at `reference`; without one the handle is empty."""
+        handle = "" if reference is None else reference.handle
         if _audit.isEnabledFor(logging.INFO):
             facts = {"event": event, "handle": handle, "request_id": request_id, **detail}
             _audit.info("%s %s", event, handle, extra={"unsticky": facts})

@@ -4,41 +4,52 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
+from functools import partial
 from typing import Any, TypeVar
+from weakref import WeakSet
 
-import redis
-from flask import Flask, has_request_context, request
+from flask import Flask, current_app, has_app_context, has_request_context, request, session
+from flask.typing import ResponseReturnValue
 from werkzeug.wrappers import Response
 
+from . import versions
+from .adopt_settings import adoption_from_config
 from .backend import Backend, Counters
 from .cli import commands
-from .cookie import KeyRing
 from .directory import Directory, SessionInfo
-from .errors import ConfigurationError, OutcomeUnknown, SessionError, StoreUnavailable
+from .errors import (
+    ConfigurationError,
+    OutcomeUnknown,
+    OutOfRange,
+    SessionError,
+    StoreUnavailable,
+)
 from .events import Announcer
-from .interface import OPTIONAL, Interface, request_id
+from .interface import Interface
 from .login import follow_flask_login
-from .policy import MAX_FIELDS, Policy
+from .opening import NO_RETRY, OPTIONAL, request_id
+from .policy import Policy
 from .problem import problem
 from .rerun import Rerunner
 from .session import Session
-from .stores.connections import Caller, PooledCaller, pooled
-from .stores.contract import Budget, Caps, Store
-from .stores.memory import MemoryStore
-from .stores.redis import RedisStore
+from .stores.contract import Budget
+from .stores.opening import described, store_for
+from .templates import show_keys_first
 
 _log = logging.getLogger("unsticky")
+
+_NAME = "unsticky"
 
 V = TypeVar("V", bound=Callable[..., Any])
 
 
 class Unsticky:
-    """Server-side sessions for a Flask application.
+    """Server-side sessions for Flask applications.
 
     Args:
-        app: the application; or call `init_app` later. One instance serves one application.
-        on_error: makes the answer to a session error, also to one that is found only when the
-            response was made already; a problem document (RFC 9457) by default.
+        app: the application; or call `init_app` later, also for several applications.
+        on_error: makes the answer to a session error that a client can meet, also to one that is
+            found only when the response was made already; see `problem` for the default.
 
     Raises:
         ConfigurationError: a setting is missing, malformed or contradicts another.
@@ -48,7 +59,8 @@ class Unsticky:
         self, app: Flask | None = None, *, on_error: Callable[[SessionError], Response] = problem
     ) -> None:
         self._on_error = on_error
-        self._backend: Backend | None = None
+        self._backends: WeakSet[Backend] = WeakSet()
+        self._newest: Backend | None = None
         if app is not None:
             self.init_app(app)
 
@@ -58,44 +70,81 @@ class Unsticky:
         Raises:
             ConfigurationError: see the class.
         """
-        if self._backend is not None:
-            message = "this Unsticky serves an application already: make one for each"
+        versions.check()
+        if _NAME in app.extensions:
+            message = "Unsticky serves this application already: call init_app once for each"
             raise ConfigurationError(message)
-        policy = Policy.from_config(app.config)
-        store = _opened(policy, app.config.get("SESSION_REDIS"))
-        self._backend = Backend(
-            policy=policy,
-            ring=KeyRing(policy.secrets, policy.pepper),
-            store=store,
-            counters=Counters(),
-            emit=Announcer(app),
+        policy, client = Policy.from_config(app.config), app.config.get("SESSION_REDIS")
+        backend = Backend(
+            app,
+            policy,
+            store_for(policy, client),
+            Announcer(app),
+            adoption_from_config(app, policy),
         )
-        app.session_interface = Interface(self._backend, self._on_error)
+        # What is wrong already is refused now; what changes later is read when it is needed.
+        _ = backend.lifetimes, backend.cookie
+        if app.secret_key:
+            _ = backend.ring
+        # A factory may be called for each test: only the newest application is kept alive.
+        self._backends.add(backend)
+        self._newest = backend
+        app.extensions[_NAME] = self
+        app.session_interface = Interface(backend, self._on_error)
         app.wsgi_app = Rerunner(app.wsgi_app)  # type: ignore[method-assign]  # Flask's documented way to add middleware
         handlers = app.error_handler_spec[None][None]
         if SessionError not in handlers:
-            app.register_error_handler(SessionError, self._on_error)
+            app.register_error_handler(SessionError, self._answered)
         follow_flask_login(app)
-        app.cli.add_command(commands(Directory(self._backend), self.ping))
-        app.extensions["unsticky"] = self
-        _log.info("sessions are kept by %s", _described(policy))
+        show_keys_first(app)
+        app.cli.add_command(commands(Directory(backend), partial(_ping, backend)))
+        # Where nobody said where to keep sessions, the log says what became of that, and is heard.
+        level = logging.INFO if policy.store_from.startswith("UNSTICKY") else logging.WARNING
+        where = described(policy.store, client)
+        _log.log(level, "sessions are kept by %s (%s)", where, policy.store_from)
 
     @property
     def backend(self) -> Backend:
-        """Policy, store and counters, for tests and tools.
+        """Settings, store and counters of the application at hand, for tests and tools.
 
         Raises:
-            ConfigurationError: `init_app` was not called.
+            ConfigurationError: `init_app` was not called, or for several applications and none of
+                them is at hand.
         """
-        if self._backend is None:
-            message = "no application yet: call init_app first"
+        if has_app_context():
+            interface = current_app.session_interface
+            if isinstance(interface, Interface) and interface.backend in self._backends:
+                return interface.backend
+        backends = list(self._backends)
+        if len(backends) != 1:
+            message = (
+                "this Unsticky serves several applications: use it within one's context"
+                if backends
+                else "no application yet: call init_app first"
+            )
             raise ConfigurationError(message)
-        return self._backend
+        return backends[0]
 
     @property
     def counters(self) -> Counters:
         """What this process has done since it started."""
         return self.backend.counters
+
+    def close(self) -> None:
+        """Close idle connections to the store; they are opened again when needed."""
+        for backend in self._backends:
+            backend.store.close()
+            if backend.adoption is not None:
+                backend.adoption.close()
+
+    def no_retry(self, view: V) -> V:
+        """Mark a view that has effects beyond the session, such as mail or a token redeemed.
+
+        A GET that meets a conflict is otherwise run again from the start. Put it directly above the
+        view, or anywhere among decorators that use `functools.wraps`.
+        """
+        setattr(view, NO_RETRY, True)
+        return view
 
     def optional(self, view: V) -> V:
         """Mark a view that can live without the store.
@@ -131,43 +180,24 @@ class Unsticky:
         Raises:
             StoreUnavailable: sessions cannot be served now; the message says why.
         """
-        try:
-            self.backend.store.probe(Budget(self.backend.policy.deadline))
-        except OutcomeUnknown as error:
-            raise StoreUnavailable(str(error)) from error
+        _ping(self.backend)
+
+    def _answered(self, error: SessionError) -> ResponseReturnValue:
+        if error.status == 500:  # noqa: PLR2004 (an error of the application's own, for its handler)
+            raise error
+        if not isinstance(error, OutOfRange):
+            # The answer says that nothing was changed, so that nothing is.
+            held = session._get_current_object()  # type: ignore[attr-defined]  # noqa: SLF001 (werkzeug's documented way to the object behind a proxy)
+            if isinstance(held, Session):
+                held._unit.abandon()  # noqa: SLF001 (the library's own)
+        return self._on_error(error)
 
     def _directory(self) -> Directory:
         return Directory(self.backend, request_id(request) if has_request_context() else "")
 
 
-def _opened(policy: Policy, client: Any) -> Store:
-    caps = Caps(fields=MAX_FIELDS, octets=policy.max_bytes)
-    scheme = policy.store.partition(":")[0]
-    if scheme == "memory":
-        return MemoryStore(policy.lifetimes, caps)
-    if policy.store == "client":
-        caller: Caller = PooledCaller(_pool_of(client))
-    elif scheme in {"redis", "rediss", "unix"}:
-        caller = pooled(policy.store)
-    else:
-        message = (
-            f"UNSTICKY_STORE begins with {scheme!r}: use memory://, redis://, rediss:// or unix://"
-        )
-        raise ConfigurationError(message)
-    return RedisStore(caller, policy.prefix, policy.lifetimes, caps)
-
-
-def _pool_of(client: Any) -> redis.ConnectionPool:
-    if type(client) is not redis.Redis:
-        message = (
-            f"SESSION_REDIS is a {type(client).__qualname__}: it takes a redis.Redis for one server"
-        )
-        raise ConfigurationError(message)
-    pool = client.connection_pool
-    assert isinstance(pool, redis.ConnectionPool)  # noqa: S101 (what a redis.Redis has)
-    return pool
-
-
-def _described(policy: Policy) -> str:
-    scheme, separator, rest = policy.store.partition("://")
-    return scheme + separator + rest.rpartition("@")[2]
+def _ping(backend: Backend) -> None:
+    try:
+        backend.store.probe(Budget(backend.policy.deadline))
+    except OutcomeUnknown as error:
+        raise StoreUnavailable(str(error)) from error

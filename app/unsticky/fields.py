@@ -7,6 +7,7 @@ it cannot change once data exists.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import lru_cache
 from typing import Any, Final
 from uuid import UUID
@@ -18,40 +19,49 @@ PLAIN: Final = b"v"
 MAP: Final = b"m"
 
 _MAX_NAME = 255
-_KEY_TYPES = frozenset({str, int, bytes, UUID})
+_KEY_BASES: Final[tuple[tuple[type, Callable[[Any], object]], ...]] = (
+    (str, str.__str__),
+    (int, int.__int__),
+    (bytes, bytes.__bytes__),
+    (UUID, lambda key: UUID(int=key.int)),
+)
+_KEY_TYPES = frozenset(base for base, _ in _KEY_BASES)
 
 
-@lru_cache(maxsize=1024)
-def plain_field(name: str) -> bytes:
-    """Return the field of the plain key `name`.
+def plain_field(name: object) -> bytes:
+    """Return the field of the plain key `name`; a subclass of str counts as its text.
 
     Raises:
-        Unserializable: not a str, or longer than 255 bytes in UTF-8.
+        Unserializable: not a str, longer than 255 bytes in UTF-8, or with a lone surrogate.
     """
-    return PLAIN + _prefixed(name)
+    return _plain_field(name if type(name) is str else _text(name))
 
 
-@lru_cache(maxsize=1024)
-def map_prefix(name: str) -> bytes:
-    """Return what the fields of all entries of the map `name` begin with."""
-    return MAP + _prefixed(name)
+def map_prefix(name: object) -> bytes:
+    """Return what the fields of all entries of the map `name` begin with.
+
+    Raises:
+        Unserializable: as for a plain key.
+    """
+    return _map_prefix(name if type(name) is str else _text(name))
+
+
+def is_name(name: object) -> bool:
+    """Tell whether `name` can be a plain key's or a map's; if not, nothing is stored under it."""
+    try:
+        plain_field(name)
+    except Unserializable:
+        return False
+    return True
 
 
 def entry_field(prefix: bytes, key: object) -> bytes:
-    """Return the field of one entry; keys keep their type.
+    """Return the field of one entry; keys keep their type, subclasses count as their base.
 
     Raises:
-        Unserializable: not a str, int, bytes or UUID.
+        Unserializable: not a str, int, bytes or UUID, or a str with a lone surrogate.
     """
-    if type(key) not in _KEY_TYPES:
-        message = f"a map's keys are str, int, bytes or UUID, not {type(key).__qualname__}: {key!r}"
-        raise Unserializable(message)
-    return _entry_field(prefix, key)
-
-
-@lru_cache(maxsize=4096, typed=True)
-def _entry_field(prefix: bytes, key: object) -> bytes:
-    return prefix + encode(key, "a map's key")
+    return _entry_field(prefix, key if type(key) in _KEY_TYPES else _key(key))
 
 
 @lru_cache(maxsize=4096)
@@ -88,10 +98,61 @@ def name_of(field: bytes) -> str:
     raise Corrupt(message) from cause
 
 
-def _prefixed(name: str) -> bytes:
-    if type(name) is not str:
+@lru_cache(maxsize=4096)
+def order(field: bytes) -> tuple[bytes, bool, str | bytes, str, Any]:
+    """Return what fields are sorted by: the name, then for a map's entries the key.
+
+    Text is sorted by code point, numbers by size, and keys of different types by the types' names.
+    A field that this library does not make comes after the others of its kind, by its bytes.
+    """
+    kind = field[:1]
+    try:
+        name = name_of(field)
+        if kind == PLAIN:
+            return kind, False, name, "", ""
+        key = decode(field[2 + field[1] :])
+    except Corrupt:
+        return kind, True, field, "", ""
+    if type(key) not in _KEY_TYPES:
+        return kind, True, field, "", ""
+    return kind, False, name, type(key).__name__, key
+
+
+# The caches come after these: they would take what only hashes and compares like a str for one.
+
+
+def _text(name: object) -> str:
+    if not issubclass(type(name), str):
         message = f"session keys are str, not {type(name).__qualname__}: {name!r}"
         raise Unserializable(message)
+    return str.__str__(name)
+
+
+def _key(key: object) -> Any:
+    kind = type(key)
+    for base, convert in _KEY_BASES:
+        if issubclass(kind, base) and kind is not bool:
+            return convert(key)
+    message = f"a map's keys are str, int, bytes or UUID, not {kind.__qualname__}: {key!r}"
+    raise Unserializable(message)
+
+
+@lru_cache(maxsize=1024)
+def _plain_field(name: str) -> bytes:
+    return PLAIN + _prefixed(name)
+
+
+@lru_cache(maxsize=1024)
+def _map_prefix(name: str) -> bytes:
+    return MAP + _prefixed(name)
+
+
+@lru_cache(maxsize=4096, typed=True)
+def _entry_field(prefix: bytes, key: object) -> bytes:
+    return prefix + encode(key, "a map's key")
+
+
+def _prefixed(name: str) -> bytes:
     try:
         encoded = name.encode()
     except UnicodeEncodeError as error:
@@ -107,3 +168,6 @@ def _prefixed(name: str) -> bytes:
 
 PERMANENT: Final = plain_field("_permanent")
 """The plain key in which Flask says that the cookie outlives the browser."""
+
+FLASHES: Final = plain_field("_flashes")
+"""The plain key in which Flask keeps messages until they are shown."""

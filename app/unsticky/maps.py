@@ -6,6 +6,7 @@ from collections.abc import ItemsView, Iterator, MutableMapping
 from typing import Any
 
 from .draft import NOTHING
+from .errors import Unserializable
 from .fields import entry_field, entry_key, map_prefix, plain_field
 from .unit import Unit
 
@@ -28,7 +29,7 @@ class SessionMap(MutableMapping[Any, Any]):
         Raises:
             KeyError: there is none.
         """
-        value = self._unit.read(self._field(key))
+        value = self._read(key)
         if value is NOTHING:
             raise KeyError(key)
         return value
@@ -43,21 +44,20 @@ class SessionMap(MutableMapping[Any, Any]):
         Raises:
             KeyError: there is none.
         """
-        field = self._field(key)
-        if self._unit.read(field) is NOTHING:
+        if self._read(key) is NOTHING:
             raise KeyError(key)
-        self._unit.delete(field)
+        self._unit.delete(self._field(key))
 
     def __contains__(self, key: object) -> bool:
         """Tell whether the entry exists."""
-        return self._unit.read(self._field(key)) is not NOTHING
+        return self._read(key) is not NOTHING
 
     def __iter__(self) -> Iterator[Any]:
-        """Iterate over the keys, in the order of their encoding."""
+        """Iterate over the keys, in order."""
         return iter([key for key, _ in self.pairs()])
 
     def items(self) -> ItemsView[Any, Any]:
-        """Return the entries, in the order of their keys' encoding."""
+        """Return the entries, in the order of their keys."""
         return _Items(self)
 
     def pairs(self) -> Iterator[tuple[Any, Any]]:
@@ -110,6 +110,13 @@ class SessionMap(MutableMapping[Any, Any]):
 
     def _field(self, key: object) -> bytes:
         return entry_field(self._prefix, key)
+
+    def _read(self, key: object) -> Any:
+        try:
+            field = self._field(key)
+        except Unserializable:
+            return NOTHING  # nothing can be stored under it
+        return self._unit.read(field)
 
 
 def _prefix(unit: Unit, name: str) -> bytes:

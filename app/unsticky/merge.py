@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Callable, Mapping
 from datetime import datetime
 from enum import Enum, auto
-from typing import Any, Final, TypeAlias
+from typing import Any, Final, NoReturn, TypeAlias
 from uuid import UUID
 
 from .codec import encode
@@ -36,12 +36,27 @@ def three_way(base: Any, mine: Any, theirs: Any) -> Any:
     """Merge dicts leaf by leaf; a leaf that both sides changed is a conflict.
 
     Even a leaf that both sides made equal is one (base 1, mine 2, theirs 2 is two additions),
-    unless both deleted it or both set the same None, bool, str, bytes, UUID or datetime. A field
-    that neither side had and both set keeps the first.
+    unless both deleted it or both set the same None, bool, str, bytes, UUID or datetime. The same
+    holds where there was nothing before; two new dicts are merged as if an empty one had been.
     """
-    if base is ABSENT and mine is not ABSENT and theirs is not ABSENT:
+    if _equal(mine, base):
         return theirs
-    return _merged(base, mine, theirs)
+    if _equal(theirs, base):
+        return mine
+    if mine is ABSENT and theirs is ABSENT:
+        return ABSENT
+    if type(mine) is type(theirs) and isinstance(mine, _SAME_MEANS_AGREED) and _equal(mine, theirs):
+        return mine
+    before = {} if base is ABSENT else base
+    if type(before) is dict and type(mine) is dict and type(theirs) is dict:
+        result = {}
+        for key in [*theirs, *(key for key in mine if key not in theirs)]:
+            sides = (side.get(key, ABSENT) for side in (before, mine, theirs))
+            value = three_way(*sides)
+            if value is not ABSENT:
+                result[key] = value
+        return result
+    raise Unmergeable
 
 
 def last_wins(base: Any, mine: Any, theirs: Any) -> Any:  # noqa: ARG001 (the signature of a merge)
@@ -52,6 +67,14 @@ def last_wins(base: Any, mine: Any, theirs: Any) -> Any:  # noqa: ARG001 (the si
 def first_wins(base: Any, mine: Any, theirs: Any) -> Any:  # noqa: ARG001 (the signature of a merge)
     """Keep the value that is stored already."""
     return theirs
+
+
+def strict(base: Any, mine: Any, theirs: Any) -> NoReturn:  # noqa: ARG001 (the signature of a merge)
+    """Settle nothing: two requests that changed the field always conflict, equal values included.
+
+    A field with this rule also counts as read by every request that writes it.
+    """
+    raise Unmergeable
 
 
 def appended(base: Any, mine: Any, theirs: Any) -> Any:
@@ -80,14 +103,17 @@ BUILT_IN: Final[Mapping[str, Merge]] = {
     "_permanent": last_wins,
     "_id": last_wins,
     "_remember": last_wins,
+    # Two first tabs each make a token. The form that was rendered first must still be accepted.
+    "csrf_token": first_wins,
 }
-"""Rules for the fields that Flask and Flask-Login write by themselves."""
+"""Rules for the fields that Flask, Flask-Login and Flask-WTF write by themselves."""
 
 NAMED: Final[Mapping[str, Merge]] = {
     "three-way": three_way,
     "last": last_wins,
     "first": first_wins,
     "append": appended,
+    "strict": strict,
 }
 """Rules by the names that `UNSTICKY_MERGE` accepts."""
 
@@ -104,25 +130,6 @@ def _difference(before: list[Any], after: list[Any]) -> tuple[list[Any], list[An
         else:
             new.append(item)
     return kept, new
-
-
-def _merged(base: Any, mine: Any, theirs: Any) -> Any:
-    if _equal(mine, base):
-        return theirs
-    if _equal(theirs, base):
-        return mine
-    if mine is ABSENT and theirs is ABSENT:
-        return ABSENT
-    if type(mine) is type(theirs) and isinstance(mine, _SAME_MEANS_AGREED) and _equal(mine, theirs):
-        return mine
-    if type(base) is dict and type(mine) is dict and type(theirs) is dict:
-        result = {}
-        for key in [*theirs, *(key for key in mine if key not in theirs)]:
-            value = _merged(base.get(key, ABSENT), mine.get(key, ABSENT), theirs.get(key, ABSENT))
-            if value is not ABSENT:
-                result[key] = value
-        return result
-    raise Unmergeable
 
 
 def _equal(one: Any, other: Any) -> bool:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import timedelta
 from enum import Enum
 from typing import Any, Final, Literal
@@ -28,6 +28,20 @@ _MAX_SECONDS = 100 * 366 * 86_400  # its end must fit the 13 digits that the sto
 MERGE_ROUNDS = 5
 RERUNS = 3
 """How often a GET or HEAD that conflicts is run again."""
+
+MAX_DEADLINE: Final = TOMBSTONE_LIFETIME_MS // 2000
+"""The longest that one request may spend in the store, in seconds."""
+
+COOKIE_SETTINGS: Final = (
+    "SESSION_COOKIE_NAME",
+    "SESSION_COOKIE_DOMAIN",
+    "SESSION_COOKIE_PATH",
+    "APPLICATION_ROOT",
+    "SESSION_COOKIE_SECURE",
+    "SESSION_COOKIE_HTTPONLY",
+    "SESSION_COOKIE_SAMESITE",
+    "SESSION_COOKIE_PARTITIONED",
+)
 
 _COOKIE_NAME: Final = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]{1,256}")
 """A token of RFC 6265, short enough that name and value stay within what browsers keep (4096)."""
@@ -54,11 +68,6 @@ class Lifetimes:
     absolute: int | None
     unused: int
 
-    @property
-    def step(self) -> int:
-        """How stale `seen` may get before a request writes it again."""
-        return self.idle // 20
-
 
 @dataclass(frozen=True, slots=True)
 class CookieAttributes:
@@ -75,22 +84,27 @@ class CookieAttributes:
 
 @dataclass(frozen=True, slots=True)
 class Policy:
-    """The library's settings, parsed. `from_config` explains where each comes from."""
+    """The library's own settings, parsed once. Those of Flask are read when Flask reads them.
 
-    secrets: tuple[bytes, ...]
-    pepper: bytes | None
-    store: str
+    `operation_lifetime` is how long the result of a write is kept, in ms: twice as long as its
+    request may take, so that each resend finds it.
+    """
+
+    pepper: bytes | None = field(repr=False)
+    store: str = field(repr=False)
+    store_from: str
     prefix: str
-    lifetimes: Lifetimes
-    cookie: CookieAttributes
-    refresh_cookie: bool
+    absolute: int | None
+    unused: int | None
     deadline: float
+    operation_lifetime: int
     on_conflict: OnConflict
     merges: Mapping[str, Merge]
     max_bytes: int
     max_sessions_per_user: int
     request_id_header: str | None
     clear_site_data: bool
+    retry: bool
 
     @classmethod
     def from_config(cls, config: Mapping[str, Any]) -> Policy:
@@ -99,8 +113,10 @@ class Policy:
         Raises:
             ConfigurationError: a value is missing, malformed or contradicts another.
         """
-        lifetimes = _lifetimes(config)
-        deadline = _number(config, "UNSTICKY_DEADLINE", 1.0)
+        deadline = _deadline(config)
+        logout = str(config.get("UNSTICKY_LOGOUT") or "unbind")
+        if logout not in {"unbind", "destroy"}:
+            raise _wrong("UNSTICKY_LOGOUT", logout, "use 'unbind' or 'destroy'")
         on_conflict = str(config.get("UNSTICKY_CONFLICT") or OnConflict.CONFLICT.value)
         if on_conflict not in {choice.value for choice in OnConflict}:
             raise _wrong("UNSTICKY_CONFLICT", on_conflict, "use 'conflict' or 'overwrite'")
@@ -117,37 +133,49 @@ class Policy:
                 "braces would break the layout of Redis Cluster; use plain text",
             )
         header = config.get("UNSTICKY_REQUEST_ID_HEADER")
+        store, store_from = _store(config)
         return cls(
-            secrets=_secrets(config),
             pepper=_pepper(config),
-            store=_store(config),
+            store=store,
+            store_from=store_from,
             prefix=prefix,
-            lifetimes=lifetimes,
-            cookie=_cookie(config),
-            refresh_cookie=bool(config.get("SESSION_REFRESH_EACH_REQUEST", True)),
+            absolute=_milliseconds(config, "UNSTICKY_ABSOLUTE_LIFETIME", timedelta(days=90)),
+            unused=_milliseconds(config, "UNSTICKY_UNUSED_LIFETIME", timedelta(minutes=65)),
             deadline=deadline,
+            operation_lifetime=max(OPERATION_LIFETIME_MS, int(deadline * 2000)),
             on_conflict=OnConflict(on_conflict),
             merges=_merges(config),
             max_bytes=_count(config, "UNSTICKY_MAX_BYTES", 65_536),
             max_sessions_per_user=_count(config, "UNSTICKY_MAX_SESSIONS_PER_USER", 100),
             request_id_header=str(header) if header else None,
             clear_site_data=bool(config.get("UNSTICKY_CLEAR_SITE_DATA", False)),
+            retry=bool(config.get("UNSTICKY_RETRY", True)),
         )
+
+    def lifetimes(self, idle: object) -> Lifetimes:
+        """Return the limits where Flask's `PERMANENT_SESSION_LIFETIME` is `idle`.
+
+        Raises:
+            ConfigurationError: it is no time.
+        """
+        limit = milliseconds("PERMANENT_SESSION_LIFETIME", idle)
+        if self.absolute is not None:
+            limit = min(limit, self.absolute)
+        unused = limit if self.unused is None else min(self.unused, limit)
+        return Lifetimes(idle=limit, absolute=self.absolute, unused=unused)
 
 
 def _wrong(key: str, value: object, cure: str) -> ConfigurationError:
     return ConfigurationError(f"{key} is {value!r}: {cure}")
 
 
-def _secrets(config: Mapping[str, Any]) -> tuple[bytes, ...]:
-    key = config.get("SECRET_KEY")
-    if not key:
-        message = (
-            "SECRET_KEY is not set: every worker needs the same one; "
-            "make one with python -c 'import secrets; print(secrets.token_hex())'"
-        )
-        raise ConfigurationError(message)
-    fallbacks = config.get("SECRET_KEY_FALLBACKS") or ()
+def parse_secrets(key: object, fallbacks: Any) -> tuple[bytes, ...]:
+    """Return the keys that sign cookies, the current one first.
+
+    Raises:
+        ConfigurationError: one is empty, or neither str nor bytes.
+    """
+    fallbacks = fallbacks or ()
     if isinstance(fallbacks, (str, bytes)):
         message = "SECRET_KEY_FALLBACKS is a single string: it is a list of earlier keys"
         raise ConfigurationError(message)
@@ -178,41 +206,63 @@ def _pepper(config: Mapping[str, Any]) -> bytes | None:
     return pepper
 
 
-def _store(config: Mapping[str, Any]) -> str:
-    value = str(config.get("UNSTICKY_STORE") or "auto")
-    if value != "auto":
-        return value
+def _store(config: Mapping[str, Any]) -> tuple[str, str]:
+    """Return where sessions are kept, and which setting says so."""
+    places = (
+        ("UNSTICKY_STORE in the environment", os.environ.get("UNSTICKY_STORE")),
+        ("UNSTICKY_STORE", config.get("UNSTICKY_STORE")),
+    )
+    for place, value in places:
+        if value and value != "auto":
+            return str(value), place
     if config.get("SESSION_REDIS") is not None:
-        return "client"
-    return str(config.get("REDIS_URL") or os.environ.get("REDIS_URL") or "memory://")
+        return "client", "SESSION_REDIS"
+    places = (
+        ("REDIS_URL", config.get("REDIS_URL")),
+        ("REDIS_URL in the environment", os.environ.get("REDIS_URL")),
+    )
+    for place, value in places:
+        if value:
+            return str(value), place
+    return "memory://", "neither UNSTICKY_STORE nor REDIS_URL is set"
 
 
-def _milliseconds(config: Mapping[str, Any], key: str, default: timedelta | None) -> int | None:
+def _deadline(config: Mapping[str, Any]) -> float:
+    deadline = _number(config, "UNSTICKY_DEADLINE", 1.0)
+    if deadline > MAX_DEADLINE:
+        raise _wrong(
+            "UNSTICKY_DEADLINE",
+            deadline,
+            f"use at most {MAX_DEADLINE} seconds: an ended session is remembered for "
+            f"{TOMBSTONE_LIFETIME_MS // 1000}, and no request may outlast that",
+        )
+    return deadline
+
+
+def _milliseconds(config: Mapping[str, Any], key: str, default: timedelta) -> int | None:
     value = config.get(key, default)
-    if value is None:
-        return None
+    return None if value is None else milliseconds(key, value)
+
+
+def milliseconds(key: str, value: object) -> int:
+    """Return a time limit in ms.
+
+    Args:
+        key: what to call it in errors.
+        value: seconds, or a timedelta.
+
+    Raises:
+        ConfigurationError: it is neither, or out of range.
+    """
     if isinstance(value, timedelta):
         seconds = value.total_seconds()
     elif isinstance(value, (int, float)) and not isinstance(value, bool):
-        seconds = float(value)
+        seconds = value
     else:
         raise _wrong(key, value, "use a number of seconds or a timedelta")
     if not 1 <= seconds <= _MAX_SECONDS:
         raise _wrong(key, value, "it must be at least one second and at most a hundred years")
     return int(seconds * 1000)
-
-
-def _lifetimes(config: Mapping[str, Any]) -> Lifetimes:
-    idle = _milliseconds(config, "PERMANENT_SESSION_LIFETIME", timedelta(days=31))
-    if idle is None:
-        raise _wrong(
-            "PERMANENT_SESSION_LIFETIME", None, "it is the idle limit; use seconds or a timedelta"
-        )
-    absolute = _milliseconds(config, "UNSTICKY_ABSOLUTE_LIFETIME", timedelta(days=90))
-    unused = _milliseconds(config, "UNSTICKY_UNUSED_LIFETIME", timedelta(minutes=10)) or idle
-    if absolute is not None and absolute < idle:
-        idle = absolute
-    return Lifetimes(idle=idle, absolute=absolute, unused=min(unused, idle))
 
 
 def _number(config: Mapping[str, Any], key: str, default: float) -> float:
@@ -238,19 +288,24 @@ def _merges(config: Mapping[str, Any]) -> Mapping[str, Merge]:
     configured = config.get("UNSTICKY_MERGE") or {}
     if not isinstance(configured, Mapping):
         raise _wrong("UNSTICKY_MERGE", configured, "use a dict of field name and rule")
-    for field, rule in configured.items():
+    for name, rule in configured.items():
         if callable(rule):
-            merges[field] = rule
+            merges[name] = rule
         elif rule in NAMED:
-            merges[field] = NAMED[rule]
+            merges[name] = NAMED[rule]
         else:
             raise _wrong(
-                f"UNSTICKY_MERGE[{field!r}]", rule, f"use a callable or one of {', '.join(NAMED)}"
+                f"UNSTICKY_MERGE[{name!r}]", rule, f"use a callable or one of {', '.join(NAMED)}"
             )
     return merges
 
 
-def _cookie(config: Mapping[str, Any]) -> CookieAttributes:
+def parse_cookie(config: Mapping[str, Any]) -> CookieAttributes:
+    """Return how the cookie is sent, from the settings in COOKIE_SETTINGS.
+
+    Raises:
+        ConfigurationError: a value is malformed or contradicts another.
+    """
     name = str(config.get("SESSION_COOKIE_NAME") or "session")
     secure = bool(config.get("SESSION_COOKIE_SECURE", False))
     domain = config.get("SESSION_COOKIE_DOMAIN") or None

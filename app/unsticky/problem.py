@@ -1,9 +1,11 @@
-"""Errors as RFC 9457 problem documents, and how a finished response is replaced by one."""
+"""Session errors as answers: a page for browsers, an RFC 9457 problem document for programs."""
 
 from __future__ import annotations
 
 import json
 
+from flask import has_request_context, request
+from markupsafe import escape
 from werkzeug.wrappers import Response
 
 from .errors import SessionError
@@ -24,20 +26,38 @@ _ENTITY_HEADERS = (
 """What describes the answer that is being withdrawn. Everything else, such as the request id or
 CORS headers, describes the exchange and stays."""
 
+_PAGE = """<!doctype html>
+<html lang="en">
+<meta charset="utf-8">
+<meta name="viewport" content="width=device-width">
+<title>{title}</title>
+<h1>{title}</h1>
+<p>{detail}</p>
+"""
+
 
 def problem(error: SessionError) -> Response:
-    """Return the problem document for an error, with a stable `code` for programs."""
-    document: dict[str, object] = {
-        "type": "about:blank",
-        "title": error.title,
-        "status": error.status,
-        "code": error.code,
-    }
-    if error.status != 500:  # noqa: PLR2004 (what went wrong inside is for the log)
-        document["detail"] = str(error)
-    response = Response(
-        json.dumps(document), status=error.status, content_type="application/problem+json"
-    )
+    """Return the answer to an error: HTML where the client prefers it, else a problem document.
+
+    The document has a stable `code` for programs. Neither names the store's address.
+    """
+    # What went wrong inside is for the log.
+    detail = "" if error.status == 500 else error.detail  # noqa: PLR2004 (a server's own fault)
+    if _prefers_html():
+        page = _PAGE.format(title=escape(error.title), detail=escape(detail))
+        response = Response(page, status=error.status, content_type="text/html; charset=utf-8")
+    else:
+        document: dict[str, object] = {
+            "type": "about:blank",
+            "title": error.title,
+            "status": error.status,
+            "code": error.code,
+        }
+        if detail:
+            document["detail"] = detail
+        response = Response(
+            json.dumps(document), status=error.status, content_type="application/problem+json"
+        )
     response.headers["Cache-Control"] = "no-store"
     if error.retry_after is not None:
         response.headers["Retry-After"] = str(error.retry_after)
@@ -59,3 +79,13 @@ def replace(response: Response, by: Response) -> None:
     response.direct_passthrough = False
     for name, value in by.headers:
         response.headers[name] = value
+
+
+def _prefers_html() -> bool:
+    if not has_request_context():
+        return False
+    accepted = request.accept_mimetypes
+    html = accepted.quality("text/html")
+    return html > max(
+        accepted.quality("application/json"), accepted.quality("application/problem+json")
+    )

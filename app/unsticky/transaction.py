@@ -44,7 +44,7 @@ def transaction(
             def answer() -> Response:
                 return current_app.make_response(current_app.ensure_sync(view)(*args, **kwargs))
 
-            unit = _session().unit
+            unit = _session()._unit  # noqa: SLF001 (the library's own)
             # Inside another transaction it is a part of that, which runs again as a whole.
             return answer() if unit.in_transaction else _committed(unit, answer, retries)
 

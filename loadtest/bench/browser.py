@@ -1,13 +1,16 @@
 """A browser as far as sessions are concerned: requests over a unix socket, and a cookie jar.
 
-The jar is shared by all requests in flight, as it is by the tabs of a browser.
+The jar is shared by all requests in flight, as it is by the tabs of a browser. Several servers are
+asked in turn.
 """
 
 import contextlib
 import http.client
+import itertools
 import json
 import socket
 import threading
+from collections.abc import Sequence
 from http.cookies import SimpleCookie
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -26,8 +29,10 @@ class Answer(NamedTuple):
 class Browser:
     """See the module. Its methods may be called from several threads."""
 
-    def __init__(self, server: Path, cookies: dict[str, str] | None = None) -> None:
-        self._server = server
+    def __init__(
+        self, server: Path | Sequence[Path], cookies: dict[str, str] | None = None
+    ) -> None:
+        self._servers = itertools.cycle([server] if isinstance(server, Path) else server)
         self._cookies = dict(cookies or {})
         self._lock = threading.Lock()
 
@@ -54,7 +59,9 @@ class Browser:
             headers["Cookie"] = cookies
         if content is not None:
             headers["Content-Type"] = content_type
-        connection = _UnixConnection(self._server)
+        with self._lock:
+            server = next(self._servers)
+        connection = _UnixConnection(server)
         try:
             # A server may refuse before it has read the body: its answer is there all the same.
             with contextlib.suppress(BrokenPipeError, ConnectionResetError):

@@ -100,7 +100,7 @@ def create_app(name: str) -> Flask:
     app = Flask("bench")
     app.config["SECRET_KEY"] = _SECRET
     store = redis.Redis.from_url(os.environ["REDIS_URL"])
-    cart = _installed(app, kind, store)
+    cart = install(app, kind, store)
 
     @app.get("/cart")
     def show() -> dict[str, Any]:
@@ -141,7 +141,7 @@ def create_app(name: str) -> Flask:
     return app
 
 
-def _installed(app: Flask, kind: Kind, store: redis.Redis) -> Cart:
+def install(app: Flask, kind: Kind, store: redis.Redis) -> Cart:
     """Give the application its sessions, and return the cart that fits them."""
     # Only what a kind needs is imported: the processes are compared.
     match kind:

@@ -8,7 +8,7 @@ from typing import Any
 import shop
 from flask import Flask, g, has_request_context, request
 from shop.records.seam import Seam
-from unsticky.stores.connections import PooledCaller
+from unsticky.stores.client import Client
 
 from tests.accounts.cheap import cheapen
 
@@ -18,7 +18,7 @@ DIES_AFTER = "X-Dies-After"
 def create_app() -> Flask:
     """Return the shop, configured by the environment."""
     cheapen()
-    for caller, name in ((PooledCaller, "call"), (Seam, "run")):
+    for caller, name in ((Client, "call"), (Seam, "run")):
         setattr(caller, name, _counted(getattr(caller, name)))
     return shop.create_app()
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 from shop.records.seam import Seam
-from unsticky.stores.connections import PooledCaller
+from unsticky.stores.client import Client
 
 _PATIENCE = 20.0
 
@@ -76,7 +76,7 @@ class Turn(threading.Thread):
 
 def take_turns(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let every call of the store, by the sessions and by the records, wait for its turn."""
-    for caller, name in ((PooledCaller, "call"), (Seam, "run")):
+    for caller, name in ((Client, "call"), (Seam, "run")):
         monkeypatch.setattr(caller, name, _in_turn(getattr(caller, name)))
 
 

@@ -6,6 +6,7 @@ from typing import Any
 
 from flask import Flask, Response
 from unsticky import Session, Unsticky
+from unsticky.unit import Unit
 
 from tests.contract.places import Place
 
@@ -99,7 +100,13 @@ class Site:
         session = Browser(self.app, browser.cookie).begin().session
         held: dict[str, Any] = dict(session)
         held |= {name: dict(session.map(name).items()) for name in session.maps()}
-        return held if session.unit.link.token is not None and held else None
+        return held if unit_of(session).link.token is not None and held else None
+
+
+def unit_of(session: Any) -> Unit:
+    """Return the work behind a session, which applications do not see."""
+    unit: Unit = session._unit  # noqa: SLF001
+    return unit
 
 
 def make_site(place: Place, **settings: Any) -> Site:

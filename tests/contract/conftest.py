@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.contract.places import AtServer, Memory, Place
+from tests.contract.places import AtServer, InFakeredis, Memory, Place
 from tests.contract.servers import SERVERS, Servers
 
 
@@ -18,11 +18,14 @@ def _servers() -> Iterator[Servers]:
         servers.stop()
 
 
-@pytest.fixture(name="place", params=["memory", *SERVERS])
+@pytest.fixture(name="place", params=["memory", *SERVERS, "fakeredis"])
 def _place(request: pytest.FixtureRequest, servers: Servers) -> Iterator[Place]:
     """Each kind of store, empty."""
     if request.param == "memory":
         yield Memory()
+        return
+    if request.param == "fakeredis":
+        yield InFakeredis()
         return
     place = AtServer(request.param, servers.running(request.param))
     yield place

@@ -3,15 +3,29 @@
 import secrets
 import time
 from base64 import urlsafe_b64encode
+from types import SimpleNamespace
 from typing import Any, Protocol
 
+import fakeredis
 from flask import Flask
 from unsticky import Unsticky
 from unsticky.cookie import Reference
 from unsticky.policy import Lifetimes
-from unsticky.stores.connections import pooled
-from unsticky.stores.contract import Budget, Caps, Operation, Store
+from unsticky.stores.contract import (
+    Budget,
+    Caps,
+    Change,
+    Finish,
+    Gone,
+    Missing,
+    Operation,
+    Record,
+    Store,
+    Unreadable,
+    WriteOutcome,
+)
 from unsticky.stores.memory import MemoryStore
+from unsticky.stores.opening import open_store as pooled
 from unsticky.stores.redis import RedisStore
 
 from tests.contract.servers import Server
@@ -21,10 +35,71 @@ LIFETIMES = Lifetimes(idle=HOUR, absolute=24 * HOUR, unused=HOUR // 6)
 CAPS = Caps(fields=1024, octets=65_536)
 
 
+class LimitedStore:
+    """A store, asked with the same lifetimes each time.
+
+    Attributes:
+        store: the store itself.
+    """
+
+    def __init__(self, store: Store, lifetimes: Lifetimes) -> None:
+        self.store = store
+        self._lifetimes = lifetimes
+        self.sessions = store.sessions
+        self.sweep = store.sweep
+        self.quarantine = store.quarantine
+        self.probe = store.probe
+        self.close = store.close
+
+    def under(self, lifetimes: Lifetimes) -> "LimitedStore":
+        """Return the same store asked with other lifetimes."""
+        return LimitedStore(self.store, lifetimes)
+
+    def read(
+        self, reference: Reference, budget: Budget, *, slide: bool = True
+    ) -> Record | Missing | Gone | Unreadable:
+        """See `Store.read`."""
+        return self.store.read(reference, self._lifetimes, budget, slide=slide)
+
+    def write(  # noqa: PLR0913 (the contract)
+        self,
+        reference: Reference,
+        changes: tuple[Change, ...],
+        operation: Operation,
+        budget: Budget,
+        *,
+        create: bool = False,
+        finish: Finish = None,
+        load: bool = False,
+    ) -> WriteOutcome:
+        """See `Store.write`."""
+        return self.store.write(
+            reference,
+            changes,
+            operation,
+            self._lifetimes,
+            budget,
+            create=create,
+            finish=finish,
+            load=load,
+        )
+
+    def end_all(
+        self,
+        user: Reference,
+        keep: Reference | None,
+        stamp: int | None,
+        operation: Operation,
+        budget: Budget,
+    ) -> tuple[Reference, ...]:
+        """See `Store.end_all`."""
+        return self.store.end_all(user, keep, stamp, operation, self._lifetimes, budget)
+
+
 class Place(Protocol):
     """A store, and what a test must be able to do behind its back."""
 
-    def new_store(self, lifetimes: Lifetimes = LIFETIMES, caps: Caps = CAPS) -> Store:
+    def new_store(self, lifetimes: Lifetimes = LIFETIMES, caps: Caps = CAPS) -> LimitedStore:
         """Return a store that shares its contents with the others of this place."""
 
     def now(self) -> int:
@@ -52,13 +127,11 @@ class Memory:
         self._ahead = 0.0
         self._stores: list[MemoryStore] = []
 
-    def new_store(self, lifetimes: Lifetimes = LIFETIMES, caps: Caps = CAPS) -> Store:
-        """See `Place.new_store`; there is one, whose limits the first call sets."""
+    def new_store(self, lifetimes: Lifetimes = LIFETIMES, caps: Caps = CAPS) -> LimitedStore:
+        """See `Place.new_store`; there is one, whose caps the first call sets."""
         if not self._stores:
-            self._stores.append(
-                MemoryStore(lifetimes, caps, clock=lambda: time.time() + self._ahead)
-            )
-        return self._stores[0]
+            self._stores.append(MemoryStore(caps, clock=lambda: time.time() + self._ahead))
+        return LimitedStore(self._stores[0], lifetimes)
 
     def now(self) -> int:
         """See `Place.now`."""
@@ -80,9 +153,8 @@ class Memory:
         """See `Place.serve`."""
         app.config.update(SECRET_KEY="x" * 20, UNSTICKY_STORE="memory://", **settings)
         sessions = Unsticky(app)
-        policy = sessions.backend.policy
-        caps = Caps(CAPS.fields, policy.max_bytes)
-        sessions.backend.store = self.new_store(policy.lifetimes, caps)
+        caps = Caps(CAPS.fields, sessions.backend.policy.max_bytes)
+        sessions.backend.store = self.new_store(caps=caps).store
         return sessions
 
 
@@ -95,10 +167,10 @@ class AtServer:
         self.prefix = f"t{secrets.token_hex(6)}:"
         self._stores: list[Store] = []
 
-    def new_store(self, lifetimes: Lifetimes = LIFETIMES, caps: Caps = CAPS) -> Store:
+    def new_store(self, lifetimes: Lifetimes = LIFETIMES, caps: Caps = CAPS) -> LimitedStore:
         """See `Place.new_store`."""
-        self._stores.append(RedisStore(pooled(self.server.url), self.prefix, lifetimes, caps))
-        return self._stores[-1]
+        self._stores.append(RedisStore(pooled(self.server.url), self.prefix, caps))
+        return LimitedStore(self._stores[-1], lifetimes)
 
     def now(self) -> int:
         """See `Place.now`."""
@@ -139,6 +211,29 @@ class AtServer:
         """Give connections back."""
         for store in self._stores:
             store.close()
+
+
+class InFakeredis(AtServer):
+    """The server that fakeredis plays in this process, as users' own tests have it."""
+
+    def __init__(self) -> None:
+        fake: Any = SimpleNamespace(raw=fakeredis.FakeRedis(), milliseconds=_milliseconds)
+        super().__init__("fakeredis", fake)
+
+    def new_store(self, lifetimes: Lifetimes = LIFETIMES, caps: Caps = CAPS) -> LimitedStore:
+        """See `Place.new_store`."""
+        self._stores.append(RedisStore(pooled("client", self.server.raw), self.prefix, caps))
+        return LimitedStore(self._stores[-1], lifetimes)
+
+    def serve(self, app: Flask, **settings: Any) -> Unsticky:
+        """See `Place.serve`."""
+        app.config["SESSION_REDIS"] = self.server.raw
+        self.server.url = "client"
+        return super().serve(app, **settings)
+
+
+def _milliseconds() -> int:
+    return time.time_ns() // 1_000_000
 
 
 def budget() -> Budget:

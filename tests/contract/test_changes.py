@@ -8,26 +8,27 @@ from unsticky.stores.contract import (
     BLIND,
     COUNTER_LIMIT,
     Add,
+    Bind,
     Caps,
     Change,
     Check,
-    CheckCount,
+    CheckNames,
     Conflicting,
     Missing,
     NotACounter,
     Record,
     Refused,
-    Store,
+    SetLimits,
     Take,
     TooLarge,
     Write,
     Written,
 )
 
-from tests.contract.places import Place, budget, operation, reference
+from tests.contract.places import LimitedStore, Place, budget, operation, reference
 
 
-def make(store: Store, **fields: bytes) -> Reference:
+def make(store: LimitedStore, **fields: bytes) -> Reference:
     """Make a session that holds these fields."""
     where = reference()
     changes = tuple(Write(name.encode(), value, BLIND) for name, value in fields.items())
@@ -35,7 +36,7 @@ def make(store: Store, **fields: bytes) -> Reference:
     return where
 
 
-def held(store: Store, where: Reference) -> dict[bytes, bytes]:
+def held(store: LimitedStore, where: Reference) -> dict[bytes, bytes]:
     """Return what a session holds."""
     record = store.read(where, budget())
     assert isinstance(record, Record)
@@ -85,8 +86,10 @@ def test_creating_what_is_there_writes_to_it(place: Place) -> None:
         (Write(b"a", b"", b"1"), {b"a": b""}),
         (Check(b"a", b"1"), {b"a": b"1"}),
         (Check(b"b", None), {b"a": b"1"}),
-        (CheckCount(b"a", 1), {b"a": b"1"}),
-        (CheckCount(b"b", 0), {b"a": b"1"}),
+        (CheckNames(b"a", (b"a",)), {b"a": b"1"}),
+        (CheckNames(b"", (b"a",)), {b"a": b"1"}),
+        (CheckNames(b"a", (b"a", b"a")), {b"a": b"1"}),
+        (CheckNames(b"b", ()), {b"a": b"1"}),
         (
             Write(b"\x00\xff{}\r\n", b"\x00\xff\r\n", None),
             {b"a": b"1", b"\0\xff{}\r\n": b"\0\xff\r\n"},
@@ -118,8 +121,14 @@ def test_a_change_whose_base_still_stands_is_applied(
         (Check(b"a", b"0"), {b"a": b"1"}),
         (Check(b"a", None), {b"a": b"1"}),
         (Check(b"b", b"0"), {b"b": None}),
-        (CheckCount(b"a", 2), {b"a": None}),
-        (CheckCount(b"b", 1), {b"b": None}),
+        (CheckNames(b"a", (b"a", b"ab")), {b"a": None}),
+        (CheckNames(b"b", (b"b",)), {b"b": None}),
+        (CheckNames(b"a", ()), {b"a": None}),
+        (CheckNames(b"a", (b"b",)), {b"a": None}),
+        (CheckNames(b"", (b"a",)), {b"": None}),
+        (CheckNames(b"", (b"a", b"o")), {b"": None}),
+        (CheckNames(b"", (b"a", b"n", b"z")), {b"": None}),
+        (Write(b"a", None, None), {b"a": b"1"}),
     ],
     ids=str,
 )
@@ -293,6 +302,71 @@ def test_a_session_full_of_fields_is_written_and_taken_whole(place: Place) -> No
     written = store.write(where, (Take(b"f"),), operation(), budget())
     assert isinstance(written, Written)
     assert written.results == (dict.fromkeys(names, b"1"),)
+
+
+@pytest.mark.parametrize("count", [1024, 1025, 8_100, 20_000])
+@pytest.mark.parametrize("create", [True, False], ids=["created", "there"])
+def test_a_commit_of_any_size_is_taken_or_refused_alike(
+    place: Place, count: int, *, create: bool
+) -> None:
+    """Beyond the cap it is too large, in every store, whether the session is there or not."""
+    store, where = place.new_store(), reference()
+    if not create:
+        store.write(where, (), operation(), budget(), create=True)
+    changes = tuple(Write(b"f%d" % number, b"1", None) for number in range(count))
+    outcome = store.write(where, changes, operation(), budget(), create=create)
+    if count <= 1024:
+        assert isinstance(outcome, Written)
+        assert len(held(store, where)) == count
+    else:
+        assert outcome == TooLarge("fields", count, 1024)
+        assert store.read(where, budget()) == Missing() if create else held(store, where) == {}
+
+
+@pytest.mark.parametrize("count", [1025, 8_100, 20_000])
+def test_more_than_lua_hands_to_one_call_is_applied_whole(place: Place, count: int) -> None:
+    """Where the cap allows it, thousands of fields are set, compared, named, taken and deleted."""
+    store, where = place.new_store(caps=Caps(fields=count, octets=2**20)), reference()
+    names = [b"f%d" % number for number in range(count)]
+    made = tuple(Write(name, b"1", None) for name in names)
+    assert isinstance(store.write(where, made, operation(), budget(), create=True), Written)
+    both: tuple[Change, ...] = (
+        *(Write(name, b"2", b"1") for name in names),
+        CheckNames(b"", tuple(names)),
+    )
+    assert isinstance(store.write(where, both, operation(), budget()), Written)
+    taken = store.write(where, (Take(b"f", b"g"),), operation(), budget())
+    assert isinstance(taken, Written)
+    assert taken.results == (dict.fromkeys(names, b"2"),)
+    gone = tuple(Write(b"g" + name[1:], None, b"2") for name in names)
+    assert isinstance(store.write(where, gone, operation(), budget()), Written)
+    assert held(store, where) == {}
+
+
+def test_a_conflict_of_thousands_of_fields_names_them_all(place: Place) -> None:
+    """However many they are, what is there instead is returned."""
+    store, where = place.new_store(), reference()
+    store.write(where, (), operation(), budget(), create=True)
+    changes = tuple(Check(b"f%d" % number, b"1") for number in range(20_000))
+    outcome = store.write(where, changes, operation(), budget())
+    assert outcome == Conflicting({b"f%d" % number: None for number in range(20_000)})
+
+
+def test_the_librarys_own_fields_are_under_no_prefix(place: Place) -> None:
+    """Names and takes under the empty prefix see the application's fields alone."""
+    store, where = place.new_store(), reference()
+    bind = Bind(reference(), None, b"label", 5, name=b"ann")
+    changes = (Write(b"a", b"1", None), SetLimits(7_200_000, None))
+    store.write(where, changes, operation(), budget(), create=True, finish=bind)
+    store.read(where, budget())
+    names = (CheckNames(b"", (b"a",)),)
+    assert isinstance(store.write(where, names, operation(), budget()), Written)
+    taken = store.write(where, (Take(b""),), operation(), budget())
+    assert isinstance(taken, Written)
+    assert taken.results == ({b"a": b"1"},)
+    record = store.read(where, budget())
+    assert isinstance(record, Record)
+    assert (record.fields, record.user, record.idle) == ({}, b"ann", 7_200_000)
 
 
 def test_parallel_adds_all_count(place: Place) -> None:

@@ -7,11 +7,11 @@ import pytest
 from flask import Response, abort, redirect
 from flask import session as flask_session
 from flask.typing import ResponseReturnValue
-from unsticky import SessionError
+from unsticky import SessionError, Unserializable
 from unsticky.errors import StoreUnavailable
 from werkzeug.wrappers import Response as AnyResponse
 
-from tests.contract.browsers import Browser, Site, make_site
+from tests.contract.browsers import Browser, Site, make_site, unit_of
 from tests.contract.places import Place
 
 
@@ -153,36 +153,83 @@ def test_a_change_while_streaming_is_refused(place: Place, *, touched: bool) -> 
     assert site.stored(browser) == {"a": 1}
 
 
-def test_an_unserializable_change_in_place_is_answered(place: Place) -> None:
-    """It is found at the commit: 500, nothing written, and the log names the path."""
-    site = make_site(place)
-    browser = site.browser(a={"x": 1})
-    request = browser.begin()
-    request.session["b"] = 2
-    request.session["a"]["y"] = object()
-    answer = request.end()
-    assert (answer.status, answer.code) == (500, "session-unserializable")
-    assert "object" not in answer.body
-    assert site.stored(browser) == {"a": {"x": 1}}
+class _Faulty:
+    """A site with a view that puts into its session what cannot be stored.
+
+    Attributes:
+        handled: what the application's own handler of errors saw.
+    """
+
+    def __init__(self, place: Place, *, testing: bool) -> None:
+        self.site = make_site(place)
+        self.handled: list[int] = []
+        app = self.site.app
+        app.testing = testing
+        app.add_url_rule("/set", view_func=self._set, methods=["POST"])
+        app.add_url_rule("/in-place", view_func=self._in_place, methods=["POST"])
+        app.register_error_handler(500, self._handle)
+        self.client = app.test_client()
+        with self.client.session_transaction() as session:
+            session["a"] = {"x": [1]}
+
+    def _set(self) -> str:
+        flask_session["a"] = {"x": object()}
+        return "fine"
+
+    def _in_place(self) -> str:
+        flask_session["b"] = 2
+        flask_session["a"]["x"].append(object())
+        return "fine"
+
+    def _handle(self, _: Exception) -> tuple[str, int]:
+        self.handled.append(1)
+        flask_session["seen"] = "an error page"
+        return "own page", 500
 
 
-def test_saving_never_raises(place: Place, caplog: pytest.LogCaptureFixture) -> None:
-    """A fault in the library itself is answered with 500 too, logged, and commits once."""
+@pytest.mark.parametrize(
+    ("path", "where"), [("/set", "session['a']['x']"), ("/in-place", "a['x'][1]")]
+)
+def test_what_cannot_be_stored_is_an_error_of_the_application(
+    place: Place, caplog: pytest.LogCaptureFixture, path: str, where: str
+) -> None:
+    """It is logged with its path and a trace, and the application's own page answers."""
+    faulty = _Faulty(place, testing=False)
+    answer = faulty.client.post(path)
+    assert (answer.status_code, answer.text, faulty.handled) == (500, "own page", [1])
+    assert f"{where} is a builtins.object, which cannot be stored" in caplog.text
+    assert "Traceback" in caplog.text
+    with faulty.client.session_transaction() as session:
+        assert dict(session) == {"a": {"x": [1]}, "seen": "an error page"}
+
+
+@pytest.mark.parametrize("path", ["/set", "/in-place"])
+def test_what_cannot_be_stored_is_raised_in_tests(place: Place, path: str) -> None:
+    """In testing and in debug it comes out of the request as an exception."""
+    faulty = _Faulty(place, testing=True)
+    with pytest.raises(Unserializable):
+        faulty.client.post(path)
+
+
+def test_a_fault_at_the_commit_is_raised(place: Place) -> None:
+    """Flask makes its answer to a fault of the library; what could not be written is dropped."""
     site = make_site(place)
     browser = site.browser(a=1)
     request = browser.begin()
-    request.session["a"] = 2
-    commits: list[int] = []
+    unit = unit_of(request.session)
+    commit = unit.commit
 
     def broken() -> None:
-        commits.append(1)
         raise RuntimeError("a fault")
 
-    request.session.unit.commit = broken  # type: ignore[method-assign]
-    answer = request.end()
-    assert (answer.status, len(commits)) == (500, 1)
-    assert "a fault" not in answer.body
-    assert "a fault" in caplog.text
+    request.session["a"] = 2
+    unit.commit = broken  # type: ignore[method-assign]
+    with pytest.raises(RuntimeError, match="a fault"):
+        request.end()
+    unit.commit = commit  # type: ignore[method-assign]
+    request.session["b"] = 3
+    assert request.end().status == 200
+    assert site.stored(browser) == {"a": 1, "b": 3}
 
 
 def test_a_failing_store_at_the_commit_is_answered(place: Place) -> None:

@@ -9,17 +9,18 @@ from unsticky.stores.contract import (
     Destroy,
     Gone,
     Missing,
+    Move,
     Record,
-    Store,
+    SetLimits,
     Take,
     Write,
     Written,
 )
 
-from tests.contract.places import AtServer, Place, budget, operation, reference
+from tests.contract.places import AtServer, LimitedStore, Place, budget, operation, reference
 
 
-def make(store: Store, size: int = 1) -> "Write":
+def make(store: LimitedStore, size: int = 1) -> "Write":
     """Return a write that makes a session's field `a`."""
     del store
     return Write(b"a", b"\xa1" * size, None)
@@ -131,3 +132,47 @@ def test_a_full_server_still_reads_and_ends_and_takes(own_server: AtServer) -> N
     assert isinstance(store.read(two, budget()), (Gone, Missing))
     raw.config_set("maxmemory", 0)
     store.probe(budget())
+
+
+def test_a_full_server_still_unbinds(own_server: AtServer) -> None:
+    """A logout that keeps the session needs no room; what it would set beside that is refused."""
+    store, raw, user = own_server.new_store(), own_server.server.raw, reference()
+    where, successor = reference(), reference()
+    bind, unbind = Bind(user, None, b"label", 9, b"ann"), Move(successor, unbind=True)
+    changes = (make(store, 1000), Write(b"user", b"7", None), SetLimits(7_200_000, None))
+    store.write(where, changes, operation(), budget(), create=True, finish=bind)
+    raw.config_set("maxmemory-policy", "noeviction")
+    raw.config_set("maxmemory", 1)
+    flash = (Write(b"flash", b"1", BLIND),)
+    before = raw.hgetall(own_server.key(where))
+    for more in (flash, (SetLimits(None, None),)):
+        with pytest.raises(StoreUnavailable):
+            store.write(where, more, operation(), budget(), finish=None)
+    with pytest.raises(StoreUnavailable):
+        store.write(where, flash, operation(), budget(), finish=unbind)
+    with pytest.raises(StoreUnavailable):
+        store.write(where, (), operation(), budget(), finish=Move(successor))
+    assert raw.hgetall(own_server.key(where)) == before
+    done = store.write(where, (Write(b"user", None, BLIND),), operation(), budget(), finish=unbind)
+    assert isinstance(done, Written)
+    record = store.read(successor, budget())
+    assert isinstance(record, Record)
+    assert (record.fields, record.user, record.idle) == ({b"a": b"\xa1" * 1000}, b"", None)
+    assert store.sessions(user, budget()) == ()
+    assert isinstance(store.read(where, budget()), (Gone, Missing))
+    raw.config_set("maxmemory", 0)
+
+
+def test_a_full_server_makes_nothing_in_place_of_what_is_past(own_server: AtServer) -> None:
+    """Where an old session stands past its limit, a new one is refused like anywhere else."""
+    store, raw, where = own_server.new_store(), own_server.server.raw, reference()
+    changes = (make(store), SetLimits(50, None))
+    store.write(where, changes, operation(), budget(), create=True)
+    raw.persist(own_server.key(where))
+    own_server.let_pass(51)
+    raw.config_set("maxmemory-policy", "noeviction")
+    raw.config_set("maxmemory", 1)
+    with pytest.raises(StoreUnavailable):
+        store.write(where, (), operation(), budget(), create=True)
+    assert store.read(where, budget()) == Missing()
+    raw.config_set("maxmemory", 0)

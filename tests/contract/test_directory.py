@@ -4,6 +4,7 @@ import threading
 
 import pytest
 from unsticky.cookie import Reference
+from unsticky.policy import Lifetimes
 from unsticky.stores.contract import (
     Bind,
     Destroy,
@@ -11,18 +12,18 @@ from unsticky.stores.contract import (
     Missing,
     Move,
     Record,
+    SetLimits,
     StaleStamp,
-    Store,
     Write,
     Written,
 )
 
-from tests.contract.places import HOUR, AtServer, Place, budget, operation, reference
+from tests.contract.places import HOUR, AtServer, LimitedStore, Place, budget, operation, reference
 
 
 def login(  # noqa: PLR0913  (what a login may vary)
     place: Place,
-    store: Store,
+    store: LimitedStore,
     user: Reference,
     *,
     limit: int = 100,
@@ -38,7 +39,7 @@ def login(  # noqa: PLR0913  (what a login may vary)
     return where
 
 
-def listed(store: Store, user: Reference) -> list[Reference]:
+def listed(store: LimitedStore, user: Reference) -> list[Reference]:
     """Return the user's living sessions."""
     return [entry.reference for entry in store.sessions(user, budget())]
 
@@ -221,6 +222,17 @@ def test_the_stamp_only_rises(place: Place) -> None:
     assert made == StaleStamp(5)
 
 
+def test_a_stamp_of_zero_counts(place: Place) -> None:
+    """Zero is a stamp: nothing lower replaces it."""
+    store, user = place.new_store(), reference()
+    store.end_all(user, None, 0, operation(), budget())
+    store.end_all(user, None, -1, operation(), budget())
+    bind = Bind(user, -1, b"", 5)
+    made = store.write(reference(), (), operation(), budget(), create=True, finish=bind)
+    assert made == StaleStamp(0)
+    login(place, store, user, stamp=0)
+
+
 @pytest.mark.parametrize("stamp", [2**53 + 1, 1_763_900_000_123_456_789])
 def test_stamps_of_any_size_are_told_apart(place: Place, stamp: int) -> None:
     """A stamp in nanoseconds is beyond what Lua's numbers hold, and one less is still refused."""
@@ -230,3 +242,96 @@ def test_stamps_of_any_size_are_told_apart(place: Place, stamp: int) -> None:
     made = store.write(reference(), (), operation(), budget(), create=True, finish=bind)
     assert made == StaleStamp(stamp)
     login(place, store, user, stamp=stamp)
+
+
+# How long the index lives.
+
+SHORT = Lifetimes(idle=HOUR, absolute=60, unused=HOUR)
+ENDLESS = Lifetimes(idle=HOUR, absolute=None, unused=HOUR)
+
+
+@pytest.mark.parametrize("touch", ["bind", "stamp", "move"])
+def test_a_shorter_absolute_limit_hides_no_session(place: Place, touch: str) -> None:
+    """Sessions that began under a longer limit are listed and ended after the limit was lowered."""
+    store, user = place.new_store(), reference()
+    old = [login(place, store, user), login(place, store, user)]
+    lowered = store.under(SHORT)
+    if touch == "bind":
+        login(place, lowered, user)
+    elif touch == "stamp":
+        lowered.end_all(user, old.pop(), 5, operation(), budget())
+        old = listed(store, user)
+    else:
+        successor = reference(user.bucket)
+        lowered.write(old.pop(), (), operation(), budget(), finish=Move(successor))
+        old.append(successor)
+    place.let_pass(61)
+    assert set(listed(store, user)) == set(old)
+    assert set(lowered.end_all(user, None, None, operation(), budget())) == set(old)
+    assert all(store.read(where, budget()) == Gone("revoked") for where in old)
+
+
+@pytest.mark.parametrize("when", ["before", "at", "after"])
+def test_a_session_with_a_longer_own_limit_stays_listed(place: Place, when: str) -> None:
+    """A limit of its own, whenever it is set, lengthens the life of the index that lists it."""
+    store, user, where = place.new_store(SHORT), reference(), reference()
+    limits, bind = (SetLimits(HOUR, HOUR),), Bind(user, None, b"", 5)
+    store.write(where, limits if when == "before" else (), operation(), budget(), create=True)
+    changes = limits if when == "at" else ()
+    store.write(where, changes, operation(), budget(), finish=bind)
+    if when == "after":
+        store.write(where, limits, operation(), budget())
+    place.let_pass(61)
+    assert listed(store, user) == [where]
+    assert store.end_all(user, None, None, operation(), budget()) == (where,)
+
+
+def test_the_servers_index_is_never_shortened(server_place: AtServer) -> None:
+    """Its expiry is the latest that any call needed; without an absolute limit it has none."""
+    store, user, raw = server_place.new_store(), reference(), server_place.server.raw
+    key = server_place.key(user, "u")
+    lowered, endless = store.under(SHORT), store.under(ENDLESS)
+    login(server_place, lowered, user)
+    assert 0 < raw.pttl(key) <= 60
+    login(server_place, store, user)
+    for again in (lowered, store):
+        again.end_all(user, None, 5, operation(), budget())
+        login(server_place, again, user, stamp=5)
+        assert 23 * HOUR < raw.pttl(key) <= 24 * HOUR
+    login(server_place, endless, user, stamp=5)
+    for again in (endless, lowered, store):
+        login(server_place, again, user, stamp=5)
+        again.end_all(user, None, 5, operation(), budget())
+        assert raw.pttl(key) == -1
+
+
+def test_an_index_that_an_earlier_release_cut_short_is_repaired(server_place: AtServer) -> None:
+    """A bind looks at what is listed, and lets the index live as long as the last of it."""
+    store, user, raw = server_place.new_store(), reference(), server_place.server.raw
+    old = login(server_place, store, user)
+    raw.pexpire(server_place.key(user, "u"), 5000)
+    login(server_place, store.under(SHORT), user)
+    assert raw.pttl(server_place.key(user, "u")) > 23 * HOUR
+    assert old in listed(store, user)
+
+
+def test_a_limit_ends_what_nobody_uses_first(place: Place) -> None:
+    """Of the sessions beyond the limit, those past their idle limit go before older living ones."""
+    store, user = place.new_store(), reference()
+    used, unused = login(place, store, user), login(place, store, user)
+    place.let_pass(60)
+    store.write(used, (), operation(), budget(), finish=None)
+    lowered = store.under(Lifetimes(idle=50, absolute=24 * HOUR, unused=50))
+    bind = Bind(user, None, b"", 2)
+    store.write(used, (SetLimits(HOUR, None),), operation(), budget())
+    made = lowered.write(reference(7), (), operation(), budget(), create=True, finish=bind)
+    assert isinstance(made, Written)
+    assert made.ended == (unused,)
+
+
+def test_an_index_of_ghosts_alone_still_expires(server_place: AtServer) -> None:
+    """Emptied while a session is bound, and entered at once, it has an expiry like before."""
+    store, user, raw = server_place.new_store(), reference(), server_place.server.raw
+    server_place.expire(login(server_place, store, user))
+    login(server_place, store.under(SHORT), user)
+    assert raw.pttl(server_place.key(user, "u")) > 0

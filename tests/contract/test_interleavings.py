@@ -8,7 +8,7 @@ import pytest
 from unsticky import SessionError
 from unsticky.cookie import Reference
 
-from tests.contract.browsers import Browser, InFlight, Site, make_site
+from tests.contract.browsers import Browser, InFlight, Site, make_site, unit_of
 from tests.contract.places import Place
 
 BEFORE: dict[str, Any] = {"same": "base", "n": 1, "cart": {"milk": 2, "tea": 1}}
@@ -165,7 +165,7 @@ def _interleave(
     browser = site.browser(same="base", n=1)
     setting_up = browser.begin()
     setting_up.session.map("cart").update({"milk": 2, "tea": 1})
-    origin = setting_up.session.unit.link.token
+    origin = unit_of(setting_up.session).link.token
     setting_up.end()
     assert origin is not None
     world = World(site, origin.reference, origin.reference.handle)

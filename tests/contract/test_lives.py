@@ -11,18 +11,17 @@ from unsticky.stores.contract import (
     Missing,
     Move,
     Record,
-    Store,
     Write,
     Written,
 )
 
-from tests.contract.places import HOUR, AtServer, Place, budget, operation, reference
+from tests.contract.places import HOUR, AtServer, LimitedStore, Place, budget, operation, reference
 
 # Short enough to wait for, long against what a call takes here (ms).
 SHORT = Lifetimes(idle=400, absolute=None, unused=400)
 
 
-def make(store: Store, *, where: Reference | None = None) -> Reference:
+def make(store: LimitedStore, *, where: Reference | None = None) -> Reference:
     """Make a session with one field."""
     where = where or reference()
     write = (Write(b"a", b"1", None),)
@@ -30,7 +29,7 @@ def make(store: Store, *, where: Reference | None = None) -> Reference:
     return where
 
 
-def read(store: Store, where: Reference) -> Record:
+def read(store: LimitedStore, where: Reference) -> Record:
     """Return a session that must be there."""
     record = store.read(where, budget())
     assert isinstance(record, Record), record

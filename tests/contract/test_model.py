@@ -17,7 +17,7 @@ from unsticky.cookie import Reference
 from unsticky.fields import name_of
 from unsticky.stores.contract import Record
 
-from tests.contract.browsers import Browser, InFlight, Site, make_site
+from tests.contract.browsers import Browser, InFlight, Site, make_site, unit_of
 from tests.contract.places import Place, budget
 
 _SLOTS = st.integers(0, 2)
@@ -52,7 +52,11 @@ class _Request:
     moved: bool = False
     base: dict[str, int] | None = None
     pending: dict[str, int] = field(default_factory=dict)
-    blind: set[str] = field(default_factory=set)
+    read: dict[str, int | None] = field(default_factory=dict)
+
+    def forget(self) -> None:
+        """Drop what it changed: half of a login or a logout is worse than none."""
+        self.base, self.pending, self.read = None, {}, {}
 
     def find(self) -> _Stored | None:
         """Return the living session, None where a new one may begin."""
@@ -103,7 +107,7 @@ class _Machine(RuleBasedStateMachine):
             else:
                 request.load()
                 assert request.base is not None
-                expected = request.base.get(name)
+                expected = request.read.setdefault(name, request.base.get(name))
         except _Gone:
             expected = SessionGone
         assert self._did(lambda: request.real.session.get(name)) == expected
@@ -113,8 +117,6 @@ class _Machine(RuleBasedStateMachine):
         request = self._at(slot)
         request.real.session[name] = value
         request.pending[name] = value
-        if request.base is None:
-            request.blind.add(name)
 
     @rule(slot=_SLOTS)
     def incr(self, slot: int) -> None:
@@ -141,6 +143,7 @@ class _Machine(RuleBasedStateMachine):
             found = request.find()
         except _Gone:
             expected = SessionGone
+            request.forget()
         else:
             if found is not None:
                 self._new(request).fields.update(found.fields)
@@ -154,12 +157,13 @@ class _Machine(RuleBasedStateMachine):
         stored = request.stored
         if stored is not None and stored.ended == "rotated":
             expected, request.moved = SessionGone, True
+            request.forget()
         else:
             if stored is not None and stored.ended is None:
                 stored.ended = "destroyed"
             if not request.moved:
                 request.stored, request.alive = None, False
-            request.base, request.pending, request.blind = {}, {}, set()
+            request.base, request.pending, request.read = {}, {}, {}
         assert self._did(request.real.session.destroy) == expected
 
     @rule(slot=_SLOTS, name=_NAMES, value=st.integers(0, 2))
@@ -229,7 +233,8 @@ class _Machine(RuleBasedStateMachine):
     def the_store_equals_the_model(self) -> None:
         for stored in self.all:
             assert stored.reference is not None
-            record = self.site.sessions.backend.store.read(stored.reference, budget())
+            backend = self.site.sessions.backend
+            record = backend.store.read(stored.reference, backend.lifetimes, budget())
             if stored.ended is not None:
                 assert not isinstance(record, Record)
                 continue
@@ -250,31 +255,20 @@ class _Machine(RuleBasedStateMachine):
             self._at(slot)
 
     def _commit(self, request: _Request) -> None:
-        blind = {
+        known = request.base or {}
+        changed = {
             name: value
             for name, value in request.pending.items()
-            if request.base is None or name in request.blind
+            if request.base is None or known.get(name) != value
         }
-        base = request.base or {}
-        compared = {
-            name: value
-            for name, value in request.pending.items()
-            if name not in blind and base.get(name) != value
-        }
-        if not blind and not compared:
+        if not changed:
             return
         found = request.find()
-        if found is None:
-            self._new(request).fields.update(request.pending)
-            return
-        for name in list(compared):
-            theirs = found.fields.get(name)
-            if theirs != base.get(name):
-                if name in base:
-                    raise _Conflict
-                if theirs is not None:
-                    del compared[name]  # the first of two new values stays
-        found.fields.update(blind | compared)
+        stored = found.fields if found is not None else {}
+        # Only what the request read itself is compared; elsewhere the last write wins.
+        if any(request.read.get(name, stored.get(name)) != stored.get(name) for name in changed):
+            raise _Conflict
+        (found or self._new(request)).fields.update(changed)
 
     def _new(self, request: _Request) -> _Stored:
         request.stored = _Stored()
@@ -284,7 +278,7 @@ class _Machine(RuleBasedStateMachine):
 
     def _refer(self, request: _Request) -> None:
         if request.stored is not None and request.stored.reference is None:
-            token = request.real.session.unit.link.token
+            token = unit_of(request.real.session).link.token
             assert token is not None
             request.stored.reference = token.reference
 

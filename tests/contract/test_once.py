@@ -18,7 +18,7 @@ from unsticky.stores.contract import (
     Written,
 )
 
-from tests.contract.browsers import Browser, Site, make_site
+from tests.contract.browsers import Browser, Site, make_site, unit_of
 from tests.contract.places import AtServer, Place, budget, operation, reference
 
 DAY = 24 * 3_600_000
@@ -260,8 +260,8 @@ def test_operations_before_the_name_are_the_requests_own(site: Site) -> None:
     assert site.stored(browser) == {"keep": 1, "n": 1, "visits": 6}
 
 
-def test_another_name_argument_place_or_session_is_another_operation(site: Site) -> None:
-    """Only the very same is recognised."""
+def test_another_name_argument_or_session_is_another_operation(site: Site) -> None:
+    """The same is recognised wherever it comes among the others, and no other is."""
     browser, other = site.browser(keep=1), site.browser(keep=1)
     session = browser.begin().session
     session.once("key")
@@ -272,6 +272,7 @@ def test_another_name_argument_place_or_session_is_another_operation(site: Site)
     session = browser.begin().session
     session.once("key")
     assert session.incr("n", 3) == 5
+    assert session.incr("n") == 1
     assert session.incr("n") == 6
     session = other.begin().session
     session.once("key")
@@ -350,18 +351,21 @@ def _added(outcome: object) -> int:
 
 
 def test_a_named_result_is_kept_for_a_day_beside_its_session(server_place: AtServer) -> None:
-    """The server holds it in the session's own slot, for 24 hours."""
+    """The server holds it in the session's own slot, for 24 hours or until the session ends."""
     site = make_site(server_place)
     browser = site.browser(keep=1)
     session = browser.begin().session
-    before = set(server_place.server.raw.scan_iter(f"{server_place.prefix}*:o:*", count=10_000))
+    raw = server_place.server.raw
+    before = set(raw.scan_iter(f"{server_place.prefix}*", count=10_000))
     session.once("key")
     session.incr("n")
-    token = session.unit.link.token
+    token = unit_of(session).link.token
     assert token is not None
-    pattern = f"{server_place.prefix}{{{token.reference.bucket}}}:o:*"
-    (key,) = set(server_place.server.raw.scan_iter(pattern, count=10_000)) - before
-    assert DAY - 5_000 < server_place.server.raw.pttl(key) <= DAY
+    pattern = f"{server_place.prefix}{{{token.reference.bucket}}}:*"
+    (key,) = set(raw.scan_iter(pattern, count=10_000)) - before
+    assert DAY - 5_000 < raw.pttl(key) <= DAY
+    session.rotate()
+    assert not raw.exists(key)
 
 
 def test_an_old_result_is_a_use_of_the_session(place: Place) -> None:

@@ -5,7 +5,7 @@ from collections.abc import Callable
 import pytest
 from unsticky import Session
 
-from tests.contract.browsers import make_site
+from tests.contract.browsers import make_site, unit_of
 from tests.contract.places import AtServer
 
 
@@ -16,7 +16,9 @@ def _once(session: Session) -> None:
 
 USES: list[tuple[str, int, Callable[[Session], object]]] = [
     ("untouched", 0, lambda _: None),
-    ("permanent alone", 0, lambda session: setattr(session, "permanent", True)),
+    ("permanent as it is", 0, lambda session: setattr(session, "permanent", False)),
+    ("permanent turned on", 1, lambda session: setattr(session, "permanent", True)),
+    ("limits alone", 1, lambda session: session.set_lifetime(idle=60)),
     ("handle alone", 0, lambda session: session.handle),
     ("read", 1, lambda session: session.get("a")),
     ("read twice", 1, lambda session: (session.get("a"), dict(session))),
@@ -35,6 +37,11 @@ USES: list[tuple[str, int, Callable[[Session], object]]] = [
     ("read then change in place", 2, lambda session: session["list"].append(1)),
     ("rotate", 1, lambda session: session.rotate()),
     ("bind", 1, lambda session: session.bind("user")),
+    ("unbind", 1, lambda session: session.unbind("a")),
+    ("unbind the last", 2, lambda session: session.unbind("a", "list")),
+    ("pop the last", 2, lambda session: (session.pop("a"), session.pop("list"))),
+    ("user", 1, lambda session: session.user),
+    ("incr after a set", 2, lambda session: (session.update(n=1), session.incr("n"))),
     ("destroy", 1, lambda session: session.destroy()),
     ("clear", 1, lambda session: session.clear()),
 ]
@@ -93,7 +100,7 @@ def test_trips_of_an_unknown_id(server_place: AtServer) -> None:
     site = make_site(server_place)
     browser = site.browser(a=1)
     site.stored(browser)
-    token = browser.begin().session.unit.link.token
+    token = unit_of(browser.begin().session).link.token
     assert token is not None
     server_place.expire(token.reference)
     request = browser.begin()

@@ -6,7 +6,7 @@ import pytest
 from flask import Response
 from flask import session as flask_session
 
-from tests.contract.browsers import Browser, Site, make_site
+from tests.contract.browsers import Browser, Site, make_site, unit_of
 from tests.contract.places import AtServer, Place
 
 
@@ -129,7 +129,7 @@ def test_a_reader_writes_no_data(server_place: AtServer) -> None:
     """Reading changes nothing but `seen` and the expiry, and within a step not even these."""
     site = make_site(server_place)
     browser = site.browser(a=[1], b={"x": 1})
-    token = browser.begin().session.unit.link.token
+    token = unit_of(browser.begin().session).link.token
     assert token is not None
     raw, key = server_place.server.raw, server_place.key(token.reference)
     first = raw.hgetall(key)

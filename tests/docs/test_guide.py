@@ -33,7 +33,7 @@ def _guide(request: pytest.FixtureRequest) -> Iterator[dict[str, Any]]:
             names["REDIS_URL"] = server.url
         exec(compile(_program(), str(_GUIDE), "exec"), names)  # noqa: S102 (our own documentation)
         yield names
-        names["sessions"].backend.store.close()
+        names["sessions"].close()
         if server is not None:
             server.stop()
 
@@ -42,15 +42,63 @@ def test_logging_in_lists_and_a_password_change_keeps_one(guide: dict[str, Any])
     """The guide's login, device list, password change and logout do what it says of them."""
     phone, laptop = guide["app"].test_client(), guide["app"].test_client()
     assert [client.post("/login/ann").status_code for client in (phone, laptop)] == [204, 204]
-    assert len(laptop.get("/devices/ann").json) == 2
-    assert laptop.post("/password/ann").status_code == 204
+    assert len(laptop.get("/devices").json) == 2
+    assert laptop.post("/password").status_code == 204
     assert [client.get("/").text for client in (phone, laptop)] == [
         "welcome back, stranger",
         "welcome back, ann",
     ]
     assert phone.post("/login/ann").status_code == 401  # the stamp is that of the old password
+    laptop.post("/cart/tea")
     assert laptop.post("/logout").status_code == 204
-    assert laptop.get("/devices/ann").json == []
+    with guide["app"].app_context():
+        assert guide["sessions"].of("ann") == ()
+    assert laptop.get("/").text == "welcome back, stranger"
+    assert laptop.post("/cart/tea").json["cart"] == {"tea": 2}  # it stays over the logout
+
+
+def test_a_remembered_login_has_limits_of_its_own(guide: dict[str, Any]) -> None:
+    """The guide's "remember me" reaches the cookie, and the logout takes it back."""
+    client = guide["app"].test_client()
+    answer = client.post("/login/bea", data={"remember": "1"})
+    assert "Max-Age=2592000" in answer.headers["Set-Cookie"]
+    client.post("/cart/tea")
+    assert "Max-Age=2678400" in client.post("/logout").headers["Set-Cookie"]
+
+
+def test_activity_is_noted_without_a_conflict(guide: dict[str, Any]) -> None:
+    """The guide's recipe makes no session for visitors, and notes the time for users."""
+    client = guide["app"].test_client()
+    client.get("/")
+    assert client.get_cookie("session") is None
+    client.post("/login/cem")
+    client.get("/")
+    with client.session_transaction() as stored:
+        assert stored["last_activity"] > 0
+
+
+def test_a_view_with_effects_runs_once(guide: dict[str, Any]) -> None:
+    """The guide's view redeems its word once, and answers 409 when another request was faster."""
+    client = guide["app"].test_client()
+    with client.session_transaction() as stored:
+        stored["mail"] = "old"
+    redeemed: list[str] = []
+
+    def redeem(word: str) -> str:
+        redeemed.append(word)
+        session = guide["session"]
+        assert session["mail"] == "old"
+        cookie = client.get_cookie("session")
+        assert cookie is not None
+        other = guide["app"].test_client()
+        other.set_cookie("session", cookie.value)
+        with other.session_transaction() as stored:
+            stored["mail"] = "another's"
+        return word
+
+    guide["redeem"] = redeem
+    assert client.get("/verify/abc").status_code == 409
+    assert redeemed == ["abc"]
 
 
 def test_the_counter_stops_at_its_bound(guide: dict[str, Any]) -> None:

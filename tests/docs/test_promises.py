@@ -6,6 +6,7 @@ import threading
 from collections.abc import Iterator
 from pathlib import Path
 from secrets import token_hex
+from typing import Any
 
 import pytest
 from flask import Flask, session
@@ -99,7 +100,7 @@ def test_a_write_whose_answer_was_lost_is_sent_once_more(lossy: _Lossy) -> None:
     assert client.post("/add").json == {"count": 2}
     assert lossy.lost == 1
     assert client.post("/add").json == {"count": 3}
-    app.extensions["unsticky"].backend.store.close()
+    app.extensions["unsticky"].close()
 
 
 @pytest.mark.parametrize("path", ["/add", "/set"])
@@ -115,7 +116,7 @@ def test_an_unknown_id_is_not_adopted_by_a_view_that_only_writes(server: Server,
     after = client.get_cookie("session")
     assert after is not None
     assert after.value[8:52] != before.value[8:52]
-    app.extensions["unsticky"].backend.store.close()
+    app.extensions["unsticky"].close()
 
 
 def test_the_memory_store_refuses_several_processes() -> None:
@@ -124,3 +125,37 @@ def test_the_memory_store_refuses_several_processes() -> None:
     with pytest.raises(ConfigurationError, match="set UNSTICKY_STORE or REDIS_URL"):
         client.post("/set", environ_overrides={"wsgi.multiprocess": True})
     assert client.post("/set").status_code == 200
+
+
+def test_a_logout_holds_although_its_request_conflicts() -> None:
+    """P7: the conflict is answered with 409; user and named fields are gone, the rest stays."""
+    app = _application("memory://")
+    client = app.test_client()
+
+    @app.post("/logout")
+    def logout() -> str:
+        held: Any = session
+        held["lines"].append("mine")
+        held.unbind("name")
+        cookie = client.get_cookie("session")
+        assert cookie is not None
+        with app.test_request_context(headers={"Cookie": f"session={moved(held)}"}):
+            other: Any = session
+            other["lines"].append("another's")
+            app.session_interface.save_session(app, other, app.response_class())
+        return ""
+
+    def moved(held: Any) -> str:
+        """Return the cookie of the session that the logout has moved."""
+        sessions: Unsticky = app.extensions["unsticky"]
+        return sessions.backend.ring.sign(held._unit.link.token, 0)  # noqa: SLF001 (no response has it yet)
+
+    with client.session_transaction() as stored:
+        stored.update(lines=[], name="ann", language="de")
+        stored.bind("ann")  # type: ignore[attr-defined]
+    assert client.post("/logout").status_code == 409
+    with client.session_transaction() as stored:
+        assert dict(stored) == {"lines": ["another's"], "language": "de"}
+        assert stored.user is None  # type: ignore[attr-defined]
+    with app.app_context():
+        assert app.extensions["unsticky"].of("ann") == ()

@@ -18,6 +18,7 @@ from flask_login import (
     login_user,
     logout_user,
 )
+from unsticky import Session
 from werkzeug.test import TestResponse
 
 from .conftest import NewApp
@@ -122,28 +123,37 @@ def test_the_cookie_from_before_the_login_is_nobody(app: Flask) -> None:
     assert thief.get("/me").status_code == 401
 
 
-def test_a_logout_ends_the_session(app: Flask) -> None:
-    """After a logout the list is empty, the old cookie dead, and the browser has none."""
+@pytest.mark.parametrize("logout", ["unbind", "destroy"])
+def test_a_logout_ends_the_login(new_app: NewApp, store: str, logout: str) -> None:
+    """After a logout the list is empty, and neither the old cookie nor the new one is anybody's.
+
+    What is not the login's stays, unless the application wants it all to end.
+    """
+    app = _with_login(new_app(store, UNSTICKY_LOGOUT=logout))
     client, thief = app.test_client(), app.test_client()
     client.get("/set")
     client.get("/login")
     thief.set_cookie("session", _cookie(client) or "")
     assert client.get("/logout").status_code == 200
-    assert _cookie(client) is None
+    with client.session_transaction() as held:
+        left = {"theme": "dark", "before": 1, "after": 1}
+        assert dict(held) == (left if logout == "unbind" else {})
+        assert isinstance(held, Session)
+        assert held.user is None
     assert client.get("/me").status_code == 401
     assert thief.get("/me").status_code == 401
     assert _sessions(app) == ()
 
 
-def test_a_logout_leaves_a_working_empty_session(app: Flask) -> None:
-    """What is set after the logout, in the same request, is all that a new session holds."""
+def test_what_is_set_after_the_logout_stays(app: Flask) -> None:
+    """Also in the same request, under the new id."""
     client = app.test_client()
     client.get("/login")
     before = _cookie(client)
     client.get("/logout-and-set")
     assert _cookie(client) not in {None, before}
     with client.session_transaction() as held:
-        assert dict(held) == {"theme": "light"}
+        assert dict(held) == {"before": 1, "after": 1, "theme": "light"}
 
 
 def test_a_logout_without_a_session_is_harmless(app: Flask) -> None:
@@ -282,3 +292,37 @@ def test_two_tabs_log_in_at_once(app: Flask) -> None:
         statuses = sorted(pool.map(login, range(2)))
     assert statuses in ([200, 200], [200, 409])
     assert len(_sessions(app)) == 1
+
+
+def test_a_confirmed_login_changes_the_id(app: Flask) -> None:
+    """The user proved again who they are: the id from before it is dead (OWASP)."""
+    client, thief = app.test_client(), app.test_client()
+    client.get("/remember")
+    client.delete_cookie("session")
+    client.get("/me")
+    thief.set_cookie("session", _cookie(client) or "")
+    before = _cookie(client)
+    client.get("/confirm")
+    assert _cookie(client) != before
+    assert thief.get("/me").status_code == 401
+    assert client.get("/me").status_code == 200
+
+
+def test_strong_protection_ends_the_login(app: Flask) -> None:
+    """Another browser came with the cookie: Flask-Login ends the login, and so does the library."""
+    app.config["SESSION_PROTECTION"] = "strong"
+    app.login_manager.session_protection = "strong"  # type: ignore[attr-defined]
+    client = app.test_client()
+    client.get("/login", headers={"User-Agent": "one"})
+    assert len(_sessions(app)) == 1
+    assert client.get("/me", headers={"User-Agent": "another"}).status_code == 401
+    assert _sessions(app) == ()
+
+
+def test_a_stranger_keeps_the_id(app: Flask) -> None:
+    """Flask-Login tells of each anonymous session as of one that it protects."""
+    client = app.test_client()
+    client.get("/set")
+    before = _cookie(client)
+    client.get("/me")
+    assert _cookie(client) == before

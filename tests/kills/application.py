@@ -16,7 +16,7 @@ from flask import session
 from shop import create_app
 from shop.records import answers
 from shop.records.seam import Seam
-from unsticky.stores.connections import PooledCaller
+from unsticky.stores.client import Client
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -40,7 +40,7 @@ def _deadly(call: Callable[..., Any]) -> Callable[..., Any]:
     return counted
 
 
-PooledCaller.call = _deadly(PooledCaller.call)  # type: ignore[method-assign]
+Client.call = _deadly(Client.call)  # type: ignore[method-assign]
 Seam.run = _deadly(Seam.run)  # type: ignore[method-assign]
 
 _shop = create_app()

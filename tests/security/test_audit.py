@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 from flask import Flask
+from unsticky.cookie import KeyRing
 
 from .browser import Browser
 from .conftest import NewApp
@@ -58,7 +59,13 @@ def test_21_each_step_of_a_life_is_told(
 
     second = _send(browser, "/login", "r-2", user="ann")["handle"]
     assert told.since() == [
-        {"event": "session_rotated", "handle": second, "request_id": "r-2", "previous": first}
+        {
+            "event": "session_rotated",
+            "handle": second,
+            "request_id": "r-2",
+            "previous": first,
+            "user": "ann",
+        }
     ]
 
     third = _send(other, "/login", "r-3", user="ann")["handle"]
@@ -70,6 +77,7 @@ def test_21_each_step_of_a_life_is_told(
             "handle": third,
             "request_id": "r-4",
             "reason": "revoked",
+            "user": "ann",
         }
     ]
 
@@ -78,9 +86,12 @@ def test_21_each_step_of_a_life_is_told(
     _send(browser, "/revoke-others", "r-6")
     (line,) = told.since()
     assert (line["event"], line["request_id"]) == ("session_revoked", "r-6")
+    assert line["user"] == "ann"
 
     _send(browser, "/logout", "r-7")
-    assert told.since() == [{"event": "session_destroyed", "handle": second, "request_id": "r-7"}]
+    assert told.since() == [
+        {"event": "session_destroyed", "handle": second, "request_id": "r-7", "user": "ann"}
+    ]
 
 
 def test_21_a_late_writer_is_told(new_app: NewApp, store: str, browse: Browse, told: Told) -> None:
@@ -115,6 +126,7 @@ def test_21_an_expired_cookie_is_told(
         "event": "session_expired",
         "handle": token.reference.handle,
         "request_id": "r-1",
+        "kind": "absolute",
     }
     assert told.since() == [expected]
     assert app.extensions["unsticky"].counters.unknown_ids == 0
@@ -123,14 +135,29 @@ def test_21_an_expired_cookie_is_told(
 def test_21_fifty_unknown_ids_raise_the_alarm(
     new_app: NewApp, store: str, browse: Browse, told: Told
 ) -> None:
-    """Each unknown id is counted and told: someone who has the key is guessing."""
+    """Each cookie that was not signed here is counted and told: someone may be guessing."""
     app = new_app(store)
     for _ in range(50):
         browser = browse(app)
-        browser.cookie = _ring(app).sign(_ring(app).mint(), 0)
+        browser.cookie = KeyRing((b"another secret",), None).sign(_ring(app).mint(), 0)
         browser.get("/me")
     assert app.extensions["unsticky"].counters.unknown_ids == 50
     assert [line["event"] for line in told.since()] == ["unknown_id"] * 50
+
+
+def test_21_an_idle_session_is_told_as_expired(
+    new_app: NewApp, store: str, browse: Browse, told: Told
+) -> None:
+    """A cookie that was signed here, and whose session is not there any more, is no alarm."""
+    app = new_app(store)
+    browser = browse(app)
+    token = _ring(app).mint()
+    browser.cookie = _ring(app).sign(token, 0)
+    browser.get("/me")
+    (line,) = told.since()
+    assert (line["event"], line["kind"]) == ("session_expired", "idle")
+    assert line["handle"] == token.reference.handle
+    assert app.extensions["unsticky"].counters.unknown_ids == 0
 
 
 @pytest.mark.parametrize("request_id", ["a b", 'a"b', "a\x1b[31mb", "x" * 129, "ä"])

@@ -203,7 +203,7 @@ def test_19_a_session_grows_to_its_caps_and_no_further(
     new_app: NewApp, store: str, browse: Browse
 ) -> None:
     """Too many fields, too many bytes or too deep a value: refused whole, the session as before."""
-    app = new_app(store, UNSTICKY_MAX_BYTES=10_000)
+    app = new_app(store, UNSTICKY_MAX_BYTES=10_000, TESTING=False)
     browser = browse(app)
     browser.post("/set", theme="dark")
     deep: Any = None

@@ -2,7 +2,6 @@
 
 import time
 from collections.abc import Callable
-from dataclasses import replace
 
 from flask import Flask
 from unsticky.policy import MAX_FIELDS, Lifetimes
@@ -28,7 +27,7 @@ def _with_clock(app: Flask) -> Callable[[float], None]:
     backend = app.extensions["unsticky"].backend
     now = [time.time()]
     caps = Caps(MAX_FIELDS, backend.policy.max_bytes)
-    backend.store = MemoryStore(backend.policy.lifetimes, caps, lambda: now[0])
+    backend.store = MemoryStore(caps, lambda: now[0])
 
     def advance(seconds: float) -> None:
         now[0] += seconds
@@ -109,13 +108,9 @@ def test_07_the_store_never_keeps_more_than_is_left(
     backend = app.extensions["unsticky"].backend
     # An absolute limit shorter than the idle one, which the configuration would even out.
     lifetimes = Lifetimes(idle=1_000_000, absolute=5_000, unused=1_000_000)
-    backend.policy = replace(backend.policy, lifetimes=lifetimes)
-    store = type(backend.store)
-    backend.store = store(
-        backend.store._caller,  # noqa: SLF001 (the same connections under other limits)
-        backend.policy.prefix,
+    backend._lifetimes = (  # noqa: SLF001 (see above)
+        app.permanent_session_lifetime,
         lifetimes,
-        Caps(MAX_FIELDS, backend.policy.max_bytes),
     )
     browser = browse(app)
     prefix = app.config["SESSION_KEY_PREFIX"]

@@ -7,10 +7,15 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
+from typing import Any
 
 import pytest
+import redis
 from flask import Flask
+from redis.backoff import ExponentialBackoff
+from redis.retry import Retry
 
+from tests.contract.strange_servers import Relay as Switchboard
 from tests.wire import Answer, free_port
 
 from .browser import Browser
@@ -325,9 +330,112 @@ def test_22_a_request_that_spent_its_time_does_not_refuse_the_others(
     assert browser.get("/me").status == 200
 
 
-@pytest.mark.waiting(issue="sentinel and cluster overlays")
-def test_22_failover_is_answered_as_declared() -> None:
-    """While a primary is replaced: the declared status within the deadline, no cookie cleared."""
+@pytest.fixture(name="other_valkey")
+def _other_valkey() -> Iterator[Valkey]:
+    server = Valkey(free_port())
+    server.start()
+    yield server
+    server.dispose()
+
+
+@pytest.fixture(name="switchboard")
+def _switchboard(tcp_valkey: Valkey) -> Iterator[Switchboard]:
+    """An address that leads to a store, and may lead to another one later."""
+    switchboard = Switchboard(str(tcp_valkey.socket))
+    yield switchboard
+    switchboard.close()
+
+
+@pytest.fixture(name="connected", params=["url", "client"])
+def _connected(
+    request: pytest.FixtureRequest, switchboard: Switchboard, new_app: NewApp
+) -> Iterator[Flask]:
+    """An application whose store is at the address, named by a URL or a client."""
+    given = {"UNSTICKY_DEADLINE": _DEADLINE}
+    if request.param == "url":
+        yield new_app(f"{switchboard.url}?health_check_interval=1", **given)
+        return
+    connect: Any = _tracking
+    client = redis.Redis(
+        port=switchboard.port,
+        health_check_interval=1,
+        retry=Retry(ExponentialBackoff(cap=1, base=0.5), 10),
+        redis_connect_func=connect,
+    )
+    yield new_app("client", SESSION_REDIS=client, **given)
+    client.close()
+
+
+def _tracking(connection: Any) -> None:
+    connection.on_connect()
+    connection.send_command("CLIENT", "TRACKING", "ON", "BCAST")
+    connection.read_response()
+
+
+def _logged_in(browse: Browse, app: Flask, user: str) -> Browser:
+    browser = browse(app)
+    assert browser.post("/login", user=user).status == 200
+    return browser
+
+
+def test_22_failover_is_answered_as_declared(
+    tcp_valkey: Valkey,
+    other_valkey: Valkey,
+    switchboard: Switchboard,
+    connected: Flask,
+    browse: Browse,
+) -> None:
+    """While a primary is replaced: the declared status, no cookie cleared; then all is served."""
+    browser = _logged_in(browse, connected, "ann")
+    cookie = browser.cookie
+    other_valkey.ask("REPLICAOF", "127.0.0.1", tcp_valkey.port)
+    deadline = time.monotonic() + _PATIENCE
+    while other_valkey.keys("*") != tcp_valkey.keys("*"):
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+    try:
+        other_valkey.ask("REPLICAOF", "NO", "ONE")
+        tcp_valkey.ask("REPLICAOF", "127.0.0.1", other_valkey.port)
+        _assert_refused(browser, cookie, _timed(lambda: browser.get("/me")))
+        switchboard.target = str(other_valkey.socket)
+        for _ in range(3):
+            assert _timed(lambda: browser.get("/me")).json()["user"] == "ann"
+            assert browser.post("/set", theme="dark").status == 200
+    finally:
+        tcp_valkey.ask("REPLICAOF", "NO", "ONE")
+
+
+def test_22_a_visitor_never_gets_anothers_session(connected: Flask, browse: Browse) -> None:
+    """What the server says unasked, such as its notices of changes, is never taken for a reply."""
+    ann, bob = (_logged_in(browse, connected, user) for user in ("ann", "bob"))
+    for _ in range(5):
+        for browser, user in ((ann, "ann"), (bob, "bob")):
+            assert browser.post("/set", theme=user).status == 200
+            assert browser.get("/me").json()["user"] == user
+
+
+def test_22_connections_that_died_silently_are_not_used(
+    switchboard: Switchboard, connected: Flask, browse: Browse
+) -> None:
+    """A firewall that drops idle connections costs nobody a request."""
+    browser = _logged_in(browse, connected, "ann")
+    time.sleep(1.05)  # the health check's interval
+    switchboard.go_silent()
+    assert _timed(lambda: browser.get("/me")).json()["user"] == "ann"
+
+
+def test_22_a_server_that_is_down_is_answered_at_once(
+    switchboard: Switchboard, connected: Flask, browse: Browse
+) -> None:
+    """Whatever retries the application's own client is given, the worker is free again."""
+    browser = _logged_in(browse, connected, "ann")
+    threads = threading.active_count()
+    switchboard.close()
+    started = time.monotonic()
+    for _ in range(4):
+        _assert_refused(browser, browser.cookie, browser.get("/me"))
+    assert time.monotonic() - started < _DEADLINE
+    assert threading.active_count() <= threads
 
 
 def _with_a_cookie(browse: Browse, app: Flask) -> Browser:

@@ -13,8 +13,8 @@ from dataclasses import dataclass
 from enum import Enum, auto
 from typing import Final, NamedTuple, Protocol, Self, TypeAlias
 
-from unsticky.cookie import Reference
-from unsticky.policy import OPERATION_LIFETIME_MS
+from ..cookie import Reference
+from ..policy import OPERATION_LIFETIME_MS, Lifetimes
 
 COUNTER_LIMIT: Final = 10**15 - 1
 """Counters stay within ± this: Lua, which compares them in Redis, cannot order larger ones."""
@@ -83,7 +83,7 @@ class Add:
 
 @dataclass(frozen=True, slots=True)
 class Take:
-    """Remove and return all fields that begin with `prefix`.
+    """Remove and return all fields that begin with `prefix`; names that begin with NUL stay.
 
     Where `into` is given, they are kept under that prefix, replacing what has their name there. It
     neither begins with `prefix` nor is a beginning of it.
@@ -102,14 +102,30 @@ class Check:
 
 
 @dataclass(frozen=True, slots=True)
-class CheckCount:
-    """Change nothing, but conflict unless this many fields begin with `prefix`."""
+class CheckNames:
+    """Change nothing, but conflict unless exactly these fields begin with `prefix`.
+
+    Names that begin with NUL are the store's own and do not count. The conflict is the prefix's.
+    """
 
     prefix: bytes
-    count: int
+    names: tuple[bytes, ...]
 
 
-Change: TypeAlias = Write | Add | Take | Check | CheckCount
+@dataclass(frozen=True, slots=True)
+class SetLimits:
+    """Give this one session its own limits, in ms; None means those of the application.
+
+    The absolute limit counts from when the session was created or bound. Setting limits is a use of
+    the session: its idle limit moves. One that was only made still lives for the unused limit. At
+    most one of a write's changes.
+    """
+
+    idle: int | None
+    absolute: int | None
+
+
+Change: TypeAlias = Write | Add | Take | Check | CheckNames | SetLimits
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,27 +136,39 @@ class Bind:
         user: where the index lives.
         stamp: the version of the credential that was checked, None where there is none.
         label: what to show for this session in the user's list.
+        name: the user's name, which the session keeps, so that `Record.user` can tell it.
     """
 
     user: Reference
     stamp: int | None
     label: bytes
     limit: int
+    name: bytes = b""
 
 
 @dataclass(frozen=True, slots=True)
 class Destroy:
-    """End the session; `kind` is what those who come late are told."""
+    """End the session; `kind` is what those who come late are told. No fields are loaded."""
 
     kind: str = "destroyed"
 
 
 @dataclass(frozen=True, slots=True)
 class Move:
-    """Give the session, with all its data, a new reference; the old one is ended as rotated."""
+    """Give the session, with all its data, a new reference; the old one is ended as rotated.
+
+    Attributes:
+        to: the new reference.
+        bind: bind it in the same step.
+        unbind: take it from its user in the same step: the name, the label, the entry in the
+            user's index and the session's own limits go, whatever `changes` set of these. The
+            absolute limit is the application's from then on. Never together with `bind`. A server
+            without room carries it out if no field is set beside it.
+    """
 
     to: Reference
     bind: Bind | None = None
+    unbind: bool = False
 
 
 Finish: TypeAlias = Destroy | Move | Bind | None
@@ -153,10 +181,16 @@ class Record(NamedTuple):
     Attributes:
         created: ms since 1970 on the store's clock.
         deadline: the absolute limit, likewise; 0 for none.
-        seen: when a request last used it, to within one step; None for a session just made.
+        seen: when a request last used it, to within one step; None for a session just made, or
+            where the call did not learn it (a write without `load`). A read that slides tells when
+            the session was seen before.
         slid: whether this very call moved the idle limit.
-        fields: all of them, or None where the call did not ask for them.
-        permanent: the session's own `_permanent`, in a write that slid or moved the session.
+        fields: all of them, or None where the call did not ask for them; none where a move is
+            answered a second time whose session has ended since.
+        idle: the session's own idle limit in ms, None for the application's.
+        user: whom it is bound to, empty for nobody, and where a release bound it that kept no
+            names; None where the call did not learn it (a list, a write without `load` and
+            `finish`). For a finish, whom it was bound to before.
     """
 
     created: int
@@ -165,7 +199,8 @@ class Record(NamedTuple):
     slid: bool
     fields: dict[bytes, bytes] | None
     label: bytes = b""
-    permanent: bool = False
+    idle: int | None = None
+    user: bytes | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -175,7 +210,10 @@ class Missing:
 
 @dataclass(frozen=True, slots=True)
 class Gone:
-    """A session was there and was ended; `kind` says how (destroyed, rotated, revoked, corrupt)."""
+    """A session was there and was ended; `kind` says how.
+
+    One of destroyed, rotated, revoked, corrupt; adopted for one that is made once and has ended.
+    """
 
     kind: str
 
@@ -257,11 +295,20 @@ class Operation(NamedTuple):
         request: whose write it is.
         ordinal: which of that request's.
         kept: how long its result is remembered, in ms.
+        ends_with_session: its result is forgotten when the session ends or gets a new reference.
+            That of the end or the move itself is kept for a resend (`OPERATION_LIFETIME_MS`).
+        makes_once: its result outlives the session: a session that this operation made, and that
+            has ended since, is not made a second time but `Gone("adopted")`. While it lives it is
+            answered as it is, and the changes and the finish are not applied again, whatever they
+            are: request, ordinal and reference are the operation. Its `results` are empty, and the
+            user is always told. Together with `create`, for writes, limits and `Bind` only.
     """
 
     request: bytes
     ordinal: int
     kept: int = OPERATION_LIFETIME_MS
+    ends_with_session: bool = False
+    makes_once: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -283,10 +330,15 @@ class Listed:
 class Store(Protocol):
     """Where sessions live. Every method is one atomic step and, at a server, one round trip."""
 
-    def read(self, reference: Reference, budget: Budget) -> Record | Missing | Gone | Unreadable:
+    def read(
+        self, reference: Reference, lifetimes: Lifetimes, budget: Budget, *, slide: bool = True
+    ) -> Record | Missing | Gone | Unreadable:
         """Return the session with its fields, sliding its idle limit if that is a step old.
 
-        A store that has lost its primary refuses instead of answering from the past.
+        A session that was last seen longer ago than its idle limit, its own or that of
+        `lifetimes`, is `Missing`, however long it was to live when it was last seen. With `slide`
+        off, the idle limit stays where it is. A store that has lost its primary refuses instead
+        of answering from the past.
         """
 
     def write(  # noqa: PLR0913 (one atomic step has this many parts)
@@ -294,6 +346,7 @@ class Store(Protocol):
         reference: Reference,
         changes: tuple[Change, ...],
         operation: Operation,
+        lifetimes: Lifetimes,
         budget: Budget,
         *,
         create: bool = False,
@@ -307,24 +360,36 @@ class Store(Protocol):
             changes: at most one for each field.
             operation: applied at most once while its result is kept, however often it is sent; its
                 result is no answer once the session ended, unless `finish` ended it.
+            lifetimes: the limits of sessions that have none of their own, as the request sees them.
             budget: the time left.
-            create: make the session if there is none. Without it, no session means `Missing`.
+            create: make the session if there is none, or one that ended as `emptied`, which held
+                nothing. Without it, no session means `Missing`. Of
+                one that is past its limits nothing comes back.
             finish: what happens to the session afterwards.
             load: return all fields as they are after the changes.
         """
 
     def sessions(self, user: Reference, budget: Budget) -> tuple[Listed, ...]:
-        """Return the living sessions of a user, oldest first, forgetting those that ended."""
+        """Return the living sessions of a user, oldest first, forgetting those that ended.
 
-    def end_all(
+        Of the idle limits, those that sessions have for themselves are looked at, and for others
+        the one under which each was last used.
+        """
+
+    def end_all(  # noqa: PLR0913, PLR0917 (likewise)
         self,
         user: Reference,
         keep: Reference | None,
         stamp: int | None,
         operation: Operation,
+        lifetimes: Lifetimes,
         budget: Budget,
     ) -> tuple[Reference, ...]:
-        """End all sessions of a user but `keep`; record that binding needs at least `stamp`."""
+        """End all sessions of a user but `keep`; record that binding needs at least `stamp`.
+
+        The index, and the stamp in it, lives at least as long as any session that it lists, and
+        as long as one that began now may live. No call shortens its life.
+        """
 
     def sweep(self, cursor: bytes, budget: Budget) -> tuple[bytes | None, tuple[Reference, ...]]:
         """End some of all sessions; return where to go on, None at the end, and which were ended.

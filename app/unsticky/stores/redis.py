@@ -1,8 +1,8 @@
 """Redis and Valkey, from 6.2 and 7.2: a session is one hash, a call is one script.
 
-Keys, with the prefix and the bucket as the hash tag: `{b}:s:` session, `{b}:u:` a user's index,
-`{b}:o:` an operation's result, `{b}:q:` quarantine. The same names on a single node, so that moving
-to a cluster renames nothing.
+Keys, with the prefix and the bucket as the hash tag: `{b}:s:` session, `{b}:r:` the results that
+end with it, `{b}:u:` a user's index, `{b}:o:` an operation's result, `{b}:q:` quarantine. The same
+names on a single node, so that moving to a cluster renames nothing.
 """
 
 from __future__ import annotations
@@ -10,14 +10,17 @@ from __future__ import annotations
 import re
 import secrets
 from base64 import urlsafe_b64decode, urlsafe_b64encode
+from binascii import b2a_base64
+from dataclasses import replace
 from hashlib import blake2b
 from typing import Any, Final, Never
 
-from unsticky.cookie import Reference
-from unsticky.errors import OutcomeUnknown, StoreUnavailable
-from unsticky.policy import Lifetimes
+import msgpack
 
-from .connections import Caller
+from ..cookie import Reference
+from ..errors import OutcomeUnknown, StoreUnavailable
+from ..policy import OPERATION_LIFETIME_MS, Lifetimes
+from .client import Client
 from .contract import (
     ENVELOPE,
     Add,
@@ -25,7 +28,8 @@ from .contract import (
     Budget,
     Caps,
     Change,
-    CheckCount,
+    Check,
+    CheckNames,
     Conflicting,
     Destroy,
     Finish,
@@ -37,6 +41,7 @@ from .contract import (
     Operation,
     Record,
     Refused,
+    SetLimits,
     StaleStamp,
     Take,
     TooLarge,
@@ -57,34 +62,32 @@ _EMPTY: Final = b""
 class RedisStore:
     """The contract kept by Lua scripts at a server that speaks Redis' protocol."""
 
-    def __init__(self, caller: Caller, prefix: str, lifetimes: Lifetimes, caps: Caps) -> None:
+    def __init__(self, caller: Client, prefix: str, caps: Caps) -> None:
         self._caller = caller
         self._prefix = prefix.encode()
-        self._sliding = (b"%d" % lifetimes.idle, b"%d" % lifetimes.step)
-        self._absolute = b"%d" % (lifetimes.absolute or 0)
-        self._limits = (
-            *self._sliding,
-            b"%d" % lifetimes.unused,
-            self._absolute,
-            b"%d" % caps.fields,
-            b"%d" % caps.octets,
-        )
-        self._read, self._write = load("read"), load("write")
+        self._caps = (b"%d" % caps.fields, b"%d" % caps.octets)
+        self._read, self._change, self._write = load("read"), load("change"), load("write")
         self._sessions, self._end_all = load("sessions"), load("end_all")
         self._quarantine, self._probe = load("quarantine"), load("probe")
         self._sweep = load("sweep")
+        self._last: tuple[Lifetimes | None, tuple[bytes, bytes, bytes]] = (None, (_EMPTY,) * 3)
 
     @property
     def trips(self) -> int:
         """Calls sent by this process so far."""
         return self._caller.trips
 
-    def read(self, reference: Reference, budget: Budget) -> Record | Missing | Gone | Unreadable:
+    def read(
+        self, reference: Reference, lifetimes: Lifetimes, budget: Budget, *, slide: bool = True
+    ) -> Record | Missing | Gone | Unreadable:
         """See `Store.read`."""
-        reply = self._ask(self._read, (self._key(b"s", reference),), self._sliding, budget)
+        idle = self._limits(lifetimes)[0]
+        keys = (self._key(b"s", reference),)
+        reply = self._ask(self._read, keys, (idle, b"1" if slide else _EMPTY), budget)
         status = reply[0]
         if status == 0:
-            return _record(reply[1], reply[2])
+            fields = _paired(reply[2])
+            return _record(reply[1], fields[b"\0m"], fields.get(b"\0i", _EMPTY), fields)
         if status == 1:
             return Missing()
         if status == 2:  # noqa: PLR2004 (the script's codes stand in its header)
@@ -98,6 +101,7 @@ class RedisStore:
         reference: Reference,
         changes: tuple[Change, ...],
         operation: Operation,
+        lifetimes: Lifetimes,
         budget: Budget,
         *,
         create: bool = False,
@@ -105,28 +109,29 @@ class RedisStore:
         load: bool = False,
     ) -> WriteOutcome:
         """See `Store.write`."""
-        keys = [self._key(b"s", reference)]
-        arguments = [
-            *self._limits,
-            urlsafe_b64encode(secrets.token_bytes(6)) if create else _EMPTY,
-            b"1" if load else _EMPTY,
-            b"%d" % operation.kept,
-        ]
-        self._add_finish(reference, finish, arguments)
+        session = self._key(b"s", reference)
+        what: list[bytes] = []
         for change in changes:
-            _add_change(change, arguments)
-        # The nonce is left out: a resent creation must be the same operation.
-        digest = blake2b(operation.request, digest_size=12)
-        digest.update(b"%d\0%b\0" % (operation.ordinal, keys[0]))
-        digest.update(b"\0".join(arguments[9:]))
+            _add_change(change, what)
         moved = (self._key(b"s", finish.to),) if isinstance(finish, Move) else ()
-        # The new reference is part of it: a resend that minted another one is another operation,
-        # which finds the session moved, and must not be told that its own reference lives.
-        digest.update(b"\0".join(moved))
-        keys.append(self._tagged(b"o", reference.bucket, urlsafe_b64encode(digest.digest())))
-        keys += moved
-        reply = self._caller.call(self._write, tuple(keys), tuple(arguments), budget)
-        return self._outcome(reply, changes, finish, reference)
+        finishing = _finish_arguments(finish)
+        kept, entry, result = self._result(
+            reference, operation, finish, (session, *moved), (*finishing, *what)
+        )
+        idle, unused, absolute = self._limits(lifetimes)
+        script = self._change
+        arguments: tuple[bytes, ...] = (idle, *self._caps, b"1" if load else _EMPTY, b"%d" % kept)
+        # "L" is a limit's, or a value's, with which the other script does the same.
+        if create or finish is not None or entry or b"L" in what:
+            script = self._write
+            # Not part of the operation's name: a creation that is resent must be the same one.
+            nonce = urlsafe_b64encode(secrets.token_bytes(6)) if create else _EMPTY
+            arguments += (unused, absolute, nonce, entry, *finishing)
+        reply = self._caller.call(script, (session, result, *moved), (*arguments, *what), budget)
+        outcome = self._outcome(reply, () if operation.makes_once else changes, finish, reference)
+        if isinstance(outcome, Written) and (finish is not None or operation.makes_once):
+            return replace(outcome, record=outcome.record._replace(user=reply[6]))
+        return outcome
 
     def sessions(self, user: Reference, budget: Budget) -> tuple[Listed, ...]:
         """See `Store.sessions`."""
@@ -137,18 +142,19 @@ class RedisStore:
             budget,
         )
         listed = []
-        for place in range(0, len(reply), 4):
-            name, birth, seen, label = reply[place : place + 4]
-            fields = {b"\0m": birth, b"\0l": label} | ({b"\0s": seen} if seen else {})
-            listed.append(Listed(_reference(user.bucket, name), _record_of(0, fields)))
+        for place in range(0, len(reply), 5):
+            name, birth, seen, own, label = reply[place : place + 5]
+            record = _record(0, birth, own)._replace(seen=int(seen) if seen else None, label=label)
+            listed.append(Listed(_reference(user.bucket, name), record))
         return tuple(sorted(listed, key=lambda entry: entry.record.created))
 
-    def end_all(
+    def end_all(  # noqa: PLR0913, PLR0917 (the contract)
         self,
         user: Reference,
         keep: Reference | None,
         stamp: int | None,
         operation: Operation,
+        lifetimes: Lifetimes,
         budget: Budget,
     ) -> tuple[Reference, ...]:
         """See `Store.end_all`; repeating it is harmless, so the operation needs no record."""
@@ -158,7 +164,7 @@ class RedisStore:
             self._tagged(b"s", user.bucket, _EMPTY),
             kept,
             _EMPTY if stamp is None else b"%d" % stamp,
-            self._absolute,
+            self._limits(lifetimes)[2],
         )
         reply = self._caller.call(self._end_all, (self._key(b"u", user),), arguments, budget)
         return tuple(_reference(user.bucket, name) for name in reply)
@@ -205,41 +211,43 @@ class RedisStore:
         except OutcomeUnknown as error:
             raise StoreUnavailable(str(error)) from error
 
+    def _limits(self, lifetimes: Lifetimes) -> tuple[bytes, bytes, bytes]:
+        known, packed = self._last
+        if lifetimes is not known:  # an application has one
+            absolute = lifetimes.absolute or 0
+            packed = (b"%d" % lifetimes.idle, b"%d" % lifetimes.unused, b"%d" % absolute)
+            self._last = (lifetimes, packed)
+        return packed
+
     def _tagged(self, kind: bytes, bucket: int, name: bytes) -> bytes:
         return b"%b{%d}:%b:%b" % (self._prefix, bucket, kind, name)
 
     def _key(self, kind: bytes, reference: Reference) -> bytes:
         return self._tagged(kind, reference.bucket, _name(reference))
 
-    def _add_finish(self, reference: Reference, finish: Finish, arguments: list[bytes]) -> None:
-        if finish is None:
-            arguments.append(_EMPTY)
-            return
-        own = (
-            self._tagged(b"u", reference.bucket, _EMPTY),
-            self._tagged(b"s", reference.bucket, _EMPTY),
-        )
-        if isinstance(finish, Destroy):
-            arguments += (
-                b"end",
-                *own,
-                finish.kind.encode(),
-                _EMPTY,
-                _EMPTY,
-                _EMPTY,
-                _EMPTY,
-                _EMPTY,
-            )
-            return
-        bind = finish.bind if isinstance(finish, Move) else finish
-        bucket = finish.to.bucket if isinstance(finish, Move) else reference.bucket
-        arguments += (
-            b"move" if isinstance(finish, Move) else b"bind",
-            *own,
-            self._tagged(b"u", bucket, _EMPTY),
-            self._tagged(b"s", bucket, _EMPTY),
-            *_bind_arguments(bind),
-        )
+    def _result(
+        self,
+        reference: Reference,
+        operation: Operation,
+        finish: Finish,
+        keys: tuple[bytes, ...],
+        what: tuple[bytes, ...],
+    ) -> tuple[int, bytes, bytes]:
+        """Return how long the operation's result is kept, how (see `write.lua`), and where."""
+        named = (operation.request, b"%d" % operation.ordinal)
+        if operation.makes_once:
+            name = _digest(b"make", *named, keys[0])
+            return operation.kept, b"make", self._tagged(b"o", reference.bucket, name)
+        # The new reference is part of it: a resend that minted another one is another operation,
+        # which finds the session moved, and must not be told that its own reference lives.
+        name = _digest(b"write", *named, b"%d" % len(keys), *keys, *what)
+        if not operation.ends_with_session:
+            return operation.kept, _EMPTY, self._tagged(b"o", reference.bucket, name)
+        if isinstance(finish, (Destroy, Move)):
+            # The results that end with the session end here: how it ended is told to a resend only.
+            kept = min(operation.kept, OPERATION_LIFETIME_MS)
+            return kept, _EMPTY, self._tagged(b"o", reference.bucket, name)
+        return operation.kept, name, self._key(b"r", reference)
 
     def _outcome(  # noqa: PLR0911 (one for each of the script's codes)
         self, reply: list[Any], changes: tuple[Change, ...], finish: Finish, reference: Reference
@@ -247,9 +255,9 @@ class RedisStore:
         match reply[0]:
             case 0:
                 bucket = finish.to.bucket if isinstance(finish, Move) else reference.bucket
-                fields = _paired(reply[6]) if len(reply) > 6 else None  # noqa: PLR2004
+                fields = _paired(reply[7]) if len(reply) > 7 else None  # noqa: PLR2004
                 return Written(
-                    _written_record(reply[1], reply[2], fields, permanent=reply[5] == 1),
+                    _record(reply[1], reply[2], reply[5], fields),
                     _results(changes, reply[3]),
                     tuple(_reference(bucket, name) for name in reply[4]),
                 )
@@ -273,19 +281,43 @@ class RedisStore:
                 return _newer(reply[1])
 
 
+def _urlsafe(data: bytes) -> bytes:
+    """Do as `urlsafe_b64encode` does, which costs twice as much, on every call's path."""
+    return b2a_base64(data, newline=False).translate(_URLSAFE)
+
+
+_URLSAFE: Final = bytes.maketrans(b"+/", b"-_")
+
+
 def _name(reference: Reference) -> bytes:
-    return urlsafe_b64encode(reference.digest)[:22]
+    return _urlsafe(reference.digest)[:22]
 
 
 def _reference(bucket: int, name: bytes) -> Reference:
     return Reference(bucket, urlsafe_b64decode(name + b"=="))
 
 
-def _bind_arguments(bind: Bind | None) -> tuple[bytes, bytes, bytes, bytes]:
-    if bind is None:
-        return (_EMPTY, _EMPTY, _EMPTY, b"0")
-    stamp = _EMPTY if bind.stamp is None else b"%d" % bind.stamp
-    return (_name(bind.user), stamp, bind.label, b"%d" % bind.limit)
+def _digest(*parts: bytes) -> bytes:
+    """Return 16 characters that name these parts; MessagePack says where one ends."""
+    return _urlsafe(blake2b(msgpack.packb(parts), digest_size=12).digest())
+
+
+def _finish_arguments(finish: Finish) -> tuple[bytes, ...]:
+    if finish is None:
+        return (_EMPTY,)
+    if isinstance(finish, Destroy):
+        return (b"end", finish.kind.encode())
+    bind = finish.bind if isinstance(finish, Move) else finish
+    if not isinstance(bind, Bind):
+        return (b"unbind" if isinstance(finish, Move) and finish.unbind else b"move",)
+    return (
+        b"bind",
+        _name(bind.user),
+        _optional(bind.stamp),
+        bind.label,
+        b"%d" % bind.limit,
+        bind.name,
+    )
 
 
 def _optional(value: int | None) -> bytes:
@@ -306,9 +338,16 @@ def _add_change(change: Change, arguments: list[bytes]) -> None:
         )
     elif isinstance(change, Take):
         arguments += (b"T", change.prefix, change.into)
-    elif isinstance(change, CheckCount):
-        arguments += (b"N", change.prefix, b"%d" % change.count)
-    elif change.base is None:
+    elif isinstance(change, CheckNames):
+        arguments += (b"N", change.prefix, b"%d" % len(change.names), *change.names)
+    elif isinstance(change, SetLimits):
+        arguments += (b"L", b"%d" % (change.idle or 0), b"%d" % (change.absolute or 0))
+    else:
+        _add_check(change, arguments)
+
+
+def _add_check(change: Check, arguments: list[bytes]) -> None:
+    if change.base is None:
         arguments += (b"X", change.field)
     else:
         arguments += (b"C", change.field, change.base)
@@ -319,6 +358,8 @@ def _add_write(write: Write, arguments: list[bytes]) -> None:
     if value is None:
         if isinstance(base, bytes):
             arguments += (b"d", field, base)
+        elif base is None:
+            arguments += (b"X", field)
         else:
             arguments += (b"D", field)
     elif isinstance(base, bytes):
@@ -334,34 +375,31 @@ def _paired(flat: list[bytes]) -> dict[bytes, bytes]:
     return dict(zip(pairs, pairs, strict=True))
 
 
-def _record(slid: int, flat: list[bytes]) -> Record:
-    return _record_of(slid, _paired(flat))
-
-
-def _record_of(slid: int, fields: dict[bytes, bytes]) -> Record:
-    return _written_record(slid, fields[b"\0m"], fields)
-
-
-def _written_record(
-    slid: int, birth: bytes, fields: dict[bytes, bytes] | None, *, permanent: bool = False
+def _record(
+    slid: int, birth: bytes, own: bytes, fields: dict[bytes, bytes] | None = None
 ) -> Record:
-    if birth[:1] != ENVELOPE:
+    """Return the record, and take the library's own fields from `fields`."""
+    if not birth.startswith(ENVELOPE):
         _newer(birth[:1])
-    seen, label = None, _EMPTY
+    idle = (int(own[:13]) or None) if own else None
+    seen, label, user = None, _EMPTY, None
     if fields is not None:
         fields.pop(b"\0m", None)
-        fields.pop(b"\0u", None)
+        fields.pop(b"\0i", None)
         label = fields.pop(b"\0l", _EMPTY)
+        digest, name = fields.pop(b"\0u", _EMPTY), fields.pop(b"\0n", _EMPTY)
+        # An earlier release binds without a name: one that is there may be of the user before.
+        user = name[len(digest) :] if digest and name.startswith(digest) else _EMPTY
         if (raw := fields.pop(b"\0s", None)) is not None:
             seen = int(raw)
-    return Record(int(birth[9:22]), int(birth[22:35]), seen, bool(slid), fields, label, permanent)
+    return Record(int(birth[9:22]), int(birth[22:35]), seen, bool(slid), fields, label, idle, user)
 
 
 def _results(changes: tuple[Change, ...], raw: list[Any]) -> tuple[int | dict[bytes, bytes], ...]:
-    answering = (change for change in changes if isinstance(change, (Add, Take)))
+    answering = [change for change in changes if isinstance(change, (Add, Take))]
     return tuple(
         int(result) if isinstance(change, Add) else _paired(result)
-        for change, result in zip(answering, raw, strict=True)
+        for change, result in zip(answering, raw, strict=bool(answering))
     )
 
 

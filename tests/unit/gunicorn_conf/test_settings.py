@@ -1,9 +1,12 @@
 """What the environment may say, and what happens when it says something else."""
 
+import subprocess
+import sys
+
 import pytest
 
 from tests.unit.gunicorn_conf.conftest import NewServer
-from tests.unit.gunicorn_conf.server import wait_until
+from tests.unit.gunicorn_conf.server import CONFIGURATION, wait_until
 from tests.wire import ask, free_port
 
 
@@ -29,6 +32,21 @@ def test_values_that_cannot_be_used(new_server: NewServer, name: str, value: str
     assert server.wait() == 1
     (line,) = server.errors()
     assert line["text"].startswith(f"gunicorn.conf.py: {name}={value!r} cannot be used: ")
+
+
+def test_an_old_gunicorn() -> None:
+    """A Gunicorn that is too old for the file ends the start with a sentence that says so."""
+    old = (
+        "import gunicorn, runpy; gunicorn.version_info = 25, 1, 0; gunicorn.__version__ = '25.1.0'"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", f"{old}; runpy.run_path({str(CONFIGURATION)!r})"],
+        check=False,
+        capture_output=True,
+        text=True,
+    )
+    sentence = "Gunicorn 25.1.0 is too old for this file: install 25.2 or newer."
+    assert (done.returncode, done.stderr) == (1, f"gunicorn.conf.py: {sentence}\n")
 
 
 def test_an_empty_variable_counts_as_unset(new_server: NewServer) -> None:

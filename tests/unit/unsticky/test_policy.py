@@ -4,30 +4,39 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
+from flask import Flask
+from unsticky import Unsticky
+from unsticky.backend import Backend
 from unsticky.errors import ConfigurationError
 from unsticky.merge import first_wins
-from unsticky.policy import OnConflict, Policy
+from unsticky.policy import OnConflict, Policy, parse_secrets
 
-GOOD: dict[str, Any] = {"SECRET_KEY": "x" * 20}
+GOOD: dict[str, Any] = {"SECRET_KEY": "x" * 20, "UNSTICKY_STORE": "memory://"}
+
+
+def started(**settings: Any) -> Backend:
+    """Return what an application with these settings has."""
+    app = Flask("settings")
+    app.config.update({**GOOD, **settings})
+    return Unsticky(app).backend
 
 
 def test_the_defaults() -> None:
     """What an application gets that sets nothing but its secret."""
-    policy = Policy.from_config(GOOD)
-    assert policy.lifetimes.idle == 31 * 86_400_000
-    assert policy.lifetimes.absolute == 90 * 86_400_000
-    assert policy.lifetimes.unused == 600_000
+    backend = started()
+    policy = backend.policy
+    assert backend.lifetimes.idle == 31 * 86_400_000
+    assert backend.lifetimes.absolute == 90 * 86_400_000
+    assert backend.lifetimes.unused == 65 * 60_000
     assert (policy.deadline, policy.on_conflict) == (1.0, OnConflict.CONFLICT)
     assert (policy.prefix, policy.max_sessions_per_user) == ("unsticky:", 100)
-    assert (policy.cookie.name, policy.cookie.samesite) == ("session", "Lax")
-    assert policy.cookie.httponly
+    assert (backend.cookie.name, backend.cookie.samesite) == ("session", "Lax")
+    assert backend.cookie.httponly
 
 
 @pytest.mark.parametrize(
     ("key", "value"),
     [
-        ("SECRET_KEY", None),
-        ("SECRET_KEY", ""),
         ("SECRET_KEY", 5),
         ("SECRET_KEY_FALLBACKS", "single"),
         ("SECRET_KEY_FALLBACKS", [None]),
@@ -37,7 +46,6 @@ def test_the_defaults() -> None:
         ("PERMANENT_SESSION_LIFETIME", None),
         ("PERMANENT_SESSION_LIFETIME", 0),
         ("PERMANENT_SESSION_LIFETIME", -1),
-        ("PERMANENT_SESSION_LIFETIME", True),
         ("PERMANENT_SESSION_LIFETIME", "1h"),
         ("PERMANENT_SESSION_LIFETIME", float("nan")),
         ("PERMANENT_SESSION_LIFETIME", float("inf")),
@@ -46,6 +54,7 @@ def test_the_defaults() -> None:
         ("UNSTICKY_ABSOLUTE_LIFETIME", timedelta(days=100_000)),
         ("UNSTICKY_UNUSED_LIFETIME", -5),
         ("UNSTICKY_DEADLINE", 0),
+        ("UNSTICKY_DEADLINE", 31),
         ("UNSTICKY_DEADLINE", "1"),
         ("UNSTICKY_DEADLINE", True),
         ("UNSTICKY_DEADLINE", float("inf")),
@@ -53,6 +62,7 @@ def test_the_defaults() -> None:
         ("UNSTICKY_CONFLICT", "ignore"),
         ("UNSTICKY_MERGE", ["field"]),
         ("UNSTICKY_MERGE", {"field": "newest"}),
+        ("UNSTICKY_LOGOUT", "forget"),
         ("UNSTICKY_MAX_BYTES", 0),
         ("UNSTICKY_MAX_BYTES", float("inf")),
         ("UNSTICKY_MAX_SESSIONS_PER_USER", 0),
@@ -67,9 +77,15 @@ def test_the_defaults() -> None:
     ],
 )
 def test_a_wrong_value_refuses_to_start(key: str, value: object) -> None:
-    """The message names the key, so that it can be mended."""
+    """The message names the key."""
     with pytest.raises(ConfigurationError, match=key):
-        Policy.from_config({**GOOD, key: value})
+        started(**{key: value})
+
+
+def test_results_are_kept_longer_than_any_resend_may_take() -> None:
+    """However long the deadline, a resend within it finds the result of the first."""
+    assert started().policy.operation_lifetime == 10_000
+    assert started(UNSTICKY_DEADLINE=30).policy.operation_lifetime == 60_000
 
 
 @pytest.mark.parametrize("key", ["SESSION_COOKIE_SAMESITE", "SESSION_COOKIE_PARTITIONED"])
@@ -77,7 +93,7 @@ def test_what_browsers_take_only_with_secure_needs_it(key: str) -> None:
     """The message names the setting that is missing."""
     value = "None" if key == "SESSION_COOKIE_SAMESITE" else True
     with pytest.raises(ConfigurationError, match="SESSION_COOKIE_SECURE"):
-        Policy.from_config({**GOOD, key: value})
+        started(**{key: value})
 
 
 @pytest.mark.parametrize(
@@ -85,31 +101,37 @@ def test_what_browsers_take_only_with_secure_needs_it(key: str) -> None:
 )
 def test_a_host_cookie_has_no_domain_and_no_path(contradiction: dict[str, str]) -> None:
     """Browsers refuse such a cookie, so the configuration does."""
-    base = {**GOOD, "SESSION_COOKIE_NAME": "__Host-sid", "SESSION_COOKIE_SECURE": True}
-    assert Policy.from_config(base).cookie.secure
+    base = {"SESSION_COOKIE_NAME": "__Host-sid", "SESSION_COOKIE_SECURE": True}
+    assert started(**base).cookie.secure
     with pytest.raises(ConfigurationError, match="__Host-"):
-        Policy.from_config({**base, **contradiction})
+        started(**base, **contradiction)
 
 
 def test_limits_that_contain_each_other() -> None:
     """Idle is at most absolute, unused at most idle; no absolute limit is possible."""
-    short = Policy.from_config({**GOOD, "UNSTICKY_ABSOLUTE_LIFETIME": 60}).lifetimes
+    short = started(UNSTICKY_ABSOLUTE_LIFETIME=60).lifetimes
     assert (short.idle, short.absolute, short.unused) == (60_000, 60_000, 60_000)
-    endless = Policy.from_config({**GOOD, "UNSTICKY_ABSOLUTE_LIFETIME": None}).lifetimes
+    endless = started(UNSTICKY_ABSOLUTE_LIFETIME=None).lifetimes
     assert endless.absolute is None
-    assert short.step == 3_000
 
 
 def test_where_sessions_are_kept(monkeypatch: pytest.MonkeyPatch) -> None:
-    """`auto` takes a ready client, then the configured URL, then the environment's, then memory."""
+    """The environment's UNSTICKY_STORE, ours, a ready client, then a REDIS_URL, then memory."""
     monkeypatch.delenv("REDIS_URL", raising=False)
-    assert Policy.from_config(GOOD).store == "memory://"
+    monkeypatch.delenv("UNSTICKY_STORE", raising=False)
+    assert Policy.from_config({}).store == "memory://"
     monkeypatch.setenv("REDIS_URL", "redis://environment")
-    assert Policy.from_config(GOOD).store == "redis://environment"
-    configured = {**GOOD, "REDIS_URL": "redis://configured"}
+    assert Policy.from_config({}).store == "redis://environment"
+    configured: dict[str, Any] = {"REDIS_URL": "redis://configured"}
     assert Policy.from_config(configured).store == "redis://configured"
-    assert Policy.from_config({**configured, "SESSION_REDIS": object()}).store == "client"
-    assert Policy.from_config({**configured, "UNSTICKY_STORE": "memory://"}).store == "memory://"
+    configured["SESSION_REDIS"] = object()
+    assert Policy.from_config(configured).store == "client"
+    configured["UNSTICKY_STORE"] = "memory://"
+    assert Policy.from_config(configured).store == "memory://"
+    monkeypatch.setenv("UNSTICKY_STORE", "redis://first")
+    assert Policy.from_config(configured).store == "redis://first"
+    monkeypatch.setenv("UNSTICKY_STORE", "auto")
+    assert Policy.from_config(configured).store == "memory://"
 
 
 def test_rules_of_the_applications_own_stand_beside_the_built_in() -> None:
@@ -122,5 +144,4 @@ def test_rules_of_the_applications_own_stand_beside_the_built_in() -> None:
 
 def test_secrets_may_be_text_or_bytes() -> None:
     """Both give the same key."""
-    policy = Policy.from_config({"SECRET_KEY": b"x", "SECRET_KEY_FALLBACKS": ["y"]})
-    assert policy.secrets == (b"x", b"y")
+    assert parse_secrets(b"x", ["y"]) == (b"x", b"y")

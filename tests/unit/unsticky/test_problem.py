@@ -1,6 +1,7 @@
 """Errors as problem documents."""
 
 import pytest
+from flask import Flask
 from unsticky import (
     Conflict,
     OutcomeUnknown,
@@ -39,7 +40,35 @@ def test_each_error_has_its_answer(
     assert document["title"]
     assert answer.headers.get("Retry-After") == retry_after
     assert answer.headers["Cache-Control"] == "no-store"
-    assert document.get("detail") == (str(error) if status != 500 else None)
+    assert document.get("detail") == (error.detail if status != 500 else None)
+
+
+@pytest.mark.parametrize("error", [StoreUnavailable("at 10.0.0.7"), OutcomeUnknown("at 10.0.0.7")])
+@pytest.mark.parametrize("accept", ["application/json", "text/html"])
+def test_no_answer_names_the_store(error: SessionError, accept: str) -> None:
+    """Where the store is stands in the log; visitors read what it means for them."""
+    with Flask("site").test_request_context(headers={"Accept": accept}):
+        answer = problem(error)
+    assert "10.0.0.7" not in answer.get_data(as_text=True)
+    assert error.detail in answer.get_data(as_text=True)
+
+
+@pytest.mark.parametrize(
+    ("accept", "html"),
+    [
+        ("text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8", True),
+        ("*/*", False),
+        ("application/json", False),
+        ("application/json, text/html;q=0.5", False),
+        ("", False),
+    ],
+)
+def test_a_browser_sees_a_page(accept: str, *, html: bool) -> None:
+    """Who prefers HTML gets it; programs get the problem document."""
+    with Flask("site").test_request_context(headers={"Accept": accept}):
+        answer = problem(Conflict(("<b>",)))
+    assert (answer.mimetype == "text/html") == html
+    assert ("<b>" in answer.get_data(as_text=True)) != html
 
 
 def test_a_conflict_says_what_stays() -> None:

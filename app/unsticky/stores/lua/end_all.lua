@@ -1,11 +1,15 @@
 -- KEYS: a user's index. ARGV: session prefix, name to keep or '', stamp or '', absolute (0: none).
 -- Returns the names that were ended.
+include 'session'
+include 'keys'
 local index, prefix, keep, stamp = KEYS[1], ARGV[1], ARGV[2], ARGV[3]
+local now, absolute = now_ms(), tonumber(ARGV[4])
 if stamp ~= '' then
+  local had = redis.call('PTTL', index)
   -- First, because a full server refuses it: then nothing was ended, and the caller is told.
   local least = redis.call('HGET', index, '\0v')
   if not least or is_below(least, stamp) then redis.call('HSET', index, '\0v', stamp) end
-  if tonumber(ARGV[4]) > 0 then redis.call('PEXPIRE', index, ARGV[4]) end
+  keep_index(index, had, absolute > 0 and now + absolute or 0, now)
 end
 local ended = {}
 for _, name in ipairs(redis.call('HKEYS', index)) do

@@ -1,5 +1,7 @@
 -- KEYS: session, quarantine. ARGV: field, observed bytes, ms to keep it. Without a field: whatever is
 -- unreadable as a whole. Returns whether it was moved.
+include 'session'
+include 'keys'
 if ARGV[1] == '' then
   if inspect(KEYS[1], now_ms()) ~= '' then return 0 end
 elseif redis.call('HGET', KEYS[1], ARGV[1]) ~= ARGV[2] then

@@ -1,15 +1,19 @@
--- KEYS: a user's index. ARGV: session prefix. Returns {name, birth, seen, label, ...} of the living.
+-- KEYS: a user's index. ARGV: session prefix. Returns {name, birth, seen, own limits, label, ...} of
+-- the living.
+include 'session'
+include 'keys'
 local index, prefix = KEYS[1], ARGV[1]
-local now = now_ms()
+local digest, now = name_in(index), now_ms()
 local listed, entries = {}, redis.call('HKEYS', index)
 for _, name in ipairs(entries) do
   if string.sub(name, 1, 1) ~= '\0' then
-    local birth, seen = inspect(prefix .. name, now)
-    if birth and birth ~= '' then
-      listed[#listed + 1] = name
-      listed[#listed + 1] = birth
-      listed[#listed + 1] = seen or ''
-      listed[#listed + 1] = redis.call('HGET', prefix .. name, '\0l') or ''
+    local birth, seen, own = inspect(prefix .. name, now)
+    local held = birth and birth ~= '' and redis.call('HMGET', prefix .. name, '\0u', '\0l')
+    -- Another session may have begun where one of this user's had expired.
+    if held and held[1] == digest then
+      for _, value in ipairs({name, birth, seen or '', own or '', held[2] or ''}) do
+        listed[#listed + 1] = value
+      end
     else
       redis.call('HDEL', index, name)
     end

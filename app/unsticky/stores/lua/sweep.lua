@@ -1,5 +1,7 @@
 -- KEYS: none. ARGV: cursor, pattern of session keys, how many keys to look at. Ends the living ones
 -- among them; their users' lists forget them when next read. Returns {next cursor, ended keys}.
+include 'session'
+include 'keys'
 local found = redis.call('SCAN', ARGV[1], 'MATCH', ARGV[2], 'COUNT', ARGV[3])
 local ended = {}
 for _, key in ipairs(found[2]) do

@@ -1,0 +1,94 @@
+"""The settings that begin with `UNSTICKY_ADOPT`, read once and validated."""
+
+from __future__ import annotations
+
+import logging
+from datetime import UTC, date, datetime, time, timedelta
+
+from flask import Flask
+
+from .adopt import Adoption
+from .errors import ConfigurationError
+from .policy import Policy
+from .predecessors import FlaskCookie, FlaskSession
+from .stores.client import Client
+from .stores.opening import open_store
+
+_log = logging.getLogger("unsticky")
+
+
+def adoption_from_config(app: Flask, policy: Policy) -> Adoption | None:
+    """Return what takes over old sessions; None where nothing is to be adopted, or not any more.
+
+    Raises:
+        ConfigurationError: a value is missing, malformed or contradicts another.
+    """
+    config = app.config
+    kind, until = config.get("UNSTICKY_ADOPT"), config.get("UNSTICKY_ADOPT_UNTIL")
+    if not kind and not until:
+        return None
+    if kind not in {"flask-session", "flask-cookie"}:
+        message = f"UNSTICKY_ADOPT is {kind!r}: use 'flask-session' or 'flask-cookie'"
+        raise ConfigurationError(message)
+    end = _instant(until)
+    field = config.get("UNSTICKY_ADOPT_USER_FIELD")
+    adoption = Adoption(
+        FlaskCookie(app) if kind == "flask-cookie" else _flask_session(app, policy),
+        cookie=str(config.get("UNSTICKY_ADOPT_COOKIE") or ""),
+        until=end,
+        user_field=str(field or "_user_id"),
+        binds=bool(field or config.get("UNSTICKY_FLASK_LOGIN", True)),
+    )
+    if adoption.is_over():
+        adoption.close()
+        return None
+    _log.info("sessions of %s are adopted until %s", kind, end.isoformat())
+    return adoption
+
+
+def _flask_session(app: Flask, policy: Policy) -> FlaskSession:
+    prefix = app.config.get("UNSTICKY_ADOPT_PREFIX")
+    if prefix is None:
+        prefix = "session:"
+        if app.config.get("SESSION_KEY_PREFIX"):
+            message = (
+                "UNSTICKY_ADOPT_PREFIX is not set, and SESSION_KEY_PREFIX may be the new one or "
+                "the old: say what Flask-Session's keys begin with ('session:' by default)"
+            )
+            raise ConfigurationError(message)
+    return FlaskSession(app, _client(app, policy), str(prefix))
+
+
+def _client(app: Flask, policy: Policy) -> Client:
+    given = app.config.get("SESSION_REDIS")
+    if given is not None:
+        return open_store("client", given)
+    if not policy.store.startswith("memory:"):
+        return open_store(policy.store)
+    message = (
+        "UNSTICKY_ADOPT is 'flask-session', and nothing says where its entries are: "
+        "set SESSION_REDIS to the client that Flask-Session was given"
+    )
+    raise ConfigurationError(message)
+
+
+def _instant(value: object) -> datetime:
+    """Return when adopting ends. A day is meant to its end; without a zone it is UTC."""
+    try:
+        if isinstance(value, str):
+            value = (
+                date.fromisoformat(value)
+                if len(value) <= len("2026-01-01")
+                else datetime.fromisoformat(value)
+            )
+        if isinstance(value, datetime):
+            return value if value.tzinfo else value.replace(tzinfo=UTC)
+        if isinstance(value, date):
+            return datetime.combine(value, time(), UTC) + timedelta(days=1)
+    except (ValueError, OverflowError):
+        pass
+    message = (
+        f"UNSTICKY_ADOPT_UNTIL is {value!r}: use the day, such as '2026-12-31', after which old "
+        "cookies count no more; PERMANENT_SESSION_LIFETIME after the switch is enough"
+    )
+    raise ConfigurationError(message)

@@ -1,0 +1,250 @@
+"""What the libraries used before left: Flask's signed cookie, Flask-Session's entry in Redis.
+
+Both are read as hostile input: sizes are capped, only plain data is built, pickle is never read.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import re
+from base64 import urlsafe_b64encode
+from collections.abc import Mapping
+from dataclasses import dataclass
+from hashlib import sha256
+from typing import Any, Final, NamedTuple, Protocol, TypeAlias
+
+import msgpack
+from flask import Flask
+from flask.sessions import SecureCookieSessionInterface
+from itsdangerous import BadData, BadSignature, Signer
+from itsdangerous.encoding import base64_decode, want_bytes
+
+from .errors import OutcomeUnknown, StoreUnavailable
+from .policy import Lifetimes
+from .stores.client import Client
+from .stores.contract import Budget
+from .stores.scripts import script
+
+_log = logging.getLogger("unsticky")
+
+_MAX_ENTRY: Final = 1_048_576
+"""The largest old session that is read, in bytes: 16 times what is stored of it by default."""
+
+_SID: Final = re.compile(r"[A-Za-z0-9_-]{16,256}")
+"""What Flask-Session makes of `SESSION_ID_LENGTH`, and the UUIDs of its first releases. No colon
+and no brace: a cookie must not name other keys of the server."""
+
+_TOKEN_LENGTH: Final = 32
+"""Characters of a token that can be random; Flask-WTF's has 40."""
+
+_MAPS: Final = frozenset({*range(0x80, 0x90), 0xDE, 0xDF})
+"""The first byte of a map in MessagePack."""
+
+
+@dataclass(frozen=True, slots=True)
+class Old:
+    """A session of the library used before.
+
+    Attributes:
+        identity: names it, and cannot be guessed without its cookie. Each spelling of one cookie
+            has the same.
+        fields: what it holds.
+        left: ms until it expires, 0 where that is at most the idle limit.
+        unique: no other visitor can have the same identity.
+        lineage: the same in all cookies that this session had one after the other, and in no other
+            visitor's; empty where that is not known.
+    """
+
+    identity: bytes
+    fields: Mapping[str, Any]
+    left: int = 0
+    unique: bool = True
+    lineage: str = ""
+
+
+class Claimed(NamedTuple):
+    """An old session that was adopted before; `bucket` tells where its successor lives."""
+
+    identity: bytes
+    bucket: int
+
+
+Found: TypeAlias = Old | Claimed | None
+
+
+class Predecessor(Protocol):
+    """Reads the sessions of one library."""
+
+    def find(self, value: str, lifetimes: Lifetimes, budget: Budget) -> Found:
+        """Return the session that a cookie's value names.
+
+        Raises:
+            StoreUnavailable: the old entry cannot be read now.
+        """
+
+    def end(self, identity: bytes, bucket: int, kept: int, budget: Budget) -> None:
+        """End the old session; for `kept` ms its cookie still leads to its successor.
+
+        Raises:
+            StoreUnavailable, OutcomeUnknown: it may still be there. Ending it again is harmless.
+        """
+
+    def close(self) -> None:
+        """Give connections back."""
+
+
+class FlaskCookie:
+    """Flask's own sessions: the whole session is in the signed cookie."""
+
+    def __init__(self, app: Flask) -> None:
+        self._app = app
+        self._interface = SecureCookieSessionInterface()
+
+    def find(self, value: str, lifetimes: Lifetimes, budget: Budget) -> Found:
+        """See `Predecessor.find`."""
+        del budget
+        serializer = self._interface.get_signing_serializer(self._app)
+        if serializer is None:
+            return None
+        try:
+            fields = serializer.loads(value, max_age=lifetimes.idle // 1000)
+        except BadData:
+            return None
+        if type(fields) is not dict:
+            return None
+        # Flask accepts a signature in many spellings of base64. The text before it has one.
+        signed, _, signature = value.rpartition(".")
+        identity = signed.encode() + b"\0" + base64_decode(signature)
+        # Two visitors who were given the same content in the same second have the same cookie.
+        # Flask-WTF's token is random, and stays from one cookie of a session to the next.
+        token = fields.get("csrf_token")
+        lineage = token if isinstance(token, str) and len(token) >= _TOKEN_LENGTH else ""
+        return Old(identity, fields, unique=lineage != "", lineage=lineage)
+
+    def end(self, identity: bytes, bucket: int, kept: int, budget: Budget) -> None:
+        """Nothing is kept anywhere."""
+
+    def close(self) -> None:
+        """Nothing is open."""
+
+
+class FlaskSession:
+    """Flask-Session's sessions in Redis.
+
+    Args:
+        app: for its secrets, which signed the ids where `SESSION_USE_SIGNER` was on.
+        client: of the server that holds the entries.
+        prefix: what their keys begin with.
+    """
+
+    def __init__(self, app: Flask, client: Client, prefix: str) -> None:
+        self._app = app
+        self._client = client
+        self._prefix = prefix.encode()
+        self._told_of_pickle = False
+
+    def find(self, value: str, lifetimes: Lifetimes, budget: Budget) -> Found:
+        """See `Predecessor.find`."""
+        del lifetimes
+        sid = self._sid(value)
+        if sid is None:
+            return None
+        try:
+            bucket, data, left = self._client.call(_FIND, self._keys(sid), _CAP, budget)
+        except OutcomeUnknown as error:
+            raise StoreUnavailable(str(error)) from error
+        if bucket is not None:
+            return Claimed(sid, int(bucket))
+        if data is None:
+            if left:
+                _log.warning("a session of Flask-Session has %d bytes: it was not adopted", left)
+            return None
+        fields = self._decoded(data)
+        return None if fields is None else Old(sid, fields, max(left, 0))
+
+    def end(self, identity: bytes, bucket: int, kept: int, budget: Budget) -> None:
+        """See `Predecessor.end`.
+
+        Requests that were sent with the old cookie may arrive for a while, and the answer that
+        brought the new one may be lost: what leads them on is kept under a key that no cookie can
+        name.
+        """
+        arguments = (b"%d" % bucket, b"%d" % kept)
+        self._client.call(_END, self._keys(identity), arguments, budget)
+
+    def close(self) -> None:
+        """See `Predecessor.close`."""
+        self._client.close()
+
+    def _keys(self, sid: bytes) -> tuple[bytes, bytes]:
+        name = urlsafe_b64encode(sha256(b"unsticky adopted\0" + sid).digest()[:24])
+        return self._prefix + sid, self._prefix + b"adopted:" + name
+
+    def _sid(self, value: str) -> bytes | None:
+        if "." in value:
+            signer = Signer(_secrets(self._app), salt="flask-session", key_derivation="hmac")
+            try:
+                value = signer.unsign(value).decode()
+            except (BadSignature, UnicodeDecodeError):
+                return None
+        elif self._app.config.get("SESSION_USE_SIGNER"):
+            return None
+        return value.encode() if _SID.fullmatch(value) else None
+
+    def _decoded(self, data: bytes) -> Mapping[str, Any] | None:
+        try:
+            if data[:1] == b"{":
+                fields = json.loads(data)
+            elif data[0] in _MAPS:
+                fields = msgpack.unpackb(
+                    data, raw=False, strict_map_key=False, ext_hook=_refuse, timestamp=3
+                )
+            else:
+                fields = None
+        except (ValueError, TypeError, OverflowError, RecursionError):
+            fields = None
+        if type(fields) is dict:
+            return fields
+        if not self._told_of_pickle:
+            self._told_of_pickle = True
+            _log.warning(
+                "sessions of Flask-Session that are neither MessagePack nor JSON are not adopted "
+                "(releases before 0.7 wrote pickle, which can run code). Flask-Session 0.8 "
+                "rewrites those of visitors who come: run it for a while before the switch"
+            )
+        return None
+
+
+def _refuse(code: int, body: bytes) -> Any:
+    del body
+    message = f"unknown extension type {code}"
+    raise ValueError(message)
+
+
+def _secrets(app: Flask) -> list[bytes]:
+    """Return the secrets, the current one last, as itsdangerous wants them."""
+    secrets = (app.secret_key, *(app.config.get("SECRET_KEY_FALLBACKS") or ()))
+    return [want_bytes(secret) for secret in reversed(secrets) if secret]
+
+
+_CAP: Final = (b"%d" % _MAX_ENTRY,)
+
+_FIND: Final = script(b"""\
+-- KEYS: the old entry, what was left when it was adopted. ARGV: most bytes.
+-- Returns {bucket, nil, 0} where it was adopted, else {nil, entry, PTTL}, or {nil, nil, size} where
+-- it is too large, {nil, nil, 0} where there is none.
+local bucket = redis.call('GET', KEYS[2])
+if bucket then return {bucket, false, 0} end
+if redis.call('TYPE', KEYS[1]).ok ~= 'string' then return {false, false, 0} end
+local size = redis.call('STRLEN', KEYS[1])
+if size == 0 or size > tonumber(ARGV[1]) then return {false, false, size} end
+return {false, redis.call('GET', KEYS[1]), redis.call('PTTL', KEYS[1])}
+""")
+
+_END: Final = script(b"""\
+-- KEYS: as above. ARGV: bucket of the successor, how long to keep it (ms).
+redis.call('SET', KEYS[2], ARGV[1], 'PX', ARGV[2])
+redis.call('DEL', KEYS[1])
+return 1
+""")

@@ -1,0 +1,229 @@
+"""One client for the store: one call, one answer, one deadline.
+
+What it adds to a library like redis-py: one deadline over connecting, name lookup, handshake,
+sending, waiting and a resend; no retry that the library would do by itself; no reply taken for
+another's; a new connection where the server is no longer the right one; and a breaker, so that a
+store that hangs holds one request and not every worker.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable, Sequence
+from typing import Any, Final, TypeAlias, TypeVar
+from weakref import WeakSet
+
+from ..errors import OutcomeUnknown, StoreUnavailable
+from .contract import Budget
+from .line import Line
+from .lines import Lines
+from .replies import ErrorReply, packed, pieces
+from .scripts import Script
+
+Part: TypeAlias = bytes | str | int | float
+"""A part of a command."""
+
+T = TypeVar("T")
+
+_BREAK_SECONDS: Final = 1.0
+
+_WRONG_SERVER: Final = {
+    "READONLY": "a replica: the primary that it was has been replaced",
+    "MASTERDOWN": "a replica that lost its primary",
+    "NOREPLICAS": "a primary that its replicas left, perhaps for a new one",
+    "UNBLOCKED": "it became a replica while the call waited",
+    "MOVED": "a node of a cluster that no longer holds these keys",
+    "LOADING": "it was just restarted; another one may have taken its place",
+    "NOAUTH": "not the server that this connection logged in to: a proxy changed it",
+    "MAXCLIENTS": "it is full, and closes the connection; another address may not be",
+    "DENIED": "it takes no connections from here, and closes this one",
+}
+"""Error codes that say: not here, or no longer. None of them changed anything. All connections are
+dropped, the address is looked up again, and the call is sent once more.
+
+All other errors come from the right server, and the connection stays: OOM (full), MISCONF (cannot
+write its files), BUSY (a script runs), NOPERM and WRONGPASS (the user's rights), CLUSTERDOWN, ASK,
+TRYAGAIN and CROSSSLOT (a cluster, which this client does not speak to), ERR (a script's own).
+"""
+
+
+class Client:
+    """Calls one server. Threads may share it, and processes that were forked.
+
+    Attributes:
+        trips: calls sent by this process so far.
+        address: of the server, for logs; it holds no secret.
+    """
+
+    def __init__(self, lines: Lines, address: str) -> None:
+        self._lines = lines
+        self._broken_until = 0.0
+        self.address = address
+        self.trips = 0
+        _clients.add(self)
+
+    def call(
+        self, script: Script, keys: Sequence[bytes], arguments: Sequence[bytes], budget: Budget
+    ) -> Any:
+        """Run a script and return its reply. If the connection breaks, the call is sent again.
+
+        Raises:
+            StoreUnavailable: nothing was changed.
+            OutcomeUnknown: the call was sent and the answer did not come.
+        """
+        rest = pieces((b"%d" % len(keys), *keys, *arguments))
+        count = 4 + len(keys) + len(arguments)  # with the mark, which `Line.run` adds
+
+        def exchange(line: Line) -> Any:
+            reply = line.run(b"*%d\r\n%b%b" % (count, script.named, rest), budget)
+            if isinstance(reply, ErrorReply):
+                if reply.code != "NOSCRIPT":
+                    raise reply
+                # The server was restarted or its scripts flushed: send the text, which it keeps.
+                self.trips += 1
+                reply = line.run(b"*%d\r\n%b%b" % (count, script.whole, rest), budget)
+                if isinstance(reply, ErrorReply):
+                    raise reply
+            return reply
+
+        return self._answered(exchange, budget)
+
+    def ask(self, budget: Budget, *command: Part) -> Any:
+        """Run one command and return its reply; see `ask_all`."""
+        return self.ask_all(budget, (command,))[0]
+
+    def ask_all(self, budget: Budget, commands: Sequence[Sequence[Part]]) -> list[Any]:
+        """Run commands in one round trip and return their replies, in order.
+
+        If the connection breaks they are all sent again, so they must be ones that may be repeated.
+        They are no transaction: others' commands may come between them.
+
+        Raises:
+            StoreUnavailable: nothing was changed.
+            OutcomeUnknown: they were sent and the answer did not come, or only some were refused.
+        """
+        if not commands:
+            return []
+        sent = b"".join([packed(*map(_encoded, command)) for command in commands])
+
+        def exchange(line: Line) -> list[Any]:
+            replies = line.ask(sent, len(commands), budget)
+            refusals = [reply for reply in replies if isinstance(reply, ErrorReply)]
+            if not refusals:
+                return replies
+            if len(refusals) == len(replies):
+                raise refusals[0]
+            if refusals[0].code in _WRONG_SERVER:  # that it became between two commands
+                raise ConnectionAbortedError(str(refusals[0]))
+            raise OutcomeUnknown(f"the store refused a part of the commands: {refusals[0]}")
+
+        return self._answered(exchange, budget)
+
+    def close(self) -> None:
+        """Close the connections, those in use when their call has ended. A later call opens one."""
+        self._lines.renew()
+
+    def forget(self) -> None:
+        """Drop connections that belong to the parent process, without speaking on them."""
+        self._lines.forget()
+
+    def _answered(self, exchange: Callable[[Line], T], budget: Budget) -> T:
+        with budget:
+            if budget.remaining <= 0:
+                raise StoreUnavailable("this request has used up its time for the store")
+            if self._broken_until:
+                self._refuse_while_broken(budget)
+            # Only a call that could wait long tells that it is the store that hangs.
+            telling = budget.remaining > budget.total / 2
+            maybe_done = False
+            for last in (False, True):
+                try:
+                    return self._attempted(exchange, budget)
+                except StoreUnavailable as error:  # there was nothing to send the call on
+                    raise _Failed(str(error)).outcome(maybe_done=maybe_done) from error
+                except _Failed as failed:
+                    maybe_done = maybe_done or failed.sent
+                    if failed.hung and telling:
+                        self._broken_until = time.monotonic() + _BREAK_SECONDS
+                    if last or not failed.again:
+                        raise failed.outcome(maybe_done=maybe_done) from failed
+            raise AssertionError  # pragma: no cover (the last attempt returns or raises)
+
+    def _attempted(self, exchange: Callable[[Line], T], budget: Budget) -> T:
+        line = None
+        try:
+            line = self._lines.take(budget)
+            self.trips += 1
+            answer = exchange(line)
+        except ErrorReply as error:
+            again = error.code in _WRONG_SERVER and not budget.spent()
+            if error.code in _WRONG_SERVER:
+                self._lines.renew()
+            if line is not None:
+                self._lines.give_back(line)
+            raise _Failed(f"the store refused: {error}", again=again) from error
+        except OSError as error:
+            if line is not None:
+                self._lines.drop(line)
+            self._lines.renew()  # the others lead to the same server
+            hung = isinstance(error, TimeoutError) or budget.spent()
+            what = "cannot reach the store" if line is None else "the store did not answer"
+            reason = f"{what}: {str(error) or type(error).__name__}"
+            raise _Failed(reason, sent=line is not None, again=not hung, hung=hung) from error
+        except BaseException:
+            # Ended from outside, as by a worker's timeout: an answer may still be under way.
+            if line is not None:
+                self._lines.drop(line)
+            raise
+        self._lines.give_back(line)
+        self._broken_until = 0.0
+        return answer
+
+    def _refuse_while_broken(self, budget: Budget) -> None:
+        if time.monotonic() < self._broken_until:
+            raise StoreUnavailable("the store did not answer within the deadline a moment ago")
+        # This request finds out whether it is back; the others are refused meanwhile.
+        self._broken_until = time.monotonic() + min(_BREAK_SECONDS, budget.left())
+
+
+class _Failed(Exception):
+    """An attempt was refused, or there was no connection, or no answer on it.
+
+    Attributes:
+        sent: the call may have been carried out.
+        again: another attempt may succeed.
+        hung: the time was up, rather than that the connection broke.
+    """
+
+    def __init__(
+        self, reason: str, *, sent: bool = False, again: bool = False, hung: bool = False
+    ) -> None:
+        super().__init__(reason)
+        self.sent = sent
+        self.again = again
+        self.hung = hung
+
+    def outcome(self, *, maybe_done: bool) -> StoreUnavailable | OutcomeUnknown:
+        """Return the error for the caller; `maybe_done` if any attempt was sent."""
+        if not maybe_done:
+            return StoreUnavailable(str(self))
+        if self.sent:
+            return OutcomeUnknown(str(self))
+        return OutcomeUnknown(f"the first answer was lost, and then: {self}")
+
+
+def _encoded(part: Part) -> bytes:
+    return part if isinstance(part, bytes) else str(part).encode()
+
+
+_clients: WeakSet[Client] = WeakSet()
+
+
+def _after_fork() -> None:
+    for client in list(_clients):
+        client.forget()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_after_fork)

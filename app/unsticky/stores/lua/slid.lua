@@ -1,0 +1,11 @@
+-- Moves the idle limit if `slides`, and says in `slid` whether it did. As `slide` does, written out.
+local slid = 0
+if slides then
+  local ttl, step = idle, math.floor(idle / 20)
+  if deadline > 0 and deadline - now < ttl then ttl = math.max(deadline - now, 1) end
+  if not seen or now - last >= step or redis.call('PTTL', key) < ttl - step then
+    redis.pcall('HSET', key, '\0s', string.format('%013.0f', now))
+    redis.call('PEXPIRE', key, ttl)
+    slid = 1
+  end
+end
