@@ -1,0 +1,1 @@
+"""Other projects' test suites and applications, run on our sessions."""
