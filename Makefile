@@ -2,8 +2,8 @@
 # Variables come from the command line, the environment or .env: see .env.example.
 
 .DEFAULT_GOAL := help
-.PHONY: help up down restart status logs open clean test lint pins bench bench-race bench-session \
-	loadtest report compare sweep
+.PHONY: help up down restart status logs open clean test fuzz foreign lint pins bench bench-race \
+	bench-page bench-session loadtest report compare sweep
 
 # The first Python that is new enough; PYTHON=/path/to/python3 names the only one to try.
 KIT = @set -- "$$PYTHON"; [ "$$1" ] || set -- python3 python3.14 python3.13 python3.12 python3.11; \
@@ -41,6 +41,12 @@ clean: ## stop everything and remove all that was made, data included
 test: ## run the tests; ARGS= goes to pytest
 	$(KIT)
 
+fuzz: ## interleave 100,000 requests of one session and judge each step; ARGS='--seed 2 --cases 1000'
+	$(KIT)
+
+foreign: ## run other projects' test suites on our sessions; ARGS= names some of them
+	$(KIT)
+
 lint: ## check the code, the scripts and the configuration
 	$(KIT)
 
@@ -63,6 +69,9 @@ bench: ## measure the same cart over other frameworks' sessions, side by side; A
 	$(KIT)
 
 bench-race: ## race 401 adds and a late writer against this library and others; ARGS=
+	$(KIT)
+
+bench-page: ## load the page of an ordinary site 1,000 times, count what is lost; ARGS=
 	$(KIT)
 
 bench-session: ## measure what a session costs a request, beside others; ARGS=

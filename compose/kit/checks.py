@@ -14,9 +14,17 @@ from kit.errors import KitError
 from kit.folder import StateFolder
 from kit.settings import PROJECT, Settings
 
-_GROUPS = ("runtime", "local", "gevent", "nginx", "valkey", "test", "lint", "bench", "load")
+_GROUPS = (
+    "runtime", "local", "gevent", "nginx", "valkey", "test", "lint", "bench", "load", "foreign",
+    "foreign-build",
+)  # fmt: skip
 _YAML = "{extends: default, rules: {line-length: {max: 100}, document-start: disable}}"
-_PROGRAMS = {"bench": "peers", "bench-race": "bench.race", "bench-session": "bench.session"}
+_PROGRAMS = {
+    "bench": "peers",
+    "bench-race": "bench.race",
+    "bench-page": "bench.page",
+    "bench-session": "bench.session",
+}
 _TYPED = ("app", "compose/kit", "loadtest", "tests")
 
 
@@ -29,6 +37,10 @@ def run(verb: str, environment: Environment, settings: Settings) -> None:
     match verb:
         case "test":
             _test(environment, settings)
+        case "fuzz":
+            _fuzz(environment)
+        case "foreign":
+            _foreign(environment, settings)
         case "lint":
             _lint(environment, settings)
         case "pins":
@@ -45,6 +57,28 @@ def _test(environment: Environment, settings: Settings) -> None:
         "Tests failed. Run one alone: make test ARGS='-k name -x'",
         VENV_DIR=str(settings.venv_dir),
         HYPOTHESIS_STORAGE_DIRECTORY=str(PROJECT / ".state" / "cache" / "hypothesis"),
+    )
+
+
+def _fuzz(environment: Environment) -> None:
+    _do(
+        [
+            environment.python,
+            "-m",
+            "tests.contract.fuzzing",
+            *shlex.split(os.environ.get("ARGS", "")),
+        ],
+        "Run one case alone: make fuzz ARGS='--case seed:number'",
+        PYTHONPATH=str(PROJECT / "app"),
+    )
+
+
+def _foreign(environment: Environment, settings: Settings) -> None:
+    _do(
+        [environment.python, "-m", "tests.foreign.run", *shlex.split(os.environ.get("ARGS", ""))],
+        "It says above what differs.",
+        PYTHONPATH=f"{PROJECT}:{PROJECT / 'compose'}",
+        STATE_DIR=str(settings.state_dir),
     )
 
 
@@ -93,16 +127,22 @@ def _bench(module: str, environment: Environment, settings: Settings) -> None:
 def _pin(environment: Environment) -> None:
     for group in _GROUPS:
         constraint = [] if group == "runtime" else ["-c", "requirements/runtime.txt"]
-        _do(
-            [
-                environment.root / "bin" / "uv", "pip", "compile", "--quiet", "--upgrade",
-                "--universal", "--python-version", "3.11", "--generate-hashes", "--no-header",
-                "--no-annotate", "--group", f"pyproject.toml:{group}", *constraint,
-                "--output-file", f"requirements/{group}.txt",
-            ],
-            "uv needs the package index.",
-        )  # fmt: skip
+        _compile(environment, group, *constraint)
+    # With the library's own requirements, at the oldest that they allow.
+    _compile(environment, "lowest", "--resolution", "lowest-direct", "pyproject.toml")
     say("requirements/ holds the newest versions; `make test` says whether they work together.")
+
+
+def _compile(environment: Environment, group: str, *arguments: str) -> None:
+    _do(
+        [
+            environment.root / "bin" / "uv", "pip", "compile", "--quiet", "--upgrade",
+            "--universal", "--python-version", "3.11", "--generate-hashes", "--no-header",
+            "--no-annotate", "--group", f"pyproject.toml:{group}", *arguments,
+            "--output-file", f"requirements/{group}.txt",
+        ],
+        "uv needs the package index.",
+    )  # fmt: skip
 
 
 def _do(command: Sequence[str | Path], cure: str, **env: str) -> None:

@@ -66,7 +66,7 @@ def to_check(settings: Settings) -> Environment:
 
 
 def to_bench(settings: Settings) -> Environment:
-    """Return the environment that `make bench`, `make bench-race` and `make bench-session` use."""
+    """Return the environment that the benchmarks use."""
     groups = ["runtime", "local", "nginx", "valkey", "gevent", "bench"]
     # Locust makes the load where wrk cannot.
     if shutil.which("wrk") is None:

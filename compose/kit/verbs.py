@@ -6,6 +6,20 @@ import sys
 from kit import environment, load, runtime, settings
 from kit.errors import KitError
 
+_CHECKS = frozenset(
+    {
+        "test",
+        "fuzz",
+        "foreign",
+        "lint",
+        "pins",
+        "bench",
+        "bench-race",
+        "bench-page",
+        "bench-session",
+    }
+)
+
 
 def run(verb: str) -> None:
     """Carry out one verb.
@@ -18,7 +32,7 @@ def run(verb: str) -> None:
     if verb in load.VERBS:
         load.run(verb)
     wanted = settings.load()
-    if verb in {"lint", "pins", "test", "bench", "bench-race", "bench-session"}:
+    if verb in _CHECKS:
         environment.check_with(verb, wanted)
         return
     _run_on_stack(verb, runtime.choose(wanted))

@@ -1,0 +1,1 @@
+"""The library on the oldest versions of what it needs."""
