@@ -29,6 +29,7 @@ class Store:
         url = (secrets / "redis_url").read_text()
         self._passwords = {
             "shop": url.removeprefix("redis://shop:").removesuffix("@redis:6379/0"),
+            "app": url.removeprefix("redis://shop:").removesuffix("@redis:6379/0"),
             "health": (secrets / "redis_health_password").read_text(),
             "watcher": "watcher",
         }

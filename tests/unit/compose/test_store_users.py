@@ -115,10 +115,24 @@ def test_other_keys_are_out_of_reach(store: Store, key: str) -> None:
             shop.execute_command(*command)
 
 
+def test_an_application_has_keys_of_its_own(store: Store) -> None:
+    """A cache or a limiter beside the sessions: data under `app:`, and nothing else."""
+    app = store.as_user("app")
+    app.set("app:cache:page", "x", ex=60)
+    assert list(app.scan_iter("app:*")) == ["app:cache:page"]
+    assert app.eval("return redis.call('INCR', KEYS[1])", 1, "app:limit") == 1
+    with app.pipeline() as pipeline:
+        pipeline.rpush("app:queue", "job").lpop("app:queue")
+        assert pipeline.execute() == [1, "job"]
+    for command in ("GET unsticky:x", "GET shop:one", "SET other x", "FLUSHDB", "KEYS *", "SAVE"):
+        with pytest.raises(redis.exceptions.NoPermissionError):
+            app.execute_command(*command.split())
+
+
 def test_nobody_else_is_let_in(store: Store) -> None:
     """Without a user's password there is no command that works."""
     socket = store.url("shop").rpartition("@")[2]
-    for login in ("", "default:@", "default:guess@", "shop:guess@", "health:@"):
+    for login in ("", "default:@", "default:guess@", "shop:guess@", "app:guess@", "health:@"):
         with pytest.raises(redis.exceptions.AuthenticationError):
             store.at(f"unix://{login}{socket}").ping()
 
