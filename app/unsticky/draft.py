@@ -8,7 +8,7 @@ from enum import Enum, auto
 from typing import Any, Final, NamedTuple
 
 from .codec import IMMUTABLE, decode, encode
-from .errors import SessionError, Unserializable
+from .errors import Corrupt, SessionError, Unserializable
 from .fields import MAP, describe, name_of, order
 from .merge import ABSENT, Merge, Unmergeable, first_wins, three_way
 from .stores.contract import BLIND, Basis, Change, Check, CheckNames, Write
@@ -95,9 +95,14 @@ class Draft:
         return bool(self._pending or self._mutable or self._left or self.validating)
 
     def is_true(self, field: bytes, *, unknown: bool) -> bool:
-        """Tell whether a field is True, without counting a read; `unknown` if nobody knows."""
+        """Tell whether a field is true, without counting a read; `unknown` if nobody knows."""
         stored = self._pending[field] if field in self._pending else self._stored(field)
-        return unknown if stored is BLIND else stored == _TRUE
+        if isinstance(stored, Basis):
+            return unknown
+        try:
+            return stored is not None and (stored == _TRUE or bool(decode(stored)))
+        except Corrupt:
+            return False
 
     def holds(self, field: bytes) -> bool:
         """Tell whether the field was set or deleted here, so that the store need not be asked."""
@@ -153,6 +158,13 @@ class Draft:
     def writes(self, prefix: bytes) -> tuple[Write, ...]:
         """Return the writes of the fields under `prefix` that were changed here."""
         return tuple(self._writes(prefix))
+
+    def unchanged(self) -> Draft:
+        """Return a draft that knows and has read the same, and has changed nothing."""
+        draft = Draft(validating=self.validating)
+        draft.base, draft._written = self.base, self._written
+        draft._read, draft._ranges = self._read, self._ranges
+        return draft
 
     def is_value(self, field: bytes, value: Any) -> bool:
         """Tell whether this very object is the field's value."""

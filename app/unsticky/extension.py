@@ -25,7 +25,7 @@ from .errors import (
     StoreUnavailable,
 )
 from .events import Announcer
-from .interface import Interface
+from .interface import Interface, withdraw
 from .login import follow_flask_login
 from .opening import NO_RETRY, OPTIONAL, request_id
 from .policy import Policy
@@ -189,7 +189,7 @@ class Unsticky:
             # The answer says that nothing was changed, so that nothing is.
             held = session._get_current_object()  # type: ignore[attr-defined]  # noqa: SLF001 (werkzeug's documented way to the object behind a proxy)
             if isinstance(held, Session):
-                held._unit.abandon()  # noqa: SLF001 (the library's own)
+                withdraw(held._unit, error)  # noqa: SLF001 (the library's own)
         return self._on_error(error)
 
     def _directory(self) -> Directory:

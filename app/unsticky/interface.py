@@ -103,11 +103,7 @@ class Interface(SessionInterface):
 
     def _fail(self, unit: Unit, error: SessionError, response: Response) -> None:
         """Turn the response into what the error answers."""
-        unit.abandon()
-        rerun = unit.link.rerun
-        if isinstance(error, (Conflict, SessionGone)) and rerun is not None:
-            self.backend.counters.reruns += 1
-            rerun()
+        withdraw(unit, error)
         try:
             answer = self._on_error(error)
         except Exception:  # noqa: BLE001 (whatever the application's function does)
@@ -159,6 +155,14 @@ class Interface(SessionInterface):
             **more,
         )
         response.headers["Cache-Control"] = "no-store"
+
+
+def withdraw(unit: Unit, error: SessionError) -> None:
+    """Drop what the request changed, for an answer that says so, or let it run again."""
+    unit.abandon()
+    unit.answering = True
+    if isinstance(error, (Conflict, SessionGone)):
+        unit.run_again()
 
 
 def _vary(response: Response, present: set[str]) -> None:

@@ -566,4 +566,6 @@ class Link:
         self.cookie = CookieAction.DELETE if self.facts.has_cookie else CookieAction.LEAVE
         self.created = False
         self.logged_out = self.logged_out or by_request
+        if not by_request:
+            self._emptied = self.token
         self._forget()

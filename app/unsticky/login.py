@@ -81,8 +81,12 @@ def _confirmed(_: Flask) -> None:
 def _protected(_: Flask) -> None:
     """Unbind where Flask-Login's "strong" protection took the user out of the session."""
     held = _held()
-    if "_user_id" not in held and held.user is not None:  # it is told of strangers, too
-        held.unbind(*_FIELDS)
+    try:
+        if "_user_id" not in held and held.user is not None:  # it is told of strangers, too
+            held.unbind(*_FIELDS)
+    except SessionGone:
+        # A parallel request of the same browser was first.
+        held._unit.detach()  # noqa: SLF001 (the library's own)
 
 
 def _held() -> Session:

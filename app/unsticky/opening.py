@@ -108,7 +108,7 @@ class Opening:
         return (
             self._number > 1
             or hasattr(request, "sid")
-            or request.environ.get("HTTP_UPGRADE", "").lower() == "websocket"
+            or getattr(request.url_rule, "websocket", False)
         )
 
     @property

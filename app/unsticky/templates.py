@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, MutableMapping
 from typing import Any
 
 from flask import Flask, has_request_context
@@ -20,7 +20,7 @@ def show_keys_first(app: Flask) -> None:
         return {"session": TemplateSession(held)} if isinstance(held, Session) else {}
 
 
-class TemplateSession:
+class TemplateSession(MutableMapping[str, Any]):
     """A session whose keys come before its attributes, but after those that every dict has.
 
     Jinja looks for an attribute first. Flask's own sessions have few besides a dict's; ours have
@@ -30,10 +30,16 @@ class TemplateSession:
     __slots__ = ("_held",)
 
     def __init__(self, held: Session) -> None:
-        self._held = held
+        object.__setattr__(self, "_held", held)
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        """Set an attribute of the session, such as `permanent`."""
+        setattr(self._held, name, value)
 
     def __getattr__(self, name: str) -> Any:
         """Return a dict's method, a key's value, or an attribute of the session."""
+        if name == "_held":
+            raise AttributeError(name)  # a copy that is being made
         if not hasattr(dict, name) and not name.startswith("_") and name in self._held:
             return self._held[name]
         return getattr(self._held, name)
@@ -41,6 +47,14 @@ class TemplateSession:
     def __getitem__(self, name: str) -> Any:
         """Return a key's value."""
         return self._held[name]
+
+    def __setitem__(self, name: str, value: Any) -> None:
+        """Set a key."""
+        self._held[name] = value
+
+    def __delitem__(self, name: str) -> None:
+        """Delete a key."""
+        del self._held[name]
 
     def __contains__(self, name: object) -> bool:
         """Tell whether a key exists."""

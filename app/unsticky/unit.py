@@ -91,6 +91,7 @@ class Unit:
         aside: what is to be written beside them.
         touched: the request read or changed the session in any way.
         modified: it changed the session.
+        answering: the request's answer is an error's, or was made: reading raises no more.
     """
 
     def __init__(self, backend: Backend, tokens: list[Token], facts: RequestFacts) -> None:
@@ -99,6 +100,7 @@ class Unit:
         self.aside = Aside()
         self.touched = False
         self.modified = False
+        self.answering = False
         self._backend = backend
         self._sealed = False
         self._buffering = False
@@ -131,9 +133,9 @@ class Unit:
         try:
             self.draft.loaded(self.link.load(late=self._sealed))
         except (StoreUnavailable, SessionGone):
-            if not self._sealed:
+            if not self.answering:
                 raise
-            # The answer is on its way, so that nobody is left to tell.
+            # An error is being answered already, or the answer was made: nobody is left to tell.
             self.link.state = State.UNAVAILABLE
             self.draft.loaded({})
 
@@ -153,7 +155,10 @@ class Unit:
         try:
             return self.draft.get(field)
         except Corrupt as error:
-            raise self._corrupt(field) from error
+            gone = self._corrupt(field)
+            if self.answering:
+                return NOTHING
+            raise gone from error
 
     def named(self, name: Callable[[bytes], T], field: bytes) -> T:
         """Return `name(field)` of a field that is known to be loaded.
@@ -292,58 +297,53 @@ class Unit:
 
     def rotate(self) -> None:
         """Give the session a new id; see `Session.rotate`."""
-        self._open_for_writing()
-        held = self.token
-        if held is None:
-            return
-        successor = self._backend.ring.mint(held.reference.bucket)
         with self._all_or_nothing():
-            self._move(Move(successor.reference), successor)
+            held = self.token
+            if held is not None:
+                successor = self._backend.ring.mint(held.reference.bucket)
+                self._move(Move(successor.reference), successor)
 
     def bind(self, user: str, stamp: int | None, label: str) -> None:
         """Make this the session of `user`, under a new id; see `Session.bind`."""
-        self._open_for_writing()
-        subject = self._backend.ring.subject(user)
-        limit = self._backend.policy.max_sessions_per_user
-        bind = Bind(subject, stamp, label.encode("utf-8", "replace")[:200], limit, user.encode())
-        successor = self._backend.ring.mint(subject.bucket)
-        if self._buffering:
-            self._move(Move(successor.reference, bind), successor)
-            return
-        self._refuse_if_silent()
-        # With what the request changed so far: a login is there as a whole, or not at all.
-        self.aside.move, self.aside.successor = Move(successor.reference, bind), successor
         with self._all_or_nothing():
+            subject = self._backend.ring.subject(user)
+            limit = self._backend.policy.max_sessions_per_user
+            shown = label.encode("utf-8", "replace")[:200]
+            successor = self._backend.ring.mint(subject.bucket)
+            bind = Bind(subject, stamp, shown, limit, user.encode())
+            move = Move(successor.reference, bind)
+            self._refuse_if_silent()
+            if self._buffering:
+                self._move(move, successor)
+                return
+            # With what the request changed so far: a login is there as a whole, or not at all.
+            self.aside.move, self.aside.successor = move, successor
             self._commit_all()
 
     def unbind(self, fields: tuple[bytes, ...]) -> None:
         """Take the session from its user and delete these fields; see `Session.unbind`."""
-        self._open_for_writing()
-        held = self.token
-        if held is None or self._buffering:
-            for field in fields:
-                self.draft.delete(field)
-        self.aside.limits = self.aside.move = self.aside.successor = None
-        if held is None:
-            return
-        successor = self._backend.ring.mint(held.reference.bucket)
-        move = Move(successor.reference, unbind=True)
-        if self._buffering:
-            self.aside.move, self.aside.successor = move, successor
-            self.aside.removed = fields
-            return
-        if self.link.facts.silent:
-            # The browser would not learn of a new id, and must not stay logged in under this one.
-            self.destroy()
-            return
         with self._all_or_nothing():
-            self._unbind(tuple(Write(field, None, BLIND) for field in fields), move, successor)
-        for field in fields:
-            self.draft.applied(field, None)
-        self.aside.emptied = True
+            held = self.token
+            if held is None or self._buffering:
+                for field in fields:
+                    self.draft.delete(field)
+            self.aside.limits = self.aside.move = self.aside.successor = None
+            if held is None:
+                return
+            if self._buffering and not self.link.facts.silent:
+                successor = self._backend.ring.mint(held.reference.bucket)
+                self.aside.move = Move(successor.reference, unbind=True)
+                self.aside.successor, self.aside.removed = successor, fields
+            elif self.link.facts.silent:
+                # The browser would not learn of a new id, and must not stay logged in by this one.
+                self.destroy()
+            else:
+                self._unbind(fields, self._backend.ring.mint(held.reference.bucket))
 
-    def _unbind(self, deletes: tuple[Write, ...], move: Move, successor: Token) -> None:
+    def _unbind(self, fields: tuple[bytes, ...], successor: Token) -> None:
         self.link.end_others()
+        deletes = tuple(Write(field, None, BLIND) for field in fields)
+        move = Move(successor.reference, unbind=True)
         try:
             outcome = self.link.send(
                 deletes, finish=move, successor=successor, load=True, create=False
@@ -353,19 +353,21 @@ class Unit:
         else:
             if self.draft.base is None and isinstance(outcome, Written):
                 self.draft.loaded(outcome.record.fields or {})
+        for field in fields:
+            self.draft.applied(field, None)
+        self.aside.emptied = True
 
     def destroy(self) -> None:
         """End the session; see `Session.destroy`."""
-        self._open_for_writing()
-        if self._buffering and self.token is not None:
-            # What was read so far is still compared; what is set from now on begins a new session.
-            compared = self.aside.before_end if self.aside.ends else self.draft.checks()
-            self.aside = Aside(ends=True, before_end=compared)
-        else:
-            with self._all_or_nothing():
+        with self._all_or_nothing():
+            if self._buffering and self.token is not None:
+                # What was read so far is still compared; what is set now begins a new session.
+                compared = self.aside.before_end if self.aside.ends else self.draft.checks()
+                self.aside = Aside(ends=True, before_end=compared)
+            else:
                 self.link.end_others()
                 self.link.end()
-            self.aside = Aside()
+                self.aside = Aside()
         self._begin_draft(Draft(validating=self._buffering))
         self.draft.loaded({})
 
@@ -401,10 +403,16 @@ class Unit:
         self._buffering = False
         self.draft.validating = False
 
+    def run_again(self) -> None:
+        """Let the request run again from the start, where that is possible."""
+        rerun = self.link.rerun
+        if rerun is not None:
+            self._backend.counters.reruns += 1
+            rerun()
+
     def abandon(self) -> None:
-        """Drop what was not written; what is set from now on will be."""
-        self._left_behind.clear()
-        self._begin_draft(Draft(validating=self._buffering))
+        """Drop what was not written, and no more: what was read stays, what is set now counts."""
+        self._begin_draft(self.draft.unchanged())
         self.aside = Aside()
 
     def commit(self) -> None:
@@ -420,12 +428,6 @@ class Unit:
         """
         if not (self.draft.may_write or self._left_behind) and self.aside.is_idle():
             return
-        if self._left_behind:
-            try:
-                refuse_changed(self._left_behind, self.draft)
-            except SessionError:
-                self._left_behind.clear()  # told once
-                raise
         try:
             self._commit_all()
         except SessionGone:
@@ -434,6 +436,7 @@ class Unit:
             self.detach()
 
     def _commit_all(self) -> None:
+        self._refuse_left_behind()
         aside = self.aside
         if aside.ends:
             self._commit(aside.before_end, Destroy(), None, create=False)
@@ -463,10 +466,19 @@ class Unit:
             self._commit(changes, finish, aside.successor, create=begins)
             if limits is not None and finish is not None and finish.unbind:
                 self._commit((limits,), None, None, create=False)  # the move took all limits back
+            aside.emptied = finish is not None and finish.unbind
             aside.move = aside.successor = aside.limits = None
             aside.removed = ()
             if limits is not None and self.link.state is State.LIVE:
                 self.link.cookie = CookieAction.SEND
+
+    def _refuse_left_behind(self) -> None:
+        if self._left_behind:
+            try:
+                refuse_changed(self._left_behind, self.draft)
+            except SessionError:
+                self._left_behind.clear()  # told once
+                raise
 
     def _begins(self, changes: tuple[Change, ...]) -> bool:
         """Tell whether these would begin a session; `session.permanent` alone does not."""
@@ -486,7 +498,7 @@ class Unit:
 
     def seal(self) -> None:
         """Refuse changes from now on: the response was made."""
-        self._sealed = True
+        self._sealed = self.answering = True
 
     def renews_cookie(self, *, refresh: bool) -> bool:
         """Tell whether the browser's cookie should be sent again although the session is the same.
@@ -613,8 +625,10 @@ class Unit:
     def _all_or_nothing(self) -> Iterator[None]:
         """Drop what the request changed where a login or a logout fails: half of it is worse."""
         try:
+            self._open_for_writing()
             yield
-        except Exception:
+        except BaseException:
+            self._left_behind += self.draft.held()
             self.abandon()
             raise
 
@@ -629,11 +643,14 @@ class Unit:
 
     def _move(self, move: Move, successor: Token) -> None:
         """Rotate or bind: at once, or with the transaction's commit."""
-        if self._buffering:
-            if move.bind is not None or self.aside.move is None:  # another gives a new id already
-                self.aside.move, self.aside.successor = move, successor
-            return
         self._refuse_if_silent()
+        if self._buffering:
+            before = self.aside.move
+            if move.bind is not None or before is None:  # another gives a new id already
+                self.aside.move, self.aside.successor = move, successor
+            if before is not None and before.unbind and self.aside.limits is None:
+                self.aside.limits = SetLimits(None, None)  # the limits of who logged out
+            return
         try:
             self.link.send((), finish=move, successor=successor, create=move.bind is not None)
         except NothingThere:

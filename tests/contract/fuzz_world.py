@@ -225,7 +225,8 @@ def fresh_world(place: Place, kept: Site | None = None) -> World:
 def answered(world: World, session: Session, environ: dict[str, Any], error: Exception) -> None:
     """Let Flask answer what a view raised, as it does before it saves the session."""
     context: Any = world.site.app.request_context(environ)
-    context._session = session  # noqa: SLF001 (Flask has no other way to give one)
+    # Flask has no public way to give one; the attribute's name changed with a release.
+    setattr(context, "session" if "session" in vars(context) else "_session", session)
     with context:
         world.site.app.handle_user_exception(error)
 

@@ -341,3 +341,109 @@ def test_a_template_sees_keys_first(place: Place) -> None:
     client = app.test_client()
     assert client.get("/full").text == " ".join(["mine"] * 11) + " 10 True 10 full"
     assert "mine" not in app.test_client().get("/none").text
+
+
+def test_a_login_that_is_refused_at_once_leaves_nothing(place: Place) -> None:
+    """A name of the wrong type, or a call that was broken off: nothing under the id from before."""
+    site = make_site(place)
+    browser = site.browser(keep=1)
+    request = browser.begin()
+    request.session["user_id"] = 7
+    with pytest.raises(TypeError):
+        request.session.bind(7)  # type: ignore[arg-type]
+    unit = unit_of(request.session)
+
+    def broken_off(*_: Any, **__: Any) -> None:
+        raise SystemExit
+
+    request.session["user_id"] = 7
+    send, unit.link.send = unit.link.send, broken_off  # type: ignore[assignment, method-assign]
+    with pytest.raises(SystemExit):
+        request.session.bind("7")
+    unit.link.send = send  # type: ignore[method-assign]
+    request.session["after"] = 1
+    request.end()
+    assert site.stored(browser) == {"keep": 1, "after": 1}
+    assert site.sessions.of("7") == ()
+
+
+def test_an_object_from_before_a_failed_login_cannot_change(place: Place) -> None:
+    """What the request had set was dropped with the login; a later change of it would be lost."""
+    site = make_site(place)
+    site.sessions.revoke_all("7", stamp=2)
+    request = site.browser(keep=1).begin()
+    cart = request.session.setdefault("cart", {})
+    with pytest.raises(StaleCredential):
+        request.session.bind("7", stamp=1)
+    cart["late"] = 1
+    with pytest.raises(SessionError, match="cart: changed through an object"):
+        request.end()
+
+
+def test_the_page_of_an_error_reads_what_was_read(place: Place) -> None:
+    """The store fails in the middle of a view: `on_error` still sees the session."""
+    site = make_site(place)
+    app: Any = site.app
+    app.session_interface._on_error = lambda error: app.response_class(  # noqa: SLF001  (what Unsticky(on_error=) sets)
+        f"{flask_session.get('lang')}", error.status
+    )
+    client = app.test_client()
+    with client.session_transaction() as session:
+        session["lang"] = "de"
+
+    @site.app.post("/<read>")
+    def view(read: str) -> str:
+        session: Any = flask_session
+        if read == "first":
+            session.get("lang")
+        Failing(site, made=False)
+        store = site.sessions.backend.store
+        store.read, kept = store.write, store.read  # type: ignore[assignment, method-assign]
+        try:
+            session.incr("n")
+        finally:
+            store.read = kept  # type: ignore[method-assign]
+        return ""
+
+    site.app.error_handler_spec[None][None].clear()
+    app.register_error_handler(SessionError, site.sessions._answered)  # noqa: SLF001
+    site.sessions._on_error = app.session_interface._on_error  # noqa: SLF001
+    assert (client.post("/first").status_code, client.post("/first").text) == (503, "de")
+
+
+def test_a_session_begun_again_by_who_emptied_it_is_the_same(place: Place) -> None:
+    """In one request with an inner commit: others in flight begin the same one."""
+    site = make_site(place)
+    browser = site.browser(a=1)
+    old = browser.cookie
+    late = Browser(site.app, old).begin()
+    request = browser.begin()
+    request.session.pop("a")
+    unit_of(request.session).commit()
+    request.session["b"] = 2
+    request.end()
+    late.session["c"] = 3
+    late.end()
+    assert site.stored(Browser(site.app, old)) == {"b": 2, "c": 3}
+
+
+def test_who_logs_in_after_a_logout_has_the_applications_limits(place: Place) -> None:
+    """In one transaction, too: "remember me" was the other user's."""
+    site = make_site(place)
+    browser = site.browser(keep=1)
+    request = browser.begin()
+    request.session.set_lifetime(idle=4000)
+    request.session.bind("7")
+    request.end()
+    request = browser.begin()
+    unit = unit_of(request.session)
+    unit.begin_transaction()
+    request.session.unbind("keep")
+    request.session.bind("8")
+    unit.commit()
+    unit.end_transaction()
+    request.end()
+    request = browser.begin()
+    assert request.session.user == "8"
+    assert unit_of(request.session).link.record is not None
+    assert unit_of(request.session).link.record.idle is None  # type: ignore[union-attr]

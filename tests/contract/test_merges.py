@@ -268,22 +268,30 @@ def test_a_post_that_conflicts_does_not_run_again(place: Place) -> None:
     assert world.site.stored(world.browser) == {"field": 10, "seen": 0}
 
 
-def test_a_login_that_conflicts_is_none(place: Place) -> None:
-    """What the request changed before is written with the bind: all of it, or nothing."""
+@pytest.mark.parametrize("method", ["GET", "POST"])
+def test_a_login_that_conflicts_is_none(place: Place, method: str) -> None:
+    """What the request changed before is written with the bind: all of it, or nothing.
+
+    A GET, as with a remember cookie, is run again.
+    """
     world = _Interrupted(place, 1)
 
-    @world.site.app.get("/")
+    @world.site.app.route("/", methods=[method])
     def view() -> str:
         flask_session["field"] += 1
         world.interrupt()
         flask_session.bind("user")  # type: ignore[attr-defined]
         return ""
 
-    answer = world.client.get("/")
-    assert (answer.status_code, world.runs) == (409, 1)
-    assert "Set-Cookie" not in answer.headers
-    assert world.site.stored(world.browser) == {"field": 10, "seen": 0}
-    assert world.site.sessions.of("user") == ()
+    answer = world.client.open("/", method=method)
+    again = method == "GET"
+    assert (answer.status_code, world.runs) == ((200, 2) if again else (409, 1))
+    assert ("Set-Cookie" in answer.headers) == again
+    assert len(world.site.sessions.of("user")) == again
+    cookie = world.client.get_cookie("session")
+    assert cookie
+    stored = {"field": 11 if again else 10, "seen": 0}
+    assert world.site.stored(Browser(world.site.app, cookie.value)) == stored
 
 
 def test_a_get_whose_new_value_would_yield_runs_again(place: Place) -> None:

@@ -56,7 +56,7 @@ class _Request:
 
     def forget(self) -> None:
         """Drop what it changed: half of a login or a logout is worse than none."""
-        self.base, self.pending, self.read = None, {}, {}
+        self.pending = {}
 
     def find(self) -> _Stored | None:
         """Return the living session, None where a new one may begin."""

@@ -326,3 +326,18 @@ def test_a_stranger_keeps_the_id(app: Flask) -> None:
     before = _cookie(client)
     client.get("/me")
     assert _cookie(client) == before
+
+
+def test_strong_protection_meets_no_conflict(app: Flask) -> None:
+    """All of a page's parallel requests find nobody, whichever of them ended the login."""
+    app.login_manager.session_protection = "strong"  # type: ignore[attr-defined]
+    client = app.test_client()
+    client.get("/login", headers={"User-Agent": "one"})
+    header = f"session={_cookie(client)}"
+
+    def ask(_: int) -> int:
+        headers = {"Cookie": header, "User-Agent": "another"}
+        return app.test_client(use_cookies=False).get("/me", headers=headers).status_code
+
+    with ThreadPoolExecutor(8) as pool:
+        assert set(pool.map(ask, range(16))) == {401}

@@ -70,7 +70,8 @@ def test_looking_at_no_orders_stores_nothing(shop: Flask, valkey: Valkey) -> Non
     assert customer.orders() == []
     expect_problem(customer.check_out(), 409)
     assert len(valkey.keys()) == 1
-    assert set(valkey.keys("shop:*")) == set(valkey.keys("shop:{status}:*"))
+    # What the status page knows of the workers may be written at any time.
+    assert [key for key in valkey.keys("shop:*") if not key.startswith("shop:{status}:")] == []
 
 
 def test_orders_are_listed_newest_first(customer: Customer) -> None:
