@@ -161,7 +161,8 @@ def withdraw(unit: Unit, error: SessionError) -> None:
     """Drop what the request changed, for an answer that says so, or let it run again."""
     unit.abandon()
     unit.answering = True
-    if isinstance(error, (Conflict, SessionGone)):
+    # What was set aside as unreadable is told, not passed over as if nobody had been there.
+    if isinstance(error, Conflict) or (isinstance(error, SessionGone) and error.kind != "corrupt"):
         unit.run_again()
 
 

@@ -113,6 +113,12 @@ class MemoryOrders:
 
     def __init__(self, memory: Memory) -> None:
         self._memory = memory
+        self._latest = 0
+
+    def _now(self) -> int:
+        """Return the time in ms, later than any before, so that orders have an order."""
+        self._latest = max(int(time.time() * 1000), self._latest + 1)
+        return self._latest
 
     def begin(self, owner: Owner, id_: str) -> Begun | None:
         """See `Orders.begin`."""
@@ -126,7 +132,7 @@ class MemoryOrders:
                 if not cart:
                     return None
                 quantities = {sku: int(qty) for sku, qty in cart.items()}
-                outbox[id_] = json.dumps({"created": _now(), "quantities": quantities})
+                outbox[id_] = json.dumps({"created": self._now(), "quantities": quantities})
                 memory.write(owner.key("outbox"), outbox)
                 memory.write(owner.key("cart"), {})
             return _begun(id_, outbox[id_])
@@ -137,7 +143,7 @@ class MemoryOrders:
             contents, times, outbox = map(self._memory.read, _keys(owner))
             if begun.id not in contents:
                 contents[begun.id] = _content(lines)
-                times[begun.id] = str(begun.created or _now())
+                times[begun.id] = str(begun.created or self._now())
                 for key, fields in zip(_keys(owner), (contents, times), strict=False):
                     self._memory.write(key, fields, kept)
             if outbox.pop(begun.id, None):
@@ -217,7 +223,3 @@ def _order(id_: str, created: str, content: str) -> Order:
 def _begun(id_: str, text: str) -> Begun:
     begun = json.loads(text)
     return Begun(id_, begun["quantities"], int(begun["created"]))
-
-
-def _now() -> int:
-    return int(time.time() * 1000)
