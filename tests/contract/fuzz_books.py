@@ -53,6 +53,7 @@ class Book:
         limit: the idle limit that it gave the session and that was not written yet.
         unsure: what was written by a step that was told of no outcome.
         bound: in a transaction, whose the session is to be; None for no change.
+        unbound: in a transaction, whether it logged out, so that the session's own limits go.
         moves, ends: in a transaction, whether the session is to be moved or ended.
         before_end: what was read before that end.
         references: the sessions that it held.
@@ -74,6 +75,7 @@ class Book:
     limit: int | None = None
     unsure: Fields = field(default_factory=dict)
     bound: str | None = None
+    unbound: bool = False
     moves: bool = False
     ends: bool = False
     before_end: "Book | None" = None
@@ -101,7 +103,7 @@ class Book:
         self.taken = set()
         self.bound = self.before_end = None
         self.limit = self.outer_limit
-        self.moves = self.ends = self.looked = False
+        self.unbound = self.moves = self.ends = self.looked = False
         self.since = now
 
     def left_transaction(self) -> None:

@@ -66,7 +66,7 @@ class Transactions(Sessions):
         user = held if book.bound is None else book.bound
         if after.user != user:
             raise Violation("wrong user", f"{after}, not {user!r}")
-        kept = before.idle if before is not None and book.bound != "" else None
+        kept = before.idle if before is not None and not book.unbound else None
         if after.idle != (book.limit or kept) and not again:
             raise Violation("limit lost", f"{after}, not {book.limit or kept}")
 

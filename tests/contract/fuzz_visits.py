@@ -264,7 +264,7 @@ class Visit:
             for name in names:
                 self.book.wrote(name, ABSENT)
         if self.buffering:
-            self.book.moves, self.book.bound = had, ""
+            self.book.moves, self.book.bound, self.book.unbound = had, "", True
 
     def lifetime(self, idle: int) -> None:
         """Give the session a limit."""
