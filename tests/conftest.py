@@ -10,12 +10,14 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from tests.support.checkout import ROOT
+
 if TYPE_CHECKING:
-    from tests.integration.stack import Stack
+    from tests.support.stack import Stack
 
 StartStack = Callable[..., "Stack"]
 
-_CHECKOUT = Path(__file__).parents[1]
+_CHECKOUT = ROOT
 # What a stack is made of. Not `.env`: the developer's own settings are not the tests'.
 _PARTS = ("Makefile", "app", "compose", "loadtest", "nginx", "requirements", "pyproject.toml")
 
@@ -58,8 +60,8 @@ def copy_checkout(into: Path) -> None:
 def _new_stack(checkout: Path) -> Iterator[StartStack]:
     """Make stacks that are not started yet; end every one of them, whatever became of it."""
     # Only here: the unit tests run without what the stacks need.
-    from tests.integration.stack import Stack  # noqa: PLC0415
-    from tests.wire import free_port  # noqa: PLC0415
+    from tests.support.stack import Stack  # noqa: PLC0415
+    from tests.support.wire import free_port  # noqa: PLC0415
 
     made: list[Stack] = []
 

@@ -65,7 +65,7 @@ def _fuzz(environment: Environment) -> None:
         [
             environment.python,
             "-m",
-            "tests.contract.fuzzing",
+            "tests.library.contract.fuzzing",
             *shlex.split(os.environ.get("ARGS", "")),
         ],
         "Run one case alone: make fuzz ARGS='--case seed:number'",
@@ -75,7 +75,12 @@ def _fuzz(environment: Environment) -> None:
 
 def _foreign(environment: Environment, settings: Settings) -> None:
     _do(
-        [environment.python, "-m", "tests.foreign.run", *shlex.split(os.environ.get("ARGS", ""))],
+        [
+            environment.python,
+            "-m",
+            "tests.library.foreign.run",
+            *shlex.split(os.environ.get("ARGS", "")),
+        ],
         "It says above what differs.",
         PYTHONPATH=f"{PROJECT}:{PROJECT / 'compose'}",
         STATE_DIR=str(settings.state_dir),

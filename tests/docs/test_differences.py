@@ -2,7 +2,6 @@
 
 import json
 import re
-from pathlib import Path
 from secrets import token_hex
 from typing import Any
 
@@ -12,7 +11,9 @@ from flask.sessions import SecureCookieSession
 from flask.testing import FlaskClient
 from unsticky import Session, SessionError, Unserializable, Unsticky
 
-_PAGE = Path(__file__).parents[2] / "docs" / "differences.md"
+from tests.support.checkout import ROOT
+
+_PAGE = ROOT / "docs" / "differences.md"
 
 
 def _application(**arguments: Any) -> Flask:

@@ -9,9 +9,10 @@ from typing import Any
 import pytest
 from unsticky import StoreUnavailable, Unsticky
 
-from tests.contract.servers import Server, find_program
+from tests.support.checkout import ROOT
+from tests.support.servers import Server, find_program
 
-_GUIDE = Path(__file__).parents[2] / "docs" / "guide.md"
+_GUIDE = ROOT / "docs" / "guide.md"
 
 
 def _program() -> str:

@@ -12,7 +12,7 @@ import pytest
 from flask import Flask, session
 from unsticky import ConfigurationError, Unsticky
 
-from tests.contract.servers import Server, find_program
+from tests.support.servers import Server, find_program
 
 
 class _Lossy:

@@ -6,7 +6,9 @@ from pathlib import Path
 
 import pytest
 
-_ROOT = Path(__file__).parents[2]
+from tests.support.checkout import ROOT
+
+_ROOT = ROOT
 _PAGES = sorted([*_ROOT.glob("*.md"), *_ROOT.glob("docs/*.md")])
 
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from tests.integration.stack import Stack
+from tests.support.stack import Stack
 
 _SLO = Path(__file__).with_name("slo.toml")
 

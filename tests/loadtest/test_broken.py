@@ -2,8 +2,8 @@
 
 import re
 
-from tests.integration.stack import Stack
 from tests.loadtest.target import run
+from tests.support.stack import Stack
 
 
 def test_a_store_where_the_last_writer_wins(copied: Stack) -> None:

@@ -9,9 +9,9 @@ import pytest
 from kit.folder import StateFolder
 
 from tests.conftest import StartStack
-from tests.integration.stack import Stack
 from tests.loadtest.target import run
-from tests.wire import free_port
+from tests.support.stack import Stack
+from tests.support.wire import free_port
 
 
 @pytest.fixture(name="nothing", scope="module")

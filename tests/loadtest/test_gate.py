@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.integration.stack import Stack, await_true
 from tests.loadtest.target import Ran, read, run
+from tests.support.stack import Stack, await_true
 
 _ONLY_BOTS = "Shopper=0 TwoTabs=0 AnonymousBrowser=0 Member=0 Buyer=0"
 

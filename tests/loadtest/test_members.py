@@ -2,8 +2,8 @@
 
 import re
 
-from tests.integration.stack import Stack
 from tests.loadtest.target import run
+from tests.support.stack import Stack
 
 _ONLY = "Shopper=0 TwoTabs=0 Bot=0 AnonymousBrowser=0"
 

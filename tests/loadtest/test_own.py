@@ -5,10 +5,11 @@ from pathlib import Path
 
 import pytest
 
-from tests.integration.stack import Stack
 from tests.loadtest.target import run
+from tests.support.checkout import ROOT
+from tests.support.stack import Stack
 
-_PAGE = Path(__file__).parents[2] / "docs" / "loadtest.md"
+_PAGE = ROOT / "docs" / "loadtest.md"
 
 
 @pytest.fixture(name="scenario", scope="module")

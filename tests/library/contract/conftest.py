@@ -1,0 +1,52 @@
+"""The stores, each behind the same face."""
+
+from collections.abc import Iterator
+
+import pytest
+
+from tests.library.contract.places import AtServer, InFakeredis, Memory, Place
+from tests.support.servers import SERVERS, Servers
+
+
+@pytest.fixture(name="servers", scope="session")
+def _servers() -> Iterator[Servers]:
+    """Start servers, and end those that are shared."""
+    servers = Servers()
+    try:
+        yield servers
+    finally:
+        servers.stop()
+
+
+@pytest.fixture(name="place", params=["memory", *SERVERS, "fakeredis"])
+def _place(request: pytest.FixtureRequest, servers: Servers) -> Iterator[Place]:
+    """Each kind of store, empty."""
+    if request.param == "memory":
+        yield Memory()
+        return
+    if request.param == "fakeredis":
+        yield InFakeredis()
+        return
+    place = AtServer(request.param, servers.running(request.param))
+    yield place
+    place.close()
+
+
+@pytest.fixture(name="server_place", params=SERVERS)
+def _server_place(request: pytest.FixtureRequest, servers: Servers) -> Iterator[AtServer]:
+    """Each kind of server, empty."""
+    place = AtServer(request.param, servers.running(request.param))
+    yield place
+    place.close()
+
+
+@pytest.fixture(name="own_server", params=SERVERS)
+def _own_server(request: pytest.FixtureRequest, servers: Servers) -> Iterator[AtServer]:
+    """A server of each kind that one test may fill or demote."""
+    server = servers.new(request.param)
+    place = AtServer(request.param, server)
+    try:
+        yield place
+    finally:
+        place.close()
+        server.stop()

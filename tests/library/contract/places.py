@@ -1,0 +1,251 @@
+"""Where sessions are kept in these tests: one face over memory and real servers."""
+
+import secrets
+import time
+from base64 import urlsafe_b64encode
+from types import SimpleNamespace
+from typing import Any, Protocol
+
+import fakeredis
+from flask import Flask
+from unsticky import Unsticky
+from unsticky.cookie import Reference
+from unsticky.policy import Lifetimes
+from unsticky.stores.contract import (
+    Budget,
+    Caps,
+    Change,
+    Finish,
+    Gone,
+    Missing,
+    Operation,
+    Record,
+    Store,
+    Unreadable,
+    WriteOutcome,
+)
+from unsticky.stores.memory import MemoryStore
+from unsticky.stores.opening import open_store as pooled
+from unsticky.stores.redis import RedisStore
+
+from tests.support.servers import Server
+
+HOUR = 3_600_000
+LIFETIMES = Lifetimes(idle=HOUR, absolute=24 * HOUR, unused=HOUR // 6)
+CAPS = Caps(fields=1024, octets=65_536)
+
+
+class LimitedStore:
+    """A store, asked with the same lifetimes each time.
+
+    Attributes:
+        store: the store itself.
+    """
+
+    def __init__(self, store: Store, lifetimes: Lifetimes) -> None:
+        self.store = store
+        self._lifetimes = lifetimes
+        self.sessions = store.sessions
+        self.sweep = store.sweep
+        self.quarantine = store.quarantine
+        self.probe = store.probe
+        self.close = store.close
+
+    def under(self, lifetimes: Lifetimes) -> "LimitedStore":
+        """Return the same store asked with other lifetimes."""
+        return LimitedStore(self.store, lifetimes)
+
+    def read(
+        self, reference: Reference, budget: Budget, *, slide: bool = True
+    ) -> Record | Missing | Gone | Unreadable:
+        """See `Store.read`."""
+        return self.store.read(reference, self._lifetimes, budget, slide=slide)
+
+    def write(  # noqa: PLR0913 (the contract)
+        self,
+        reference: Reference,
+        changes: tuple[Change, ...],
+        operation: Operation,
+        budget: Budget,
+        *,
+        create: bool = False,
+        finish: Finish = None,
+        load: bool = False,
+    ) -> WriteOutcome:
+        """See `Store.write`."""
+        return self.store.write(
+            reference,
+            changes,
+            operation,
+            self._lifetimes,
+            budget,
+            create=create,
+            finish=finish,
+            load=load,
+        )
+
+    def end_all(
+        self,
+        user: Reference,
+        keep: Reference | None,
+        stamp: int | None,
+        operation: Operation,
+        budget: Budget,
+    ) -> tuple[Reference, ...]:
+        """See `Store.end_all`."""
+        return self.store.end_all(user, keep, stamp, operation, self._lifetimes, budget)
+
+
+class Place(Protocol):
+    """A store, and what a test must be able to do behind its back."""
+
+    def new_store(self, lifetimes: Lifetimes = LIFETIMES, caps: Caps = CAPS) -> LimitedStore:
+        """Return a store that shares its contents with the others of this place."""
+
+    def now(self) -> int:
+        """Return the store's clock, in ms since 1970."""
+
+    def let_pass(self, milliseconds: int) -> None:
+        """Let the store's clock advance."""
+
+    def plant(self, reference: Reference, field: bytes, data: bytes) -> None:
+        """Overwrite stored bytes, as someone who can write to the store could."""
+
+    def expire(self, reference: Reference) -> None:
+        """Let whatever is stored there reach the end of its time."""
+
+    def serve(self, app: Flask, **settings: Any) -> Unsticky:
+        """Give an application its sessions, kept here."""
+
+
+class Memory:
+    """This process's memory, with a clock that a test moves."""
+
+    name = "memory"
+
+    def __init__(self) -> None:
+        self._ahead = 0.0
+        self._stores: list[MemoryStore] = []
+
+    def new_store(self, lifetimes: Lifetimes = LIFETIMES, caps: Caps = CAPS) -> LimitedStore:
+        """See `Place.new_store`; there is one, whose caps the first call sets."""
+        if not self._stores:
+            self._stores.append(MemoryStore(caps, clock=lambda: time.time() + self._ahead))
+        return LimitedStore(self._stores[0], lifetimes)
+
+    def now(self) -> int:
+        """See `Place.now`."""
+        return int((time.time() + self._ahead) * 1000)
+
+    def let_pass(self, milliseconds: int) -> None:
+        """See `Place.let_pass`."""
+        self._ahead += milliseconds / 1000
+
+    def plant(self, reference: Reference, field: bytes, data: bytes) -> None:
+        """See `Place.plant`."""
+        self._stores[0].plant(reference, field, data)
+
+    def expire(self, reference: Reference) -> None:
+        """See `Place.expire`."""
+        self._stores[0]._sessions.pop(reference, None)  # noqa: SLF001  (no other way to end just one)
+
+    def serve(self, app: Flask, **settings: Any) -> Unsticky:
+        """See `Place.serve`."""
+        app.config.update(SECRET_KEY="x" * 20, UNSTICKY_STORE="memory://", **settings)
+        sessions = Unsticky(app)
+        caps = Caps(CAPS.fields, sessions.backend.policy.max_bytes)
+        sessions.backend.store = self.new_store(caps=caps).store
+        return sessions
+
+
+class AtServer:
+    """A server, and a key prefix of its own on it."""
+
+    def __init__(self, name: str, server: Server) -> None:
+        self.name = name
+        self.server = server
+        self.prefix = f"t{secrets.token_hex(6)}:"
+        self._stores: list[Store] = []
+
+    def new_store(self, lifetimes: Lifetimes = LIFETIMES, caps: Caps = CAPS) -> LimitedStore:
+        """See `Place.new_store`."""
+        self._stores.append(RedisStore(pooled(self.server.url), self.prefix, caps))
+        return LimitedStore(self._stores[-1], lifetimes)
+
+    def now(self) -> int:
+        """See `Place.now`."""
+        return self.server.milliseconds()
+
+    def let_pass(self, milliseconds: int) -> None:
+        """See `Place.let_pass`; there is no way but to wait."""
+        until = self.now() + milliseconds
+        while (missing := until - self.now()) > 0:
+            time.sleep(missing / 1000)
+
+    def plant(self, reference: Reference, field: bytes, data: bytes) -> None:
+        """See `Place.plant`."""
+        self.server.raw.hset(self.key(reference), field, data)
+
+    def expire(self, reference: Reference) -> None:
+        """See `Place.expire`."""
+        self.server.raw.pexpireat(self.key(reference), 1)
+
+    def serve(self, app: Flask, **settings: Any) -> Unsticky:
+        """See `Place.serve`."""
+        app.config.update(
+            SECRET_KEY="x" * 20,
+            UNSTICKY_STORE=self.server.url,
+            SESSION_KEY_PREFIX=self.prefix,
+            **settings,
+        )
+        sessions = Unsticky(app)
+        self._stores.append(sessions.backend.store)
+        return sessions
+
+    def key(self, reference: Reference, kind: str = "s") -> str:
+        """Return the key of what belongs to a reference."""
+        text = urlsafe_b64encode(reference.digest)[:22].decode()
+        return f"{self.prefix}{{{reference.bucket}}}:{kind}:{text}"
+
+    def close(self) -> None:
+        """Give connections back."""
+        for store in self._stores:
+            store.close()
+
+
+class InFakeredis(AtServer):
+    """The server that fakeredis plays in this process, as users' own tests have it."""
+
+    def __init__(self) -> None:
+        fake: Any = SimpleNamespace(raw=fakeredis.FakeRedis(), milliseconds=_milliseconds)
+        super().__init__("fakeredis", fake)
+
+    def new_store(self, lifetimes: Lifetimes = LIFETIMES, caps: Caps = CAPS) -> LimitedStore:
+        """See `Place.new_store`."""
+        self._stores.append(RedisStore(pooled("client", self.server.raw), self.prefix, caps))
+        return LimitedStore(self._stores[-1], lifetimes)
+
+    def serve(self, app: Flask, **settings: Any) -> Unsticky:
+        """See `Place.serve`."""
+        app.config["SESSION_REDIS"] = self.server.raw
+        self.server.url = "client"
+        return super().serve(app, **settings)
+
+
+def _milliseconds() -> int:
+    return time.time_ns() // 1_000_000
+
+
+def budget() -> Budget:
+    """Return time enough for a call."""
+    return Budget(5.0)
+
+
+def operation() -> Operation:
+    """Return a name that was never used."""
+    return Operation(secrets.token_bytes(16), 1)
+
+
+def reference(bucket: int = 7) -> Reference:
+    """Return a place where nothing is."""
+    return Reference(bucket, secrets.token_bytes(16))

@@ -1,0 +1,194 @@
+"""Fuzzed interleavings: nothing acknowledged is lost or doubled, and planted faults are found."""
+
+import logging
+import secrets
+from collections.abc import Callable, Iterator
+from copy import deepcopy
+from dataclasses import replace
+from typing import Any
+
+import pytest
+from unsticky import draft
+from unsticky.draft import Draft
+from unsticky.link import Link
+from unsticky.stores.contract import BLIND, Move, Write
+from unsticky.stores.memory import MemoryStore
+from unsticky.unit import Unit
+
+from tests.library.contract.fuzz_cases import Case, Step, make_case, shrunk
+from tests.library.contract.fuzzing import Fuzzer, case_names, kind_of, main, table
+from tests.library.contract.places import AtServer, Memory
+
+Plant = Callable[[pytest.MonkeyPatch], None]
+
+
+@pytest.fixture(autouse=True)
+def _quiet(caplog: pytest.LogCaptureFixture) -> None:
+    """Thousands of conflicts are no news."""
+    caplog.set_level(logging.CRITICAL + 1, "unsticky")
+
+
+def test_nothing_is_lost_or_doubled_in_memory() -> None:
+    """Whatever two to four requests of one browser do, in whatever order, each step is right."""
+    tally = Fuzzer(Memory()).run(case_names("memory", 4000))
+    assert not tally.violations, table(tally)
+    assert sum(tally.operations.values()) > 20_000
+
+
+def test_nothing_is_lost_or_doubled_at_a_server(server_place: AtServer) -> None:
+    """The same at real servers."""
+    tally = Fuzzer(server_place).run(case_names("server", 400))
+    assert not tally.violations, table(tally)
+
+
+def test_the_same_seed_makes_the_same_run() -> None:
+    """Two runs of one seed do and see the same, one of another seed does not."""
+    first, again, other = (
+        table(Fuzzer(Memory()).run(case_names(seed, 300))) for seed in ("1", "1", "2")
+    )
+    assert first == again != other
+
+
+def _takes_without_writing_first(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(Unit, "_write_first", lambda _, __: None)
+
+
+def _merges_by_keeping_the_first(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(draft, "three_way", lambda _, __, theirs: theirs)
+
+
+def _names_no_operation(patch: pytest.MonkeyPatch) -> None:
+    named = Link._operation  # noqa: SLF001
+
+    def unnamed(*args: Any, **options: Any) -> Any:
+        return named(*args, **options)._replace(request=secrets.token_bytes(16))
+
+    patch.setattr(Link, "_operation", unnamed)
+
+
+def _names_operations_by_their_place(patch: pytest.MonkeyPatch) -> None:
+    """Plant what a store does that knows operations by request and ordinal only."""
+    write = MemoryStore.write
+
+    def by_place(
+        self: Any, reference: Any, changes: Any, operation: Any, *args: Any, **kw: Any
+    ) -> Any:
+        self.places = {} if not hasattr(self, "places") else self.places
+        answers: dict[Any, Any] = vars(self).setdefault("answers", {})
+        key = reference, operation.request, operation.ordinal
+        if key not in answers:
+            answers[key] = write(self, reference, changes, operation, *args, **kw)
+        return answers[key]
+
+    patch.setattr(MemoryStore, "write", by_place)
+
+
+def _unbinds_without_deleting(patch: pytest.MonkeyPatch) -> None:
+    unbind = Unit.unbind
+    patch.setattr(Unit, "unbind", lambda self, _: unbind(self, ()))
+
+
+def _unbinds_without_leaving_the_user(patch: pytest.MonkeyPatch) -> None:
+    place = MemoryStore._place  # noqa: SLF001
+
+    def kept(self: Any, reference: Any, living: Any, finish: Any, *args: Any) -> Any:
+        if isinstance(finish, Move):
+            finish = replace(finish, unbind=False)
+        return place(self, reference, living, finish, *args)
+
+    patch.setattr(MemoryStore, "_place", kept)
+
+
+def _takes_every_write_for_unread(patch: pytest.MonkeyPatch) -> None:
+    writes = Draft._writes  # noqa: SLF001
+
+    def blind(self: Draft, *prefix: bytes) -> Iterator[Write]:
+        return (Write(write.field, write.value, BLIND) for write in writes(self, *prefix))
+
+    patch.setattr(Draft, "_writes", blind)
+
+
+def _moves_by_copying(patch: pytest.MonkeyPatch) -> None:
+    place = MemoryStore._place  # noqa: SLF001
+
+    def copied(self: Any, reference: Any, living: Any, *args: Any) -> Any:
+        left = deepcopy(living)
+        ended = place(self, reference, living, *args)
+        self._sessions[reference] = left
+        return ended
+
+    patch.setattr(MemoryStore, "_place", copied)
+
+
+def _compares_nothing_that_was_only_read(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(Draft, "checks", lambda _: ())
+
+
+def _forgets_changes_in_place(patch: pytest.MonkeyPatch) -> None:
+    committed = Draft.committed
+
+    def forgetful(self: Draft, changes: Any) -> None:
+        committed(self, changes)
+        self._mutable.clear()
+
+    patch.setattr(Draft, "committed", forgetful)
+
+
+def _begins_again_what_ended(patch: pytest.MonkeyPatch) -> None:
+    def left(self: Any, reference: Any, kind: str, now: int) -> None:
+        del self, reference, kind, now
+
+    patch.setattr(MemoryStore, "_bury", left)
+
+
+@pytest.mark.parametrize(
+    ("plant", "kinds"),
+    [
+        (_takes_without_writing_first, {"write lost", "parcel", "add lost"}),
+        (_merges_by_keeping_the_first, {"leaf lost"}),
+        (_names_no_operation, {"resend answered otherwise", "taken and nowhere", "foreign change"}),
+        (_names_operations_by_their_place, {"write lost", "add lost", "taken and there"}),
+        (_unbinds_without_deleting, {"move changed fields"}),
+        (_unbinds_without_leaving_the_user, {"wrong user"}),
+        (_takes_every_write_for_unread, {"overwrote what it had not read", "leaf lost"}),
+        (_moves_by_copying, {"moved and alive"}),
+        (_compares_nothing_that_was_only_read, {"transaction on old state"}),
+        (_forgets_changes_in_place, {"write lost", "leaf lost"}),
+        (_begins_again_what_ended, {"ended and alive"}),
+    ],
+    ids=lambda value: value.__name__.lstrip("_") if callable(value) else "",
+)
+def test_a_planted_fault_is_found(
+    plant: Plant, kinds: set[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A library with this fault does not get through, and the smallest case is short."""
+    plant(monkeypatch)
+    fuzzer = Fuzzer(Memory())
+    for name in case_names("planted", 3000):
+        case = make_case(name)
+        error = fuzzer.found(case)
+        if error is not None and kind_of(error) in kinds:
+            report = fuzzer.report(name, case, kind_of(error))
+            assert len(report.splitlines()) <= 14, report
+            return
+    pytest.fail("no case met the fault")
+
+
+def test_a_case_shrinks_to_what_fails() -> None:
+    """Requests, steps, faults and resends that do not matter go."""
+    steps = (Step(0, ("begin", "first")), Step(0, ("set", "a", 1), "lost"), Step(1, ("end",)))
+    case = Case((*steps, Step(2, ("end",))), ((2, 0),), empty=True)
+    found = shrunk(case, lambda smaller: any(step.op[0] == "set" for step in smaller.steps))
+    begun = Step(0, ("begin", "jar"))
+    assert found == Case((begun, Step(0, ("set", "a", 1))), empty=True)
+
+
+def test_the_program_reports_and_fails(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """It prints a table of operations, outcomes and violations; these are its exit status."""
+    assert main(["--seed", "memory", "--cases", "50"]) == 0
+    assert "0 violations" in capsys.readouterr().out
+    _moves_by_copying(monkeypatch)
+    assert main(["--seed", "1", "--cases", "100"]) == 1
+    assert "VIOLATION moved and alive" in capsys.readouterr().out

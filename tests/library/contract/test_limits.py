@@ -1,0 +1,320 @@
+"""Limits that come with each call, and limits that a session has for itself."""
+
+import pytest
+from unsticky.cookie import Reference
+from unsticky.policy import Lifetimes
+from unsticky.stores.contract import (
+    BLIND,
+    Add,
+    Bind,
+    Caps,
+    Change,
+    Check,
+    Conflicting,
+    Destroy,
+    Finish,
+    Missing,
+    Move,
+    Record,
+    SetLimits,
+    TooLarge,
+    Write,
+    Written,
+)
+
+from tests.library.contract.places import (
+    HOUR,
+    LIFETIMES,
+    AtServer,
+    LimitedStore,
+    Place,
+    budget,
+    operation,
+    reference,
+)
+
+DAY = 24 * HOUR
+# Short enough to wait for, long against what a call takes here (ms).
+BRIEF = Lifetimes(idle=150, absolute=None, unused=150)
+
+
+def make(store: LimitedStore, *changes: Change, finish: Finish = None) -> Reference:
+    """Make a session with one field."""
+    where = reference()
+    changes = (Write(b"a", b"1", None), *changes)
+    made = store.write(where, changes, operation(), budget(), create=True, finish=finish)
+    assert isinstance(made, Written), made
+    return where
+
+
+def read(store: LimitedStore, where: Reference, *, slide: bool = True) -> Record:
+    """Return a session that must be there."""
+    record = store.read(where, budget(), slide=slide)
+    assert isinstance(record, Record), record
+    return record
+
+
+def write(store: LimitedStore, where: Reference, *changes: Change, finish: Finish = None) -> Record:
+    """Write to a session that must be there."""
+    written = store.write(where, changes, operation(), budget(), finish=finish)
+    assert isinstance(written, Written), written
+    return written.record
+
+
+# The limits of a call.
+
+
+def test_a_lowered_idle_limit_refuses_what_was_seen_before_it(place: Place) -> None:
+    """A session last seen longer ago than this call's limit is missing, to reads and writes."""
+    store = place.new_store()
+    where, lowered = make(store), store.under(BRIEF)
+    read(store, where)
+    place.let_pass(BRIEF.idle + 1)
+    assert lowered.read(where, budget()) == Missing()
+    assert lowered.write(where, (Add(b"n", 1),), operation(), budget()) == Missing()
+    assert lowered.write(where, (), operation(), budget(), finish=Destroy()) == Missing()
+    assert read(store, where).fields == {b"a": b"1"}
+
+
+def test_a_lowered_idle_limit_counts_from_creation_where_nothing_was_seen(place: Place) -> None:
+    """A session that was only made is missing once the limit of this call has passed."""
+    store = place.new_store()
+    where = make(store)
+    assert isinstance(store.under(BRIEF).read(where, budget(), slide=False), Record)
+    place.let_pass(BRIEF.idle + 1)
+    assert store.under(BRIEF).read(where, budget()) == Missing()
+
+
+def test_creating_over_what_is_past_starts_empty(place: Place) -> None:
+    """Where an old session still stands past its limit, a new one has none of its fields."""
+    store, user = place.new_store(), reference()
+    where = make(
+        store, SetLimits(2 * HOUR, None), finish=Bind(user, None, b"label", 5, name=b"ann")
+    )
+    write(store, where, SetLimits(BRIEF.idle, None))
+    place.let_pass(BRIEF.idle + 1)
+    changes = (Write(b"b", b"2", None),)
+    made = store.write(where, changes, operation(), budget(), create=True, load=True)
+    assert isinstance(made, Written)
+    assert made.record.fields == {b"b": b"2"}
+    assert (made.record.user, made.record.idle, made.record.label) == (b"", None, b"")
+    assert store.sessions(user, budget()) == ()
+    assert store.end_all(user, None, None, operation(), budget()) == ()
+
+
+def test_a_raised_idle_limit_holds_from_the_next_use(place: Place) -> None:
+    """A session used under a longer limit lives for that, though it was just seen."""
+    store = place.new_store(BRIEF)
+    where = make(store)
+    read(store, where)
+    assert read(store.under(LIFETIMES), where).slid
+    place.let_pass(BRIEF.idle + 1)
+    assert read(store.under(LIFETIMES), where).fields == {b"a": b"1"}
+
+
+def test_a_read_that_does_not_slide_leaves_the_limits_alone(place: Place) -> None:
+    """With `slide` off nothing moves: the session ends as if it had not been read."""
+    store = place.new_store(BRIEF)
+    where = make(store)
+    read(store, where)
+    seen = read(store, where, slide=False).seen
+    place.let_pass(BRIEF.idle // 2)
+    again = read(store, where, slide=False)
+    assert (again.slid, again.seen) == (False, seen)
+    place.let_pass(BRIEF.idle // 2 + 1)
+    assert store.read(where, budget()) == Missing()
+
+
+def test_a_read_that_does_not_slide_writes_nothing(server_place: AtServer) -> None:
+    """Neither the expiry nor a byte of an unseen session changes."""
+    store, raw = server_place.new_store(), server_place.server.raw
+    where = make(store)
+    before = raw.hgetall(server_place.key(where))
+    expiry = raw.pttl(server_place.key(where))
+    assert read(store, where, slide=False).seen is None
+    assert raw.hgetall(server_place.key(where)) == before
+    assert raw.pttl(server_place.key(where)) <= expiry
+
+
+# A session's own limits.
+
+
+def test_own_limits_replace_the_application_s(place: Place) -> None:
+    """The idle limit is told with every answer, and the deadline counts from the creation."""
+    store = place.new_store()
+    where = make(store)
+    created = read(store, where).created
+    written = write(store, where, SetLimits(2 * HOUR, 3 * DAY), Write(b"b", b"2", None))
+    assert (written.created, written.deadline) == (created, created + 3 * DAY)
+    assert (written.idle, written.slid) == (2 * HOUR, True)
+    record = read(store, where)
+    assert (record.deadline, record.idle) == (created + 3 * DAY, 2 * HOUR)
+    assert record.fields == {b"a": b"1", b"b": b"2"}
+    assert write(store, where, Add(b"n", 1)).idle == 2 * HOUR
+    assert write(store, where, finish=Destroy()).idle == 2 * HOUR
+
+
+def test_own_limits_are_taken_back(place: Place) -> None:
+    """With None for both, the application's count again, from the creation."""
+    store = place.new_store()
+    where = make(store, SetLimits(2 * HOUR, 3 * DAY))
+    before = read(store, where)
+    assert (before.idle, before.deadline) == (2 * HOUR, before.created + 3 * DAY)
+    written = write(store, where, SetLimits(None, None))
+    assert (written.idle, written.deadline) == (None, before.created + DAY)
+    assert read(store, where).idle is None
+
+
+@pytest.mark.parametrize(
+    ("limits", "idle", "absolute"),
+    [
+        (SetLimits(2 * HOUR, None), 2 * HOUR, DAY),
+        (SetLimits(None, 2 * DAY), None, 2 * DAY),
+    ],
+    ids=str,
+)
+def test_one_own_limit_leaves_the_other_to_the_application(
+    place: Place, limits: SetLimits, idle: int | None, absolute: int
+) -> None:
+    """None means the application's limit, for each of the two."""
+    store = place.new_store()
+    record = read(store, make(store, limits))
+    assert (record.idle, record.deadline) == (idle, record.created + absolute)
+
+
+def test_own_limits_need_no_absolute_one_of_the_application(place: Place) -> None:
+    """Where the application has no absolute limit, a session may have one, and lose it again."""
+    store = place.new_store(Lifetimes(idle=HOUR, absolute=None, unused=HOUR))
+    where = make(store, SetLimits(None, DAY))
+    record = read(store, where)
+    assert record.deadline == record.created + DAY
+    assert write(store, where, SetLimits(None, None)).deadline == 0
+
+
+def test_a_shorter_own_idle_limit_ends_the_session(place: Place) -> None:
+    """A session with a limit of its own ends by it, however long the application's is."""
+    store = place.new_store()
+    where = make(store)
+    write(store, where, SetLimits(150, None))
+    place.let_pass(151)
+    assert store.read(where, budget()) == Missing()
+
+
+def test_a_longer_own_idle_limit_keeps_the_session(place: Place) -> None:
+    """A session whose own limit is longer outlives the application's."""
+    store = place.new_store(BRIEF)
+    where = make(store)
+    write(store, where, SetLimits(HOUR, None))
+    place.let_pass(BRIEF.idle + 1)
+    assert read(store, where).fields == {b"a": b"1"}
+
+
+def test_own_limits_do_not_spare_a_session_seen_once(place: Place) -> None:
+    """Until it is used again, a session made with own limits lives for the unused limit."""
+    store = place.new_store(Lifetimes(idle=HOUR, absolute=None, unused=100))
+    where = make(store, SetLimits(2 * HOUR, None))
+    place.let_pass(101)
+    assert store.read(where, budget()) == Missing()
+
+
+def test_an_own_absolute_limit_that_has_passed_ends_the_session(place: Place) -> None:
+    """A deadline before now is answered, and the session is missing from then on."""
+    store = place.new_store()
+    where = make(store)
+    place.let_pass(20)
+    changes = (SetLimits(None, 10),)
+    written = store.write(where, changes, operation(), budget(), load=True)
+    assert isinstance(written, Written)
+    assert written.record.deadline <= place.now()
+    assert written.record.fields == {b"a": b"1"}
+    assert store.read(where, budget()) == Missing()
+
+
+def test_binding_counts_an_own_absolute_limit_from_now(place: Place) -> None:
+    """A bound session begins again: created now, with its own limits, whether set before or now."""
+    store, user = place.new_store(), reference()
+    before, at_once = make(store, SetLimits(2 * HOUR, 3 * DAY)), make(store)
+    place.let_pass(5)
+    bound_at = place.now()
+    bind = Bind(user, None, b"", 5)
+    for where, changes in ((before, ()), (at_once, (SetLimits(2 * HOUR, 3 * DAY),))):
+        successor = reference()
+        written = write(store, where, *changes, finish=Move(successor, bind))
+        record = read(store, successor)
+        assert record.created == written.created >= bound_at
+        assert record.deadline == written.deadline == record.created + 3 * DAY
+        assert record.idle == written.idle == 2 * HOUR
+
+
+def test_binding_at_creation_takes_own_limits(place: Place) -> None:
+    """A session made, limited and bound in one step has all three."""
+    store, user = place.new_store(), reference()
+    record = read(
+        store, make(store, SetLimits(2 * HOUR, 3 * DAY), finish=Bind(user, None, b"", 5, b"ann"))
+    )
+    assert record.deadline == record.created + 3 * DAY
+    assert (record.idle, record.user) == (2 * HOUR, b"ann")
+
+
+def test_moving_keeps_own_limits(place: Place) -> None:
+    """A rotation changes neither limit."""
+    store, successor = place.new_store(), reference()
+    where = make(store, SetLimits(2 * HOUR, 3 * DAY))
+    before = read(store, where)
+    assert write(store, where, finish=Move(successor)).idle == 2 * HOUR
+    after = read(store, successor)
+    assert (after.created, after.deadline, after.idle) == (
+        before.created,
+        before.deadline,
+        2 * HOUR,
+    )
+
+
+def test_own_limits_are_set_with_all_else_or_not_at_all(place: Place) -> None:
+    """A conflict beside them, or a refusal of the size, leaves the limits as they were."""
+    store = place.new_store(caps=Caps(fields=2, octets=1000))
+    where = make(store)
+    before = read(store, where)
+    limits = SetLimits(2 * HOUR, 3 * DAY)
+    outcome = store.write(where, (limits, Check(b"a", b"2")), operation(), budget())
+    assert outcome == Conflicting({b"a": b"1"})
+    more = (limits, Write(b"b", b"", BLIND), Write(b"c", b"", BLIND))
+    assert store.write(where, more, operation(), budget()) == TooLarge("fields", 3, 2)
+    record = read(store, where)
+    assert (record.deadline, record.idle) == (before.deadline, None)
+
+
+def test_own_limits_and_names_count_for_no_cap(place: Place) -> None:
+    """What the library keeps for itself takes no room from the application's fields."""
+    store, user = place.new_store(caps=Caps(fields=2, octets=4)), reference()
+    where = make(store, SetLimits(2 * HOUR, 3 * DAY), finish=Bind(user, None, b"l", 5, b"ann"))
+    write(store, where, Write(b"b", b"1", None))
+    third = (Write(b"c", b"", None),)
+    assert store.write(where, third, operation(), budget()) == TooLarge("fields", 3, 2)
+    assert read(store, where).fields == {b"a": b"1", b"b": b"1"}
+
+
+def test_own_limits_are_what_a_list_of_sessions_tells(place: Place) -> None:
+    """The list has each session's own idle limit, and leaves out what is past it."""
+    store, user = place.new_store(), reference()
+    bind = Bind(user, None, b"", 5)
+    long = make(store, SetLimits(2 * HOUR, None), finish=bind)
+    short = make(store, SetLimits(100, None), finish=bind)
+    assert {entry.reference: entry.record.idle for entry in store.sessions(user, budget())} == {
+        long: 2 * HOUR,
+        short: 100,
+    }
+    place.let_pass(101)
+    assert [entry.reference for entry in store.sessions(user, budget())] == [long]
+
+
+def test_the_servers_expiry_follows_own_limits(server_place: AtServer) -> None:
+    """The key lives for the session's own idle limit, and never past its own deadline."""
+    store, raw = server_place.new_store(), server_place.server.raw
+    where = make(store)
+    write(store, where, SetLimits(2 * HOUR, None))
+    assert 2 * HOUR - 5000 < raw.pttl(server_place.key(where)) <= 2 * HOUR
+    write(store, where, SetLimits(2 * HOUR, HOUR))
+    assert HOUR - 5000 < raw.pttl(server_place.key(where)) <= HOUR
+    write(store, where, SetLimits(None, None))
+    assert HOUR - 5000 < raw.pttl(server_place.key(where)) <= HOUR

@@ -1,0 +1,235 @@
+"""Taking a session from its user: one step with a new reference, or nothing."""
+
+import pytest
+from unsticky.cookie import Reference
+from unsticky.policy import Lifetimes
+from unsticky.stores.contract import (
+    BLIND,
+    Bind,
+    Check,
+    Conflicting,
+    Gone,
+    Missing,
+    Move,
+    Operation,
+    Record,
+    SetLimits,
+    Write,
+    Written,
+)
+
+from tests.library.contract.places import (
+    HOUR,
+    AtServer,
+    LimitedStore,
+    Place,
+    budget,
+    operation,
+    reference,
+)
+
+DAY = 24 * HOUR
+
+
+def login(store: LimitedStore, user: Reference) -> Reference:
+    """Make a session with two fields and own limits, and bind it."""
+    where = reference(user.bucket)
+    changes = (
+        Write(b"user_id", b"7", None),
+        Write(b"lang", b"de", None),
+        SetLimits(2 * HOUR, 3 * DAY),
+    )
+    bind = Bind(user, None, b"label", 5, name=b"ann")
+    made = store.write(where, changes, operation(), budget(), create=True, finish=bind)
+    assert isinstance(made, Written), made
+    return where
+
+
+def read(store: LimitedStore, where: Reference) -> Record:
+    """Return a session that must be there."""
+    record = store.read(where, budget())
+    assert isinstance(record, Record), record
+    return record
+
+
+def test_a_bound_session_tells_its_user(place: Place) -> None:
+    """The name comes with a read and a load, and with a finish whom it was bound to before it."""
+    store, user = place.new_store(), reference()
+    where, other, successor = login(store, user), reference(), reference()
+    assert read(store, where).user == b"ann"
+    plain = store.write(where, (), operation(), budget())
+    loaded = store.write(where, (), operation(), budget(), load=True)
+    assert isinstance(plain, Written)
+    assert isinstance(loaded, Written)
+    assert (plain.record.user, loaded.record.user) == (None, b"ann")
+    again = Move(successor, Bind(other, None, b"", 5, name=b"bob"))
+    moved = store.write(where, (), operation(), budget(), finish=again, load=True)
+    assert isinstance(moved, Written)
+    assert moved.record.user == b"ann"
+    record = read(store, successor)
+    assert record.user == b"bob"
+    assert record.fields == moved.record.fields == {b"user_id": b"7", b"lang": b"de"}
+
+
+def test_a_session_of_nobody_says_so(place: Place) -> None:
+    """Unbound, the name is empty where it is learnt."""
+    store, where = place.new_store(), reference()
+    made = store.write(where, (), operation(), budget(), create=True, load=True)
+    assert isinstance(made, Written)
+    assert made.record.user == read(store, where).user == b""
+    moved = store.write(where, (), operation(), budget(), finish=Move(reference()))
+    assert isinstance(moved, Written)
+    assert moved.record.user == b""
+
+
+def test_unbinding_leaves_the_session_and_takes_the_user(place: Place) -> None:
+    """One step: named fields, user, label, own limits and list entry go, all else moves."""
+    store, user = place.new_store(), reference()
+    where, successor = login(store, user), reference(user.bucket)
+    before = read(store, where)
+    changes = (Write(b"user_id", None, BLIND), Write(b"flash", b"bye", BLIND))
+    done = store.write(
+        where, changes, operation(), budget(), finish=Move(successor, unbind=True), load=True
+    )
+    assert isinstance(done, Written)
+    assert (done.record.user, done.record.idle, done.record.label) == (b"ann", None, b"")
+    after = read(store, successor)
+    assert after.fields == done.record.fields == {b"lang": b"de", b"flash": b"bye"}
+    assert (after.user, after.idle, after.label) == (b"", None, b"")
+    assert after.created >= before.created  # the absolute limit counts from now on
+    assert after.deadline == after.created + DAY
+    assert done.record.deadline == after.deadline
+    assert store.read(where, budget()) == Gone("rotated")
+    assert store.sessions(user, budget()) == ()
+    assert store.end_all(user, None, None, operation(), budget()) == ()
+    assert read(store, successor).fields == after.fields
+
+
+def test_an_unbind_that_conflicts_changes_nothing(place: Place) -> None:
+    """The session stays where it was, the user's, with its limits."""
+    store, user = place.new_store(), reference()
+    where, successor = login(store, user), reference(user.bucket)
+    changes = (Write(b"user_id", None, BLIND), Check(b"lang", b"fr"))
+    refused = store.write(
+        where, changes, operation(), budget(), finish=Move(successor, unbind=True)
+    )
+    assert refused == Conflicting({b"lang": b"de"})
+    record = read(store, where)
+    assert record.fields == {b"user_id": b"7", b"lang": b"de"}
+    assert (record.user, record.idle, record.label) == (b"ann", 2 * HOUR, b"label")
+    assert [entry.reference for entry in store.sessions(user, budget())] == [where]
+    assert store.read(successor, budget()) == Missing()
+
+
+def test_unbinding_what_is_bound_to_nobody_moves_it(place: Place) -> None:
+    """A session without a user gets a new reference and the application's limits."""
+    store, where, successor = place.new_store(), reference(), reference()
+    changes = (Write(b"a", b"1", None), SetLimits(2 * HOUR, 3 * DAY))
+    store.write(where, changes, operation(), budget(), create=True)
+    done = store.write(where, (), operation(), budget(), finish=Move(successor, unbind=True))
+    assert isinstance(done, Written)
+    record = read(store, successor)
+    assert (record.fields, record.user, record.idle) == ({b"a": b"1"}, b"", None)
+    assert record.deadline == record.created + DAY
+
+
+def test_a_resent_unbind_is_answered_as_done(place: Place) -> None:
+    """Both answers say who it was, and the session is where the first one put it."""
+    store, user = place.new_store(), reference()
+    where, successor, name = login(store, user), reference(user.bucket), operation()
+    move = Move(successor, unbind=True)
+    first, second = (
+        store.write(where, (), name, budget(), finish=move, load=True) for _ in range(2)
+    )
+    assert isinstance(first, Written)
+    assert isinstance(second, Written)
+    assert first.record.user == second.record.user == b"ann"
+    assert first.record.fields == second.record.fields
+    assert first.record.deadline == second.record.deadline
+
+
+def test_a_resent_move_whose_session_ended_since_is_answered_without_fields(place: Place) -> None:
+    """The move happened; what it moved is no more, and nothing is told of it."""
+    store, user = place.new_store(), reference()
+    where, successor, name = login(store, user), reference(user.bucket), operation()
+    for _ in range(2):
+        done = store.write(where, (), name, budget(), finish=Move(successor), load=True)
+        store.end_all(user, None, None, operation(), budget())
+    assert isinstance(done, Written)
+    assert (done.record.fields, done.record.user) == ({}, b"ann")
+
+
+def test_binding_to_another_user_takes_over_the_name(place: Place) -> None:
+    """Of the user before, neither name nor label stays, also where the new name is empty."""
+    store, one, two = place.new_store(), reference(), reference()
+    where, successor = login(store, one), reference()
+    bind = Bind(two, None, b"", 5)
+    assert isinstance(
+        store.write(where, (), operation(), budget(), finish=Move(successor, bind)), Written
+    )
+    record = read(store, successor)
+    assert (record.user, record.label) == (b"", b"")
+    assert store.sessions(one, budget()) == ()
+
+
+def test_a_bind_of_an_earlier_release_takes_the_name_away(server_place: AtServer) -> None:
+    """That release knows no name and leaves it: beside another user's digest it does not count."""
+    store, user, raw = server_place.new_store(), reference(), server_place.server.raw
+    where = login(store, user)
+    raw.hset(server_place.key(where), b"\0u", b"A" * 22)
+    record = read(store, where)
+    assert record.user == b""
+    assert record.fields == {b"user_id": b"7", b"lang": b"de"}
+
+
+def test_a_session_of_an_earlier_release_is_read_and_unbound(server_place: AtServer) -> None:
+    """Bound without a name and without own limits, it is read, listed, and unbound like others."""
+    store, user, raw = server_place.new_store(), reference(), server_place.server.raw
+    where, successor = login(store, user), reference(user.bucket)
+    key = server_place.key(where)
+    raw.hdel(key, b"\0n", b"\0i")
+    record = read(store, where)
+    assert (record.user, record.idle, record.label) == (b"", None, b"label")
+    assert [entry.reference for entry in store.sessions(user, budget())] == [where]
+    done = store.write(where, (), operation(), budget(), finish=Move(successor, unbind=True))
+    assert isinstance(done, Written)
+    assert store.sessions(user, budget()) == ()
+    assert raw.exists(server_place.key(user, "u")) == 0
+
+
+def test_unbinding_frees_whatever_is_stored_of_the_user(server_place: AtServer) -> None:
+    """At the new reference only birth, last use and the fields are left."""
+    store, user, raw = server_place.new_store(), reference(), server_place.server.raw
+    where, successor = login(store, user), reference(user.bucket)
+    store.write(where, (), operation(), budget(), finish=Move(successor, unbind=True))
+    assert set(raw.hkeys(server_place.key(successor))) == {b"\0m", b"\0s", b"user_id", b"lang"}
+    assert raw.hgetall(server_place.key(where)) == {b"\0t": b"rotated"}
+
+
+def test_the_application_s_limit_counts_from_the_logout(place: Place) -> None:
+    """What lived on by its own absolute limit alone does not end with it: nobody's cart stays."""
+    store = place.new_store(Lifetimes(idle=HOUR, absolute=50, unused=HOUR))
+    user, successor = reference(), reference()
+    where = login(store, user)
+    place.let_pass(51)
+    read(store, where)
+    done = store.write(where, (), operation(), budget(), finish=Move(successor, unbind=True))
+    assert isinstance(done, Written)
+    assert done.record.deadline == done.record.created + 50
+    assert isinstance(store.read(successor, budget()), Record)
+    assert store.read(where, budget()) == Gone("rotated")
+    place.let_pass(51)
+    assert store.read(successor, budget()) == Missing()
+
+
+@pytest.mark.parametrize("kept", [10_000, DAY])
+def test_unbinding_ends_the_results_of_named_operations(place: Place, kept: int) -> None:
+    """What was recorded to end with the session is nowhere once it is unbound."""
+    store, user = place.new_store(), reference()
+    where, successor = login(store, user), reference(user.bucket)
+    name = Operation(b"order", 1, kept, ends_with_session=True)
+    store.write(where, (Write(b"paid", b"1", BLIND),), name, budget())
+    store.write(where, (), operation(), budget(), finish=Move(successor, unbind=True))
+    store.write(successor, (Write(b"paid", None, BLIND),), operation(), budget())
+    store.write(successor, (Write(b"paid", b"1", BLIND),), name, budget())
+    assert (read(store, successor).fields or {}).get(b"paid") == b"1"

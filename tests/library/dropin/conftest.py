@@ -1,0 +1,57 @@
+"""Applications written for plain Flask, which know nothing of this library."""
+
+import itertools
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+from flask import Flask
+from unsticky import Unsticky
+
+from tests.library.security.valkey import Valkey
+
+_numbers = itertools.count()
+
+NewApp = Callable[..., Flask]
+
+
+@pytest.fixture(name="valkey", scope="session")
+def _valkey() -> Iterator[Valkey]:
+    """A store that tests share; each application on it has a prefix of its own."""
+    server = Valkey()
+    server.start()
+    yield server
+    server.dispose()
+
+
+@pytest.fixture(name="store", params=["memory", "valkey"])
+def _store(request: pytest.FixtureRequest) -> str:
+    """Where sessions live: a test that takes this runs on each store."""
+    if request.param == "memory":
+        return "memory://"
+    server: Valkey = request.getfixturevalue("valkey")
+    return server.url
+
+
+@pytest.fixture(name="new_app")
+def _new_app() -> Iterator[NewApp]:
+    """Make applications that are Flask's, with `Unsticky(app)` and nothing else."""
+    made: list[Unsticky] = []
+
+    def make(store: str, **config: Any) -> Flask:
+        app = Flask(__name__)
+        app.config.update(
+            {
+                "SECRET_KEY": "a secret that only the tests know",
+                "UNSTICKY_STORE": store,
+                "SESSION_KEY_PREFIX": f"d{next(_numbers)}:",
+                "TESTING": True,
+            }
+            | config
+        )
+        made.append(Unsticky(app))
+        return app
+
+    yield make
+    for sessions in made:
+        sessions.backend.store.close()

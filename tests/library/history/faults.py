@@ -1,0 +1,135 @@
+"""A run: eight workers on a few sessions while workers and the store are killed under them."""
+
+import os
+import random
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+from tests.library.history.checker import Outage
+from tests.library.history.operations import Operation, read_journals
+from tests.library.history.store import DurableStore, Fsync
+from tests.library.history.worker import Plan
+from tests.support.checkout import ROOT
+
+WORKERS = 8
+SLOTS = 2
+OPERATIONS = 900
+"""At most, of each worker: it keeps the sessions within their caps."""
+
+DEADLINE = 0.4
+"""The library's limit for one request's store calls, in seconds."""
+
+PAUSE = 0.6
+"""How long the store is stopped, in seconds: longer than the deadline, so that answers are lost."""
+
+# How far a store that writes its file in the background may be behind (seconds): it puts a write
+# off for so long while the disk is busy with the one before.
+_EVERYSEC_BEHIND = 2.0
+_PROJECT = ROOT
+_PATIENCE = 60.0
+
+
+class Run:
+    """Starts everything, does the faults, ends everything."""
+
+    def __init__(self, store: DurableStore, fsync: Fsync, folder: Path, seed: int) -> None:
+        self.outages: list[Outage] = []
+        self._store, self._fsync, self._folder = store, fsync, folder
+        self._random = random.Random(seed)  # noqa: S311 (chooses faults)
+        self._workers: dict[int, subprocess.Popen[bytes]] = {}
+        self._incarnations = 0
+
+    def play(self) -> list[Operation]:
+        """Play the whole script of faults and return what the workers did."""
+        self._store.start()
+        for number in range(WORKERS):
+            self._start_worker(number)
+        try:
+            self._kill_workers(3)
+            self._store.pause()
+            time.sleep(PAUSE)
+            self._store.resume()
+            self._kill_workers(3)
+            self._kill_store()
+            self._kill_workers(3)
+            if self._fsync == "everysec":
+                self._cut_power()
+            else:
+                self._kill_store()
+            self._kill_workers(2)
+            (self._folder / "stop").touch()
+            for worker in self._workers.values():
+                assert worker.wait(_PATIENCE) == 0, "a worker failed: see its output"
+        finally:
+            self._end_workers()
+        self._kill_store()
+        return read_journals(self._journals())
+
+    def _kill_workers(self, number: int) -> None:
+        """Kill one worker after the other, and put others in their places."""
+        for _ in range(number):
+            self._await_operations(self._random.randint(50, 150))
+            place = self._random.randrange(WORKERS)
+            worker = self._workers[place]
+            worker.kill()
+            worker.wait()
+            self._start_worker(place)
+
+    def _await_operations(self, number: int) -> None:
+        """Wait until the workers have concluded so many more."""
+        wanted, end = self._concluded() + number, time.monotonic() + _PATIENCE
+        while self._concluded() < wanted:
+            assert time.monotonic() < end, "the workers do not get on"
+            for worker in self._workers.values():
+                assert worker.poll() in {None, 0}, "a worker failed: see its output"
+            time.sleep(0.02)
+
+    def _concluded(self) -> int:
+        return sum(path.read_bytes().count(b'"outcome"') for path in self._journals())
+
+    def _journals(self) -> list[Path]:
+        return sorted(self._folder.glob("*.journal"))
+
+    def _kill_store(self) -> None:
+        """Kill the store and start it again."""
+        self._store.kill()
+        self._note_outage(time.monotonic())
+        self._store.start()
+
+    def _cut_power(self) -> None:
+        """Do to the store what a power cut does: what the disk did not have yet is gone."""
+        durable, size = time.monotonic(), self._store.file_size()
+        self._await_operations(100)
+        self._store.kill()
+        self._note_outage(durable)
+        self._store.cut_file(size)
+        self._store.start()
+
+    def _note_outage(self, durable: float) -> None:
+        """Note that what was acknowledged since `durable` may be undone, if it may."""
+        if self._fsync == "everysec":
+            self.outages.append(Outage(durable - _EVERYSEC_BEHIND, time.monotonic()))
+
+    def _start_worker(self, number: int) -> None:
+        self._incarnations += 1
+        plan = Plan(
+            name=f"{number}.{self._incarnations}",
+            folder=str(self._folder),
+            store_url=self._store.url,
+            slots=SLOTS,
+            operations=OPERATIONS,
+            deadline=DEADLINE,
+            seed=self._random.randrange(2**32),
+        )
+        self._workers[number] = subprocess.Popen(
+            [sys.executable, "-m", "tests.library.history.worker", plan.argument()],
+            cwd=_PROJECT,
+            env={**os.environ, "PYTHONPATH": "app", "PYTHONDONTWRITEBYTECODE": "1"},
+        )
+
+    def _end_workers(self) -> None:
+        for worker in self._workers.values():
+            worker.kill()
+            worker.wait()

@@ -1,0 +1,111 @@
+"""The checker finds what it is there to find."""
+
+from dataclasses import replace
+
+import pytest
+
+from tests.library.history.checker import Outage, judge
+from tests.library.history.operations import Kind, Operation, Outcome
+
+BEGIN = Operation("b", Kind.BEGIN, "", 0, Outcome.ACKNOWLEDGED, 1, landed="h")
+ADD = Operation("a", Kind.ADD, "h", 2, Outcome.ACKNOWLEDGED, 3)
+HELD = {"lineage": "b", "tags": {"a": 1}}
+
+
+def test_a_whole_history_is_accepted() -> None:
+    """What was acknowledged and is there once is no violation."""
+    assert not judge([BEGIN, ADD], [("h", HELD)]).violations
+
+
+def test_a_lost_change_is_found() -> None:
+    """An acknowledged change that is nowhere is a violation."""
+    assert judge([BEGIN, ADD], [("h", {"lineage": "b"})]).violations == [
+        "add a was acknowledged and is not there"
+    ]
+
+
+def test_a_change_applied_twice_is_found() -> None:
+    """Whatever its worker was told, no change may be there twice."""
+    for outcome in Outcome:
+        operations = [BEGIN, replace(ADD, outcome=outcome)]
+        assert judge(operations, [("h", HELD | {"tags": {"a": 2}})]).violations
+
+
+def test_a_refused_change_that_is_there_is_found() -> None:
+    """Refused means that nothing was changed."""
+    refused = replace(ADD, outcome=Outcome.REFUSED, code="store-unavailable")
+    assert judge([BEGIN, refused], [("h", HELD)]).violations == [
+        "add a was refused (store-unavailable) and is there"
+    ]
+
+
+def test_an_unknown_change_may_be_there_or_not() -> None:
+    """It is counted where it is."""
+    unknown = replace(ADD, outcome=Outcome.UNKNOWN)
+    there, not_there = (judge([BEGIN, unknown], [("h", held)]) for held in (HELD, {"lineage": "b"}))
+    assert not there.violations
+    assert not not_there.violations
+    assert (there.tally.unknown_applied, not_there.tally.unknown_applied) == (1, 0)
+
+
+def test_a_revived_session_is_found() -> None:
+    """After an acknowledged end neither the session nor anything in it is alive."""
+    end = Operation("d", Kind.DESTROY, "h", 4, Outcome.ACKNOWLEDGED, 5)
+    assert judge([BEGIN, ADD, end], []).violations == []
+    assert judge([BEGIN, ADD, end], [("h", HELD)]).violations == [
+        "begin b is alive although its session was ended",
+        "add a is alive although its session was ended",
+        "h lives although d ended it",
+    ]
+
+
+def test_a_copied_session_is_found() -> None:
+    """A rotation moves: the session does not live under the old handle and the new one."""
+    moved = Operation("r", Kind.ROTATE, "h", 4, Outcome.ACKNOWLEDGED, 5, landed="i")
+    operations = [BEGIN, ADD, moved]
+    assert judge(operations, [("i", HELD)]).violations == []
+    assert "h lives under 2 handles" in judge(operations, [("i", HELD), ("h", HELD)]).violations
+
+
+def test_a_lost_update_of_a_plain_key_is_found() -> None:
+    """Of two that read the same note and set another, at most one may be acknowledged."""
+    first, second = (
+        Operation(tag, Kind.REPLACE, "h", 2, Outcome.ACKNOWLEDGED, 3, replaced="old")
+        for tag in ("x", "y")
+    )
+    assert judge([BEGIN, first, second], [("h", {"lineage": "b", "note": "y"})]).violations == [
+        "x and y both replaced the note old"
+    ]
+
+
+@pytest.mark.parametrize(("total", "is_right"), [(0, False), (1, True), (2, True), (3, False)])
+def test_a_counter_is_what_was_acknowledged_or_may_have_happened(
+    total: int, *, is_right: bool
+) -> None:
+    """One acknowledged and one unknown addition make 1 or 2."""
+    known = Operation("t", Kind.TOTAL, "h", 2, Outcome.ACKNOWLEDGED, 3)
+    unknown = replace(known, tag="u", outcome=Outcome.UNKNOWN)
+    verdict = judge([BEGIN, known, unknown], [("h", {"lineage": "b", "total": total})])
+    assert bool(verdict.violations) is not is_right
+
+
+def test_a_parcel_in_a_journal_is_there() -> None:
+    """What a take returned counts as there, and is found if it is in the session as well."""
+    parcel = replace(ADD, kind=Kind.PARCEL)
+    take = Operation("k", Kind.TAKE, "h", 4, Outcome.ACKNOWLEDGED, 5, taken={"a": 1})
+    operations = [BEGIN, parcel, take]
+    assert not judge(operations, [("h", {"lineage": "b"})]).violations
+    both = [("h", {"lineage": "b", "parcels": {"a": 1}})]
+    assert judge(operations, both).violations == ["parcel a, acknowledged, is there 2 times"]
+    # A store whose disk was behind has forgotten the take.
+    excused = judge(operations, both, [Outage(4, 6)])
+    assert not excused.violations
+    assert excused.tally.returned == 1
+
+
+def test_what_an_outage_undid_is_counted() -> None:
+    """Only what was acknowledged while the disk was behind may be missing."""
+    lost = [("h", {"lineage": "b"})]
+    assert judge([BEGIN, ADD], lost, [Outage(2, 4)]).tally.undone == 1
+    assert not judge([BEGIN, ADD], lost, [Outage(2, 4)]).violations
+    assert judge([BEGIN, ADD], lost, [Outage(4, 6)]).violations

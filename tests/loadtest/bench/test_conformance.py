@@ -1,0 +1,110 @@
+"""Every application that is compared answers the cart calls of the shop's contract alike."""
+
+import json
+import os
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from bench import servers
+from bench.browser import Answer, Browser
+from bench.calls import SHOP
+from peers.fleet import PEERS, Peer, store_url
+from shop.catalog import BY_SKU
+
+from tests.support.checkout import ROOT
+
+_CATALOG = json.loads((ROOT / "loadtest/peers/catalog.json").read_text(encoding="utf-8"))
+
+
+@pytest.fixture(name="server", params=PEERS, ids=lambda peer: peer.name, scope="module")
+def _server(request: pytest.FixtureRequest) -> Iterator[Path]:
+    """Two processes of a peer, and their socket."""
+    peer: Peer = request.param
+    lacking = peer.lacks()
+    if lacking and os.environ.get("REQUIRE_SERVERS") == "1":
+        pytest.fail(f"{lacking}, and REQUIRE_SERVERS=1")
+    if lacking:
+        pytest.skip(lacking)
+    with tempfile.TemporaryDirectory(prefix="b-") as name, servers.store(Path(name)) as store:
+        url = store_url(store, peer)
+        with peer.start(peer.name, 2, url, Path(name)) as app:
+            yield app.socket
+
+
+@pytest.fixture(name="browser")
+def _browser(server: Path) -> Browser:
+    """A browser without cookies at that peer."""
+    return Browser(server)
+
+
+def _cart(**lines: int) -> dict[str, Any]:
+    items = [
+        {"sku": sku, "qty": qty, "name": BY_SKU[sku].name, "price_cents": BY_SKU[sku].price_cents}
+        for sku, qty in sorted(lines.items())
+    ]
+    return {
+        "items": items,
+        "count": sum(lines.values()),
+        "total_cents": sum(BY_SKU[sku].price_cents * qty for sku, qty in lines.items()),
+    }
+
+
+def test_the_peers_sell_what_the_shop_sells() -> None:
+    """Skus, names and prices are the shop's."""
+    assert {
+        sku: {"name": product.name, "price_cents": product.price_cents}
+        for sku, product in BY_SKU.items()
+    } == _CATALOG
+
+
+def test_every_peer_keeps_the_contract(browser: Browser) -> None:
+    """Each call answers with the cart as it is afterwards; what is wrong changes nothing."""
+    assert browser.ask("GET", "/api/cart") == Answer(200, _cart())
+    for method, path, body, cart in (
+        ("POST", "/api/cart/items", {"sku": "tea"}, _cart(tea=1)),
+        ("POST", "/api/cart/items", {"sku": "jam", "qty": 3}, _cart(tea=1, jam=3)),
+        ("POST", "/api/cart/items", {"sku": "tea", "qty": 98}, _cart(tea=99, jam=3)),
+        ("GET", "/api/cart", None, _cart(tea=99, jam=3)),
+        ("PUT", "/api/cart/items/tea", {"qty": 5}, _cart(tea=5, jam=3)),
+        ("PUT", "/api/cart/items/jam", {"qty": 0}, _cart(tea=5)),
+        ("DELETE", "/api/cart/items/jam", None, _cart(tea=5)),
+        ("GET", "/api/cart", None, _cart(tea=5)),
+    ):
+        assert browser.ask(method, path, body) == Answer(200, cart), (method, path, body)
+    for method, path, wrong, status in (
+        ("POST", "/api/cart/items", {"sku": "gold"}, 404),
+        ("POST", "/api/cart/items", {"sku": 7}, 422),
+        ("POST", "/api/cart/items", {"sku": "tea", "qty": 0}, 422),
+        ("POST", "/api/cart/items", {"sku": "tea", "qty": True}, 422),
+        ("POST", "/api/cart/items", {"sku": "tea", "qty": "2"}, 422),
+        ("POST", "/api/cart/items", {"sku": "tea", "qty": 95}, 409),
+        ("PUT", "/api/cart/items/gold", {"qty": 1}, 404),
+        ("PUT", "/api/cart/items/tea", {"qty": 100}, 422),
+        ("DELETE", "/api/cart/items/gold", None, 404),
+        ("POST", "/api/cart/items", ["tea"], 400),
+    ):
+        assert browser.ask(method, path, wrong).status == status, (method, path, wrong)
+    assert browser.send("POST", "/api/cart/items", b'{"sku"').status == 400
+    form = browser.send("POST", "/api/cart/items", b"sku=tea", "application/x-www-form-urlencoded")
+    assert form.status == 415
+    assert browser.ask("GET", "/api/cart") == Answer(200, _cart(tea=5))
+    assert browser.ask("DELETE", "/api/cart/items/tea") == Answer(200, _cart())
+    assert browser.ask("POST", "/api/cart/items", {"sku": "wax"}) == Answer(200, _cart(wax=1))
+    assert browser.ask("DELETE", "/api/cart") == Answer(200, _cart())
+    assert browser.ask("GET", "/api/cart") == Answer(200, _cart())
+
+
+def test_every_peer_logs_in_and_out(browser: Browser) -> None:
+    """A login changes the cookie and keeps the cart; a logout ends both."""
+    browser.ask("POST", "/api/cart/items", {"sku": "wax"})
+    before = browser.cookies()
+    assert browser.ask("POST", SHOP.login, SHOP.credentials) == Answer(200, {"user": "ada"})
+    assert browser.cookies() != before
+    assert browser.ask("GET", SHOP.whose).body["user"] == "ada"
+    assert browser.ask("GET", "/api/cart") == Answer(200, _cart(wax=1))
+    assert browser.ask("POST", SHOP.logout).status == 204
+    assert browser.ask("GET", SHOP.whose).body["user"] is None
+    assert browser.ask("GET", "/api/cart") == Answer(200, _cart())

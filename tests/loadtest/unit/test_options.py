@@ -1,0 +1,67 @@
+"""What `make loadtest` takes, and what it refuses."""
+
+import pytest
+from runs import options
+from runs.errors import RunError
+
+from tests.support.checkout import ROOT
+
+
+def test_the_defaults_are_a_steady_closed_loop() -> None:
+    """Nothing given, it is 50 users for a minute under the default profile."""
+    parsed = options.parse({})
+    assert (parsed.users, parsed.rate, parsed.duration) == (50, 0.0, 60.0)
+    assert (parsed.shape, parsed.profile, parsed.host) == ("steady", "default", None)
+    assert parsed.scenario.name == "shoppers.py"
+
+
+@pytest.mark.parametrize(
+    ("text", "seconds"), [("90", 90.0), ("90s", 90.0), ("2m", 120.0), ("1.5h", 5400.0)]
+)
+def test_durations_have_units(text: str, seconds: float) -> None:
+    """A duration is a number of seconds, minutes or hours."""
+    assert options.parse({"DURATION": text}).duration == seconds
+
+
+def test_a_soak_takes_its_time() -> None:
+    """Unless it is said otherwise, a soak is half an hour."""
+    assert options.parse({"SHAPE": "soak"}).duration == 1800.0
+
+
+def test_journeys_are_weighted_by_name() -> None:
+    """Spaces or commas stand between them."""
+    assert options.parse({"JOURNEYS": "Bot=0, Shopper=5"}).weights == {"Bot": 0, "Shopper": 5}
+
+
+def test_a_relative_state_folder_is_the_checkouts() -> None:
+    """As the kit reads it, wherever the command was started."""
+    checkout = ROOT
+    assert options.parse({"STATE_DIR": ".state"}).state_dir == checkout / ".state"
+
+
+@pytest.mark.parametrize(
+    ("given", "problem", "cure"),
+    [
+        ({"USERS": "0"}, "USERS=0 is not a whole number from 1", "USERS=50"),
+        ({"USERS": "many"}, "USERS=many is not a whole number", "USERS=50"),
+        ({"RATE": "0"}, "RATE=0 is not a number from 0.01", "RATE=1"),
+        ({"RATE": "5", "USERS": "5"}, "Both USERS=5 and RATE=5", "give one"),
+        ({"DURATION": "soon"}, "DURATION=soon is no time", "DURATION=60s"),
+        ({"DURATION": "0s"}, "DURATION=0s is no time", "DURATION=60s"),
+        ({"SHAPE": "round"}, "SHAPE=round is not one of steady, ramp", "SHAPE=ramp"),
+        ({"HOST": "example"}, "HOST=example is not the address", "HOST=http://"),
+        ({"HOST": "http://[::1"}, "is not the address", "HOST=http://"),
+        ({"HOST": "http://127.0.0.1:port"}, "is not the address", "HOST=http://"),
+        ({"HOST": "http://a b"}, "is not the address", "HOST=http://"),
+        ({"HOST": "http://ada:ada@example"}, "is not the address", "HOST=http://"),
+        ({"SLO": "/no/such"}, "SLO=/no/such is not a file", "Give its path"),
+        ({"SCENARIO": "/no/such"}, "SCENARIO=/no/such is not a file", "Give its path"),
+        ({"JOURNEYS": "Bot"}, "'Bot' is not a journey with a weight", "Shopper=5"),
+    ],
+)
+def test_what_cannot_be_is_named(given: dict[str, str], problem: str, cure: str) -> None:
+    """The message has the value that is wrong and one that is right."""
+    with pytest.raises(RunError) as caught:
+        options.parse(given)
+    assert problem in caught.value.problem
+    assert cure in caught.value.cure

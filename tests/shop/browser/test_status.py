@@ -1,0 +1,145 @@
+"""``/status`` shows the stack at work, without JavaScript."""
+
+from __future__ import annotations
+
+import os
+import signal
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.shop.browser.conftest import NewPage
+from tests.shop.browser.needs import playwright
+from tests.support.stack import Stack
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Page
+
+expect = playwright().expect
+
+# Requests in which four workers have all come by, surely.
+_RELOADS = 32
+
+
+def _workers(stack: Stack) -> set[str]:
+    return {f"{name}/{pid}" for name in stack.replicas() for pid in stack.workers(name)}
+
+
+def _everyone_served(page: Page, stack: Stack) -> None:
+    """Reload until each worker has served this browser, in a bounded number of requests."""
+    everyone = _workers(stack)
+    for _ in range(_RELOADS):
+        page.goto("/status?pause")
+        everyone.discard(page.locator("footer strong").inner_text())
+        if not everyone:
+            return
+    raise AssertionError(f"never served by {everyone}")
+
+
+def _last(page: Page) -> list[str]:
+    table = page.get_by_role("region", name="Your last requests", exact=True).locator("tbody tr")
+    return table.locator("td:last-child").all_inner_texts()
+
+
+def test_every_worker_is_shown(page: Page, stack: Stack) -> None:
+    """Each worker has its line, with its requests, and this browser's way crosses all of them."""
+    _everyone_served(page, stack)
+    shown = (
+        page.get_by_role("region", name="Workers", exact=True).locator("tbody th").all_inner_texts()
+    )
+    assert _workers(stack) <= set(shown)
+    picture = page.locator("svg.wide")
+    assert _workers(stack) <= set(picture.locator(".who").all_text_contents())
+    for _ in range(_RELOADS):
+        heights = {dot.get_attribute("cy") for dot in picture.locator(".dot").all()}
+        if len(heights) == len(_workers(stack)):
+            break
+        # The picture goes back only so far, and workers that are busy elsewhere come by less often.
+        page.goto("/status?pause")
+    else:
+        raise AssertionError(f"{_RELOADS} pictures, none with a way across all workers")
+
+
+def test_what_this_browser_did(page: Page) -> None:
+    """The requests are listed with what was asked, latest first; another browser's are not."""
+    page.goto("/status?pause")
+    page.goto("/cart")
+    page.get_by_role("link", name="Status").click()
+    page.goto("/status?pause")
+    region = page.get_by_role("region", name="Your last requests", exact=True)
+    expect(region).to_contain_text("GET /cart")
+    assert _last(page)[0] == page.locator("footer strong").inner_text()
+
+
+def test_another_browser_is_not_followed(new_page: NewPage) -> None:
+    """One browser's picture has nothing of another's requests."""
+    first, second = new_page(), new_page()
+    first.goto("/status?pause")
+    first.goto("/cart")
+    second.goto("/status?pause")
+    second.goto("/status?pause")
+    assert (
+        "GET /cart"
+        not in second.get_by_role("region", name="Your last requests", exact=True).inner_text()
+    )
+
+
+def test_it_is_live(page: Page) -> None:
+    """The page loads itself anew without JavaScript, until one pauses it."""
+    page.goto("/status")
+    seen = page.locator("footer").inner_text()
+    expect(page.locator("footer")).not_to_have_text(seen, timeout=15_000)
+    page.get_by_role("link", name="Pause").click()
+    expect(page.get_by_role("link", name="Go on")).to_be_visible()
+    assert page.locator("meta[http-equiv=refresh]").count() == 0
+
+
+def test_looking_makes_no_session(page: Page) -> None:
+    """Who only looks at the stack has no session; the trail's cookie is no session's."""
+    page.goto("/status?pause")
+    cookies = {cookie["name"]: cookie for cookie in page.context.cookies()}
+    assert set(cookies) == {"trail"}
+    assert cookies["trail"]["httpOnly"]
+    assert cookies["trail"]["sameSite"] == "Lax"
+
+
+@pytest.fixture(name="guest")
+def _guest(new_page: NewPage, own_stack: Stack) -> Iterator[Page]:
+    """A visitor with tea in the cart of a stack that may be broken."""
+    page = new_page(own_stack, java_script_enabled=False)
+    page.goto("/")
+    page.get_by_role("button", name="Add Sticky-rice tea to the cart").click()
+    yield page
+    page.context.close()
+
+
+def test_a_killed_worker(guest: Page, own_stack: Stack) -> None:
+    """A killed worker's line ends, another's begins, and the cart is as it was throughout."""
+    _everyone_served(guest, own_stack)
+    before = _workers(own_stack)
+    killed = guest.locator("footer strong").inner_text()
+    os.kill(int(killed.rpartition("/")[2]), signal.SIGKILL)
+    guest.goto("/status")
+    workers = guest.get_by_role("region", name="Workers", exact=True)
+    expect(workers.get_by_role("row", name=killed)).to_contain_text("ended", timeout=15_000)
+    guest.goto("/status?pause")
+    _everyone_served(guest, own_stack)
+    (born,) = _workers(own_stack) - before
+    expect(workers.get_by_role("row", name=born)).not_to_contain_text("ended")
+    told = guest.get_by_role("region", name="Kill one")
+    expect(told).to_contain_text(f"{killed} ended")
+    expect(told).to_contain_text(f"{born} began")
+    expect(told).to_contain_text("Your cart: 1, as before.")
+    assert guest.get_by_text("In your cart").locator("xpath=..").inner_text().split()[-1] == "1"
+
+
+def test_the_store_away(guest: Page, own_stack: Stack) -> None:
+    """While the store hangs, the page is still there and says so; afterwards all is as before."""
+    guest.goto("/status?pause")
+    with own_stack.store_paused():
+        guest.goto("/status?pause")
+        expect(guest.get_by_role("region", name="Store")).to_contain_text("does not answer")
+        expect(guest.locator(".facts")).to_contain_text("out of reach")
+    guest.goto("/status")
+    expect(guest.locator(".facts")).not_to_contain_text("out of reach", timeout=15_000)

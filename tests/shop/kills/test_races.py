@@ -1,0 +1,149 @@
+"""Adds, checkouts and resends at the same moment, on several workers: everything once."""
+
+import random
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from secrets import token_hex
+
+import pytest
+from shop.records.orders import MOST_LISTED
+
+from tests.shop.kills.conftest import NewVisitor
+from tests.shop.kills.visitor import Visitor, in_flight, quantities
+from tests.stack.gunicorn_conf.server import Server
+from tests.support.wire import Answer
+
+SKUS = ("tea", "jam", "wax", "honey")
+
+
+@pytest.fixture(name="_seed", autouse=True)
+def _fixed_seed() -> None:
+    """Let what is random be the same in each run."""
+    random.seed(7)
+
+
+def test_twenty_checkouts_of_one_cart(new_visitor: NewVisitor) -> None:
+    """One is answered with the order; the other nineteen find the cart empty."""
+    visitor = new_visitor()
+    visitor.add("tea", 5)
+    with ThreadPoolExecutor(20) as threads:
+        answers = list(threads.map(lambda _: visitor.check_out(), range(20)))
+    assert sorted(answer.status for answer in answers if answer) == [201] + [409] * 19
+    assert visitor.ordered() == [{"tea": 5}]
+
+
+def test_twenty_checkouts_with_one_key(new_visitor: NewVisitor) -> None:
+    """All that are not told to wait are answered with the same order."""
+    visitor = new_visitor()
+    visitor.add("tea", 5)
+    with ThreadPoolExecutor(20) as threads:
+        answers = [
+            answer for answer in threads.map(lambda _: visitor.check_out("k"), range(20)) if answer
+        ]
+    assert len(answers) == 20
+    done = [answer for answer in answers if answer.status == 201]
+    assert done
+    assert all(in_flight(answer) for answer in answers if answer.status == 409)
+    assert {answer.status for answer in answers} <= {201, 409}
+    assert visitor.insist("POST", "/api/checkout", key="k").json() == done[0].json()
+    assert visitor.orders() == [done[0].json()]
+    assert all(answer.json() == done[0].json() for answer in done)
+
+
+class _Race:
+    """Adds and checkouts of one visitor at the same moment.
+
+    Args:
+        visitor: Whose cart it is.
+        keyed: Whether each request has a key, and is sent two times with it.
+        deadly: Whether one request in ten kills its worker at some step.
+    """
+
+    def __init__(self, visitor: Visitor, *, keyed: bool, deadly: bool = False) -> None:
+        self._visitor = visitor
+        self._keyed = keyed
+        self._deadly = deadly
+        self._finished = threading.Event()
+        self._orders: dict[str, dict[str, int]] = {}
+
+    def run(self) -> None:
+        """Send 200 adds, 50 of each sku, and checkouts as long as they last.
+
+        Raises:
+            AssertionError: Something is not in one order or in the cart, or is there twice.
+        """
+        with ThreadPoolExecutor(len(SKUS) + 2) as threads:
+            checkouts = [threads.submit(self._check_out) for _ in range(2)]
+            adds = [threads.submit(self._add, sku) for sku in SKUS]
+            try:
+                for each in adds:
+                    each.result()
+            finally:
+                self._finished.set()
+            for each in checkouts:
+                each.result()
+        cart, listed = self._visitor.cart(), self._visitor.orders()
+        assert len(self._orders) > 1
+        # There may be more than are listed.
+        assert len(listed) == min(len(self._orders), MOST_LISTED)
+        assert {order["order_id"] for order in listed} <= self._orders.keys()
+        for sku in SKUS:
+            ordered = sum(order.get(sku, 0) for order in self._orders.values())
+            assert ordered + cart.get(sku, 0) == 50
+
+    def _add(self, sku: str) -> None:
+        for _ in range(50):
+            assert self._send("/api/cart/items", {"sku": sku, "qty": 1}).status == 200
+
+    def _check_out(self) -> None:
+        while not self._finished.is_set():
+            answer = self._send("/api/checkout", None)
+            assert answer.status in {201, 409}
+            if answer.status == 201:
+                order = answer.json()
+                assert order["order_id"] not in self._orders
+                self._orders[order["order_id"]] = quantities(order)
+
+    def _send(self, path: str, document: object) -> Answer:
+        key = token_hex(8) if self._keyed else None
+        headers = {}
+        if self._deadly and random.random() < 0.1:  # noqa: S311 (no secret)
+            headers["X_Die_After"] = str(random.randint(1, 6))  # noqa: S311 (no secret)
+        answer = self._visitor.ask("POST", path, document, key=key, **headers)
+        if key is not None:
+            return self._visitor.insist("POST", path, document, key=key)
+        assert answer is not None
+        return answer
+
+
+@pytest.mark.parametrize("keyed", [False, True], ids=["plain", "keyed"])
+def test_adds_that_race_checkouts(new_visitor: NewVisitor, *, keyed: bool) -> None:
+    """Of 200 adds each is in one order or in the cart, once; keyed ones are sent two times."""
+    _Race(new_visitor(), keyed=keyed).run()
+
+
+def test_adds_that_race_checkouts_while_workers_die(new_visitor: NewVisitor) -> None:
+    """The same where one request in ten kills its worker at some step, and is sent again."""
+    _Race(new_visitor(), keyed=True, deadly=True).run()
+
+
+def test_one_users_sessions_race(workers: Server) -> None:
+    """Adds of two sessions of a user, and checkouts of a third: everything once."""
+    user = f"racing-{token_hex(4)}"
+    one, two, three = (Visitor(workers.socket, user) for _ in range(3))
+
+    def add(visitor: Visitor) -> None:
+        for _ in range(25):
+            answer = visitor.add("tea")
+            assert answer is not None
+            assert answer.status == 200
+
+    with ThreadPoolExecutor(4) as threads:
+        adds = [threads.submit(add, visitor) for visitor in (one, two)]
+        while not all(each.done() for each in adds):
+            three.check_out()
+        for each in adds:
+            each.result()
+    assert one.orders() == two.orders() == three.orders()
+    total = sum(order["tea"] for order in one.ordered()) + two.cart().get("tea", 0)
+    assert total == 50

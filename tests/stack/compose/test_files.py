@@ -1,0 +1,164 @@
+"""The Compose files, as Compose itself understands them, in every combination of the overlays."""
+
+import functools
+import itertools
+import json
+import os
+import re
+import shutil
+import subprocess
+from collections.abc import Mapping
+from typing import Any
+
+import pytest
+
+from tests.support.checkout import ROOT
+
+_FOLDER = ROOT / "compose"
+_OVERLAYS = sorted(path.name.split(".")[1] for path in _FOLDER.glob("compose.*.yaml"))
+_COMBINATIONS = [
+    combination
+    for length in range(len(_OVERLAYS) + 1)
+    for combination in itertools.combinations(_OVERLAYS, length)
+    # Both say what runs in place of Redis.
+    if not {"external", "valkey"} <= set(combination)
+]
+
+
+_SECRETS = {"SECRET_KEY": "4f1c" * 16, "REDIS_URL": "redis://shop:swordfish@redis"}
+_IMAGES = {
+    f"{name}_IMAGE": f"registry.test/{name.lower()}:1"
+    for name in ("APP", "NGINX", "PYTHON", "REDIS", "VALKEY")
+}
+# What the caller's environment holds in most of the tests.
+_GIVEN = {
+    **_SECRETS,
+    **_IMAGES,
+    "REDIS_URL_FILE": "/run/user/url",
+    "REPLICAS": "5",
+    "PORT": "81",
+    "TLS_PORT": "444",
+}
+
+
+def _config(
+    overlays: tuple[str, ...], given: Mapping[str, str]
+) -> subprocess.CompletedProcess[str]:
+    docker = shutil.which("docker")
+    found = docker and subprocess.run(
+        [docker, "compose", "version"], capture_output=True, check=False
+    )
+    if not (docker and found and found.returncode == 0):
+        assert os.environ.get("REQUIRE_CONTAINERS") != "1", "Docker Compose is not installed"
+        pytest.skip("Docker Compose is not installed")
+    files = ["compose.yaml", *(f"compose.{name}.yaml" for name in overlays)]
+    return subprocess.run(
+        [docker, "compose", *(f"--file={_FOLDER / name}" for name in files), "config",
+         "--format=json"],
+        env={"PATH": os.environ["PATH"], "HOME": os.environ.get("HOME", "/"), **given},
+        capture_output=True, text=True, check=False,
+    )  # fmt: skip
+
+
+@functools.cache
+def _model(overlays: tuple[str, ...]) -> Any:
+    done = _config(overlays, _GIVEN)
+    assert done.returncode == 0, done.stderr
+    # Such as a variable that is not set.
+    assert done.stderr == ""
+    return json.loads(done.stdout)
+
+
+every_combination = pytest.mark.parametrize(
+    "overlays", _COMBINATIONS, ids=lambda names: "+".join(names) or "alone"
+)
+
+
+@every_combination
+def test_every_service_is_hardened(overlays: tuple[str, ...]) -> None:
+    """Read-only, without capabilities, with limits on all that a container can use up."""
+    for name, service in _model(overlays)["services"].items():
+        assert service["read_only"] is True, name
+        assert service["cap_drop"] == ["ALL"], name
+        assert "cap_add" not in service, name
+        assert service["security_opt"] == ["no-new-privileges:true"], name
+        assert not service.get("privileged"), name
+        assert service["restart"] == "unless-stopped", name
+        assert "container_name" not in service, name
+        assert set(service["logging"]["options"]) == {"max-size", "max-file"}, name
+        assert set(service["deploy"]["resources"]["limits"]) == {"cpus", "memory", "pids"}, name
+        for mount in service.get("volumes", []):
+            assert mount.get("read_only") or mount["type"] == "volume", (name, mount)
+
+
+@every_combination
+def test_only_nginx_is_reached(overlays: tuple[str, ...]) -> None:
+    """Only nginx publishes ports, on this host alone; the store is reached by the replicas only."""
+    model = _model(overlays)
+    services = model["services"]
+    assert [name for name, service in services.items() if service.get("ports")] == ["nginx"]
+    assert {port["host_ip"] for port in services["nginx"]["ports"]} == {"127.0.0.1"}
+    assert model["networks"]["front"]["internal"] is True
+    if "external" in overlays:
+        assert set(services) == {"app", "nginx"}
+        assert set(services["app"]["networks"]) == {"front", "outside"}
+    else:
+        assert model["networks"]["back"]["internal"] is True
+        assert set(services["app"]["networks"]) == {"front", "back"}
+        assert set(services["redis"]["networks"]) == {"back"}
+    assert set(services["nginx"]["networks"]) == {"edge", "front"}
+
+
+@every_combination
+def test_no_secret_is_in_an_environment(overlays: tuple[str, ...]) -> None:
+    """The environment names files only, whatever secrets the caller's own holds."""
+    services = _model(overlays)["services"]
+    assert not [value for value in _SECRETS.values() if value in json.dumps(services)]
+    mounted = {secret["target"] for secret in services["app"]["secrets"]}
+    assert mounted == {
+        services["app"]["environment"][name] for name in ("SECRET_KEY_FILE", "REDIS_URL_FILE")
+    }
+
+
+@every_combination
+def test_every_image_is_a_variable(overlays: tuple[str, ...]) -> None:
+    """A registry of one's own can serve each image, the one that the build stands on included."""
+    services = _model(overlays)["services"]
+    assert services["nginx"]["image"] == _IMAGES["NGINX_IMAGE"]
+    assert services["app"]["image"] == _IMAGES["APP_IMAGE"]
+    assert services["app"]["build"]["args"]["PYTHON_IMAGE"] == _IMAGES["PYTHON_IMAGE"]
+    if "external" not in overlays:
+        store = "VALKEY_IMAGE" if "valkey" in overlays else "REDIS_IMAGE"
+        assert services["redis"]["image"] == _IMAGES[store]
+
+
+@pytest.mark.parametrize("overlays", [(), ("valkey",)], ids=["alone", "valkey"])
+def test_every_default_image_has_a_tag(overlays: tuple[str, ...]) -> None:
+    """No default is `latest`, which means another image every month."""
+    services = json.loads(_config(overlays, {}).stdout)["services"]
+    images = [service["image"] for service in services.values()]
+    images.append(services["app"]["build"]["args"]["PYTHON_IMAGE"])
+    for image in images:
+        assert re.fullmatch(r"[a-z/-]+:[\w.-]+", image), image
+        assert not image.endswith(":latest"), image
+
+
+@every_combination
+def test_replicas_and_ports_are_what_was_asked_for(overlays: tuple[str, ...]) -> None:
+    """REPLICAS, PORT and TLS_PORT mean here what they mean to the kit."""
+    services = _model(overlays)["services"]
+    assert services["app"]["deploy"]["replicas"] == 5
+    published = {port["published"]: port["target"] for port in services["nginx"]["ports"]}
+    assert published == ({"81": 8080, "444": 8443} if "tls" in overlays else {"81": 8080})
+    secure = services["app"]["environment"]["SESSION_COOKIE_SECURE"]
+    assert secure == ("1" if "tls" in overlays else "0")
+    if "tls" in overlays:
+        assert services["nginx"]["environment"]["NGINX_TLS_PORT"] == "444"
+
+
+def test_a_store_elsewhere_needs_its_url() -> None:
+    """Without REDIS_URL_FILE the overlay says what is missing, and nothing starts."""
+    done = _config(("external",), {})
+    assert done.returncode != 0
+    assert "REDIS_URL_FILE" in done.stderr
+    assert "names a file that holds the URL of your store" in done.stderr

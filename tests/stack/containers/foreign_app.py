@@ -1,0 +1,139 @@
+"""Somebody else's application, with this project's files put under it by the book."""
+
+import json
+import os
+import secrets
+import shutil
+import subprocess
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from tests.stack.containers.guide import blocks
+from tests.support.wire import free_port
+
+FOREIGN = Path(__file__).parent / "foreign"
+
+# What the caller's machine says of its engine and of its registry; nothing of the caller's own
+# settings, and nothing of our tools.
+_PASSED_ON = (
+    "PATH", "HOME", "DOCKER_HOST", "DOCKER_CONTEXT", "DOCKER_CONFIG",
+    "PYTHON_IMAGE", "NGINX_IMAGE", "REDIS_IMAGE",
+)  # fmt: skip
+# Seconds: a build that installs all packages anew, and whatever else an engine takes long for.
+_BUILD, _PATIENCE = 300.0, 60.0
+
+
+class ForeignApp:
+    """An application's folder, beside a checkout of this project called ``unsticky``.
+
+    Args:
+        name: its folder in ``foreign/``.
+        section: what the guide's section on it is called.
+        folder: an empty folder; the checkout must be beside it.
+    """
+
+    def __init__(self, name: str, section: str, folder: Path) -> None:
+        self.name = name
+        self.folder = folder
+        self.port = free_port()
+        self.project = f"copying-{name}-{secrets.token_hex(4)}"
+        self.environ = {key: os.environ[key] for key in _PASSED_ON if key in os.environ}
+        shutil.copytree(FOREIGN / name, folder, dirs_exist_ok=True)
+        for block in [*blocks("Copy the files", "sh"), *blocks(section, "sh", "diff")]:
+            if block.language == "diff":
+                self.run(["git", "apply", "-"], text=block.text)
+            else:
+                self.shell(block.text)
+
+    def run(
+        self,
+        command: list[str],
+        text: str = "",
+        patience: float = _PATIENCE,
+        **variables: str,
+    ) -> str:
+        """Run a command in the folder; return what it printed.
+
+        Raises:
+            AssertionError: it failed.
+        """
+        done = subprocess.run(
+            command, cwd=self.folder, env={**self.environ, **variables}, input=text,
+            capture_output=True, text=True, check=False, timeout=patience,
+        )  # fmt: skip
+        assert done.returncode == 0, f"{command}\n{done.stdout}\n{done.stderr}"
+        return done.stdout
+
+    def shell(self, script: str, **variables: str) -> str:
+        """Run a script as a reader would, and end with its first command that fails."""
+        return self.run(["sh", "-eu"], script, _BUILD, **variables)
+
+
+class ForeignStack(ForeignApp):
+    """The same, run by plain ``docker compose``."""
+
+    stopped = False
+
+    def __init__(self, name: str, section: str, folder: Path) -> None:
+        super().__init__(name, section, folder)
+        # The names and ports of .env, so that no two stacks meet. Its other lines are the guide's.
+        self.environ |= {"COMPOSE_PROJECT_NAME": self.project, "PORT": str(self.port)}
+
+    def start(self) -> None:
+        """Start it as the guide says."""
+        for block in blocks("Start it", "sh"):
+            self.shell(block.text)
+        self.stopped = False
+
+    def compose(self, *arguments: str) -> str:
+        """Run ``docker compose`` and return what it printed."""
+        return self.run(["docker", "compose", *arguments])
+
+    def containers(self) -> dict[str, str]:
+        """Return the service of each container, stopped ones included, by its identity."""
+        rows = map(json.loads, self.compose("ps", "--all", "--format=json").splitlines())
+        return {row["ID"]: row["Service"] for row in rows}
+
+    def replicas(self) -> list[str]:
+        """Return the identities of the application's containers."""
+        return [identity for identity, service in self.containers().items() if service == "app"]
+
+    def exits(self) -> dict[str, tuple[str, int, bool]]:
+        """Return, for each container, its service, its exit code and whether it still runs."""
+        found = {}
+        for identity, service in self.containers().items():
+            state = json.loads(self.run(["docker", "inspect", "-f", "{{json .State}}", identity]))
+            found[identity] = (service, state["ExitCode"], state["Running"])
+        return found
+
+    def served(self, requests: set[str]) -> dict[str, str]:
+        """Return the container and process that answered each request, from Gunicorn's log.
+
+        Raises:
+            AssertionError: some are not in the log.
+        """
+        end = time.monotonic() + _PATIENCE
+        while True:
+            found = {
+                entry["request_id"]: entry["served_by"]
+                for entry in self._log()
+                if entry.get("request_id") in requests
+            }
+            if len(found) == len(requests):
+                return found
+            assert time.monotonic() < end, f"{len(requests) - len(found)} are not in the log"
+            time.sleep(0.1)
+
+    def _log(self) -> list[Mapping[str, Any]]:
+        # Not by Compose, which puts a terminal's codes into each line.
+        logs = [self.run(["docker", "logs", identity]) for identity in self.replicas()]
+        return [json.loads(line) for log in logs for line in log.splitlines()]
+
+    def dispose(self) -> None:
+        """Remove all that was made, the image included."""
+        try:
+            self.compose("down", "--volumes", "--remove-orphans", "--timeout=5")
+        finally:
+            self.run(["docker", "image", "rm", "--force", f"{self.project}/app:dev"])

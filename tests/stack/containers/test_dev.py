@@ -1,0 +1,31 @@
+"""The overlay for development: a change of the code is served without a build."""
+
+from pathlib import Path
+
+from tests.conftest import copy_checkout
+from tests.stack.containers.conftest import StartContainers
+from tests.support.stack import await_true
+
+
+def test_changed_code_is_served(new_stack: StartContainers, tmp_path: Path) -> None:
+    """Each worker starts anew with the changed file; image and container are the same as before."""
+    stack = new_stack(OVERLAYS="dev", REPLICAS="1", WORKERS="2")
+    stack.checkout = tmp_path
+    copy_checkout(tmp_path)
+    stack.up()
+    before = stack.replicas()
+    changed = tmp_path / "app" / "shop" / "health.py"
+    text = changed.read_text()
+    assert '"ok"' in text
+    changed.write_text(text.replace('"ok"', '"changed"'))
+    with stack.browser() as browser:
+        await_true(
+            lambda: all(
+                browser.ask("GET", "/livez").json()["status"] == "changed" for _ in range(20)
+            ),
+            "every worker serves the changed code",
+            seconds=20,
+        )
+    assert stack.replicas() == before
+    error = stack.dispose()
+    assert not error, error

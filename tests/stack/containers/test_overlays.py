@@ -1,0 +1,158 @@
+"""The overlays: each comes up healthy, and a cart is one on whichever container it is read.
+
+Valkey alone is in `test_continuity.py`, the overlay for development in `test_dev.py`.
+"""
+
+import http.client
+import ssl
+from collections.abc import Iterator
+
+import pytest
+
+from tests.stack.containers.conftest import StartContainers
+from tests.stack.containers.contract.conftest import ContainerServer
+from tests.stack.containers.stack import ContainerStack, docker, require_engine
+from tests.stack.local.test_continuity import (  # noqa: F401  (collected here, with this module's stacks)
+    test_concurrent_adds_are_all_kept,
+)
+from tests.support.wire import ask_on, free_port
+
+
+@pytest.fixture(name="tls_stack", scope="module")
+def _tls_stack(new_stack: StartContainers) -> Iterator[ContainerStack]:
+    """TLS in front of Valkey: both overlays at once, with the certificate that the kit makes."""
+    stack = new_stack(OVERLAYS="tls,valkey", TLS_PORT=str(free_port()), WORKERS="4")
+    stack.up()
+    yield stack
+    assert not stack.dispose()
+
+
+@pytest.fixture(name="outside", scope="module")
+def _outside() -> Iterator[ContainerServer]:
+    """A store that no stack started, in a container of its own."""
+    require_engine()
+    server = ContainerServer("valkey")
+    yield server
+    server.stop()
+
+
+@pytest.fixture(name="external_stack", scope="module")
+def _external_stack(
+    new_stack: StartContainers, outside: ContainerServer
+) -> Iterator[ContainerStack]:
+    """Containers with REDIS_URL, which leads by an address of this host to that store."""
+    gateway = docker(
+        "network", "inspect", "bridge", "--format", "{{(index .IPAM.Config 0).Gateway}}"
+    )
+    stack = new_stack(REDIS_URL=outside.url.replace("127.0.0.1", gateway), WORKERS="4")
+    stack.up()
+    yield stack
+    assert not stack.dispose()
+
+
+@pytest.fixture(name="eight_workers", scope="module", params=["tls_stack", "external_stack"])
+def _eight_workers(request: pytest.FixtureRequest) -> ContainerStack:
+    """The stack of each overlay, for what all of them have to prove."""
+    stack: ContainerStack = request.getfixturevalue(request.param)
+    return stack
+
+
+def _negotiated(stack: ContainerStack, context: ssl.SSLContext) -> tuple[str | None, str | None]:
+    connection = http.client.HTTPSConnection(
+        "localhost", int(stack.settings["TLS_PORT"]), timeout=20, context=context
+    )
+    connection.connect()
+    try:
+        assert isinstance(connection.sock, ssl.SSLSocket)
+        return connection.sock.version(), connection.sock.selected_alpn_protocol()
+    finally:
+        connection.close()
+
+
+@pytest.mark.parametrize("version", [ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3])
+def test_versions(tls_stack: ContainerStack, version: ssl.TLSVersion) -> None:
+    """TLS 1.2 and 1.3 are spoken, and HTTP/2 is agreed on by ALPN."""
+    context = tls_stack.trusting()
+    context.minimum_version = context.maximum_version = version
+    context.set_alpn_protocols(["h2", "http/1.1"])
+    spoken = {ssl.TLSVersion.TLSv1_2: "TLSv1.2", ssl.TLSVersion.TLSv1_3: "TLSv1.3"}[version]
+    assert _negotiated(tls_stack, context) == (spoken, "h2")
+
+
+def test_old_versions_are_refused(tls_stack: ContainerStack) -> None:
+    """TLS 1.1 is refused by the server, also from a client that would speak it."""
+    context = tls_stack.trusting()
+    context.set_ciphers("ALL:@SECLEVEL=0")
+    with pytest.warns(DeprecationWarning, match="TLSv1"):
+        context.minimum_version = ssl.TLSVersion.TLSv1
+    with pytest.warns(DeprecationWarning, match="TLSv1"):
+        context.maximum_version = ssl.TLSVersion.TLSv1_1
+    with pytest.raises(ssl.SSLError, match="PROTOCOL_VERSION"):
+        _negotiated(tls_stack, context)
+
+
+def test_the_cookie_is_bound_to_the_host(tls_stack: ContainerStack) -> None:
+    """Under TLS the cookie is __Host-sid with Secure, when it is set and when it is deleted."""
+    browser = tls_stack.browser()
+    added = browser.add("tea", 2)
+    assert added.status == 200
+    (line,) = added.headers.get_all("Set-Cookie", [])
+    assert line.startswith("__Host-sid=")
+    assert {"Secure", "HttpOnly", "Path=/", "SameSite=Lax"} <= set(line.split("; "))
+    assert "Domain" not in line
+    assert int(added.headers["Strict-Transport-Security"].partition("max-age=")[2]) > 0
+    cookies = dict(browser.cookies)
+    ended = browser.ask("POST", "/api/logout", b"")
+    assert ended.status == 204
+    (deleted,) = ended.headers.get_all("Set-Cookie", [])
+    assert deleted.startswith("__Host-sid=;")
+    assert {"Secure", "HttpOnly", "Path=/", "Max-Age=0"} <= set(deleted.split("; "))
+    browser.cookies = cookies
+    assert browser.cart() == {}
+
+
+def test_continuity(eight_workers: ContainerStack) -> None:
+    """Twenty requests of one session meet both containers, all healthy, and find one cart."""
+    browser = eight_workers.browser()
+    browser.add("tea", 2)
+    answers = [browser.session() for _ in range(20)]
+    assert [answer["hits"] for answer in answers] == list(range(1, 21))
+    served = {answer["served_by"].partition("/")[0] for answer in answers}
+    assert served == set(eight_workers.replicas())
+    assert browser.cart() == {"tea": 2}
+    for container in (*eight_workers.inspect("app"), *eight_workers.inspect("nginx")):
+        assert container["State"]["Health"]["Status"] == "healthy", container["Name"]
+
+
+def test_valkey_keeps_the_sessions(tls_stack: ContainerStack) -> None:
+    """The overlay's store is Valkey's program, under the name that the other one had."""
+    store = tls_stack.inspect("redis")[0]["Id"]
+    assert "valkey-server" in docker("top", store, "-eo", "pid,args")
+
+
+def test_an_external_store_is_the_only_one(
+    external_stack: ContainerStack, outside: ContainerServer
+) -> None:
+    """With REDIS_URL the sessions are where it leads; no store and no volume is started for it."""
+    before = outside.raw.dbsize()
+    with external_stack.browser() as browser:
+        browser.add("tea", 2)
+    assert outside.raw.dbsize() > before
+    mine = f"label=com.docker.compose.project={external_stack.project}"
+    services = docker(
+        "container", "ls", "--all", "--filter", mine,
+        "--format", '{{.Label "com.docker.compose.service"}}',
+    )  # fmt: skip
+    assert sorted(services.split()) == ["app", "app", "nginx"]
+    assert docker("volume", "ls", "--quiet", "--filter", mine) == ""
+
+
+def test_the_plain_port_leads_to_tls(tls_stack: ContainerStack) -> None:
+    """The plain port answers a POST with a 308 to the other port, and sets no cookie."""
+    connection = http.client.HTTPConnection("localhost", tls_stack.port, timeout=20)
+    answer = ask_on(connection, "POST", "/api/cart/items?a=1", b"{}")
+    connection.close()
+    assert answer.status == 308
+    port = tls_stack.settings["TLS_PORT"]
+    assert answer.headers["Location"] == f"https://localhost:{port}/api/cart/items?a=1"
+    assert "Set-Cookie" not in answer.headers

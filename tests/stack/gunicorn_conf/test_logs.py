@@ -1,0 +1,61 @@
+"""The logs: JSON, one object a line, whatever clients send."""
+
+import os
+import re
+from datetime import datetime
+
+from tests.stack.gunicorn_conf.conftest import NewServer
+from tests.stack.gunicorn_conf.server import wait_until
+
+_ID = "0123456789abcdef0123456789abcdef"
+
+
+def test_the_access_log(new_server: NewServer) -> None:
+    """Each request is one entry: who asked what, the answer, its time and which worker made it."""
+    server = new_server("--max-requests=0").start()
+    answer = server.get("/some?q=1", "User-Agent: curl", f"X-Request-ID: {_ID}")
+    wait_until(lambda: "/some?q=1" in [each["uri"] for each in server.accesses()], "the entry")
+    entry = server.accesses()[-1]
+    assert datetime.fromisoformat(entry.pop("time")).tzinfo is not None
+    assert 0 <= entry.pop("duration_ms") < 1000
+    assert entry == {
+        "log": "access",
+        "request_id": _ID,
+        "remote_addr": "",
+        "method": "GET",
+        "uri": "/some?q=1",
+        "protocol": "HTTP/1.1",
+        "status": 200,
+        "bytes": len(answer.body),
+        "user_agent": "curl",
+        "referer": None,
+        "served_by": f"app-1/{answer.body.decode()}",
+    }
+
+
+def test_clients_cannot_forge_entries(new_server: NewServer) -> None:
+    """Quotes, backslashes and bytes of other encodings in a header stay within its field."""
+    server = new_server().start()
+    forged = 'x", "status": 500, "y": "\\\xff\x85'
+    server.get("/forged", f"User-Agent: {forged}")
+    wait_until(lambda: "/forged" in [each.get("uri") for each in server.accesses()], "the entry")
+    entry = server.accesses()[-1]
+    assert (entry["status"], entry["user_agent"]) == (200, forged)
+
+
+def test_the_error_log(new_server: NewServer) -> None:
+    """A failing application is one entry with its trace, and every other line is JSON, too."""
+    server = new_server().start()
+    assert server.get("/fail").status == 500
+    failures = [line for line in server.errors() if "exception" in line]
+    assert [line["message"] for line in failures] == ["Error handling request GET /fail"]
+    assert "RuntimeError: as asked" in failures[0]["exception"]
+    assert re.fullmatch(r"app-1/\d+", failures[0]["served_by"])
+    assert failures[0]["level"] == "error"
+    assert not [line for line in server.errors() if "text" in line]
+
+
+def test_replicas_are_named_after_their_host(new_server: NewServer) -> None:
+    """Without REPLICA the log names the host."""
+    server = new_server(REPLICA="").start()
+    assert server.errors()[0]["served_by"].rpartition("/")[0] == os.uname().nodename

@@ -1,0 +1,77 @@
+"""Secrets that come as files."""
+
+import signal
+from pathlib import Path
+
+import pytest
+
+from tests.stack.gunicorn_conf.conftest import NewServer
+from tests.stack.gunicorn_conf.server import wait_until
+
+
+@pytest.fixture(name="secrets")
+def _secrets(tmp_path: Path) -> Path:
+    """The folder where secrets are mounted."""
+    (tmp_path / "database_url").write_text("postgres://app:one@db/app\n", encoding="utf-8")
+    return tmp_path
+
+
+def test_the_application_finds_the_content(new_server: NewServer, secrets: Path) -> None:
+    """NAME_FILE below SECRETS_DIR becomes NAME before the application is imported, and is gone."""
+    server = new_server(
+        SECRETS_DIR=str(secrets), DATABASE_URL_FILE=f"{secrets}/database_url"
+    ).start()
+    assert server.get("/imported/DATABASE_URL").body == b"postgres://app:one@db/app"
+    assert server.get("/imported/DATABASE_URL_FILE").body == b""
+
+
+def test_a_file_elsewhere_is_the_applications_own(new_server: NewServer, secrets: Path) -> None:
+    """SSL_CERT_FILE and its like, outside SECRETS_DIR, stay as they are."""
+    elsewhere = f"{secrets}/database_url"
+    server = new_server(SECRETS_DIR=f"{secrets}/other", SSL_CERT_FILE=elsewhere).start()
+    assert server.get("/imported/SSL_CERT_FILE").body == elsewhere.encode()
+    assert server.get("/imported/SSL_CERT").body == b""
+
+
+def test_no_process_was_started_with_them(new_server: NewServer, secrets: Path) -> None:
+    """The environment that master and workers show to others holds the path, never the secret."""
+    server = new_server(
+        SECRETS_DIR=str(secrets), DATABASE_URL_FILE=f"{secrets}/database_url"
+    ).start()
+    for pid in (server.master.pid, *server.workers()):
+        shown = Path(f"/proc/{pid}/environ").read_bytes()
+        assert f"DATABASE_URL_FILE={secrets}".encode() in shown
+        assert b"postgres://" not in shown
+
+
+def test_a_reload_brings_the_new_secret(new_server: NewServer, secrets: Path) -> None:
+    """HUP reads the files again, for all workers at once."""
+    server = new_server(
+        SECRETS_DIR=str(secrets), DATABASE_URL_FILE=f"{secrets}/database_url"
+    ).start()
+    (secrets / "database_url").write_text("postgres://app:two@db/app", encoding="utf-8")
+    assert server.get("/imported/DATABASE_URL").body == b"postgres://app:one@db/app"
+    old = server.workers()
+    server.signal(signal.SIGHUP)
+    wait_until(lambda: not old & server.workers(), "workers of the new configuration alone")
+    assert server.get("/imported/DATABASE_URL").body == b"postgres://app:two@db/app"
+
+
+def test_both_forms_are_refused(new_server: NewServer, secrets: Path) -> None:
+    """NAME and NAME_FILE together end the start: nobody could tell which counts."""
+    server = new_server(
+        SECRETS_DIR=str(secrets), DATABASE_URL_FILE=f"{secrets}/database_url", DATABASE_URL="x"
+    ).run()
+    assert server.wait() == 1
+    (line,) = server.errors()
+    assert "DATABASE_URL is set, too" in line["text"]
+    assert "postgres" not in line["text"]
+
+
+def test_a_secret_that_is_not_there(new_server: NewServer, secrets: Path) -> None:
+    """A file that cannot be read ends the start with its name and the reason."""
+    server = new_server(SECRETS_DIR=str(secrets), API_KEY_FILE=f"{secrets}/api_key").run()
+    assert server.wait() == 1
+    (line,) = server.errors()
+    assert f"API_KEY_FILE='{secrets}/api_key' cannot be used" in line["text"]
+    assert "No such file" in line["text"]

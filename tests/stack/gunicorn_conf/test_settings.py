@@ -1,0 +1,108 @@
+"""What the environment may say, and what happens when it says something else."""
+
+import subprocess
+import sys
+
+import pytest
+
+from tests.stack.gunicorn_conf.conftest import NewServer
+from tests.stack.gunicorn_conf.server import CONFIGURATION, wait_until
+from tests.support.wire import ask, free_port
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("WORKERS", "0"),
+        ("WORKERS", "two"),
+        ("WORKERS", "-1"),
+        ("WORKERS", "2.0"),
+        ("WORKERS", "٢"),
+        ("WORKERS", "257"),
+        ("WORKER_CLASS", "uvicorn"),
+        ("THREADS", "x"),
+        ("THREADS", "4"),
+        ("FORWARDED_ALLOW_IPS", "*"),
+        ("LOG_LEVEL", "loud"),
+    ],
+)
+def test_values_that_cannot_be_used(new_server: NewServer, name: str, value: str) -> None:
+    """A wrong value ends the start with code 1 and one line that names it and the cure."""
+    server = new_server(**{name: value}).run()
+    assert server.wait() == 1
+    (line,) = server.errors()
+    assert line["text"].startswith(f"gunicorn.conf.py: {name}={value!r} cannot be used: ")
+
+
+def test_an_old_gunicorn() -> None:
+    """A Gunicorn that is too old for the file ends the start with a sentence that says so."""
+    old = (
+        "import gunicorn, runpy; gunicorn.version_info = 25, 1, 0; gunicorn.__version__ = '25.1.0'"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", f"{old}; runpy.run_path({str(CONFIGURATION)!r})"],
+        check=False,
+        capture_output=True,
+        text=True,
+    )
+    sentence = "Gunicorn 25.1.0 is too old for this file: install 25.2 or newer."
+    assert (done.returncode, done.stderr) == (1, f"gunicorn.conf.py: {sentence}\n")
+
+
+def test_an_empty_variable_counts_as_unset(new_server: NewServer) -> None:
+    """An empty variable, as Compose makes them, means the default."""
+    server = new_server(WORKERS="", WORKER_CLASS="", THREADS="", LOG_LEVEL="").run()
+    wait_until(lambda: len(server.booted()) == 2, "the two workers of the default")
+
+
+@pytest.mark.parametrize(
+    ("settings", "named"),
+    [
+        ({"WORKER_CLASS": "sync"}, "FairSyncWorker"),
+        ({"WORKER_CLASS": "gthread", "THREADS": "2"}, "gthread"),
+        ({"WORKER_CLASS": "gevent"}, "gevent"),
+    ],
+)
+def test_worker_classes(new_server: NewServer, settings: dict[str, str], named: str) -> None:
+    """Each worker class that may be chosen serves, and the log names it."""
+    server = new_server(**settings).start()
+    assert server.get().status == 200
+    assert f"Using worker: {named}" in [line["message"] for line in server.errors()]
+
+
+def test_the_socket_is_not_for_everyone(new_server: NewServer) -> None:
+    """The socket file lets its owner and group connect, and nobody else."""
+    server = new_server().start()
+    assert server.socket.stat().st_mode & 0o777 == 0o770
+
+
+def test_no_control_socket(new_server: NewServer) -> None:
+    """A master leaves nothing in the user's folders that another would take from it."""
+    server = new_server()
+    home = server.folder / "home"
+    home.mkdir()
+    server = new_server(HOME=str(home), XDG_RUNTIME_DIR=str(home)).start()
+    assert server.get().status == 200
+    assert list(home.iterdir()) == []
+
+
+@pytest.mark.parametrize(("trusted", "scheme"), [("127.0.0.0/8", b"https"), ("10.1.2.3", b"http")])
+def test_who_may_tell_the_scheme(new_server: NewServer, trusted: str, scheme: bytes) -> None:
+    """Over TCP only the proxies named are believed about X-Forwarded-Proto."""
+    port = free_port()
+    server = new_server(BIND=f"127.0.0.1:{port}", FORWARDED_ALLOW_IPS=trusted).run()
+    wait_until(lambda: len(server.booted()) == 2, "workers")
+    assert ask(port, "GET", "/scheme", headers={"X-Forwarded-Proto": "https"}).body == scheme
+
+
+def test_whoever_may_open_the_socket_may_tell_the_scheme(new_server: NewServer) -> None:
+    """Over a unix socket X-Forwarded-Proto is believed: only the proxy can open the file."""
+    server = new_server(FORWARDED_ALLOW_IPS="10.1.2.3").start()
+    assert server.get("/scheme", "X-Forwarded-Proto: https").body == b"https"
+
+
+def test_long_lines_that_nginx_lets_through(new_server: NewServer) -> None:
+    """A request line of 8,190 bytes and a header of 8 KiB are served."""
+    server = new_server().start()
+    path = "/".ljust(8190 - len("GET  HTTP/1.1"), "x")
+    assert server.get(path, "Cookie: " + "c" * 8192).status == 200

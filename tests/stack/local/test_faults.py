@@ -1,0 +1,230 @@
+"""What breaks, and what the visitor notices of it."""
+
+import os
+import signal
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+
+import psutil
+import pytest
+
+from tests.support.browser import Browser
+from tests.support.load import steady_load
+from tests.support.stack import Stack, await_true
+from tests.support.wire import Answer, ask
+
+_CART = {"tea": 3, "jam": 1}
+
+
+@pytest.fixture(name="visitor")
+def _visitor(own_stack: Stack) -> Iterator[Browser]:
+    """A visitor with a full cart, of a stack where everything runs."""
+    await_true(own_stack.is_ready_throughout, "every worker is ready again")
+    with own_stack.browser() as browser:
+        for sku, qty in _CART.items():
+            assert browser.add(sku, qty).status == 200
+        yield browser
+
+
+def _await_new(workers: Callable[[], set[int]], old: set[int]) -> None:
+    """Wait until as many others do the work of the old ones, and those are gone."""
+    await_true(
+        lambda: len(workers()) == len(old) and not workers() & old,
+        f"new workers have taken over from {old}",
+    )
+
+
+def test_a_worker_is_killed(own_stack: Stack, visitor: Browser) -> None:
+    """A worker killed mid-session loses nothing: siblings serve, another takes its place."""
+    victim = int(visitor.session()["served_by"].partition("/")[2])
+    os.kill(victim, signal.SIGKILL)
+    for expected in range(2, 12):
+        assert visitor.session()["hits"] == expected
+        assert visitor.cart() == _CART
+    await_true(lambda: not psutil.pid_exists(victim), "the killed worker is gone")
+    await_true(
+        lambda: all(len(own_stack.workers(name)) == 2 for name in ("app-1", "app-2")),
+        "both replicas have two workers again",
+    )
+    assert visitor.cart() == _CART
+
+
+def test_workers_are_killed_over_keyed_requests(own_stack: Stack, visitor: Browser) -> None:
+    """Adds with an Idempotency-Key whose workers die are answered by the other replica, once."""
+
+    def add(key: str) -> Answer:
+        with own_stack.browser() as tab:
+            tab.cookies = dict(visitor.cookies)
+            headers = {"Idempotency-Key": key, "Content-Type": "application/json"}
+            return tab.ask("POST", "/api/cart/items", b'{"sku":"wax"}', headers)
+
+    victims = own_stack.workers("app-1")
+    everyone = victims | own_stack.workers("app-2")
+    with ThreadPoolExecutor(len(everyone)) as threads:
+        with own_stack.store_paused():
+            adds = [threads.submit(add, f"key-{number}") for number in range(len(everyone))]
+            await_true(lambda: all(map(_is_busy, everyone)), "every worker serves a request")
+            for victim in victims:
+                os.kill(victim, signal.SIGKILL)
+        answers = [each.result() for each in adds]
+    assert [answer.status for answer in answers] == [200] * len(everyone)
+    assert visitor.cart() == {**_CART, "wax": len(everyone)}
+
+
+def _is_busy(worker: int) -> bool:
+    """Tell whether a worker has a connection beside the one that it listens on."""
+    paths = [each.laddr for each in psutil.Process(worker).net_connections("unix")]
+    return sum("app-" in str(path) for path in paths) > 1
+
+
+def test_a_replica_is_killed(own_stack: Stack, visitor: Browser) -> None:
+    """A replica killed whole, master and workers, loses nothing: the other serves meanwhile."""
+    group = own_stack.pid("app-1")
+    os.killpg(group, signal.SIGKILL)
+    for _ in range(10):
+        assert visitor.cart() == _CART
+    hits = [visitor.session()["hits"] for _ in range(5)]
+    assert hits == [1, 2, 3, 4, 5]
+    await_true(lambda: "app-1" in visitor.session()["served_by"], "app-1 serves again")
+    assert visitor.cart() == _CART
+
+
+def test_a_replica_is_stopped(own_stack: Stack, visitor: Browser) -> None:
+    """With one replica fewer, and with both again, the cart is the same; nobody restarts."""
+    first = own_stack.workers("app-1")
+    own_stack.up(REPLICAS="1")
+    assert own_stack.replicas() == ["app-1"]
+    for _ in range(10):
+        assert visitor.cart() == _CART
+        assert visitor.session()["served_by"].startswith("app-1/")
+    own_stack.up(REPLICAS="2")
+    assert {visitor.session()["served_by"].partition("/")[0] for _ in range(10)} == {
+        "app-1",
+        "app-2",
+    }
+    assert visitor.cart() == _CART
+    assert own_stack.workers("app-1") == first
+
+
+def test_nginx_is_reloaded(own_stack: Stack, visitor: Browser) -> None:
+    """Reloading nginx under load loses no request and no connection, and no cart."""
+    master = own_stack.pid("nginx")
+    with steady_load(own_stack) as load:
+        for _ in range(3):
+            old = own_stack.workers("nginx")
+            load.await_more(50)
+            os.kill(master, signal.SIGHUP)
+            _await_new(partial(own_stack.workers, "nginx"), old)
+            load.await_more(50)
+    assert load.failures == []
+    assert own_stack.pid("nginx") == master
+    assert visitor.cart() == _CART
+
+
+@pytest.mark.parametrize("keep_alive", [True, False], ids=["kept", "fresh"])
+def test_replicas_are_reloaded(own_stack: Stack, visitor: Browser, *, keep_alive: bool) -> None:
+    """HUP of both replicas under load, three times, loses no request; all workers are new then."""
+    with steady_load(own_stack, keep_alive=keep_alive) as load:
+        for _ in range(3):
+            for replica in ("app-1", "app-2"):
+                old = own_stack.workers(replica)
+                load.await_more(30)
+                os.kill(own_stack.pid(replica), signal.SIGHUP)
+                _await_new(partial(own_stack.workers, replica), old)
+        load.await_more(30)
+    assert load.failures == []
+    assert visitor.cart() == _CART
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL], ids=["TERM", "KILL"])
+def test_the_store_is_restarted(own_stack: Stack, visitor: Browser, number: signal.Signals) -> None:
+    """The store, ended and started again, has every cart; no replica is restarted for it."""
+    workers = own_stack.workers("app-1") | own_stack.workers("app-2")
+    # `appendfsync everysec` hands every write to the kernel at once: a killed server loses none.
+    own_stack.end_service("valkey", number)
+    await_true(own_stack.is_ready_throughout, "every worker is ready again", seconds=5)
+    assert visitor.cart() == _CART
+    assert own_stack.workers("app-1") | own_stack.workers("app-2") == workers
+
+
+def _assert_store_is_missed(stack: Stack, visitor: Browser) -> None:
+    for _ in range(6):
+        began = time.monotonic()
+        answer = visitor.ask("GET", "/api/cart")
+        seconds = time.monotonic() - began
+        assert answer.status == 503
+        assert answer.media_type == "application/problem+json"
+        assert int(answer.headers["Retry-After"]) >= 1
+        assert "Set-Cookie" not in answer.headers
+        assert seconds < 2
+    began = time.monotonic()
+    assert visitor.add("tea").status == 503
+    ready = ask(stack.port, "GET", "/readyz")
+    assert (ready.status, ready.media_type) == (503, "application/problem+json")
+    assert time.monotonic() - began < 4
+    for path in ("/livez", "/api/products", "/"):
+        answer = ask(stack.port, "GET", path)
+        assert answer.status == 200
+    assert ask(stack.port, "GET", "/api/cart").status == 200
+
+
+def test_the_store_is_silent(own_stack: Stack, visitor: Browser) -> None:
+    """While the store answers nothing: 503 with Retry-After within 2 s, liveness and catalog stay.
+
+    Once it answers, the next request is served, with the same workers and the same cookie.
+    """
+    workers = own_stack.workers("app-1") | own_stack.workers("app-2")
+    with own_stack.store_paused():
+        _assert_store_is_missed(own_stack, visitor)
+    await_true(own_stack.is_ready_throughout, "every worker is ready again", seconds=5)
+    assert visitor.cart().keys() == _CART.keys()
+    assert own_stack.workers("app-1") | own_stack.workers("app-2") == workers
+
+
+def test_the_store_is_gone(own_stack: Stack, visitor: Browser) -> None:
+    """Without a store: the same; `make up` brings it back, with every cart, and nothing else."""
+    workers = own_stack.workers("app-1") | own_stack.workers("app-2")
+    nginx = own_stack.pid("nginx")
+    own_stack.stop_service("valkey")
+    _assert_store_is_missed(own_stack, visitor)
+    # So long that each worker has failed to connect about a hundred times.
+    assert {visitor.ask("GET", "/api/cart").status for _ in range(400)} == {503}
+    own_stack.up()
+    await_true(own_stack.is_ready_throughout, "every worker is ready again", seconds=5)
+    assert visitor.cart() == _CART
+    assert own_stack.workers("app-1") | own_stack.workers("app-2") == workers
+    assert own_stack.pid("nginx") == nginx
+
+
+def test_the_store_is_full(own_stack: Stack, visitor: Browser) -> None:
+    """A full store refuses to add, with a 503, and takes more once it has room; nothing is lost."""
+    with own_stack.store() as store:
+        limit = store.config_get("maxmemory")["maxmemory"]
+        store.config_set("maxmemory", "1mb")
+        try:
+            answer = visitor.add("tea")
+            assert answer.status == 503
+            assert answer.media_type == "application/problem+json"
+            assert ask(own_stack.port, "GET", "/readyz").status == 503
+        finally:
+            store.config_set("maxmemory", limit)
+    assert visitor.cart() == _CART
+    assert visitor.add("tea").status == 200
+
+
+def test_nginx_is_killed(own_stack: Stack, visitor: Browser) -> None:
+    """Killed with its workers, nginx is started again on the same port, and the cart is there."""
+    group = own_stack.pid("nginx")
+    os.killpg(group, signal.SIGKILL)
+    await_true(own_stack.is_live, "nginx answers again")
+    assert own_stack.pid("nginx") != group
+    assert visitor.cart() == _CART
+
+
+def test_slow_clients_hold_nobody(own_stack: Stack, visitor: Browser) -> None:
+    """More clients that send half a request than there are workers hold up nobody else."""
+    with own_stack.hanging_clients(40):
+        assert [visitor.session()["hits"] for _ in range(10)] == list(range(1, 11))
+    assert visitor.cart() == _CART

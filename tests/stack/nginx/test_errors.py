@@ -1,0 +1,145 @@
+"""Errors that nginx makes are problem documents; those of the application are its own."""
+
+import pytest
+
+from tests.stack.nginx.conftest import StartEdge
+from tests.stack.nginx.edge import Edge
+from tests.stack.nginx.replica import Script
+from tests.support.wire import Answer, ask, exchange
+
+_HOST = b"Host: shop.test\r\n"
+
+REFUSED = {
+    "a line that is not HTTP": (400, b"nonsense\r\n\r\n"),
+    "no Host": (400, b"GET / HTTP/1.1\r\n\r\n"),
+    "two Hosts": (400, b"GET / HTTP/1.1\r\n" + _HOST + _HOST + b"\r\n"),
+    "an internal path": (404, b"GET /.problem HTTP/1.1\r\n" + _HOST + b"\r\n"),
+    "TRACE": (405, b"TRACE / HTTP/1.1\r\n" + _HOST + b"\r\n"),
+    "CONNECT": (405, b"CONNECT shop.test:1 HTTP/1.1\r\nHost: shop.test:1\r\n\r\n"),
+    "a body announced as too large": (
+        413,
+        b"POST / HTTP/1.1\r\n" + _HOST + b"Content-Length: 65537\r\n\r\n",
+    ),
+    "a chunk that is too large": (
+        413,
+        b"POST / HTTP/1.1\r\n" + _HOST + b"Transfer-Encoding: chunked\r\n\r\n20000\r\na",
+    ),
+    "a long request line": (414, b"GET /" + b"a" * 8192 + b" HTTP/1.1\r\n" + _HOST + b"\r\n"),
+    "a long header line": (
+        431,
+        b"GET / HTTP/1.1\r\n" + _HOST + b"Cookie: " + b"a" * 8192 + b"\r\n\r\n",
+    ),
+    "many header lines": (431, b"GET / HTTP/1.1\r\n" + _HOST + b"A: 1\r\n" * 81 + b"\r\n"),
+    "an unknown transfer coding": (
+        501,
+        b"POST / HTTP/1.1\r\n" + _HOST + b"Transfer-Encoding: gzip\r\n\r\n",
+    ),
+    "another HTTP": (505, b"GET / HTTP/2.7\r\n" + _HOST + b"\r\n"),
+}
+
+
+def _assert_problem(answer: Answer, status: int) -> None:
+    assert answer.status == status
+    assert answer.media_type == "application/problem+json"
+    problem = answer.json()
+    assert problem["status"] == status
+    assert problem["type"] == "about:blank"
+    assert problem["title"] not in {"", "Error"}
+    assert len(problem["detail"]) > 20
+    assert problem["request_id"] == answer.request_id
+    assert len(answer.request_id) == 32
+    assert answer.headers["Cache-Control"] == "no-store"
+    assert int(answer.headers["Content-Length"]) == len(answer.body)
+
+
+@pytest.mark.parametrize(("status", "request_bytes"), REFUSED.values(), ids=REFUSED.keys())
+def test_refusals_are_problem_documents(
+    edge: Edge, script: Script, status: int, request_bytes: bytes
+) -> None:
+    """What nginx refuses by itself is a problem document with its id, and reaches no replica."""
+    _assert_problem(exchange(edge.port, request_bytes), status)
+    assert not script.seen
+
+
+def test_the_log_names_the_same_id(edge: Edge, script: Script) -> None:
+    """The access log has the id, the status and the request line of a refused request."""
+    answer = exchange(edge.port, b"TRACE /x HTTP/1.1\r\nHost: shop.test\r\n\r\n")
+    entry = edge.logged(answer.request_id)
+    assert (entry["status"], entry["request"]) == (405, "TRACE /x HTTP/1.1")
+    assert not script.seen
+
+
+def test_a_refused_method_lists_the_allowed(edge: Edge) -> None:
+    """A 405 carries Allow, which RFC 9110 requires."""
+    answer = exchange(edge.port, b"TRACE / HTTP/1.1\r\nHost: shop.test\r\n\r\n")
+    assert {"GET", "HEAD", "POST", "PUT", "DELETE"} <= set(answer.headers["Allow"].split(", "))
+
+
+def test_only_what_may_pass_is_asked_again(edge: Edge) -> None:
+    """A refusal that repeating cannot mend carries no Retry-After."""
+    answer = exchange(edge.port, b"TRACE / HTTP/1.1\r\nHost: shop.test\r\n\r\n")
+    assert "Retry-After" not in answer.headers
+
+
+def test_the_largest_allowed_request_passes(edge: Edge, script: Script) -> None:
+    """A body of 64 KiB, a cookie of 4 KiB and a line of nearly 8 KiB reach a replica whole."""
+    path = "/" + "a" * 8000
+    cookie = "sid=" + "c" * 4096
+    answer = ask(edge.port, "POST", path, bytes(65536), {"Cookie": cookie})
+    assert answer.status == 200
+    (request,) = script.requests(path)
+    assert (len(request.body), request.headers["cookie"]) == (65536, cookie)
+
+
+def test_no_replica_left(start_edge: StartEdge, script: Script) -> None:
+    """When every replica dies over a GET, the client gets a 502 problem with Retry-After."""
+    script.deaths = 2
+    edge = start_edge()
+    answer = ask(edge.port, "GET", "/x")
+    _assert_problem(answer, 502)
+    assert answer.headers["Retry-After"] == "1"
+    assert len(script.requests("/x")) == 2
+
+
+def test_a_silent_replica(start_edge: StartEdge, script: Script) -> None:
+    """A replica that does not answer in time gives a 504 problem with Retry-After."""
+    edge = start_edge({"proxy_read_timeout 30s": "proxy_read_timeout 200ms"})
+    script.silent.set()
+    answer = ask(edge.port, "POST", "/x", b"")
+    script.resume.set()
+    _assert_problem(answer, 504)
+    assert answer.headers["Retry-After"] == "5"
+    assert len(script.requests("/x")) == 1
+
+
+def test_a_head_has_no_body(start_edge: StartEdge, script: Script) -> None:
+    """The error of a HEAD has the problem's header and no body."""
+    script.deaths = 2
+    answer = exchange(
+        start_edge().port, b"HEAD / HTTP/1.1\r\nHost: shop.test\r\n\r\n", method="HEAD"
+    )
+    assert (answer.status, answer.body) == (502, b"")
+    assert answer.media_type == "application/problem+json"
+
+
+@pytest.mark.parametrize("status", [400, 404, 405, 409, 413, 422, 429, 500, 502, 503, 504])
+def test_the_applications_errors_pass(edge: Edge, script: Script, status: int) -> None:
+    """An error that the application answered reaches the client word by word, asked once."""
+    path = f"/answer/{status}"
+    answer = ask(edge.port, "GET", path)
+    assert (answer.status, answer.json()) == (status, {"title": "the application's own words"})
+    assert len(script.requests(path)) == 1
+
+
+@pytest.mark.parametrize("path", ["/login", "/api/login"])
+def test_guessing_passwords_is_limited(start_edge: StartEdge, script: Script, path: str) -> None:
+    """Sign-in attempts beyond the burst are 429 problems; showing the form is not counted."""
+    edge = start_edge(NGINX_LOGIN_RATE="1r/m", NGINX_LOGIN_BURST="2")
+    forms = {ask(edge.port, "GET", path).status for _ in range(5)}
+    assert forms == {200}
+    script.reset()
+    answers = [ask(edge.port, "POST", path, b"") for _ in range(5)]
+    assert [answer.status for answer in answers] == [200, 200, 200, 429, 429]
+    _assert_problem(answers[-1], 429)
+    assert answers[-1].headers["Retry-After"] == "1"
+    assert len(script.requests(path)) == 3

@@ -1,0 +1,84 @@
+"""What nginx sends to a second replica, and what it must not."""
+
+import socket
+
+import pytest
+
+from tests.stack.nginx.conftest import StartEdge
+from tests.stack.nginx.replica import Replica, Script
+from tests.support.wire import ask
+
+
+@pytest.mark.parametrize("method", ["GET", "PUT", "DELETE", "OPTIONS"])
+def test_safe_to_repeat(start_edge: StartEdge, script: Script, method: str) -> None:
+    """A method that may be repeated is answered by the second replica, under the same id."""
+    script.deaths = 1
+    edge = start_edge()
+    answer = ask(edge.port, method, "/x")
+    first, second = script.requests("/x")
+    assert answer.status == 200
+    assert first.replica != second.replica
+    assert first.headers["x-request-id"] == second.headers["x-request-id"] == answer.request_id
+    entry = edge.logged(answer.request_id)
+    assert entry["upstream_status"] == "502, 200"
+    assert entry["upstream"].count(".sock") == 2
+
+
+def test_a_sent_post_is_not_sent_again(start_edge: StartEdge, script: Script) -> None:
+    """A POST that a replica may have carried out is a 502, even with an idle replica beside it."""
+    script.deaths = 1
+    answer = ask(start_edge().port, "POST", "/x", b"{}")
+    assert answer.status == 502
+    assert len(script.requests("/x")) == 1
+
+
+def test_a_post_that_never_left_is_sent(
+    start_edge: StartEdge, replicas: list[Replica], script: Script
+) -> None:
+    """A POST whose replica cannot be reached goes to the other, whichever is the one gone."""
+    for gone in replicas:
+        servers = "\n".join(
+            f"server unix:{replica.socket_path}{'.gone' if replica is gone else ''}"
+            " max_fails=1 fail_timeout=1s;"
+            for replica in replicas
+        )
+        edge = start_edge(NGINX_UPSTREAM_SERVERS=servers)
+        script.reset()
+        assert {ask(edge.port, "POST", "/x", b"").status for _ in range(4)} == {200}
+        assert {request.replica for request in script.requests("/x")} == {
+            replica.name for replica in replicas if replica is not gone
+        }
+
+
+def test_a_deadly_request_kills_two_at_most(
+    start_edge: StartEdge, replicas: list[Replica], script: Script
+) -> None:
+    """A request that ends every replica it meets is tried twice, however many there are."""
+    servers = "\n".join(f"server unix:{replica.socket_path};" for replica in replicas * 2)
+    script.deaths = 4
+    answer = ask(start_edge(NGINX_UPSTREAM_SERVERS=servers).port, "GET", "/x")
+    assert answer.status == 502
+    assert len(script.requests("/x")) == 2
+
+
+def test_equal_replicas_take_turns(start_edge: StartEdge, script: Script) -> None:
+    """One client's requests, one after the other, alternate between the replicas."""
+    edge = start_edge()
+    for _ in range(20):
+        ask(edge.port, "GET", "/x")
+    served = [request.replica for request in script.requests("/x")]
+    assert served in (["one", "two"] * 10, ["two", "one"] * 10)
+
+
+def test_a_busy_replica_is_spared(start_edge: StartEdge, script: Script) -> None:
+    """While one replica holds requests that hang, new ones go to the other."""
+    edge = start_edge()
+    script.silent.set()
+    with socket.create_connection(("127.0.0.1", edge.port), timeout=10) as hanging:
+        hanging.sendall(b"GET /hangs HTTP/1.1\r\nHost: shop.test\r\n\r\n")
+        script.await_request("/hangs")
+        script.silent.clear()
+        assert {ask(edge.port, "GET", "/x").status for _ in range(10)} == {200}
+        (busy,) = script.requests("/hangs")
+        script.resume.set()
+    assert busy.replica not in {request.replica for request in script.requests("/x")}

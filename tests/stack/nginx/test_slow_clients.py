@@ -1,0 +1,46 @@
+"""A slow client costs nginx a connection, and never a worker."""
+
+import contextlib
+import socket
+
+from tests.stack.nginx.conftest import StartEdge
+from tests.stack.nginx.edge import Edge
+from tests.stack.nginx.replica import LARGE, Script
+from tests.support.wire import ask, read_answer
+
+_HEAD = b"POST /slow HTTP/1.1\r\nHost: shop.test\r\nContent-Length: 10\r\n\r\n"
+
+
+def test_a_replica_sees_whole_requests_only(edge: Edge, script: Script) -> None:
+    """A body that trickles in reaches a replica once it is whole; others are served meanwhile."""
+    with socket.create_connection(("127.0.0.1", edge.port), timeout=10) as slow:
+        slow.sendall(_HEAD + b"01234")
+        assert ask(edge.port, "GET", "/x").status == 200
+        assert script.begun == ["/x"]
+        slow.sendall(b"56789")
+        assert read_answer(slow).status == 200
+    assert [request.body for request in script.requests("/slow")] == [b"0123456789"]
+
+
+def test_a_worker_is_free_before_the_client_has_read(edge: Edge, script: Script) -> None:
+    """A replica hands over a large answer whole though its client reads nothing yet."""
+    with socket.create_connection(("127.0.0.1", edge.port), timeout=10) as slow:
+        slow.sendall(b"GET /large HTTP/1.1\r\nHost: shop.test\r\n\r\n")
+        assert script.handed_over.wait(10)
+        assert len(read_answer(slow).body) == LARGE
+
+
+def test_a_client_that_stops_is_cut_off(start_edge: StartEdge, script: Script) -> None:
+    """Half a header or half a body ends the connection after the time limit; no replica sees it."""
+    edge = start_edge(
+        {
+            "client_header_timeout 10s": "client_header_timeout 300ms",
+            "client_body_timeout 10s": "client_body_timeout 300ms",
+        }
+    )
+    for part in (_HEAD[:30], _HEAD + b"01234"):
+        with socket.create_connection(("127.0.0.1", edge.port), timeout=10) as slow:
+            slow.sendall(part)
+            with contextlib.suppress(ConnectionResetError):
+                assert slow.recv(1) == b""
+    assert not script.begun

@@ -1,0 +1,158 @@
+"""The listener for TLS, as real clients see it."""
+
+import http.client
+import json
+import socket
+import ssl
+import warnings
+from collections.abc import Mapping
+from pathlib import Path
+
+import pytest
+
+from tests.stack.nginx.certificate import make_certificate
+from tests.stack.nginx.conftest import StartEdge
+from tests.stack.nginx.edge import Edge, with_tls
+from tests.stack.nginx.replica import Script
+from tests.support.wire import PATIENCE, Answer, ask, exchange
+
+_NAMES = ("localhost", "shop.test")
+
+
+class TlsEdge:
+    """An nginx with a listener for TLS.
+
+    Attributes:
+        plain: its listener without.
+        port: of the one with TLS.
+    """
+
+    def __init__(self, start_edge: StartEdge, folder: Path) -> None:
+        self._certificates = make_certificate(folder, *_NAMES)
+        variables = with_tls(self._certificates)
+        self.port = int(variables["NGINX_TLS_PORT"])
+        self.plain: Edge = start_edge(**variables)
+
+    def context(self) -> ssl.SSLContext:
+        """Return what trusts its certificate and nothing else."""
+        return ssl.create_default_context(cafile=str(self._certificates / "fullchain.pem"))
+
+    def ask(
+        self, method: str, path: str, host: str = "localhost", headers: Mapping[str, str] = {}
+    ) -> Answer:
+        """Send a request to one of the certificate's names, by HTTP/1.1."""
+        connection = http.client.HTTPSConnection(
+            "localhost", self.port, timeout=PATIENCE, context=self.context()
+        )
+        try:
+            connection.request(method, path, headers={"Host": host, **headers})
+            response = connection.getresponse()
+            return Answer(response.status, response.headers, response.read())
+        finally:
+            connection.close()
+
+    def shake_hands(self, context: ssl.SSLContext) -> ssl.SSLSocket:
+        """Open a connection and agree on how to speak."""
+        raw = socket.create_connection(("127.0.0.1", self.port), timeout=PATIENCE)
+        return context.wrap_socket(raw, server_hostname="localhost")
+
+
+@pytest.fixture(name="edge", scope="module")
+def _edge(start_edge: StartEdge, tmp_path_factory: pytest.TempPathFactory) -> TlsEdge:
+    return TlsEdge(start_edge, tmp_path_factory.mktemp("certificates") / "tls")
+
+
+@pytest.mark.parametrize("version", [ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3])
+def test_current_versions_are_spoken(edge: TlsEdge, version: ssl.TLSVersion) -> None:
+    """A client of TLS 1.2 or 1.3 verifies the certificate and gets forward secrecy."""
+    context = edge.context()
+    context.minimum_version = context.maximum_version = version
+    with edge.shake_hands(context) as connection:
+        cipher = connection.cipher()
+    assert cipher is not None
+    assert cipher[0].startswith(("TLS_", "ECDHE-"))
+
+
+def test_former_versions_are_refused(edge: TlsEdge) -> None:
+    """A client that speaks TLS 1.1 at most is refused."""
+    context = edge.context()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)
+        context.minimum_version = ssl.TLSVersion.TLSv1_1
+        context.maximum_version = ssl.TLSVersion.TLSv1_1
+    # OpenSSL itself would not offer it otherwise.
+    context.set_ciphers("ALL:@SECLEVEL=0")
+    with pytest.raises(ssl.SSLError, match=r"(?i)protocol.version"):
+        edge.shake_hands(context)
+
+
+@pytest.mark.parametrize("weak", ["AES128-SHA", "ECDHE-ECDSA-AES128-SHA"])
+def test_weak_ciphers_are_refused(edge: TlsEdge, weak: str) -> None:
+    """Without forward secrecy, or without authenticated encryption, TLS 1.2 is refused, too."""
+    context = edge.context()
+    context.maximum_version = ssl.TLSVersion.TLSv1_2
+    context.set_ciphers(f"{weak}:@SECLEVEL=0")
+    with pytest.raises(ssl.SSLError, match=r"(?i)handshake.failure"):
+        edge.shake_hands(context)
+
+
+def test_http_2_is_offered(edge: TlsEdge) -> None:
+    """A client that knows HTTP/2 gets it; one that does not gets HTTP/1.1."""
+    context = edge.context()
+    context.set_alpn_protocols(["h2", "http/1.1"])
+    with edge.shake_hands(context) as connection:
+        assert connection.selected_alpn_protocol() == "h2"
+    context.set_alpn_protocols(["http/1.1"])
+    with edge.shake_hands(context) as connection:
+        assert connection.selected_alpn_protocol() == "http/1.1"
+
+
+def test_the_application_knows(edge: TlsEdge, script: Script) -> None:
+    """The replica is told the scheme, and the host with the port that the client used."""
+    assert edge.ask("GET", "/x", f"localhost:{edge.port}").status == 200
+    (request,) = script.requests("/x")
+    assert request.headers["x-forwarded-proto"] == "https"
+    assert request.headers["host"] == f"localhost:{edge.port}"
+
+
+@pytest.mark.parametrize(
+    ("host", "seconds"), [("shop.test", 31_536_000), ("localhost", 300), ("LOCALHOST:1", 300)]
+)
+@pytest.mark.parametrize("path", ["/x", "/.problem"])
+def test_browsers_are_told_to_come_by_tls(
+    edge: TlsEdge, path: str, host: str, seconds: int
+) -> None:
+    """Every answer over TLS says so, errors included; for long only where nothing else lives."""
+    answer = edge.ask("GET", path, host)
+    assert answer.headers.get_all("Strict-Transport-Security") == [f"max-age={seconds}"]
+
+
+@pytest.mark.parametrize("method", ["GET", "POST"])
+def test_the_plain_port_leads_there(edge: TlsEdge, script: Script, method: str) -> None:
+    """A request without TLS is sent to the other port as it is, and reaches no replica."""
+    answer = ask(edge.plain.port, method, "/x?y=%20z", headers={"Host": "shop.test:8080"})
+    assert answer.status == 308
+    assert answer.headers["Location"] == f"https://shop.test:{edge.port}/x?y=%20z"
+    assert "Strict-Transport-Security" not in answer.headers
+    assert script.requests("/x?y=%20z") == []
+
+
+def test_plain_http_on_the_port_for_tls(edge: TlsEdge) -> None:
+    """Who forgets the s in https is led to the right scheme."""
+    answer = exchange(edge.port, b"GET /x HTTP/1.1\r\nHost: localhost\r\n\r\n")
+    assert answer.status == 308
+    assert answer.headers["Location"] == f"https://localhost:{edge.port}/x"
+
+
+def test_errors_of_nginx_are_documents_here_too(edge: TlsEdge) -> None:
+    """Errors that nginx itself makes are problem documents over TLS, too."""
+    answer = edge.ask("GET", "/.problem")
+    assert answer.status == 404
+    assert answer.media_type == "application/problem+json"
+    assert json.loads(answer.body)["request_id"] == answer.request_id
+
+
+def test_without_tls_nothing_is_said_of_it(start_edge: StartEdge) -> None:
+    """A stack without TLS never sends HSTS."""
+    answer = ask(start_edge().port, "GET", "/x")
+    assert "Strict-Transport-Security" not in answer.headers

@@ -1,0 +1,116 @@
+"""Browsers, and their requests, which a test steps by hand through Flask's session interface."""
+
+from dataclasses import dataclass, field
+from http.cookies import SimpleCookie
+from typing import Any
+
+from flask import Flask, Response
+from unsticky import Session, Unsticky
+from unsticky.unit import Unit
+
+from tests.library.contract.places import Place
+
+COOKIE = "session"
+
+
+@dataclass
+class Browser:
+    """Someone with a cookie jar.
+
+    Args:
+        app: the application that is visited.
+        cookie: the session cookie's value, None where there is none.
+    """
+
+    app: Flask
+    cookie: str | None = None
+
+    def begin(self, *, method: str = "POST") -> "InFlight":
+        """Send a request with the cookie that is in the jar now; it is answered by `end`."""
+        headers = {"Cookie": f"{COOKIE}={self.cookie}"} if self.cookie else {}
+        request = self.app.test_request_context("/", method=method, headers=headers).request
+        opened: Any = self.app.session_interface.open_session(self.app, request)
+        assert isinstance(opened, Session)
+        return InFlight(self, opened)
+
+
+@dataclass
+class InFlight:
+    """A request under way.
+
+    Args:
+        browser: who sent it.
+        session: what its view sees.
+        response: what its view answers.
+    """
+
+    browser: Browser
+    session: Session
+    response: Response = field(default_factory=lambda: Response("fine"))
+
+    def end(self) -> "Answer":
+        """Make the response, and put its cookie into the jar."""
+        app: Any = self.browser.app
+        app.session_interface.save_session(app, self.session, self.response)
+        answer = Answer(self.response)
+        if answer.cookie is not None:
+            self.browser.cookie = answer.cookie or None
+        return answer
+
+
+class Answer:
+    """What a request was answered.
+
+    Args:
+        response: the response.
+    """
+
+    def __init__(self, response: Response) -> None:
+        self.status = response.status_code
+        self.headers = response.headers
+        self.body = response.get_data(as_text=True)
+        document: Any = response.get_json(silent=True) if self.status != 200 else None
+        self.code: str = document["code"] if document else ""
+        self.detail: str = document.get("detail", "") if document else ""
+        values = [SimpleCookie(line).get(COOKIE) for line in response.headers.getlist("Set-Cookie")]
+        found = [morsel.value for morsel in values if morsel is not None]
+        # None where it was left alone, empty where it was deleted.
+        self.cookie: str | None = found[-1] if found else None
+
+
+@dataclass
+class Site:
+    """An application whose sessions are kept at a place."""
+
+    app: Flask
+    sessions: Unsticky
+    place: Place
+
+    def browser(self, **fields: Any) -> Browser:
+        """Return a browser whose session holds these plain keys; without any it has none."""
+        browser = Browser(self.app)
+        if fields:
+            request = browser.begin()
+            request.session.update(fields)
+            assert request.end().cookie
+        return browser
+
+    def stored(self, browser: Browser) -> dict[str, Any] | None:
+        """Return what a browser's session holds, its maps as dicts; None where it has none."""
+        session = Browser(self.app, browser.cookie).begin().session
+        held: dict[str, Any] = dict(session)
+        held |= {name: dict(session.map(name).items()) for name in session.maps()}
+        return held if unit_of(session).link.token is not None and held else None
+
+
+def unit_of(session: Any) -> Unit:
+    """Return the work behind a session, which applications do not see."""
+    unit: Unit = session._unit  # noqa: SLF001
+    return unit
+
+
+def make_site(place: Place, **settings: Any) -> Site:
+    """Make an application whose sessions are kept at `place`."""
+    app = Flask("site")
+    app.testing = True
+    return Site(app, place.serve(app, **settings), place)

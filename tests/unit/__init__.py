@@ -1,1 +1,0 @@
-"""Tests of one part at a time."""
