@@ -60,8 +60,8 @@ def copy_checkout(into: Path) -> None:
 def _new_stack(checkout: Path) -> Iterator[StartStack]:
     """Make stacks that are not started yet; end every one of them, whatever became of it."""
     # Only here: the unit tests run without what the stacks need.
-    from tests.support.stack import Stack  # noqa: PLC0415
-    from tests.support.wire import free_port  # noqa: PLC0415
+    from tests.support.stack import Stack
+    from tests.support.wire import free_port
 
     made: list[Stack] = []
 

@@ -391,5 +391,5 @@ class Draft:
 
 
 def _known(base: bytes | Basis | None) -> bytes:
-    assert isinstance(base, bytes)  # noqa: S101 (a blind write cannot conflict, absence is handled)
+    assert isinstance(base, bytes)
     return base

@@ -183,7 +183,7 @@ class Unsticky:
         _ping(self.backend)
 
     def _answered(self, error: SessionError) -> ResponseReturnValue:
-        if error.status == 500:  # noqa: PLR2004 (an error of the application's own, for its handler)
+        if error.status == 500:
             raise error
         if not isinstance(error, OutOfRange):
             # The answer says that nothing was changed, so that nothing is.

@@ -56,7 +56,7 @@ class Interface(SessionInterface):
             SessionError: with status 500, as an error of the application's own is: Flask logs it,
                 shows it in debug, and calls its handler. Any that no response can tell.
         """
-        assert isinstance(session, Session)  # noqa: S101 (made by open_session)
+        assert isinstance(session, Session)
         unit = session._begun  # noqa: SLF001 (the library's own)
         if unit is None or not unit.touched:
             self._keep_stream_private(session, response)
@@ -66,7 +66,7 @@ class Interface(SessionInterface):
             unit.commit()
             self._describe(unit, response)
         except SessionError as error:
-            if error.status == 500 or unit.link.facts.silent:  # noqa: PLR2004 (see above)
+            if error.status == 500 or unit.link.facts.silent:
                 # The answer that Flask makes of it is saved, too, with what its handler set.
                 unit.abandon()
                 raise

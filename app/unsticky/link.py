@@ -262,7 +262,7 @@ class Link:
             self._lost(found)
         return {}
 
-    def send(  # noqa: PLR0913 (one atomic step has this many parts)
+    def send(
         self,
         changes: tuple[Change, ...],
         *,
@@ -401,7 +401,7 @@ class Link:
             raise SessionError(message)
         return self.token
 
-    def _write(  # noqa: PLR0913 (likewise)
+    def _write(
         self,
         reference: Reference,
         changes: tuple[Change, ...],

@@ -200,7 +200,7 @@ def _pepper(config: Mapping[str, Any]) -> bytes | None:
     if not value:
         return None
     pepper = _octets("UNSTICKY_PEPPER", value)
-    if len(pepper) < 16:  # noqa: PLR2004 (128 bits)
+    if len(pepper) < 16:
         message = f"UNSTICKY_PEPPER has {len(pepper)} bytes: use at least 16 random ones"
         raise ConfigurationError(message)
     return pepper

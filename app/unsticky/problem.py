@@ -42,7 +42,7 @@ def problem(error: SessionError) -> Response:
     The document has a stable `code` for programs. Neither names the store's address.
     """
     # What went wrong inside is for the log.
-    detail = "" if error.status == 500 else error.detail  # noqa: PLR2004 (a server's own fault)
+    detail = "" if error.status == 500 else error.detail
     if _prefers_html():
         page = _PAGE.format(title=escape(error.title), detail=escape(detail))
         response = Response(page, status=error.status, content_type="text/html; charset=utf-8")

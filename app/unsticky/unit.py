@@ -223,7 +223,7 @@ class Unit:
         self._write_first(field)
         written = self._sent((Add(field, delta, minimum, maximum),))
         result = written.results[0]
-        assert isinstance(result, int)  # noqa: S101 (what the contract says of Add)
+        assert isinstance(result, int)
         self.draft.applied(field, b"%d" % result)
         return result
 
@@ -253,7 +253,7 @@ class Unit:
         except NothingThere:
             self._settle()
             return {}
-        assert isinstance(result, dict)  # noqa: S101 (what the contract says of Take)
+        assert isinstance(result, dict)
         targets = {into + field[len(prefix) :]: data for field, data in result.items()}
         for field in {*result, *self.draft.fields(prefix)}:
             self.draft.applied(field, None)
@@ -279,7 +279,7 @@ class Unit:
         except NothingThere:
             self._settle()
         else:
-            assert isinstance(result, dict)  # noqa: S101 (what the contract says of Take)
+            assert isinstance(result, dict)
             raw = result
         values = self._decoded(raw)
         self.aside.emptied = True
@@ -634,7 +634,7 @@ class Unit:
 
     def _sent(self, changes: tuple[Change, ...], *, create: bool = True) -> Written:
         outcome = self.link.send(changes, load=self.draft.base is None, create=create, named=True)
-        assert isinstance(outcome, Written)  # noqa: S101 (atomic operations compare nothing)
+        assert isinstance(outcome, Written)
         self._backend.counters.operations += 1
         if self.draft.base is None and outcome.record.fields is not None:
             self.draft.loaded(outcome.record.fields)

@@ -32,9 +32,9 @@ def main(verb: str) -> int:
 
 def _run(verb: str) -> int:
     # Imported late, so that Ctrl-C in the first moments is no traceback either.
-    from kit import verbs  # noqa: PLC0415
-    from kit.console import complain  # noqa: PLC0415
-    from kit.errors import KitError, from_os_error  # noqa: PLC0415
+    from kit import verbs
+    from kit.console import complain
+    from kit.errors import KitError, from_os_error
 
     try:
         verbs.run(verb)

@@ -114,7 +114,7 @@ def check_with(verb: str, settings: Settings) -> None:
     StateFolder(settings.state_dir).claim()
     ensure(environment)
     enter(environment)
-    from kit import checks  # noqa: PLC0415  (needs what was just installed)
+    from kit import checks
 
     checks.run(verb, environment, settings)
 

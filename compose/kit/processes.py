@@ -8,7 +8,7 @@ from contextlib import suppress
 
 def children(pid: int) -> frozenset[int]:
     """Return the pids of a process's children: the workers of a master."""
-    import psutil  # noqa: PLC0415
+    import psutil
 
     try:
         return frozenset(child.pid for child in psutil.Process(pid).children())
@@ -18,7 +18,7 @@ def children(pid: int) -> frozenset[int]:
 
 def memory(pid: int) -> int:
     """Return the resident memory of a process in bytes; 0 if it has gone."""
-    import psutil  # noqa: PLC0415
+    import psutil
 
     try:
         return int(psutil.Process(pid).memory_info().rss)
@@ -32,7 +32,7 @@ def listener(port: int) -> str:
     The docker runtime asks without an environment, and so without psutil.
     """
     try:
-        import psutil  # noqa: PLC0415
+        import psutil
     except ImportError:
         return "another program"
 

@@ -300,7 +300,7 @@ def _times(files: Mapping[str, str], *names: str) -> str:
 
 def _and_a_half(size: str) -> str:
     found = re.fullmatch(r"(\d+)([a-z]*)", size.lower())
-    assert found is not None, size  # noqa: S101  (settings has read it)
+    assert found is not None, size
     return str(int(found[1]) * _UNITS[found[2]] * 3 // 2)
 
 

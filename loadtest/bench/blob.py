@@ -55,7 +55,7 @@ class BlobInterface(SessionInterface):
 
     def save_session(self, app: Flask, session: SessionMixin, response: Response) -> None:
         """Store the session if a key was assigned."""
-        assert isinstance(session, BlobSession)  # noqa: S101 (made by open_session)
+        assert isinstance(session, BlobSession)
         response.headers.add("Vary", "Cookie")
         if not session.modified:
             return

@@ -20,7 +20,7 @@ EIGHT_LINES = {f"item-{number}": 3 for number in range(1, 9)}
 GATE_SECONDS = 5
 """How long a late writer waits at most for the sign to go on."""
 
-_SECRET = "not-secret: signs the cookies of a measurement"  # noqa: S105
+_SECRET = "not-secret: signs the cookies of a measurement"
 
 
 class Cart(Protocol):
@@ -154,13 +154,13 @@ def install(app: Flask, kind: Kind, store: redis.Redis) -> Cart:
             app.session_interface = BlobInterface(store, _SECRET.encode(), lifetime)
             return DictCart()
         case Kind.FLASK_SESSION:
-            from flask_session import Session  # noqa: PLC0415
+            from flask_session import Session
 
             app.config.update(SESSION_TYPE="redis", SESSION_REDIS=store)
             Session(app)
             return DictCart()
         case Kind.UNSTICKY | Kind.UNSTICKY_PLAIN:
-            from unsticky import Unsticky  # noqa: PLC0415
+            from unsticky import Unsticky
 
             app.config["UNSTICKY_STORE"] = os.environ["REDIS_URL"]
             Unsticky(app)

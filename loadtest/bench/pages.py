@@ -19,7 +19,7 @@ WORK_SECONDS: Final = 0.003
 """What a view waits for its database, between reading the session and changing it."""
 
 _CODE_SECONDS = 60
-_SECRET = "not-secret: signs the cookies of a measurement"  # noqa: S105
+_SECRET = "not-secret: signs the cookies of a measurement"
 
 
 def application(kind: Kind, store_url: str) -> dict[str, str]:

@@ -76,7 +76,7 @@ def _processor() -> str:
 
 def _commit() -> str | None:
     git = subprocess.run(
-        ["git", "-C", str(_PROJECT), "describe", "--always", "--dirty"],  # noqa: S607 (git, as the caller has it)
+        ["git", "-C", str(_PROJECT), "describe", "--always", "--dirty"],
         capture_output=True,
         text=True,
         check=False,

@@ -58,7 +58,7 @@ class Bench:
                 # The second makes it a session in use.
                 for method, body in (("PUT", EIGHT_LINES), ("GET", None)):
                     status, _ = browser.ask(method, target.calls.cart, body)
-                    if status != 200:  # noqa: PLR2004 (OK)
+                    if status != 200:
                         raise BenchError(f"{kind} answered {status} to {method} /cart")
                 headers.append(browser.header() or "session=none")
             target.cookies.write_text("\n".join(headers) + "\n", encoding="ascii")
@@ -201,7 +201,7 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--worker-class", choices=("sync", "gthread", "gevent"), default="sync")
     parser.add_argument("--workers", type=int, default=2, help="processes for each kind")
     options = parser.parse_args()
-    if options.rounds < 2:  # noqa: PLR2004 (a spread needs two)
+    if options.rounds < 2:
         parser.error("--rounds must be 2 or more: there is no spread in one")
     return options
 

@@ -16,7 +16,7 @@ def ratio(mine: Sequence[float], theirs: Sequence[float]) -> str:
 
     Not the median of the ratios: a difference near zero in one noisy round would make it anything.
     """
-    draw = random.Random(1)  # noqa: S311 (a bootstrap)
+    draw = random.Random(1)
     pairs = list(zip(mine, theirs, strict=True))
     ratios = sorted(_of_medians(draw.choices(pairs, k=len(pairs))) for _ in range(1000))
     return f"{_of_medians(pairs):.2f} ({ratios[50]:.2f}-{ratios[949]:.2f})"

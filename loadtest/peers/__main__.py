@@ -100,7 +100,7 @@ def _options() -> argparse.Namespace:
                         help="measure nothing: make the table of this raw data")  # fmt: skip
     options = parser.parse_args()
     options.only = [name for name in options.only if name not in options.without]
-    if options.rounds < 2:  # noqa: PLR2004 (a spread needs two)
+    if options.rounds < 2:
         parser.error("--rounds must be 2 or more: there is no spread in one")
     if min(options.seconds, options.races, options.logouts) < 1:
         parser.error("--seconds, --races and --logouts must be 1 or more")

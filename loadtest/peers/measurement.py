@@ -144,7 +144,7 @@ def filled_cart(server: Path) -> Browser:
     browser = Browser(server)
     for sku in SHOP.skus:
         status, _ = browser.ask("POST", SHOP.items, {"sku": sku, "qty": QUANTITY})
-        if status != 200:  # noqa: PLR2004 (OK)
+        if status != 200:
             raise BenchError(f"{server.stem} answered {status} to POST {SHOP.items}")
     status, body = browser.ask("GET", SHOP.cart)
     if body is None or body.get("count") != QUANTITY * len(SHOP.skus):

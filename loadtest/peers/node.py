@@ -40,7 +40,7 @@ def version() -> str:
     """
     try:
         node = subprocess.run(
-            ["node", "--version"],  # noqa: S607 (node, as the caller has it)
+            ["node", "--version"],
             capture_output=True, text=True, check=False,
         )  # fmt: skip
     except OSError as error:
@@ -97,7 +97,7 @@ def _install(folder: Path) -> None:
     options = ("--no-package-lock", "--no-audit", "--no-fund", "--omit=dev", "--loglevel=error")
     try:
         npm = subprocess.run(
-            ["npm", "install", *options],  # noqa: S607 (npm, as the caller has it)
+            ["npm", "install", *options],
             cwd=folder, capture_output=True, text=True, timeout=_SECONDS, check=False,
         )  # fmt: skip
     except OSError as error:

@@ -99,7 +99,7 @@ def of_adds(meter: Meter, browser: Browser, calls: Calls) -> Traffic:
 
 def _expect_ok(browser: Browser, method: str, path: str, body: object) -> None:
     status = browser.ask(method, path, body).status
-    if status != 200:  # noqa: PLR2004 (OK)
+    if status != 200:
         raise BenchError(
             f"{method} {path} was answered {status} while its round trips were counted"
         )

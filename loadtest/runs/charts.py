@@ -76,7 +76,7 @@ def lines(
             )
         dotted = " dotted" if line.is_dotted else ""
         parts.append(f'<polyline class="line {line.tone}{dotted}" points="{path}"/>')
-        if len(line.points) <= 40:  # noqa: PLR2004 (more are a line)
+        if len(line.points) <= 40:
             parts += [
                 f'<circle class="{line.tone}" cx="{frame.x(x):.1f}" cy="{frame.y(y):.1f}" r="3">'
                 f"<title>{escape(line.label)}: {number(y)} at {number(x)} {escape(x_unit)}</title>"

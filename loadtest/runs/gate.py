@@ -20,7 +20,7 @@ _LIMITS = (*_LATENCIES, "errors")
 class Word(StrEnum):
     """How a run ended."""
 
-    PASS = "pass"  # noqa: S105 (no password)
+    PASS = "pass"
     FAIL = "fail"
     ERROR = "error"
 

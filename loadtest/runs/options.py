@@ -100,7 +100,7 @@ def _host(text: str | None) -> str | None:
     return text.rstrip("/")
 
 
-def _number(  # noqa: PLR0913, PLR0917 (a value, its bounds, its form)
+def _number(
     given: Mapping[str, str],
     name: str,
     default: str,

@@ -174,7 +174,7 @@ class Run:
             for detail in balance.unbalanced(self._measures.workers, before, after, profile.balance)
         )
 
-    def _result(  # noqa: PLR0913, PLR0917 (all that a run consists of)
+    def _result(
         self,
         profile: Profile,
         found: Target,

@@ -16,7 +16,7 @@ def _ramp(share: float) -> float:
 
 def _spike(share: float) -> float:
     """A fifth of the load, all of it in the middle fifth of the time, a fifth again."""
-    return 1.0 if 0.4 <= share < 0.6 else 0.2  # noqa: PLR2004 (see the docstring)
+    return 1.0 if 0.4 <= share < 0.6 else 0.2
 
 
 SHAPES: Mapping[str, Callable[[float], float]] = {

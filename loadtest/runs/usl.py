@@ -44,7 +44,7 @@ def fit(points: Sequence[tuple[float, float]]) -> Law | None:
     ``N / X`` is linear in ``1/l``, ``s/l`` and ``k/l``. None of the three may be negative: one that
     would be is left out, and the others are fitted anew.
     """
-    if len({workers for workers, _ in points}) < 3:  # noqa: PLR2004 (three unknowns)
+    if len({workers for workers, _ in points}) < 3:
         return None
     kept = [0, 1, 2]
     while True:

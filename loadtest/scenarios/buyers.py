@@ -39,7 +39,7 @@ class Buyer(ShopJourney):
     def _once(self, skus: list[str]) -> dict[str, Any]:
         """Check out, and send the same again as after a broken connection."""
         for sku in random.sample(skus, 2):
-            self.add(sku, random.randint(1, 3))  # noqa: S311 (no secret)
+            self.add(sku, random.randint(1, 3))
         self.think()
         headers = {"Idempotency-Key": str(uuid.uuid4())}
         answer = self.post("/api/checkout", headers=headers, expect=(_CREATED,))
@@ -52,7 +52,7 @@ class Buyer(ShopJourney):
 
     def _twice(self, skus: list[str]) -> dict[str, Any]:
         """Click twice: one order, and the other click finds the cart empty."""
-        self.add(random.choice(skus))  # noqa: S311 (no secret)
+        self.add(random.choice(skus))
         answers: list[Answer] = []
 
         def click() -> None:

@@ -43,7 +43,7 @@ class Shopper(ShopJourney):
         skus = self.products()
         for _ in range(4):
             self.think()
-            self.add(random.choice(skus), random.randint(1, 3))  # noqa: S311 (no secret)
+            self.add(random.choice(skus), random.randint(1, 3))
             self.read()
         self.think()
         self.set(skus[0], 7)
@@ -65,7 +65,7 @@ class TwoTabs(ShopJourney):
         """Add in both tabs at once; then nothing may be missing."""
         self.enter()
         skus = self.products()
-        shared = random.choice(skus)  # noqa: S311 (no secret)
+        shared = random.choice(skus)
 
         def tab(own: str) -> None:
             for _ in range(_TAB_ADDS):

@@ -47,7 +47,7 @@ class Member(ShopJourney):
 
         self.browser.forget()
         self.enter()
-        self.add(skus[0], random.randint(1, 3))  # noqa: S311 (no secret)
+        self.add(skus[0], random.randint(1, 3))
         self.add(skus[2])
         of_guest, guest = self.cart.least(), self.handle
         if not self._log_in(name, password):
@@ -100,7 +100,7 @@ class Member(ShopJourney):
         together(log_out, add)
         self.browser.forget()
         answer = self.get("/api/session", headers=old, expect=_ENDED, rotates=True)
-        if answer.status != 200:  # noqa: PLR2004 (OK)
+        if answer.status != 200:
             return
         user = answer.json()["user"]
         self.hold(

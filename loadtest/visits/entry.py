@@ -97,7 +97,7 @@ class Visitor(User):
                 visits.spawn(self._visit, max(0.0, time.perf_counter() - due))
 
     def _visit(self, late: float) -> None:
-        journey = random.choices(list(_weights), list(_weights.values()))[0]  # noqa: S311
+        journey = random.choices(list(_weights), list(_weights.values()))[0]
         browser = Browser(self, journey.cookie, late)
         try:
             self._go_through(journey(browser, _plan))

@@ -80,4 +80,4 @@ class Refused(Exception):
     @property
     def is_outcome_unknown(self) -> bool:
         """Whether the request may have been carried out all the same."""
-        return self.status == 0 or self.status >= 500  # noqa: PLR2004 (the server's errors)
+        return self.status == 0 or self.status >= 500

@@ -53,7 +53,7 @@ class Samples:
             file.flush()
         self._flushed = time.monotonic()
 
-    def _request(  # noqa: PLR0913 (Locust's event)
+    def _request(
         self,
         *,
         request_type: str,

@@ -111,7 +111,7 @@ def test_ctrl_c_gives_the_report_so_far(stack: Stack) -> None:
     assert (ran.folder / "report.html").exists()
     assert ran.document["total"]["requests"] > 0
     listed = subprocess.run(
-        ["pgrep", "-fl", str(ran.folder)], capture_output=True, text=True, check=False  # noqa: S607
+        ["pgrep", "-fl", str(ran.folder)], capture_output=True, text=True, check=False
     )  # fmt: skip
     assert listed.stdout == ""
 

@@ -60,7 +60,7 @@ def enter(user: str, stamp: int, label: str) -> None:
             with suppress(SessionError):
                 current_shop().records.joining.settle(user, noted[-1]["claim"])
             return
-        time.sleep(random.uniform(0, _LONGEST_PAUSE))  # noqa: S311 (no secret)
+        time.sleep(random.uniform(0, _LONGEST_PAUSE))
     detail = "Others log in with the same session all the time. Wait a moment, then log in again."
     raise Problem(409, detail, code="login-contended")
 

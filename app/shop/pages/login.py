@@ -40,7 +40,7 @@ def sign_in() -> Response:
     if not name:
         errors["username"] = "Your name is missing."
     if not password:
-        errors["password"] = "The password is missing."  # noqa: S105  (it is a sentence)
+        errors["password"] = "The password is missing."
     if errors:
         return make_response(_form(after, name, errors), 422)
     onward = redirect(after or url_for("pages.shelf"), 303)

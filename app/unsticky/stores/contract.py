@@ -341,7 +341,7 @@ class Store(Protocol):
         of answering from the past.
         """
 
-    def write(  # noqa: PLR0913 (one atomic step has this many parts)
+    def write(
         self,
         reference: Reference,
         changes: tuple[Change, ...],
@@ -376,7 +376,7 @@ class Store(Protocol):
         the one under which each was last used.
         """
 
-    def end_all(  # noqa: PLR0913, PLR0917 (likewise)
+    def end_all(
         self,
         user: Reference,
         keep: Reference | None,

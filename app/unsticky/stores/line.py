@@ -65,7 +65,7 @@ class Line:
         self._count += 1
         mark = self._count.to_bytes(16, "big")
         reply = self._exchanged(b"%b$16\r\n%b\r\n" % (command, mark), budget)
-        if type(reply) is list and len(reply) == 2 and reply[1] == mark:  # noqa: PLR2004 (a pair)
+        if type(reply) is list and len(reply) == 2 and reply[1] == mark:
             self.clean = not self._has_more()
             return reply[0]
         self.clean = False

@@ -134,7 +134,7 @@ class MemoryStore:
             record = found.record(slid=False, load=True)
             return record._replace(slid=slide and found.slide(now, lifetimes))
 
-    def write(  # noqa: PLR0913 (the contract)
+    def write(
         self,
         reference: Reference,
         changes: tuple[Change, ...],
@@ -184,7 +184,7 @@ class MemoryStore:
             ]
             return tuple(sorted(listed, key=lambda entry: entry.record.created))
 
-    def end_all(  # noqa: PLR0913, PLR0917 (the contract)
+    def end_all(
         self,
         user: Reference,
         keep: Reference | None,
@@ -244,7 +244,7 @@ class MemoryStore:
         """Overwrite stored bytes, as someone who can write to the store could; for tests."""
         with self._lock:
             living = self._sessions[reference]
-            assert isinstance(living, _Living)  # noqa: S101 (a test's own mistake)
+            assert isinstance(living, _Living)
             living.fields[field] = data
 
     def _now(self) -> int:
@@ -298,7 +298,7 @@ class MemoryStore:
             return found.results
         return self._operations
 
-    def _repeated(  # noqa: PLR0913 (the contract)
+    def _repeated(
         self,
         found: _Living | Missing | Gone,
         first: Written | None,
@@ -327,7 +327,7 @@ class MemoryStore:
             record = record._replace(user=first.record.user)
         return replace(first, record=record)
 
-    def _write(  # noqa: PLR0913 (the contract)
+    def _write(
         self,
         reference: Reference,
         changes: tuple[Change, ...],

@@ -59,7 +59,7 @@ class Plan:
             return Conflicting(plan.conflicts)
         return plan._oversized(fields, caps) or plan
 
-    def _include(  # noqa: C901, PLR0912 (one branch for each kind of change)
+    def _include(  # noqa: C901 (one branch for each kind of change)
         self, fields: dict[bytes, bytes], change: Change
     ) -> None:
         match change:

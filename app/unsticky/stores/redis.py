@@ -90,13 +90,13 @@ class RedisStore:
             return _record(reply[1], fields[b"\0m"], fields.get(b"\0i", _EMPTY), fields)
         if status == 1:
             return Missing()
-        if status == 2:  # noqa: PLR2004 (the script's codes stand in its header)
+        if status == 2:
             return Gone(reply[1].decode())
-        if status == 9:  # noqa: PLR2004 (likewise)
+        if status == 9:
             return Unreadable()
         return _newer(reply[1])
 
-    def write(  # noqa: PLR0913 (the contract)
+    def write(
         self,
         reference: Reference,
         changes: tuple[Change, ...],
@@ -148,7 +148,7 @@ class RedisStore:
             listed.append(Listed(_reference(user.bucket, name), record))
         return tuple(sorted(listed, key=lambda entry: entry.record.created))
 
-    def end_all(  # noqa: PLR0913, PLR0917 (the contract)
+    def end_all(
         self,
         user: Reference,
         keep: Reference | None,
@@ -249,13 +249,13 @@ class RedisStore:
             return kept, _EMPTY, self._tagged(b"o", reference.bucket, name)
         return operation.kept, name, self._key(b"r", reference)
 
-    def _outcome(  # noqa: PLR0911 (one for each of the script's codes)
+    def _outcome(
         self, reply: list[Any], changes: tuple[Change, ...], finish: Finish, reference: Reference
     ) -> WriteOutcome:
         match reply[0]:
             case 0:
                 bucket = finish.to.bucket if isinstance(finish, Move) else reference.bucket
-                fields = _paired(reply[7]) if len(reply) > 7 else None  # noqa: PLR2004
+                fields = _paired(reply[7]) if len(reply) > 7 else None
                 return Written(
                     _record(reply[1], reply[2], reply[5], fields),
                     _results(changes, reply[3]),

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, Final
 
 MOST_PER_LINE: Final = 99
-SECRET: Final = "not-secret: signs the cookies of a measurement"  # noqa: S105
+SECRET: Final = "not-secret: signs the cookies of a measurement"
 LIFETIME: Final = 31 * 24 * 3600
 """How long a session lives unused, in seconds: Flask's own default, for all that are compared."""
 

@@ -69,7 +69,7 @@ class MapCart:
 
     def add(self, sku: str, qty: int) -> None:
         """See `Cart.add`."""
-        from unsticky import OutOfRange  # noqa: PLC0415 (only where it is what is measured)
+        from unsticky import OutOfRange
 
         try:
             _own().map("cart").incr(sku, qty, minimum=0, maximum=cart.MOST_PER_LINE)
@@ -171,13 +171,13 @@ def _installed(app: Flask, kind: str, store: redis.Redis) -> Cart:
         case "flask-cookie":
             return DictCart()
         case "flask-session":
-            from flask_session import Session  # noqa: PLC0415
+            from flask_session import Session
 
             app.config.update(SESSION_TYPE="redis", SESSION_REDIS=store)
             Session(app)
             return DictCart()
         case "unsticky":
-            from unsticky import Unsticky  # noqa: PLC0415
+            from unsticky import Unsticky
 
             app.config["UNSTICKY_STORE"] = os.environ["REDIS_URL"]
             Unsticky(app)

@@ -83,7 +83,7 @@ async def late(request: Request) -> Response:
 
 async def refuse(_: Request, error: Exception) -> Response:
     """Answer with a problem document."""
-    assert isinstance(error, Refused)  # noqa: S101 (registered for nothing else)
+    assert isinstance(error, Refused)
     return JSONResponse(error.problem, error.status)
 
 

@@ -52,7 +52,7 @@ class Case:
 
 def make_case(name: str) -> Case:
     """Return the case of that name: always the same one."""
-    return _Maker(random.Random(name)).case()  # noqa: S311 (no secret: the same each time)
+    return _Maker(random.Random(name)).case()
 
 
 class _Maker:

@@ -90,7 +90,7 @@ class Watched:
         """See `Store.read`."""
         return self.inner.read(reference, lifetimes, budget, slide=slide)
 
-    def write(  # noqa: PLR0913 (the contract)
+    def write(
         self,
         reference: Reference,
         changes: tuple[Change, ...],

@@ -61,7 +61,7 @@ class LimitedStore:
         """See `Store.read`."""
         return self.store.read(reference, self._lifetimes, budget, slide=slide)
 
-    def write(  # noqa: PLR0913 (the contract)
+    def write(
         self,
         reference: Reference,
         changes: tuple[Change, ...],

@@ -29,7 +29,7 @@ from tests.library.contract.places import (
 )
 
 
-def login(  # noqa: PLR0913  (what a login may vary)
+def login(
     place: Place,
     store: LimitedStore,
     user: Reference,

@@ -41,7 +41,7 @@ def test_a_secret_may_stand_on_the_class() -> None:
     """Flask reads `app.secret_key`, wherever that comes from."""
 
     class Application(Flask):
-        secret_key = "of the class"  # noqa: S105 (no secret)
+        secret_key = "of the class"
 
     app = Application("class")
     Unsticky(app)

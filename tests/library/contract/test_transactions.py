@@ -219,7 +219,7 @@ def test_clearing_before_binding_carries_nothing_over(place: Place) -> None:
         session.bind("user")
         session["fresh"] = True
 
-    world = _World(place, body, secret="old")  # noqa: S106  (no secret)
+    world = _World(place, body, secret="old")
     old = world.browser
     assert world.post() == 200
     assert world.stored() == {"fresh": True}

@@ -27,8 +27,8 @@ from werkzeug.test import TestResponse
 
 from tests.library.security.valkey import Valkey
 
-_SECRET = "a secret that only the tests know"  # noqa: S105 (only the tests know it)
-_TOKEN = "0123456789abcdef0123456789abcdef01234567"  # noqa: S105 (as Flask-WTF makes them)
+_SECRET = "a secret that only the tests know"
+_TOKEN = "0123456789abcdef0123456789abcdef01234567"
 _numbers = itertools.count()
 _TOMORROW = datetime.now(UTC) + timedelta(days=1)
 

@@ -15,7 +15,7 @@ def create_app(store_url: str, deadline: float) -> tuple[Flask, Unsticky]:
     """Return the application and its sessions; `deadline` is in seconds."""
     app = Flask(__name__)
     app.config.update(
-        SECRET_KEY="signs the cookies of a history",  # noqa: S106
+        SECRET_KEY="signs the cookies of a history",
         UNSTICKY_STORE=store_url,
         UNSTICKY_DEADLINE=deadline,
         UNSTICKY_MAX_BYTES=1_000_000,

@@ -37,7 +37,7 @@ class Run:
     def __init__(self, store: DurableStore, fsync: Fsync, folder: Path, seed: int) -> None:
         self.outages: list[Outage] = []
         self._store, self._fsync, self._folder = store, fsync, folder
-        self._random = random.Random(seed)  # noqa: S311 (chooses faults)
+        self._random = random.Random(seed)
         self._workers: dict[int, subprocess.Popen[bytes]] = {}
         self._incarnations = 0
 

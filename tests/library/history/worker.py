@@ -58,7 +58,7 @@ class Worker:
     def __init__(self, plan: Plan) -> None:
         self._plan = plan
         self._folder = Path(plan.folder)
-        self._random = random.Random(plan.seed)  # noqa: S311 (chooses operations)
+        self._random = random.Random(plan.seed)
         self._slots = Slots(self._folder)
         self._journal = Journal(self._folder / f"{plan.name}.journal")
         app, self._sessions = create_app(plan.store_url, plan.deadline)

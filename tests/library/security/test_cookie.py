@@ -150,7 +150,7 @@ def test_11_a_public_answer_is_made_private(new_app: NewApp, store: str, browse:
 
     @app.get("/public")
     def public() -> tuple[str, dict[str, str]]:
-        from flask import session  # noqa: PLC0415 (only this view needs it)
+        from flask import session
 
         return str(session.get("theme")), {"Cache-Control": "public, max-age=3600"}
 

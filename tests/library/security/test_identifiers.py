@@ -145,7 +145,7 @@ def test_03_no_character_of_a_cookie_may_change(fuzzed: Flask, browse: Browse, p
         ("/me", {"Content-Type": "application/x-www-form-urlencoded"}, "session={}"),
     ],
 )
-def test_09_the_cookie_is_the_only_carrier(  # noqa: PLR0913, PLR0917 (a table's columns)
+def test_09_the_cookie_is_the_only_carrier(
     new_app: NewApp,
     store: str,
     browse: Browse,

@@ -64,7 +64,7 @@ def test_20_the_same_secret_elsewhere_signs_nothing_here(
     new_app: NewApp, store: str, browse: Browse
 ) -> None:
     """Flask's own signed cookie made with the very same SECRET_KEY is no session's cookie."""
-    from flask.sessions import SecureCookieSessionInterface  # noqa: PLC0415 (only here)
+    from flask.sessions import SecureCookieSessionInterface
 
     app = new_app(store)
     serializer = SecureCookieSessionInterface().get_signing_serializer(app)

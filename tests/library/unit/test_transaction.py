@@ -15,7 +15,7 @@ def test_without_the_library_it_says_so() -> None:
     """On Flask's own sessions the decorator cannot work, and raises instead of pretending."""
     app = Flask("site")
     app.testing = True
-    app.secret_key = "x"  # noqa: S105  (no secret)
+    app.secret_key = "x"
 
     @app.get("/")
     @transaction()

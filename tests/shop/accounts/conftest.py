@@ -11,7 +11,7 @@ from tests.shop.accounts.cheap import cheapen
 from tests.shop.accounts.visitors import Visitor
 from tests.support.servers import Server, Servers
 
-SECRET = "a0b1c2d3e4f5a6b7c8d9"  # noqa: S105 (it keeps nothing secret)
+SECRET = "a0b1c2d3e4f5a6b7c8d9"
 
 Visit = Callable[[], Visitor]
 

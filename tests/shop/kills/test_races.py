@@ -107,8 +107,8 @@ class _Race:
     def _send(self, path: str, document: object) -> Answer:
         key = token_hex(8) if self._keyed else None
         headers = {}
-        if self._deadly and random.random() < 0.1:  # noqa: S311 (no secret)
-            headers["X_Die_After"] = str(random.randint(1, 6))  # noqa: S311 (no secret)
+        if self._deadly and random.random() < 0.1:
+            headers["X_Die_After"] = str(random.randint(1, 6))
         answer = self._visitor.ask("POST", path, document, key=key, **headers)
         if key is not None:
             return self._visitor.insist("POST", path, document, key=key)

@@ -13,7 +13,7 @@ from shop import Settings, create_app
 from tests.shop.accounts.cheap import cheapen
 from tests.shop.unit.valkey import Valkey
 
-SECRET = "a0b1c2d3e4f5a6b7c8d9"  # noqa: S105  (it keeps nothing secret)
+SECRET = "a0b1c2d3e4f5a6b7c8d9"
 
 NewShop = Callable[..., Flask]
 

@@ -25,7 +25,7 @@ def docker(*arguments: str) -> str:
         AssertionError: it failed.
     """
     done = subprocess.run(
-        ["docker", *arguments],  # noqa: S607  (the developer's)
+        ["docker", *arguments],
         check=False, capture_output=True, text=True,
     )  # fmt: skip
     assert done.returncode == 0, f"docker {arguments} failed:\n{done.stderr}"
@@ -35,7 +35,7 @@ def docker(*arguments: str) -> str:
 def require_engine() -> None:
     """Skip where no engine runs; fail instead with REQUIRE_CONTAINERS=1."""
     found = shutil.which("docker") and subprocess.run(
-        ["docker", "compose", "ls"],  # noqa: S607  (asks the engine, and needs Compose v2)
+        ["docker", "compose", "ls"],
         check=False, capture_output=True,
     )  # fmt: skip
     if found and found.returncode == 0:

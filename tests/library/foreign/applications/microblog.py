@@ -23,7 +23,7 @@ APPLICATION = Application(
     ),
 )
 
-_PASSWORD = "correct horse"  # noqa: S105
+_PASSWORD = "correct horse"
 _names = (f"ann{number}" for number in count())
 
 

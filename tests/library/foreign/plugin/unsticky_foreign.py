@@ -49,7 +49,7 @@ def give(app: Flask) -> None:
     """Give the application our sessions, unless it has them or chose its own."""
     if not isinstance(app.session_interface, Awaiting):
         return
-    from unsticky import Unsticky  # noqa: PLC0415 (on their own sessions suites do without)
+    from unsticky import Unsticky
 
     app.config.setdefault("UNSTICKY_STORE", _STORE)
     app.config.setdefault("SESSION_KEY_PREFIX", f"{uuid4().hex}:")
