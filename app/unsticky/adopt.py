@@ -21,7 +21,7 @@ from .errors import OutcomeUnknown, StoreUnavailable, Unserializable
 from .fields import PERMANENT, plain_field
 from .policy import MAX_FIELDS, Lifetimes
 from .predecessors import Claimed, Old, Predecessor
-from .stores.contract import (
+from .stores.base import (
     Bind,
     Budget,
     Gone,

@@ -12,7 +12,7 @@ from .errors import ConfigurationError
 from .policy import Policy
 from .predecessors import FlaskCookie, FlaskSession
 from .stores.client import Client
-from .stores.opening import open_store
+from .stores.urls import open_store
 
 _log = logging.getLogger("unsticky")
 

@@ -19,7 +19,7 @@ from .policy import (
     parse_cookie,
     parse_secrets,
 )
-from .stores.contract import Store
+from .stores.base import Store
 
 _log = logging.getLogger("unsticky")
 

@@ -12,7 +12,7 @@ from .backend import Backend
 from .cookie import Reference
 from .errors import OutcomeUnknown, StoreUnavailable
 from .session import Session
-from .stores.contract import Budget, Destroy, Operation, Written
+from .stores.base import Budget, Destroy, Operation, Written
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,7 +11,7 @@ from .codec import IMMUTABLE, decode, encode
 from .errors import Corrupt, SessionError, Unserializable
 from .fields import MAP, describe, name_of, order
 from .merge import ABSENT, Merge, Unmergeable, first_wins, three_way
-from .stores.contract import BLIND, Basis, Change, Check, CheckNames, Write
+from .stores.base import BLIND, Basis, Change, Check, CheckNames, Write
 
 
 class _Nothing(Enum):

@@ -32,8 +32,8 @@ from .policy import Policy
 from .problem import problem
 from .rerun import Rerunner
 from .session import Session
-from .stores.contract import Budget
-from .stores.opening import described, store_for
+from .stores.base import Budget
+from .stores.urls import described, store_for
 from .templates import show_keys_first
 
 _log = logging.getLogger("unsticky")

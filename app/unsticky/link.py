@@ -19,7 +19,7 @@ from .cookie import Reference, Token
 from .errors import OutcomeUnknown, SessionError, SessionGone, StoreUnavailable
 from .policy import ONCE_LIFETIME_MS, TOMBSTONE_LIFETIME_MS
 from .refusals import refusal
-from .stores.contract import (
+from .stores.base import (
     Bind,
     Budget,
     Change,

@@ -22,8 +22,8 @@ from itsdangerous.encoding import base64_decode, want_bytes
 
 from .errors import OutcomeUnknown, StoreUnavailable
 from .policy import Lifetimes
+from .stores.base import Budget
 from .stores.client import Client
-from .stores.contract import Budget
 from .stores.scripts import script
 
 _log = logging.getLogger("unsticky")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from .errors import OutOfRange, SessionError, StaleCredential, Unserializable
 from .fields import describe
-from .stores.contract import (
+from .stores.base import (
     COUNTER_LIMIT,
     NotACounter,
     Refused,

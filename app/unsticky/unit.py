@@ -26,7 +26,7 @@ from .link import CookieAction, Link, NothingThere, RequestFacts, State
 from .merge import strict
 from .policy import MERGE_ROUNDS, OnConflict
 from .refusals import check_counter, no_counter
-from .stores.contract import (
+from .stores.base import (
     BLIND,
     COUNTER_LIMIT,
     Add,

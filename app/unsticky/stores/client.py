@@ -15,9 +15,9 @@ from typing import Any, Final, TypeAlias, TypeVar
 from weakref import WeakSet
 
 from ..errors import OutcomeUnknown, StoreUnavailable
-from .contract import Budget
-from .line import Line
-from .lines import Lines
+from .base import Budget
+from .connection import Line
+from .pool import Lines
 from .replies import ErrorReply, packed, pieces
 from .scripts import Script
 

@@ -10,7 +10,7 @@ from typing import TypeAlias
 
 from ..cookie import Reference
 from ..policy import OPERATION_LIFETIME_MS, TOMBSTONE_LIFETIME_MS, Lifetimes
-from .contract import (
+from .base import (
     Bind,
     Budget,
     Caps,
@@ -27,7 +27,7 @@ from .contract import (
     WriteOutcome,
     Written,
 )
-from .plan import Plan
+from .planning import Plan
 
 _Name: TypeAlias = tuple[Reference, bytes, int, tuple[Change, ...] | None, Finish]
 _Results: TypeAlias = dict[_Name, tuple[int, Written]]

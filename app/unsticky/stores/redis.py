@@ -20,8 +20,7 @@ import msgpack
 from ..cookie import Reference
 from ..errors import OutcomeUnknown, StoreUnavailable
 from ..policy import OPERATION_LIFETIME_MS, Lifetimes
-from .client import Client
-from .contract import (
+from .base import (
     ENVELOPE,
     Add,
     Bind,
@@ -50,6 +49,7 @@ from .contract import (
     WriteOutcome,
     Written,
 )
+from .client import Client
 from .scripts import load
 
 _QUARANTINE_MS: Final = 7 * 24 * 3600 * 1000

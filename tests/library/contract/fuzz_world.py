@@ -13,7 +13,7 @@ from unsticky.codec import decode
 from unsticky.cookie import Reference
 from unsticky.fields import MAP, entry_key, map_prefix, name_of
 from unsticky.policy import Lifetimes
-from unsticky.stores.contract import (
+from unsticky.stores.base import (
     Budget,
     Change,
     Finish,

@@ -11,7 +11,7 @@ from flask import Flask
 from unsticky import Unsticky
 from unsticky.cookie import Reference
 from unsticky.policy import Lifetimes
-from unsticky.stores.contract import (
+from unsticky.stores.base import (
     Budget,
     Caps,
     Change,
@@ -25,8 +25,8 @@ from unsticky.stores.contract import (
     WriteOutcome,
 )
 from unsticky.stores.memory import MemoryStore
-from unsticky.stores.opening import open_store as pooled
 from unsticky.stores.redis import RedisStore
+from unsticky.stores.urls import open_store as pooled
 
 from tests.support.servers import Server
 

@@ -7,7 +7,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from unsticky.cookie import Reference
 from unsticky.policy import Lifetimes
-from unsticky.stores.contract import (
+from unsticky.stores.base import (
     BLIND,
     Add,
     Bind,

@@ -4,7 +4,7 @@ import threading
 
 import pytest
 from unsticky.cookie import Reference
-from unsticky.stores.contract import (
+from unsticky.stores.base import (
     BLIND,
     COUNTER_LIMIT,
     Add,

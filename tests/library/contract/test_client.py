@@ -25,13 +25,13 @@ from redis.sentinel import Sentinel
 from unsticky.cookie import Reference
 from unsticky.errors import ConfigurationError, OutcomeUnknown, StoreUnavailable
 from unsticky.stores import replies
+from unsticky.stores.base import BLIND, Budget, Record, Write, Written
 from unsticky.stores.client import Client
-from unsticky.stores.contract import BLIND, Budget, Record, Write, Written
-from unsticky.stores.line import Line
-from unsticky.stores.opening import described, open_store
+from unsticky.stores.connection import Line
 from unsticky.stores.redis import RedisStore
 from unsticky.stores.replies import UNFINISHED, PlainReader
 from unsticky.stores.scripts import script
+from unsticky.stores.urls import described, open_store
 
 from tests.library.contract.places import (
     CAPS,
@@ -967,8 +967,8 @@ def test_threads_share_a_few_connections(
 _CLOSING = """
 import gc, sys
 import redis
-from unsticky.stores.contract import Budget
-from unsticky.stores.opening import open_store
+from unsticky.stores.base import Budget
+from unsticky.stores.urls import open_store
 client = open_store(sys.argv[1])
 client.ask(Budget(5.0), "PING")
 client.close()
@@ -982,8 +982,8 @@ print("held")
 
 _FORKING = """
 import os, sys
-from unsticky.stores.contract import Budget
-from unsticky.stores.opening import open_store
+from unsticky.stores.base import Budget
+from unsticky.stores.urls import open_store
 client = open_store(sys.argv[1])
 mine = client.ask(Budget(5.0), "CLIENT", "ID")
 child = os.fork()

@@ -6,7 +6,7 @@ import pytest
 from flask import session as flask_session
 from unsticky import SessionError, SessionGone, transaction
 from unsticky.fields import entry_field, map_prefix, plain_field
-from unsticky.stores.contract import Move, Written
+from unsticky.stores.base import Move, Written
 
 from tests.library.contract.places import Place, budget, operation, reference
 from tests.support.browsers import Browser, Site, make_site, unit_of

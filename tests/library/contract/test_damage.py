@@ -2,7 +2,7 @@
 
 import pytest
 from unsticky.errors import StoreUnavailable
-from unsticky.stores.contract import (
+from unsticky.stores.base import (
     BLIND,
     Add,
     Bind,

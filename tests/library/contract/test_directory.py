@@ -5,7 +5,7 @@ import threading
 import pytest
 from unsticky.cookie import Reference
 from unsticky.policy import Lifetimes
-from unsticky.stores.contract import (
+from unsticky.stores.base import (
     Bind,
     Destroy,
     Gone,

@@ -11,7 +11,7 @@ import pytest
 from unsticky import draft
 from unsticky.draft import Draft
 from unsticky.link import Link
-from unsticky.stores.contract import BLIND, Move, Write
+from unsticky.stores.base import BLIND, Move, Write
 from unsticky.stores.memory import MemoryStore
 from unsticky.unit import Unit
 

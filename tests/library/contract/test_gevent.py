@@ -19,8 +19,8 @@ import time
 
 import gevent
 from unsticky.errors import OutcomeUnknown, StoreUnavailable
-from unsticky.stores.opening import open_store
-from unsticky.stores.contract import Budget
+from unsticky.stores.urls import open_store
+from unsticky.stores.base import Budget
 from unsticky.stores.scripts import load
 
 url = sys.argv[1]

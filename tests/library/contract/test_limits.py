@@ -3,7 +3,7 @@
 import pytest
 from unsticky.cookie import Reference
 from unsticky.policy import Lifetimes
-from unsticky.stores.contract import (
+from unsticky.stores.base import (
     BLIND,
     Add,
     Bind,

@@ -15,7 +15,7 @@ from unsticky import SessionError, SessionGone
 from unsticky.codec import decode
 from unsticky.cookie import Reference
 from unsticky.fields import name_of
-from unsticky.stores.contract import Record
+from unsticky.stores.base import Record
 
 from tests.library.contract.places import Place, budget
 from tests.support.browsers import Browser, InFlight, Site, make_site, unit_of

@@ -5,7 +5,7 @@ from typing import cast
 import pytest
 from flask import session as flask_session
 from unsticky import OutOfRange, Session, SessionError, transaction
-from unsticky.stores.contract import (
+from unsticky.stores.base import (
     Add,
     Caps,
     Destroy,

@@ -2,7 +2,7 @@
 
 import pytest
 from unsticky.cookie import Reference
-from unsticky.stores.contract import (
+from unsticky.stores.base import (
     BLIND,
     Add,
     Bind,

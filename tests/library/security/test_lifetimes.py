@@ -5,7 +5,7 @@ from collections.abc import Callable
 
 from flask import Flask
 from unsticky.policy import MAX_FIELDS, Lifetimes
-from unsticky.stores.contract import Caps
+from unsticky.stores.base import Caps
 from unsticky.stores.memory import MemoryStore
 
 from .conftest import NewApp

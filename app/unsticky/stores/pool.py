@@ -11,9 +11,9 @@ from collections.abc import Callable
 from typing import Any, Final
 
 from ..errors import StoreUnavailable
-from .connecting import Connecting
-from .contract import Budget
-from .line import Line, SocketLine
+from .base import Budget
+from .connection import Line, SocketLine
+from .dialer import Connecting
 
 MOST: Final = 64
 """Connections of one process at most."""

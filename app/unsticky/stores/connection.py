@@ -10,8 +10,8 @@ import sys
 from collections.abc import Callable
 from typing import Any, Final
 
-from .connecting import understood
-from .contract import Budget
+from .base import Budget
+from .dialer import understood
 from .replies import UNFINISHED, ErrorReply, NotAReply, reader
 
 _AT_THE_DOOR: Final = {"MAXCLIENTS", "DENIED"}

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from typing import Any, Final
 
 from ..errors import StoreUnavailable
-from .contract import Budget
+from .base import Budget
 from .replies import ErrorReply
 
 

@@ -13,10 +13,10 @@ import redis
 
 from ..errors import ConfigurationError
 from ..policy import MAX_FIELDS, Policy
+from .base import Caps, Store
 from .client import Client
-from .contract import Caps, Store
-from .lines import IDLE_LIMIT, MOST, Lines
 from .memory import MemoryStore
+from .pool import IDLE_LIMIT, MOST, Lines
 from .redis import RedisStore
 
 _log = logging.getLogger("unsticky")

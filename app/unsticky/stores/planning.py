@@ -6,7 +6,7 @@ import re
 from dataclasses import dataclass, field
 from typing import Final
 
-from .contract import (
+from .base import (
     BLIND,
     COUNTER_LIMIT,
     Add,
