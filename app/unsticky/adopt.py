@@ -23,7 +23,7 @@ from .policy import MAX_FIELDS, Lifetimes
 from .predecessors import Claimed, Old, Predecessor
 from .stores.base import (
     Bind,
-    Budget,
+    Deadline,
     Gone,
     Operation,
     Record,
@@ -122,7 +122,7 @@ class Adoption:
         self,
         values: Iterable[str],
         backend: Backend,
-        budget: Budget,
+        deadline: Deadline,
         *,
         label: str = "",
     ) -> Adopted | Ended | None:
@@ -131,7 +131,7 @@ class Adoption:
         Args:
             values: of all cookies of the name `cookie`, as the browser sent them.
             backend: where the new session is made.
-            budget: the time left.
+            deadline: the time left.
             label: what the user's list shows for the session.
 
         Returns:
@@ -145,16 +145,16 @@ class Adoption:
         lifetimes = backend.lifetimes
         outcome: Ended | None = None
         for value in islice((v for v in values if 0 < len(v) <= _MAX_COOKIE), _MAX_CANDIDATES):
-            found = self._predecessor.find(value, lifetimes, budget)
+            found = self._predecessor.find(value, lifetimes, deadline)
             if found is None:
                 continue
             try:
                 result: Adopted | Ended | None
                 if isinstance(found, Claimed):
                     token = backend.ring.token(_identifier(found.identity), found.bucket)
-                    result = _read(backend.store, token, lifetimes, budget)
+                    result = _read(backend.store, token, lifetimes, deadline)
                 else:
-                    result = self._adopted(found, backend, lifetimes, budget, label)
+                    result = self._adopted(found, backend, lifetimes, deadline, label)
             except OutcomeUnknown as error:
                 # What is made once may be asked for again.
                 raise StoreUnavailable(str(error)) from error
@@ -168,7 +168,7 @@ class Adoption:
         self._predecessor.close()
 
     def _adopted(
-        self, old: Old, backend: Backend, lifetimes: Lifetimes, budget: Budget, label: str
+        self, old: Old, backend: Backend, lifetimes: Lifetimes, deadline: Deadline, label: str
     ) -> Adopted | Ended | None:
         fields = _storable(old.fields, backend.policy.max_bytes)
         if not fields.keys() - {PERMANENT}:
@@ -186,7 +186,7 @@ class Adoption:
             tuple(Write(field, value, None) for field, value in sorted(fields.items())),
             operation,
             lifetimes,
-            budget,
+            deadline,
             create=True,
             finish=self._bind(user, label, backend),
             load=True,
@@ -196,13 +196,13 @@ class Adoption:
             bound = user if self._binds else None
             result = _adopted(token, outcome.record, bound, outcome.ended)
         elif isinstance(outcome, Gone):
-            result = _read(backend.store, token, lifetimes, budget)  # how it ended, if just now
+            result = _read(backend.store, token, lifetimes, deadline)  # how it ended, if just now
         elif isinstance(outcome, StaleStamp):
             result = Ended(token, "revoked")
         else:
             _log.error("an old session was not adopted: %s", type(outcome).__name__)
         if result is not None:
-            self._end(old, token, kept, budget)
+            self._end(old, token, kept, deadline)
         return result
 
     def _user(self, values: Mapping[str, Any], fields: Mapping[bytes, bytes]) -> str | None:
@@ -240,9 +240,9 @@ class Adoption:
         shown = label.encode("utf-8", "replace")[:200]
         return Bind(subject, ADOPTED_STAMP, shown, limit, user.encode())
 
-    def _end(self, old: Old, token: Token, kept: int, budget: Budget) -> None:
+    def _end(self, old: Old, token: Token, kept: int, deadline: Deadline) -> None:
         try:
-            self._predecessor.end(old.identity, token.reference.bucket, kept, budget)
+            self._predecessor.end(old.identity, token.reference.bucket, kept, deadline)
         except (StoreUnavailable, OutcomeUnknown) as error:
             # The new session is there. The old entry opens nothing else, and expires.
             _log.warning("an adopted session's old entry was not ended: %s", error)
@@ -261,8 +261,8 @@ def _identifier(identity: bytes) -> bytes:
     return sha256(b"unsticky adopted id\0" + identity).digest()
 
 
-def _read(store: Store, token: Token, lifetimes: Lifetimes, budget: Budget) -> Adopted | Ended:
-    found = store.read(token.reference, lifetimes, budget)
+def _read(store: Store, token: Token, lifetimes: Lifetimes, deadline: Deadline) -> Adopted | Ended:
+    found = store.read(token.reference, lifetimes, deadline)
     if isinstance(found, Record):
         return _adopted(token, found, (found.user or b"").decode() or None)
     return Ended(token, found.kind if isinstance(found, Gone) else "adopted")

@@ -12,7 +12,7 @@ from .errors import ConfigurationError
 from .policy import Policy
 from .predecessors import FlaskCookie, FlaskSession
 from .stores.client import Client
-from .stores.urls import open_store
+from .stores.urls import client_from_url, client_like
 
 _log = logging.getLogger("unsticky")
 
@@ -62,9 +62,9 @@ def _flask_session(app: Flask, policy: Policy) -> FlaskSession:
 def _client(app: Flask, policy: Policy) -> Client:
     given = app.config.get("SESSION_REDIS")
     if given is not None:
-        return open_store("client", given)
+        return client_like(given)
     if not policy.store.startswith("memory:"):
-        return open_store(policy.store)
+        return client_from_url(policy.store)
     message = (
         "UNSTICKY_ADOPT is 'flask-session', and nothing says where its entries are: "
         "set SESSION_REDIS to the client that Flask-Session was given"

@@ -1,8 +1,8 @@
 """The session cookie's value: minting, signing, verifying, and the key ring.
 
 The value is 96 characters of URL-safe base64 over 72 bytes: a version, the bucket (2), the absolute
-deadline in seconds (5), 32 random bytes, and keyed BLAKE2b (RFC 7693) over all of that, which costs
-a fifth of HMAC-SHA256 and is on every request's path. The id never leaves the cookie: the store
+limit in seconds (5), 32 random bytes, and keyed BLAKE2b (RFC 7693) over all of that, which costs a
+fifth of HMAC-SHA256 and is on every request's path. The id never leaves the cookie: the store
 knows a digest of it, and logs and pages know the handle made of the digest.
 """
 
@@ -27,7 +27,7 @@ _ID_BYTES: Final = 32
 _BODY_BYTES: Final = 40
 _DIGEST_BYTES: Final = 16
 _PERMANENT: Final = 1 << 39
-"""The deadline's highest bit. A release that does not know it reads a deadline far ahead, and
+"""The absolute limit's highest bit. A release that does not know it reads a limit far ahead, and
 leaves the limit to the store, which keeps it in any case."""
 
 
@@ -57,20 +57,20 @@ class Token(NamedTuple):
     Attributes:
         identifier: the secret 256 bits.
         reference: where the session lives.
-        deadline: the absolute limit in seconds since 1970, 0 for none.
+        ends_at: the absolute limit in seconds since 1970, 0 for none.
         outdated: signed with an earlier secret, so that it should be signed and sent again.
         permanent: the browser was told to keep the cookie when it closes.
     """
 
     identifier: bytes
     reference: Reference
-    deadline: int = 0
+    ends_at: int = 0
     outdated: bool = False
     permanent: bool = False
 
     def is_past(self, seconds: float) -> bool:
         """Tell whether the absolute limit lies before that time, in seconds since 1970."""
-        return 0 < self.deadline < seconds
+        return 0 < self.ends_at < seconds
 
 
 class KeyRing:
@@ -93,12 +93,12 @@ class KeyRing:
         """Return the token of an id of 256 bits."""
         return Token(identifier, Reference(bucket, self._digest(identifier)))
 
-    def sign(self, token: Token, deadline: int, *, permanent: bool = False) -> str:
-        """Return the cookie's value; `deadline` is in seconds since 1970, 0 for none."""
+    def sign(self, token: Token, ends_at: int, *, permanent: bool = False) -> str:
+        """Return the cookie's value; `ends_at` is in seconds since 1970, 0 for none."""
         body = (
             bytes((_VERSION,))
             + token.reference.bucket.to_bytes(2, "big")
-            + (deadline | _PERMANENT if permanent else deadline).to_bytes(5, "big")
+            + (ends_at | _PERMANENT if permanent else ends_at).to_bytes(5, "big")
             + token.identifier
         )
         return urlsafe_b64encode(body + _signature(self._signers[0], body)).decode()
@@ -113,13 +113,13 @@ class KeyRing:
             if hmac.compare_digest(_signature(signer, body), signature):
                 identifier = body[8:]
                 bucket = int.from_bytes(body[1:3], "big")
-                deadline = int.from_bytes(body[3:8], "big")
+                ends_at = int.from_bytes(body[3:8], "big")
                 return Token(
                     identifier,
                     Reference(bucket, self._digest(identifier)),
-                    deadline & ~_PERMANENT,
+                    ends_at & ~_PERMANENT,
                     outdated=place > 0,
-                    permanent=deadline & _PERMANENT != 0,
+                    permanent=ends_at & _PERMANENT != 0,
                 )
         return None
 

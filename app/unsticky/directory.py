@@ -12,7 +12,7 @@ from .backend import Backend
 from .cookie import Reference
 from .errors import OutcomeUnknown, StoreUnavailable
 from .session import Session
-from .stores.base import Budget, Destroy, Operation, Written
+from .stores.base import Deadline, Destroy, Operation, Written
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +47,7 @@ class Directory:
                 last_seen=_time(entry.record.seen or entry.record.created),
                 label=entry.record.label.decode("utf-8", "replace"),
             )
-            for entry in self._backend.store.sessions(subject, self._budget())
+            for entry in self._backend.store.sessions(subject, self._deadline())
         )
 
     def revoke(self, handle: str) -> bool:
@@ -65,7 +65,7 @@ class Directory:
                 (),
                 _operation(),
                 self._backend.lifetimes,
-                self._budget(),
+                self._deadline(),
                 finish=Destroy("revoked"),
             )
         except OutcomeUnknown as error:
@@ -101,7 +101,7 @@ class Directory:
             stamp = UNADOPTED  # for the user's old cookies
         try:
             ended = self._backend.store.end_all(
-                subject, kept, stamp, _operation(), self._backend.lifetimes, self._budget()
+                subject, kept, stamp, _operation(), self._backend.lifetimes, self._deadline()
             )
         except OutcomeUnknown as error:
             message = f"some sessions may still live: {error}"
@@ -123,15 +123,15 @@ class Directory:
         """
         cursor: bytes | None = b"0"
         while cursor is not None:
-            cursor, ended = self._backend.store.sweep(cursor, self._budget())
+            cursor, ended = self._backend.store.sweep(cursor, self._deadline())
             for reference in ended:
                 self._backend.emit(
                     "session_revoked", reference, self._request_id, reason="revoke_everyone"
                 )
             yield len(ended)
 
-    def _budget(self) -> Budget:
-        return Budget(self._backend.policy.deadline)
+    def _deadline(self) -> Deadline:
+        return Deadline(self._backend.policy.deadline)
 
 
 def _operation() -> Operation:

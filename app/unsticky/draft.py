@@ -11,7 +11,7 @@ from .codec import IMMUTABLE, decode, encode
 from .errors import Corrupt, SessionError, Unserializable
 from .fields import MAP, describe, name_of, order
 from .merge import ABSENT, Merge, Unmergeable, first_wins, three_way
-from .stores.base import BLIND, Basis, Change, Check, CheckNames, Write
+from .stores.base import UNREAD, Basis, Change, Check, CheckNames, Write
 
 
 class _Nothing(Enum):
@@ -116,7 +116,7 @@ class Draft:
         """
         if field not in self._pending and field not in self._read:
             known = self._stored(field)
-            if known is BLIND:
+            if known is UNREAD:
                 return NOTHING
             self._read[field] = known
         value = self._values.get(field, NOTHING)
@@ -153,7 +153,7 @@ class Draft:
         """Tell whether the field is known to exist, without asking and without counting a read."""
         if field in self._pending:
             return self._pending[field] is not None
-        return self._stored(field) not in {BLIND, None}
+        return self._stored(field) not in {UNREAD, None}
 
     def writes(self, prefix: bytes) -> tuple[Write, ...]:
         """Return the writes of the fields under `prefix` that were changed here."""
@@ -288,7 +288,7 @@ class Draft:
                     settled = self._settled(change, current[where], merges, repeatable=repeatable)
                 except Unmergeable:
                     contested.append(describe(where))
-                    result.append(Write(change.field, change.value, BLIND))
+                    result.append(Write(change.field, change.value, UNREAD))
                 else:
                     result += settled
         return tuple(result), tuple(contested)
@@ -341,24 +341,24 @@ class Draft:
             if not field.startswith(prefix):
                 continue
             if field not in self._mutable and self._stored(field) != encoded:
-                yield Write(field, encoded, self._read.get(field, BLIND))
+                yield Write(field, encoded, self._read.get(field, UNREAD))
         for field in sorted(self._mutable):
             if not field.startswith(prefix):
                 continue
             # The view may have changed it in place: only its encoding tells.
             encoded = encode(self._values[field], describe(field))
             if self._stored(field) != encoded:
-                yield Write(field, encoded, self._read.get(field, BLIND))
+                yield Write(field, encoded, self._read.get(field, UNREAD))
 
     def _stored(self, field: bytes) -> bytes | Basis | None:
-        """Return what the store holds, as far as this request knows; BLIND where it does not."""
+        """Return what the store holds, as far as this request knows; UNREAD where it does not."""
         if field in self._read:
             return self._read[field]
         # What this request wrote before it loaded the session, and still holds: another may have
         # written since, and that would be in `base`.
         if field in self._written:
             return self._written[field]
-        return BLIND if self.base is None else self.base.get(field)
+        return UNREAD if self.base is None else self.base.get(field)
 
     def _keep(self, field: bytes, encoded: bytes | None) -> None:
         if self.base is None:

@@ -28,12 +28,12 @@ from .events import Announcer
 from .interface import Interface, withdraw
 from .login import follow_flask_login
 from .opening import NO_RETRY, OPTIONAL, request_id
-from .policy import Policy
+from .policy import MAX_FIELDS, Policy
 from .problem import problem
 from .rerun import Rerunner
 from .session import Session
-from .stores.base import Budget
-from .stores.urls import described, store_for
+from .stores.base import Caps, Deadline
+from .stores.urls import open_store
 from .templates import show_keys_first
 
 _log = logging.getLogger("unsticky")
@@ -78,7 +78,7 @@ class Unsticky:
         backend = Backend(
             app,
             policy,
-            store_for(policy, client),
+            open_store(policy.store, client, policy.prefix, Caps(MAX_FIELDS, policy.max_bytes)),
             Announcer(app),
             adoption_from_config(app, policy),
         )
@@ -100,8 +100,9 @@ class Unsticky:
         app.cli.add_command(commands(Directory(backend), partial(_ping, backend)))
         # Where nobody said where to keep sessions, the log says what became of that, and is heard.
         level = logging.INFO if policy.store_from.startswith("UNSTICKY") else logging.WARNING
-        where = described(policy.store, client)
-        _log.log(level, "sessions are kept by %s (%s)", where, policy.store_from)
+        _log.log(
+            level, "sessions are kept by %s (%s)", backend.store.description, policy.store_from
+        )
 
     @property
     def backend(self) -> Backend:
@@ -198,6 +199,6 @@ class Unsticky:
 
 def _ping(backend: Backend) -> None:
     try:
-        backend.store.probe(Budget(backend.policy.deadline))
+        backend.store.probe(Deadline(backend.policy.deadline))
     except OutcomeUnknown as error:
         raise StoreUnavailable(str(error)) from error

@@ -127,7 +127,7 @@ class Interface(SessionInterface):
             return False
         permanent = unit.is_permanent()
         idle = (link.record and link.record.idle) or self.backend.lifetimes.idle
-        value = self.backend.ring.sign(token, link.deadline, permanent=permanent)
+        value = self.backend.ring.sign(token, link.ends_at, permanent=permanent)
         self._set_cookie(response, value, max_age=idle // 1000 if permanent else None)
         return True
 

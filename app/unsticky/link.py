@@ -21,9 +21,9 @@ from .policy import ONCE_LIFETIME_MS, TOMBSTONE_LIFETIME_MS
 from .refusals import refusal
 from .stores.base import (
     Bind,
-    Budget,
     Change,
     Conflicting,
+    Deadline,
     Destroy,
     Finish,
     Gone,
@@ -151,7 +151,7 @@ class Link:
         self._emptied: Token | None = None
         self._over = "rotated"
         self._backend = backend
-        self._budget = Budget(backend.policy.deadline)
+        self._deadline = Deadline(backend.policy.deadline)
         self._first: list[object] = []
         self._done: Counter[object] = Counter()
         self._named = b""
@@ -178,11 +178,11 @@ class Link:
         return moved and self.facts.is_safe and not self.seen_alive
 
     @property
-    def deadline(self) -> int:
+    def ends_at(self) -> int:
         """The session's absolute limit in seconds since 1970, 0 for none."""
         if self.record is not None:
-            return -(-self.record.deadline // 1000)
-        return self.token.deadline if self.token is not None else 0
+            return -(-self.record.ends_at // 1000)
+        return self.token.ends_at if self.token is not None else 0
 
     @property
     def is_undecided(self) -> bool:
@@ -206,7 +206,9 @@ class Link:
             return
         facts = self.facts
         try:
-            found = adoption.take_over(facts.old_cookies, backend, self._budget, label=facts.label)
+            found = adoption.take_over(
+                facts.old_cookies, backend, self._deadline, label=facts.label
+            )
         except StoreUnavailable as error:
             backend.failed(error)
             raise
@@ -235,7 +237,7 @@ class Link:
             SessionGone: the session was alive in this request and has ended.
         """
         if late:
-            self._budget = Budget(self._backend.policy.deadline)
+            self._deadline = Deadline(self._backend.policy.deadline)
             self.adopts = False  # the cookie could not be sent any more
         if self.adopts:
             return self._loaded_old()
@@ -370,7 +372,7 @@ class Link:
             observed: what that field held.
         """
         reference = self._held().reference
-        if self._backend.store.quarantine(reference, field, observed, self._budget):
+        if self._backend.store.quarantine(reference, field, observed, self._deadline):
             self._backend.counters.quarantined += 1
             _log.error("session %s held unreadable bytes and was set aside", reference.handle)
         return SessionGone("corrupt")
@@ -384,7 +386,7 @@ class Link:
 
     def seconds(self) -> float:
         """Return how long this request has waited for the store."""
-        return self._backend.policy.deadline - self._budget.remaining
+        return self._backend.policy.deadline - self._deadline.remaining
 
     def _loaded_old(self) -> dict[bytes, bytes]:
         try:
@@ -420,7 +422,7 @@ class Link:
                 changes,
                 self._operation(changes, finish, named=named),
                 self._backend.lifetimes,
-                self._budget,
+                self._deadline,
                 create=create,
                 finish=finish,
                 load=load,
@@ -455,7 +457,7 @@ class Link:
 
     def _read(self, reference: Reference, *, slide: bool) -> Record | Missing | Gone:
         backend = self._backend
-        found = backend.store.read(reference, backend.lifetimes, self._budget, slide=slide)
+        found = backend.store.read(reference, backend.lifetimes, self._deadline, slide=slide)
         return Gone(self.set_aside().kind) if isinstance(found, Unreadable) else found
 
     def _tries_another(self) -> bool:

@@ -22,7 +22,7 @@ from itsdangerous.encoding import base64_decode, want_bytes
 
 from .errors import OutcomeUnknown, StoreUnavailable
 from .policy import Lifetimes
-from .stores.base import Budget
+from .stores.base import Deadline
 from .stores.client import Client
 from .stores.scripts import script
 
@@ -76,14 +76,14 @@ Found: TypeAlias = Old | Claimed | None
 class Predecessor(Protocol):
     """Reads the sessions of one library."""
 
-    def find(self, value: str, lifetimes: Lifetimes, budget: Budget) -> Found:
+    def find(self, value: str, lifetimes: Lifetimes, deadline: Deadline) -> Found:
         """Return the session that a cookie's value names.
 
         Raises:
             StoreUnavailable: the old entry cannot be read now.
         """
 
-    def end(self, identity: bytes, bucket: int, kept: int, budget: Budget) -> None:
+    def end(self, identity: bytes, bucket: int, kept: int, deadline: Deadline) -> None:
         """End the old session; for `kept` ms its cookie still leads to its successor.
 
         Raises:
@@ -101,9 +101,9 @@ class FlaskCookie:
         self._app = app
         self._interface = SecureCookieSessionInterface()
 
-    def find(self, value: str, lifetimes: Lifetimes, budget: Budget) -> Found:
+    def find(self, value: str, lifetimes: Lifetimes, deadline: Deadline) -> Found:
         """See `Predecessor.find`."""
-        del budget
+        del deadline
         serializer = self._interface.get_signing_serializer(self._app)
         if serializer is None:
             return None
@@ -122,7 +122,7 @@ class FlaskCookie:
         lineage = token if isinstance(token, str) and len(token) >= _TOKEN_LENGTH else ""
         return Old(identity, fields, unique=lineage != "", lineage=lineage)
 
-    def end(self, identity: bytes, bucket: int, kept: int, budget: Budget) -> None:
+    def end(self, identity: bytes, bucket: int, kept: int, deadline: Deadline) -> None:
         """Nothing is kept anywhere."""
 
     def close(self) -> None:
@@ -144,14 +144,14 @@ class FlaskSession:
         self._prefix = prefix.encode()
         self._told_of_pickle = False
 
-    def find(self, value: str, lifetimes: Lifetimes, budget: Budget) -> Found:
+    def find(self, value: str, lifetimes: Lifetimes, deadline: Deadline) -> Found:
         """See `Predecessor.find`."""
         del lifetimes
         sid = self._sid(value)
         if sid is None:
             return None
         try:
-            bucket, data, left = self._client.call(_FIND, self._keys(sid), _CAP, budget)
+            bucket, data, left = self._client.call(_FIND, self._keys(sid), _CAP, deadline)
         except OutcomeUnknown as error:
             raise StoreUnavailable(str(error)) from error
         if bucket is not None:
@@ -163,7 +163,7 @@ class FlaskSession:
         fields = self._decoded(data)
         return None if fields is None else Old(sid, fields, max(left, 0))
 
-    def end(self, identity: bytes, bucket: int, kept: int, budget: Budget) -> None:
+    def end(self, identity: bytes, bucket: int, kept: int, deadline: Deadline) -> None:
         """See `Predecessor.end`.
 
         Requests that were sent with the old cookie may arrive for a while, and the answer that
@@ -171,7 +171,7 @@ class FlaskSession:
         name.
         """
         arguments = (b"%d" % bucket, b"%d" % kept)
-        self._client.call(_END, self._keys(identity), arguments, budget)
+        self._client.call(_END, self._keys(identity), arguments, deadline)
 
     def close(self) -> None:
         """See `Predecessor.close`."""

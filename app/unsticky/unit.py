@@ -27,8 +27,8 @@ from .merge import strict
 from .policy import MERGE_ROUNDS, OnConflict
 from .refusals import check_counter, no_counter
 from .stores.base import (
-    BLIND,
     COUNTER_LIMIT,
+    UNREAD,
     Add,
     Bind,
     Change,
@@ -292,7 +292,7 @@ class Unit:
             return {field: decode(data) for field, data in raw.items()}
         except Corrupt as error:
             # Put back what was taken, so that all of it goes into quarantine.
-            self.link.send(tuple(Write(field, data, BLIND) for field, data in raw.items()))
+            self.link.send(tuple(Write(field, data, UNREAD) for field, data in raw.items()))
             raise self._unreadable(raw) from error
 
     def rotate(self) -> None:
@@ -342,7 +342,7 @@ class Unit:
 
     def _unbind(self, fields: tuple[bytes, ...], successor: Token) -> None:
         self.link.end_others()
-        deletes = tuple(Write(field, None, BLIND) for field in fields)
+        deletes = tuple(Write(field, None, UNREAD) for field in fields)
         move = Move(successor.reference, unbind=True)
         try:
             outcome = self.link.send(
@@ -454,7 +454,7 @@ class Unit:
         if aside.removed:
             changed = {getattr(change, "field", b"") for change in changes}
             changes += tuple(
-                Write(field, None, BLIND)
+                Write(field, None, UNREAD)
                 for field in aside.removed
                 if field not in changed and not self.draft.knows(field)
             )
@@ -513,7 +513,7 @@ class Unit:
         return (
             link.token.outdated
             or permanent != link.token.permanent
-            or link.deadline != link.token.deadline
+            or link.ends_at != link.token.ends_at
             or (refresh and permanent and link.slid)
         )
 

@@ -23,7 +23,7 @@ ENVELOPE: Final = b"1"
 """The version of what is stored. Another one is left untouched: a newer release wrote it."""
 
 
-class Budget:
+class Deadline:
     """The time that one request may spend in the store, all calls together, in seconds."""
 
     __slots__ = ("_started", "remaining", "total")
@@ -44,7 +44,7 @@ class Budget:
         """Return the seconds left while a call is under way; never below a millisecond."""
         return max(self.remaining - (time.monotonic() - self._started), 0.001)
 
-    def spent(self) -> bool:
+    def passed(self) -> bool:
         """Tell whether nothing is left while a call is under way."""
         return self.remaining - (time.monotonic() - self._started) <= 0
 
@@ -52,18 +52,18 @@ class Budget:
 class Basis(Enum):
     """What a write knows of the field it replaces, when it is not the bytes themselves."""
 
-    BLIND = auto()
+    UNREAD = auto()
     """Nothing was read, so nothing is compared."""
 
 
-BLIND: Final = Basis.BLIND
+UNREAD: Final = Basis.UNREAD
 
 
 @dataclass(frozen=True, slots=True)
 class Write:
     """Set a field, or delete it (`value` None), if it still is what was read.
 
-    `base` is what was read: None where the field was absent, BLIND where nothing was.
+    `base` is what was read: None where the field was absent, UNREAD where nothing was.
     """
 
     field: bytes
@@ -180,7 +180,7 @@ class Record(NamedTuple):
 
     Attributes:
         created: ms since 1970 on the store's clock.
-        deadline: the absolute limit, likewise; 0 for none.
+        ends_at: the absolute limit, likewise; 0 for none.
         seen: when a request last used it, to within one step; None for a session just made, or
             where the call did not learn it (a write without `load`). A read that slides tells when
             the session was seen before.
@@ -194,7 +194,7 @@ class Record(NamedTuple):
     """
 
     created: int
-    deadline: int
+    ends_at: int
     seen: int | None
     slid: bool
     fields: dict[bytes, bytes] | None
@@ -330,8 +330,12 @@ class Listed:
 class Store(Protocol):
     """Where sessions live. Every method is one atomic step and, at a server, one round trip."""
 
+    @property
+    def description(self) -> str:
+        """What keeps the sessions, for the log: an address without secrets."""
+
     def read(
-        self, reference: Reference, lifetimes: Lifetimes, budget: Budget, *, slide: bool = True
+        self, reference: Reference, lifetimes: Lifetimes, deadline: Deadline, *, slide: bool = True
     ) -> Record | Missing | Gone | Unreadable:
         """Return the session with its fields, sliding its idle limit if that is a step old.
 
@@ -347,7 +351,7 @@ class Store(Protocol):
         changes: tuple[Change, ...],
         operation: Operation,
         lifetimes: Lifetimes,
-        budget: Budget,
+        deadline: Deadline,
         *,
         create: bool = False,
         finish: Finish = None,
@@ -361,7 +365,7 @@ class Store(Protocol):
             operation: applied at most once while its result is kept, however often it is sent; its
                 result is no answer once the session ended, unless `finish` ended it.
             lifetimes: the limits of sessions that have none of their own, as the request sees them.
-            budget: the time left.
+            deadline: the time left.
             create: make the session if there is none, or one that ended as `emptied`, which held
                 nothing. Without it, no session means `Missing`. Of
                 one that is past its limits nothing comes back.
@@ -369,7 +373,7 @@ class Store(Protocol):
             load: return all fields as they are after the changes.
         """
 
-    def sessions(self, user: Reference, budget: Budget) -> tuple[Listed, ...]:
+    def sessions(self, user: Reference, deadline: Deadline) -> tuple[Listed, ...]:
         """Return the living sessions of a user, oldest first, forgetting those that ended.
 
         Of the idle limits, those that sessions have for themselves are looked at, and for others
@@ -383,7 +387,7 @@ class Store(Protocol):
         stamp: int | None,
         operation: Operation,
         lifetimes: Lifetimes,
-        budget: Budget,
+        deadline: Deadline,
     ) -> tuple[Reference, ...]:
         """End all sessions of a user but `keep`; record that binding needs at least `stamp`.
 
@@ -391,7 +395,9 @@ class Store(Protocol):
         as long as one that began now may live. No call shortens its life.
         """
 
-    def sweep(self, cursor: bytes, budget: Budget) -> tuple[bytes | None, tuple[Reference, ...]]:
+    def sweep(
+        self, cursor: bytes, deadline: Deadline
+    ) -> tuple[bytes | None, tuple[Reference, ...]]:
         """End some of all sessions; return where to go on, None at the end, and which were ended.
 
         Begun with the cursor b"0" and repeated to the end, every session that lived all the while
@@ -399,14 +405,14 @@ class Store(Protocol):
         """
 
     def quarantine(
-        self, reference: Reference, field: bytes, observed: bytes, budget: Budget
+        self, reference: Reference, field: bytes, observed: bytes, deadline: Deadline
     ) -> bool:
         """Set a session aside and end it as corrupt if `field` still holds `observed`.
 
         Without a field (both empty): if it is unreadable as a whole.
         """
 
-    def probe(self, budget: Budget) -> None:
+    def probe(self, deadline: Deadline) -> None:
         """Write and remove a key, as a real request would."""
 
     def close(self) -> None:

@@ -15,9 +15,9 @@ from typing import Any, Final, TypeAlias, TypeVar
 from weakref import WeakSet
 
 from ..errors import OutcomeUnknown, StoreUnavailable
-from .base import Budget
-from .connection import Line
-from .pool import Lines
+from .base import Deadline
+from .connection import Connection
+from .pool import Pool
 from .replies import ErrorReply, packed, pieces
 from .scripts import Script
 
@@ -52,19 +52,19 @@ class Client:
     """Calls one server. Threads may share it, and processes that were forked.
 
     Attributes:
-        trips: calls sent by this process so far.
+        round_trips: calls sent by this process so far.
         address: of the server, for logs; it holds no secret.
     """
 
-    def __init__(self, lines: Lines, address: str) -> None:
-        self._lines = lines
+    def __init__(self, pool: Pool, address: str) -> None:
+        self._pool = pool
         self._broken_until = 0.0
         self.address = address
-        self.trips = 0
+        self.round_trips = 0
         _clients.add(self)
 
     def call(
-        self, script: Script, keys: Sequence[bytes], arguments: Sequence[bytes], budget: Budget
+        self, script: Script, keys: Sequence[bytes], arguments: Sequence[bytes], deadline: Deadline
     ) -> Any:
         """Run a script and return its reply. If the connection breaks, the call is sent again.
 
@@ -73,27 +73,27 @@ class Client:
             OutcomeUnknown: the call was sent and the answer did not come.
         """
         rest = pieces((b"%d" % len(keys), *keys, *arguments))
-        count = 4 + len(keys) + len(arguments)  # with the mark, which `Line.run` adds
+        count = 4 + len(keys) + len(arguments)  # with the mark, which `Connection.run` adds
 
-        def exchange(line: Line) -> Any:
-            reply = line.run(b"*%d\r\n%b%b" % (count, script.named, rest), budget)
+        def exchange(connection: Connection) -> Any:
+            reply = connection.run(b"*%d\r\n%b%b" % (count, script.named, rest), deadline)
             if isinstance(reply, ErrorReply):
                 if reply.code != "NOSCRIPT":
                     raise reply
                 # The server was restarted or its scripts flushed: send the text, which it keeps.
-                self.trips += 1
-                reply = line.run(b"*%d\r\n%b%b" % (count, script.whole, rest), budget)
+                self.round_trips += 1
+                reply = connection.run(b"*%d\r\n%b%b" % (count, script.whole, rest), deadline)
                 if isinstance(reply, ErrorReply):
                     raise reply
             return reply
 
-        return self._answered(exchange, budget)
+        return self._answered(exchange, deadline)
 
-    def ask(self, budget: Budget, *command: Part) -> Any:
+    def ask(self, deadline: Deadline, *command: Part) -> Any:
         """Run one command and return its reply; see `ask_all`."""
-        return self.ask_all(budget, (command,))[0]
+        return self.ask_all(deadline, (command,))[0]
 
-    def ask_all(self, budget: Budget, commands: Sequence[Sequence[Part]]) -> list[Any]:
+    def ask_all(self, deadline: Deadline, commands: Sequence[Sequence[Part]]) -> list[Any]:
         """Run commands in one round trip and return their replies, in order.
 
         If the connection breaks they are all sent again, so they must be ones that may be repeated.
@@ -107,8 +107,8 @@ class Client:
             return []
         sent = b"".join([packed(*map(_encoded, command)) for command in commands])
 
-        def exchange(line: Line) -> list[Any]:
-            replies = line.ask(sent, len(commands), budget)
+        def exchange(connection: Connection) -> list[Any]:
+            replies = connection.ask(sent, len(commands), deadline)
             refusals = [reply for reply in replies if isinstance(reply, ErrorReply)]
             if not refusals:
                 return replies
@@ -118,28 +118,28 @@ class Client:
                 raise ConnectionAbortedError(str(refusals[0]))
             raise OutcomeUnknown(f"the store refused a part of the commands: {refusals[0]}")
 
-        return self._answered(exchange, budget)
+        return self._answered(exchange, deadline)
 
     def close(self) -> None:
         """Close the connections, those in use when their call has ended. A later call opens one."""
-        self._lines.renew()
+        self._pool.renew()
 
     def forget(self) -> None:
         """Drop connections that belong to the parent process, without speaking on them."""
-        self._lines.forget()
+        self._pool.forget()
 
-    def _answered(self, exchange: Callable[[Line], T], budget: Budget) -> T:
-        with budget:
-            if budget.remaining <= 0:
+    def _answered(self, exchange: Callable[[Connection], T], deadline: Deadline) -> T:
+        with deadline:
+            if deadline.remaining <= 0:
                 raise StoreUnavailable("this request has used up its time for the store")
             if self._broken_until:
-                self._refuse_while_broken(budget)
+                self._refuse_while_broken(deadline)
             # Only a call that could wait long tells that it is the store that hangs.
-            telling = budget.remaining > budget.total / 2
+            telling = deadline.remaining > deadline.total / 2
             maybe_done = False
             for last in (False, True):
                 try:
-                    return self._attempted(exchange, budget)
+                    return self._attempted(exchange, deadline)
                 except StoreUnavailable as error:  # there was nothing to send the call on
                     raise _Failed(str(error)).outcome(maybe_done=maybe_done) from error
                 except _Failed as failed:
@@ -150,41 +150,41 @@ class Client:
                         raise failed.outcome(maybe_done=maybe_done) from failed
             raise AssertionError  # pragma: no cover (the last attempt returns or raises)
 
-    def _attempted(self, exchange: Callable[[Line], T], budget: Budget) -> T:
-        line = None
+    def _attempted(self, exchange: Callable[[Connection], T], deadline: Deadline) -> T:
+        connection = None
         try:
-            line = self._lines.take(budget)
-            self.trips += 1
-            answer = exchange(line)
+            connection = self._pool.take(deadline)
+            self.round_trips += 1
+            answer = exchange(connection)
         except ErrorReply as error:
-            again = error.code in _WRONG_SERVER and not budget.spent()
+            again = error.code in _WRONG_SERVER and not deadline.passed()
             if error.code in _WRONG_SERVER:
-                self._lines.renew()
-            if line is not None:
-                self._lines.give_back(line)
+                self._pool.renew()
+            if connection is not None:
+                self._pool.give_back(connection)
             raise _Failed(f"the store refused: {error}", again=again) from error
         except OSError as error:
-            if line is not None:
-                self._lines.drop(line)
-            self._lines.renew()  # the others lead to the same server
-            hung = isinstance(error, TimeoutError) or budget.spent()
-            what = "cannot reach the store" if line is None else "the store did not answer"
+            if connection is not None:
+                self._pool.drop(connection)
+            self._pool.renew()  # the others lead to the same server
+            hung = isinstance(error, TimeoutError) or deadline.passed()
+            what = "cannot reach the store" if connection is None else "the store did not answer"
             reason = f"{what}: {str(error) or type(error).__name__}"
-            raise _Failed(reason, sent=line is not None, again=not hung, hung=hung) from error
+            raise _Failed(reason, sent=connection is not None, again=not hung, hung=hung) from error
         except BaseException:
             # Ended from outside, as by a worker's timeout: an answer may still be under way.
-            if line is not None:
-                self._lines.drop(line)
+            if connection is not None:
+                self._pool.drop(connection)
             raise
-        self._lines.give_back(line)
+        self._pool.give_back(connection)
         self._broken_until = 0.0
         return answer
 
-    def _refuse_while_broken(self, budget: Budget) -> None:
+    def _refuse_while_broken(self, deadline: Deadline) -> None:
         if time.monotonic() < self._broken_until:
             raise StoreUnavailable("the store did not answer within the deadline a moment ago")
         # This request finds out whether it is back; the others are refused meanwhile.
-        self._broken_until = time.monotonic() + min(_BREAK_SECONDS, budget.left())
+        self._broken_until = time.monotonic() + min(_BREAK_SECONDS, deadline.left())
 
 
 class _Failed(Exception):

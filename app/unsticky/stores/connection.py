@@ -10,7 +10,7 @@ import sys
 from collections.abc import Callable
 from typing import Any, Final
 
-from .base import Budget
+from .base import Deadline
 from .dialer import understood
 from .replies import UNFINISHED, ErrorReply, NotAReply, reader
 
@@ -21,14 +21,14 @@ _PING: Final = b"*2\r\n$4\r\nPING\r\n$16\r\n%b\r\n"
 _FOREIGN: Final = "what came is no reply to what was sent"
 
 
-class Line:
+class Connection:
     """A connection, asked by the public functions of the library that made it.
 
     It is for connections without a socket, such as fakeredis'. There the deadline is not kept while
     a reply is read.
 
     Attributes:
-        generation: which of `Lines` it belongs to.
+        generation: which of `Pool` it belongs to.
         used: when its last call ended, on the monotonic clock.
         clean: whether nothing came beyond the replies to its last call.
     """
@@ -44,7 +44,7 @@ class Line:
         self.used = 0.0
         self.clean = True
 
-    def run(self, command: bytes, budget: Budget) -> Any:
+    def run(self, command: bytes, deadline: Deadline) -> Any:
         """Send a packed script call that lacks its last argument, and return the script's reply.
 
         That argument is a mark, which was never used before and which the script puts after its
@@ -55,16 +55,16 @@ class Line:
 
         Args:
             command: see `replies.begun`.
-            budget: the time left.
+            deadline: the time left.
 
         Raises:
             ErrorReply: the server closed the connection before it read a command.
-            TimeoutError: it took longer than the budget.
+            TimeoutError: it took longer than the deadline.
             OSError: the connection broke, or what came is no reply to this call.
         """
         self._count += 1
         mark = self._count.to_bytes(16, "big")
-        reply = self._exchanged(b"%b$16\r\n%b\r\n" % (command, mark), budget)
+        reply = self._exchanged(b"%b$16\r\n%b\r\n" % (command, mark), deadline)
         if type(reply) is list and len(reply) == 2 and reply[1] == mark:
             self.clean = not self._has_more()
             return reply[0]
@@ -73,7 +73,7 @@ class Line:
             raise NotAReply(_FOREIGN)
         mark = self._new_mark()
         try:
-            closing = self._exchanged(_PING % mark, budget)
+            closing = self._exchanged(_PING % mark, deadline)
         except OSError:
             if reply.code in _AT_THE_DOOR:
                 raise reply from None
@@ -81,7 +81,7 @@ class Line:
         self._check(reply, closing, mark)
         return reply
 
-    def ask(self, commands: bytes, count: int, budget: Budget) -> list[Any]:
+    def ask(self, commands: bytes, count: int, deadline: Deadline) -> list[Any]:
         """Send packed commands, a PING with a mark after them, and return the commands' replies.
 
         For the mark and the errors see `run`.
@@ -89,13 +89,13 @@ class Line:
         Args:
             commands: see `replies.packed`.
             count: of the commands.
-            budget: the time left.
+            deadline: the time left.
         """
         mark = self._new_mark()
-        replies = [self._exchanged(commands + _PING % mark, budget)]
+        replies = [self._exchanged(commands + _PING % mark, deadline)]
         try:
             while len(replies) < count + 1:
-                replies.append(self._received(budget))
+                replies.append(self._received(deadline))
         except OSError:
             if replies and isinstance(replies[0], ErrorReply) and replies[0].code in _AT_THE_DOOR:
                 raise replies[0] from None
@@ -130,17 +130,17 @@ class Line:
         if not isinstance(last, ErrorReply) or last.code != closing.code:
             raise NotAReply(f"PING, which must follow each call, was answered with: {closing}")
 
-    def _exchanged(self, data: bytes, budget: Budget) -> Any:
+    def _exchanged(self, data: bytes, deadline: Deadline) -> Any:
         """Send, and return the first reply."""
         try:
             self._connection.send_packed_command([data])
         except Exception as error:
             raise understood(error) from error
-        return self._received(budget)
+        return self._received(deadline)
 
-    def _received(self, budget: Budget) -> Any:
+    def _received(self, deadline: Deadline) -> Any:
         """Return the next reply."""
-        del budget
+        del deadline
         try:
             reply = self._connection.read_response(disable_decoding=True)
         except Exception as error:
@@ -152,7 +152,7 @@ class Line:
         return reply
 
 
-class SocketLine(Line):
+class SocketConnection(Connection):
     """A connection whose socket is used directly.
 
     The library's own way around it costs more than the call itself, and knows a timeout for each
@@ -171,28 +171,28 @@ class SocketLine(Line):
         self._timeout = -1.0
 
     def is_quiet(self) -> bool:
-        """See `Line.is_quiet`."""
+        """See `Connection.is_quiet`."""
         return not self._poller.poll(0)
 
-    def _exchanged(self, data: bytes, budget: Budget) -> Any:
-        seconds = budget.left()
+    def _exchanged(self, data: bytes, deadline: Deadline) -> Any:
+        seconds = deadline.left()
         # Setting a timeout is a system call: one that is right to 5 % is not set again.
         if not self._timeout * 0.95 <= seconds <= self._timeout * 1.05:
             self._wait_at_most(seconds)
         self._socket.sendall(data)
-        return self._awaited(budget)
+        return self._awaited(deadline)
 
-    def _received(self, budget: Budget) -> Any:
+    def _received(self, deadline: Deadline) -> Any:
         reply = self._reader.gets()
-        return self._awaited(budget, late=True) if reply is UNFINISHED else reply
+        return self._awaited(deadline, late=True) if reply is UNFINISHED else reply
 
-    def _awaited(self, budget: Budget, *, late: bool = False) -> Any:
-        """Return the next reply, which has not come yet; `late` if the budget may be spent."""
+    def _awaited(self, deadline: Deadline, *, late: bool = False) -> Any:
+        """Return the next reply, which has not come yet; `late` if the deadline may be spent."""
         while True:
             if late:
-                if budget.spent():
+                if deadline.passed():
                     raise TimeoutError("the reply did not end within the deadline")
-                self._wait_at_most(budget.left())
+                self._wait_at_most(deadline.left())
             data = self._socket.recv(65_536)
             if not data:
                 raise ConnectionResetError("the server closed the connection")

@@ -8,11 +8,11 @@ from collections.abc import Callable
 from typing import Any, Final
 
 from ..errors import StoreUnavailable
-from .base import Budget
+from .base import Deadline
 from .replies import ErrorReply
 
 
-class Connecting:
+class Dialer:
     """One connection in the making, in a thread of its own.
 
     A name lookup, a TLS handshake and an authentication know no common deadline. A thread whose
@@ -28,13 +28,13 @@ class Connecting:
         self._ended = False
         self._abandoned = False
 
-    def connected(self, budget: Budget) -> Any:
-        """Return the connection; for errors see `Lines.take`."""
-        self._limit(budget.left())
+    def connected(self, deadline: Deadline) -> Any:
+        """Return the connection; for errors see `Pool.take`."""
+        self._limit(deadline.left())
         thread = threading.Thread(target=self._run, name="unsticky-connect", daemon=True)
         try:
             thread.start()
-            thread.join(budget.left())
+            thread.join(deadline.left())
         except RuntimeError as error:
             self._release()
             raise StoreUnavailable(f"no thread to connect with: {error}") from error

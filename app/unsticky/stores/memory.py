@@ -12,9 +12,9 @@ from ..cookie import Reference
 from ..policy import OPERATION_LIFETIME_MS, TOMBSTONE_LIFETIME_MS, Lifetimes
 from .base import (
     Bind,
-    Budget,
     Caps,
     Change,
+    Deadline,
     Destroy,
     Finish,
     Gone,
@@ -37,7 +37,7 @@ _Results: TypeAlias = dict[_Name, tuple[int, Written]]
 @dataclass(slots=True)
 class _Living:
     created: int
-    deadline: int = 0
+    ends_at: int = 0
     expires: int = 0
     seen: int | None = None
     idle: int | None = None
@@ -54,7 +54,7 @@ class _Living:
         last = self.created if self.seen is None else self.seen
         return (
             self.expires <= now
-            or 0 < self.deadline <= now
+            or 0 < self.ends_at <= now
             or (idle is not None and now - last >= idle)
         )
 
@@ -62,11 +62,11 @@ class _Living:
         """Let its absolute limit count from `created`."""
         absolute = self.absolute or lifetimes.absolute
         self.created = created
-        self.deadline = created + absolute if absolute else 0
+        self.ends_at = created + absolute if absolute else 0
 
     def expire_in(self, limit: int, now: int) -> None:
-        """Let it expire then, or at its deadline."""
-        self.expires = min(now + limit, self.deadline) if self.deadline else now + limit
+        """Let it expire then, or at its absolute limit."""
+        self.expires = min(now + limit, self.ends_at) if self.ends_at else now + limit
 
     def slide(self, now: int, lifetimes: Lifetimes, *, always: bool = False) -> bool:
         """Move the idle limit if it is a step old, or was set under a shorter limit."""
@@ -84,7 +84,7 @@ class _Living:
         """Return what is to be told of it."""
         return Record(
             self.created,
-            self.deadline,
+            self.ends_at,
             self.seen,
             slid,
             dict(self.fields) if load else None,
@@ -109,7 +109,8 @@ class _Index:
 class MemoryStore:
     """The contract kept under one lock. `clock` returns seconds since 1970."""
 
-    trips = 0
+    description = "memory://"
+    round_trips = 0
 
     def __init__(self, caps: Caps, clock: Callable[[], float] = time.time) -> None:
         self._caps = caps
@@ -122,10 +123,10 @@ class MemoryStore:
         self._sweep_at = 0
 
     def read(
-        self, reference: Reference, lifetimes: Lifetimes, budget: Budget, *, slide: bool = True
+        self, reference: Reference, lifetimes: Lifetimes, deadline: Deadline, *, slide: bool = True
     ) -> Record | Missing | Gone:
         """See `Store.read`."""
-        del budget
+        del deadline
         with self._lock:
             now = self._now()
             found = self._find(reference, now, lifetimes)
@@ -140,14 +141,14 @@ class MemoryStore:
         changes: tuple[Change, ...],
         operation: Operation,
         lifetimes: Lifetimes,
-        budget: Budget,
+        deadline: Deadline,
         *,
         create: bool = False,
         finish: Finish = None,
         load: bool = False,
     ) -> WriteOutcome:
         """See `Store.write`."""
-        del budget
+        del deadline
         with self._lock:
             now = self._now()
             found = self._find(reference, now, lifetimes)
@@ -174,9 +175,9 @@ class MemoryStore:
                 results[name] = (now + _kept(operation, finish), kept)
             return answer
 
-    def sessions(self, user: Reference, budget: Budget) -> tuple[Listed, ...]:
+    def sessions(self, user: Reference, deadline: Deadline) -> tuple[Listed, ...]:
         """See `Store.sessions`."""
-        del budget
+        del deadline
         with self._lock:
             listed = [
                 Listed(reference, living.record(slid=False, load=False))
@@ -191,10 +192,10 @@ class MemoryStore:
         stamp: int | None,
         operation: Operation,
         lifetimes: Lifetimes,
-        budget: Budget,
+        deadline: Deadline,
     ) -> tuple[Reference, ...]:
         """See `Store.end_all`. Indexes live as long as the process."""
-        del operation, lifetimes, budget
+        del operation, lifetimes, deadline
         with self._lock:
             now = self._now()
             index = self._indexes.setdefault(user, _Index())
@@ -205,9 +206,11 @@ class MemoryStore:
                 self._bury(reference, "revoked", now)
             return tuple(ended)
 
-    def sweep(self, cursor: bytes, budget: Budget) -> tuple[bytes | None, tuple[Reference, ...]]:
+    def sweep(
+        self, cursor: bytes, deadline: Deadline
+    ) -> tuple[bytes | None, tuple[Reference, ...]]:
         """See `Store.sweep`; all in one step."""
-        del cursor, budget
+        del cursor, deadline
         with self._lock:
             now = self._now()
             ended = tuple(
@@ -220,10 +223,10 @@ class MemoryStore:
             return None, ended
 
     def quarantine(
-        self, reference: Reference, field: bytes, observed: bytes, budget: Budget
+        self, reference: Reference, field: bytes, observed: bytes, deadline: Deadline
     ) -> bool:
         """See `Store.quarantine`."""
-        del budget
+        del deadline
         with self._lock:
             now = self._now()
             found = self._find(reference, now)
@@ -233,9 +236,9 @@ class MemoryStore:
             self._bury(reference, "corrupt", now)
             return True
 
-    def probe(self, budget: Budget) -> None:
+    def probe(self, deadline: Deadline) -> None:
         """See `Store.probe`."""
-        del budget
+        del deadline
 
     def close(self) -> None:
         """See `Store.close`."""

@@ -7,8 +7,8 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from .base import (
-    BLIND,
     COUNTER_LIMIT,
+    UNREAD,
     Add,
     Caps,
     Change,
@@ -64,7 +64,7 @@ class Plan:
     ) -> None:
         match change:
             case Write(name, value, base):
-                if base is not BLIND and fields.get(name) != base:
+                if base is not UNREAD and fields.get(name) != base:
                     self.conflicts[name] = fields.get(name)
                 if value is None:
                     self.deletes.add(name)

@@ -11,9 +11,9 @@ from collections.abc import Callable
 from typing import Any, Final
 
 from ..errors import StoreUnavailable
-from .base import Budget
-from .connection import Line, SocketLine
-from .dialer import Connecting
+from .base import Deadline
+from .connection import Connection, SocketConnection
+from .dialer import Dialer
 
 MOST: Final = 64
 """Connections of one process at most."""
@@ -23,7 +23,7 @@ IDLE_LIMIT: Final = 30.0
 connections without a word do so after 60 seconds and more."""
 
 
-class Lines:
+class Pool:
     """The connections of one process.
 
     Args:
@@ -42,13 +42,13 @@ class Lines:
 
     def forget(self) -> None:
         """Drop connections that belong to the parent process, without speaking on them."""
-        self._idle: deque[Line] = deque()
+        self._idle: deque[Connection] = deque()
         self._open = 0
         self._waiting = 0
         self._generation = 0
         self._returned = threading.Condition()
 
-    def take(self, budget: Budget) -> Line:
+    def take(self, deadline: Deadline) -> Connection:
         """Return a connection that is good as far as can be known without a round trip.
 
         Raises:
@@ -58,32 +58,32 @@ class Lines:
         """
         while True:
             try:
-                line = self._idle.pop()
+                connection = self._idle.pop()
             except IndexError:
-                if self._reserved(budget):
-                    return self._connected(budget)
+                if self._reserved(deadline):
+                    return self._connected(deadline)
                 continue
             # A server that went away while the connection lay idle is noticed before anything is
             # sent, so that it is known that nothing happened; so is one that spoke unasked.
-            fresh = time.monotonic() - line.used < self._idle_limit
-            if fresh and line.generation == self._generation and line.is_quiet():
-                return line
-            self.drop(line)
+            fresh = time.monotonic() - connection.used < self._idle_limit
+            if fresh and connection.generation == self._generation and connection.is_quiet():
+                return connection
+            self.drop(connection)
 
-    def give_back(self, line: Line) -> None:
+    def give_back(self, connection: Connection) -> None:
         """Keep a connection on which one call and its whole reply went."""
-        if not line.clean or line.generation != self._generation:
-            self.drop(line)
+        if not connection.clean or connection.generation != self._generation:
+            self.drop(connection)
             return
-        line.used = time.monotonic()
-        self._idle.append(line)
+        connection.used = time.monotonic()
+        self._idle.append(connection)
         if self._waiting:
             with self._returned:
                 self._returned.notify()
 
-    def drop(self, line: Line) -> None:
+    def drop(self, connection: Connection) -> None:
         """Close a connection."""
-        line.close()
+        connection.close()
         self._release()
 
     def renew(self) -> None:
@@ -98,7 +98,7 @@ class Lines:
             self._open -= 1
             self._returned.notify()
 
-    def _reserved(self, budget: Budget) -> bool:
+    def _reserved(self, deadline: Deadline) -> bool:
         """Tell whether a connection may be made; if not, one was given back meanwhile."""
         with self._returned:
             if self._open < self._most:
@@ -106,21 +106,21 @@ class Lines:
                 return True
             self._waiting += 1
             try:
-                if not self._idle and not self._returned.wait(budget.left()):
+                if not self._idle and not self._returned.wait(deadline.left()):
                     raise StoreUnavailable("all connections to the store stayed busy")
             finally:
                 self._waiting -= 1
         return False
 
-    def _connected(self, budget: Budget) -> Line:
+    def _connected(self, deadline: Deadline) -> Connection:
         generation = self._generation
         try:
-            connecting = Connecting(self._make(), self._release)
+            connecting = Dialer(self._make(), self._release)
         except BaseException:
             self._release()
             raise
-        connection = connecting.connected(budget)
+        connection = connecting.connected(deadline)
         stream = getattr(connection, "_sock", None)
         if isinstance(stream, socket.socket):
-            return SocketLine(connection, generation, stream)
-        return Line(connection, generation)
+            return SocketConnection(connection, generation, stream)
+        return Connection(connection, generation)

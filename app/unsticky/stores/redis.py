@@ -24,12 +24,12 @@ from .base import (
     ENVELOPE,
     Add,
     Bind,
-    Budget,
     Caps,
     Change,
     Check,
     CheckNames,
     Conflicting,
+    Deadline,
     Destroy,
     Finish,
     Gone,
@@ -60,10 +60,14 @@ _EMPTY: Final = b""
 
 
 class RedisStore:
-    """The contract kept by Lua scripts at a server that speaks Redis' protocol."""
+    """The contract kept by Lua scripts at a server that speaks Redis' protocol.
 
-    def __init__(self, caller: Client, prefix: str, caps: Caps) -> None:
-        self._caller = caller
+    Attributes:
+        client: of the server; an application may call its own scripts and commands through it.
+    """
+
+    def __init__(self, client: Client, prefix: str, caps: Caps) -> None:
+        self.client = client
         self._prefix = prefix.encode()
         self._caps = (b"%d" % caps.fields, b"%d" % caps.octets)
         self._read, self._change, self._write = load("read"), load("change"), load("write")
@@ -73,17 +77,22 @@ class RedisStore:
         self._last: tuple[Lifetimes | None, tuple[bytes, bytes, bytes]] = (None, (_EMPTY,) * 3)
 
     @property
-    def trips(self) -> int:
+    def description(self) -> str:
+        """See `Store.description`."""
+        return self.client.address
+
+    @property
+    def round_trips(self) -> int:
         """Calls sent by this process so far."""
-        return self._caller.trips
+        return self.client.round_trips
 
     def read(
-        self, reference: Reference, lifetimes: Lifetimes, budget: Budget, *, slide: bool = True
+        self, reference: Reference, lifetimes: Lifetimes, deadline: Deadline, *, slide: bool = True
     ) -> Record | Missing | Gone | Unreadable:
         """See `Store.read`."""
         idle = self._limits(lifetimes)[0]
         keys = (self._key(b"s", reference),)
-        reply = self._ask(self._read, keys, (idle, b"1" if slide else _EMPTY), budget)
+        reply = self._ask(self._read, keys, (idle, b"1" if slide else _EMPTY), deadline)
         status = reply[0]
         if status == 0:
             fields = _paired(reply[2])
@@ -102,7 +111,7 @@ class RedisStore:
         changes: tuple[Change, ...],
         operation: Operation,
         lifetimes: Lifetimes,
-        budget: Budget,
+        deadline: Deadline,
         *,
         create: bool = False,
         finish: Finish = None,
@@ -127,19 +136,19 @@ class RedisStore:
             # Not part of the operation's name: a creation that is resent must be the same one.
             nonce = urlsafe_b64encode(secrets.token_bytes(6)) if create else _EMPTY
             arguments += (unused, absolute, nonce, entry, *finishing)
-        reply = self._caller.call(script, (session, result, *moved), (*arguments, *what), budget)
+        reply = self.client.call(script, (session, result, *moved), (*arguments, *what), deadline)
         outcome = self._outcome(reply, () if operation.makes_once else changes, finish, reference)
         if isinstance(outcome, Written) and (finish is not None or operation.makes_once):
             return replace(outcome, record=outcome.record._replace(user=reply[6]))
         return outcome
 
-    def sessions(self, user: Reference, budget: Budget) -> tuple[Listed, ...]:
+    def sessions(self, user: Reference, deadline: Deadline) -> tuple[Listed, ...]:
         """See `Store.sessions`."""
         reply = self._ask(
             self._sessions,
             (self._key(b"u", user),),
             (self._tagged(b"s", user.bucket, _EMPTY),),
-            budget,
+            deadline,
         )
         listed = []
         for place in range(0, len(reply), 5):
@@ -155,7 +164,7 @@ class RedisStore:
         stamp: int | None,
         operation: Operation,
         lifetimes: Lifetimes,
-        budget: Budget,
+        deadline: Deadline,
     ) -> tuple[Reference, ...]:
         """See `Store.end_all`; repeating it is harmless, so the operation needs no record."""
         del operation
@@ -166,14 +175,16 @@ class RedisStore:
             _EMPTY if stamp is None else b"%d" % stamp,
             self._limits(lifetimes)[2],
         )
-        reply = self._caller.call(self._end_all, (self._key(b"u", user),), arguments, budget)
+        reply = self.client.call(self._end_all, (self._key(b"u", user),), arguments, deadline)
         return tuple(_reference(user.bucket, name) for name in reply)
 
-    def sweep(self, cursor: bytes, budget: Budget) -> tuple[bytes | None, tuple[Reference, ...]]:
+    def sweep(
+        self, cursor: bytes, deadline: Deadline
+    ) -> tuple[bytes | None, tuple[Reference, ...]]:
         """See `Store.sweep`."""
         literal = re.sub(rb"([*?\[\]\\])", rb"\\\1", self._prefix)
         arguments = (cursor, literal + b"{*}:s:*", b"%d" % _SWEEP_KEYS)
-        following, keys = self._ask(self._sweep, (), arguments, budget)
+        following, keys = self._ask(self._sweep, (), arguments, deadline)
         ended = []
         for key in keys:
             bucket, _, name = key[len(self._prefix) + 1 :].partition(b"}:s:")
@@ -181,33 +192,33 @@ class RedisStore:
         return (None if following == b"0" else following), tuple(ended)
 
     def quarantine(
-        self, reference: Reference, field: bytes, observed: bytes, budget: Budget
+        self, reference: Reference, field: bytes, observed: bytes, deadline: Deadline
     ) -> bool:
         """See `Store.quarantine`."""
         keys = (self._key(b"s", reference), self._key(b"q", reference))
         return bool(
-            self._ask(self._quarantine, keys, (field, observed, b"%d" % _QUARANTINE_MS), budget)
+            self._ask(self._quarantine, keys, (field, observed, b"%d" % _QUARANTINE_MS), deadline)
         )
 
-    def probe(self, budget: Budget) -> None:
+    def probe(self, deadline: Deadline) -> None:
         """See `Store.probe`."""
         self._ask(
             self._probe,
             (self._tagged(b"o", 0, b"probe-" + secrets.token_hex(6).encode()),),
             (),
-            budget,
+            deadline,
         )
 
     def close(self) -> None:
         """See `Store.close`."""
-        self._caller.close()
+        self.client.close()
 
     def _ask(
-        self, script: Any, keys: tuple[bytes, ...], arguments: tuple[bytes, ...], budget: Budget
+        self, script: Any, keys: tuple[bytes, ...], arguments: tuple[bytes, ...], deadline: Deadline
     ) -> Any:
         """Call a script that may be repeated: an unknown outcome is no outcome."""
         try:
-            return self._caller.call(script, keys, arguments, budget)
+            return self.client.call(script, keys, arguments, deadline)
         except OutcomeUnknown as error:
             raise StoreUnavailable(str(error)) from error
 

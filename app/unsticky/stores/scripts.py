@@ -27,7 +27,7 @@ def script(body: bytes) -> Script:
     """Return the script of a body that ends with its return.
 
     It takes one argument more than the body, the last, and returns it after what the body returns:
-    see `Line.run`.
+    see `Connection.run`.
     """
     text = (
         b"local mark = table.remove(ARGV)\nlocal function reply()\n%b\nend\nreturn {reply(), mark}"

@@ -12,11 +12,10 @@ from urllib.parse import parse_qsl, quote, urlsplit
 import redis
 
 from ..errors import ConfigurationError
-from ..policy import MAX_FIELDS, Policy
 from .base import Caps, Store
 from .client import Client
 from .memory import MemoryStore
-from .pool import IDLE_LIMIT, MOST, Lines
+from .pool import IDLE_LIMIT, MOST, Pool
 from .redis import RedisStore
 
 _log = logging.getLogger("unsticky")
@@ -27,51 +26,69 @@ _SENTINEL_SECONDS: Final = 0.3
 _SCHEMES: Final = {"redis", "rediss", "unix"}
 
 
-def store_for(policy: Policy, client: Any = None) -> Store:
-    """Return the store that `policy` names; for arguments and errors see `open_store`."""
-    caps = Caps(fields=MAX_FIELDS, octets=policy.max_bytes)
-    if policy.store.partition(":")[0] == "memory":
-        return MemoryStore(caps)
-    return RedisStore(open_store(policy.store, client), policy.prefix, caps)
-
-
-def open_store(policy_store: str, client: Any = None) -> Client:
-    """Return a client of the store; nothing is connected yet.
+def open_store(url: str, client: Any, prefix: str, caps: Caps) -> Store:
+    """Return the store that the configuration names; nothing is connected yet.
 
     Args:
-        policy_store: `redis://`, `rediss://` or `unix://`, as redis-py reads it; or `client`.
-        client: used where `policy_store` is `client`: what `SESSION_REDIS` holds, a client of one
-            server with a connection pool, such as redis.Redis, valkey.Valkey, or what
-            `Sentinel.master_for` returns. Its settings are used, its connections are not.
+        url: `memory://`, a URL as for `client_from_url`, or `client`.
+        client: what `SESSION_REDIS` holds, used if `url` is `client`.
+        prefix: what all keys at a server begin with.
+        caps: what a session may grow to.
 
     Raises:
         ConfigurationError: the URL cannot be read, or the client is of another kind.
     """
-    if policy_store == "client":
-        pool = _pool_of(client)
-    else:
-        pool = _pool_for(policy_store)
-        if client is not None:
-            _log.warning("SESSION_REDIS is not used: UNSTICKY_STORE names another store")
+    if url == "client":
+        if client is None:
+            raise ConfigurationError(
+                "UNSTICKY_STORE is 'client' and SESSION_REDIS is not set: set it"
+            )
+        return RedisStore(client_like(client), prefix, caps)
+    if client is not None:
+        _log.warning("SESSION_REDIS is not used: UNSTICKY_STORE names another store")
+    if url.partition(":")[0] == "memory":
+        return MemoryStore(caps)
+    return RedisStore(client_from_url(url), prefix, caps)
+
+
+def client_from_url(url: str) -> Client:
+    """Return a client of the server at `url`; nothing is connected yet.
+
+    Args:
+        url: `redis://`, `rediss://` or `unix://`, with options, as redis-py reads it.
+
+    Raises:
+        ConfigurationError: the URL cannot be read.
+    """
+    return _client(_pool_for(url))
+
+
+def client_like(client: Any) -> Client:
+    """Return a client with the settings of another library's; nothing is connected yet.
+
+    Args:
+        client: of one server, with a connection pool, such as redis.Redis, valkey.Valkey, or what
+            `Sentinel.master_for` returns. Its settings are used, its connections are not.
+
+    Raises:
+        ConfigurationError: it is a client of another kind.
+    """
+    return _client(_pool_of(client))
+
+
+def _client(pool: Any) -> Client:
     sentinels = _own_sentinels(pool)
     try:
         _made(pool, **sentinels)
     except Exception as error:  # noqa: BLE001 (each library has its own)
         message = f"a connection to {_address(pool)} cannot be made: {type(error).__qualname__}"
         raise ConfigurationError(f"{message}; look at the options of the store") from None
-    lines = Lines(
+    connections = Pool(
         lambda: _made(pool, **sentinels),
         most=min(MOST, getattr(pool, "max_connections", MOST)),
         idle_limit=float(pool.connection_kwargs.get("health_check_interval") or IDLE_LIMIT),
     )
-    return Client(lines, _address(pool))
-
-
-def described(policy_store: str, client: Any = None) -> str:
-    """Return the store's address for people: made of what is known to be no secret."""
-    if policy_store.partition(":")[0] == "memory":
-        return "memory://"
-    return _address(_pool_of(client) if policy_store == "client" else _pool_for(policy_store))
+    return Client(connections, _address(pool))
 
 
 def _pool_for(url: str) -> Any:
@@ -122,8 +139,6 @@ def _quiet() -> dict[str, Any]:
 
 
 def _pool_of(client: Any) -> Any:
-    if client is None:
-        raise ConfigurationError("UNSTICKY_STORE is 'client' and SESSION_REDIS is not set: set it")
     pool = getattr(client, "connection_pool", None)
     kind = getattr(pool, "connection_class", None)
     if not callable(kind) or not isinstance(getattr(pool, "connection_kwargs", None), dict):

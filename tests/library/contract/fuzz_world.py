@@ -14,8 +14,8 @@ from unsticky.cookie import Reference
 from unsticky.fields import MAP, entry_key, map_prefix, name_of
 from unsticky.policy import Lifetimes
 from unsticky.stores.base import (
-    Budget,
     Change,
+    Deadline,
     Finish,
     Gone,
     Missing,
@@ -85,10 +85,10 @@ class Watched:
         self.moved_to = None
 
     def read(
-        self, reference: Reference, lifetimes: Lifetimes, budget: Budget, *, slide: bool = True
+        self, reference: Reference, lifetimes: Lifetimes, deadline: Deadline, *, slide: bool = True
     ) -> Record | Missing | Gone | Unreadable:
         """See `Store.read`."""
-        return self.inner.read(reference, lifetimes, budget, slide=slide)
+        return self.inner.read(reference, lifetimes, deadline, slide=slide)
 
     def write(
         self,
@@ -96,7 +96,7 @@ class Watched:
         changes: tuple[Change, ...],
         operation: Operation,
         lifetimes: Lifetimes,
-        budget: Budget,
+        deadline: Deadline,
         *,
         create: bool = False,
         finish: Finish = None,
@@ -116,7 +116,7 @@ class Watched:
                 changes,
                 operation,
                 lifetimes,
-                budget,
+                deadline,
                 create=create,
                 finish=finish,
                 load=load,
@@ -190,7 +190,7 @@ class World:
     def held(self, reference: Reference) -> State | None:
         """Return what the store holds of a session, None where it has ended or never began."""
         lifetimes = self.site.sessions.backend.lifetimes
-        found = self.store.inner.read(reference, lifetimes, Budget(5.0), slide=False)
+        found = self.store.inner.read(reference, lifetimes, Deadline(5.0), slide=False)
         if not isinstance(found, Record):
             return None
         fields = {friendly(name): decode(data) for name, data in (found.fields or {}).items()}

@@ -12,9 +12,9 @@ from unsticky import Unsticky
 from unsticky.cookie import Reference
 from unsticky.policy import Lifetimes
 from unsticky.stores.base import (
-    Budget,
     Caps,
     Change,
+    Deadline,
     Finish,
     Gone,
     Missing,
@@ -26,7 +26,7 @@ from unsticky.stores.base import (
 )
 from unsticky.stores.memory import MemoryStore
 from unsticky.stores.redis import RedisStore
-from unsticky.stores.urls import open_store as pooled
+from unsticky.stores.urls import client_from_url, client_like
 
 from tests.support.servers import Server
 
@@ -56,17 +56,17 @@ class LimitedStore:
         return LimitedStore(self.store, lifetimes)
 
     def read(
-        self, reference: Reference, budget: Budget, *, slide: bool = True
+        self, reference: Reference, deadline: Deadline, *, slide: bool = True
     ) -> Record | Missing | Gone | Unreadable:
         """See `Store.read`."""
-        return self.store.read(reference, self._lifetimes, budget, slide=slide)
+        return self.store.read(reference, self._lifetimes, deadline, slide=slide)
 
     def write(
         self,
         reference: Reference,
         changes: tuple[Change, ...],
         operation: Operation,
-        budget: Budget,
+        deadline: Deadline,
         *,
         create: bool = False,
         finish: Finish = None,
@@ -78,7 +78,7 @@ class LimitedStore:
             changes,
             operation,
             self._lifetimes,
-            budget,
+            deadline,
             create=create,
             finish=finish,
             load=load,
@@ -90,10 +90,10 @@ class LimitedStore:
         keep: Reference | None,
         stamp: int | None,
         operation: Operation,
-        budget: Budget,
+        deadline: Deadline,
     ) -> tuple[Reference, ...]:
         """See `Store.end_all`."""
-        return self.store.end_all(user, keep, stamp, operation, self._lifetimes, budget)
+        return self.store.end_all(user, keep, stamp, operation, self._lifetimes, deadline)
 
 
 class Place(Protocol):
@@ -169,7 +169,7 @@ class AtServer:
 
     def new_store(self, lifetimes: Lifetimes = LIFETIMES, caps: Caps = CAPS) -> LimitedStore:
         """See `Place.new_store`."""
-        self._stores.append(RedisStore(pooled(self.server.url), self.prefix, caps))
+        self._stores.append(RedisStore(client_from_url(self.server.url), self.prefix, caps))
         return LimitedStore(self._stores[-1], lifetimes)
 
     def now(self) -> int:
@@ -222,7 +222,7 @@ class InFakeredis(AtServer):
 
     def new_store(self, lifetimes: Lifetimes = LIFETIMES, caps: Caps = CAPS) -> LimitedStore:
         """See `Place.new_store`."""
-        self._stores.append(RedisStore(pooled("client", self.server.raw), self.prefix, caps))
+        self._stores.append(RedisStore(client_like(self.server.raw), self.prefix, caps))
         return LimitedStore(self._stores[-1], lifetimes)
 
     def serve(self, app: Flask, **settings: Any) -> Unsticky:
@@ -236,9 +236,9 @@ def _milliseconds() -> int:
     return time.time_ns() // 1_000_000
 
 
-def budget() -> Budget:
+def deadline() -> Deadline:
     """Return time enough for a call."""
-    return Budget(5.0)
+    return Deadline(5.0)
 
 
 def operation() -> Operation:

@@ -185,7 +185,7 @@ def test_reads_in_a_stream_go_on_when_it_is_long(place: Place) -> None:
     @site.app.get("/")
     def view() -> Response:
         session: Any = flask_session._get_current_object()  # type: ignore[attr-defined]  # noqa: SLF001
-        unit_of(session).link._budget.remaining = 0  # noqa: SLF001 (as after a second at the store)
+        unit_of(session).link._deadline.remaining = 0  # noqa: SLF001 (as after a second at the store)
 
         def stream() -> Iterator[str]:
             yield str(session["a"])

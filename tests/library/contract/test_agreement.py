@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from unsticky.cookie import Reference
 from unsticky.policy import Lifetimes
 from unsticky.stores.base import (
-    BLIND,
+    UNREAD,
     Add,
     Bind,
     Caps,
@@ -30,7 +30,7 @@ from tests.library.contract.places import (
     AtServer,
     LimitedStore,
     Memory,
-    budget,
+    deadline,
     operation,
     reference,
 )
@@ -48,7 +48,7 @@ _NEW = Reference(7, b"new")
 _places = st.integers(0, 9)
 _names = st.sampled_from([b"a", b"b", b"c1", b"c2", b"d1", b"d2"])
 _values = st.sampled_from([b"", b"1", b"2", b"-7", b"long value"])
-_bases = st.one_of(st.none(), st.just(BLIND), _values)
+_bases = st.one_of(st.none(), st.just(UNREAD), _values)
 _limits = st.sampled_from([None, 3 * HOUR, 5 * HOUR])
 _binds = st.builds(
     Bind,
@@ -108,7 +108,7 @@ def _told(outcome: Any, *, all_of_it: bool) -> object:
         return _told(outcome.record, all_of_it=all_of_it), outcome.results, outcome.ended
     if not isinstance(outcome, Record):
         return outcome
-    lives = outcome.deadline - outcome.created if outcome.deadline else 0
+    lives = outcome.ends_at - outcome.created if outcome.ends_at else 0
     known = (outcome.label, outcome.seen is None) if all_of_it else ()
     return lives, outcome.slid, outcome.fields, outcome.idle, outcome.user, known
 
@@ -128,14 +128,14 @@ def _distinct(changes: list[Change]) -> tuple[Change, ...]:
 def _ask(store: LimitedStore, call: tuple[Any, ...], references: tuple[Reference, ...]) -> object:
     match call:
         case "read", where, slide:
-            found = store.read(references[where % len(references)], budget(), slide=slide)
+            found = store.read(references[where % len(references)], deadline(), slide=slide)
             return _told(found, all_of_it=True)
         case "write", where, changes, name, create, finish, load:
             told = store.write(
                 references[where % len(references)],
                 _distinct(changes),
                 name,
-                budget(),
+                deadline(),
                 create=create,
                 finish=finish,
                 load=load,
@@ -143,12 +143,12 @@ def _ask(store: LimitedStore, call: tuple[Any, ...], references: tuple[Reference
             return _told(told, all_of_it=False)
         case "make", where, request, finish:
             name = Operation(request, 9, makes_once=True)
-            write = (Write(b"a", b"1", BLIND),)
+            write = (Write(b"a", b"1", UNREAD),)
             told = store.write(
                 references[where % len(references)],
                 write,
                 name,
-                budget(),
+                deadline(),
                 create=True,
                 finish=finish,
             )
@@ -156,12 +156,12 @@ def _ask(store: LimitedStore, call: tuple[Any, ...], references: tuple[Reference
         case "sessions", user:
             return {
                 (entry.reference, entry.record.label, entry.record.idle)
-                for entry in store.sessions(user, budget())
+                for entry in store.sessions(user, deadline())
             }
         case _:
             _, user, keep, stamp = call
             ended = store.end_all(
-                user, references[keep % len(references)], stamp, operation(), budget()
+                user, references[keep % len(references)], stamp, operation(), deadline()
             )
             return set(ended)
 

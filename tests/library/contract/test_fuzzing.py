@@ -11,7 +11,7 @@ import pytest
 from unsticky import draft
 from unsticky.draft import Draft
 from unsticky.link import Link
-from unsticky.stores.base import BLIND, Move, Write
+from unsticky.stores.base import UNREAD, Move, Write
 from unsticky.stores.memory import MemoryStore
 from unsticky.unit import Unit
 
@@ -103,7 +103,7 @@ def _takes_every_write_for_unread(patch: pytest.MonkeyPatch) -> None:
     writes = Draft._writes  # noqa: SLF001
 
     def blind(self: Draft, *prefix: bytes) -> Iterator[Write]:
-        return (Write(write.field, write.value, BLIND) for write in writes(self, *prefix))
+        return (Write(write.field, write.value, UNREAD) for write in writes(self, *prefix))
 
     patch.setattr(Draft, "_writes", blind)
 

@@ -17,7 +17,7 @@ from unsticky.cookie import Reference
 from unsticky.fields import name_of
 from unsticky.stores.base import Record
 
-from tests.library.contract.places import Place, budget
+from tests.library.contract.places import Place, deadline
 from tests.support.browsers import Browser, InFlight, Site, make_site, unit_of
 
 _SLOTS = st.integers(0, 2)
@@ -234,7 +234,7 @@ class _Machine(RuleBasedStateMachine):
         for stored in self.all:
             assert stored.reference is not None
             backend = self.site.sessions.backend
-            record = backend.store.read(stored.reference, backend.lifetimes, budget())
+            record = backend.store.read(stored.reference, backend.lifetimes, deadline())
             if stored.ended is not None:
                 assert not isinstance(record, Record)
                 continue

@@ -18,7 +18,7 @@ from unsticky.stores.base import (
     Written,
 )
 
-from tests.library.contract.places import AtServer, Place, budget, operation, reference
+from tests.library.contract.places import AtServer, Place, deadline, operation, reference
 from tests.support.browsers import Browser, Site, make_site, unit_of
 
 DAY = 24 * 3_600_000
@@ -175,13 +175,13 @@ def test_a_full_session_can_take_into_another_map(place: Place) -> None:
     store = place.new_store(caps=Caps(fields=3, octets=20))
     where = reference()
     fields = tuple(Write(b"a" + name, b"1234", None) for name in (b"1", b"2", b"3"))
-    assert isinstance(store.write(where, fields, operation(), budget(), create=True), Written)
-    moved = store.write(where, (Take(b"a", b"b"),), operation(), budget(), load=True)
+    assert isinstance(store.write(where, fields, operation(), deadline(), create=True), Written)
+    moved = store.write(where, (Take(b"a", b"b"),), operation(), deadline(), load=True)
     assert isinstance(moved, Written)
     assert moved.record.fields == {b"b1": b"1234", b"b2": b"1234", b"b3": b"1234"}
-    longer = store.write(where, (Take(b"b", b"ccc"),), operation(), budget())
+    longer = store.write(where, (Take(b"b", b"ccc"),), operation(), deadline())
     assert longer == TooLarge("bytes", 24, 20)
-    assert place.new_store().read(where, budget()) == moved.record._replace(
+    assert place.new_store().read(where, deadline()) == moved.record._replace(
         seen=_record(place, where).seen, slid=False
     )
 
@@ -191,15 +191,15 @@ def test_what_is_replaced_makes_room(place: Place) -> None:
     store = place.new_store(caps=Caps(fields=3, octets=18))
     where = reference()
     fields = tuple(Write(name, b"1234", None) for name in (b"a1", b"b1", b"c1"))
-    assert isinstance(store.write(where, fields, operation(), budget(), create=True), Written)
+    assert isinstance(store.write(where, fields, operation(), deadline(), create=True), Written)
     changes = (Take(b"a", b"b"), Write(b"d1", b"4321", None))
-    written = store.write(where, changes, operation(), budget(), load=True)
+    written = store.write(where, changes, operation(), deadline(), load=True)
     assert isinstance(written, Written)
     assert written.record.fields == {b"b1": b"1234", b"c1": b"1234", b"d1": b"4321"}
 
 
 def _record(place: Place, where: object) -> Record:
-    found = place.new_store().read(where, budget())  # type: ignore[arg-type]
+    found = place.new_store().read(where, deadline())  # type: ignore[arg-type]
     assert isinstance(found, Record)
     return found
 
@@ -333,14 +333,14 @@ def test_the_result_of_a_dead_session_is_no_answer(site: Site) -> None:
 def test_results_are_kept_as_long_as_asked(place: Place) -> None:
     """A result is the answer while it is kept, and then the operation is a new one."""
     store, where = place.new_store(), reference()
-    store.write(where, (Write(b"n", b"1", None),), operation(), budget(), create=True)
+    store.write(where, (Write(b"n", b"1", None),), operation(), deadline(), create=True)
     short, long = Operation(b"short", 1, 50), Operation(b"long", 1, DAY)
-    assert _added(store.write(where, (Add(b"n", 1),), short, budget())) == 2
-    assert _added(store.write(where, (Add(b"x", 1),), long, budget())) == 1
+    assert _added(store.write(where, (Add(b"n", 1),), short, deadline())) == 2
+    assert _added(store.write(where, (Add(b"x", 1),), long, deadline())) == 1
     # Memory forgets once a second of its clock.
     place.let_pass(60 if isinstance(place, AtServer) else 60_000)
-    assert _added(store.write(where, (Add(b"n", 1),), short, budget())) == 3
-    assert _added(store.write(where, (Add(b"x", 1),), long, budget())) == 1
+    assert _added(store.write(where, (Add(b"n", 1),), short, deadline())) == 3
+    assert _added(store.write(where, (Add(b"x", 1),), long, deadline())) == 1
 
 
 def _added(outcome: object) -> int:
@@ -371,10 +371,10 @@ def test_a_named_result_is_kept_for_a_day_beside_its_session(server_place: AtSer
 def test_an_old_result_is_a_use_of_the_session(place: Place) -> None:
     """A repeat hours later slides the session's idle limit as any use does."""
     store, where = place.new_store(), reference()
-    store.write(where, (Write(b"n", b"1", None),), operation(), budget(), create=True)
+    store.write(where, (Write(b"n", b"1", None),), operation(), deadline(), create=True)
     name = Operation(b"key", 1, DAY)
-    first = store.write(where, (Add(b"n", 1),), name, budget())
-    again = store.write(where, (Add(b"n", 1),), name, budget())
+    first = store.write(where, (Add(b"n", 1),), name, deadline())
+    again = store.write(where, (Add(b"n", 1),), name, deadline())
     assert isinstance(first, Written)
     assert isinstance(again, Written)
     assert again.results == (2,)
@@ -384,7 +384,7 @@ def test_an_old_result_is_a_use_of_the_session(place: Place) -> None:
         place.server.raw.pexpire(place.key(where), 100_000)
     else:
         place.let_pass(3_500_000)
-    later = store.write(where, (Add(b"n", 1),), name, budget(), load=True)
+    later = store.write(where, (Add(b"n", 1),), name, deadline(), load=True)
     assert isinstance(later, Written)
     assert (later.results, later.record.slid) == ((2,), True)
     assert later.record.fields == {b"n": b"2"}
@@ -392,14 +392,14 @@ def test_an_old_result_is_a_use_of_the_session(place: Place) -> None:
         assert place.server.raw.pttl(place.key(where)) > 3_000_000
     else:
         place.let_pass(3_500_000)
-        assert isinstance(store.read(where, budget()), Record)
+        assert isinstance(store.read(where, deadline()), Record)
 
 
 def test_a_named_end_is_answered_as_done(place: Place) -> None:
     """A finish tells how the session ended, also when it is sent again."""
     store, where = place.new_store(), reference()
-    store.write(where, (Write(b"n", b"1", None),), operation(), budget(), create=True)
+    store.write(where, (Write(b"n", b"1", None),), operation(), deadline(), create=True)
     name = Operation(b"key", 1, DAY)
     for _ in range(2):
-        assert isinstance(store.write(where, (), name, budget(), finish=Destroy()), Written)
-    assert store.read(where, budget()) == Gone("destroyed")
+        assert isinstance(store.write(where, (), name, deadline(), finish=Destroy()), Written)
+    assert store.read(where, deadline()) == Gone("destroyed")

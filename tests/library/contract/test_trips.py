@@ -131,10 +131,10 @@ def test_the_stores_own_count_agrees(server_place: AtServer) -> None:
     """What the library counts as trips is what the server saw."""
     site = make_site(server_place)
     store = site.sessions.backend.store
-    ours, theirs = store.trips, server_place.server.calls()  # type: ignore[attr-defined]  # (of stores with servers)
+    ours, theirs = store.round_trips, server_place.server.calls()  # type: ignore[attr-defined]  # (of stores with servers)
     browser = site.browser(a=1)
     for _ in range(3):
         request = browser.begin()
         request.session.incr("n")
         request.end()
-    assert store.trips - ours == server_place.server.calls() - theirs == 4  # type: ignore[attr-defined]
+    assert store.round_trips - ours == server_place.server.calls() - theirs == 4  # type: ignore[attr-defined]

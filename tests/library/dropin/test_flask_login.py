@@ -224,9 +224,9 @@ def test_an_untouched_page_costs_nothing(app: Flask, known: bool) -> None:  # no
     if known:
         client.get("/remember")
     backend = app.extensions["unsticky"].backend
-    reads, trips = backend.counters.reads, backend.store.trips
+    reads, trips = backend.counters.reads, backend.store.round_trips
     answer = client.get("/untouched")
-    assert (backend.counters.reads, backend.store.trips) == (reads, trips)
+    assert (backend.counters.reads, backend.store.round_trips) == (reads, trips)
     assert "Set-Cookie" not in answer.headers
     assert "Vary" not in answer.headers
 

@@ -131,9 +131,9 @@ def test_07_a_cookie_past_its_deadline_costs_nothing(
     browser = browse(app)
     ring = sessions.backend.ring
     browser.cookie = ring.sign(ring.mint(), int(time.time()) - 3600)
-    before = sessions.backend.store.trips
+    before = sessions.backend.store.round_trips
     assert browser.get("/me").json()["data"] == {}
-    assert sessions.backend.store.trips == before
+    assert sessions.backend.store.round_trips == before
     assert sessions.counters.unknown_ids == 0
 
 

@@ -26,14 +26,14 @@ local function bury(key, kind)
   redis.call('PEXPIRE', key, TOMBSTONE_MS)
 end
 
--- Lets an index live at least until `deadline` (0: without end), and never shorter than it would.
+-- Lets an index live at least until `ends_at` (0: without end), and never shorter than it would.
 -- `had` is what PTTL said of it before it was written to.
-local function keep_index(index, had, deadline, now)
+local function keep_index(index, had, ends_at, now)
   if had == -1 then return end
-  if deadline == 0 then
+  if ends_at == 0 then
     redis.call('PERSIST', index)
   else
     -- Also where it had long enough: emptied and written to again, it is another key without an expiry.
-    redis.call('PEXPIRE', index, math.max(had, deadline - now))
+    redis.call('PEXPIRE', index, math.max(had, ends_at - now))
   end
 end

@@ -2,7 +2,7 @@
 --
 -- Reserved fields of a session begin with NUL: \0m birth record, \0s last seen, \0i its own limits,
 -- \0u the user's digest, \0n that digest and the user's name, \0l label, \0t tombstone. The birth
--- record is version (1), nonce (8), created (13) and absolute deadline (13); its own limits are idle
+-- record is version (1), nonce (8), created (13) and absolute end (13); its own limits are idle
 -- (13) and absolute (13), 0 for none. All times are milliseconds, as text of fixed width: portable
 -- over every server's Lua, and cheap to cut. The name repeats the digest because a release that does
 -- not know \0n binds without it: a name counts only beside the digest that it was written with.
@@ -19,7 +19,7 @@ local function digits(milliseconds)
   return string.format('%013.0f', milliseconds)
 end
 
-local function deadline_of(birth)
+local function end_of(birth)
   return tonumber(string.sub(birth, 23, 35))
 end
 
@@ -48,15 +48,15 @@ end
 -- A session past its absolute limit, or not seen for its idle limit, is none, even where its key
 -- still stands: the limits may be shorter now than when the key's expiry was set. Only for VERSION.
 local function is_past(birth, seen, own, now, idle)
-  local deadline, limit = deadline_of(birth), idle_of(own, idle)
-  if deadline > 0 and deadline <= now then return true end
+  local ends_at, limit = end_of(birth), idle_of(own, idle)
+  if ends_at > 0 and ends_at <= now then return true end
   return limit and now - (seen and tonumber(seen) or created_of(birth)) >= limit
 end
 
--- At least 1: a session whose deadline has come stands until the script is done with it.
+-- At least 1: a session whose end has come stands until the script is done with it.
 local function ttl_for(limit, birth, now)
-  local deadline = deadline_of(birth)
-  if deadline > 0 and deadline - now < limit then return math.max(deadline - now, 1) end
+  local ends_at = end_of(birth)
+  if ends_at > 0 and ends_at - now < limit then return math.max(ends_at - now, 1) end
   return limit
 end
 

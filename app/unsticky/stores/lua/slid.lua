@@ -2,7 +2,7 @@
 local slid = 0
 if slides then
   local ttl, step = idle, math.floor(idle / 20)
-  if deadline > 0 and deadline - now < ttl then ttl = math.max(deadline - now, 1) end
+  if ends_at > 0 and ends_at - now < ttl then ttl = math.max(ends_at - now, 1) end
   if not seen or now - last >= step or redis.call('PTTL', key) < ttl - step then
     redis.pcall('HSET', key, '\0s', string.format('%013.0f', now))
     redis.call('PEXPIRE', key, ttl)

@@ -174,17 +174,17 @@ if placing then
       -- Entered before the old entry goes: an index without entries would lose its own expiry.
       local had = redis.call('PTTL', old)
       redis.call('HSET', old, name_in(key), digits(created_of(birth)))
-      keep_index(old, had, deadline_of(birth), now)
+      keep_index(old, had, end_of(birth), now)
     end
     redis.call('HDEL', old, mine)
   end
 elseif limits and bound then
   local old = beside(key, 'u', bound)
-  keep_index(old, redis.call('PTTL', old), deadline_of(birth), now)
+  keep_index(old, redis.call('PTTL', old), end_of(birth), now)
 end
 if digest then
   -- Prune by existence, end the oldest beyond the limit, those first that are past, then enter.
-  local had, until_ = redis.call('PTTL', index), deadline_of(birth)
+  local had, until_ = redis.call('PTTL', index), end_of(birth)
   local entries, living, prefix = redis.call('HGETALL', index), {}, string.sub(key, 1, -23)
   for i = 1, #entries, 2 do
     local name = entries[i]
@@ -193,8 +193,8 @@ if digest then
         local there = inspect(prefix .. name, now, tonumber(ARGV[1]))
         living[#living + 1] = {name, there and tonumber(entries[i + 1]) or 0}
         if there and until_ > 0 and string.sub(there, 1, 1) == VERSION then
-          local deadline = deadline_of(there)
-          until_ = deadline > 0 and math.max(until_, deadline) or 0
+          local ends_at = end_of(there)
+          until_ = ends_at > 0 and math.max(until_, ends_at) or 0
         end
       else
         redis.call('HDEL', index, name)
