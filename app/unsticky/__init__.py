@@ -7,8 +7,6 @@
 `bind` and `destroy`. What is promised, and what is not, stands in the project's guarantees.
 """
 
-from .backend import Counters
-from .directory import SessionInfo
 from .errors import (
     ConfigurationError,
     Conflict,
@@ -20,7 +18,12 @@ from .errors import (
     StoreUnavailable,
     Unserializable,
 )
-from .events import (
+from .extension import Unsticky
+from .maps import SessionMap
+from .merge import ABSENT, Unmergeable
+from .problem import problem
+from .session import Session
+from .signals import (
     session_conflict,
     session_created,
     session_destroyed,
@@ -30,12 +33,9 @@ from .events import (
     session_rotated,
     unknown_id,
 )
-from .extension import Unsticky
-from .maps import SessionMap
-from .merge import ABSENT, Unmergeable
-from .problem import problem
-from .session import Session
+from .state import Counters
 from .transaction import transaction
+from .user_sessions import SessionInfo
 
 __all__ = [
     "ABSENT",

@@ -8,8 +8,8 @@ from typing import TypeVar
 import click
 from flask.cli import AppGroup
 
-from .directory import Directory
 from .errors import SessionError
+from .user_sessions import Directory
 
 T = TypeVar("T")
 

@@ -13,10 +13,9 @@ from flask.typing import ResponseReturnValue
 from werkzeug.wrappers import Response
 
 from . import versions
-from .adopt_settings import adoption_from_config
-from .backend import Backend, Counters
+from .adoption.settings import adoption_from_config
 from .cli import commands
-from .directory import Directory, SessionInfo
+from .config import MAX_FIELDS, Policy
 from .errors import (
     ConfigurationError,
     OutcomeUnknown,
@@ -24,17 +23,18 @@ from .errors import (
     SessionError,
     StoreUnavailable,
 )
-from .events import Announcer
+from .flask_login import follow_flask_login
 from .interface import Interface, withdraw
-from .login import follow_flask_login
-from .opening import NO_RETRY, OPTIONAL, request_id
-from .policy import MAX_FIELDS, Policy
 from .problem import problem
-from .rerun import Rerunner
+from .request_facts import NO_RETRY, OPTIONAL, request_id
+from .retry import Rerunner
 from .session import Session
+from .signals import Announcer
+from .state import Backend, Counters
 from .stores.base import Caps, Deadline
 from .stores.urls import open_store
 from .templates import show_keys_first
+from .user_sessions import Directory, SessionInfo
 
 _log = logging.getLogger("unsticky")
 

@@ -10,13 +10,13 @@ from flask import Flask, Request
 from flask.sessions import SessionInterface, SessionMixin
 from werkzeug.wrappers import Response
 
-from .backend import Backend
 from .errors import ConfigurationError, Conflict, SessionError, SessionGone
-from .link import CookieAction
-from .opening import Opening
 from .problem import problem, replace
+from .request_facts import Opening
 from .session import Session
-from .unit import Unit
+from .state import Backend
+from .unit_of_work import Unit
+from .unit_of_work.stored_session import CookieAction
 
 _log = logging.getLogger("unsticky")
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import ItemsView, Iterator, MutableMapping
 from typing import Any
 
-from .draft import NOTHING
 from .errors import Unserializable
 from .fields import entry_field, entry_key, map_prefix, plain_field
-from .unit import Unit
+from .unit_of_work import Unit
+from .unit_of_work.changes import NOTHING
 
 
 class SessionMap(MutableMapping[Any, Any]):

@@ -9,12 +9,12 @@ from typing import Any, Final, Protocol, Self
 from flask.sessions import SessionMixin
 
 from . import fields
-from .draft import NOTHING
+from .config import milliseconds
 from .errors import Unserializable
-from .link import State
 from .maps import SessionMap
-from .policy import milliseconds
-from .unit import Unit
+from .unit_of_work import Unit
+from .unit_of_work.changes import NOTHING
+from .unit_of_work.stored_session import State
 
 _REQUEST_LOCAL: Final = frozenset({"_remember", "_remember_seconds"})
 """Fields that Flask-Login sets and removes within one response. It looks for them every time, also

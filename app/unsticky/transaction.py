@@ -12,7 +12,7 @@ from flask.wrappers import Response
 
 from .errors import Conflict
 from .session import Session
-from .unit import Unit
+from .unit_of_work import Unit
 
 P = ParamSpec("P")
 

@@ -6,7 +6,7 @@ from typing import Any
 
 from flask import Flask, Response
 from unsticky import Session, Unsticky
-from unsticky.unit import Unit
+from unsticky.unit_of_work import Unit
 
 from tests.library.contract.places import Place
 

@@ -13,8 +13,8 @@ from dataclasses import dataclass
 from enum import Enum, auto
 from typing import Final, NamedTuple, Protocol, Self, TypeAlias
 
+from ..config import OPERATION_LIFETIME_MS, Lifetimes
 from ..cookie import Reference
-from ..policy import OPERATION_LIFETIME_MS, Lifetimes
 
 COUNTER_LIMIT: Final = 10**15 - 1
 """Counters stay within ± this: Lua, which compares them in Redis, cannot order larger ones."""

@@ -10,9 +10,9 @@ from typing import Any, Final, TypeAlias
 from flask import Flask
 from unsticky import OutcomeUnknown, Session, StoreUnavailable
 from unsticky.codec import decode
+from unsticky.config import Lifetimes
 from unsticky.cookie import Reference
 from unsticky.fields import MAP, entry_key, map_prefix, name_of
-from unsticky.policy import Lifetimes
 from unsticky.stores.base import (
     Change,
     Deadline,

@@ -9,8 +9,8 @@ from typing import Any, Protocol
 import fakeredis
 from flask import Flask
 from unsticky import Unsticky
+from unsticky.config import Lifetimes
 from unsticky.cookie import Reference
-from unsticky.policy import Lifetimes
 from unsticky.stores.base import (
     Caps,
     Change,

@@ -8,12 +8,12 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
-from unsticky import draft
-from unsticky.draft import Draft
-from unsticky.link import Link
 from unsticky.stores.base import UNREAD, Move, Write
 from unsticky.stores.memory import MemoryStore
-from unsticky.unit import Unit
+from unsticky.unit_of_work import Unit
+from unsticky.unit_of_work import changes as draft
+from unsticky.unit_of_work.changes import Draft
+from unsticky.unit_of_work.stored_session import Link
 
 from tests.library.contract.fuzz_cases import Case, Step, make_case, shrunk
 from tests.library.contract.fuzzing import Fuzzer, case_names, kind_of, main, table

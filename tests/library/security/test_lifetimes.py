@@ -4,7 +4,7 @@ import time
 from collections.abc import Callable
 
 from flask import Flask
-from unsticky.policy import MAX_FIELDS, Lifetimes
+from unsticky.config import MAX_FIELDS, Lifetimes
 from unsticky.stores.base import Caps
 from unsticky.stores.memory import MemoryStore
 

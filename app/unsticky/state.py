@@ -8,10 +8,8 @@ from typing import Any, Final, Protocol
 
 from flask import Flask
 
-from .adopt import Adoption
-from .cookie import KeyRing, Reference
-from .errors import ConfigurationError, SessionError
-from .policy import (
+from .adoption import Adoption
+from .config import (
     COOKIE_SETTINGS,
     CookieAttributes,
     Lifetimes,
@@ -19,6 +17,8 @@ from .policy import (
     parse_cookie,
     parse_secrets,
 )
+from .cookie import KeyRing, Reference
+from .errors import ConfigurationError, SessionError
 from .stores.base import Store
 
 _log = logging.getLogger("unsticky")

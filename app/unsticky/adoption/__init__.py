@@ -15,13 +15,12 @@ from hashlib import sha256
 from itertools import islice
 from typing import TYPE_CHECKING, Any, Final
 
-from .codec import encode
-from .cookie import BUCKETS, KeyRing, Reference, Token
-from .errors import OutcomeUnknown, StoreUnavailable, Unserializable
-from .fields import PERMANENT, plain_field
-from .policy import MAX_FIELDS, Lifetimes
-from .predecessors import Claimed, Old, Predecessor
-from .stores.base import (
+from ..codec import encode
+from ..config import MAX_FIELDS, Lifetimes
+from ..cookie import BUCKETS, KeyRing, Reference, Token
+from ..errors import OutcomeUnknown, StoreUnavailable, Unserializable
+from ..fields import PERMANENT, plain_field
+from ..stores.base import (
     Bind,
     Deadline,
     Gone,
@@ -32,9 +31,10 @@ from .stores.base import (
     Write,
     Written,
 )
+from .predecessors import Claimed, Old, Predecessor
 
 if TYPE_CHECKING:
-    from .backend import Backend
+    from ..state import Backend
 
 _log = logging.getLogger("unsticky")
 

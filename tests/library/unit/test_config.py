@@ -6,10 +6,10 @@ from typing import Any
 import pytest
 from flask import Flask
 from unsticky import Unsticky
-from unsticky.backend import Backend
+from unsticky.config import OnConflict, Policy, parse_secrets
 from unsticky.errors import ConfigurationError
 from unsticky.merge import first_wins
-from unsticky.policy import OnConflict, Policy, parse_secrets
+from unsticky.state import Backend
 
 GOOD: dict[str, Any] = {"SECRET_KEY": "x" * 20, "UNSTICKY_STORE": "memory://"}
 

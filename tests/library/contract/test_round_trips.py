@@ -48,7 +48,7 @@ USES: list[tuple[str, int, Callable[[Session], object]]] = [
 
 
 @pytest.mark.parametrize(("trips", "use"), [use[1:] for use in USES], ids=[use[0] for use in USES])
-def test_trips_of_a_stored_session(
+def test_round_trips_of_a_stored_session(
     server_place: AtServer, trips: int, use: Callable[[Session], object]
 ) -> None:
     """Each use of a stored session costs exactly this many scripts at the server."""
@@ -81,7 +81,7 @@ NEW_USES: list[tuple[str, int, Callable[[Session], object]]] = [
 @pytest.mark.parametrize(
     ("trips", "use"), [use[1:] for use in NEW_USES], ids=[use[0] for use in NEW_USES]
 )
-def test_trips_without_a_cookie(
+def test_round_trips_without_a_cookie(
     server_place: AtServer, trips: int, use: Callable[[Session], object]
 ) -> None:
     """Without a cookie only what creates a session costs a trip, and one."""
@@ -95,7 +95,7 @@ def test_trips_without_a_cookie(
     assert bool(answer.cookie) == (trips > 0)
 
 
-def test_trips_of_an_unknown_id(server_place: AtServer) -> None:
+def test_round_trips_of_an_unknown_id(server_place: AtServer) -> None:
     """An id that the store does not know costs one trip to find out and one to begin anew."""
     site = make_site(server_place)
     browser = site.browser(a=1)

@@ -20,11 +20,11 @@ from flask.sessions import SecureCookieSessionInterface
 from itsdangerous import BadData, BadSignature, Signer
 from itsdangerous.encoding import base64_decode, want_bytes
 
-from .errors import OutcomeUnknown, StoreUnavailable
-from .policy import Lifetimes
-from .stores.base import Deadline
-from .stores.client import Client
-from .stores.scripts import script
+from ..config import Lifetimes
+from ..errors import OutcomeUnknown, StoreUnavailable
+from ..stores.base import Deadline
+from ..stores.client import Client
+from ..stores.scripts import script
 
 _log = logging.getLogger("unsticky")
 

@@ -11,10 +11,10 @@ from typing import Final
 
 from flask import Request
 
-from .backend import Backend
 from .cookie import Token
-from .rerun import RUN, Run
-from .unit import Unit
+from .retry import RUN, Run
+from .state import Backend
+from .unit_of_work import Unit
 
 OPTIONAL: Final = "_unsticky_optional"
 """The attribute by which `@sessions.optional` marks a view."""

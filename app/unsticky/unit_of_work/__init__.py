@@ -8,11 +8,10 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import Any, TypeVar
 
-from .backend import Backend
-from .codec import decode
-from .cookie import Token
-from .draft import NOTHING, Draft, Held, refuse_changed
-from .errors import (
+from ..codec import decode
+from ..config import MERGE_ROUNDS, OnConflict
+from ..cookie import Token
+from ..errors import (
     Conflict,
     Corrupt,
     OutcomeUnknown,
@@ -21,12 +20,10 @@ from .errors import (
     SessionGone,
     StoreUnavailable,
 )
-from .fields import FLASHES, PERMANENT, describe, name_of, order
-from .link import CookieAction, Link, NothingThere, RequestFacts, State
-from .merge import strict
-from .policy import MERGE_ROUNDS, OnConflict
-from .refusals import check_counter, no_counter
-from .stores.base import (
+from ..fields import FLASHES, PERMANENT, describe, name_of, order
+from ..merge import strict
+from ..state import Backend
+from ..stores.base import (
     COUNTER_LIMIT,
     UNREAD,
     Add,
@@ -41,6 +38,9 @@ from .stores.base import (
     Write,
     Written,
 )
+from .changes import NOTHING, Draft, Held, refuse_changed
+from .outcomes import check_counter, no_counter
+from .stored_session import CookieAction, Link, NothingThere, RequestFacts, State
 
 _log = logging.getLogger("unsticky")
 

@@ -7,11 +7,11 @@ from contextlib import suppress
 from enum import Enum, auto
 from typing import Any, Final, NamedTuple
 
-from .codec import IMMUTABLE, decode, encode
-from .errors import Corrupt, SessionError, Unserializable
-from .fields import MAP, describe, name_of, order
-from .merge import ABSENT, Merge, Unmergeable, first_wins, three_way
-from .stores.base import UNREAD, Basis, Change, Check, CheckNames, Write
+from ..codec import IMMUTABLE, decode, encode
+from ..errors import Corrupt, SessionError, Unserializable
+from ..fields import MAP, describe, name_of, order
+from ..merge import ABSENT, Merge, Unmergeable, first_wins, three_way
+from ..stores.base import UNREAD, Basis, Change, Check, CheckNames, Write
 
 
 class _Nothing(Enum):

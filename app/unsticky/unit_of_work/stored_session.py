@@ -13,13 +13,12 @@ from collections.abc import Callable
 from enum import Enum, auto
 from typing import Final, Protocol
 
-from .adopt import Adopted
-from .backend import Backend
-from .cookie import Reference, Token
-from .errors import OutcomeUnknown, SessionError, SessionGone, StoreUnavailable
-from .policy import ONCE_LIFETIME_MS, TOMBSTONE_LIFETIME_MS
-from .refusals import refusal
-from .stores.base import (
+from ..adoption import Adopted
+from ..config import ONCE_LIFETIME_MS, TOMBSTONE_LIFETIME_MS
+from ..cookie import Reference, Token
+from ..errors import OutcomeUnknown, SessionError, SessionGone, StoreUnavailable
+from ..state import Backend
+from ..stores.base import (
     Bind,
     Change,
     Conflicting,
@@ -35,6 +34,7 @@ from .stores.base import (
     WriteOutcome,
     Written,
 )
+from .outcomes import refusal
 
 _log = logging.getLogger("unsticky")
 

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from .errors import OutOfRange, SessionError, StaleCredential, Unserializable
-from .fields import describe
-from .stores.base import (
+from ..errors import OutOfRange, SessionError, StaleCredential, Unserializable
+from ..fields import describe
+from ..stores.base import (
     COUNTER_LIMIT,
     NotACounter,
     Refused,

@@ -7,11 +7,11 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
-from .adopt import UNADOPTED
-from .backend import Backend
+from .adoption import UNADOPTED
 from .cookie import Reference
 from .errors import OutcomeUnknown, StoreUnavailable
 from .session import Session
+from .state import Backend
 from .stores.base import Deadline, Destroy, Operation, Written
 
 

@@ -7,12 +7,12 @@ from datetime import UTC, date, datetime, time, timedelta
 
 from flask import Flask
 
-from .adopt import Adoption
-from .errors import ConfigurationError
-from .policy import Policy
+from ..config import Policy
+from ..errors import ConfigurationError
+from ..stores.client import Client
+from ..stores.urls import client_from_url, client_like
+from . import Adoption
 from .predecessors import FlaskCookie, FlaskSession
-from .stores.client import Client
-from .stores.urls import client_from_url, client_like
 
 _log = logging.getLogger("unsticky")
 
