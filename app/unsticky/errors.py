@@ -33,6 +33,11 @@ class ConfigurationError(SessionError, ValueError):
     code = "session-misconfigured"
     title = "The session library is configured wrongly"
 
+    @classmethod
+    def of(cls, setting: str, value: object, hint: str) -> ConfigurationError:
+        """Return the error for a setting's value; `hint` says what to use instead."""
+        return cls(f"{setting} is {value!r}: {hint}")
+
 
 class Conflict(SessionError):
     """Another request changed the same field in the meantime; no field of this commit was written.

@@ -1,4 +1,4 @@
-"""A request at the moment its session is opened: its cookies, its name, what its view declared."""
+"""What a session needs to know of its request: cookies, operation name, marks of the view."""
 
 from __future__ import annotations
 
@@ -13,8 +13,7 @@ from flask import Request
 
 from .cookie import Token
 from .retry import RUN, Run
-from .state import Backend
-from .unit_of_work import Unit
+from .state import ExtensionState
 
 OPTIONAL: Final = "_unsticky_optional"
 """The attribute by which `@sessions.optional` marks a view."""
@@ -25,21 +24,26 @@ NO_RETRY: Final = "_unsticky_no_retry"
 _REQUEST_ID: Final = re.compile(r"[A-Za-z0-9_.:-]{0,128}")
 
 _REDEEMED: Final = frozenset({"code", "state", "token", "ticket"})
-"""What a query carries that can be redeemed once: the GET of an OAuth callback has effects."""
+"""Names in a query whose value can be used only once: the GET of an OAuth callback has effects."""
 
 _CLOCK_TOLERANCE_SECONDS: Final = 300
-"""How far this machine's clock may be ahead of the store's before a cookie is thought expired;
-within it the store decides."""
+"""How far this machine's clock may be ahead of the store's. Within it the store decides whether a
+session has expired."""
 
 _MOST_COOKIES: Final = 8
-"""How many cookies of the session's name are looked at."""
+"""How many cookies of the session's name are read."""
 
 
-class Opening:
-    """A request whose session may be touched, and what the session wants to know of it then."""
+class RequestFacts:
+    """One request, asked by its session when an answer matters.
+
+    Attributes:
+        began: when the request began, in seconds of the monotonic clock.
+        old_cookies: the cookies of the library used before, once `tokens` was called.
+    """
 
     __slots__ = (
-        "_backend",
+        "_extension",
         "_found",
         "_number",
         "_operation",
@@ -49,8 +53,8 @@ class Opening:
         "old_cookies",
     )
 
-    def __init__(self, backend: Backend, request: Request) -> None:
-        self._backend = backend
+    def __init__(self, extension: ExtensionState, request: Request) -> None:
+        self._extension = extension
         self._request = request
         self._run: Run | None = request.environ.get(RUN)
         self._number = self._run.opened() if self._run is not None else 1
@@ -59,52 +63,53 @@ class Opening:
         self.old_cookies: list[str] = []
         self.began = time.monotonic()
 
-    def begin(self) -> Unit:
-        """Look at the cookies; the view has touched its session."""
-        backend = self._backend
+    def tokens(self) -> list[Token]:
+        """Return what the session cookies hold that were signed here and have not expired."""
+        extension = self._extension
         cookies = self._found = self._cookies()
         tokens = self._signed(cookies)
         oldest = time.time() - _CLOCK_TOLERANCE_SECONDS
         living = [token for token in tokens if not token.is_past(oldest)]
         if tokens and not living:
-            backend.emit("session_expired", tokens[0].reference, self.request_id, kind="absolute")
-        elif not tokens and backend.adoption is not None and not self.silent:
-            self.old_cookies = self._cookies(backend.adoption.cookie)
+            expired = tokens[0].reference
+            extension.announce("session_expired", expired, self.request_id, kind="absolute")
+        elif not tokens and extension.adoption is not None and not self.silent:
+            self.old_cookies = self._cookies(extension.adoption.cookie)
         elif not tokens and cookies:
-            backend.counters.unknown_ids += 1
-            backend.emit("unknown_id", None, self.request_id)
-        return Unit(backend, living, self)
+            extension.counters.unknown_ids += 1
+            extension.announce("unknown_id", None, self.request_id)
+        return living
 
     def _signed(self, cookies: list[str]) -> list[Token]:
         """Return what the cookies hold that were signed here."""
-        ring = self._backend.ring
+        ring = self._extension.ring
         found = [ring.verify(value) for value in cookies[:_MOST_COOKIES]]
         return [token for token in dict.fromkeys(found) if token is not None]
 
     def _cookies(self, name: str = "") -> list[str]:
-        """Return the values of the session's cookie, or another's, in the browser's order.
+        """Return the values of the session's cookie, or of `name`, in the browser's order.
 
-        There are several where the attributes changed: a browser keeps a cookie for each path and
-        domain, and sends all. A proxy may have joined two headers by a comma.
+        There may be several: a browser keeps one cookie for each path and domain, and sends all. A
+        proxy may have joined two headers by a comma.
         """
         header = self._request.environ.get("HTTP_COOKIE")
         if not header:
             return []
-        return _pattern(name or self._backend.app.config["SESSION_COOKIE_NAME"]).findall(header)
+        return _pattern(name or self._extension.app.config["SESSION_COOKIE_NAME"]).findall(header)
 
     @property
     def has_cookie(self) -> bool:
-        """See `RequestFacts.has_cookie`."""
+        """Whether the browser sent a session cookie of any kind."""
         found = self._cookies() if self._found is None else self._found
-        adoption = self._backend.adoption
+        adoption = self._extension.adoption
         old = adoption.cookie if adoption is not None else ""
         return bool(found or (old and self._cookies(old)))
 
     @property
     def silent(self) -> bool:
-        """See `RequestFacts.silent`."""
+        """Whether no answer goes to the browser, so that it cannot learn of a new cookie."""
         request = self._request
-        # `sid` is Flask-SocketIO's, whose handlers have the request that began the connection.
+        # `sid` is Flask-SocketIO's. Its handlers have the request that began the connection.
         return (
             self._number > 1
             or hasattr(request, "sid")
@@ -113,24 +118,28 @@ class Opening:
 
     @property
     def is_safe(self) -> bool:
-        """See `RequestFacts.is_safe`."""
+        """Whether the method asks for no change (RFC 9110, section 9.2.1)."""
         return self._request.method in {"GET", "HEAD", "OPTIONS"}
 
     @property
-    def rerun(self) -> Callable[[], None] | None:
-        """See `RequestFacts.rerun`."""
+    def retry(self) -> Callable[[], None] | None:
+        """Lets the request run again from the start; None if that is not possible."""
         run = self._run
         if run is None or not run.repeatable or self.silent:
             return None
-        if not self._backend.policy.retry or self._is_marked(NO_RETRY):
+        if not self._extension.config.retry or self._is_marked(NO_RETRY):
             return None
         return None if _REDEEMED.intersection(self._request.args) else run.withdraw
 
     @property
     def operation(self) -> bytes:
-        """The proxy's name for this request if it is trusted, else a random one."""
+        """The name of this request at the store.
+
+        A proxy that resends a request may give both the same name in a trusted header. Otherwise
+        the name is random.
+        """
         if not self._operation:
-            header = self._backend.policy.request_id_header
+            header = self._extension.config.request_id_header
             given = self._request.headers.get(header) if header else None
             if given:
                 name = given.encode()
@@ -141,26 +150,26 @@ class Opening:
 
     @property
     def request_id(self) -> str:
-        """See `RequestFacts.request_id`."""
+        """The request's id for signals and logs; empty if there is none."""
         return request_id(self._request)
 
     @property
     def label(self) -> str:
-        """See `RequestFacts.label`."""
+        """What a user's list shows for a session that is adopted in this request."""
         return self._request.headers.get("User-Agent", "")
 
     @property
     def optional(self) -> bool:
-        """Whether the view was marked; known once the URL is matched, after the session is open."""
+        """Whether the view can live without the store. Known once the URL is matched."""
         return self._is_marked(OPTIONAL)
 
     def _is_marked(self, mark: str) -> bool:
-        view = self._backend.app.view_functions.get(self._request.endpoint or "")
+        view = self._extension.app.view_functions.get(self._request.endpoint or "")
         return hasattr(view, mark)
 
 
 def request_id(request: Request) -> str:
-    """Return the request's id for logs and signals; nothing where it is not fit for a log line."""
+    """Return the request's id for signals and logs; empty if it is not fit for a log line."""
     given = request.headers.get("X-Request-ID", "")
     return given if _REQUEST_ID.fullmatch(given) else ""
 

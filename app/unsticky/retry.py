@@ -1,4 +1,4 @@
-"""WSGI middleware: what is one run of the application, and how a GET that conflicts runs again."""
+"""WSGI middleware that runs a GET or HEAD again after a conflict."""
 
 from __future__ import annotations
 
@@ -7,21 +7,21 @@ from collections.abc import Callable, Iterable
 from itertools import count
 from typing import TYPE_CHECKING, Any, Final
 
-from .config import RERUNS
+from .limits import RETRIES
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
 
 RUN: Final = "unsticky.run"
-"""The environment's key of the run under way."""
+"""The key of the current run in the WSGI environment."""
 
 
 class Run:
-    """One pass of a request through the application.
+    """One run of the application for a request.
 
     Attributes:
-        repeatable: the request may pass again.
-        withdrawn: it will, and nothing of this pass is sent.
+        repeatable: the request may run again.
+        withdrawn: it will run again, and nothing of this run is sent.
     """
 
     __slots__ = ("_opened", "_operation", "_start_response", "repeatable", "withdrawn")
@@ -37,41 +37,41 @@ class Run:
 
     @property
     def operation(self) -> bytes:
-        """Names the request to the store, the same in every pass."""
+        """The request's name at the store, the same in every run."""
         if self._operation is None:
             self._operation = secrets.token_bytes(16)
         return self._operation
 
     def opened(self) -> int:
-        """Return how many sessions were opened in this pass, this one included.
+        """Return how many sessions were opened in this run, with this one.
 
         A handler of a web socket opens one for each event, with the environment of the request
-        that began the connection: its operations must not be taken for that request's.
+        that began the connection. Its operations must not get that request's names.
         """
         return next(self._opened)
 
     def withdraw(self) -> None:
-        """Keep this pass's answer from being sent, and let the request pass again."""
+        """Do not send the answer of this run, and run the request again."""
         self.withdrawn = True
 
     def start_response(self, *arguments: Any) -> Any:
-        """Start the response, unless this pass was withdrawn."""
+        """Start the response, unless this run was withdrawn."""
         return _discard if self.withdrawn else self._start_response(*arguments)
 
 
-class Rerunner:
-    """Wraps an application. A run that asks for another is closed, and its answer never sent."""
+class RetryMiddleware:
+    """Wraps an application. A withdrawn run is closed, and its answer is never sent."""
 
     def __init__(self, application: WSGIApplication) -> None:
         self._application = application
 
     def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
-        """Run the application, again if it asks for that, at most `RERUNS` times more."""
+        """Run the application, and up to `RETRIES` times again while a run is withdrawn."""
         if not _is_repeatable(environ):
             environ[RUN] = Run(start_response, repeatable=False)
             return self._application(environ, start_response)
         operation, before = None, dict(environ)
-        for left in range(RERUNS, -1, -1):
+        for left in range(RETRIES, -1, -1):
             run = environ[RUN] = Run(start_response, operation, repeatable=left > 0)
             body = self._application(environ, run.start_response)
             if not run.withdrawn:
@@ -80,14 +80,14 @@ class Rerunner:
             if close is not None:
                 close()
             operation = run.operation
-            # What Flask left there, or a middleware changed, the next pass must not find.
+            # The next run must not find what Flask or a middleware left in the environment.
             environ.clear()
             environ.update(before)
         raise AssertionError  # pragma: no cover (the last run cannot be withdrawn)
 
 
 def _is_repeatable(environ: WSGIEnvironment) -> bool:
-    """Tell whether the request can be read a second time: a body was read by the first."""
+    """Return whether the request can run twice: a body can be read only once."""
     return (
         environ.get("REQUEST_METHOD") in {"GET", "HEAD"}
         and environ.get("CONTENT_LENGTH", "") in {"", "0"}

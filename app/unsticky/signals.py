@@ -1,7 +1,7 @@
-"""The life of sessions, told as blinker signals and as lines of the log `unsticky.audit`.
+"""What happens to sessions, sent as blinker signals and written to the log `unsticky.audit`.
 
-Every signal is sent by the application, with `handle`, `request_id`, and `user` where the session
-is known to be somebody's; never with an id.
+The sender of each signal is the application. It comes with `handle`, `request_id`, and `user` if
+the session is known to be bound to one; never with an id.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ _audit = logging.getLogger("unsticky.audit")
 
 
 class Announcer:
-    """Sends an application's events."""
+    """Sends the signals of an application."""
 
     def __init__(self, app: Flask) -> None:
         self._app = app
@@ -48,12 +48,12 @@ class Announcer:
     def __call__(
         self, event: str, reference: Reference | None, request_id: str, **detail: object
     ) -> None:
-        """Announce `event` of the session at `reference`; without one the handle is empty."""
+        """Send the signal `event`; without a `reference` to a session, the handle is empty."""
         handle = "" if reference is None else reference.handle
         if _audit.isEnabledFor(logging.INFO):
             facts = {"event": event, "handle": handle, "request_id": request_id, **detail}
             _audit.info("%s %s", event, handle, extra={"unsticky": facts})
         signal = _signals[event]
         if signal.receivers:
-            told: dict[str, Any] = {"handle": handle, "request_id": request_id, **detail}
-            signal.send(self._app, **told)
+            sent: dict[str, Any] = {"handle": handle, "request_id": request_id, **detail}
+            signal.send(self._app, **sent)

@@ -1,30 +1,27 @@
-"""What every session of an application shares: settings, key ring, store, counters, events."""
+"""What all sessions of an application share: settings, key ring, store, counters, signals."""
 
 from __future__ import annotations
 
 import logging
 from dataclasses import dataclass, fields
-from typing import Any, Final, Protocol
+from typing import Any, Final
 
 from flask import Flask
 
 from .adoption import Adoption
-from .config import (
-    COOKIE_SETTINGS,
-    CookieAttributes,
-    Lifetimes,
-    Policy,
-    parse_cookie,
-    parse_secrets,
-)
-from .cookie import KeyRing, Reference
+from .config import Config, parse_secrets
+from .cookie import KeyRing
+from .cookie_attributes import SETTINGS as COOKIE_SETTINGS
+from .cookie_attributes import CookieAttributes
 from .errors import ConfigurationError, SessionError
+from .limits import Lifetimes
+from .signals import Announcer
 from .stores.base import Store
 
 _log = logging.getLogger("unsticky")
 
-_OURS: Final = ("UNSTICKY_", "SESSION_REDIS", "SESSION_KEY_PREFIX")
-"""What the settings begin with that are read once, at the start."""
+_READ_ONCE: Final = ("UNSTICKY_", "SESSION_REDIS", "SESSION_KEY_PREFIX")
+"""The prefixes of the settings that are read only once, at the start."""
 
 
 @dataclass(slots=True)
@@ -38,7 +35,7 @@ class Counters:
     merges: int = 0
     conflicts: int = 0
     overwritten: int = 0
-    reruns: int = 0
+    retries: int = 0
     revivals_prevented: int = 0
     unknown_ids: int = 0
     quarantined: int = 0
@@ -50,54 +47,45 @@ class Counters:
         return {field.name: getattr(self, field.name) for field in fields(self)}
 
 
-class Emit(Protocol):
-    """Tells the world of a session's life: signals and the audit log."""
-
-    def __call__(
-        self, event: str, reference: Reference | None, request_id: str, **detail: object
-    ) -> None:
-        """Announce `event` of the session at `reference`."""
-
-
-class Backend:
+class ExtensionState:
     """See the module.
 
-    Flask's own settings may change while the application runs, and are read each time; what was
-    made of them is kept until they change. Ours are read once.
+    Flask's own settings may change while the application runs, so they are read each time. What was
+    made of them is kept until they change. The library's own settings are read once.
 
     Attributes:
         app: the application.
-        policy: our settings.
-        store: where sessions live. A test may replace it before the first request.
+        config: the library's own settings.
+        store: where sessions are kept. A test may replace it before the first request.
         counters: what this process has done.
-        emit: tells of a session's life.
-        adoption: takes over the sessions of the library used before, None where none is to be.
+        announce: sends signals, and writes the audit log.
+        adoption: adopts sessions of the library used before; None if there are none to adopt.
     """
 
     def __init__(
         self,
         app: Flask,
-        policy: Policy,
+        config: Config,
         store: Store,
-        emit: Emit,
+        announce: Announcer,
         adoption: Adoption | None = None,
     ) -> None:
         self.app = app
-        self.policy = policy
+        self.config = config
         self.store = store
         self.counters = Counters()
-        self.emit = emit
+        self.announce = announce
         self.adoption = adoption
-        self._ours = self._our_settings()
+        self._read_once = self._settings_read_once()
         self._down = False
-        # Each with what it was made of, in one attribute, so that a thread sees both or neither.
+        # Each with the settings it was made of, in one attribute, so that a thread sees both.
         self._ring: tuple[object, KeyRing] | None = None
         self._lifetimes: tuple[object, Lifetimes] | None = None
         self._cookie: tuple[object, CookieAttributes] | None = None
 
     @property
     def ring(self) -> KeyRing:
-        """What signs cookies, from SECRET_KEY and SECRET_KEY_FALLBACKS as they are now."""
+        """The keys that sign cookies, from SECRET_KEY and SECRET_KEY_FALLBACKS as they are now."""
         app = self.app
         fallbacks = app.config.get("SECRET_KEY_FALLBACKS")
         if isinstance(fallbacks, list):
@@ -105,7 +93,7 @@ class Backend:
         seen = (app.secret_key, fallbacks)
         kept = self._ring
         if kept is None or kept[0] != seen:
-            kept = self._ring = (seen, KeyRing(parse_secrets(*seen), self.policy.pepper))
+            kept = self._ring = (seen, KeyRing(parse_secrets(*seen), self.config.pepper))
         return kept[1]
 
     @property
@@ -114,11 +102,11 @@ class Backend:
         try:
             seen = self.app.permanent_session_lifetime
         except (TypeError, ValueError, OverflowError):
-            # What is no time: the message should name the setting.
+            # The value is no time. `lifetimes` refuses it with the name of the setting.
             seen = self.app.config["PERMANENT_SESSION_LIFETIME"]
         kept = self._lifetimes
         if kept is None or kept[0] != seen:
-            kept = self._lifetimes = (seen, self.policy.lifetimes(seen))
+            kept = self._lifetimes = (seen, self.config.lifetimes(seen))
         return kept[1]
 
     @property
@@ -128,26 +116,26 @@ class Backend:
         seen = tuple([config.get(name) for name in COOKIE_SETTINGS])
         kept = self._cookie
         if kept is None or kept[0] != seen:
-            kept = self._cookie = (seen, parse_cookie(config))
+            kept = self._cookie = (seen, CookieAttributes.parse(config))
         return kept[1]
 
     def check_settings(self) -> None:
-        """Refuse settings of ours that were changed after they were read.
+        """Refuse settings that were changed after the library had read them.
 
         Raises:
-            ConfigurationError: one was; the message names it.
+            ConfigurationError: a setting was changed; the message names it.
         """
-        now = self._our_settings()
-        for name in self._ours.keys() | now.keys():
-            if self._ours.get(name) is not now.get(name) and self._ours.get(name) != now.get(name):
+        before, now = self._read_once, self._settings_read_once()
+        for name in before.keys() | now.keys():
+            if before.get(name) is not now.get(name) and before.get(name) != now.get(name):
                 message = (
-                    f"{name} was changed after Unsticky(app) had read it, without effect: "
-                    "set it before"
+                    f"{name} was changed after Unsticky(app) had read it, which has no effect: "
+                    "set it before Unsticky(app)"
                 )
                 raise ConfigurationError(message)
 
     def failed(self, error: SessionError) -> None:
-        """Note that the store did not serve a request; the first failure of a row is logged."""
+        """Note that the store did not serve a request; the first of several failures is logged."""
         self.counters.store_errors += 1
         if not self._down:
             self._down = True
@@ -159,9 +147,9 @@ class Backend:
             self._down = False
             _log.warning("the session store answers again")
 
-    def _our_settings(self) -> dict[str, Any]:
+    def _settings_read_once(self) -> dict[str, Any]:
         return {
             name: dict(value) if isinstance(value, dict) else value
             for name, value in self.app.config.items()
-            if name.startswith(_OURS)
+            if name.startswith(_READ_ONCE)
         }

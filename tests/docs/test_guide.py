@@ -129,7 +129,7 @@ def test_the_optional_view_lives_without_the_store(
     client.post("/cart/tea")
     sessions: Unsticky = guide["sessions"]
     for name in ("read", "write"):
-        monkeypatch.setattr(type(sessions.backend.store), name, away)
+        monkeypatch.setattr(type(sessions.state.store), name, away)
     assert client.get("/").text == "welcome, carts are closed for a moment"
     refused = client.post("/cart/tea")
     assert (refused.status_code, refused.headers["Retry-After"]) == (503, "1")

@@ -148,7 +148,7 @@ def test_a_logout_holds_although_its_request_conflicts() -> None:
     def moved(held: Any) -> str:
         """Return the cookie of the session that the logout has moved."""
         sessions: Unsticky = app.extensions["unsticky"]
-        return sessions.backend.ring.sign(held._unit.link.token, 0)  # noqa: SLF001 (no response has it yet)
+        return sessions.state.ring.sign(held._unit.token, 0)  # noqa: SLF001 (no response has it yet)
 
     with client.session_transaction() as stored:
         stored.update(lines=[], name="ann", language="de")

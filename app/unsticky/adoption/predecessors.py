@@ -1,4 +1,4 @@
-"""What the libraries used before left: Flask's signed cookie, Flask-Session's entry in Redis.
+"""What the libraries used before have stored: Flask's signed cookie, Flask-Session's Redis entry.
 
 Both are read as hostile input: sizes are capped, only plain data is built, pickle is never read.
 """
@@ -20,8 +20,8 @@ from flask.sessions import SecureCookieSessionInterface
 from itsdangerous import BadData, BadSignature, Signer
 from itsdangerous.encoding import base64_decode, want_bytes
 
-from ..config import Lifetimes
 from ..errors import OutcomeUnknown, StoreUnavailable
+from ..limits import Lifetimes
 from ..stores.base import Deadline
 from ..stores.client import Client
 from ..stores.scripts import script
@@ -29,14 +29,14 @@ from ..stores.scripts import script
 _log = logging.getLogger("unsticky")
 
 _MAX_ENTRY: Final = 1_048_576
-"""The largest old session that is read, in bytes: 16 times what is stored of it by default."""
+"""The largest old session that is read, in bytes: 16 times the default of UNSTICKY_MAX_BYTES."""
 
 _SID: Final = re.compile(r"[A-Za-z0-9_-]{16,256}")
-"""What Flask-Session makes of `SESSION_ID_LENGTH`, and the UUIDs of its first releases. No colon
-and no brace: a cookie must not name other keys of the server."""
+"""Ids of Flask-Session: random text, or UUIDs in its first releases. There is no colon and no brace
+in it, so that a cookie cannot name other keys of the server."""
 
 _TOKEN_LENGTH: Final = 32
-"""Characters of a token that can be random; Flask-WTF's has 40."""
+"""The least length of a random token; Flask-WTF's has 40 characters."""
 
 _MAPS: Final = frozenset({*range(0x80, 0x90), 0xDE, 0xDF})
 """The first byte of a map in MessagePack."""
@@ -47,13 +47,13 @@ class Old:
     """A session of the library used before.
 
     Attributes:
-        identity: names it, and cannot be guessed without its cookie. Each spelling of one cookie
-            has the same.
+        identity: names it, and cannot be guessed without its cookie. It is the same for each
+            spelling of one cookie.
         fields: what it holds.
-        left: ms until it expires, 0 where that is at most the idle limit.
+        left: ms until it expires; 0 if that is at most the idle limit.
         unique: no other visitor can have the same identity.
-        lineage: the same in all cookies that this session had one after the other, and in no other
-            visitor's; empty where that is not known.
+        lineage: the same for all cookies that this session had one after the other, and for no
+            other visitor's; empty if that is not known.
     """
 
     identity: bytes
@@ -64,7 +64,7 @@ class Old:
 
 
 class Claimed(NamedTuple):
-    """An old session that was adopted before; `bucket` tells where its successor lives."""
+    """An old session that was adopted before; `bucket` is that of its successor."""
 
     identity: bytes
     bucket: int
@@ -84,10 +84,10 @@ class Predecessor(Protocol):
         """
 
     def end(self, identity: bytes, bucket: int, kept: int, deadline: Deadline) -> None:
-        """End the old session; for `kept` ms its cookie still leads to its successor.
+        """End the old session. For `kept` ms its cookie still leads to its successor.
 
         Raises:
-            StoreUnavailable, OutcomeUnknown: it may still be there. Ending it again is harmless.
+            StoreUnavailable, OutcomeUnknown: it may still exist. Ending it again does no harm.
         """
 
     def close(self) -> None:
@@ -113,17 +113,17 @@ class FlaskCookie:
             return None
         if type(fields) is not dict:
             return None
-        # Flask accepts a signature in many spellings of base64. The text before it has one.
+        # Flask accepts many spellings of a signature in base64. The text before it has only one.
         signed, _, signature = value.rpartition(".")
         identity = signed.encode() + b"\0" + base64_decode(signature)
-        # Two visitors who were given the same content in the same second have the same cookie.
-        # Flask-WTF's token is random, and stays from one cookie of a session to the next.
+        # Two visitors who got the same content in the same second have the same cookie. Flask-WTF's
+        # token is random, and is the same in all cookies of a session.
         token = fields.get("csrf_token")
         lineage = token if isinstance(token, str) and len(token) >= _TOKEN_LENGTH else ""
         return Old(identity, fields, unique=lineage != "", lineage=lineage)
 
     def end(self, identity: bytes, bucket: int, kept: int, deadline: Deadline) -> None:
-        """Nothing is kept anywhere."""
+        """Nothing is stored on the server."""
 
     def close(self) -> None:
         """Nothing is open."""
@@ -133,7 +133,7 @@ class FlaskSession:
     """Flask-Session's sessions in Redis.
 
     Args:
-        app: for its secrets, which signed the ids where `SESSION_USE_SIGNER` was on.
+        app: for its secrets, which signed the ids if `SESSION_USE_SIGNER` was on.
         client: of the server that holds the entries.
         prefix: what their keys begin with.
     """
@@ -166,9 +166,8 @@ class FlaskSession:
     def end(self, identity: bytes, bucket: int, kept: int, deadline: Deadline) -> None:
         """See `Predecessor.end`.
 
-        Requests that were sent with the old cookie may arrive for a while, and the answer that
-        brought the new one may be lost: what leads them on is kept under a key that no cookie can
-        name.
+        Requests with the old cookie may still arrive, and the answer with the new one may be lost.
+        So the way to the successor is kept, under a key that no cookie can name.
         """
         arguments = (b"%d" % bucket, b"%d" % kept)
         self._client.call(_END, self._keys(identity), arguments, deadline)

@@ -7,7 +7,7 @@ from datetime import UTC, date, datetime, time, timedelta
 
 from flask import Flask
 
-from ..config import Policy
+from ..config import Config
 from ..errors import ConfigurationError
 from ..stores.client import Client
 from ..stores.urls import client_from_url, client_like
@@ -17,8 +17,12 @@ from .predecessors import FlaskCookie, FlaskSession
 _log = logging.getLogger("unsticky")
 
 
-def adoption_from_config(app: Flask, policy: Policy) -> Adoption | None:
-    """Return what takes over old sessions; None where nothing is to be adopted, or not any more.
+def adoption_from_config(app: Flask, settings: Config) -> Adoption | None:
+    """Return what adopts old sessions; None if there is nothing to adopt, or not any more.
+
+    Args:
+        app: the application.
+        settings: the settings of the new sessions.
 
     Raises:
         ConfigurationError: a value is missing, malformed or contradicts another.
@@ -33,7 +37,8 @@ def adoption_from_config(app: Flask, policy: Policy) -> Adoption | None:
     end = _instant(until)
     field = config.get("UNSTICKY_ADOPT_USER_FIELD")
     adoption = Adoption(
-        FlaskCookie(app) if kind == "flask-cookie" else _flask_session(app, policy),
+        FlaskCookie(app) if kind == "flask-cookie" else _flask_session(app, settings),
+        settings,
         cookie=str(config.get("UNSTICKY_ADOPT_COOKIE") or ""),
         until=end,
         user_field=str(field or "_user_id"),
@@ -46,34 +51,34 @@ def adoption_from_config(app: Flask, policy: Policy) -> Adoption | None:
     return adoption
 
 
-def _flask_session(app: Flask, policy: Policy) -> FlaskSession:
+def _flask_session(app: Flask, settings: Config) -> FlaskSession:
     prefix = app.config.get("UNSTICKY_ADOPT_PREFIX")
     if prefix is None:
         prefix = "session:"
         if app.config.get("SESSION_KEY_PREFIX"):
             message = (
-                "UNSTICKY_ADOPT_PREFIX is not set, and SESSION_KEY_PREFIX may be the new one or "
-                "the old: say what Flask-Session's keys begin with ('session:' by default)"
+                "UNSTICKY_ADOPT_PREFIX is not set, and SESSION_KEY_PREFIX may be the old one: set "
+                "it to what Flask-Session's keys begin with ('session:' by default)"
             )
             raise ConfigurationError(message)
-    return FlaskSession(app, _client(app, policy), str(prefix))
+    return FlaskSession(app, _client(app, settings), str(prefix))
 
 
-def _client(app: Flask, policy: Policy) -> Client:
+def _client(app: Flask, settings: Config) -> Client:
     given = app.config.get("SESSION_REDIS")
     if given is not None:
         return client_like(given)
-    if not policy.store.startswith("memory:"):
-        return client_from_url(policy.store)
+    if not settings.store.startswith("memory:"):
+        return client_from_url(settings.store)
     message = (
-        "UNSTICKY_ADOPT is 'flask-session', and nothing says where its entries are: "
-        "set SESSION_REDIS to the client that Flask-Session was given"
+        "UNSTICKY_ADOPT is 'flask-session', but the store of Flask-Session is not known: "
+        "set SESSION_REDIS to the client that Flask-Session used"
     )
     raise ConfigurationError(message)
 
 
 def _instant(value: object) -> datetime:
-    """Return when adopting ends. A day is meant to its end; without a zone it is UTC."""
+    """Return when adopting ends: for a day at its end. Without a time zone it is UTC."""
     try:
         if isinstance(value, str):
             value = (
@@ -88,7 +93,7 @@ def _instant(value: object) -> datetime:
     except (ValueError, OverflowError):
         pass
     message = (
-        f"UNSTICKY_ADOPT_UNTIL is {value!r}: use the day, such as '2026-12-31', after which old "
-        "cookies count no more; PERMANENT_SESSION_LIFETIME after the switch is enough"
+        f"UNSTICKY_ADOPT_UNTIL is {value!r}: use a day, such as '2026-12-31'. Old cookies do not "
+        "count after it; PERMANENT_SESSION_LIFETIME after the switch is enough"
     )
     raise ConfigurationError(message)

@@ -13,8 +13,8 @@ from dataclasses import dataclass
 from enum import Enum, auto
 from typing import Final, NamedTuple, Protocol, Self, TypeAlias
 
-from ..config import OPERATION_LIFETIME_MS, Lifetimes
 from ..cookie import Reference
+from ..limits import OPERATION_LIFETIME_MS, Lifetimes
 
 COUNTER_LIMIT: Final = 10**15 - 1
 """Counters stay within ± this: Lua, which compares them in Redis, cannot order larger ones."""
@@ -230,6 +230,22 @@ class Written:
     record: Record
     results: tuple[int | dict[bytes, bytes], ...] = ()
     ended: tuple[Reference, ...] = ()
+
+    @property
+    def count(self) -> int:
+        """The result of a write with one Add."""
+        (result,) = self.results
+        if not isinstance(result, int):
+            raise TypeError(f"an Add has no result {result!r}")
+        return result
+
+    @property
+    def taken(self) -> dict[bytes, bytes]:
+        """The result of a write with one Take."""
+        (result,) = self.results
+        if not isinstance(result, dict):
+            raise TypeError(f"a Take has no result {result!r}")
+        return result
 
 
 @dataclass(frozen=True, slots=True)

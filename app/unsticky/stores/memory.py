@@ -8,8 +8,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from typing import TypeAlias
 
-from ..config import OPERATION_LIFETIME_MS, TOMBSTONE_LIFETIME_MS, Lifetimes
 from ..cookie import Reference
+from ..limits import OPERATION_LIFETIME_MS, TOMBSTONE_LIFETIME_MS, Lifetimes
 from .base import (
     Bind,
     Caps,

@@ -17,9 +17,9 @@ from typing import Any, Final, Never
 
 import msgpack
 
-from ..config import OPERATION_LIFETIME_MS, Lifetimes
 from ..cookie import Reference
 from ..errors import OutcomeUnknown, StoreUnavailable
+from ..limits import OPERATION_LIFETIME_MS, Lifetimes
 from .base import (
     ENVELOPE,
     Add,

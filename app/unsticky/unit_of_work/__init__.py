@@ -1,167 +1,162 @@
-"""The unit of work behind a session: loads when first read, sends what changed, once."""
+"""The unit of work behind a session: it loads when first read, and sends what changed, once.
+
+`contents` is what a request has of its session: the `changes` of its fields, and the
+`stored_session`. Operations happen `at_once`, or are `buffered` in a transaction. `commit` writes.
+"""
 
 from __future__ import annotations
 
-import logging
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
-from ..codec import decode
-from ..config import MERGE_ROUNDS, OnConflict
 from ..cookie import Token
-from ..errors import (
-    Conflict,
-    Corrupt,
-    OutcomeUnknown,
-    OutOfRange,
-    SessionError,
-    SessionGone,
-    StoreUnavailable,
-)
-from ..fields import FLASHES, PERMANENT, describe, name_of, order
+from ..errors import Corrupt, SessionError
+from ..fields import FLASHES, PERMANENT, name_of
 from ..merge import strict
-from ..state import Backend
-from ..stores.base import (
-    COUNTER_LIMIT,
-    UNREAD,
-    Add,
-    Bind,
-    Change,
-    Conflicting,
-    Destroy,
-    Finish,
-    Move,
-    SetLimits,
-    Take,
-    Write,
-    Written,
-)
-from .changes import NOTHING, Draft, Held, refuse_changed
-from .outcomes import check_counter, no_counter
-from .stored_session import CookieAction, Link, NothingThere, RequestFacts, State
+from ..request_facts import RequestFacts
+from ..state import ExtensionState
+from ..stores.base import Bind, Move, Record, SetLimits
+from .at_once import AtOnce
+from .buffered import Buffered
+from .changes import NOTHING
+from .commit import commit, remove_shown_flashes
+from .contents import Contents
+from .lifecycle import CookieAction, Presence, Rotation
+from .outcomes import check_counter
+from .stored_session import StoredSession
 
-_log = logging.getLogger("unsticky")
+__all__ = ["NOTHING", "Cookie", "UnitOfWork"]
 
 T = TypeVar("T")
 
-
-@dataclass(slots=True)
-class Aside:
-    """What is to be written with the next commit beside the fields.
-
-    Attributes:
-        permanent: what the view set, None where it did not.
-        limits: the session's own, None where they stay.
-        move: how the session ends up under a new id, in a transaction.
-        successor: that id.
-        removed: fields that go with the user, also where another request just set them.
-        ends: the session ends first; what was set since begins a new one.
-        before_end: what must still hold then.
-        emptied: something was removed, so that the session may be empty.
-    """
-
-    permanent: bool | None = None
-    limits: SetLimits | None = None
-    move: Move | None = None
-    successor: Token | None = None
-    removed: tuple[bytes, ...] = ()
-    ends: bool = False
-    before_end: tuple[Change, ...] = ()
-    emptied: bool = False
-
-    def is_idle(self) -> bool:
-        """Tell whether there is nothing."""
-        return (
-            self.permanent is None
-            and self.limits is None
-            and self.move is None
-            and not self.ends
-            and not self.emptied
-        )
+_MAX_LABEL = 200
 
 
-class Unit:
-    """See the module. `session.Session` is its face.
+class Cookie(NamedTuple):
+    """What the response sets the browser's cookie to.
 
     Attributes:
-        link: the session at the store.
-        draft: what is known and changed of its fields.
-        aside: what is to be written beside them.
-        touched: the request read or changed the session in any way.
-        modified: it changed the session.
-        answering: the request's answer is an error's, or was made: reading raises no more.
+        value: empty to delete it.
+        max_age: seconds; 0 to delete it, None to keep it until the browser closes.
     """
 
-    def __init__(self, backend: Backend, tokens: list[Token], facts: RequestFacts) -> None:
-        self.link = Link(backend, tokens, facts)
-        self.draft = Draft()
-        self.aside = Aside()
-        self.touched = False
-        self.modified = False
-        self.answering = False
-        self._backend = backend
-        self._sealed = False
-        self._buffering = False
-        self._created_before = False
-        self._left_behind: list[Held] = []
-        self._aside_before = self.aside
+    value: str
+    max_age: int | None
 
-    # Reading.
+
+class UnitOfWork:
+    """See the module. `session.Session` is what a view sees of it.
+
+    Attributes:
+        load: loads the session if its fields are not known yet.
+        read: returns a field's value, or NOTHING; raises SessionGone if its bytes are unreadable.
+        fields: returns the fields that exist under a prefix, in order.
+    """
+
+    __slots__ = ("_contents", "_extension", "_operations", "_stored", "fields", "load", "read")
+
+    def __init__(self, extension: ExtensionState, tokens: list[Token], facts: RequestFacts) -> None:
+        self._extension = extension
+        self._stored = StoredSession(extension, tokens, facts)
+        contents = self._contents = Contents(extension, self._stored)
+        self._operations: AtOnce | Buffered = AtOnce(contents)
+        self.load = contents.load
+        self.read = contents.read
+        self.fields = contents.fields
+
+    # What is known.
 
     @property
     def token(self) -> Token | None:
-        """What the cookie holds, or will hold; of several cookies, the one whose session is there.
+        """What the cookie holds, or will hold. Of several cookies, the one with a live session.
 
         Raises:
             StoreUnavailable: several cookies came, and the store cannot say which counts.
         """
-        if self.link.is_undecided:
+        if self._stored.is_undecided:
             self.load()
-        return self.link.token
+        return self._stored.token
 
-    def load(self) -> None:
-        """Load the session if its fields are not known yet.
-
-        Raises:
-            StoreUnavailable: and the view did not say that it can live without the store.
-        """
-        self.touched = True
-        if self.draft.base is not None:
-            return
-        try:
-            self.draft.loaded(self.link.load(late=self._sealed))
-        except (StoreUnavailable, SessionGone):
-            if not self.answering:
-                raise
-            # An error is being answered already, or the answer was made: nobody is left to tell.
-            self.link.state = State.UNAVAILABLE
-            self.draft.loaded({})
-
-    def read(self, field: bytes) -> Any:
-        """Return a field's value, or NOTHING.
-
-        Raises:
-            SessionGone: the stored bytes are unreadable; the session was set aside.
-        """
-        self.touched = True
-        if not self.draft.holds(field):
+    @property
+    def record(self) -> Record | None:
+        """When the session was created and how long it may live; None while nothing is stored."""
+        if self._stored.record is None:
             self.load()
-        return self.peek(field)
+        return self._stored.record
+
+    @property
+    def user(self) -> str | None:
+        """The user whom the session is bound to; None for nobody."""
+        extras = self._contents.extras
+        move = extras.rotation.move if extras.rotation is not None else None
+        if extras.end is not None or (move is not None and (move.bind or move.unbind)):
+            return move.bind.name.decode() if move is not None and move.bind else None
+        self.load()
+        return self._stored.user
+
+    @property
+    def is_available(self) -> bool:
+        """Whether the store could be reached."""
+        self.load()
+        return self._stored.state is not Presence.UNAVAILABLE
+
+    @property
+    def is_new(self) -> bool:
+        """Whether nothing is stored, or this request stored it first."""
+        return self.token is None or self._stored.created
+
+    @property
+    def is_loaded(self) -> bool:
+        """Whether the fields are known."""
+        return self._contents.changes.base is not None
+
+    @property
+    def is_permanent(self) -> bool:
+        """Whether the cookie outlives the browser, as far as is known without a load."""
+        permanent = self._contents.extras.permanent
+        if permanent is not None:
+            return permanent
+        token = self._stored.token
+        unknown = token is not None and token.permanent
+        return self._contents.changes.is_true(PERMANENT, unknown=unknown)
+
+    @property
+    def announced_permanent(self) -> bool | None:
+        """What the view set `session.permanent` to; None if it did not."""
+        return self._contents.extras.permanent
+
+    @property
+    def touched(self) -> bool:
+        """Whether the request read or changed the session in any way."""
+        return self._contents.touched
+
+    @property
+    def modified(self) -> bool:
+        """Whether the request changed the session, by now."""
+        contents = self._contents
+        return contents.modified or bool(contents.changes.writes(b""))
+
+    @property
+    def state_name(self) -> str:
+        """What is known of the session, in one word for people."""
+        state = self._stored.state
+        return state.name.lower() if isinstance(state, Presence) else "over"
+
+    def has_any(self, prefix: bytes) -> bool:
+        """Return whether any field is known to exist under `prefix`, without counting a read."""
+        return self._contents.changes.has_any(prefix)
+
+    def knows(self, field: bytes) -> bool:
+        """Return whether the field is known to exist, without counting a read."""
+        return self._contents.changes.knows(field)
 
     def peek(self, field: bytes) -> Any:
-        """Return the value of a field that is known to be loaded; see `read`."""
-        try:
-            return self.draft.get(field)
-        except Corrupt as error:
-            gone = self._corrupt(field)
-            if self.answering:
-                return NOTHING
-            raise gone from error
+        """Return a field's value as far as it is known, without a load; else NOTHING."""
+        return self._contents.changes.get(field)
 
     def named(self, name: Callable[[bytes], T], field: bytes) -> T:
-        """Return `name(field)` of a field that is known to be loaded.
+        """Return `name(field)` of a field that is loaded.
 
         Raises:
             SessionGone: the field's name is unreadable; the session was set aside.
@@ -169,251 +164,141 @@ class Unit:
         try:
             return name(field)
         except Corrupt as error:
-            raise self._corrupt(field) from error
+            raise self._contents.unreadable_field(field) from error
 
     def entries(self, prefix: bytes, name: Callable[[bytes, bytes], Any]) -> list[tuple[Any, Any]]:
         """Return `name(prefix, field)` and the value of each field under `prefix`, in order.
 
         Raises:
-            SessionGone: something of it is unreadable; the session was set aside.
+            SessionGone: a name or a value is unreadable; the session was set aside.
         """
         entries = []
         for field in self.fields(prefix):
             try:
-                entries.append((name(prefix, field), self.draft.get(field)))
+                entries.append((name(prefix, field), self._contents.changes.get(field)))
             except Corrupt as error:
-                raise self._corrupt(field) from error
+                raise self._contents.unreadable_field(field) from error
         return entries
 
-    def fields(self, prefix: bytes) -> list[bytes]:
-        """Return the fields that exist under `prefix`, in order."""
-        self.load()
-        return self.draft.fields(prefix)
-
-    # Changing, to be written at the end.
+    # Changes that the commit writes.
 
     def write(self, field: bytes, value: Any, path: str) -> None:
         """Set a field; `path` names it in errors."""
-        self._open_for_writing()
-        if self._backend.policy.merges.get(name_of(field)) is strict:
+        self._contents.open_for_writing()
+        if self._extension.config.merges.get(name_of(field)) is strict:
             self.read(field)
-        self.draft.set(field, value, path)
+        self._contents.changes.set(field, value, path)
 
     def delete(self, field: bytes) -> None:
         """Delete a field."""
-        if self._sealed and field == FLASHES:
-            self._forget_flashes()
+        if self._contents.sealed and field == FLASHES:
+            remove_shown_flashes(self._contents)
             return
-        self._open_for_writing()
-        self.draft.delete(field)
+        self._contents.open_for_writing()
+        self._contents.changes.delete(field)
 
     def limit(self, idle: int | None, absolute: int | None) -> None:
-        """Give this session limits of its own, in ms, with the commit; None: the application's."""
-        self._open_for_writing()
-        self.aside.limits = SetLimits(idle, absolute)
+        """Give this session limits in ms; None for the application's."""
+        self._contents.open_for_writing()
+        self._contents.extras.limits = SetLimits(idle, absolute)
 
-    # Changing at once.
+    def make_permanent(self, permanent: bool) -> None:  # noqa: FBT001 (a property's value)
+        """Let the cookie outlive the browser, or not. If it does so already, nothing changes."""
+        contents = self._contents
+        contents.refuse_if_sealed()
+        contents.extras.permanent = permanent
+        token = self._stored.token
+        if token is not None and token.permanent != permanent:
+            contents.touched = contents.modified = True
 
-    def add(self, field: bytes, delta: int, minimum: int | None, maximum: int | None) -> int:
-        """Add to a counter, atomically; see `Session.incr`."""
-        self._open_for_writing()
-        check_counter(delta, minimum, maximum)
-        if self._buffering:
-            return self._add_here(field, delta, minimum, maximum)
-        self._write_first(field)
-        written = self._sent((Add(field, delta, minimum, maximum),))
-        result = written.results[0]
-        assert isinstance(result, int)
-        self.draft.applied(field, b"%d" % result)
-        return result
+    # Operations: at once, or with the transaction's commit.
 
     def once(self, name: str) -> None:
         """Name the operations from here on by `name`; see `Session.once`."""
-        self._refuse_if_sealed()
-        if self._buffering:
+        self._contents.refuse_if_sealed()
+        if self.in_transaction:
             message = (
                 "a transaction's changes follow from what it read, so a name does not make them "
                 "the same again: call session.once outside of @transaction"
             )
             raise SessionError(message)
-        self.link.name_writes(name)
+        self._stored.names.once(name)
 
-    def move(self, prefix: bytes, into: bytes) -> dict[bytes, Any]:
-        """Give all fields under `prefix` a name under `into`, atomically; return their values."""
-        self._open_for_writing()
-        if self._buffering:
-            taken = self.take(prefix)
-            for field, value in taken.items():
-                target = into + field[len(prefix) :]
-                self.draft.set(target, value, describe(target))
-            return taken
-        self._write_first(prefix, into)
-        try:
-            result = self._sent((Take(prefix, into),), create=False).results[0]
-        except NothingThere:
-            self._settle()
-            return {}
-        assert isinstance(result, dict)
-        targets = {into + field[len(prefix) :]: data for field, data in result.items()}
-        for field in {*result, *self.draft.fields(prefix)}:
-            self.draft.applied(field, None)
-        for field, data in targets.items():
-            self.draft.applied(field, data)
-        try:
-            return {field: decode(result[field]) for field in sorted(result, key=order)}
-        except Corrupt as error:
-            raise self._unreadable(targets) from error
+    def add(self, field: bytes, delta: int, minimum: int | None, maximum: int | None) -> int:
+        """Add to a counter; see `Session.incr`."""
+        self._contents.open_for_writing()
+        check_counter(delta, minimum, maximum)
+        return self._operations.add(field, delta, minimum, maximum)
 
-    def take(self, prefix: bytes) -> dict[bytes, Any]:
-        """Remove all fields under `prefix`, atomically, and return their values."""
-        self._open_for_writing()
-        if self._buffering:
-            taken = {field: self.read(field) for field in self.fields(prefix)}
-            for field in taken:
-                self.draft.delete(field)
-            return taken
-        self._write_first(prefix)
-        raw: dict[bytes, bytes] = {}
-        try:
-            result = self._sent((Take(prefix),), create=False).results[0]
-        except NothingThere:
-            self._settle()
-        else:
-            assert isinstance(result, dict)
-            raw = result
-        values = self._decoded(raw)
-        self.aside.emptied = True
-        for field in {*values, *self.draft.fields(prefix)}:
-            self.draft.applied(field, None)
-        return {field: values[field] for field in sorted(values, key=order)}
-
-    def _decoded(self, raw: dict[bytes, bytes]) -> dict[bytes, Any]:
-        try:
-            return {field: decode(data) for field, data in raw.items()}
-        except Corrupt as error:
-            # Put back what was taken, so that all of it goes into quarantine.
-            self.link.send(tuple(Write(field, data, UNREAD) for field, data in raw.items()))
-            raise self._unreadable(raw) from error
+    def take(self, prefix: bytes, into: bytes = b"") -> dict[bytes, Any]:
+        """Remove all fields under `prefix` and return their values; see `SessionMap.take`."""
+        self._contents.open_for_writing()
+        return self._operations.take(prefix, into)
 
     def rotate(self) -> None:
         """Give the session a new id; see `Session.rotate`."""
         with self._all_or_nothing():
             held = self.token
             if held is not None:
-                successor = self._backend.ring.mint(held.reference.bucket)
-                self._move(Move(successor.reference), successor)
+                self._refuse_if_silent()
+                self._operations.rotate(self._rotation(held.reference.bucket))
 
     def bind(self, user: str, stamp: int | None, label: str) -> None:
         """Make this the session of `user`, under a new id; see `Session.bind`."""
         with self._all_or_nothing():
-            subject = self._backend.ring.subject(user)
-            limit = self._backend.policy.max_sessions_per_user
-            shown = label.encode("utf-8", "replace")[:200]
-            successor = self._backend.ring.mint(subject.bucket)
+            subject = self._extension.ring.subject(user)
+            shown = label.encode("utf-8", "replace")[:_MAX_LABEL]
+            limit = self._extension.config.max_sessions_per_user
             bind = Bind(subject, stamp, shown, limit, user.encode())
-            move = Move(successor.reference, bind)
             self._refuse_if_silent()
-            if self._buffering:
-                self._move(move, successor)
-                return
-            # With what the request changed so far: a login is there as a whole, or not at all.
-            self.aside.move, self.aside.successor = move, successor
-            self._commit_all()
+            self._operations.bind(self._rotation(subject.bucket, bind=bind))
 
     def unbind(self, fields: tuple[bytes, ...]) -> None:
         """Take the session from its user and delete these fields; see `Session.unbind`."""
         with self._all_or_nothing():
-            held = self.token
-            if held is None or self._buffering:
-                for field in fields:
-                    self.draft.delete(field)
-            self.aside.limits = self.aside.move = self.aside.successor = None
+            held, contents = self.token, self._contents
+            contents.extras.limits = contents.extras.rotation = None
             if held is None:
-                return
-            if self._buffering and not self.link.facts.silent:
-                successor = self._backend.ring.mint(held.reference.bucket)
-                self.aside.move = Move(successor.reference, unbind=True)
-                self.aside.successor, self.aside.removed = successor, fields
-            elif self.link.facts.silent:
-                # The browser would not learn of a new id, and must not stay logged in by this one.
+                for field in fields:
+                    contents.changes.delete(field)
+            elif self._stored.facts.silent:
+                # The browser could not learn of a new id, and must not stay logged in by this one.
                 self.destroy()
             else:
-                self._unbind(fields, self._backend.ring.mint(held.reference.bucket))
-
-    def _unbind(self, fields: tuple[bytes, ...], successor: Token) -> None:
-        self.link.end_others()
-        deletes = tuple(Write(field, None, UNREAD) for field in fields)
-        move = Move(successor.reference, unbind=True)
-        try:
-            outcome = self.link.send(
-                deletes, finish=move, successor=successor, load=True, create=False
-            )
-        except NothingThere:
-            self._settle()
-        else:
-            if self.draft.base is None and isinstance(outcome, Written):
-                self.draft.loaded(outcome.record.fields or {})
-        for field in fields:
-            self.draft.applied(field, None)
-        self.aside.emptied = True
+                rotation = self._rotation(held.reference.bucket, unbind=True)
+                self._operations.unbind(fields, rotation)
 
     def destroy(self) -> None:
         """End the session; see `Session.destroy`."""
         with self._all_or_nothing():
-            if self._buffering and self.token is not None:
-                # What was read so far is still compared; what is set now begins a new session.
-                compared = self.aside.before_end if self.aside.ends else self.draft.checks()
-                self.aside = Aside(ends=True, before_end=compared)
-            else:
-                self.link.end_others()
-                self.link.end()
-                self.aside = Aside()
-        self._begin_draft(Draft(validating=self._buffering))
-        self.draft.loaded({})
+            self._operations.destroy(self.token if self.in_transaction else None)
 
-    def detach(self) -> None:
-        """Drop what was changed here: the session moved on without this request."""
-        self.link.state = State.OVER
-        self.draft = Draft()
-        self.draft.loaded({})
-
-    # The end of the request.
+    # Transactions.
 
     @property
     def in_transaction(self) -> bool:
-        """Whether changes are buffered until a transaction commits."""
-        return self._buffering
+        """Whether operations are buffered until a transaction commits."""
+        return isinstance(self._operations, Buffered)
 
     def begin_transaction(self) -> None:
-        """Start afresh: what is read from now on is compared when it is committed, all at once."""
-        if not self._buffering:
-            self._left_behind += self.draft.held()
-            self._aside_before = replace(self.aside)
-        self._buffering = True
-        self._forget_changes(Draft(validating=True))
+        """Begin a transaction, or begin it again: all that it reads is compared by the commit."""
+        if isinstance(self._operations, Buffered):
+            self._operations.begin()
+        else:
+            self._operations = Buffered(self._contents)
 
     def roll_back(self) -> None:
-        """Drop what the transaction would have changed: it did not come to its end."""
-        if self._buffering:
-            self._left_behind += self.draft.held()
-        self._forget_changes(Draft())
+        """Drop what the transaction would have changed."""
+        if isinstance(self._operations, Buffered):
+            self._operations.roll_back()
 
     def end_transaction(self) -> None:
-        """Go back to atomic operations that happen at once."""
-        self._buffering = False
-        self.draft.validating = False
+        """Carry out operations at once again."""
+        if isinstance(self._operations, Buffered):
+            self._operations.end()
+            self._operations = AtOnce(self._contents)
 
-    def run_again(self) -> None:
-        """Let the request run again from the start, where that is possible."""
-        rerun = self.link.rerun
-        if rerun is not None:
-            self._backend.counters.reruns += 1
-            rerun()
-
-    def abandon(self) -> None:
-        """Drop what was not written, and no more: what was read stays, what is set now counts."""
-        self._begin_draft(self.draft.unchanged())
-        self.aside = Aside()
+    # The end of the request.
 
     def commit(self) -> None:
         """Write what was changed, all or nothing.
@@ -423,347 +308,102 @@ class Unit:
             SessionGone: the session ended in the meantime; nothing was revived.
             StoreUnavailable, OutcomeUnknown: the store failed.
             Unserializable: a value was changed in place into one that cannot be stored.
-            SessionError: a value was changed in place after a transaction began that it was read
-                before, or that took it back; that change would be lost.
+            SessionError: a value was changed in place that is not the session's any more, because
+                a transaction began or rolled back since; that change would be lost.
         """
-        if not (self.draft.may_write or self._left_behind) and self.aside.is_idle():
-            return
-        try:
-            self._commit_all()
-        except SessionGone:
-            if not self.link.may_drop:
-                raise
-            self.detach()
+        commit(self._contents)
 
-    def _commit_all(self) -> None:
-        self._refuse_left_behind()
-        aside = self.aside
-        if aside.ends:
-            self._commit(aside.before_end, Destroy(), None, create=False)
-            aside.ends = False
-            try:
-                self._commit_all()
-            except StoreUnavailable as error:
-                message = f"the session ended, and what was set then was not stored: {error}"
-                raise OutcomeUnknown(message) from error
-            return
-        changes = self._changes()
-        if self._end_if_empty(changes):
-            return
-        finish = aside.move
-        if aside.removed:
-            changed = {getattr(change, "field", b"") for change in changes}
-            changes += tuple(
-                Write(field, None, UNREAD)
-                for field in aside.removed
-                if field not in changed and not self.draft.knows(field)
-            )
-        begins = (finish is not None and finish.bind is not None) or self._begins(changes)
-        limits = aside.limits if begins or self.link.token is not None else None
-        if limits is not None:
-            changes = (*changes, limits)
-        if finish is not None or any(isinstance(c, (Write, SetLimits)) for c in changes):
-            self._commit(changes, finish, aside.successor, create=begins)
-            if limits is not None and finish is not None and finish.unbind:
-                self._commit((limits,), None, None, create=False)  # the move took all limits back
-            aside.emptied = finish is not None and finish.unbind
-            aside.move = aside.successor = aside.limits = None
-            aside.removed = ()
-            if limits is not None and self.link.state is State.LIVE:
-                self.link.cookie = CookieAction.SEND
+    def abandon(self, *, answering: bool = False) -> None:
+        """Drop what was not written. What was read stays, and what is set from now on counts.
 
-    def _refuse_left_behind(self) -> None:
-        if self._left_behind:
-            try:
-                refuse_changed(self._left_behind, self.draft)
-            except SessionError:
-                self._left_behind.clear()  # told once
-                raise
+        Args:
+            answering: an error is being answered, so that reading does not raise any more.
+        """
+        self._contents.abandon()
+        self._contents.answering = self._contents.answering or answering
 
-    def _begins(self, changes: tuple[Change, ...]) -> bool:
-        """Tell whether these would begin a session; `session.permanent` alone does not."""
-        return any(
-            isinstance(change, Write)
-            and change.value is not None
-            and (change.field != PERMANENT or self.aside.permanent is None)
-            for change in changes
-        )
-
-    def make_permanent(self, permanent: bool) -> None:  # noqa: FBT001 (a property's value)
-        """Let the cookie outlive the browser, or not; what the cookie is already costs nothing."""
-        self._refuse_if_sealed()
-        self.aside.permanent = permanent
-        if self.link.token is not None and self.link.token.permanent != permanent:
-            self.touched = self.modified = True
+    def detach(self) -> None:
+        """Drop what was changed: the session moved on without this request."""
+        self._contents.detach()
 
     def seal(self) -> None:
         """Refuse changes from now on: the response was made."""
-        self._sealed = self.answering = True
+        self._contents.sealed = self._contents.answering = True
 
-    def renews_cookie(self, *, refresh: bool) -> bool:
-        """Tell whether the browser's cookie should be sent again although the session is the same.
+    def adopt(self) -> None:
+        """Adopt the session of the library used before, if the browser brought one."""
+        self._stored.adopt()
 
-        Its signature is an old one, or it says something else than is true now, or the request slid
-        a permanent session and `refresh` is on.
+    def run_again(self) -> None:
+        """Let the request run again from the start, if that is possible."""
+        retry = self._stored.retry
+        if retry is not None:
+            self._extension.counters.retries += 1
+            retry()
+
+    def cookie_due(self, *, refresh: bool) -> Cookie | None:
+        """Return the cookie that the response sets; None to leave the browser's as it is.
+
+        A cookie is sent again if it was signed with an earlier secret, or says something that is
+        not true any more, or this request slid a permanent session and `refresh` is on.
         """
-        link = self.link
-        if link.state is not State.LIVE or link.token is None:
-            return False
-        permanent = self.is_permanent()
-        return (
-            link.token.outdated
-            or permanent != link.token.permanent
-            or link.ends_at != link.token.ends_at
-            or (refresh and permanent and link.slid)
-        )
-
-    def is_permanent(self) -> bool:
-        """Tell whether the cookie outlives the browser, as far as is known without asking."""
-        if self.aside.permanent is not None:
-            return self.aside.permanent
-        token = self.link.token
-        return self.draft.is_true(PERMANENT, unknown=token is not None and token.permanent)
+        stored, token = self._stored, self._stored.token
+        if stored.cookie is CookieAction.DELETE:
+            return Cookie("", 0)
+        if token is None:
+            return None
+        permanent, ends_at = self.is_permanent, stored.ends_at
+        if stored.cookie is not CookieAction.SEND and not (
+            stored.state is Presence.LIVE
+            and (
+                token.outdated
+                or permanent != token.permanent
+                or ends_at != token.ends_at
+                or (refresh and permanent and stored.slid)
+            )
+        ):
+            return None
+        idle = (stored.record and stored.record.idle) or self._extension.lifetimes.idle
+        value = self._extension.ring.sign(token, ends_at, permanent=permanent)
+        return Cookie(value, idle // 1000 if permanent else None)
 
     @property
-    def user(self) -> str | None:
-        """Whom the session is bound to, None for nobody."""
-        move = self.aside.move
-        if self.aside.ends or (move is not None and (move.bind or move.unbind)):
-            return move.bind.name.decode() if move is not None and move.bind else None
-        self.load()
-        return self.link.user
+    def logged_out(self) -> bool:
+        """Whether this request unbound or ended the session."""
+        return self._stored.logged_out
+
+    @property
+    def old_cookie_spent(self) -> bool:
+        """Whether the cookie of the library used before names nothing any more."""
+        return self._stored.old_cookie_spent or self._stored.logged_out
+
+    @property
+    def store_seconds(self) -> float:
+        """How long this request has waited for the store."""
+        return self._extension.config.deadline - self._stored.deadline.remaining
 
     # Inside.
 
-    def _refuse_if_sealed(self) -> None:
-        if self._sealed:
-            message = "the response was made: change the session before returning it"
-            raise SessionError(message)
+    def _rotation(self, bucket: int, *, bind: Bind | None = None, unbind: bool = False) -> Rotation:
+        token = self._extension.ring.mint(bucket)
+        return Rotation(Move(token.reference, bind, unbind=unbind), token)
 
     def _refuse_if_silent(self) -> None:
-        if self.link.facts.silent:
+        if self._stored.facts.silent:
             message = (
-                "no response goes out from here, so the browser would not learn of the new id: "
+                "a handler without a response cannot send the cookie of a new id: "
                 "log in by an HTTP request"
             )
             raise SessionError(message)
 
-    def _open_for_writing(self) -> None:
-        self._refuse_if_sealed()
-        self.touched = self.modified = True
-        if self.link.state is State.UNAVAILABLE:
-            message = "the store is unavailable: this view's session is empty and read-only"
-            raise StoreUnavailable(message)
-        if self.link.adopts:
-            self.link.adopt()
-
-    def _settle(self) -> None:
-        """Where there turned out to be no session, or a new one began, nothing else is stored."""
-        created = self.link.created and not self._created_before
-        if self.draft.base is None and (created or self.link.state is not State.LIVE):
-            self.draft.loaded({})
-
-    def _begin_draft(self, draft: Draft) -> None:
-        self.draft = draft
-        self._created_before = self.link.created  # so that there is something, not in this draft
-
-    def _write_first(self, *prefixes: bytes) -> None:
-        """Write what was set under these before an atomic operation there, so that it stays."""
-        if not self.draft.may_write:
-            return
-        changes = tuple(change for prefix in prefixes for change in self.draft.writes(prefix))
-        if changes:
-            begins = any(change.value is not None for change in changes)
-            self._commit(changes, None, None, create=begins)
-
-    def _forget_flashes(self) -> None:
-        """Remove messages that were shown after the response was made, in a stream.
-
-        The one write that is allowed then. If it fails they stay, to be shown again.
-        """
-        shown = self.draft.get(FLASHES)
-        self.draft.delete(FLASHES)
-        if shown is NOTHING or self.link.state is not State.LIVE:
-            return
-        try:
-            self._commit(self.draft.writes(FLASHES), None, None, create=False)
-        except SessionError as error:
-            _log.warning("flashed messages stay, and will be shown again: %s", error)
-
-    def _end_if_empty(self, changes: tuple[Change, ...]) -> bool:
-        """End the session if this request removed the last thing in it, as Flask does.
-
-        What another request put there in the meantime keeps it.
-        """
-        removes = self.aside.emptied or any(
-            # Messages that were shown are no reason: other requests may be about to write.
-            isinstance(change, Write) and change.value is None and change.field != FLASHES
-            for change in changes
-        )
-        self.aside.emptied = False
-        if (
-            not removes
-            or self.aside.move is not None
-            or self.link.state is not State.LIVE
-            or self.link.user is not None
-            or self.draft.base is None
-            or self.draft.any(b"")
-        ):
-            return False
-        try:
-            outcome = self.link.send(
-                (*changes, self.draft.names(b"")), finish=Destroy("emptied"), create=False
-            )
-        except NothingThere:
-            return True
-        if not isinstance(outcome, Written):
-            return False
-        self.draft.committed(changes)
-        return True
-
     @contextmanager
     def _all_or_nothing(self) -> Iterator[None]:
-        """Drop what the request changed where a login or a logout fails: half of it is worse."""
+        """Drop what the request changed if a login or a logout fails: no half of it may stay."""
+        contents = self._contents
         try:
-            self._open_for_writing()
+            contents.open_for_writing()
             yield
         except BaseException:
-            self._left_behind += self.draft.held()
-            self.abandon()
+            contents.dropped += contents.changes.held_values()
+            contents.abandon()
             raise
-
-    def _sent(self, changes: tuple[Change, ...], *, create: bool = True) -> Written:
-        outcome = self.link.send(changes, load=self.draft.base is None, create=create, named=True)
-        assert isinstance(outcome, Written)
-        self._backend.counters.operations += 1
-        if self.draft.base is None and outcome.record.fields is not None:
-            self.draft.loaded(outcome.record.fields)
-        self._settle()
-        return outcome
-
-    def _move(self, move: Move, successor: Token) -> None:
-        """Rotate or bind: at once, or with the transaction's commit."""
-        self._refuse_if_silent()
-        if self._buffering:
-            before = self.aside.move
-            if move.bind is not None or before is None:  # another gives a new id already
-                self.aside.move, self.aside.successor = move, successor
-            if before is not None and before.unbind and self.aside.limits is None:
-                self.aside.limits = SetLimits(None, None)  # the limits of who logged out
-            return
-        try:
-            self.link.send((), finish=move, successor=successor, create=move.bind is not None)
-        except NothingThere:
-            return
-        finally:
-            if self.link.created:
-                self._settle()
-
-    def _forget_changes(self, draft: Draft) -> None:
-        self._begin_draft(draft)
-        self.aside = replace(self._aside_before)
-
-    def _commit(
-        self,
-        changes: tuple[Change, ...],
-        finish: Finish,
-        successor: Token | None,
-        *,
-        create: bool,
-    ) -> None:
-        counters = self._backend.counters
-        for _ in range(MERGE_ROUNDS + 1):
-            try:
-                outcome = self.link.send(changes, finish=finish, successor=successor, create=create)
-            except NothingThere:
-                return
-            if isinstance(outcome, Written):
-                counters.commits += 1
-                if not isinstance(finish, Destroy):
-                    self._settle()
-                    self.draft.committed(changes)
-                return
-            counters.merges += 1
-            changes = self._merged(changes, outcome)
-            if not changes and finish is None:
-                self.draft.committed(())
-                return
-        raise Conflict(
-            tuple(describe(change.field) for change in changes if isinstance(change, Write))
-        )
-
-    def _merged(self, changes: tuple[Change, ...], outcome: Conflicting) -> tuple[Change, ...]:
-        policy = self._backend.policy
-        if self._buffering:
-            # Merged, a value would no longer follow from what the view read: it runs again.
-            raise self._conflict(tuple(describe(field) for field in outcome.current))
-        try:
-            result, contested = self.draft.merged(
-                changes,
-                outcome.current,
-                policy.merges,
-                repeatable=self.link.rerun is not None,
-            )
-        except Corrupt as error:
-            raise self._unreadable(outcome.current) from error
-        if contested:
-            conflict = self._conflict(contested)
-            if policy.on_conflict is OnConflict.CONFLICT:
-                raise conflict
-            self._backend.counters.overwritten += 1
-            _log.warning("last write wins on %s", ", ".join(contested))
-        return result
-
-    def _conflict(self, contested: tuple[str, ...]) -> Conflict:
-        self._backend.counters.conflicts += 1
-        if not self._buffering:
-            names = [name.partition("[")[0] for name in contested]  # an entry's key may be personal
-            _log.warning(
-                "conflict on %s; where the last write may win: UNSTICKY_MERGE=%r",
-                ", ".join(names),
-                dict.fromkeys(names, "last"),
-            )
-        self.link.announce("session_conflict", fields=contested)
-        return Conflict(contested)
-
-    def _unreadable(self, fields: Mapping[bytes, bytes | None]) -> SessionGone:
-        """Set the session aside for the first of these fields that cannot be read."""
-        for field, data in fields.items():
-            try:
-                decode(data or b"0")
-            except Corrupt:
-                return self.link.set_aside(field, data or b"")
-        return self.link.set_aside()
-
-    def _corrupt(self, field: bytes) -> SessionGone:
-        return self.link.set_aside(field, (self.draft.base or {}).get(field, b""))
-
-    def _add_here(self, field: bytes, delta: int, minimum: int | None, maximum: int | None) -> int:
-        value = self.read(field)
-        current = 0 if value is NOTHING else value
-        if type(current) is not int:
-            raise no_counter(field)
-        result = current + delta
-        low = -COUNTER_LIMIT if minimum is None else minimum
-        high = COUNTER_LIMIT if maximum is None else maximum
-        if not low <= result <= high:
-            raise OutOfRange(current)
-        self.draft.set(field, result, describe(field))
-        return result
-
-    def _changes(self) -> tuple[Change, ...]:
-        changes = self.draft.changes()
-        token, permanent = self.link.token, self.aside.permanent
-        if permanent is None or self.draft.holds(PERMANENT):
-            return changes
-        if token is None:
-            # Alone it begins no session, and False is what a session is without it.
-            due = permanent and self._begins(changes)
-        else:
-            known = self.draft.base
-            stored = token.permanent if known is None else PERMANENT in known
-            due = permanent != stored or permanent != token.permanent
-        if not due:
-            return changes
-        self.draft.set(PERMANENT, permanent, "session.permanent")
-        return self.draft.changes()

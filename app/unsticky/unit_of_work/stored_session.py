@@ -1,25 +1,18 @@
-"""What stands between a request and its session: is it there, was it ended, where did it go?
+"""The calls to the store that one request makes about its session: load, write, end, adopt.
 
-The link knows references, states and outcomes, and nothing of values. Every answer of the store
-becomes a state here, in one place.
+This module knows references and outcomes, and no values.
 """
 
 from __future__ import annotations
 
 import logging
-import time
-from collections import Counter
-from collections.abc import Callable
-from enum import Enum, auto
-from typing import Final, Protocol
 
-from ..adoption import Adopted
-from ..config import ONCE_LIFETIME_MS, TOMBSTONE_LIFETIME_MS
+from ..adoption import Adopted, Destination
 from ..cookie import Reference, Token
 from ..errors import OutcomeUnknown, SessionError, SessionGone, StoreUnavailable
-from ..state import Backend
+from ..request_facts import RequestFacts
+from ..state import ExtensionState
 from ..stores.base import (
-    Bind,
     Change,
     Conflicting,
     Deadline,
@@ -27,190 +20,55 @@ from ..stores.base import (
     Finish,
     Gone,
     Missing,
-    Move,
-    Operation,
     Record,
     Unreadable,
     WriteOutcome,
     Written,
 )
+from .lifecycle import CookieAction, Lifecycle, Over, Presence, Rotation
+from .operation_names import OperationNames
 from .outcomes import refusal
 
 _log = logging.getLogger("unsticky")
 
-_FEW: Final = 8
 
-_TOO_LATE_SECONDS: Final = TOMBSTONE_LIFETIME_MS / 1000 - 5
-"""A request that runs longer may find its session's tombstone gone, and cannot tell a session that
-was rotated from one that never was. It begins none, and leaves the browser's cookie alone."""
-
-
-class State(Enum):
-    """What is known of the session that the request's cookie names."""
-
-    UNREAD = auto()
-    """Nothing yet."""
-    LIVE = auto()
-    """It is there."""
-    EMPTY = auto()
-    """There is none; a new one begins with the first write."""
-    OVER = auto()
-    """It was rotated away, or ended while this request held it. The browser may hold a newer cookie
-    already, so nothing may begin here, and this request leaves the cookie alone."""
-    UNAVAILABLE = auto()
-    """The store could not be asked, and the view said that it can live without."""
-
-
-class CookieAction(Enum):
-    """What the response does to the browser's cookie."""
-
-    LEAVE = auto()
-    SEND = auto()
-    DELETE = auto()
-
-
-class RequestFacts(Protocol):
-    """What a session needs to know of its request; asked only when it matters.
+class StoredSession(Lifecycle):
+    """See the module, and `Lifecycle` for what is known of the session.
 
     Attributes:
-        has_cookie: the browser sent a session cookie of some kind.
-        silent: no answer goes out to the browser, so that it cannot learn of a new cookie.
-        began: when the request began, in seconds of the monotonic clock.
-        old_cookies: what the browser brought of the library used before.
+        deadline: the time that this request may spend in the store.
+        names: the names of this request's writes.
+        adopts: the browser brought a session of the library used before, not adopted yet.
+        old_cookie_spent: the session of the library used before was adopted.
     """
 
-    began: float
-    old_cookies: list[str]
-
-    @property
-    def has_cookie(self) -> bool:
-        """See the class."""
-
-    @property
-    def silent(self) -> bool:
-        """See the class."""
-
-    @property
-    def is_safe(self) -> bool:
-        """Whether the method asks for nothing to be changed (RFC 9110, section 9.2.1)."""
-
-    @property
-    def rerun(self) -> Callable[[], None] | None:
-        """Asks for the request to be run again from the start, where that is possible."""
-
-    @property
-    def operation(self) -> bytes:
-        """Names this request to the store; a proxy's resend of it should bring the same name."""
-
-    @property
-    def request_id(self) -> str:
-        """For logs and signals; empty where there is none."""
-
-    @property
-    def label(self) -> str:
-        """What a user's list shows for a session that is adopted in this request."""
-
-    @property
-    def optional(self) -> bool:
-        """Whether the view can live without the store."""
-
-
-class NothingThere(Exception):
-    """There is no session, and none was to be made."""
-
-
-class Link:
-    """See the module.
-
-    Attributes:
-        token: what the cookie holds, or will hold; None while there is no session.
-        state: what is known.
-        record: when the session was made and how long it may live, once known.
-        slid: this request moved the session's idle limit.
-        created: this request made the session.
-        cookie: what the response does to the browser's cookie.
-        seen_alive: the session was there at some time of this request.
-        user: whom the session is bound to; None for nobody, or where that is not known yet.
-        old_cookie_spent: the browser's cookie of the library used before was adopted.
-        logged_out: this request took the session from its user, or ended it.
-    """
-
-    def __init__(self, backend: Backend, tokens: list[Token], facts: RequestFacts) -> None:
-        self.facts = facts
-        # A browser may hold several cookies of this name, of which the first may be stale.
-        self.token: Token | None = tokens[0] if tokens else None
-        self._others = tokens[1:]
-        self.state = State.UNREAD if tokens else State.EMPTY
-        self.record: Record | None = None
-        self.slid = False
-        self.created = False
-        self.cookie = CookieAction.LEAVE
-        self.seen_alive = False
-        self.user: str | None = None
-        self.logged_out = False
-        self._emptied: Token | None = None
-        self._over = "rotated"
-        self._backend = backend
-        self._deadline = Deadline(backend.policy.deadline)
-        self._first: list[object] = []
-        self._done: Counter[object] = Counter()
-        self._named = b""
+    def __init__(self, extension: ExtensionState, tokens: list[Token], facts: RequestFacts) -> None:
+        super().__init__(extension, tokens, facts)
+        config = extension.config
+        self.deadline = Deadline(config.deadline)
+        self.names = OperationNames(config.operation_lifetime)
         self.old_cookie_spent = False
         self.adopts = bool(facts.old_cookies)
 
-    @property
-    def rerun(self) -> Callable[[], None] | None:
-        """Ask for another run of the view, where nothing stands against it.
-
-        Once this run changed which session the browser is to hold, another one, with the old
-        cookie, would find it gone.
-        """
-        return self.facts.rerun if self.cookie is CookieAction.LEAVE else None
-
-    @property
-    def may_drop(self) -> bool:
-        """Whether this request's own changes may be dropped where its session moved on.
-
-        It asked for a page while another request logged in or out, and never saw the session. What
-        it wrote, such as a token for a form, is nothing that anybody was told.
-        """
-        moved = self.state is State.OVER and self._over == "rotated"
-        return moved and self.facts.is_safe and not self.seen_alive
-
-    @property
-    def ends_at(self) -> int:
-        """The session's absolute limit in seconds since 1970, 0 for none."""
-        if self.record is not None:
-            return -(-self.record.ends_at // 1000)
-        return self.token.ends_at if self.token is not None else 0
-
-    @property
-    def is_undecided(self) -> bool:
-        """Whether several cookies came, and it is not known yet which one counts."""
-        return self.state is State.UNREAD and bool(self._others)
-
-    def name_writes(self, name: str) -> None:
-        """Name the atomic operations from here on by `name`; see `Session.once`."""
-        # No header field holds a NUL, so that no request's own name is one of these.
-        named = b"\0once\0" + name.encode("utf-8", "surrogatepass")
-        self._named = named
+    # Reading.
 
     def adopt(self) -> None:
-        """Take over the session that the browser brought of the library used before, if any.
+        """Adopt the session of the library used before, if the browser brought one.
 
         Raises:
             StoreUnavailable: it is not known whether there is one.
         """
-        backend, adoption = self._backend, self._backend.adoption
+        extension, adoption = self._extension, self._extension.adoption
         if not self.adopts or adoption is None:
             return
         facts = self.facts
         try:
-            found = adoption.take_over(
-                facts.old_cookies, backend, self._deadline, label=facts.label
+            to = Destination(
+                extension.store, extension.ring, extension.lifetimes, self.deadline, facts.label
             )
+            found = adoption.take_over(facts.old_cookies, to)
         except StoreUnavailable as error:
-            backend.failed(error)
+            extension.failed(error)
             raise
         self.adopts, self.old_cookie_spent = False, found is not None
         if isinstance(found, Adopted):
@@ -220,140 +78,142 @@ class Link:
             self.announce("session_created", adopted=True)
             self._announce_ended(found.ended)
         elif found is None:
-            backend.counters.unknown_ids += 1
-            backend.emit("unknown_id", None, facts.request_id)
+            extension.counters.unknown_ids += 1
+            extension.announce("unknown_id", None, facts.request_id)
         elif found.kind == "rotated":
-            self.token, self.state = found.token, State.OVER
+            self.token, self.state = found.token, Over("rotated")
 
     def load(self, *, late: bool = False) -> dict[bytes, bytes]:
-        """Return the session's fields, none where there is no session.
+        """Return the session's fields; none if there is no session.
 
         Args:
-            late: the response was made. The idle limit stays where it is, and the time that the
-                request had for the store is over, so that this read has a time of its own.
+            late: the response was made already. The idle limit stays as it is, and this read gets a
+                new deadline, because the request's own may have passed.
 
         Raises:
             StoreUnavailable: and the view did not say that it can live without the store.
             SessionGone: the session was alive in this request and has ended.
         """
         if late:
-            self._deadline = Deadline(self._backend.policy.deadline)
-            self.adopts = False  # the cookie could not be sent any more
+            self.deadline = Deadline(self._extension.config.deadline)
+            self.adopts = False  # the new cookie could not be sent any more
         if self.adopts:
             return self._loaded_old()
-        if self.token is None or self.state in {State.OVER, State.UNAVAILABLE}:
+        state = self.state
+        if self.token is None or state is Presence.UNAVAILABLE or isinstance(state, Over):
             return {}
-        self._backend.counters.reads += 1
+        self._extension.counters.reads += 1
         try:
             found = self._read(self.token.reference, slide=not late)
         except StoreUnavailable as error:
-            self._backend.failed(error)
+            self._extension.failed(error)
             if not self.facts.optional:
                 raise
-            self.state = State.UNAVAILABLE
+            self.state = Presence.UNAVAILABLE
             return {}
-        self._backend.answered()
+        self._extension.answered()
         if isinstance(found, Record):
             self._found(found)
             return found.fields or {}
         if self._tries_another():
             return self.load(late=late)
-        if self.state is State.UNREAD and (found == Gone("rotated") or self._is_late(found)):
-            self.state = State.OVER
+        if state is Presence.UNREAD and (found == Gone("rotated") or self._is_late(found)):
+            self.state = Over("rotated")
         else:
             self._lost(found)
         return {}
 
-    def send(
+    def set_aside(self, field: bytes = b"", observed: bytes = b"") -> SessionGone:
+        """Quarantine a session with unreadable bytes, and return the error to raise.
+
+        Args:
+            field: the unreadable field; empty if the whole session is unreadable.
+            observed: the bytes of that field.
+        """
+        reference = self._required_token().reference
+        if self._extension.store.quarantine(reference, field, observed, self.deadline):
+            self._extension.counters.quarantined += 1
+            _log.error("session %s held unreadable bytes and was set aside", reference.handle)
+        return SessionGone("corrupt")
+
+    # Writing.
+
+    def write(
         self,
         changes: tuple[Change, ...],
         *,
-        finish: Finish = None,
-        successor: Token | None = None,
+        finish: Destroy | Rotation | None = None,
         load: bool = False,
-        create: bool = True,
-        named: bool = False,
-    ) -> Written | Conflicting:
-        """Apply changes to the session there is, or to a new one.
+        atomic: bool = False,
+    ) -> Written | Conflicting | Missing:
+        """Apply changes to the session if it exists; `Missing` if there is none.
 
         Args:
             changes: see `Store.write`.
-            finish: likewise.
-            successor: the token of the session that `finish` moves or binds to.
-            load: bring all fields back.
-            create: begin a new session where there is none.
-            named: an operation that `once` names.
+            finish: end the session, or give it a new id, in the same step.
+            load: return all fields, too.
+            atomic: this is an operation that `once` may have named.
 
         Raises:
-            SessionGone: the session was alive in this request and has ended, or was rotated away.
-            NothingThere: there is none, and `create` is off.
+            SessionGone: the session was alive in this request and has ended, or was rotated.
             SessionError: the store failed, or refused the changes.
         """
-        if self.state is State.OVER:
-            raise self._prevented(self._over)
+        state = self.state
+        if isinstance(state, Over):
+            raise self._prevented(state.kind)
+        ending = finish.move if isinstance(finish, Rotation) else finish
         while self.token is not None:
-            outcome = self._write(
-                self.token.reference, changes, finish=finish, load=load, named=named
-            )
+            outcome = self._send(self.token.reference, changes, ending, load=load, atomic=atomic)
             if isinstance(outcome, Written):
                 self._found(outcome.record)
-                self._follow(outcome, finish, successor)
-            if isinstance(outcome, (Written, Conflicting)):
+                if finish is not None:
+                    self._follow(outcome, finish)
+                return outcome
+            if isinstance(outcome, Conflicting):
                 return outcome
             if not isinstance(outcome, (Missing, Gone)):
                 raise refusal(outcome)
             if not self._tries_another():
                 self._lost(outcome)
-        if not create:
-            raise NothingThere
-        if isinstance(finish, Move):
-            finish = finish.bind  # nothing is there to move: it begins where it would have gone
-        token = successor or self._emptied or self._backend.ring.mint()
-        return self._create(token, changes, finish, named=named)
+        return Missing()
 
-    def end_others(self) -> None:
-        """End the sessions of the browser's other cookies: after a logout none may take its place.
+    def write_or_create(
+        self,
+        changes: tuple[Change, ...],
+        *,
+        rotation: Rotation | None = None,
+        load: bool = False,
+        atomic: bool = False,
+    ) -> Written | Conflicting:
+        """Apply changes to the session, or to a new one if there is none; see `write`.
 
         Raises:
-            StoreUnavailable: they may still live.
+            SessionError: also if no response can bring the browser the new session's cookie.
         """
-        if self.is_undecided:
-            self.load()
-        while self._others:
-            token = self._others[0]
-            try:
-                outcome = self._write(token.reference, (), finish=Destroy(), load=False)
-            except OutcomeUnknown as error:
-                message = f"a session may still live: {error}"
-                raise StoreUnavailable(message) from error
-            if isinstance(outcome, Written):
-                self._backend.emit("session_destroyed", token.reference, self.facts.request_id)
-            del self._others[0]
+        outcome = self.write(changes, finish=rotation, load=load, atomic=atomic)
+        if isinstance(outcome, Missing):
+            return self._create(changes, rotation, atomic=atomic)
+        return outcome
 
     def end(self) -> None:
-        """End the session; ending one that has ended is no error.
+        """End the session. Ending one that has ended already is no error.
 
         Raises:
-            StoreUnavailable: it may still live.
-            SessionGone: it was rotated away, and lives on under the new id.
+            StoreUnavailable: it may still be alive.
+            SessionGone: it was rotated, and is alive under the new id.
         """
         if self.token is None:
             return
-        if self.state is State.OVER:
-            if self._over != "rotated":
+        state = self.state
+        if isinstance(state, Over):
+            if state.kind != "rotated":
                 return
-            raise self._prevented(self._over)
-        reference = self.token.reference
-        try:
-            outcome = self._write(reference, (), finish=Destroy(), load=False)
-        except OutcomeUnknown as error:
-            # Ending twice is ending once, so the client may simply try again.
-            message = f"the session may still live: {error}"
-            raise StoreUnavailable(message) from error
+            raise self._prevented(state.kind)
+        outcome = self._end_at(self.token.reference)
         if isinstance(outcome, (Missing, Gone)) and self._tries_another():
             self.end()
         elif isinstance(outcome, Gone):
-            # Whoever ended it has answered for the cookie: the browser may hold a newer one.
+            # The request that ended it answers for the cookie; the browser may hold a newer one.
             if outcome.kind == "rotated":
                 raise self._prevented(outcome.kind)
             self._forget()
@@ -364,29 +224,21 @@ class Link:
         else:
             raise refusal(outcome)
 
-    def set_aside(self, field: bytes = b"", observed: bytes = b"") -> SessionGone:
-        """Quarantine a session whose bytes are unreadable, and return the error to raise.
+    def end_others(self) -> None:
+        """End the sessions of the browser's other cookies, so that none replaces this one.
 
-        Args:
-            field: which of its fields, if not the whole.
-            observed: what that field held.
+        Raises:
+            StoreUnavailable: they may still be alive.
         """
-        reference = self._held().reference
-        if self._backend.store.quarantine(reference, field, observed, self._deadline):
-            self._backend.counters.quarantined += 1
-            _log.error("session %s held unreadable bytes and was set aside", reference.handle)
-        return SessionGone("corrupt")
+        if self.is_undecided:
+            self.load()
+        while self._others:
+            reference = self._others[0].reference
+            if isinstance(self._end_at(reference), Written):
+                self._extension.announce("session_destroyed", reference, self.facts.request_id)
+            del self._others[0]
 
-    def announce(self, event: str, **detail: object) -> None:
-        """Emit an event of this session, with its user where that is known."""
-        if self.user is not None:
-            detail["user"] = self.user
-        reference = self.token.reference if self.token is not None else None
-        self._backend.emit(event, reference, self.facts.request_id, **detail)
-
-    def seconds(self) -> float:
-        """Return how long this request has waited for the store."""
-        return self._backend.policy.deadline - self._deadline.remaining
+    # Inside: the calls to the store.
 
     def _loaded_old(self) -> dict[bytes, bytes]:
         try:
@@ -394,35 +246,30 @@ class Link:
         except StoreUnavailable:
             if not self.facts.optional:
                 raise
-            self.state, self.adopts = State.UNAVAILABLE, False
+            self.state, self.adopts = Presence.UNAVAILABLE, False
         return (self.record.fields if self.record is not None else None) or {}
 
-    def _held(self) -> Token:
-        if self.token is None:
-            message = "there is no session"
-            raise SessionError(message)
-        return self.token
-
-    def _write(
+    def _send(
         self,
         reference: Reference,
         changes: tuple[Change, ...],
-        *,
         finish: Finish,
-        load: bool,
+        *,
+        load: bool = False,
         create: bool = False,
-        named: bool = False,
+        atomic: bool = False,
     ) -> WriteOutcome:
-        if self.state is State.UNAVAILABLE:
+        if self.state is Presence.UNAVAILABLE:
             message = "the store is unavailable: this view's session is empty and read-only"
             raise StoreUnavailable(message)
+        extension = self._extension
         try:
-            outcome = self._backend.store.write(
+            outcome = extension.store.write(
                 reference,
                 changes,
-                self._operation(changes, finish, named=named),
-                self._backend.lifetimes,
-                self._deadline,
+                self.names.next(self.facts.operation, changes, finish, atomic=atomic),
+                extension.lifetimes,
+                self.deadline,
                 create=create,
                 finish=finish,
                 load=load,
@@ -430,144 +277,49 @@ class Link:
             if isinstance(outcome, Unreadable):
                 return Gone(self.set_aside().kind)
         except (StoreUnavailable, OutcomeUnknown) as error:
-            self._backend.failed(error)
+            extension.failed(error)
             raise
-        self._backend.answered()
+        extension.answered()
         return outcome
 
-    def _operation(self, changes: tuple[Change, ...], finish: Finish, *, named: bool) -> Operation:
-        """Name a write by what it is and how often this request made it, not by its place.
-
-        A view that runs again may make others before it, and must not make this one twice.
-        """
-        named = named and self._named != b""
-        what = (changes, type(finish), self._named if named else b"")
-        ordinal = self._count(what)
-        if named:
-            return Operation(self._named, ordinal, ONCE_LIFETIME_MS, ends_with_session=True)
-        return Operation(self.facts.operation, ordinal, self._backend.policy.operation_lifetime)
-
-    def _count(self, what: tuple[object, ...]) -> int:
-        """Return how often this write was made, this time included."""
-        if len(self._first) < _FEW:  # cheaper than hashing it, for the two or three that are usual
-            self._first.append(what)
-            return self._first.count(what)
-        self._done[what] += 1
-        return self._first.count(what) + self._done[what]
-
     def _read(self, reference: Reference, *, slide: bool) -> Record | Missing | Gone:
-        backend = self._backend
-        found = backend.store.read(reference, backend.lifetimes, self._deadline, slide=slide)
+        extension = self._extension
+        found = extension.store.read(reference, extension.lifetimes, self.deadline, slide=slide)
         return Gone(self.set_aside().kind) if isinstance(found, Unreadable) else found
 
-    def _tries_another(self) -> bool:
-        """Go on with the browser's next cookie where the session of this one is not there."""
-        if self.state is not State.UNREAD or not self._others:
-            return False
-        self.token = self._others.pop(0)
-        return True
-
-    def _is_late(self, outcome: Missing | Gone) -> bool:
-        late = time.monotonic() - self.facts.began > _TOO_LATE_SECONDS
-        return late and isinstance(outcome, Missing)
+    def _end_at(self, reference: Reference) -> WriteOutcome:
+        try:
+            return self._send(reference, (), Destroy())
+        except OutcomeUnknown as error:
+            # Ending a session twice does no harm, so the client may simply try again.
+            message = f"the session may still be alive: {error}"
+            raise StoreUnavailable(message) from error
 
     def _create(
-        self, token: Token, changes: tuple[Change, ...], finish: Finish, *, named: bool
+        self, changes: tuple[Change, ...], rotation: Rotation | None, *, atomic: bool
     ) -> Written | Conflicting:
         if self.facts.silent:
             message = (
-                "no response goes out from here, so the browser would not learn of a new session: "
-                "begin it in an HTTP request"
+                "a handler without a response cannot send the cookie of a new session: "
+                "start the session in an HTTP request"
             )
             raise SessionError(message)
-        outcome = self._write(
-            token.reference, changes, finish=finish, load=False, create=True, named=named
-        )
+        # There is nothing to move: the session starts under the id that it would have got.
+        bind = rotation.move.bind if rotation is not None else None
+        token = rotation.token if rotation is not None else self._emptied
+        if token is None:
+            token = self._extension.ring.mint()
+        outcome = self._send(token.reference, changes, bind, create=True, atomic=atomic)
         if isinstance(outcome, Conflicting):
-            return outcome  # something was read of the session that ended
+            return outcome  # the request read something of the session that ended
         if not isinstance(outcome, Written):
             raise refusal(outcome)
         self.token, self._emptied = token, None
         self.created = True
         self.cookie = CookieAction.SEND
         self._found(outcome.record)
-        self._bound(finish)
-        self._backend.counters.created += 1
+        self._bound(bind)
+        self._extension.counters.created += 1
         self.announce("session_created")
         self._announce_ended(outcome.ended)
         return outcome
-
-    def _follow(self, outcome: Written, finish: Finish, successor: Token | None) -> None:
-        if isinstance(finish, Destroy):
-            self._ended(by_request=finish.kind != "emptied")
-        elif isinstance(finish, (Move, Bind)) and successor is not None:
-            previous = self._held().reference
-            self.token = successor._replace(permanent=self._held().permanent)
-            self.cookie = CookieAction.SEND
-            unbinds = isinstance(finish, Move) and finish.unbind
-            if not unbinds:
-                self._bound(finish)
-            self.announce("session_rotated", previous=previous.handle)
-            if unbinds:
-                self.user, self.logged_out = None, True
-            self._announce_ended(outcome.ended)
-
-    def _bound(self, finish: Finish) -> None:
-        """Remember whose session it is from now on."""
-        bind = finish.bind if isinstance(finish, Move) else finish
-        if isinstance(bind, Bind):
-            self.user = bind.name.decode()
-
-    def _announce_ended(self, references: tuple[Reference, ...]) -> None:
-        for ended in references:
-            self._backend.emit(
-                "session_revoked", ended, self.facts.request_id, reason="limit", user=self.user
-            )
-
-    def _found(self, record: Record) -> None:
-        self.state = State.LIVE
-        self.seen_alive = True
-        self.record = record
-        if record.user is not None:
-            self.user = record.user.decode() or None
-        self.slid = self.slid or record.slid
-
-    def _forget(self) -> None:
-        self.state = State.EMPTY
-        self.token = None
-        self.record = None
-        self.user = None
-
-    def _lost(self, outcome: Missing | Gone) -> None:
-        """Refuse where the session was seen alive in this request; else a new one may begin."""
-        seen_alive = self.state is State.LIVE
-        if isinstance(outcome, Missing):
-            if seen_alive or self._is_late(outcome):
-                raise self._prevented("expired")
-            # The cookie was signed here, so there was a session.
-            self.announce("session_expired", kind="idle")
-            self._forget()
-        elif outcome.kind == "emptied":
-            # It held nothing any more, for nobody. All who write now begin the same one.
-            self._emptied = self.token
-            self._forget()
-        else:
-            if seen_alive or outcome.kind == "rotated":
-                raise self._prevented(outcome.kind)
-            self._forget()
-
-    def _prevented(self, kind: str) -> SessionGone:
-        self.state, self._over = State.OVER, kind
-        self.cookie = CookieAction.LEAVE
-        self._backend.counters.revivals_prevented += 1
-        self.announce("session_revival_prevented", kind=kind)
-        return SessionGone(kind)
-
-    def _ended(self, *, by_request: bool = True) -> None:
-        self.announce("session_destroyed")
-        self.cookie = CookieAction.DELETE if self.facts.has_cookie else CookieAction.LEAVE
-        self.created = False
-        self.logged_out = self.logged_out or by_request
-        if not by_request:
-            self._emptied = self.token
-        self._forget()

@@ -10,9 +10,9 @@ from typing import Any, Final, TypeAlias
 from flask import Flask
 from unsticky import OutcomeUnknown, Session, StoreUnavailable
 from unsticky.codec import decode
-from unsticky.config import Lifetimes
 from unsticky.cookie import Reference
 from unsticky.fields import MAP, entry_key, map_prefix, name_of
+from unsticky.limits import Lifetimes
 from unsticky.stores.base import (
     Change,
     Deadline,
@@ -189,7 +189,7 @@ class World:
 
     def held(self, reference: Reference) -> State | None:
         """Return what the store holds of a session, None where it has ended or never began."""
-        lifetimes = self.site.sessions.backend.lifetimes
+        lifetimes = self.site.sessions.state.lifetimes
         found = self.store.inner.read(reference, lifetimes, Deadline(5.0), slide=False)
         if not isinstance(found, Record):
             return None
@@ -213,7 +213,7 @@ def fresh_world(place: Place, kept: Site | None = None) -> World:
     site = kept or make_site(
         place, UNSTICKY_REQUEST_ID_HEADER="X-Request-ID", UNSTICKY_DEADLINE=10.0
     )
-    backend = site.sessions.backend
+    backend = site.sessions.state
     inner: Any = getattr(backend.store, "inner", backend.store)
     if isinstance(place, Memory):
         inner = MemoryStore(CAPS)

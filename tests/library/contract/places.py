@@ -9,8 +9,8 @@ from typing import Any, Protocol
 import fakeredis
 from flask import Flask
 from unsticky import Unsticky
-from unsticky.config import Lifetimes
 from unsticky.cookie import Reference
+from unsticky.limits import Lifetimes
 from unsticky.stores.base import (
     Caps,
     Change,
@@ -153,8 +153,8 @@ class Memory:
         """See `Place.serve`."""
         app.config.update(SECRET_KEY="x" * 20, UNSTICKY_STORE="memory://", **settings)
         sessions = Unsticky(app)
-        caps = Caps(CAPS.fields, sessions.backend.policy.max_bytes)
-        sessions.backend.store = self.new_store(caps=caps).store
+        caps = Caps(CAPS.fields, sessions.state.config.max_bytes)
+        sessions.state.store = self.new_store(caps=caps).store
         return sessions
 
 
@@ -199,7 +199,7 @@ class AtServer:
             **settings,
         )
         sessions = Unsticky(app)
-        self._stores.append(sessions.backend.store)
+        self._stores.append(sessions.state.store)
         return sessions
 
     def key(self, reference: Reference, kind: str = "s") -> str:

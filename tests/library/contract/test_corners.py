@@ -92,7 +92,7 @@ def test_taking_an_unreadable_entry_sets_the_session_aside(place: Place) -> None
     browser = site.browser(keep=1)
     request = browser.begin()
     request.session.map("cart").update({"tea": 1, "milk": 2})
-    token = unit_of(request.session).link.token
+    token = unit_of(request.session).token
     request.end()
     assert token is not None
     place.plant(token.reference, entry_field(map_prefix("cart"), "tea"), b"\xc1")
@@ -108,7 +108,7 @@ def test_an_unreadable_field_met_in_a_merge_is_set_aside(place: Place) -> None:
     request = browser.begin()
     request.session["a"]["x"] = 2
     request.session["b"]["y"] = 2
-    token = unit_of(request.session).link.token
+    token = unit_of(request.session).token
     assert token is not None
     other = Browser(site.app, browser.cookie).begin()
     other.session["a"]["z"] = 1
@@ -162,7 +162,7 @@ def test_an_ended_session_stays_ended_under_its_own_name(place: Place) -> None:
     browser = site.browser(n=1)
     request = browser.begin()
     request.session.get("n")
-    token = unit_of(request.session).link.token
+    token = unit_of(request.session).token
     assert token is not None
     site.sessions.revoke(token.reference.handle)
     for _ in range(2):

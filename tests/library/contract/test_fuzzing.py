@@ -10,10 +10,9 @@ from typing import Any
 import pytest
 from unsticky.stores.base import UNREAD, Move, Write
 from unsticky.stores.memory import MemoryStore
-from unsticky.unit_of_work import Unit
-from unsticky.unit_of_work import changes as draft
-from unsticky.unit_of_work.changes import Draft
-from unsticky.unit_of_work.stored_session import Link
+from unsticky.unit_of_work import UnitOfWork, at_once, conflicts
+from unsticky.unit_of_work.changes import ChangeSet
+from unsticky.unit_of_work.operation_names import OperationNames
 
 from tests.library.contract.fuzz_cases import Case, Step, make_case, shrunk
 from tests.library.contract.fuzzing import Fuzzer, case_names, kind_of, main, table
@@ -50,20 +49,20 @@ def test_the_same_seed_makes_the_same_run() -> None:
 
 
 def _takes_without_writing_first(patch: pytest.MonkeyPatch) -> None:
-    patch.setattr(Unit, "_write_first", lambda _, __: None)
+    patch.setattr(at_once, "flush", lambda *_: None)
 
 
 def _merges_by_keeping_the_first(patch: pytest.MonkeyPatch) -> None:
-    patch.setattr(draft, "three_way", lambda _, __, theirs: theirs)
+    patch.setattr(conflicts, "three_way", lambda _, __, theirs: theirs)
 
 
 def _names_no_operation(patch: pytest.MonkeyPatch) -> None:
-    named = Link._operation  # noqa: SLF001
+    named = OperationNames.next
 
     def unnamed(*args: Any, **options: Any) -> Any:
         return named(*args, **options)._replace(request=secrets.token_bytes(16))
 
-    patch.setattr(Link, "_operation", unnamed)
+    patch.setattr(OperationNames, "next", unnamed)
 
 
 def _names_operations_by_their_place(patch: pytest.MonkeyPatch) -> None:
@@ -84,8 +83,8 @@ def _names_operations_by_their_place(patch: pytest.MonkeyPatch) -> None:
 
 
 def _unbinds_without_deleting(patch: pytest.MonkeyPatch) -> None:
-    unbind = Unit.unbind
-    patch.setattr(Unit, "unbind", lambda self, _: unbind(self, ()))
+    unbind = UnitOfWork.unbind
+    patch.setattr(UnitOfWork, "unbind", lambda self, _: unbind(self, ()))
 
 
 def _unbinds_without_leaving_the_user(patch: pytest.MonkeyPatch) -> None:
@@ -100,12 +99,12 @@ def _unbinds_without_leaving_the_user(patch: pytest.MonkeyPatch) -> None:
 
 
 def _takes_every_write_for_unread(patch: pytest.MonkeyPatch) -> None:
-    writes = Draft._writes  # noqa: SLF001
+    writes = ChangeSet._writes  # noqa: SLF001
 
-    def blind(self: Draft, *prefix: bytes) -> Iterator[Write]:
+    def blind(self: ChangeSet, *prefix: bytes) -> Iterator[Write]:
         return (Write(write.field, write.value, UNREAD) for write in writes(self, *prefix))
 
-    patch.setattr(Draft, "_writes", blind)
+    patch.setattr(ChangeSet, "_writes", blind)
 
 
 def _moves_by_copying(patch: pytest.MonkeyPatch) -> None:
@@ -121,17 +120,17 @@ def _moves_by_copying(patch: pytest.MonkeyPatch) -> None:
 
 
 def _compares_nothing_that_was_only_read(patch: pytest.MonkeyPatch) -> None:
-    patch.setattr(Draft, "checks", lambda _: ())
+    patch.setattr(ChangeSet, "checks", lambda _: ())
 
 
 def _forgets_changes_in_place(patch: pytest.MonkeyPatch) -> None:
-    committed = Draft.committed
+    committed = ChangeSet.committed
 
-    def forgetful(self: Draft, changes: Any) -> None:
+    def forgetful(self: ChangeSet, changes: Any) -> None:
         committed(self, changes)
         self._mutable.clear()
 
-    patch.setattr(Draft, "committed", forgetful)
+    patch.setattr(ChangeSet, "committed", forgetful)
 
 
 def _begins_again_what_ended(patch: pytest.MonkeyPatch) -> None:

@@ -1,8 +1,8 @@
 """Limits that come with each call, and limits that a session has for itself."""
 
 import pytest
-from unsticky.config import Lifetimes
 from unsticky.cookie import Reference
+from unsticky.limits import Lifetimes
 from unsticky.stores.base import (
     UNREAD,
     Add,

@@ -1,8 +1,8 @@
 """How sessions begin and end: lifetimes by the store's clock, slides, tombstones, moves."""
 
 import pytest
-from unsticky.config import Lifetimes
 from unsticky.cookie import Reference
+from unsticky.limits import Lifetimes
 from unsticky.stores.base import (
     UNREAD,
     Add,

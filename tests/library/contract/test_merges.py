@@ -185,7 +185,7 @@ def test_merging_gives_up_after_five_rounds(place: Place) -> None:
     """A field that others change in every round is answered with a conflict, not for ever."""
     site = make_site(place)
     browser = site.browser(field={"a": 0})
-    store = site.sessions.backend.store
+    store = site.sessions.state.store
     write, rounds = store.write, []
 
     def contested(*args: Any, **kwargs: Any) -> Any:

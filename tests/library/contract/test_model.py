@@ -233,7 +233,7 @@ class _Machine(RuleBasedStateMachine):
     def the_store_equals_the_model(self) -> None:
         for stored in self.all:
             assert stored.reference is not None
-            backend = self.site.sessions.backend
+            backend = self.site.sessions.state
             record = backend.store.read(stored.reference, backend.lifetimes, deadline())
             if stored.ended is not None:
                 assert not isinstance(record, Record)
@@ -278,7 +278,7 @@ class _Machine(RuleBasedStateMachine):
 
     def _refer(self, request: _Request) -> None:
         if request.stored is not None and request.stored.reference is None:
-            token = unit_of(request.real.session).link.token
+            token = unit_of(request.real.session).token
             assert token is not None
             request.stored.reference = token.reference
 

@@ -359,7 +359,7 @@ def test_a_named_result_is_kept_for_a_day_beside_its_session(server_place: AtSer
     before = set(raw.scan_iter(f"{server_place.prefix}*", count=10_000))
     session.once("key")
     session.incr("n")
-    token = unit_of(session).link.token
+    token = unit_of(session).token
     assert token is not None
     pattern = f"{server_place.prefix}{{{token.reference.bucket}}}:*"
     (key,) = set(raw.scan_iter(pattern, count=10_000)) - before

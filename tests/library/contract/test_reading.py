@@ -279,7 +279,7 @@ def test_a_merged_value_that_was_read_must_be_read_again(place: Place) -> None:
     assert held == {"a": {"x": 1}, "b": {"x": 1}}
     assert request.session["field"] == {"a": {"x": 2}, "b": {"x": 1}}
     held["later"] = 1
-    with pytest.raises(SessionError, match="read it from the session again"):
+    with pytest.raises(SessionError, match="Read it from the session again"):
         request.end()
     assert site.stored(browser) == {"field": {"a": {"x": 2}, "b": {"x": 1}}}
 
@@ -298,7 +298,7 @@ def test_a_merged_value_that_was_assigned_must_be_read_again(place: Place) -> No
     assert constant == {"mine": 1}
     assert request.session["field"] == {"mine": 1, "theirs": 1}
     constant["later"] = 1
-    with pytest.raises(SessionError, match="read it from the session again"):
+    with pytest.raises(SessionError, match="Read it from the session again"):
         request.end()
 
 
@@ -423,7 +423,7 @@ def test_a_transaction_that_raised_changes_nothing(place: Place) -> None:
     assert cookie
     request = Browser(site.app, cookie.value).begin()
     assert dict(request.session) == {"begun": 1}
-    record = unit_of(request.session).link.record
+    record = unit_of(request.session).record
     assert record is not None
     assert record.idle == 4_000_000
 

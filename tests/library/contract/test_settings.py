@@ -77,7 +77,7 @@ def test_a_lower_idle_limit_counts_at_the_next_visit(place: Place) -> None:
     assert request.session["a"] == 1  # from now on it lives for 31 days
     request.end()
     if isinstance(place, AtServer):
-        token = unit_of(Browser(site.app, browser.cookie).begin().session).link.token
+        token = unit_of(Browser(site.app, browser.cookie).begin().session).token
         assert token is not None
         place.plant(token.reference, b"\0s", b"%013d" % (place.now() - 360_000))
     else:
@@ -216,7 +216,7 @@ def test_a_stale_cookie_does_not_hide_the_living(place: Place, ended: str, use: 
     stale, living = site.browser(a=1), site.browser(a=2)
     request = Browser(site.app, stale.cookie).begin()
     if ended == "expired":
-        token = unit_of(request.session).link.token
+        token = unit_of(request.session).token
         assert token is not None
         place.expire(token.reference)
     else:

@@ -243,7 +243,7 @@ def test_destroying_is_compared(place: Place) -> None:
 def test_ending_or_rotating_nothing_creates_nothing(place: Place, operation: str) -> None:
     """A session that has expired is neither ended nor moved, and no new one begins."""
     world = _World(place, lambda session: getattr(session, operation)(), x=1)
-    token = unit_of(world.browser.begin().session).link.token
+    token = unit_of(world.browser.begin().session).token
     assert token is not None
     place.expire(token.reference)
     answer = world.client.post("/")

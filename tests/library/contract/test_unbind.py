@@ -1,8 +1,8 @@
 """Taking a session from its user: one step with a new reference, or nothing."""
 
 import pytest
-from unsticky.config import Lifetimes
 from unsticky.cookie import Reference
+from unsticky.limits import Lifetimes
 from unsticky.stores.base import (
     UNREAD,
     Bind,

@@ -129,7 +129,7 @@ def test_a_reader_writes_no_data(server_place: AtServer) -> None:
     """Reading changes nothing but `seen` and the expiry, and within a step not even these."""
     site = make_site(server_place)
     browser = site.browser(a=[1], b={"x": 1})
-    token = unit_of(browser.begin().session).link.token
+    token = unit_of(browser.begin().session).token
     assert token is not None
     raw, key = server_place.server.raw, server_place.key(token.reference)
     first = raw.hgetall(key)

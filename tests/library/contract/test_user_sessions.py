@@ -3,8 +3,8 @@
 import threading
 
 import pytest
-from unsticky.config import Lifetimes
 from unsticky.cookie import Reference
+from unsticky.limits import Lifetimes
 from unsticky.stores.base import (
     Bind,
     Destroy,

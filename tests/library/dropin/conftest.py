@@ -54,4 +54,4 @@ def _new_app() -> Iterator[NewApp]:
 
     yield make
     for sessions in made:
-        sessions.backend.store.close()
+        sessions.state.store.close()

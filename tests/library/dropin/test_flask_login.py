@@ -223,7 +223,7 @@ def test_an_untouched_page_costs_nothing(app: Flask, known: bool) -> None:  # no
     client = app.test_client()
     if known:
         client.get("/remember")
-    backend = app.extensions["unsticky"].backend
+    backend = app.extensions["unsticky"].state
     reads, trips = backend.counters.reads, backend.store.round_trips
     answer = client.get("/untouched")
     assert (backend.counters.reads, backend.store.round_trips) == (reads, trips)

@@ -118,7 +118,7 @@ class Worker:
         operation.taken = body.get("taken", {})
         operation.replaced = body.get("replaced")
         cookie = _sent_cookie(answer.headers.getlist("Set-Cookie"))
-        token = self._sessions.backend.ring.verify(cookie) if cookie else None
+        token = self._sessions.state.ring.verify(cookie) if cookie else None
         if token is not None:
             operation.landed = token.reference.handle
         self._journal.conclude(operation)

@@ -77,7 +77,7 @@ def _new_app() -> Iterator[NewApp]:
 
     yield make
     for app in made:
-        app.extensions["unsticky"].backend.store.close()
+        app.extensions["unsticky"].state.store.close()
 
 
 class Workers:

@@ -6,32 +6,32 @@ from typing import Any
 import pytest
 from flask import Flask
 from unsticky import Unsticky
-from unsticky.config import OnConflict, Policy, parse_secrets
+from unsticky.config import Config, OnConflict, parse_secrets
 from unsticky.errors import ConfigurationError
 from unsticky.merge import first_wins
-from unsticky.state import Backend
+from unsticky.state import ExtensionState
 
 GOOD: dict[str, Any] = {"SECRET_KEY": "x" * 20, "UNSTICKY_STORE": "memory://"}
 
 
-def started(**settings: Any) -> Backend:
+def started(**settings: Any) -> ExtensionState:
     """Return what an application with these settings has."""
     app = Flask("settings")
     app.config.update({**GOOD, **settings})
-    return Unsticky(app).backend
+    return Unsticky(app).state
 
 
 def test_the_defaults() -> None:
     """What an application gets that sets nothing but its secret."""
-    backend = started()
-    policy = backend.policy
-    assert backend.lifetimes.idle == 31 * 86_400_000
-    assert backend.lifetimes.absolute == 90 * 86_400_000
-    assert backend.lifetimes.unused == 65 * 60_000
-    assert (policy.deadline, policy.on_conflict) == (1.0, OnConflict.CONFLICT)
-    assert (policy.prefix, policy.max_sessions_per_user) == ("unsticky:", 100)
-    assert (backend.cookie.name, backend.cookie.samesite) == ("session", "Lax")
-    assert backend.cookie.httponly
+    state = started()
+    config = state.config
+    assert state.lifetimes.idle == 31 * 86_400_000
+    assert state.lifetimes.absolute == 90 * 86_400_000
+    assert state.lifetimes.unused == 65 * 60_000
+    assert (config.deadline, config.on_conflict) == (1.0, OnConflict.CONFLICT)
+    assert (config.prefix, config.max_sessions_per_user) == ("unsticky:", 100)
+    assert (state.cookie.name, state.cookie.samesite) == ("session", "Lax")
+    assert state.cookie.httponly
 
 
 @pytest.mark.parametrize(
@@ -84,8 +84,8 @@ def test_a_wrong_value_refuses_to_start(key: str, value: object) -> None:
 
 def test_results_are_kept_longer_than_any_resend_may_take() -> None:
     """However long the deadline, a resend within it finds the result of the first."""
-    assert started().policy.operation_lifetime == 10_000
-    assert started(UNSTICKY_DEADLINE=30).policy.operation_lifetime == 60_000
+    assert started().config.operation_lifetime == 10_000
+    assert started(UNSTICKY_DEADLINE=30).config.operation_lifetime == 60_000
 
 
 @pytest.mark.parametrize("key", ["SESSION_COOKIE_SAMESITE", "SESSION_COOKIE_PARTITIONED"])
@@ -119,27 +119,27 @@ def test_where_sessions_are_kept(monkeypatch: pytest.MonkeyPatch) -> None:
     """The environment's UNSTICKY_STORE, ours, a ready client, then a REDIS_URL, then memory."""
     monkeypatch.delenv("REDIS_URL", raising=False)
     monkeypatch.delenv("UNSTICKY_STORE", raising=False)
-    assert Policy.from_config({}).store == "memory://"
+    assert Config.parse({}).store == "memory://"
     monkeypatch.setenv("REDIS_URL", "redis://environment")
-    assert Policy.from_config({}).store == "redis://environment"
+    assert Config.parse({}).store == "redis://environment"
     configured: dict[str, Any] = {"REDIS_URL": "redis://configured"}
-    assert Policy.from_config(configured).store == "redis://configured"
+    assert Config.parse(configured).store == "redis://configured"
     configured["SESSION_REDIS"] = object()
-    assert Policy.from_config(configured).store == "client"
+    assert Config.parse(configured).store == "client"
     configured["UNSTICKY_STORE"] = "memory://"
-    assert Policy.from_config(configured).store == "memory://"
+    assert Config.parse(configured).store == "memory://"
     monkeypatch.setenv("UNSTICKY_STORE", "redis://first")
-    assert Policy.from_config(configured).store == "redis://first"
+    assert Config.parse(configured).store == "redis://first"
     monkeypatch.setenv("UNSTICKY_STORE", "auto")
-    assert Policy.from_config(configured).store == "memory://"
+    assert Config.parse(configured).store == "memory://"
 
 
 def test_rules_of_the_applications_own_stand_beside_the_built_in() -> None:
     """A named rule or a function for a field; what Flask needs stays."""
-    policy = Policy.from_config({**GOOD, "UNSTICKY_MERGE": {"a": "first", "b": max}})
-    assert policy.merges["a"] is first_wins
-    assert policy.merges["b"] is max
-    assert "_flashes" in policy.merges
+    config = Config.parse({**GOOD, "UNSTICKY_MERGE": {"a": "first", "b": max}})
+    assert config.merges["a"] is first_wins
+    assert config.merges["b"] is max
+    assert "_flashes" in config.merges
 
 
 def test_secrets_may_be_text_or_bytes() -> None:
