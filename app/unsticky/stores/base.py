@@ -316,7 +316,7 @@ class Caps:
     """What a session may grow to; checked before anything is written."""
 
     fields: int
-    octets: int
+    bytes: int
 
 
 @dataclass(frozen=True, slots=True)

@@ -102,8 +102,8 @@ class Plan:
             return TooLarge("fields", len(after), caps.fields)
         size = sum(len(name) + len(value) for name, value in after.items())
         before = sum(len(name) + len(value) for name, value in fields.items())
-        if size > before and size > caps.octets:
-            return TooLarge("bytes", size, caps.octets)
+        if size > before and size > caps.bytes:
+            return TooLarge("bytes", size, caps.bytes)
         return None
 
 

@@ -69,7 +69,7 @@ class RedisStore:
     def __init__(self, client: Client, prefix: str, caps: Caps) -> None:
         self.client = client
         self._prefix = prefix.encode()
-        self._caps = (b"%d" % caps.fields, b"%d" % caps.octets)
+        self._caps = (b"%d" % caps.fields, b"%d" % caps.bytes)
         self._read, self._change, self._write = load("read"), load("change"), load("write")
         self._sessions, self._end_all = load("sessions"), load("end_all")
         self._quarantine, self._probe = load("quarantine"), load("probe")

@@ -32,7 +32,7 @@ from tests.support.servers import Server
 
 HOUR = 3_600_000
 LIFETIMES = Lifetimes(idle=HOUR, absolute=24 * HOUR, unused=HOUR // 6)
-CAPS = Caps(fields=1024, octets=65_536)
+CAPS = Caps(fields=1024, bytes=65_536)
 
 
 class LimitedStore:
