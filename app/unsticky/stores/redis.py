@@ -22,6 +22,7 @@ from ..errors import OutcomeUnknown, StoreUnavailable
 from ..policy import OPERATION_LIFETIME_MS, Lifetimes
 from .base import (
     ENVELOPE,
+    QUARANTINE_LIFETIME_MS,
     Add,
     Bind,
     Caps,
@@ -52,7 +53,6 @@ from .base import (
 from .client import Client
 from .scripts import load
 
-_QUARANTINE_MS: Final = 7 * 24 * 3600 * 1000
 _SWEEP_KEYS: Final = 1000
 """How many keys one step of a sweep looks at: about a millisecond of the server."""
 
@@ -197,7 +197,9 @@ class RedisStore:
         """See `Store.quarantine`."""
         keys = (self._key(b"s", reference), self._key(b"q", reference))
         return bool(
-            self._ask(self._quarantine, keys, (field, observed, b"%d" % _QUARANTINE_MS), deadline)
+            self._ask(
+                self._quarantine, keys, (field, observed, b"%d" % QUARANTINE_LIFETIME_MS), deadline
+            )
         )
 
     def probe(self, deadline: Deadline) -> None:
