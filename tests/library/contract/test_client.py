@@ -26,11 +26,10 @@ from unsticky.cookie import Reference
 from unsticky.errors import ConfigurationError, OutcomeUnknown, StoreUnavailable
 from unsticky.stores import replies
 from unsticky.stores.base import UNREAD, Deadline, Record, Write, Written
-from unsticky.stores.client import Client
+from unsticky.stores.client import Client, Script
 from unsticky.stores.connection import Connection
 from unsticky.stores.redis import RedisStore
 from unsticky.stores.replies import UNFINISHED, PlainReader
-from unsticky.stores.scripts import script
 from unsticky.stores.urls import client_from_url, client_like, open_store
 
 from tests.library.contract.places import (
@@ -335,7 +334,7 @@ def test_other_refusals_keep_the_connection(opened: Callable[..., Client], error
 
 
 def _run(client: Client) -> Any:
-    return client.call(script(b"return 0"), (), (), deadline())
+    return client.call(Script.from_text("return 0"), (), (), deadline())
 
 
 @pytest.mark.parametrize("error", ["OOM command not allowed", "BUSY a script runs", "LOADING"])
@@ -388,15 +387,17 @@ def test_a_script_is_sent_whole_where_it_is_not_known(
     place: AtServer, opened: Callable[..., Client]
 ) -> None:
     """Once; errors that it returns or meets come with the server's words."""
-    client, text = opened(place.server.url), secrets.token_hex(8).encode()
-    run = script(b"if ARGV[1] == '' then return redis.error_reply('%b') end return ARGV" % text)
+    client, text = opened(place.server.url), secrets.token_hex(8)
+    run = Script.from_text(
+        f"if ARGV[1] == '' then return redis.error_reply('{text}') end return ARGV"
+    )
     assert client.call(run, (), (b"a", b"b"), deadline()) == [b"a", b"b"]
     assert client.round_trips == 2
     assert client.call(run, (), (b"a", b"b"), deadline()) == [b"a", b"b"]
-    with pytest.raises(StoreUnavailable, match=text.decode()):
+    with pytest.raises(StoreUnavailable, match=text):
         client.call(run, (), (b"",), deadline())
     with pytest.raises(StoreUnavailable, match="nosuchthing"):
-        client.call(script(b"return nosuchthing()"), (), (), deadline())
+        client.call(Script.from_text("return nosuchthing()"), (), (), deadline())
     assert len(client._pool._idle) == 1  # noqa: SLF001
 
 
