@@ -62,7 +62,9 @@ def _certificate() -> Iterator[Path]:
             "/CN=localhost",
         ]
         names = ("-addext", "subjectAltName=IP:127.0.0.1", "-keyout", "key", "-out", "certificate")
-        subprocess.run([program, *command, *names], cwd=folder, check=True, capture_output=True)
+        subprocess.run(
+            [program, *command.split(), *names], cwd=folder, check=True, capture_output=True
+        )
         yield Path(folder)
 
 
