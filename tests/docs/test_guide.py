@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 from unsticky import StoreUnavailable, Unsticky
+from unsticky.stores import client_from_url
 
 from tests.support.checkout import ROOT
 from tests.support.servers import Server, find_program
@@ -33,8 +34,11 @@ def _guide(request: pytest.FixtureRequest) -> Iterator[dict[str, Any]]:
             server = Server(program, Path(folder))
             names["REDIS_URL"] = server.url
         exec(compile(_program(), str(_GUIDE), "exec"), names)  # noqa: S102 (our own documentation)
+        if server is not None:
+            names["store"] = client_from_url(server.url)
         yield names
         names["sessions"].close()
+        names["store"].close()
         if server is not None:
             server.stop()
 
@@ -133,3 +137,18 @@ def test_the_optional_view_lives_without_the_store(
     assert client.get("/").text == "welcome, carts are closed for a moment"
     refused = client.post("/cart/tea")
     assert (refused.status_code, refused.headers["Retry-After"]) == (503, "1")
+
+
+@pytest.mark.parametrize("guide", ["valkey"], indirect=True)
+def test_own_keys_are_kept_on_the_same_store(guide: dict[str, Any]) -> None:
+    """The guide's script keeps the best score, and its commands share a round trip."""
+    client = guide["app"].test_client()
+    answers = [client.post(f"/scores/ann/{score}").json for score in (5, 9, 7)]
+    assert answers == [{"best": best, "expires_in": 3600} for best in (5, 9, 9)]
+
+
+@pytest.mark.parametrize("guide", ["memory"], indirect=True)
+def test_own_keys_answer_503_without_a_store(guide: dict[str, Any]) -> None:
+    """The client's errors are the library's own, and so are their answers."""
+    guide["store"] = client_from_url("redis://127.0.0.1:1")
+    assert guide["app"].test_client().post("/scores/ann/5").status_code == 503

@@ -23,8 +23,7 @@ from itsdangerous.encoding import base64_decode, want_bytes
 from ..errors import OutcomeUnknown, StoreUnavailable
 from ..limits import Lifetimes
 from ..stores.base import Deadline
-from ..stores.client import Client
-from ..stores.scripts import script
+from ..stores.client import Client, Script
 
 _log = logging.getLogger("unsticky")
 
@@ -229,7 +228,7 @@ def _secrets(app: Flask) -> list[bytes]:
 
 _CAP: Final = (b"%d" % _MAX_ENTRY,)
 
-_FIND: Final = script(b"""\
+_FIND: Final = Script.from_text("""\
 -- KEYS: the old entry, what was left when it was adopted. ARGV: most bytes.
 -- Returns {bucket, nil, 0} where it was adopted, else {nil, entry, PTTL}, or {nil, nil, size} where
 -- it is too large, {nil, nil, 0} where there is none.
@@ -241,7 +240,7 @@ if size == 0 or size > tonumber(ARGV[1]) then return {false, false, size} end
 return {false, redis.call('GET', KEYS[1]), redis.call('PTTL', KEYS[1])}
 """)
 
-_END: Final = script(b"""\
+_END: Final = Script.from_text("""\
 -- KEYS: as above. ARGV: bucket of the successor, how long to keep it (ms).
 redis.call('SET', KEYS[2], ARGV[1], 'PX', ARGV[2])
 redis.call('DEL', KEYS[1])

@@ -19,6 +19,9 @@ from ..limits import OPERATION_LIFETIME_MS, Lifetimes
 COUNTER_LIMIT: Final = 10**15 - 1
 """Counters stay within ± this: Lua, which compares them in Redis, cannot order larger ones."""
 
+QUARANTINE_LIFETIME_MS: Final = 7 * 24 * 3600 * 1000
+"""How long a session that was set aside as corrupt is kept."""
+
 ENVELOPE: Final = b"1"
 """The version of what is stored. Another one is left untouched: a newer release wrote it."""
 
@@ -332,7 +335,7 @@ class Caps:
     """What a session may grow to; checked before anything is written."""
 
     fields: int
-    octets: int
+    bytes: int
 
 
 @dataclass(frozen=True, slots=True)

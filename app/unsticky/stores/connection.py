@@ -11,7 +11,6 @@ from collections.abc import Callable
 from typing import Any, Final
 
 from .base import Deadline
-from .dialer import understood
 from .replies import UNFINISHED, ErrorReply, NotAReply, reader
 
 _AT_THE_DOOR: Final = {"MAXCLIENTS", "DENIED"}
@@ -224,3 +223,20 @@ def _own_poll() -> select.poll:
         return select.poll()
     original: type[select.poll] = sys.modules["gevent.monkey"].get_original("select", "poll")
     return original()
+
+
+def understood(failure: BaseException) -> Exception:
+    """Return what a failure to connect means; libraries like redis-py have exceptions of their own.
+
+    A text is repeated only where it is known to hold no secret.
+    """
+    names = {kind.__name__ for kind in type(failure).__mro__}
+    if "AuthenticationError" in names or "ResponseError" in names:
+        return ErrorReply(*failure.args[:1])
+    if "MasterNotFoundError" in names:  # its text shows the settings of each Sentinel's client
+        return ConnectionError("no Sentinel names a primary")
+    if "TimeoutError" in names:
+        return TimeoutError(str(failure))
+    if "ConnectionError" in names or isinstance(failure, OSError):
+        return ConnectionError(str(ErrorReply(str(failure))) or type(failure).__name__)
+    return ConnectionError(f"{type(failure).__qualname__} while connecting")

@@ -11,8 +11,8 @@ import re
 import secrets
 from base64 import urlsafe_b64decode, urlsafe_b64encode
 from binascii import b2a_base64
-from dataclasses import replace
 from hashlib import blake2b
+from pathlib import Path
 from typing import Any, Final, Never
 
 import msgpack
@@ -22,11 +22,11 @@ from ..errors import OutcomeUnknown, StoreUnavailable
 from ..limits import OPERATION_LIFETIME_MS, Lifetimes
 from .base import (
     ENVELOPE,
+    QUARANTINE_LIFETIME_MS,
     Add,
     Bind,
     Caps,
     Change,
-    Check,
     CheckNames,
     Conflicting,
     Deadline,
@@ -49,10 +49,8 @@ from .base import (
     WriteOutcome,
     Written,
 )
-from .client import Client
-from .scripts import load
+from .client import Client, Script
 
-_QUARANTINE_MS: Final = 7 * 24 * 3600 * 1000
 _SWEEP_KEYS: Final = 1000
 """How many keys one step of a sweep looks at: about a millisecond of the server."""
 
@@ -69,11 +67,11 @@ class RedisStore:
     def __init__(self, client: Client, prefix: str, caps: Caps) -> None:
         self.client = client
         self._prefix = prefix.encode()
-        self._caps = (b"%d" % caps.fields, b"%d" % caps.octets)
-        self._read, self._change, self._write = load("read"), load("change"), load("write")
-        self._sessions, self._end_all = load("sessions"), load("end_all")
-        self._quarantine, self._probe = load("quarantine"), load("probe")
-        self._sweep = load("sweep")
+        self._caps = (b"%d" % caps.fields, b"%d" % caps.bytes)
+        self._read, self._change, self._write = _script("read"), _script("change"), _script("write")
+        self._sessions, self._end_all = _script("sessions"), _script("end_all")
+        self._quarantine, self._probe = _script("quarantine"), _script("probe")
+        self._sweep = _script("sweep")
         self._last: tuple[Lifetimes | None, tuple[bytes, bytes, bytes]] = (None, (_EMPTY,) * 3)
 
     @property
@@ -137,19 +135,23 @@ class RedisStore:
             nonce = urlsafe_b64encode(secrets.token_bytes(6)) if create else _EMPTY
             arguments += (unused, absolute, nonce, entry, *finishing)
         reply = self.client.call(script, (session, result, *moved), (*arguments, *what), deadline)
-        outcome = self._outcome(reply, () if operation.makes_once else changes, finish, reference)
-        if isinstance(outcome, Written) and (finish is not None or operation.makes_once):
-            return replace(outcome, record=outcome.record._replace(user=reply[6]))
-        return outcome
+        if reply[0] != 0:
+            return _refused(reply)
+        _, slid, birth, results, ended, own, user, *loaded = reply
+        record = _record(slid, birth, own, _paired(loaded[0]) if loaded else None)
+        if finish is not None or operation.makes_once:
+            record = record._replace(user=user)
+        bucket = finish.to.bucket if isinstance(finish, Move) else reference.bucket
+        return Written(
+            record,
+            _results(() if operation.makes_once else changes, results),
+            tuple(_reference(bucket, name) for name in ended),
+        )
 
     def sessions(self, user: Reference, deadline: Deadline) -> tuple[Listed, ...]:
         """See `Store.sessions`."""
-        reply = self._ask(
-            self._sessions,
-            (self._key(b"u", user),),
-            (self._tagged(b"s", user.bucket, _EMPTY),),
-            deadline,
-        )
+        prefix = self._tagged(b"s", user.bucket, _EMPTY)
+        reply = self._ask(self._sessions, (self._key(b"u", user),), (prefix,), deadline)
         listed = []
         for place in range(0, len(reply), 5):
             name, birth, seen, own, label = reply[place : place + 5]
@@ -197,17 +199,15 @@ class RedisStore:
         """See `Store.quarantine`."""
         keys = (self._key(b"s", reference), self._key(b"q", reference))
         return bool(
-            self._ask(self._quarantine, keys, (field, observed, b"%d" % _QUARANTINE_MS), deadline)
+            self._ask(
+                self._quarantine, keys, (field, observed, b"%d" % QUARANTINE_LIFETIME_MS), deadline
+            )
         )
 
     def probe(self, deadline: Deadline) -> None:
         """See `Store.probe`."""
-        self._ask(
-            self._probe,
-            (self._tagged(b"o", 0, b"probe-" + secrets.token_hex(6).encode()),),
-            (),
-            deadline,
-        )
+        key = self._tagged(b"o", 0, b"probe-" + secrets.token_hex(6).encode())
+        self._ask(self._probe, (key,), (), deadline)
 
     def close(self) -> None:
         """See `Store.close`."""
@@ -260,36 +260,32 @@ class RedisStore:
             return kept, _EMPTY, self._tagged(b"o", reference.bucket, name)
         return operation.kept, name, self._key(b"r", reference)
 
-    def _outcome(
-        self, reply: list[Any], changes: tuple[Change, ...], finish: Finish, reference: Reference
-    ) -> WriteOutcome:
-        match reply[0]:
-            case 0:
-                bucket = finish.to.bucket if isinstance(finish, Move) else reference.bucket
-                fields = _paired(reply[7]) if len(reply) > 7 else None
-                return Written(
-                    _record(reply[1], reply[2], reply[5], fields),
-                    _results(changes, reply[3]),
-                    tuple(_reference(bucket, name) for name in reply[4]),
-                )
-            case 1:
-                return Missing()
-            case 2:
-                return Gone(reply[1].decode())
-            case 3:
-                return Conflicting(dict(zip(reply[1::2], reply[2::2], strict=True)))
-            case 4:
-                return Refused(reply[1], int(reply[2]))
-            case 5:
-                return TooLarge(reply[1].decode(), reply[2], reply[3])
-            case 7:
-                return NotACounter(reply[1])
-            case 8:
-                return StaleStamp(int(reply[1]))
-            case 9:
-                return Unreadable()
-            case _:
-                return _newer(reply[1])
+
+def _refused(reply: list[Any]) -> WriteOutcome:
+    """Return the outcome of a write that changed nothing."""
+    match reply[0]:
+        case 1:
+            return Missing()
+        case 2:
+            return Gone(reply[1].decode())
+        case 3:
+            return Conflicting(dict(zip(reply[1::2], reply[2::2], strict=True)))
+        case 4:
+            return Refused(reply[1], int(reply[2]))
+        case 5:
+            return TooLarge(reply[1].decode(), reply[2], reply[3])
+        case 7:
+            return NotACounter(reply[1])
+        case 8:
+            return StaleStamp(int(reply[1]))
+        case 9:
+            return Unreadable()
+        case _:
+            return _newer(reply[1])
+
+
+def _script(name: str) -> Script:
+    return Script.from_file(Path(__file__).parent / "lua" / f"{name}.lua")
 
 
 def _urlsafe(data: bytes) -> bytes:
@@ -321,14 +317,8 @@ def _finish_arguments(finish: Finish) -> tuple[bytes, ...]:
     bind = finish.bind if isinstance(finish, Move) else finish
     if not isinstance(bind, Bind):
         return (b"unbind" if isinstance(finish, Move) and finish.unbind else b"move",)
-    return (
-        b"bind",
-        _name(bind.user),
-        _optional(bind.stamp),
-        bind.label,
-        b"%d" % bind.limit,
-        bind.name,
-    )
+    stamp, limit = _optional(bind.stamp), b"%d" % bind.limit
+    return (b"bind", _name(bind.user), stamp, bind.label, limit, bind.name)
 
 
 def _optional(value: int | None) -> bytes:
@@ -336,29 +326,19 @@ def _optional(value: int | None) -> bytes:
 
 
 def _add_change(change: Change, arguments: list[bytes]) -> None:
+    """Append a change as `parsed.lua` reads it."""
     if isinstance(change, Write):
         _add_write(change, arguments)
     elif isinstance(change, Add):
-        delta = b"%d" % change.delta
-        arguments += (
-            b"A",
-            change.field,
-            delta,
-            _optional(change.minimum),
-            _optional(change.maximum),
-        )
+        bounds = _optional(change.minimum), _optional(change.maximum)
+        arguments += (b"A", change.field, b"%d" % change.delta, *bounds)
     elif isinstance(change, Take):
         arguments += (b"T", change.prefix, change.into)
     elif isinstance(change, CheckNames):
         arguments += (b"N", change.prefix, b"%d" % len(change.names), *change.names)
     elif isinstance(change, SetLimits):
         arguments += (b"L", b"%d" % (change.idle or 0), b"%d" % (change.absolute or 0))
-    else:
-        _add_check(change, arguments)
-
-
-def _add_check(change: Check, arguments: list[bytes]) -> None:
-    if change.base is None:
+    elif change.base is None:
         arguments += (b"X", change.field)
     else:
         arguments += (b"C", change.field, change.base)
@@ -366,19 +346,12 @@ def _add_check(change: Check, arguments: list[bytes]) -> None:
 
 def _add_write(write: Write, arguments: list[bytes]) -> None:
     field, value, base = write.field, write.value, write.base
-    if value is None:
-        if isinstance(base, bytes):
-            arguments += (b"d", field, base)
-        elif base is None:
-            arguments += (b"X", field)
-        else:
-            arguments += (b"D", field)
-    elif isinstance(base, bytes):
-        arguments += (b"s", field, value, base)
+    if isinstance(base, bytes):
+        arguments += (b"d", field, base) if value is None else (b"s", field, value, base)
     elif base is None:
-        arguments += (b"n", field, value)
+        arguments += (b"X", field) if value is None else (b"n", field, value)
     else:
-        arguments += (b"S", field, value)
+        arguments += (b"D", field) if value is None else (b"S", field, value)
 
 
 def _paired(flat: list[bytes]) -> dict[bytes, bytes]:

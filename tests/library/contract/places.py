@@ -3,6 +3,7 @@
 import secrets
 import time
 from base64 import urlsafe_b64encode
+from dataclasses import replace
 from types import SimpleNamespace
 from typing import Any, Protocol
 
@@ -32,7 +33,7 @@ from tests.support.servers import Server
 
 HOUR = 3_600_000
 LIFETIMES = Lifetimes(idle=HOUR, absolute=24 * HOUR, unused=HOUR // 6)
-CAPS = Caps(fields=1024, octets=65_536)
+CAPS = Caps(fields=1024, bytes=65_536)
 
 
 class LimitedStore:
@@ -143,11 +144,13 @@ class Memory:
 
     def plant(self, reference: Reference, field: bytes, data: bytes) -> None:
         """See `Place.plant`."""
-        self._stores[0].plant(reference, field, data)
+        key, documents = f"session:{reference.handle}", self._stores[0]._documents  # noqa: SLF001  (no other way)
+        found: Any = documents[key]
+        documents[key] = replace(found, fields={**found.fields, field: data})
 
     def expire(self, reference: Reference) -> None:
         """See `Place.expire`."""
-        self._stores[0]._sessions.pop(reference, None)  # noqa: SLF001  (no other way to end just one)
+        self._stores[0]._documents.pop(f"session:{reference.handle}", None)  # noqa: SLF001  (no other way)
 
     def serve(self, app: Flask, **settings: Any) -> Unsticky:
         """See `Place.serve`."""

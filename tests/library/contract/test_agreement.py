@@ -35,7 +35,7 @@ from tests.library.contract.places import (
     reference,
 )
 
-_CAPS = Caps(fields=4, octets=14)
+_CAPS = Caps(fields=4, bytes=14)
 _LIFETIMES = (
     Lifetimes(idle=HOUR, absolute=24 * HOUR, unused=HOUR),
     Lifetimes(idle=2 * HOUR, absolute=None, unused=HOUR),

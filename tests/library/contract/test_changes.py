@@ -241,7 +241,7 @@ def test_taking_removes_what_it_returns(place: Place) -> None:
 
 def test_the_number_of_fields_is_capped(place: Place) -> None:
     """The last field that fits is taken, the next one refused whole, also when creating."""
-    store = place.new_store(caps=Caps(fields=3, octets=10_000))
+    store = place.new_store(caps=Caps(fields=3, bytes=10_000))
     where = make(store, a=b"1", b=b"1", c=b"1")
     refused = store.write(where, (Write(b"d", b"1", None),), operation(), deadline())
     assert refused == TooLarge("fields", 4, 3)
@@ -257,7 +257,7 @@ def test_the_number_of_fields_is_capped(place: Place) -> None:
 
 def test_the_size_is_capped(place: Place) -> None:
     """Names and values up to the cap fit; a byte more is refused; what shrinks always may."""
-    store = place.new_store(caps=Caps(fields=10, octets=20))
+    store = place.new_store(caps=Caps(fields=10, bytes=20))
     where = make(store, a=b"x" * 19)
     longer = (Write(b"a", b"x" * 20, UNREAD),)
     assert store.write(where, longer, operation(), deadline()) == TooLarge("bytes", 21, 20)
@@ -271,7 +271,7 @@ def test_the_size_is_capped(place: Place) -> None:
 
 def test_the_caps_leave_room_for_the_librarys_own_fields(place: Place) -> None:
     """What a store keeps for itself does not count: a session that was used is capped alike."""
-    store = place.new_store(caps=Caps(fields=2, octets=4))
+    store = place.new_store(caps=Caps(fields=2, bytes=4))
     where = make(store, a=b"1")
     store.read(where, deadline())
     assert isinstance(
@@ -326,7 +326,7 @@ def test_a_commit_of_any_size_is_taken_or_refused_alike(
 @pytest.mark.parametrize("count", [1025, 8_100, 20_000])
 def test_more_than_lua_hands_to_one_call_is_applied_whole(place: Place, count: int) -> None:
     """Where the cap allows it, thousands of fields are set, compared, named, taken and deleted."""
-    store, where = place.new_store(caps=Caps(fields=count, octets=2**20)), reference()
+    store, where = place.new_store(caps=Caps(fields=count, bytes=2**20)), reference()
     names = [b"f%d" % number for number in range(count)]
     made = tuple(Write(name, b"1", None) for name in names)
     assert isinstance(store.write(where, made, operation(), deadline(), create=True), Written)

@@ -3,13 +3,13 @@
 import logging
 import secrets
 from collections.abc import Callable, Iterator
-from copy import deepcopy
 from dataclasses import replace
 from typing import Any
 
 import pytest
 from unsticky.stores.base import UNREAD, Move, Write
 from unsticky.stores.memory import MemoryStore
+from unsticky.stores.planning import Plan, _Write
 from unsticky.unit_of_work import UnitOfWork, at_once, conflicts
 from unsticky.unit_of_work.changes import ChangeSet
 from unsticky.unit_of_work.operation_names import OperationNames
@@ -88,14 +88,14 @@ def _unbinds_without_deleting(patch: pytest.MonkeyPatch) -> None:
 
 
 def _unbinds_without_leaving_the_user(patch: pytest.MonkeyPatch) -> None:
-    place = MemoryStore._place  # noqa: SLF001
+    placed = _Write._placed  # noqa: SLF001
 
-    def kept(self: Any, reference: Any, living: Any, finish: Any, *args: Any) -> Any:
+    def kept(self: Any, session: Any, finish: Any) -> Any:
         if isinstance(finish, Move):
             finish = replace(finish, unbind=False)
-        return place(self, reference, living, finish, *args)
+        return placed(self, session, finish)
 
-    patch.setattr(MemoryStore, "_place", kept)
+    patch.setattr(_Write, "_placed", kept)
 
 
 def _takes_every_write_for_unread(patch: pytest.MonkeyPatch) -> None:
@@ -108,15 +108,14 @@ def _takes_every_write_for_unread(patch: pytest.MonkeyPatch) -> None:
 
 
 def _moves_by_copying(patch: pytest.MonkeyPatch) -> None:
-    place = MemoryStore._place  # noqa: SLF001
+    placed = _Write._placed  # noqa: SLF001
 
-    def copied(self: Any, reference: Any, living: Any, *args: Any) -> Any:
-        left = deepcopy(living)
-        ended = place(self, reference, living, *args)
-        self._sessions[reference] = left
-        return ended
+    def copied(self: Any, session: Any, finish: Any) -> Any:
+        found = placed(self, session, finish)
+        self.plan.put(self.reference, session)
+        return found
 
-    patch.setattr(MemoryStore, "_place", copied)
+    patch.setattr(_Write, "_placed", copied)
 
 
 def _compares_nothing_that_was_only_read(patch: pytest.MonkeyPatch) -> None:
@@ -134,10 +133,7 @@ def _forgets_changes_in_place(patch: pytest.MonkeyPatch) -> None:
 
 
 def _begins_again_what_ended(patch: pytest.MonkeyPatch) -> None:
-    def left(self: Any, reference: Any, kind: str, now: int) -> None:
-        del self, reference, kind, now
-
-    patch.setattr(MemoryStore, "_bury", left)
+    patch.setattr(Plan, "bury", lambda *_: None)
 
 
 @pytest.mark.parametrize(

@@ -18,17 +18,20 @@ import sys
 import time
 
 import gevent
+from pathlib import Path
+
+from unsticky import stores
 from unsticky.errors import OutcomeUnknown, StoreUnavailable
 from unsticky.stores.urls import client_from_url
 from unsticky.stores.base import Deadline
-from unsticky.stores.scripts import load
+from unsticky.stores.client import Script
 
 url = sys.argv[1]
 """
 
 _IDLE = """
 caller, other = client_from_url(url), client_from_url(url)
-probe = load("read")
+probe = Script.from_file(Path(stores.__file__).parent / "lua" / "read.lua")
 
 
 def read(through):

@@ -272,7 +272,7 @@ def test_moving_keeps_own_limits(place: Place) -> None:
 
 def test_own_limits_are_set_with_all_else_or_not_at_all(place: Place) -> None:
     """A conflict beside them, or a refusal of the size, leaves the limits as they were."""
-    store = place.new_store(caps=Caps(fields=2, octets=1000))
+    store = place.new_store(caps=Caps(fields=2, bytes=1000))
     where = make(store)
     before = read(store, where)
     limits = SetLimits(2 * HOUR, 3 * DAY)
@@ -286,7 +286,7 @@ def test_own_limits_are_set_with_all_else_or_not_at_all(place: Place) -> None:
 
 def test_own_limits_and_names_count_for_no_cap(place: Place) -> None:
     """What the library keeps for itself takes no room from the application's fields."""
-    store, user = place.new_store(caps=Caps(fields=2, octets=4)), reference()
+    store, user = place.new_store(caps=Caps(fields=2, bytes=4)), reference()
     where = make(store, SetLimits(2 * HOUR, 3 * DAY), finish=Bind(user, None, b"l", 5, b"ann"))
     write(store, where, Write(b"b", b"1", None))
     third = (Write(b"c", b"", None),)

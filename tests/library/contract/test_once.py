@@ -172,7 +172,7 @@ def test_into_needs_another_map(site: Site) -> None:
 
 def test_a_full_session_can_take_into_another_map(place: Place) -> None:
     """Moving adds no field, so that a session at its cap of fields can; longer names count."""
-    store = place.new_store(caps=Caps(fields=3, octets=20))
+    store = place.new_store(caps=Caps(fields=3, bytes=20))
     where = reference()
     fields = tuple(Write(b"a" + name, b"1234", None) for name in (b"1", b"2", b"3"))
     assert isinstance(store.write(where, fields, operation(), deadline(), create=True), Written)
@@ -188,7 +188,7 @@ def test_a_full_session_can_take_into_another_map(place: Place) -> None:
 
 def test_what_is_replaced_makes_room(place: Place) -> None:
     """An entry that takes another's place leaves a field, and its bytes, for what comes with it."""
-    store = place.new_store(caps=Caps(fields=3, octets=18))
+    store = place.new_store(caps=Caps(fields=3, bytes=18))
     where = reference()
     fields = tuple(Write(name, b"1234", None) for name in (b"a1", b"b1", b"c1"))
     assert isinstance(store.write(where, fields, operation(), deadline(), create=True), Written)

@@ -791,7 +791,10 @@ def test_a_worker_that_runs_when_the_time_is_over_stops(
         ({"UNSTICKY_ADOPT": "django"}, "UNSTICKY_ADOPT is 'django': use 'flask-session'"),
         ({"UNSTICKY_ADOPT": None}, "UNSTICKY_ADOPT is None: use 'flask-session'"),
         ({"UNSTICKY_ADOPT_PREFIX": None}, "UNSTICKY_ADOPT_PREFIX is not set, and SESSION_KEY"),
-        ({"UNSTICKY_STORE": "memory://"}, "the store of Flask-Session is not known: set SESSION_REDIS"),
+        (
+            {"UNSTICKY_STORE": "memory://"},
+            "the store of Flask-Session is not known: set SESSION_REDIS",
+        ),
         ({"SESSION_REDIS": "redis://"}, "SESSION_REDIS is a str"),
     ],
 )

@@ -14,8 +14,11 @@ include 'session'
 include 'keys'
 include 'answered'
 local key, operation, moved = KEYS[1], KEYS[2], KEYS[3]
-local idle, unused, absolute = tonumber(ARGV[1]), tonumber(ARGV[6]), tonumber(ARGV[7])
-local load, kept, nonce, entry, finish = ARGV[4] == '1', ARGV[5], ARGV[8], ARGV[9], ARGV[10]
+local idle, _, _, load, kept, unused, absolute, nonce, entry, finish = unpack(ARGV, 1, 10)
+local target, stamp, label, most, user_name = unpack(ARGV, 11, 15) -- only as many as `finish` has
+local at = 11 + (finish == 'bind' and 5 or finish == 'end' and 1 or 0)
+idle, unused, absolute, load = tonumber(idle), tonumber(unused), tonumber(absolute), load == '1'
+local given_idle = idle
 local once = entry == 'make'
 local plain = entry == '' or once
 local now = now_ms()
@@ -52,8 +55,6 @@ local function user_of(where)
   return string.sub(name, #digest + 1), digest
 end
 
-local at = 11
-if finish == 'end' then at = 12 elseif finish == 'bind' then at = 16 end
 include 'parsed'
 local birth, seen, own, current = inspect(key, now, idle, names)
 if birth == '' and once then return {9} end
@@ -98,16 +99,16 @@ include 'checked'
 
 -- Validate the finish, and carry out an end.
 local placing = finish == 'bind' or moved
-local digest = finish == 'bind' and ARGV[11]
+local digest = finish == 'bind' and target
 local index = digest and beside(moved or key, 'u', digest)
-if digest and ARGV[12] ~= '' then
+if digest and stamp ~= '' then
   local least = redis.call('HGET', index, '\0v')
-  if least and is_below(ARGV[12], least) then return {8, least} end
+  if least and is_below(stamp, least) then return {8, least} end
 end
 local user, bound = '', false
 if not creating and (finish ~= '' or limits) then user, bound = user_of(key) end
 if finish == 'end' then
-  bury(key, ARGV[11])
+  bury(key, target)
   if bound then redis.call('HDEL', beside(key, 'u', bound), name_in(key)) end
   answer = {0, 0, birth, results, {}, own or '', user}
   record(answer)
@@ -190,7 +191,7 @@ if digest then
     local name = entries[i]
     if string.sub(name, 1, 1) ~= '\0' and prefix .. name ~= key then
       if redis.pcall('HGET', prefix .. name, '\0u') == digest then
-        local there = inspect(prefix .. name, now, tonumber(ARGV[1]))
+        local there = inspect(prefix .. name, now, given_idle)
         living[#living + 1] = {name, there and tonumber(entries[i + 1]) or 0}
         if there and until_ > 0 and string.sub(there, 1, 1) == VERSION then
           local ends_at = end_of(there)
@@ -202,12 +203,12 @@ if digest then
     end
   end
   table.sort(living, function(a, b) return a[2] < b[2] end)
-  for i = 1, #living - tonumber(ARGV[14]) + 1 do
+  for i = 1, #living - tonumber(most) + 1 do
     bury(prefix .. living[i][1], 'revoked')
     redis.call('HDEL', index, living[i][1])
     ended[#ended + 1] = living[i][1]
   end
-  redis.call('HSET', key, '\0s', digits(now), '\0u', digest, '\0n', digest .. ARGV[15], '\0l', ARGV[13])
+  redis.call('HSET', key, '\0s', digits(now), '\0u', digest, '\0n', digest .. user_name, '\0l', label)
   redis.call('HSET', index, name_in(key), digits(now))
   redis.call('PEXPIRE', key, ttl_for(idle, birth, now))
   keep_index(index, had, until_, now)
