@@ -85,7 +85,7 @@ class Interface(SessionInterface):
         # Looked up in one pass: werkzeug raises internally when a header is missing.
         present = {name.lower() for name, _ in response.headers}
         _vary(response, present)
-        if unit.logged_out and extension.config.clear_site_data:
+        if extension.config.clear_site_data and unit.logged_out:
             # Never "cookies": that would also delete cookies of sibling sites, and newer ones.
             response.headers["Clear-Site-Data"] = '"cache", "storage"'
         adoption = extension.adoption

@@ -83,8 +83,12 @@ class RequestFacts:
     def _signed(self, cookies: list[str]) -> list[Token]:
         """Return what the cookies hold that were signed here."""
         ring = self._extension.ring
-        found = [ring.verify(value) for value in cookies[:_MOST_COOKIES]]
-        return [token for token in dict.fromkeys(found) if token is not None]
+        found: dict[Token, None] = {}
+        for value in cookies[:_MOST_COOKIES]:
+            token = ring.verify(value)
+            if token is not None:
+                found[token] = None
+        return list(found)
 
     def _cookies(self, name: str = "") -> list[str]:
         """Return the values of the session's cookie, or of `name`, in the browser's order.

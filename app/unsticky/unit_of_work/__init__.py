@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, TypeVar
 
 from ..cookie import Token
 from ..errors import Corrupt, SessionError
@@ -22,7 +22,7 @@ from .buffered import Buffered
 from .changes import NOTHING
 from .commit import commit, remove_shown_flashes
 from .contents import Contents
-from .lifecycle import CookieAction, Presence, Rotation
+from .lifecycle import Cookie, Presence, Rotation
 from .outcomes import check_counter
 from .stored_session import StoredSession
 
@@ -31,18 +31,6 @@ __all__ = ["NOTHING", "Cookie", "UnitOfWork"]
 T = TypeVar("T")
 
 _MAX_LABEL = 200
-
-
-class Cookie(NamedTuple):
-    """What the response sets the browser's cookie to.
-
-    Attributes:
-        value: empty to delete it.
-        max_age: seconds; 0 to delete it, None to keep it until the browser closes.
-    """
-
-    value: str
-    max_age: int | None
 
 
 class UnitOfWork:
@@ -54,13 +42,13 @@ class UnitOfWork:
         fields: returns the fields that exist under a prefix, in order.
     """
 
-    __slots__ = ("_contents", "_extension", "_operations", "_stored", "fields", "load", "read")
+    __slots__ = ("_contents", "_extension", "_stored", "_transaction", "fields", "load", "read")
 
     def __init__(self, extension: ExtensionState, tokens: list[Token], facts: RequestFacts) -> None:
         self._extension = extension
         self._stored = StoredSession(extension, tokens, facts)
         contents = self._contents = Contents(extension, self._stored)
-        self._operations: AtOnce | Buffered = AtOnce(contents)
+        self._transaction: Buffered | None = None
         self.load = contents.load
         self.read = contents.read
         self.fields = contents.fields
@@ -222,18 +210,18 @@ class UnitOfWork:
                 "the same again: call session.once outside of @transaction"
             )
             raise SessionError(message)
-        self._stored.names.once(name)
+        self._stored.names().once(name)
 
     def add(self, field: bytes, delta: int, minimum: int | None, maximum: int | None) -> int:
         """Add to a counter; see `Session.incr`."""
         self._contents.open_for_writing()
         check_counter(delta, minimum, maximum)
-        return self._operations.add(field, delta, minimum, maximum)
+        return (self._transaction or AtOnce(self._contents)).add(field, delta, minimum, maximum)
 
     def take(self, prefix: bytes, into: bytes = b"") -> dict[bytes, Any]:
         """Remove all fields under `prefix` and return their values; see `SessionMap.take`."""
         self._contents.open_for_writing()
-        return self._operations.take(prefix, into)
+        return self._operations().take(prefix, into)
 
     def rotate(self) -> None:
         """Give the session a new id; see `Session.rotate`."""
@@ -241,7 +229,7 @@ class UnitOfWork:
             held = self.token
             if held is not None:
                 self._refuse_if_silent()
-                self._operations.rotate(self._rotation(held.reference.bucket))
+                self._operations().rotate(self._rotation(held.reference.bucket))
 
     def bind(self, user: str, stamp: int | None, label: str) -> None:
         """Make this the session of `user`, under a new id; see `Session.bind`."""
@@ -251,7 +239,7 @@ class UnitOfWork:
             limit = self._extension.config.max_sessions_per_user
             bind = Bind(subject, stamp, shown, limit, user.encode())
             self._refuse_if_silent()
-            self._operations.bind(self._rotation(subject.bucket, bind=bind))
+            self._operations().bind(self._rotation(subject.bucket, bind=bind))
 
     def unbind(self, fields: tuple[bytes, ...]) -> None:
         """Take the session from its user and delete these fields; see `Session.unbind`."""
@@ -266,37 +254,37 @@ class UnitOfWork:
                 self.destroy()
             else:
                 rotation = self._rotation(held.reference.bucket, unbind=True)
-                self._operations.unbind(fields, rotation)
+                self._operations().unbind(fields, rotation)
 
     def destroy(self) -> None:
         """End the session; see `Session.destroy`."""
         with self._all_or_nothing():
-            self._operations.destroy(self.token if self.in_transaction else None)
+            self._operations().destroy(self.token if self.in_transaction else None)
 
     # Transactions.
 
     @property
     def in_transaction(self) -> bool:
         """Whether operations are buffered until a transaction commits."""
-        return isinstance(self._operations, Buffered)
+        return self._transaction is not None
 
     def begin_transaction(self) -> None:
         """Begin a transaction, or begin it again: all that it reads is compared by the commit."""
-        if isinstance(self._operations, Buffered):
-            self._operations.begin()
+        if self._transaction is None:
+            self._transaction = Buffered(self._contents)
         else:
-            self._operations = Buffered(self._contents)
+            self._transaction.begin()
 
     def roll_back(self) -> None:
         """Drop what the transaction would have changed."""
-        if isinstance(self._operations, Buffered):
-            self._operations.roll_back()
+        if self._transaction is not None:
+            self._transaction.roll_back()
 
     def end_transaction(self) -> None:
         """Carry out operations at once again."""
-        if isinstance(self._operations, Buffered):
-            self._operations.end()
-            self._operations = AtOnce(self._contents)
+        if self._transaction is not None:
+            self._transaction.end()
+            self._transaction = None
 
     # The end of the request.
 
@@ -311,7 +299,10 @@ class UnitOfWork:
             SessionError: a value was changed in place that is not the session's any more, because
                 a transaction began or rolled back since; that change would be lost.
         """
-        commit(self._contents)
+        contents = self._contents
+        # Most requests end with nothing to write.
+        if contents.changes.may_write or contents.dropped or not contents.extras.is_idle():
+            commit(contents)
 
     def abandon(self, *, answering: bool = False) -> None:
         """Drop what was not written. What was read stays, and what is set from now on counts.
@@ -342,30 +333,8 @@ class UnitOfWork:
             retry()
 
     def cookie_due(self, *, refresh: bool) -> Cookie | None:
-        """Return the cookie that the response sets; None to leave the browser's as it is.
-
-        A cookie is sent again if it was signed with an earlier secret, or says something that is
-        not true any more, or this request slid a permanent session and `refresh` is on.
-        """
-        stored, token = self._stored, self._stored.token
-        if stored.cookie is CookieAction.DELETE:
-            return Cookie("", 0)
-        if token is None:
-            return None
-        permanent, ends_at = self.is_permanent, stored.ends_at
-        if stored.cookie is not CookieAction.SEND and not (
-            stored.state is Presence.LIVE
-            and (
-                token.outdated
-                or permanent != token.permanent
-                or ends_at != token.ends_at
-                or (refresh and permanent and stored.slid)
-            )
-        ):
-            return None
-        idle = (stored.record and stored.record.idle) or self._extension.lifetimes.idle
-        value = self._extension.ring.sign(token, ends_at, permanent=permanent)
-        return Cookie(value, idle // 1000 if permanent else None)
+        """Return the cookie that the response sets; see `Lifecycle.cookie_due`."""
+        return self._stored.cookie_due(self.is_permanent, refresh=refresh)
 
     @property
     def logged_out(self) -> bool:
@@ -383,6 +352,9 @@ class UnitOfWork:
         return self._extension.config.deadline - self._stored.deadline.remaining
 
     # Inside.
+
+    def _operations(self) -> AtOnce | Buffered:
+        return self._transaction or AtOnce(self._contents)
 
     def _rotation(self, bucket: int, *, bind: Bind | None = None, unbind: bool = False) -> Rotation:
         token = self._extension.ring.mint(bucket)

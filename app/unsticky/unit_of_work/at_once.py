@@ -108,7 +108,9 @@ class AtOnce:
             raise refusal(outcome)  # none compares anything
         contents = self._contents
         contents.extension.counters.operations += 1
-        if contents.changes.base is None and outcome.record.fields is not None:
-            contents.changes.loaded(outcome.record.fields)
-        contents.settle()
+        if contents.changes.base is None:
+            if outcome.record.fields is not None:
+                contents.changes.loaded(outcome.record.fields)
+            else:
+                contents.settle()
         return outcome

@@ -19,9 +19,6 @@ _log = logging.getLogger("unsticky")
 
 def commit(contents: Contents) -> None:
     """Write all that was changed; for errors see `UnitOfWork.commit`."""
-    idle = not (contents.changes.may_write or contents.dropped) and contents.extras.is_idle()
-    if idle:
-        return
     try:
         commit_changes(contents)
     except SessionGone:

@@ -153,7 +153,8 @@ class Contents:
             SessionError: the response was made.
             StoreUnavailable: the view goes on without the store, so that nothing can be changed.
         """
-        self.refuse_if_sealed()
+        if self.sealed:
+            self.refuse_if_sealed()
         self.touched = self.modified = True
         if self.stored.state is Presence.UNAVAILABLE:
             message = "the store is unavailable: this view's session is empty and read-only"

@@ -58,6 +58,18 @@ class CookieAction(Enum):
     DELETE = auto()
 
 
+class Cookie(NamedTuple):
+    """What the response sets the browser's cookie to.
+
+    Attributes:
+        value: empty to delete it.
+        max_age: seconds; 0 to delete it, None to keep it until the browser closes.
+    """
+
+    value: str
+    max_age: int | None
+
+
 class Rotation(NamedTuple):
     """A new id for the session.
 
@@ -135,6 +147,36 @@ class Lifecycle:
     def is_undecided(self) -> bool:
         """Whether several cookies came, and it is not known yet which one counts."""
         return self.state is Presence.UNREAD and bool(self._others)
+
+    def cookie_due(self, permanent: bool, *, refresh: bool) -> Cookie | None:  # noqa: FBT001 (a value)
+        """Return the cookie that the response sets; None to leave the browser's as it is.
+
+        A cookie is sent again if it was signed with an earlier secret, or says something that is
+        not true any more, or this request slid a permanent session and `refresh` is on.
+
+        Args:
+            permanent: the cookie outlives the browser.
+            refresh: Flask's `SESSION_REFRESH_EACH_REQUEST`.
+        """
+        token = self.token
+        if self.cookie is CookieAction.DELETE:
+            return Cookie("", 0)
+        if token is None:
+            return None
+        ends_at = self.ends_at
+        if self.cookie is not CookieAction.SEND and not (
+            self.state is Presence.LIVE
+            and (
+                token.outdated
+                or permanent != token.permanent
+                or ends_at != token.ends_at
+                or (refresh and permanent and self.slid)
+            )
+        ):
+            return None
+        idle = (self.record and self.record.idle) or self._extension.lifetimes.idle
+        value = self._extension.ring.sign(token, ends_at, permanent=permanent)
+        return Cookie(value, idle // 1000 if permanent else None)
 
     def leave(self) -> None:
         """Treat the session as rotated by another request: write nothing, send no cookie."""

@@ -37,16 +37,14 @@ class StoredSession(Lifecycle):
 
     Attributes:
         deadline: the time that this request may spend in the store.
-        names: the names of this request's writes.
         adopts: the browser brought a session of the library used before, not adopted yet.
         old_cookie_spent: the session of the library used before was adopted.
     """
 
     def __init__(self, extension: ExtensionState, tokens: list[Token], facts: RequestFacts) -> None:
         super().__init__(extension, tokens, facts)
-        config = extension.config
-        self.deadline = Deadline(config.deadline)
-        self.names = OperationNames(config.operation_lifetime)
+        self.deadline = Deadline(extension.config.deadline)
+        self._names: OperationNames | None = None
         self.old_cookie_spent = False
         self.adopts = bool(facts.old_cookies)
 
@@ -195,6 +193,12 @@ class StoredSession(Lifecycle):
             return self._create(changes, rotation, atomic=atomic)
         return outcome
 
+    def names(self) -> OperationNames:
+        """Return the names of this request's writes."""
+        if self._names is None:
+            self._names = OperationNames(self._extension.config.operation_lifetime)
+        return self._names
+
     def end(self) -> None:
         """End the session. Ending one that has ended already is no error.
 
@@ -262,12 +266,14 @@ class StoredSession(Lifecycle):
         if self.state is Presence.UNAVAILABLE:
             message = "the store is unavailable: this view's session is empty and read-only"
             raise StoreUnavailable(message)
-        extension = self._extension
+        extension, names = self._extension, self._names or self.names()
         try:
             outcome = extension.store.write(
                 reference,
                 changes,
-                self.names.next(self.facts.operation, changes, finish, atomic=atomic),
+                (self._names or self.names()).next(
+                    self.facts.operation, changes, finish, atomic=atomic
+                ),
                 extension.lifetimes,
                 self.deadline,
                 create=create,
