@@ -1,7 +1,7 @@
 """Stores of sessions, and the client through which an application may use the same server.
 
-Another store keeps the contract `Store` (`base.py`). `Plan` works out what each call does, so that
-the store only loads documents and replaces them (`planning.py`).
+Another store keeps the contract `Store` (`base.py`). A subclass of `DocumentStore` only loads
+documents and replaces them; what each call does to them is worked out for it (`planning.py`).
 """
 
 from ..cookie import Reference
@@ -38,7 +38,7 @@ from .base import (
 )
 from .client import Client, Part, Script
 from .documents import Document, packed, unpacked
-from .memory import MemoryStore
+from .memory import DocumentStore, MemoryStore
 from .planning import Plan
 from .redis import RedisStore
 from .urls import client_from_url, client_like, open_store
@@ -56,6 +56,7 @@ __all__ = [
     "Deadline",
     "Destroy",
     "Document",
+    "DocumentStore",
     "Finish",
     "Gone",
     "Lifetimes",

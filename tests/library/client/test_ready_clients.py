@@ -50,21 +50,18 @@ def _certificate() -> Iterator[Path]:
     if program is None:
         pytest.skip("openssl is not installed")
     with tempfile.TemporaryDirectory(prefix="c-") as folder:
-        command = [
-            "req",
-            "-x509",
-            "-newkey",
-            "rsa:2048",
-            "-nodes",
-            "-days",
-            "2",
+        command = ("req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2")
+        names = (
             "-subj",
             "/CN=localhost",
-        ]
-        names = ("-addext", "subjectAltName=IP:127.0.0.1", "-keyout", "key", "-out", "certificate")
-        subprocess.run(
-            [program, *command.split(), *names], cwd=folder, check=True, capture_output=True
+            "-addext",
+            "subjectAltName=IP:127.0.0.1",
+            "-keyout",
+            "key",
+            "-out",
+            "certificate",
         )
+        subprocess.run([program, *command, *names], cwd=folder, check=True, capture_output=True)
         yield Path(folder)
 
 

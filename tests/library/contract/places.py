@@ -1,9 +1,11 @@
 """Where sessions are kept in these tests: one face over memory and real servers."""
 
 import secrets
+import tempfile
 import time
 from base64 import urlsafe_b64encode
 from dataclasses import replace
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, Protocol
 
@@ -25,10 +27,13 @@ from unsticky.stores.base import (
     Unreadable,
     WriteOutcome,
 )
-from unsticky.stores.memory import MemoryStore
+from unsticky.stores.documents import Session
+from unsticky.stores.memory import DocumentStore, MemoryStore
+from unsticky.stores.planning import Plan
 from unsticky.stores.redis import RedisStore
 from unsticky.stores.urls import client_from_url, client_like
 
+from tests.library.contract.sqlite_store import SqliteStore
 from tests.support.servers import Server
 
 HOUR = 3_600_000
@@ -126,17 +131,17 @@ class Memory:
 
     def __init__(self) -> None:
         self._ahead = 0.0
-        self._stores: list[MemoryStore] = []
+        self._stores: list[DocumentStore] = []
 
     def new_store(self, lifetimes: Lifetimes = LIFETIMES, caps: Caps = CAPS) -> LimitedStore:
         """See `Place.new_store`; there is one, whose caps the first call sets."""
         if not self._stores:
-            self._stores.append(MemoryStore(caps, clock=lambda: time.time() + self._ahead))
+            self._stores.append(self._made(caps))
         return LimitedStore(self._stores[0], lifetimes)
 
     def now(self) -> int:
         """See `Place.now`."""
-        return int((time.time() + self._ahead) * 1000)
+        return int(self._clock() * 1000)
 
     def let_pass(self, milliseconds: int) -> None:
         """See `Place.let_pass`."""
@@ -144,13 +149,22 @@ class Memory:
 
     def plant(self, reference: Reference, field: bytes, data: bytes) -> None:
         """See `Place.plant`."""
-        key, documents = f"session:{reference.handle}", self._stores[0]._documents  # noqa: SLF001  (no other way)
-        found: Any = documents[key]
-        documents[key] = replace(found, fields={**found.fields, field: data})
+
+        def planted(plan: Plan) -> None:
+            found = plan.find(reference)
+            assert isinstance(found, Session)
+            plan.put(reference, replace(found, fields={**found.fields, field: data}))
+
+        self._stores[0].carry_out(planted, deadline())
 
     def expire(self, reference: Reference) -> None:
         """See `Place.expire`."""
-        self._stores[0]._documents.pop(f"session:{reference.handle}", None)  # noqa: SLF001  (no other way)
+
+        def expired(plan: Plan) -> None:
+            if isinstance(found := plan.find(reference), Session):
+                plan.put(reference, replace(found, expires=0))
+
+        self._stores[0].carry_out(expired, deadline())
 
     def serve(self, app: Flask, **settings: Any) -> Unsticky:
         """See `Place.serve`."""
@@ -159,6 +173,32 @@ class Memory:
         caps = Caps(CAPS.fields, sessions.state.config.max_bytes)
         sessions.state.store = self.new_store(caps=caps).store
         return sessions
+
+    def close(self) -> None:
+        """Leave nothing behind."""
+
+    def _clock(self) -> float:
+        return time.time() + self._ahead
+
+    def _made(self, caps: Caps) -> DocumentStore:
+        return MemoryStore(caps, self._clock)
+
+
+class InSqlite(Memory):
+    """A database of its own, in a store that is written as an application would write one."""
+
+    name = "sqlite"
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._folder = tempfile.TemporaryDirectory(prefix="c-")
+
+    def close(self) -> None:
+        """See `Memory.close`."""
+        self._folder.cleanup()
+
+    def _made(self, caps: Caps) -> DocumentStore:
+        return SqliteStore(Path(self._folder.name, "db"), caps, self._clock)
 
 
 class AtServer:
