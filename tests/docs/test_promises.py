@@ -9,8 +9,8 @@ from secrets import token_hex
 from typing import Any
 
 import pytest
-from flask import Flask, session
-from unsticky import ConfigurationError, Unsticky
+from flask import Flask
+from unsticky import ConfigurationError, Unsticky, session
 
 from tests.support.servers import Server, find_program
 
@@ -81,7 +81,7 @@ def _application(url: str) -> Flask:
 
     @app.post("/add")
     def add() -> dict[str, int]:
-        return {"count": session.incr("count")}  # type: ignore[attr-defined]  # Flask types its own session
+        return {"count": session.incr("count")}
 
     @app.post("/set")
     def set_blindly() -> str:

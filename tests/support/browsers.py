@@ -5,6 +5,7 @@ from http.cookies import SimpleCookie
 from typing import Any
 
 from flask import Flask, Response
+from flask.testing import FlaskClient
 from unsticky import Session, Unsticky
 from unsticky.unit_of_work import UnitOfWork
 
@@ -32,6 +33,13 @@ class Browser:
         opened: Any = self.app.session_interface.open_session(self.app, request)
         assert isinstance(opened, Session)
         return InFlight(self, opened)
+
+    def client(self) -> FlaskClient:
+        """Return a client of Flask's with the cookie that is in the jar now."""
+        client = self.app.test_client()
+        if self.cookie:
+            client.set_cookie(COOKIE, self.cookie)
+        return client
 
 
 @dataclass

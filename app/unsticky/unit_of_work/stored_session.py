@@ -271,9 +271,7 @@ class StoredSession(Lifecycle):
             outcome = extension.store.write(
                 reference,
                 changes,
-                (self._names or self.names()).next(
-                    self.facts.operation, changes, finish, atomic=atomic
-                ),
+                names.next(self.facts.operation, changes, finish, atomic=atomic),
                 extension.lifetimes,
                 self.deadline,
                 create=create,

@@ -168,11 +168,9 @@ class Memory:
 
     def serve(self, app: Flask, **settings: Any) -> Unsticky:
         """See `Place.serve`."""
-        app.config.update(SECRET_KEY="x" * 20, UNSTICKY_STORE="memory://", **settings)
-        sessions = Unsticky(app)
-        caps = Caps(CAPS.fields, sessions.state.config.max_bytes)
-        sessions.state.store = self.new_store(caps=caps).store
-        return sessions
+        app.config.update(SECRET_KEY="x" * 20, **settings)
+        caps = Caps(CAPS.fields, settings.get("UNSTICKY_MAX_BYTES", CAPS.bytes))
+        return Unsticky(app, store=self.new_store(caps=caps).store)
 
     def close(self) -> None:
         """Leave nothing behind."""

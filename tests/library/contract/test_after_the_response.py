@@ -12,9 +12,10 @@ from flask import (
     stream_template_string,
     stream_with_context,
 )
-from flask import session as flask_session
 from flask.testing import FlaskClient
 from unsticky import StoreUnavailable
+from unsticky import session as flask_session
+from unsticky.session import current_session
 
 from tests.library.contract.places import AtServer, Place
 from tests.support.browsers import Browser, Site, make_site, spend_deadline, unit_of
@@ -184,7 +185,7 @@ def test_reads_in_a_stream_go_on_when_it_is_long(place: Place) -> None:
 
     @site.app.get("/")
     def view() -> Response:
-        session: Any = flask_session._get_current_object()  # type: ignore[attr-defined]  # noqa: SLF001
+        session: Any = current_session()
         spend_deadline(session)
 
         def stream() -> Iterator[str]:

@@ -5,10 +5,11 @@ from typing import Any
 
 import pytest
 from flask import Response, abort, redirect
-from flask import session as flask_session
 from flask.typing import ResponseReturnValue
 from unsticky import SessionError, Unserializable
+from unsticky import session as flask_session
 from unsticky.errors import StoreUnavailable
+from unsticky.session import current_session
 from unsticky.unit_of_work import UnitOfWork
 from werkzeug.wrappers import Response as AnyResponse
 
@@ -31,9 +32,7 @@ class _Conflicting:
     def __init__(self, place: Place, response: Response, **settings: Any) -> None:
         self.site = make_site(place, **settings)
         browser = self.site.browser(field=1)
-        self.client = self.site.app.test_client()
-        assert browser.cookie
-        self.client.set_cookie("session", browser.cookie)
+        self.client = browser.client()
 
         @self.site.app.post("/")
         def view() -> Response:
@@ -123,7 +122,7 @@ def test_a_change_while_streaming_is_refused(place: Place, *, touched: bool) -> 
 
     @site.app.get("/")
     def view() -> Response:
-        held: Any = flask_session._get_current_object()  # type: ignore[attr-defined]  # noqa: SLF001
+        held: Any = current_session()
         if touched:
             held.get("a")
 
@@ -146,9 +145,7 @@ def test_a_change_while_streaming_is_refused(place: Place, *, touched: bool) -> 
 
         return Response(stream())
 
-    client = site.app.test_client()
-    assert browser.cookie
-    client.set_cookie("session", browser.cookie)
+    client = browser.client()
     assert client.get("/").text == ("1." if touched else ".")
     assert len(raised) == 6
     assert site.stored(browser) == {"a": 1}

@@ -3,8 +3,8 @@
 from typing import Any
 
 import pytest
-from flask import session as flask_session
 from unsticky import SessionError, SessionGone, transaction
+from unsticky import session as flask_session
 from unsticky.fields import entry_field, map_prefix, plain_field
 from unsticky.stores.base import Move, Written
 
@@ -132,9 +132,7 @@ def test_a_transaction_within_a_transaction_is_one(place: Place) -> None:
     """A view that calls another one's function: nothing is committed before the outer one ends."""
     site = make_site(place)
     browser = site.browser(keep=1)
-    client = site.app.test_client()
-    assert browser.cookie
-    client.set_cookie("session", browser.cookie)
+    client = browser.client()
 
     @transaction()
     def inner() -> str:
@@ -148,7 +146,7 @@ def test_a_transaction_within_a_transaction_is_one(place: Place) -> None:
         inner()
         seen: Any = site.stored(browser)
         assert seen == {"keep": 1}
-        flask_session.incr("n")  # type: ignore[attr-defined]
+        flask_session.incr("n")
         return ""
 
     response = client.post("/")

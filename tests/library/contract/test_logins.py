@@ -4,7 +4,6 @@ from typing import Any
 
 import pytest
 from flask import Flask, render_template_string
-from flask import session as flask_session
 from unsticky import (
     Conflict,
     OutcomeUnknown,
@@ -14,6 +13,7 @@ from unsticky import (
     StoreUnavailable,
     Unserializable,
 )
+from unsticky import session as flask_session
 from unsticky.unit_of_work.stored_session import StoredSession
 
 from tests.library.contract.places import Place
@@ -51,7 +51,7 @@ def test_a_login_that_fails_leaves_nothing(
 
     @site.app.post("/")
     def view() -> str:
-        session: Any = flask_session
+        session = flask_session
         session["_user_id"] = "7"
         Failing(site, made=made)
         try:
@@ -62,9 +62,7 @@ def test_a_login_that_fails_leaves_nothing(
             session["tried"] = 1
         return ""
 
-    client = site.app.test_client()
-    assert browser.cookie
-    client.set_cookie("session", browser.cookie)
+    client = browser.client()
     # Whether the session moved is not known to who caught it: it did, so that more is refused.
     caught_status = 409 if made else 200
     assert client.post("/").status_code == (caught_status if caught else 503)
@@ -313,7 +311,7 @@ def test_what_was_answered_as_unchanged_is_unchanged(place: Place) -> None:
 
     @site.app.post("/")
     def view() -> str:
-        session: Any = flask_session
+        session = flask_session
         session["a"] = 2
         Failing(site, made=False)
         session.incr("n")
@@ -395,7 +393,7 @@ def test_the_page_of_an_error_reads_what_was_read(place: Place) -> None:
 
     @site.app.post("/<read>")
     def view(read: str) -> str:
-        session: Any = flask_session
+        session = flask_session
         if read == "first":
             session.get("lang")
         Failing(site, made=False)

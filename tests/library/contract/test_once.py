@@ -1,10 +1,8 @@
 """`session.once(name)` and `take(into=…)`: what holds where a worker dies between two steps."""
 
-from typing import cast
-
 import pytest
-from flask import session as flask_session
-from unsticky import OutOfRange, Session, SessionError, transaction
+from unsticky import OutOfRange, SessionError, transaction
+from unsticky import session as flask_session
 from unsticky.stores.base import (
     Add,
     Caps,
@@ -139,23 +137,17 @@ def test_taking_in_a_transaction(site: Site) -> None:
     @site.app.post("/")
     @transaction(retries=2)
     def view() -> str:
-        held = _held()
+        held = flask_session
         seen.append(held.map("cart").take(into="order"))
         assert dict(held.map("order").items()) == seen[-1]
         if len(seen) == 1:
             browser.begin().session.map("cart").incr("tea")
         return "done"
 
-    client = site.app.test_client()
-    assert browser.cookie is not None
-    client.set_cookie("session", browser.cookie)
+    client = browser.client()
     assert client.post("/").status_code == 200
     assert seen == [{"tea": 2}, {"tea": 3}]
     assert _maps(browser) == {"order": {"tea": 3}}
-
-
-def _held() -> Session:
-    return cast("Session", flask_session)
 
 
 def test_into_needs_another_map(site: Site) -> None:
@@ -300,7 +292,7 @@ def test_a_transaction_cannot_be_named(site: Site) -> None:
     @transaction()
     def view() -> str:
         with pytest.raises(SessionError, match="outside of @transaction"):
-            _held().once("key")
+            flask_session.once("key")
         return "refused"
 
     assert site.app.test_client().post("/").text == "refused"

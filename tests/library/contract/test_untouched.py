@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 from flask import Response
-from flask import session as flask_session
+from unsticky import session as flask_session
 
 from tests.library.contract.places import AtServer, Place
 from tests.support.browsers import Browser, Site, make_site, unit_of
@@ -19,9 +19,7 @@ def cookie_headers(response: Any) -> tuple[list[str], list[str], str | None]:
 def visit(site: Site, browser: Browser, view: Any) -> Any:
     """Answer a GET by `view`."""
     site.app.add_url_rule("/view", view_func=view, endpoint="view")
-    client = site.app.test_client()
-    if browser.cookie:
-        client.set_cookie("session", browser.cookie)
+    client = browser.client()
     return client.get("/view")
 
 
