@@ -112,7 +112,7 @@ class Config:
 
 
 def parse_secrets(key: object, fallbacks: Any) -> tuple[bytes, ...]:
-    """Return the keys that sign cookies, the current one first.
+    """Return the secrets that sign cookies, the current one first.
 
     Raises:
         ConfigurationError: one is empty, or neither str nor bytes.

@@ -121,6 +121,12 @@ def test_the_transaction_swaps(guide: dict[str, Any]) -> None:
     assert client.post("/swap").json == {"left": 0, "right": 1}
 
 
+def test_a_function_in_a_transaction_returns_its_value(guide: dict[str, Any]) -> None:
+    """The guide's tickets are numbered one by one."""
+    client = guide["app"].test_client()
+    assert [client.post("/ticket").json["number"] for _ in range(2)] == [1, 2]
+
+
 def test_the_optional_view_lives_without_the_store(
     guide: dict[str, Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:

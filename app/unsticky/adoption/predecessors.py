@@ -230,8 +230,8 @@ _CAP: Final = (b"%d" % _MAX_ENTRY,)
 
 _FIND: Final = Script.from_text("""\
 -- KEYS: the old entry, what was left when it was adopted. ARGV: most bytes.
--- Returns {bucket, nil, 0} where it was adopted, else {nil, entry, PTTL}, or {nil, nil, size} where
--- it is too large, {nil, nil, 0} where there is none.
+-- Returns {bucket, nil, 0} if it was adopted, otherwise {nil, entry, PTTL}; {nil, nil, size} if it
+-- is too large, {nil, nil, 0} if there is none.
 local bucket = redis.call('GET', KEYS[2])
 if bucket then return {bucket, false, 0} end
 if redis.call('TYPE', KEYS[1]).ok ~= 'string' then return {false, false, 0} end

@@ -299,7 +299,7 @@ class ChangeSet:
                 yield Write(field, encoded, self._read.get(field, UNREAD))
 
     def _stored(self, field: bytes) -> bytes | Basis | None:
-        """Return what the store holds, as far as this request knows; UNREAD where it does not."""
+        """Return what the store holds, as far as this request knows; else UNREAD."""
         if field in self._read:
             return self._read[field]
         # What this request wrote before it loaded the session. It comes before `base`, which may

@@ -28,7 +28,7 @@ def commit(contents: Contents) -> None:
 
 
 def commit_changes(contents: Contents) -> None:
-    """Write all that was changed, also where the session moved on; see `commit`."""
+    """Write all that was changed, without the exception for pages that `commit` makes."""
     contents.refuse_changed_after_drop()
     extras, stored = contents.extras, contents.stored
     if extras.end is not None:

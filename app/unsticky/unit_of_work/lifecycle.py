@@ -130,7 +130,7 @@ class Lifecycle:
         """Whether the changes of this request may be dropped because its session moved on.
 
         It asked for a page while another request logged in or out, and never saw the session alive.
-        Nobody was told of what it wrote, such as a token for a form.
+        What it wrote, such as a token for a form, was not acknowledged to anybody.
         """
         state = self.state
         rotated = isinstance(state, Over) and state.kind == "rotated"

@@ -1,4 +1,4 @@
-"""What a store's refusals are to the caller, and what is refused before the store is asked."""
+"""Errors for the outcomes of a write that changed nothing, and for wrong counters."""
 
 from __future__ import annotations
 
@@ -30,12 +30,12 @@ def refusal(outcome: WriteOutcome) -> Exception:
 
 
 def no_counter(field: bytes) -> TypeError:
-    """Return the error for adding to something that is no integer."""
+    """Return the error for adding to a value that is not an integer."""
     return TypeError(f"{describe(field)} holds no integer, so nothing can be added to it")
 
 
 def check_counter(delta: int, minimum: int | None, maximum: int | None) -> None:
-    """Refuse what no counter can take.
+    """Refuse arguments that no counter accepts.
 
     Raises:
         TypeError: not an int.
