@@ -1,12 +1,6 @@
-"""How a store without scripts carries out a call: pure, so that all such stores do the same.
+"""What each call does in a store without scripts: pure, so that all such stores do the same.
 
-Such a store loads documents, plans the call on them, and replaces them under a condition:
-
-    while True:
-        plan = Plan(load, now, caps)
-        outcome = plan.write(reference, changes, operation, lifetimes, …)
-        if replace(plan.replaced):  # only if no loaded document changed; all of them, or none
-            return outcome
+`DocumentStore.carry_out` says how a store uses a plan.
 """
 
 from __future__ import annotations
