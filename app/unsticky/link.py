@@ -18,7 +18,7 @@ from .backend import Backend
 from .cookie import Reference, Token
 from .errors import OutcomeUnknown, SessionError, SessionGone, StoreUnavailable
 from .policy import ONCE_LIFETIME_MS, TOMBSTONE_LIFETIME_MS
-from .refusals import refusal
+from .refusals import read_of_nothing, refusal
 from .stores.contract import (
     Bind,
     Budget,
@@ -282,6 +282,9 @@ class Link:
             create: begin a new session where there is none.
             named: an operation that `once` names.
 
+        Returns:
+            What came of it; where nothing is there any more, `Conflicting` for what was read of it.
+
         Raises:
             SessionGone: the session was alive in this request and has ended, or was rotated away.
             NothingThere: there is none, and `create` is off.
@@ -302,12 +305,20 @@ class Link:
                 raise refusal(outcome)
             if not self._tries_another():
                 self._lost(outcome)
-        if not create:
-            raise NothingThere
-        if isinstance(finish, Move):
-            finish = finish.bind  # nothing is there to move: it begins where it would have gone
-        token = successor or self._emptied or self._backend.ring.mint()
-        return self._create(token, changes, finish, named=named)
+        if create:
+            return self._create(changes, finish, successor, named=named)
+        if finish is not None and finish != Destroy("emptied"):
+            self._emptied = None  # what is set from now on goes under another id
+        contested = read_of_nothing(changes)
+        if contested:
+            return Conflicting(contested)
+        raise NothingThere
+
+    def take_up(self) -> None:
+        """Hold an emptied session again: what its id is to become counts for all who begin it."""
+        if self.token is None and self._emptied is not None:
+            self.token, self._emptied = self._emptied, None
+            self.state = State.LIVE if self.seen_alive else State.UNREAD
 
     def end_others(self) -> None:
         """End the sessions of the browser's other cookies: after a logout none may take its place.
@@ -470,7 +481,12 @@ class Link:
         return late and isinstance(outcome, Missing)
 
     def _create(
-        self, token: Token, changes: tuple[Change, ...], finish: Finish, *, named: bool
+        self,
+        changes: tuple[Change, ...],
+        finish: Finish,
+        successor: Token | None,
+        *,
+        named: bool,
     ) -> Written | Conflicting:
         if self.facts.silent:
             message = (
@@ -478,14 +494,22 @@ class Link:
                 "begin it in an HTTP request"
             )
             raise SessionError(message)
+        begun = self._emptied or successor or self._backend.ring.mint()
+        if isinstance(finish, Move) and self._emptied is None:
+            finish = finish.bind  # nothing is there to move: it begins where it would have gone
         outcome = self._write(
-            token.reference, changes, finish=finish, load=False, create=True, named=named
+            begun.reference, changes, finish=finish, load=False, create=True, named=named
         )
         if isinstance(outcome, Conflicting):
             return outcome  # something was read of the session that ended
+        if isinstance(outcome, Gone) and self._emptied is not None:
+            # Another request began it again, and moved or ended it since.
+            self._emptied = None
+            self._lost(outcome)
+            return self._create(changes, finish, successor, named=named)
         if not isinstance(outcome, Written):
             raise refusal(outcome)
-        self.token, self._emptied = token, None
+        self.token, self._emptied = successor or begun, None
         self.created = True
         self.cookie = CookieAction.SEND
         self._found(outcome.record)
