@@ -212,3 +212,81 @@ def test_two_requests_may_remove_the_last_thing(place: Place) -> None:
     for request in requests:
         request.session.pop("a")
     assert [request.end().status for request in requests] == [200, 200]
+
+
+def _named(site: Site, cookie: str | None, name: str) -> InFlight:
+    """Return a request that a proxy names, and may send again."""
+    headers = {"X-Request-ID": name, "Cookie": f"session={cookie}"}
+    sent = site.app.test_request_context("/", method="POST", headers=headers).request
+    opened: Any = site.app.session_interface.open_session(site.app, sent)
+    return InFlight(Browser(site.app, cookie), opened)
+
+
+def test_what_began_it_again_is_not_done_twice(place: Place) -> None:
+    """A request that began it again and is sent once more finds its operation made."""
+    site = make_site(place, UNSTICKY_REQUEST_ID_HEADER="X-Request-ID")
+    old = site.browser(a=1).cookie
+    _emptied(site, old).end()
+    for _ in range(2):
+        request = _named(site, old, "r1")
+        assert request.session.incr("n", 2) == 2
+        request.end()
+    assert site.stored(Browser(site.app, old)) == {"n": 2}
+
+
+def test_who_emptied_it_and_is_sent_again_does_nothing_twice(place: Place) -> None:
+    """What it added and took is not added again; what another request put there stays."""
+    site = make_site(place, UNSTICKY_REQUEST_ID_HEADER="X-Request-ID")
+    first = Browser(site.app).begin()
+    first.session.map("cart")["tea"] = 1
+    first.end()
+    old = first.browser.cookie
+    (late,) = _begin(site, old, 1)
+    for again in range(2):
+        request = _named(site, old, "r1")
+        assert request.session.map("cart").incr("tea") == 2
+        assert request.session.map("cart").take() == {"tea": 2}
+        assert request.end().status == 200
+        assert site.stored(Browser(site.app, old)) is None, again
+    late.session["b"] = 2
+    late.end()
+    request = _named(site, old, "r1")
+    assert request.session.map("cart").incr("tea") == 2
+    assert request.session.map("cart").take() == {"tea": 2}
+    assert request.end().cookie is None
+    assert site.stored(Browser(site.app, old)) == {"b": 2}
+
+
+def test_a_transaction_sees_who_began_it_again(place: Place) -> None:
+    """After a conflict it runs on fresh state, and does not conflict for ever."""
+    site = make_site(place)
+    old = site.browser(a=1).cookie
+    (late,) = _begin(site, old, 1)
+    request = _emptied(site, old)
+    late.session["n"] = 5
+    late.end()
+    unit = unit_of(request.session)
+    unit.begin_transaction()
+    request.session["n"] = request.session["n"] + 1
+    unit.commit()
+    unit.end_transaction()
+    answer = request.end()
+    assert answer.cookie
+    assert site.stored(request.browser) == {"n": 6}
+
+
+def test_a_request_that_takes_it_up_again_leaves_the_cookie(place: Place) -> None:
+    """Whether another request began the session again is not known, so no cookie is deleted."""
+    site = make_site(place)
+    old = site.browser(a=1).cookie
+    (late,) = _begin(site, old, 1)
+    request = _emptied(site, old)
+    unit = unit_of(request.session)
+    unit.begin_transaction()
+    request.session.clear()
+    late.session["b"] = 2
+    assert late.end().cookie
+    unit.roll_back()
+    unit.end_transaction()
+    assert request.end().cookie is None
+    assert site.stored(Browser(site.app, old)) == {"b": 2}
