@@ -27,7 +27,7 @@ ENVELOPE: Final = b"1"
 class Deadline:
     """The time that a request may spend in the store, in seconds, all its calls together.
 
-    Only time within calls counts. Give the same deadline to each of them.
+    Only time within calls counts. Give each call the same deadline.
     """
 
     __slots__ = ("_started", "remaining", "total")
@@ -217,8 +217,7 @@ class Missing:
 class Gone:
     """A session was here and was ended.
 
-    `kind` says how: destroyed, rotated, revoked, corrupt, emptied; adopted if it may be made only
-    once (`Operation.makes_once`) and has ended.
+    `kind` is destroyed, rotated, revoked, corrupt, emptied, or adopted (`Operation.makes_once`).
     """
 
     kind: str
@@ -328,8 +327,8 @@ class Listed:
 class Store(Protocol):
     """Where sessions are stored. Each method is one atomic step and, at a server, one round trip.
 
-    Raises, from every method: `StoreUnavailable` if nothing was changed, `OutcomeUnknown` if that
-    is not known. No method takes longer than its `deadline`.
+    Every method raises `StoreUnavailable` if nothing was changed and `OutcomeUnknown` if that is not
+    known. None takes longer than its deadline.
     """
 
     @property
@@ -364,8 +363,9 @@ class Store(Protocol):
             reference: the session.
             changes: at most one for each field.
             operation: the write's name. It is applied at most once while its result is kept; a
-                resend gets the same result. If the session has ended since, a resend gets `Gone` or
-                `Missing`, unless its own `finish` ended the session.
+                resend gets the same result. If the session ended since, a resend gets `Gone` or
+                `Missing`, unless its own `finish` ended it or it ended as `emptied`. If it has
+                begun again, a resend of its end is another end.
             lifetimes: the limits of sessions that have none of their own.
             deadline: the time left.
             create: make the session if there is none, or if it ended as `emptied` (it held

@@ -1,7 +1,4 @@
-"""What each call does in a store without scripts: pure, so that all such stores do the same.
-
-`DocumentStore.carry_out` says how a store uses a plan.
-"""
+"""What each call does in a store without scripts; `DocumentStore.carry_out` says how to use it."""
 
 from __future__ import annotations
 
@@ -201,14 +198,17 @@ class _Write:
         slid, there = first.record.slid, found
         if isinstance(self.finish, Move):
             there = self.plan.find(self.finish.to)
+        elif isinstance(self.finish, Destroy):
+            if isinstance(found, Session):
+                return None  # it has begun again since
         elif isinstance(found, Session):
             there, again = self._used(found)
             slid = slid or again
-        elif not isinstance(self.finish, Destroy):
+        elif found != Gone("emptied"):
             return None
         if not isinstance(there, Session):
-            moved = self.load and isinstance(self.finish, Move)
-            return replace(first, record=first.record._replace(fields={} if moved else None))
+            loaded = self.load and not isinstance(self.finish, Destroy)
+            return replace(first, record=first.record._replace(fields={} if loaded else None))
         record = there.record(slid=slid, load=self.load)
         if self.finish is not None:
             record = record._replace(user=first.record.user)

@@ -24,8 +24,8 @@ DEADLINE = 0.4
 PAUSE = 0.6
 """How long the store is stopped, in seconds: longer than the deadline, so that answers are lost."""
 
-# How far a store that writes its file in the background may be behind, in seconds: so long it delays
-# a write while the disk is busy with the last one.
+# How far, in seconds, a store that writes its file in the background may be behind: so long it
+# delays a write while the disk is busy with the last one.
 _EVERYSEC_BEHIND = 2.0
 _PROJECT = ROOT
 _PATIENCE = 60.0

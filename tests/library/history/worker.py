@@ -83,8 +83,8 @@ class Worker:
     def _change_session(self, slot: int, kind: Kind) -> None:
         held = self._slots.read(slot)
         operation, cookie = self._carry_out(kind, held)
-        # The session is gone if the answer has another one's cookie, or if a worker moved it and was
-        # killed before it put the new cookie into the slot.
+        # The session is gone if the answer has another one's cookie, or if a worker moved it and
+        # was killed before it put the new cookie into the slot.
         if cookie or operation.code == "session-gone":
             with self._slots.locked(slot):
                 if self._slots.read(slot) == held:

@@ -67,8 +67,11 @@ if once and (answer or alive) and (alive or not birth) then
   answer = answer or {0, 0, birth, {}, {}}
   answer[7] = user_of(key)
 end
--- A result that outlives its session is no answer, except the result of an end or a move.
-if answer and (alive or finish == 'end' or moved) then
+-- A result that outlives its session is no answer, except the result of an end or a move. If the session
+-- ended as emptied, the result still answers, because the session may begin again and the operation must
+-- not be applied twice. A session that lives after the operation that ended it has begun again.
+local emptied = not birth and seen == 'emptied'
+if answer and ((alive and finish ~= 'end') or (not alive and (finish == 'end' or moved or emptied))) then
   if alive then
     answer[3], answer[6] = birth, own or ''
     -- Hours later, a resend is another use.
