@@ -1,9 +1,8 @@
-"""What a store does. The comments here are the contract; every store passes one suite unchanged.
+"""The contract of a store. The docstrings are the contract; every store passes the same tests.
 
-A store knows nothing of Flask, cookies or Python values: it holds fields of bytes under references,
-applies changes atomically, all or none, and answers what happened as a value. Exceptions mean that
-the system failed: `StoreUnavailable` where nothing can have changed, `OutcomeUnknown` where that is
-not known.
+A store knows nothing of Flask, cookies or Python values. It holds fields of bytes under references,
+applies changes atomically, all or none, and returns the outcome as a value. An exception means that
+the system failed: `StoreUnavailable` if nothing was changed, `OutcomeUnknown` if that is not known.
 """
 
 from __future__ import annotations
@@ -17,17 +16,19 @@ from ..cookie import Reference
 from ..limits import OPERATION_LIFETIME_MS, Lifetimes
 
 COUNTER_LIMIT: Final = 10**15 - 1
-"""Counters stay within ± this: Lua, which compares them in Redis, cannot order larger ones."""
-
+"""Counters stay within ± this limit, because Lua in Redis cannot compare larger ones."""
 QUARANTINE_LIFETIME_MS: Final = 7 * 24 * 3600 * 1000
-"""How long a session that was set aside as corrupt is kept."""
+"""How long a store keeps a session that it set aside as corrupt."""
 
 ENVELOPE: Final = b"1"
-"""The version of what is stored. Another one is left untouched: a newer release wrote it."""
+"""The version of the stored format; a session of another version is left untouched."""
 
 
 class Deadline:
-    """The time that one request may spend in the store, all calls together, in seconds."""
+    """The time that a request may spend in the store, in seconds, all its calls together.
+
+    Only time within calls counts. Give each call the same deadline.
+    """
 
     __slots__ = ("_started", "remaining", "total")
 
@@ -44,29 +45,29 @@ class Deadline:
         self.remaining -= time.monotonic() - self._started
 
     def left(self) -> float:
-        """Return the seconds left while a call is under way; never below a millisecond."""
+        """Return the seconds left during a call, at least a millisecond."""
         return max(self.remaining - (time.monotonic() - self._started), 0.001)
 
     def passed(self) -> bool:
-        """Tell whether nothing is left while a call is under way."""
+        """Tell whether no time is left during a call."""
         return self.remaining - (time.monotonic() - self._started) <= 0
 
 
 class Basis(Enum):
-    """What a write knows of the field it replaces, when it is not the bytes themselves."""
+    """What a write knows of the field that it replaces, if it does not know the bytes."""
 
     UNREAD = auto()
-    """Nothing was read, so nothing is compared."""
 
 
 UNREAD: Final = Basis.UNREAD
+"""The field was not read, so it is not compared."""
 
 
 @dataclass(frozen=True, slots=True)
 class Write:
-    """Set a field, or delete it (`value` None), if it still is what was read.
+    """Set a field, or delete it if `value` is None, unless it has changed since it was read.
 
-    `base` is what was read: None where the field was absent, UNREAD where nothing was.
+    `base` is what was read: None if the field was absent, UNREAD if the field was not read.
     """
 
     field: bytes
@@ -76,7 +77,7 @@ class Write:
 
 @dataclass(frozen=True, slots=True)
 class Add:
-    """Add to a counter, an absent one counting as 0; refused where a bound would be passed."""
+    """Add to a counter; an absent field counts as 0. Refused if the sum would pass a bound."""
 
     field: bytes
     delta: int
@@ -86,10 +87,10 @@ class Add:
 
 @dataclass(frozen=True, slots=True)
 class Take:
-    """Remove and return all fields that begin with `prefix`; names that begin with NUL stay.
+    """Remove and return all fields that begin with `prefix`, except those that begin with NUL.
 
-    Where `into` is given, they are kept under that prefix, replacing what has their name there. It
-    neither begins with `prefix` nor is a beginning of it.
+    With `into`, they are stored under that prefix instead, and replace fields of the same name.
+    `into` does not begin with `prefix`, nor `prefix` with `into`.
     """
 
     prefix: bytes
@@ -98,7 +99,7 @@ class Take:
 
 @dataclass(frozen=True, slots=True)
 class Check:
-    """Change nothing, but conflict unless the field still is what was read."""
+    """Change nothing, but conflict if the field has changed since it was read."""
 
     field: bytes
     base: bytes | None
@@ -108,7 +109,7 @@ class Check:
 class CheckNames:
     """Change nothing, but conflict unless exactly these fields begin with `prefix`.
 
-    Names that begin with NUL are the store's own and do not count. The conflict is the prefix's.
+    Fields that begin with NUL are the store's and do not count. A conflict names the prefix.
     """
 
     prefix: bytes
@@ -117,11 +118,11 @@ class CheckNames:
 
 @dataclass(frozen=True, slots=True)
 class SetLimits:
-    """Give this one session its own limits, in ms; None means those of the application.
+    """Give this session its own limits in ms; None means the application's limits.
 
-    The absolute limit counts from when the session was created or bound. Setting limits is a use of
-    the session: its idle limit moves. One that was only made still lives for the unused limit. At
-    most one of a write's changes.
+    The absolute limit counts from when the session was created or bound. Setting limits uses the
+    session, so its idle limit slides. A session that this write creates still lives for the unused
+    limit. A write has at most one such change.
     """
 
     idle: int | None
@@ -133,13 +134,13 @@ Change: TypeAlias = Write | Add | Take | Check | CheckNames | SetLimits
 
 @dataclass(frozen=True, slots=True)
 class Bind:
-    """Enter the session into a user's index, ending the oldest ones beyond `limit`.
+    """Add the session to a user's index, and end the user's oldest ones beyond `limit`.
 
     Attributes:
-        user: where the index lives.
-        stamp: the version of the credential that was checked, None where there is none.
-        label: what to show for this session in the user's list.
-        name: the user's name, which the session keeps, so that `Record.user` can tell it.
+        user: where the index is stored.
+        stamp: the version of the credential that was checked, None if it has no versions.
+        label: what the user's list shows for this session.
+        name: the user's name. The session keeps it for `Record.user`.
     """
 
     user: Reference
@@ -151,22 +152,22 @@ class Bind:
 
 @dataclass(frozen=True, slots=True)
 class Destroy:
-    """End the session; `kind` is what those who come late are told. No fields are loaded."""
+    """End the session. Later calls get `Gone(kind)`. No fields are loaded."""
 
     kind: str = "destroyed"
 
 
 @dataclass(frozen=True, slots=True)
 class Move:
-    """Give the session, with all its data, a new reference; the old one is ended as rotated.
+    """Give the session a new reference, with all its data; the old reference ends as rotated.
 
     Attributes:
         to: the new reference.
-        bind: bind it in the same step.
-        unbind: take it from its user in the same step: the name, the label, the entry in the
-            user's index and the session's own limits go, whatever `changes` set of these. The
-            absolute limit is the application's from then on. Never together with `bind`. A server
-            without room carries it out if no field is set beside it.
+        bind: bind the session in the same step.
+        unbind: remove the session from its user in the same step: the name, the label, the entry
+            in the user's index and the session's own limits, also those that `changes` set. From
+            then on the application's absolute limit counts. Never together with `bind`. A full
+            server still carries it out if no field is set in the same write.
     """
 
     to: Reference
@@ -175,25 +176,26 @@ class Move:
 
 
 Finish: TypeAlias = Destroy | Move | Bind | None
-"""What happens to the session after the changes, in the same atomic step. `Bind` binds in place."""
+"""What happens to the session after the changes, in the same step; `Bind` keeps its reference."""
 
 
 class Record(NamedTuple):
     """A living session as it was at one instant.
 
     Attributes:
-        created: ms since 1970 on the store's clock.
-        ends_at: the absolute limit, likewise; 0 for none.
-        seen: when a request last used it, to within one step; None for a session just made, or
-            where the call did not learn it (a write without `load`). A read that slides tells when
-            the session was seen before.
-        slid: whether this very call moved the idle limit.
-        fields: all of them, or None where the call did not ask for them; none where a move is
-            answered a second time whose session has ended since.
+        created: when it was created or bound, in ms since 1970 on the store's clock.
+        ends_at: when its absolute limit is reached, likewise; 0 if it has none.
+        seen: when a request last used it, to within one step. A read that slides returns the time
+            before. None if the session was just created, or if the call does not load it (a write
+            without `load`).
+        slid: whether this call moved the idle limit.
+        fields: all fields; None if the call does not load them. Empty if a move is repeated and
+            the moved session has ended since.
+        label: what the user's list shows for it.
         idle: the session's own idle limit in ms, None for the application's.
-        user: whom it is bound to, empty for nobody, and where a release bound it that kept no
-            names; None where the call did not learn it (a list, a write without `load` and
-            `finish`). For a finish, whom it was bound to before.
+        user: the user it is bound to; empty if it is not bound, or if an old release bound it,
+            which stored no names. None if the call does not load it (a list; a write without `load`
+            and `finish`). If there is a finish, the user before it.
     """
 
     created: int
@@ -208,14 +210,14 @@ class Record(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Missing:
-    """Nothing is there: never was, or expired."""
+    """There is no session: there never was one, or it expired."""
 
 
 @dataclass(frozen=True, slots=True)
 class Gone:
-    """A session was there and was ended; `kind` says how.
+    """A session was here and was ended.
 
-    One of destroyed, rotated, revoked, corrupt; adopted for one that is made once and has ended.
+    `kind` is destroyed, rotated, revoked, corrupt, emptied, or adopted (`Operation.makes_once`).
     """
 
     kind: str
@@ -223,11 +225,12 @@ class Gone:
 
 @dataclass(frozen=True, slots=True)
 class Written:
-    """All changes were applied, now or when the same operation came first.
+    """All changes were applied, now or when the operation came for the first time.
 
     Attributes:
-        results: one for each Add (the new value) and Take (what was removed), in order.
-        ended: references that a Bind ended because of its limit.
+        record: the session afterwards.
+        results: one for each Add (the new value) and Take (the fields removed), in order.
+        ended: the sessions that a Bind ended because of its limit.
     """
 
     record: Record
@@ -253,7 +256,7 @@ class Written:
 
 @dataclass(frozen=True, slots=True)
 class Conflicting:
-    """Nothing was applied: these fields are no longer what was read. None is an absent field."""
+    """Nothing was applied: these fields have changed since they were read. None: absent."""
 
     current: dict[bytes, bytes | None]
 
@@ -268,7 +271,7 @@ class Refused:
 
 @dataclass(frozen=True, slots=True)
 class NotACounter:
-    """Nothing was applied: an Add met a field that holds no integer."""
+    """Nothing was applied: the field of an Add holds no integer."""
 
     field: bytes
 
@@ -291,36 +294,27 @@ class StaleStamp:
 
 @dataclass(frozen=True, slots=True)
 class Unreadable:
-    """Nothing was applied: no release of this library wrote what stands there as a whole."""
+    """Nothing was applied: what is stored there is not a session of this library."""
 
 
-WriteOutcome: TypeAlias = (
-    Written
-    | Missing
-    | Gone
-    | Conflicting
-    | Refused
-    | NotACounter
-    | TooLarge
-    | StaleStamp
-    | Unreadable
-)
+NotApplied: TypeAlias = Conflicting | Refused | NotACounter | TooLarge | StaleStamp | Unreadable
+WriteOutcome: TypeAlias = Written | Missing | Gone | NotApplied
 
 
 class Operation(NamedTuple):
-    """Names one write, so that sending it again cannot apply it twice.
+    """The name of a write, so that sending it again cannot apply it twice.
 
     Attributes:
-        request: whose write it is.
-        ordinal: which of that request's.
-        kept: how long its result is remembered, in ms.
+        request: the request that writes.
+        ordinal: the number of the write in that request.
+        kept: how long its result is kept, in ms.
         ends_with_session: its result is forgotten when the session ends or gets a new reference.
-            That of the end or the move itself is kept for a resend (`OPERATION_LIFETIME_MS`).
-        makes_once: its result outlives the session: a session that this operation made, and that
-            has ended since, is not made a second time but `Gone("adopted")`. While it lives it is
-            answered as it is, and the changes and the finish are not applied again, whatever they
-            are: request, ordinal and reference are the operation. Its `results` are empty, and the
-            user is always told. Together with `create`, for writes, limits and `Bind` only.
+            The result of that end or move itself is kept for a resend (`OPERATION_LIFETIME_MS`).
+        makes_once: the session may be made only once, so the result outlives it. If the session
+            has ended, the outcome is `Gone("adopted")`. While it lives, the outcome is `Written`
+            with the session as it is; changes and finish are not applied again, even if they
+            differ. `results` is empty, and `Record.user` is always loaded. Only together with
+            `create`, and only for writes, limits and `Bind`.
     """
 
     request: bytes
@@ -332,7 +326,7 @@ class Operation(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Caps:
-    """What a session may grow to; checked before anything is written."""
+    """The largest session, in fields and in bytes of names and values together."""
 
     fields: int
     bytes: int
@@ -347,21 +341,24 @@ class Listed:
 
 
 class Store(Protocol):
-    """Where sessions live. Every method is one atomic step and, at a server, one round trip."""
+    """Where sessions are stored. Each method is one atomic step and, at a server, one round trip.
+
+    Every method raises `StoreUnavailable` if nothing was changed, and `OutcomeUnknown` if that is
+    not known. None takes longer than its deadline.
+    """
 
     @property
     def description(self) -> str:
-        """What keeps the sessions, for the log: an address without secrets."""
+        """The store for the log: an address without secrets."""
 
     def read(
         self, reference: Reference, lifetimes: Lifetimes, deadline: Deadline, *, slide: bool = True
     ) -> Record | Missing | Gone | Unreadable:
-        """Return the session with its fields, sliding its idle limit if that is a step old.
+        """Return the session with its fields; slide its idle limit if it was seen a step ago.
 
-        A session that was last seen longer ago than its idle limit, its own or that of
-        `lifetimes`, is `Missing`, however long it was to live when it was last seen. With `slide`
-        off, the idle limit stays where it is. A store that has lost its primary refuses instead
-        of answering from the past.
+        A step is a 20th of the idle limit. A session last seen longer ago than its idle limit (its
+        own, or that of `lifetimes`) is `Missing`, even if it was to live longer then. A replica, or
+        a primary that was replaced, raises `StoreUnavailable` and does not return old data.
         """
 
     def write(
@@ -381,22 +378,23 @@ class Store(Protocol):
         Args:
             reference: the session.
             changes: at most one for each field.
-            operation: applied at most once while its result is kept, however often it is sent; its
-                result is no answer once the session ended, unless `finish` ended it.
-            lifetimes: the limits of sessions that have none of their own, as the request sees them.
+            operation: the write's name. It is applied at most once while its result is kept; a
+                resend gets the same result. If the session ended since, a resend gets `Gone` or
+                `Missing`, unless its own `finish` ended it or it ended as `emptied`. If it has
+                begun again, a resend of its end is another end.
+            lifetimes: the limits of sessions that have none of their own.
             deadline: the time left.
-            create: make the session if there is none, or one that ended as `emptied`, which held
-                nothing. Without it, no session means `Missing`. Of
-                one that is past its limits nothing comes back.
-            finish: what happens to the session afterwards.
+            create: make the session if there is none, or if it ended as `emptied` (it held
+                nothing). Without `create` the outcome is then `Missing` or `Gone`. A session that
+                is past its limits is replaced, and none of its data comes back.
+            finish: what happens to the session after the changes.
             load: return all fields as they are after the changes.
         """
 
     def sessions(self, user: Reference, deadline: Deadline) -> tuple[Listed, ...]:
-        """Return the living sessions of a user, oldest first, forgetting those that ended.
+        """Return the living sessions of a user, oldest first, and forget those that ended.
 
-        Of the idle limits, those that sessions have for themselves are looked at, and for others
-        the one under which each was last used.
+        A session without its own idle limit lives for the limit under which it was last used.
         """
 
     def end_all(
@@ -408,31 +406,31 @@ class Store(Protocol):
         lifetimes: Lifetimes,
         deadline: Deadline,
     ) -> tuple[Reference, ...]:
-        """End all sessions of a user but `keep`; record that binding needs at least `stamp`.
+        """End all sessions of a user except `keep`; from now on, refuse to bind below `stamp`.
 
-        The index, and the stamp in it, lives at least as long as any session that it lists, and
-        as long as one that began now may live. No call shortens its life.
+        The index with its stamp is kept at least as long as any session in it may live, and any
+        session that begins now. No call makes that time shorter. Returns the sessions that ended.
         """
 
     def sweep(
         self, cursor: bytes, deadline: Deadline
     ) -> tuple[bytes | None, tuple[Reference, ...]]:
-        """End some of all sessions; return where to go on, None at the end, and which were ended.
+        """End some of all sessions; return the next cursor, None at the end, and what was ended.
 
-        Begun with the cursor b"0" and repeated to the end, every session that lived all the while
-        was ended.
+        The first cursor is b"0". Repeated until the cursor is None, it ends every session that
+        lived all that time.
         """
 
     def quarantine(
         self, reference: Reference, field: bytes, observed: bytes, deadline: Deadline
     ) -> bool:
-        """Set a session aside and end it as corrupt if `field` still holds `observed`.
+        """Set a session aside and end it as corrupt, if `field` still holds `observed`.
 
-        Without a field (both empty): if it is unreadable as a whole.
+        With both empty: if the whole session is unreadable. Returns whether it did.
         """
 
     def probe(self, deadline: Deadline) -> None:
-        """Write and remove a key, as a real request would."""
+        """Check that the store takes writes, as a request would find it."""
 
     def close(self) -> None:
-        """Give connections back."""
+        """Close all connections; a later call opens new ones."""

@@ -1,4 +1,4 @@
-"""One connection, and one call at a time on it: its own answer, within the deadline."""
+"""One connection, with one call at a time on it: its own reply, within the deadline."""
 
 from __future__ import annotations
 
@@ -14,22 +14,22 @@ from .base import Deadline
 from .replies import UNFINISHED, ErrorReply, NotAReply, reader
 
 _AT_THE_DOOR: Final = {"MAXCLIENTS", "DENIED"}
-"""What a server says to a connection that it closes at once, before it reads a command."""
+"""Errors that a server sends on a connection which it closes at once, before it reads a command."""
 
 _PING: Final = b"*2\r\n$4\r\nPING\r\n$16\r\n%b\r\n"
 _FOREIGN: Final = "what came is no reply to what was sent"
 
 
 class Connection:
-    """A connection, asked by the public functions of the library that made it.
+    """A connection, used through the public functions of the library that made it.
 
-    It is for connections without a socket, such as fakeredis'. There the deadline is not kept while
-    a reply is read.
+    It is for connections without a socket, such as fakeredis'. It does not keep the deadline while
+    it reads a reply.
 
     Attributes:
-        generation: which of `Pool` it belongs to.
+        generation: the pool's generation in which it was made.
         used: when its last call ended, on the monotonic clock.
-        clean: whether nothing came beyond the replies to its last call.
+        clean: whether nothing came after the replies to its last call.
     """
 
     __slots__ = ("_connection", "_count", "_has_more", "clean", "generation", "used")
@@ -37,28 +37,28 @@ class Connection:
     def __init__(self, connection: Any, generation: int) -> None:
         self._connection = connection
         self._count = secrets.randbits(127)
-        # Tells whether more came than the replies that were returned.
+        # Whether more came than the replies that were returned.
         self._has_more: Callable[[], bool] = bool
         self.generation = generation
         self.used = 0.0
         self.clean = True
 
     def run(self, command: bytes, deadline: Deadline) -> Any:
-        """Send a packed script call that lacks its last argument, and return the script's reply.
+        """Send a packed script call without its last argument, and return the script's reply.
 
-        That argument is a mark, which was never used before and which the script puts after its
-        reply (see `scripts.load`). Only what ends with this mark is the reply to this call: RESP
-        itself numbers nothing, so that one reply too many would otherwise hand each visitor the
-        session of the visitor before. An error of the server itself has no mark; a PING with one
-        then shows whether it was the reply. Error replies are returned, not raised.
+        The last argument is a mark that was never used before; the script returns it after its
+        reply (see `Script.from_text`). Only a reply with this mark is the reply to this call. RESP
+        does not number replies, so without the mark one reply too many would give each visitor the
+        session of the visitor before. An error of the server itself has no mark; then a PING with a
+        mark shows whether the error was the reply. Error replies are returned, not raised.
 
         Args:
-            command: see `replies.begun`.
+            command: the call, packed, with the number of its parts including the mark.
             deadline: the time left.
 
         Raises:
             ErrorReply: the server closed the connection before it read a command.
-            TimeoutError: it took longer than the deadline.
+            TimeoutError: the call took longer than the deadline.
             OSError: the connection broke, or what came is no reply to this call.
         """
         self._count += 1
@@ -81,13 +81,13 @@ class Connection:
         return reply
 
     def ask(self, commands: bytes, count: int, deadline: Deadline) -> list[Any]:
-        """Send packed commands, a PING with a mark after them, and return the commands' replies.
+        """Send packed commands and a PING with a mark; return the replies to the commands.
 
         For the mark and the errors see `run`.
 
         Args:
             commands: see `replies.packed`.
-            count: of the commands.
+            count: the number of commands.
             deadline: the time left.
         """
         mark = self._new_mark()
@@ -103,7 +103,7 @@ class Connection:
         return replies
 
     def is_quiet(self) -> bool:
-        """Tell whether the server neither closed the connection nor said anything unasked."""
+        """Tell whether the connection is open and nothing waits on it that was not asked for."""
         try:
             return not self._connection.can_read(0)
         except Exception:  # noqa: BLE001 (each library has its own, and all mean the same)
@@ -125,7 +125,7 @@ class Connection:
             return
         if not isinstance(closing, ErrorReply):
             raise NotAReply(_FOREIGN)
-        # A server that is loading, or wants a login, refuses everything for the same reason.
+        # A server that is loading, or wants a login, refuses the PING for the same reason.
         if not isinstance(last, ErrorReply) or last.code != closing.code:
             raise NotAReply(f"PING, which must follow each call, was answered with: {closing}")
 
@@ -154,8 +154,8 @@ class Connection:
 class SocketConnection(Connection):
     """A connection whose socket is used directly.
 
-    The library's own way around it costs more than the call itself, and knows a timeout for each
-    piece of a reply, but no deadline for the whole.
+    redis-py's own functions cost more time than the call itself. They have a timeout for each piece
+    of a reply, but no deadline for all of it.
     """
 
     __slots__ = ("_poller", "_reader", "_socket", "_timeout")
@@ -175,7 +175,7 @@ class SocketConnection(Connection):
 
     def _exchanged(self, data: bytes, deadline: Deadline) -> Any:
         seconds = deadline.left()
-        # Setting a timeout is a system call: one that is right to 5 % is not set again.
+        # Setting a timeout is a system call: a timeout that is right to 5 % stays.
         if not self._timeout * 0.95 <= seconds <= self._timeout * 1.05:
             self._wait_at_most(seconds)
         self._socket.sendall(data)
@@ -186,7 +186,7 @@ class SocketConnection(Connection):
         return self._awaited(deadline, late=True) if reply is UNFINISHED else reply
 
     def _awaited(self, deadline: Deadline, *, late: bool = False) -> Any:
-        """Return the next reply, which has not come yet; `late` if the deadline may be spent."""
+        """Wait for the next reply and return it; `late` if the deadline may have passed."""
         while True:
             if late:
                 if deadline.passed():
@@ -206,7 +206,7 @@ class SocketConnection(Connection):
 
 
 def _refusal(error: Exception) -> ErrorReply | None:
-    """Return the error reply that a library like redis-py raised, None if it is another failure."""
+    """Return the error reply that a library like redis-py raised, None for another failure."""
     names = [kind.__name__ for kind in type(error).__mro__]
     if "ResponseError" not in names:
         return None
@@ -214,10 +214,9 @@ def _refusal(error: Exception) -> ErrorReply | None:
 
 
 def _own_poll() -> select.poll:
-    """Return the system's poll, also where gevent put its own in its place.
+    """Return the system's poll, even if gevent has replaced it.
 
-    Asked what is known at once, gevent's goes through its loop: 23 µs instead of 0.4, on every
-    call's path.
+    gevent's runs its loop even if the result is known at once: 23 µs instead of 0.4, in every call.
     """
     if "gevent.monkey" not in sys.modules:
         return select.poll()
@@ -226,9 +225,9 @@ def _own_poll() -> select.poll:
 
 
 def understood(failure: BaseException) -> Exception:
-    """Return what a failure to connect means; libraries like redis-py have exceptions of their own.
+    """Translate a failure of a library like redis-py, each of which has its own exceptions.
 
-    A text is repeated only where it is known to hold no secret.
+    The text of the failure is repeated only if it cannot hold a secret.
     """
     names = {kind.__name__ for kind in type(failure).__mro__}
     if "AuthenticationError" in names or "ResponseError" in names:

@@ -17,12 +17,12 @@ from .base import (
     CheckNames,
     Conflicting,
     NotACounter,
+    NotApplied,
     Refused,
     SetLimits,
     Take,
     TooLarge,
     Write,
-    WriteOutcome,
 )
 
 _INTEGER: Final = re.compile(rb"-?[0-9]+")
@@ -46,12 +46,12 @@ class Effects:
     results: list[int | dict[bytes, bytes]] = field(default_factory=list)
     limits: SetLimits | None = None
     conflicts: dict[bytes, bytes | None] = field(default_factory=dict)
-    refusals: list[WriteOutcome] = field(default_factory=list)
+    refusals: list[NotApplied] = field(default_factory=list)
 
     @classmethod
     def of(
         cls, fields: Mapping[bytes, bytes], changes: tuple[Change, ...], caps: Caps
-    ) -> Effects | WriteOutcome:
+    ) -> Effects | NotApplied:
         """Return the effects, or the outcome if nothing may be applied."""
         effects = cls()
         for change in changes:

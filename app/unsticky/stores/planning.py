@@ -1,13 +1,4 @@
-"""How a store without scripts carries out a call: pure, so that all such stores do the same.
-
-Such a store loads documents, plans the call on them, and replaces them under a condition:
-
-    while True:
-        plan = Plan(load, now, caps)
-        outcome = plan.write(reference, changes, operation, lifetimes, …)
-        if replace(plan.replaced):  # only if no loaded document changed; all of them, or none
-            return outcome
-"""
+"""What each call does in a store without scripts; `DocumentStore.carry_out` says how to use it."""
 
 from __future__ import annotations
 
@@ -207,14 +198,17 @@ class _Write:
         slid, there = first.record.slid, found
         if isinstance(self.finish, Move):
             there = self.plan.find(self.finish.to)
+        elif isinstance(self.finish, Destroy):
+            if isinstance(found, Session):
+                return None  # it has begun again since
         elif isinstance(found, Session):
             there, again = self._used(found)
             slid = slid or again
-        elif not isinstance(self.finish, Destroy):
+        elif found != Gone("emptied"):
             return None
         if not isinstance(there, Session):
-            moved = self.load and isinstance(self.finish, Move)
-            return replace(first, record=first.record._replace(fields={} if moved else None))
+            loaded = self.load and not isinstance(self.finish, Destroy)
+            return replace(first, record=first.record._replace(fields={} if loaded else None))
         record = there.record(slid=slid, load=self.load)
         if self.finish is not None:
             record = record._replace(user=first.record.user)

@@ -16,11 +16,11 @@ from .connection import Connection, SocketConnection, understood
 from .replies import ErrorReply
 
 MOST: Final = 64
-"""Connections of one process at most."""
+"""The largest number of connections of one process."""
 
 IDLE_LIMIT: Final = 30.0
-"""Seconds after which an unused connection is not trusted: firewalls and load balancers that drop
-connections without a word do so after 60 seconds and more."""
+"""Seconds after which an idle connection is not used again. Firewalls and load balancers silently
+drop idle connections after 60 seconds or more."""
 
 _CONNECT_FUNCTIONS: Final = ("redis_connect_func", "valkey_connect_func")
 
@@ -30,8 +30,8 @@ class Pool:
 
     Args:
         make: returns a connection of redis-py, or of a library like it, not yet connected.
-        most: how many there may be, those that are being made included.
-        idle_limit: seconds for which an unused connection is kept.
+        most: the largest number of connections, including those that are being made.
+        idle_limit: how many seconds an idle connection is kept.
     """
 
     def __init__(
@@ -43,7 +43,7 @@ class Pool:
         self.forget()
 
     def forget(self) -> None:
-        """Drop connections that belong to the parent process, without speaking on them."""
+        """Forget the parent process's connections without using them."""
         self._idle: deque[Connection] = deque()
         self._open = 0
         self._waiting = 0
@@ -51,12 +51,12 @@ class Pool:
         self._returned = threading.Condition()
 
     def take(self, deadline: Deadline) -> Connection:
-        """Return a connection that is good as far as can be known without a round trip.
+        """Return a connection that works, as far as that is known without a round trip.
 
         Raises:
-            StoreUnavailable: all stayed busy.
+            StoreUnavailable: all connections stayed busy.
             ErrorReply: the server refused the connection.
-            OSError: there is no connection; `TimeoutError` if the time was up.
+            OSError: no connection could be made; `TimeoutError` if the deadline passed.
         """
         while True:
             try:
@@ -65,15 +65,15 @@ class Pool:
                 if self._reserved(deadline):
                     return self._connected(deadline)
                 continue
-            # A server that went away while the connection lay idle is noticed before anything is
-            # sent, so that it is known that nothing happened; so is one that spoke unasked.
+            # A connection that the server closed meanwhile is found before anything is sent, so
+            # it is certain that nothing was changed. The same holds if something unasked waits.
             fresh = time.monotonic() - connection.used < self._idle_limit
             if fresh and connection.generation == self._generation and connection.is_quiet():
                 return connection
             self.drop(connection)
 
     def give_back(self, connection: Connection) -> None:
-        """Keep a connection on which one call and its whole reply went."""
+        """Keep a connection after a call whose whole reply was read."""
         if not connection.clean or connection.generation != self._generation:
             self.drop(connection)
             return
@@ -89,7 +89,7 @@ class Pool:
         self._release()
 
     def renew(self) -> None:
-        """Close the idle connections now, and those in use when they come back."""
+        """Close the idle connections now, and each one in use when it is given back."""
         self._generation += 1
         with contextlib.suppress(IndexError):
             while True:
@@ -101,7 +101,7 @@ class Pool:
             self._returned.notify()
 
     def _reserved(self, deadline: Deadline) -> bool:
-        """Tell whether a connection may be made; if not, one was given back meanwhile."""
+        """Tell whether another connection may be made; if not, wait until one is given back."""
         with self._returned:
             if self._open < self._most:
                 self._open += 1
@@ -129,11 +129,11 @@ class Pool:
 
 
 class _Dialer:
-    """One connection in the making, in a thread of its own.
+    """Makes one connection, in a separate thread.
 
-    A name lookup, a TLS handshake and an authentication know no common deadline. A thread whose
-    request has given up ends at its next step; only a name lookup can hold it longer. Until then it
-    counts as a connection, so that there is a bound on their number.
+    Name lookup, TLS handshake and authentication have no common deadline. If the request gives up,
+    the thread ends after its current step; only a name lookup can hold it longer. Until then it
+    counts as a connection, so that the number of such threads is limited.
     """
 
     def __init__(self, connection: Any, release: Callable[[], None]) -> None:
@@ -145,7 +145,7 @@ class _Dialer:
         self._abandoned = False
 
     def connected(self, deadline: Deadline) -> Any:
-        """Return the connection; for errors see `Pool.take`."""
+        """Return the connection. For errors see `Pool.take`."""
         self._limit(deadline.left())
         thread = threading.Thread(target=self._run, name="unsticky-connect", daemon=True)
         try:
@@ -181,19 +181,20 @@ class _Dialer:
             self._release()
 
     def _leave_resp3(self) -> None:
-        """Undo what the user's own function may have brought: RESP3, whose pushes nobody wants."""
+        """Return to RESP2 if the user's own function switched to RESP3, which sends pushes."""
         if not any(getattr(self._connection, name, None) for name in _CONNECT_FUNCTIONS):
             return
         try:
             self._connection.send_command("HELLO", 2)
             self._connection.read_response()
         except Exception as error:
-            if not isinstance(understood(error), ErrorReply):  # one who may not say it is on RESP2
+            # A user without the right to call HELLO cannot have left RESP2.
+            if not isinstance(understood(error), ErrorReply):
                 raise
 
     def _abandon(self) -> None:
-        self._limit(0.001)  # for the steps that the thread has not begun
-        self._close()  # ends the one that it is in
+        self._limit(0.001)  # for the thread's later steps
+        self._close()  # ends its current step
         with self._lock:
             self._abandoned = True
             ended = self._ended

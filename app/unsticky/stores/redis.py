@@ -1,8 +1,8 @@
 """Redis and Valkey, from 6.2 and 7.2: a session is one hash, a call is one script.
 
-Keys, with the prefix and the bucket as the hash tag: `{b}:s:` session, `{b}:r:` the results that
-end with it, `{b}:u:` a user's index, `{b}:o:` an operation's result, `{b}:q:` quarantine. The same
-names on a single node, so that moving to a cluster renames nothing.
+After the prefix a key has the bucket as its hash tag: `{b}:s:` session, `{b}:r:` the results that
+end with it, `{b}:u:` a user's index, `{b}:o:` an operation's result, `{b}:q:` quarantine. A single
+node has the same names, so that a move to a cluster renames nothing.
 """
 
 from __future__ import annotations
@@ -61,7 +61,7 @@ class RedisStore:
     """The contract kept by Lua scripts at a server that speaks Redis' protocol.
 
     Attributes:
-        client: of the server; an application may call its own scripts and commands through it.
+        client: the client of the server. Applications may call it for their own keys.
     """
 
     def __init__(self, client: Client, prefix: str, caps: Caps) -> None:
@@ -81,7 +81,7 @@ class RedisStore:
 
     @property
     def round_trips(self) -> int:
-        """Calls sent by this process so far."""
+        """How many calls this process has sent."""
         return self.client.round_trips
 
     def read(
@@ -128,10 +128,10 @@ class RedisStore:
         idle, unused, absolute = self._limits(lifetimes)
         script = self._change
         arguments: tuple[bytes, ...] = (idle, *self._caps, b"1" if load else _EMPTY, b"%d" % kept)
-        # "L" is a limit's, or a value's, with which the other script does the same.
+        # "L" is the mark of a limit, or a value; with a value the longer script does the same.
         if create or finish is not None or entry or b"L" in what:
             script = self._write
-            # Not part of the operation's name: a creation that is resent must be the same one.
+            # Not part of the operation's name: a creation that is resent is the same operation.
             nonce = urlsafe_b64encode(secrets.token_bytes(6)) if create else _EMPTY
             arguments += (unused, absolute, nonce, entry, *finishing)
         reply = self.client.call(script, (session, result, *moved), (*arguments, *what), deadline)
@@ -168,7 +168,7 @@ class RedisStore:
         lifetimes: Lifetimes,
         deadline: Deadline,
     ) -> tuple[Reference, ...]:
-        """See `Store.end_all`; repeating it is harmless, so the operation needs no record."""
+        """See `Store.end_all`; a second time it changes nothing, so no result is kept."""
         del operation
         kept = _name(keep) if keep is not None and keep.bucket == user.bucket else _EMPTY
         arguments = (
@@ -216,7 +216,7 @@ class RedisStore:
     def _ask(
         self, script: Any, keys: tuple[bytes, ...], arguments: tuple[bytes, ...], deadline: Deadline
     ) -> Any:
-        """Call a script that may be repeated: an unknown outcome is no outcome."""
+        """Call a script that has the same effect if it runs twice: nothing is ever unknown."""
         try:
             return self.client.call(script, keys, arguments, deadline)
         except OutcomeUnknown as error:
@@ -224,7 +224,7 @@ class RedisStore:
 
     def _limits(self, lifetimes: Lifetimes) -> tuple[bytes, bytes, bytes]:
         known, packed = self._last
-        if lifetimes is not known:  # an application has one
+        if lifetimes is not known:  # most applications have one
             absolute = lifetimes.absolute or 0
             packed = (b"%d" % lifetimes.idle, b"%d" % lifetimes.unused, b"%d" % absolute)
             self._last = (lifetimes, packed)
@@ -244,18 +244,18 @@ class RedisStore:
         keys: tuple[bytes, ...],
         what: tuple[bytes, ...],
     ) -> tuple[int, bytes, bytes]:
-        """Return how long the operation's result is kept, how (see `write.lua`), and where."""
+        """Return for how long, how (see `write.lua`) and where the operation's result is kept."""
         named = (operation.request, b"%d" % operation.ordinal)
         if operation.makes_once:
             name = _digest(b"make", *named, keys[0])
             return operation.kept, b"make", self._tagged(b"o", reference.bucket, name)
-        # The new reference is part of it: a resend that minted another one is another operation,
-        # which finds the session moved, and must not be told that its own reference lives.
+        # The new reference is part of the name. A resend with another new reference is another
+        # operation: it finds the session moved, and must not be told that its reference is used.
         name = _digest(b"write", *named, b"%d" % len(keys), *keys, *what)
         if not operation.ends_with_session:
             return operation.kept, _EMPTY, self._tagged(b"o", reference.bucket, name)
         if isinstance(finish, (Destroy, Move)):
-            # The results that end with the session end here: how it ended is told to a resend only.
+            # Earlier results end with this session: only a resend is told how it ended.
             kept = min(operation.kept, OPERATION_LIFETIME_MS)
             return kept, _EMPTY, self._tagged(b"o", reference.bucket, name)
         return operation.kept, name, self._key(b"r", reference)
@@ -289,7 +289,7 @@ def _script(name: str) -> Script:
 
 
 def _urlsafe(data: bytes) -> bytes:
-    """Do as `urlsafe_b64encode` does, which costs twice as much, on every call's path."""
+    """Return URL-safe base64 in half the time of `urlsafe_b64encode`: every call does this."""
     return b2a_base64(data, newline=False).translate(_URLSAFE)
 
 
@@ -305,7 +305,7 @@ def _reference(bucket: int, name: bytes) -> Reference:
 
 
 def _digest(*parts: bytes) -> bytes:
-    """Return 16 characters that name these parts; MessagePack says where one ends."""
+    """Return 16 characters that name these parts; MessagePack keeps the parts apart."""
     return _urlsafe(blake2b(msgpack.packb(parts), digest_size=12).digest())
 
 
@@ -362,7 +362,7 @@ def _paired(flat: list[bytes]) -> dict[bytes, bytes]:
 def _record(
     slid: int, birth: bytes, own: bytes, fields: dict[bytes, bytes] | None = None
 ) -> Record:
-    """Return the record, and take the library's own fields from `fields`."""
+    """Return the record, and remove the store's reserved fields from `fields`."""
     if not birth.startswith(ENVELOPE):
         _newer(birth[:1])
     idle = (int(own[:13]) or None) if own else None
@@ -372,7 +372,7 @@ def _record(
         fields.pop(b"\0i", None)
         label = fields.pop(b"\0l", _EMPTY)
         digest, name = fields.pop(b"\0u", _EMPTY), fields.pop(b"\0n", _EMPTY)
-        # An earlier release binds without a name: one that is there may be of the user before.
+        # An old release binds without a name, so the name may be that of an earlier user.
         user = name[len(digest) :] if digest and name.startswith(digest) else _EMPTY
         if (raw := fields.pop(b"\0s", None)) is not None:
             seen = int(raw)

@@ -1,4 +1,4 @@
-"""Open the store that the configuration names: a URL, the user's own client, or this process."""
+"""Open a store or a client: from a URL, or with the settings of another library's client."""
 
 from __future__ import annotations
 
@@ -21,22 +21,22 @@ from .redis import RedisStore
 _log = logging.getLogger("unsticky")
 
 _SENTINEL_SECONDS: Final = 0.3
-"""How long one Sentinel may take, so that a dead one leaves time to ask the next."""
+"""How long one Sentinel may take, in seconds, so that a dead one leaves time to ask the next."""
 
 _SCHEMES: Final = {"redis", "rediss", "unix"}
 
 
 def open_store(url: str, client: Any, prefix: str, caps: Caps) -> Store:
-    """Return the store that the configuration names; nothing is connected yet.
+    """Return the store that the configuration names. It does not connect yet.
 
     Args:
         url: `memory://`, a URL as for `client_from_url`, or `client`.
         client: what `SESSION_REDIS` holds, used if `url` is `client`.
-        prefix: what all keys at a server begin with.
+        prefix: the beginning of all keys at a server.
         caps: what a session may grow to.
 
     Raises:
-        ConfigurationError: the URL cannot be read, or the client is of another kind.
+        ConfigurationError: the URL cannot be read, or the client cannot be used.
     """
     if url == "client":
         if client is None:
@@ -52,7 +52,7 @@ def open_store(url: str, client: Any, prefix: str, caps: Caps) -> Store:
 
 
 def client_from_url(url: str) -> Client:
-    """Return a client of the server at `url`; nothing is connected yet.
+    """Return a client of the server at `url`. It does not connect yet.
 
     Args:
         url: `redis://`, `rediss://` or `unix://`, with options, as redis-py reads it.
@@ -64,14 +64,14 @@ def client_from_url(url: str) -> Client:
 
 
 def client_like(client: Any) -> Client:
-    """Return a client with the settings of another library's; nothing is connected yet.
+    """Return a client with the settings of another library's client. It does not connect yet.
 
     Args:
         client: of one server, with a connection pool, such as redis.Redis, valkey.Valkey, or what
             `Sentinel.master_for` returns. Its settings are used, its connections are not.
 
     Raises:
-        ConfigurationError: it is a client of another kind.
+        ConfigurationError: it has no pool of one server, is asynchronous, or reads from replicas.
     """
     return _client(_pool_of(client))
 
@@ -82,7 +82,7 @@ def _client(pool: Any) -> Client:
         _made(pool, **sentinels)
     except Exception as error:  # noqa: BLE001 (each library has its own)
         message = f"a connection to {_address(pool)} cannot be made: {type(error).__qualname__}"
-        raise ConfigurationError(f"{message}; look at the options of the store") from None
+        raise ConfigurationError(f"{message}; check the options in the store's URL") from None
     connections = Pool(
         lambda: _made(pool, **sentinels),
         most=min(MOST, getattr(pool, "max_connections", MOST)),
@@ -104,7 +104,7 @@ def _pool_for(url: str) -> Any:
         pool = redis.ConnectionPool.from_url(url, **_quiet())
         _made(pool)
     except (ValueError, TypeError, redis.RedisError):
-        # Neither the URL nor the reason is repeated: both may hold a piece of the password.
+        # Neither the URL nor the reason is repeated: both may contain a piece of the password.
         message = (
             f"the store's {scheme}:// URL cannot be read (it may hold a password, so it is not "
             "shown): it names a host or a socket's path, a database by its number, and options "
@@ -115,9 +115,9 @@ def _pool_for(url: str) -> Any:
 
 
 def _require_plain(url: str) -> None:
-    """Refuse what redis-py reads as something else than was meant, and says nothing.
+    """Refuse URLs that redis-py silently reads as something else.
 
-    `redis://:12#34@store` is its own machine at port 12, `redis://store/one` is database 0.
+    It reads `redis://:12#34@store` as this machine at port 12, `redis://store/one` as database 0.
     """
     parts = urlsplit(url)
     parse_qsl(parts.query, strict_parsing=True) if parts.query else None
@@ -131,7 +131,7 @@ def _require_plain(url: str) -> None:
 
 
 def _quiet() -> dict[str, Any]:
-    """Return what keeps redis-py from naming itself at each connection: two round trips."""
+    """Return the settings that stop redis-py from naming itself, which costs two round trips."""
     known = inspect.signature(redis.connection.AbstractConnection.__init__).parameters
     return (
         {"driver_info": None} if "driver_info" in known else {"lib_name": None, "lib_version": None}
@@ -157,9 +157,9 @@ def _pool_of(client: Any) -> Any:
 
 
 def _own_sentinels(pool: Any) -> dict[str, Any]:
-    """Return what makes a connection ask Sentinel with clients of our own, without retries.
+    """Return the settings by which a connection asks Sentinel through clients without retries.
 
-    Those of the user would ask a Sentinel that is gone again and again, beyond any deadline.
+    The user's own clients would ask a dead Sentinel again and again, beyond any deadline.
     """
     if not hasattr(pool, "sentinel_manager"):
         return {}
@@ -179,16 +179,15 @@ def _impatient(client: Any) -> Any:
 
 
 def _made(pool: Any, **others: Any) -> Any:
-    """Return a connection that the pool does not count: it would never learn that it was closed."""
+    """Return a connection that redis-py's pool does not count: it would not see that it closes."""
     return pool.connection_class(**_settings(pool, **others))
 
 
 def _settings(pool: Any, **others: Any) -> dict[str, Any]:
-    """Return what the pool gives to its connections, with changes.
+    """Return the settings of the pool's connections, with changes.
 
-    RESP2, because RESP3's pushes come between replies; maintenance notices are such pushes. No
-    retries and no checks by the library: each would take its own time, and `Client` has one
-    deadline.
+    RESP2, because RESP3 sends pushes between replies, such as maintenance notices. No retries and
+    no health checks by the library, because they would not keep the deadline of `Client`.
     """
     settings = {
         name: value

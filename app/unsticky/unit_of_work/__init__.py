@@ -374,6 +374,7 @@ class UnitOfWork:
         contents = self._contents
         try:
             contents.open_for_writing()
+            self._stored.take_up()
             yield
         except BaseException:
             contents.dropped += contents.changes.held_values()

@@ -159,10 +159,8 @@ class Lifecycle:
             refresh: Flask's `SESSION_REFRESH_EACH_REQUEST`.
         """
         token = self.token
-        if self.cookie is CookieAction.DELETE:
-            return Cookie("", 0)
         if token is None:
-            return None
+            return Cookie("", 0) if self.cookie is CookieAction.DELETE else None
         ends_at = self.ends_at
         if self.cookie is not CookieAction.SEND and not (
             self.state is Presence.LIVE
@@ -177,6 +175,12 @@ class Lifecycle:
         idle = (self.record and self.record.idle) or self._extension.lifetimes.idle
         value = self._extension.ring.sign(token, ends_at, permanent=permanent)
         return Cookie(value, idle // 1000 if permanent else None)
+
+    def take_up(self) -> None:
+        """Hold an emptied session again, which another request may have started again since."""
+        if self.token is None and self._emptied is not None:
+            self.token, self._emptied = self._emptied, None
+            self.state = Presence.LIVE if self.seen_alive else Presence.UNREAD
 
     def leave(self) -> None:
         """Treat the session as rotated by another request: write nothing, send no cookie."""
@@ -235,6 +239,8 @@ class Lifecycle:
     def _found(self, record: Record) -> None:
         self.state = Presence.LIVE
         self.seen_alive = True
+        if self.cookie is CookieAction.DELETE:
+            self.cookie = CookieAction.SEND  # emptied, and started again by another request
         self.record = record
         if record.user is not None:
             self.user = record.user.decode() or None

@@ -6,7 +6,7 @@ from collections import Counter
 from typing import Final
 
 from ..limits import ONCE_LIFETIME_MS
-from ..stores.base import Change, Finish, Operation
+from ..stores.base import Change, Operation
 
 _FEW: Final = 8
 
@@ -35,18 +35,18 @@ class OperationNames:
         self._once = b"\0once\0" + name.encode("utf-8", "surrogatepass")
 
     def next(
-        self, request: bytes, changes: tuple[Change, ...], finish: Finish, *, atomic: bool
+        self, request: bytes, changes: tuple[Change, ...], finish: type, *, atomic: bool
     ) -> Operation:
         """Return the name of the next write.
 
         Args:
             request: the name of the request.
             changes: what the write changes.
-            finish: what happens to the session after the changes.
+            finish: the type of what happens to the session after the changes.
             atomic: the write is an atomic operation, which `once` may have named.
         """
         once = self._once if atomic else b""
-        write = (changes, type(finish), once)
+        write = (changes, finish, once)
         few = self._few
         if len(few) < _FEW:  # cheaper than hashing, for the two or three writes that are usual
             few.append(write)

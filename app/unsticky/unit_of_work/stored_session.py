@@ -20,6 +20,7 @@ from ..stores.base import (
     Finish,
     Gone,
     Missing,
+    Operation,
     Record,
     Unreadable,
     WriteOutcome,
@@ -27,7 +28,7 @@ from ..stores.base import (
 )
 from .lifecycle import CookieAction, Lifecycle, Over, Presence, Rotation
 from .operation_names import OperationNames
-from .outcomes import refusal
+from .outcomes import read_of_nothing, refusal
 
 _log = logging.getLogger("unsticky")
 
@@ -95,6 +96,8 @@ class StoredSession(Lifecycle):
         if late:
             self.deadline = Deadline(self._extension.config.deadline)
             self.adopts = False  # the new cookie could not be sent any more
+        else:
+            self.take_up()
         if self.adopts:
             return self._loaded_old()
         state = self.state
@@ -152,28 +155,23 @@ class StoredSession(Lifecycle):
             load: return all fields, too.
             atomic: this is an operation that `once` may have named.
 
+        Returns:
+            The outcome. If the session does not exist any more, `Conflicting` for what was read of
+            it, otherwise `Missing`.
+
         Raises:
             SessionGone: the session was alive in this request and has ended, or was rotated.
             SessionError: the store failed, or refused the changes.
         """
-        state = self.state
-        if isinstance(state, Over):
-            raise self._prevented(state.kind)
-        ending = finish.move if isinstance(finish, Rotation) else finish
-        while self.token is not None:
-            outcome = self._send(self.token.reference, changes, ending, load=load, atomic=atomic)
-            if isinstance(outcome, Written):
-                self._found(outcome.record)
-                if finish is not None:
-                    self._follow(outcome, finish)
-                return outcome
-            if isinstance(outcome, Conflicting):
-                return outcome
-            if not isinstance(outcome, (Missing, Gone)):
-                raise refusal(outcome)
-            if not self._tries_another():
-                self._lost(outcome)
-        return Missing()
+        operation = self._operation(changes, finish, atomic=atomic)
+        outcome = self._apply(changes, operation, finish, load=load)
+        if isinstance(outcome, Missing):
+            contested = read_of_nothing(changes)
+            if contested:
+                return Conflicting(contested)
+            if finish is not None and finish != Destroy("emptied"):
+                self._emptied = None  # what is set from now on gets another id
+        return outcome
 
     def write_or_create(
         self,
@@ -188,9 +186,11 @@ class StoredSession(Lifecycle):
         Raises:
             SessionError: also if no response can bring the browser the new session's cookie.
         """
-        outcome = self.write(changes, finish=rotation, load=load, atomic=atomic)
+        # One name for both: a resend may find the session that this request has to create.
+        operation = self._operation(changes, rotation, atomic=atomic)
+        outcome = self._apply(changes, operation, rotation, load=load)
         if isinstance(outcome, Missing):
-            return self._create(changes, rotation, atomic=atomic)
+            return self._create(changes, operation, rotation)
         return outcome
 
     def names(self) -> OperationNames:
@@ -253,25 +253,59 @@ class StoredSession(Lifecycle):
             self.state, self.adopts = Presence.UNAVAILABLE, False
         return (self.record.fields if self.record is not None else None) or {}
 
+    def _operation(
+        self, changes: tuple[Change, ...], finish: Destroy | Rotation | None, *, atomic: bool
+    ) -> Operation:
+        names = self._names or self.names()
+        return names.next(self.facts.operation, changes, type(finish), atomic=atomic)
+
+    def _apply(
+        self,
+        changes: tuple[Change, ...],
+        operation: Operation,
+        finish: Destroy | Rotation | None,
+        *,
+        load: bool,
+    ) -> Written | Conflicting | Missing:
+        """Apply changes to the session if it exists."""
+        state = self.state
+        if isinstance(state, Over):
+            raise self._prevented(state.kind)
+        ending = finish.move if isinstance(finish, Rotation) else finish
+        while self.token is not None:
+            outcome = self._send(self.token.reference, changes, operation, ending, load=load)
+            if isinstance(outcome, Written):
+                self._found(outcome.record)
+                if finish is not None:
+                    self._follow(outcome, finish)
+                return outcome
+            if isinstance(outcome, Conflicting):
+                return outcome
+            if not isinstance(outcome, (Missing, Gone)):
+                raise refusal(outcome)
+            if not self._tries_another():
+                self._lost(outcome)
+        return Missing()
+
     def _send(
         self,
         reference: Reference,
         changes: tuple[Change, ...],
+        operation: Operation,
         finish: Finish,
         *,
         load: bool = False,
         create: bool = False,
-        atomic: bool = False,
     ) -> WriteOutcome:
         if self.state is Presence.UNAVAILABLE:
             message = "the store is unavailable: this view's session is empty and read-only"
             raise StoreUnavailable(message)
-        extension, names = self._extension, self._names or self.names()
+        extension = self._extension
         try:
             outcome = extension.store.write(
                 reference,
                 changes,
-                names.next(self.facts.operation, changes, finish, atomic=atomic),
+                operation,
                 extension.lifetimes,
                 self.deadline,
                 create=create,
@@ -292,15 +326,16 @@ class StoredSession(Lifecycle):
         return Gone(self.set_aside().kind) if isinstance(found, Unreadable) else found
 
     def _end_at(self, reference: Reference) -> WriteOutcome:
+        finish = Destroy()
         try:
-            return self._send(reference, (), Destroy())
+            return self._send(reference, (), self._operation((), finish, atomic=False), finish)
         except OutcomeUnknown as error:
             # Ending a session twice does no harm, so the client may simply try again.
             message = f"the session may still be alive: {error}"
             raise StoreUnavailable(message) from error
 
     def _create(
-        self, changes: tuple[Change, ...], rotation: Rotation | None, *, atomic: bool
+        self, changes: tuple[Change, ...], operation: Operation, rotation: Rotation | None
     ) -> Written | Conflicting:
         if self.facts.silent:
             message = (
@@ -308,14 +343,21 @@ class StoredSession(Lifecycle):
                 "start the session in an HTTP request"
             )
             raise SessionError(message)
-        # There is nothing to move: the session starts under the id that it would have got.
+        emptied = self._emptied
+        token = rotation.token if rotation is not None else emptied or self._extension.ring.mint()
         bind = rotation.move.bind if rotation is not None else None
-        token = rotation.token if rotation is not None else self._emptied
-        if token is None:
-            token = self._extension.ring.mint()
-        outcome = self._send(token.reference, changes, bind, create=True, atomic=atomic)
+        # An emptied session starts again, and then moves. Otherwise there is nothing to move: the
+        # session starts under the id that it would have got.
+        finish = rotation.move if rotation is not None and emptied is not None else bind
+        started = (emptied or token).reference
+        outcome = self._send(started, changes, operation, finish, create=True)
         if isinstance(outcome, Conflicting):
             return outcome  # the request read something of the session that ended
+        if isinstance(outcome, Gone) and emptied is not None:
+            # Another request started it again, and moved or ended it since.
+            self._emptied = None
+            self._lost(outcome)
+            return self._create(changes, operation, rotation)
         if not isinstance(outcome, Written):
             raise refusal(outcome)
         self.token, self._emptied = token, None

@@ -1,4 +1,4 @@
-"""Where sessions are kept in these tests: one face over memory and real servers."""
+"""The stores of these tests: memory, a database and real servers behind one interface."""
 
 import secrets
 import tempfile
@@ -18,14 +18,15 @@ from unsticky.stores.base import (
     Caps,
     Change,
     Deadline,
-    Finish,
     Gone,
     Missing,
     Operation,
     Record,
     Store,
     Unreadable,
+    Write,
     WriteOutcome,
+    Written,
 )
 from unsticky.stores.documents import Session
 from unsticky.stores.memory import DocumentStore, MemoryStore
@@ -42,7 +43,7 @@ CAPS = Caps(fields=1024, bytes=65_536)
 
 
 class LimitedStore:
-    """A store, asked with the same lifetimes each time.
+    """A store with the same lifetimes in each call.
 
     Attributes:
         store: the store itself.
@@ -58,7 +59,7 @@ class LimitedStore:
         self.close = store.close
 
     def under(self, lifetimes: Lifetimes) -> "LimitedStore":
-        """Return the same store asked with other lifetimes."""
+        """Return the same store with other lifetimes."""
         return LimitedStore(self.store, lifetimes)
 
     def read(
@@ -73,22 +74,10 @@ class LimitedStore:
         changes: tuple[Change, ...],
         operation: Operation,
         deadline: Deadline,
-        *,
-        create: bool = False,
-        finish: Finish = None,
-        load: bool = False,
+        **options: Any,
     ) -> WriteOutcome:
         """See `Store.write`."""
-        return self.store.write(
-            reference,
-            changes,
-            operation,
-            self._lifetimes,
-            deadline,
-            create=create,
-            finish=finish,
-            load=load,
-        )
+        return self.store.write(reference, changes, operation, self._lifetimes, deadline, **options)
 
     def end_all(
         self,
@@ -103,7 +92,7 @@ class LimitedStore:
 
 
 class Place(Protocol):
-    """A store, and what a test must be able to do behind its back."""
+    """A store, and what a test does behind its back."""
 
     def new_store(self, lifetimes: Lifetimes = LIFETIMES, caps: Caps = CAPS) -> LimitedStore:
         """Return a store that shares its contents with the others of this place."""
@@ -118,10 +107,10 @@ class Place(Protocol):
         """Overwrite stored bytes, as someone who can write to the store could."""
 
     def expire(self, reference: Reference) -> None:
-        """Let whatever is stored there reach the end of its time."""
+        """Let the session there expire."""
 
     def serve(self, app: Flask, **settings: Any) -> Unsticky:
-        """Give an application its sessions, kept here."""
+        """Give an application sessions in this store."""
 
 
 class Memory:
@@ -183,7 +172,7 @@ class Memory:
 
 
 class InSqlite(Memory):
-    """A database of its own, in a store that is written as an application would write one."""
+    """An SQLite database, in a store as an application would write it."""
 
     name = "sqlite"
 
@@ -200,7 +189,7 @@ class InSqlite(Memory):
 
 
 class AtServer:
-    """A server, and a key prefix of its own on it."""
+    """A server, with a key prefix that nothing else uses."""
 
     def __init__(self, name: str, server: Server) -> None:
         self.name = name
@@ -218,7 +207,7 @@ class AtServer:
         return self.server.milliseconds()
 
     def let_pass(self, milliseconds: int) -> None:
-        """See `Place.let_pass`; there is no way but to wait."""
+        """See `Place.let_pass`; a server's clock can only be waited for."""
         until = self.now() + milliseconds
         while (missing := until - self.now()) > 0:
             time.sleep(missing / 1000)
@@ -244,7 +233,7 @@ class AtServer:
         return sessions
 
     def key(self, reference: Reference, kind: str = "s") -> str:
-        """Return the key of what belongs to a reference."""
+        """Return the key of a session, or of another kind of key under its reference."""
         text = urlsafe_b64encode(reference.digest)[:22].decode()
         return f"{self.prefix}{{{reference.bucket}}}:{kind}:{text}"
 
@@ -255,7 +244,7 @@ class AtServer:
 
 
 class InFakeredis(AtServer):
-    """The server that fakeredis plays in this process, as users' own tests have it."""
+    """fakeredis, which users have in their own tests."""
 
     def __init__(self) -> None:
         fake: Any = SimpleNamespace(raw=fakeredis.FakeRedis(), milliseconds=_milliseconds)
@@ -278,15 +267,24 @@ def _milliseconds() -> int:
 
 
 def deadline() -> Deadline:
-    """Return time enough for a call."""
+    """Return enough time for a call."""
     return Deadline(5.0)
 
 
 def operation() -> Operation:
-    """Return a name that was never used."""
+    """Return an operation that was never sent."""
     return Operation(secrets.token_bytes(16), 1)
 
 
 def reference(bucket: int = 7) -> Reference:
-    """Return a place where nothing is."""
+    """Return a reference without a session."""
     return Reference(bucket, secrets.token_bytes(16))
+
+
+def make(store: LimitedStore) -> Reference:
+    """Make a session with a counter and two entries."""
+    where = reference()
+    fields = {b"n": b"1", b"ma": b"1", b"mb": b"2"}
+    writes = tuple(Write(name, value, None) for name, value in fields.items())
+    assert isinstance(store.write(where, writes, operation(), deadline(), create=True), Written)
+    return where

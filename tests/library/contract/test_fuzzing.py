@@ -4,15 +4,18 @@ import logging
 import secrets
 from collections.abc import Callable, Iterator
 from dataclasses import replace
+from itertools import chain
 from typing import Any
 
 import pytest
 from unsticky.stores.base import UNREAD, Move, Write
+from unsticky.stores.documents import Session
 from unsticky.stores.memory import MemoryStore
 from unsticky.stores.planning import Plan, _Write
-from unsticky.unit_of_work import UnitOfWork, at_once, conflicts
+from unsticky.unit_of_work import UnitOfWork, at_once, conflicts, stored_session
 from unsticky.unit_of_work.changes import ChangeSet
 from unsticky.unit_of_work.operation_names import OperationNames
+from unsticky.unit_of_work.stored_session import StoredSession
 
 from tests.library.contract.fuzz_cases import Case, Step, make_case, shrunk
 from tests.library.contract.fuzzing import Fuzzer, case_names, kind_of, main, table
@@ -34,9 +37,16 @@ def test_nothing_is_lost_or_doubled_in_memory() -> None:
     assert sum(tally.operations.values()) > 20_000
 
 
+def test_nothing_is_lost_or_doubled_where_a_session_is_emptied() -> None:
+    """Others begin it again while the request that emptied it goes on."""
+    tally = Fuzzer(Memory()).run(case_names("emptied", 4000))
+    assert not tally.violations, table(tally)
+
+
 def test_nothing_is_lost_or_doubled_at_a_server(server_place: AtServer) -> None:
     """The same at real servers."""
-    tally = Fuzzer(server_place).run(case_names("server", 400))
+    names = [*case_names("server", 400), *case_names("emptied", 200)]
+    tally = Fuzzer(server_place).run(names)
     assert not tally.violations, table(tally)
 
 
@@ -136,6 +146,69 @@ def _begins_again_what_ended(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(Plan, "bury", lambda *_: None)
 
 
+def _begins_anew_over_what_others_began(patch: pytest.MonkeyPatch) -> None:
+    """Plant a store in which who begins an emptied session takes it for empty still."""
+    applied = _Write._applied  # noqa: SLF001
+
+    def over(self: Any, found: Any) -> Any:
+        if self.create and isinstance(found, Session):
+            found = replace(found, fields={})
+        return applied(self, found)
+
+    patch.setattr(_Write, "_applied", over)
+
+
+def _begins_beside_what_others_began(patch: pytest.MonkeyPatch) -> None:
+    create = StoredSession._create  # noqa: SLF001
+
+    def beside(self: StoredSession, *args: Any) -> Any:
+        self._emptied = None
+        return create(self, *args)
+
+    patch.setattr(StoredSession, "_create", beside)
+
+
+def _forgets_what_was_read_of_the_emptied(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(stored_session, "read_of_nothing", lambda _: {})
+
+
+def _begins_under_an_id_that_was_given_up(patch: pytest.MonkeyPatch) -> None:
+    def kept(act: Any) -> Any:
+        def keeping(self: StoredSession, *args: Any, **options: Any) -> Any:
+            held = self.token if self.created or self.seen_alive else self._emptied
+            try:
+                return act(self, *args, **options)
+            finally:
+                if self.token is None and self._emptied is None:
+                    self._emptied = held
+
+        return keeping
+
+    for name in ("write", "write_or_create", "end"):
+        patch.setattr(StoredSession, name, kept(getattr(StoredSession, name)))
+
+
+def _names_a_beginning_by_itself(patch: pytest.MonkeyPatch) -> None:
+    """Plant a name for what begins an emptied session that its resend does not come to."""
+    create = StoredSession._create  # noqa: SLF001
+
+    def named(self: StoredSession, changes: Any, operation: Any, *args: Any) -> Any:
+        return create(self, changes, operation._replace(ordinal=operation.ordinal + 1), *args)
+
+    patch.setattr(StoredSession, "_create", named)
+
+
+def _leaves_the_emptied_to_others_at_a_login(patch: pytest.MonkeyPatch) -> None:
+    create = StoredSession._create  # noqa: SLF001
+
+    def left(self: StoredSession, changes: Any, operation: Any, rotation: Any) -> Any:
+        if rotation is not None:
+            self._emptied = None
+        return create(self, changes, operation, rotation)
+
+    patch.setattr(StoredSession, "_create", left)
+
+
 @pytest.mark.parametrize(
     ("plant", "kinds"),
     [
@@ -150,6 +223,12 @@ def _begins_again_what_ended(patch: pytest.MonkeyPatch) -> None:
         (_compares_nothing_that_was_only_read, {"transaction on old state"}),
         (_forgets_changes_in_place, {"write lost", "leaf lost"}),
         (_begins_again_what_ended, {"ended and alive"}),
+        (_begins_anew_over_what_others_began, {"foreign change"}),
+        (_begins_beside_what_others_began, {"begun beside"}),
+        (_forgets_what_was_read_of_the_emptied, {"transaction on old state", "parcel"}),
+        (_begins_under_an_id_that_was_given_up, {"old id begun again"}),
+        (_names_a_beginning_by_itself, {"foreign change", "taken and there"}),
+        (_leaves_the_emptied_to_others_at_a_login, {"revived"}),
     ],
     ids=lambda value: value.__name__.lstrip("_") if callable(value) else "",
 )
@@ -159,7 +238,7 @@ def test_a_planted_fault_is_found(
     """A library with this fault does not get through, and the smallest case is short."""
     plant(monkeypatch)
     fuzzer = Fuzzer(Memory())
-    for name in case_names("planted", 3000):
+    for name in chain(*zip(case_names("planted", 3000), case_names("emptied", 3000), strict=True)):
         case = make_case(name)
         error = fuzzer.found(case)
         if error is not None and kind_of(error) in kinds:

@@ -1,4 +1,4 @@
--- Moves the idle limit if `slides`, and says in `slid` whether it did. As `slide` does, written out.
+-- Slides the idle limit if `slides`; `slid` says whether it did. This is `slide` without a function.
 local slid = 0
 if slides then
   local ttl, step = idle, math.floor(idle / 20)
