@@ -86,7 +86,7 @@ class Session:
         return self.counted_from(now, lifetimes).used(now, lifetimes, always=True)[0]
 
     def record(self, *, slid: bool, load: bool) -> Record:
-        """Return what a caller is told, with all fields and the user's name if `load` is set."""
+        """Return its record; with all fields and the user's name if `load` is set."""
         return Record(
             self.created,
             self.ends_at,
@@ -165,7 +165,7 @@ class Documents:
         index, living = self.index(user), []
         for reference in index.entries:
             found = self.find(reference)
-            # Another session may have begun where one of this user's had expired.
+            # Another session may have begun under the name of an expired one of this user.
             if isinstance(found, Session) and found.user == user:
                 living.append((reference, found))
         if len(living) < len(index.entries):
