@@ -343,8 +343,8 @@ class Listed:
 class Store(Protocol):
     """Where sessions are stored. Each method is one atomic step and, at a server, one round trip.
 
-    Every method raises `StoreUnavailable` if nothing was changed, and `OutcomeUnknown` if that is
-    not known. None takes longer than its deadline.
+    Each method raises `StoreUnavailable` if nothing was changed and `OutcomeUnknown` if that is not
+    known. None takes longer than its deadline.
     """
 
     @property

@@ -86,7 +86,7 @@ class Session:
         return self.counted_from(now, lifetimes).used(now, lifetimes, always=True)[0]
 
     def record(self, *, slid: bool, load: bool) -> Record:
-        """Return what a caller is told, with all fields and the user's name if `load` is set."""
+        """Return its record; with all fields and the user's name if `load` is set."""
         return Record(
             self.created,
             self.ends_at,
@@ -137,12 +137,21 @@ class Documents:
 
     def __init__(self, load: Callable[[str], Document | None], now: int) -> None:
         self._load = load
+        self._loaded: dict[str, Document | None] = {}
         self.now = now
         self.replaced: dict[str, Document] = {}
 
     def get(self, key: str) -> Document | None:
-        """Return the document under a key, as this call leaves it so far."""
-        return self.replaced[key] if key in self.replaced else self._load(key)
+        """Return the document under a key, as this call leaves it so far.
+
+        It is loaded once: a second load could see what another request has just stored, and the
+        store would then not find that the first one is out of date.
+        """
+        if key in self.replaced:
+            return self.replaced[key]
+        if key not in self._loaded:
+            self._loaded[key] = self._load(key)
+        return self._loaded[key]
 
     def find(
         self, reference: Reference, lifetimes: Lifetimes | None = None
@@ -165,7 +174,7 @@ class Documents:
         index, living = self.index(user), []
         for reference in index.entries:
             found = self.find(reference)
-            # Another session may have begun where one of this user's had expired.
+            # Another session may have begun under the name of an expired one of this user.
             if isinstance(found, Session) and found.user == user:
                 living.append((reference, found))
         if len(living) < len(index.entries):

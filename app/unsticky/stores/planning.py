@@ -169,7 +169,7 @@ class _Write:
     def _keep(self, outcome: Written) -> None:
         now, lifetime = self.plan.now, self.operation.kept
         if self.operation.ends_with_session and isinstance(self.finish, (Destroy, Move)):
-            # Earlier results end with this session: only a resend is told how it ended.
+            # Earlier results end with this session: only a resend gets how it ended.
             lifetime = min(lifetime, OPERATION_LIFETIME_MS)
         written = replace(outcome, record=outcome.record._replace(fields=None))
         result = Result(now + lifetime, written)
@@ -276,7 +276,7 @@ class _Write:
     def _placed(
         self, session: Session, finish: Move | Bind
     ) -> tuple[Session, tuple[Reference, ...]]:
-        """Put the session where `finish` wants it; return it, and which others ended."""
+        """Move or bind the session; return it, and the sessions that ended."""
         now, reference = self.plan.now, self.reference
         bind = finish.bind if isinstance(finish, Move) else finish
         ended: tuple[Reference, ...] = ()

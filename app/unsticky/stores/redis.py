@@ -250,12 +250,12 @@ class RedisStore:
             name = _digest(b"make", *named, keys[0])
             return operation.kept, b"make", self._tagged(b"o", reference.bucket, name)
         # The new reference is part of the name. A resend with another new reference is another
-        # operation: it finds the session moved, and must not be told that its reference is used.
+        # operation: it finds the session moved, and must not get an answer for its reference.
         name = _digest(b"write", *named, b"%d" % len(keys), *keys, *what)
         if not operation.ends_with_session:
             return operation.kept, _EMPTY, self._tagged(b"o", reference.bucket, name)
         if isinstance(finish, (Destroy, Move)):
-            # Earlier results end with this session: only a resend is told how it ended.
+            # Earlier results end with this session: only a resend gets how it ended.
             kept = min(operation.kept, OPERATION_LIFETIME_MS)
             return kept, _EMPTY, self._tagged(b"o", reference.bucket, name)
         return operation.kept, name, self._key(b"r", reference)

@@ -96,7 +96,7 @@ class StoredSession(Lifecycle):
         if late:
             self.deadline = Deadline(self._extension.config.deadline)
             self.adopts = False  # the new cookie could not be sent any more
-        else:
+        elif self.token is None:
             self.take_up()
         if self.adopts:
             return self._loaded_old()
