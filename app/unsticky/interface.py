@@ -42,11 +42,10 @@ class Interface(SessionInterface):
             extension.check_settings()
             self._unchecked = False
         if self._memory_only and request.environ.get("wsgi.multiprocess"):
-            message = (
+            raise ConfigurationError(
                 "the memory store cannot serve several processes, because each would have other "
                 "sessions: set UNSTICKY_STORE or REDIS_URL, or run one process"
             )
-            raise ConfigurationError(message)
         if not app.secret_key:
             return None
         return Session(extension, RequestFacts(extension, request))

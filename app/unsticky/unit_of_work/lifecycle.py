@@ -196,8 +196,7 @@ class Lifecycle:
 
     def _required_token(self) -> Token:
         if self.token is None:
-            message = "there is no session"
-            raise SessionError(message)
+            raise SessionError("there is no session")
         return self.token
 
     # What an answer of the store makes of the state.
