@@ -1,25 +1,20 @@
-"""Visits: what a user of the load test does, and what each answer has to hold.
+"""Load tests that check every answer; and benchmarks of this library beside others.
 
-This is what a scenario imports; it runs inside Locust's processes. A scenario is a file with
-:class:`Journey` classes; ``loadtest/scenarios/shoppers.py`` is the one for the shop.
+This is what a scenario imports: a file with `Journey` classes, such as
+`loadtest/scenarios/shoppers.py`. docs/loadtest.md shows how to write one.
 """
 
-from runs.kinds import Kind
-
-from visits.browser import Browser, How
-from visits.expectation import Expectation
-from visits.findings import Answer, Finding, Refused
-from visits.journey import Journey, together
-from visits.leases import leased
+from loadtest.users.expectation import Expectation
+from loadtest.users.findings import Answer, Failure, Finding, Refused
+from loadtest.users.journey import Journey, together
+from loadtest.users.leases import leased
 
 __all__ = [
     "Answer",
-    "Browser",
     "Expectation",
+    "Failure",
     "Finding",
-    "How",
     "Journey",
-    "Kind",
     "Refused",
     "leased",
     "together",

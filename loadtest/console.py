@@ -2,6 +2,7 @@
 
 import os
 import sys
+from collections.abc import Sequence
 
 
 def say(text: str = "", end: str = "\n") -> None:
@@ -15,6 +16,25 @@ def say(text: str = "", end: str = "\n") -> None:
 def warn(text: str) -> None:
     """Print to standard error at once."""
     print(text, file=sys.stderr, flush=True)
+
+
+def table(rows: Sequence[Sequence[str]], *, ruled: bool = False) -> list[str]:
+    """Return lines with the first column to the left and the others to the right.
+
+    Args:
+        rows: the header first.
+        ruled: draw a line below the header.
+    """
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    header, *others = rows
+    rules = [["-" * width for width in widths]] if ruled else []
+    return [
+        "  ".join(
+            cell.rjust(width) if place else cell.ljust(width)
+            for place, (cell, width) in enumerate(zip(row, widths, strict=True))
+        ).rstrip()
+        for row in (header, *rules, *others)
+    ]
 
 
 class Progress:

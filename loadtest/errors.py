@@ -1,15 +1,15 @@
-"""What ends a run that says nothing about the target."""
+"""What ends a load test or a benchmark without a result."""
 
 
-class RunError(Exception):
-    """The run cannot be made, or not be judged.
+class LoadTestError(Exception):
+    """The run cannot be made, or cannot be judged.
 
     Args:
         problem: what is wrong, with the value.
-        cure: what to do about it.
+        hint: what to do about it.
     """
 
-    def __init__(self, problem: str, cure: str) -> None:
-        super().__init__(f"{problem}\n  mend it: {cure}")
+    def __init__(self, problem: str, hint: str = "") -> None:
+        super().__init__(f"{problem}\n  hint: {hint}" if hint else problem)
         self.problem = problem
-        self.cure = cure
+        self.hint = hint

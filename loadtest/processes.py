@@ -1,36 +1,38 @@
-"""CPU time and memory of processes, from /proc."""
+"""CPU time and memory of processes that come and go."""
 
-import os
 from collections.abc import Iterable
-from pathlib import Path
-from typing import Final
 
-_TICKS_PER_SECOND: Final = os.sysconf("SC_CLK_TCK")
+import psutil
+
+
+def tree(pid: int) -> list[psutil.Process]:
+    """Return a process and all its descendants; nothing if it has ended."""
+    return family(pid, recursive=True)
+
+
+def family(pid: int, *, recursive: bool = False) -> list[psutil.Process]:
+    """Return a process and its children; nothing if it has ended."""
+    try:
+        process = psutil.Process(pid)
+        return [process, *process.children(recursive=recursive)]
+    except psutil.NoSuchProcess:
+        return []
 
 
 def cpu_seconds(pids: Iterable[int]) -> float:
-    """Return user plus system time of processes so far, all their threads included.
+    """Return the user and system time of processes so far, with all their threads.
 
     Raises:
-        FileNotFoundError: one of them has ended.
+        psutil.NoSuchProcess: one of them has ended.
     """
-    return sum(_ticks(pid) for pid in pids) / _TICKS_PER_SECOND
+    times = [psutil.Process(pid).cpu_times() for pid in pids]
+    return sum(each.user + each.system for each in times)
 
 
 def memory_bytes(pid: int) -> int:
-    """Return the memory that a process would free, shared pages divided by those who share them.
+    """Return the proportional set size: shared pages are divided by those who share them.
 
     Raises:
-        FileNotFoundError: it has ended.
+        psutil.NoSuchProcess: it has ended.
     """
-    for line in Path(f"/proc/{pid}/smaps_rollup").read_text(encoding="utf-8").splitlines():
-        if line.startswith("Pss:"):
-            return int(line.split()[1]) * 1024
-    return 0  # it is ending, and has none any more
-
-
-def _ticks(pid: int) -> int:
-    text = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8")
-    # The name, in parentheses, may hold spaces: fields are counted from behind it.
-    fields = text.rpartition(")")[2].split()
-    return int(fields[11]) + int(fields[12])
+    return int(psutil.Process(pid).memory_full_info().pss)

@@ -10,7 +10,7 @@ def _steady(_: float) -> float:
 
 
 def _ramp(share: float) -> float:
-    """Rise in equal steps, each long enough for a figure of its own."""
+    """Rise in ten equal steps."""
     return min(int(share * RAMP_STEPS) + 1, RAMP_STEPS) / RAMP_STEPS
 
 

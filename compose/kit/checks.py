@@ -19,12 +19,6 @@ _GROUPS = (
     "foreign-build",
 )  # fmt: skip
 _YAML = "{extends: default, rules: {line-length: {max: 100}, document-start: disable}}"
-_PROGRAMS = {
-    "bench": "peers",
-    "bench-race": "bench.race",
-    "bench-page": "bench.page",
-    "bench-session": "bench.session",
-}
 _TYPED = ("app", "compose/kit", "loadtest", "tests")
 
 
@@ -46,7 +40,7 @@ def run(verb: str, environment: Environment, settings: Settings) -> None:
         case "pins":
             _pin(environment)
         case _:
-            _bench(_PROGRAMS[verb], environment, settings)
+            _bench(environment, settings)
 
 
 def _test(environment: Environment, settings: Settings) -> None:
@@ -117,12 +111,12 @@ def _lint_nginx(environment: Environment, settings: Settings, worker_class: str)
         _do([environment.root / "bin" / "gixy", main], "Mend the template in nginx/.")
 
 
-def _bench(module: str, environment: Environment, settings: Settings) -> None:
+def _bench(environment: Environment, settings: Settings) -> None:
     programs = {"NGINX_BIN": settings.nginx_bin, "REDIS_SERVER": settings.redis_server}
     _do(
-        [environment.python, "-m", module, *shlex.split(os.environ.get("ARGS", ""))],
+        [environment.python, "-m", "loadtest", "bench", *shlex.split(os.environ.get("ARGS", ""))],
         "It says above what is wrong.",
-        PYTHONPATH=f"{PROJECT / 'loadtest'}:{PROJECT / 'app'}",
+        PYTHONPATH=f"{PROJECT}:{PROJECT / 'app'}",
         STATE_DIR=str(settings.state_dir),
         VENV_DIR=str(settings.venv_dir),
         **{name: str(path) for name, path in programs.items() if path is not None},

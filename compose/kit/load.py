@@ -33,7 +33,7 @@ def run(verb: str) -> None:
         if verb == "loadtest":
             say(f"VERDICT error: {shown.problem.splitlines()[0]}")
         raise SystemExit(_NO_VERDICT) from None
-    command = [str(installed.python), "-m", "runs", verb]
+    command = [str(installed.python), "-m", "loadtest", verb]
     sys.stdout.flush()
     os.execve(installed.python, command, {**os.environ, **values})
 
@@ -44,7 +44,7 @@ def _values(wanted: Settings) -> dict[str, str]:
     return {
         **{name: from_file[name] for name in LOAD_NAMES if from_file.get(name)},
         **{name: os.environ[name] for name in LOAD_NAMES if os.environ.get(name)},
-        "PYTHONPATH": os.pathsep.join(str(PROJECT / part) for part in ("loadtest", "compose")),
+        "PYTHONPATH": os.pathsep.join(map(str, (PROJECT, PROJECT / "compose"))),
         "STATE_DIR": str(wanted.state_dir),
         "VENV_DIR": str(wanted.venv_dir),
     }

@@ -1,1 +1,1 @@
-"""The same cart over the session libraries that people use, side by side."""
+"""Other frameworks' sessions beside this library's: `make bench` serves the same cart over each."""

@@ -1,111 +1,127 @@
-"""`make bench`: the same cart over Unsticky and its peers, in turn, as one table.
+"""`make bench`: this library's sessions beside others, in four benchmarks.
 
-Requests per second, latency, CPU of every tier, round trips and bytes to the store, memory, lost
-updates and revived sessions. Each peer runs as its own documentation says for production.
+`peers` compares the same cart over all peers in one table; `race`, `session` and `page` are about
+Flask's sessions alone. Each keeps its raw data in STATE_DIR/bench/.
 """
 
 import argparse
-import json
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Final
 
-from bench import record
-from bench.console import BenchError, print_table, run, say
-from bench.load import generator
+from loadtest.console import say
+from loadtest.errors import LoadTestError
+from loadtest.frameworks import load
+from loadtest.frameworks.benchmarks import comparison, page, race, session
+from loadtest.frameworks.load import Generator
+from loadtest.frameworks.peers import PEERS, Peer, named
 
-from peers import measurement, node, report, table
-from peers.fleet import PEERS, Peer
+_BENCHMARKS: Final = ("peers", "race", "session", "page")
+_NAMES: Final = tuple(peer.name for peer in PEERS)
+_DEFAULTS: Final = {
+    "peers": tuple(peer.name for peer in PEERS if peer.is_compared),
+    "race": race.PEERS,
+    "session": session.PEERS,
+    "page": page.PEERS,
+}
 
-_DOCUMENT = Path(__file__).resolve().parents[2] / "docs" / "benchmarks.md"
-_NAMES = [peer.name for peer in PEERS]
 
+def main(arguments: Sequence[str]) -> None:
+    """Run the benchmarks that the arguments name.
 
-def main() -> None:
-    """Measure, print the table, keep it with the raw data."""
-    options = _options()
+    Raises:
+        LoadTestError: one could not be made.
+    """
+    options = _parsed(arguments)
     if options.again:
-        _write(options.again, document=options.document)
+        comparison.write(options.again, is_documented=options.document)
         return
-    asking = generator()
-    peers, skipped = _present([peer for peer in PEERS if peer.name in options.only])
-    parameters = measurement.Parameters(
-        options.rounds, options.seconds, options.races, options.logouts, asking
-    )
-    results = measurement.run(peers, parameters)
-    named = {name for peer in peers for name in peer.packages}
-    path = record.save(
-        "peers",
-        {
-            "options": {name: str(value) if isinstance(value, Path) else value
-                        for name, value in vars(options).items()},
-            "generator": asking,
-            "skipped": skipped,
-            **results.document(),
-        },
-        packages=(*record.PACKAGES, *sorted(named)),
-        more=node.versions() if "express" in results.still else {},
-    )  # fmt: skip
-    _write(path, document=options.document)
+    benchmarks = [name for name in _BENCHMARKS if name in options.only] or ["peers"]
+    generator = load.generator() if {"peers", "session"} & set(benchmarks) else Generator.WRK
+    for name in benchmarks:
+        peers, skipped = _present(name, options)
+        rounds, seconds = options.rounds, options.seconds
+        match name:
+            case "peers":
+                path = comparison.measure(peers, skipped, generator, {
+                    "rounds": rounds or 8, "seconds": seconds or 3, "races": options.races,
+                    "logouts": options.logouts,
+                })  # fmt: skip
+                comparison.write(path, is_documented=options.document)
+            case "race":
+                classes = options.worker_classes or race.WORKER_CLASSES
+                race.measure(
+                    peers, number=rounds or 5, logouts=options.logouts, worker_classes=classes
+                )
+            case "session":
+                for worker_class in options.worker_classes or ["sync"]:
+                    session.measure(
+                        peers, generator, modes=options.modes, rounds=rounds or 15,
+                        seconds=seconds or 1, workers=options.workers, worker_class=worker_class,
+                    )  # fmt: skip
+            case "page":
+                page.measure(peers, loads=options.loads, seconds=seconds or 300)
 
 
-def _present(peers: list[Peer]) -> tuple[list[Peer], dict[str, str]]:
-    """Part those that can run here from those that cannot, and say why."""
-    skipped = {peer.name: why for peer in peers if (why := peer.lacks())}
+def _present(benchmark: str, options: argparse.Namespace) -> tuple[list[Peer], dict[str, str]]:
+    """Return the peers of a benchmark that can run here; and those that cannot, with the reason.
+
+    Raises:
+        LoadTestError: none can.
+    """
+    wanted = [name for name in options.only if name in _NAMES] or _DEFAULTS[benchmark]
+    peers = named([name for name in wanted if name not in options.without])
+    skipped = {peer.name: why for peer in peers if (why := _lacks(peer, benchmark))}
     for name, why in skipped.items():
         say(f"{name} is left out: {why}")
     present = [peer for peer in peers if peer.name not in skipped]
     if not present:
-        raise BenchError(f"nothing is left to measure; there are {', '.join(_NAMES)}")
+        raise LoadTestError("nothing is left to measure", f"the peers are {', '.join(_NAMES)}")
     return present, skipped
 
 
-def _write(path: Path, *, document: bool) -> None:
-    """Print the table of a run, and write it beside the raw data."""
-    try:
-        raw = json.loads(path.read_text(encoding="utf-8"))
-        peers = report.measured_peers(raw)
-        rows = table.rows(raw, [peer.name for peer in peers])
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise BenchError(
-            f"{path} is no raw data of a run ({error!r}): name a peers-*.json"
-        ) from None
-    # On a terminal, the peers go down: there are more of them than a line has room for.
-    for row in rows:
-        say()
-        print_table(
-            (row.label, "", ""),
-            [(peer.title, cell.text, cell.ratio)
-             for peer, cell in zip(peers, row.cells, strict=True)],
-        )  # fmt: skip
-    text = report.markdown(raw)
-    for suffix, content in ((".md", text), (".html", report.hypertext(raw))):
-        path.with_suffix(suffix).write_text(content, encoding="utf-8")
-    if document:
-        _DOCUMENT.write_text(text, encoding="utf-8")
-        say(f"written: {_DOCUMENT}")
-    say(f"raw data: {path}, the table beside it as .md and .html")
+def _lacks(peer: Peer, benchmark: str) -> str | None:
+    if benchmark == "page" and not peer.kind:
+        return "the page is a Flask application"
+    if benchmark in {"page", "race"} and peer.kind == "none":
+        return "it has no session"
+    return peer.lacks()
 
 
-def _options() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(prog="make bench", description=__doc__)
-    parser.add_argument(
-        "--only", nargs="+", choices=_NAMES, default=_NAMES, metavar="PEER", help=", ".join(_NAMES)
+def _parsed(arguments: Sequence[str]) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        prog="make bench", description=__doc__, formatter_class=argparse.RawTextHelpFormatter
     )
+    names = (*_BENCHMARKS, *_NAMES)
+    parser.add_argument(
+        "--only", nargs="+", choices=names, default=[], metavar="NAME",
+        help=f"benchmarks ({', '.join(_BENCHMARKS)}; by default peers)\n"
+        f"and peers ({', '.join(_NAMES)})",
+    )  # fmt: skip
     parser.add_argument("--without", nargs="+", choices=_NAMES, default=[], metavar="PEER")
-    parser.add_argument("--rounds", type=int, default=8, help="of load")
-    parser.add_argument("--seconds", type=int, default=3, help="of load for each sample")
-    parser.add_argument("--races", type=int, default=5, help="rounds of both races")
-    parser.add_argument("--logouts", type=int, default=10, help="in each race")
-    parser.add_argument("--document", action="store_true", help="write docs/benchmarks.md")
+    parser.add_argument("--rounds", type=int, help="by default: peers 8, race 5, session 15")
+    parser.add_argument(
+        "--seconds", type=int, help="of load: peers 3, session 1 a sample; page 300 a peer at most"
+    )
+    parser.add_argument("--races", type=int, default=5, help="peers: rounds of both races")
+    parser.add_argument("--logouts", type=int, default=10, help="peers, race: in each round")
+    parser.add_argument("--loads", type=int, default=1000, help="page: of each peer")
+    parser.add_argument(
+        "--worker-classes", nargs="+", choices=race.WORKER_CLASSES, metavar="CLASS",
+        help="race: by default all; session: by default sync",
+    )  # fmt: skip
+    parser.add_argument("--workers", type=int, default=2, help="session: processes of each peer")
+    parser.add_argument("--modes", nargs="+", choices=session.MODES, default=session.MODES,
+                        help="session")  # fmt: skip
+    parser.add_argument("--document", action="store_true", help="peers: write docs/benchmarks.md")
     parser.add_argument("--again", type=Path, metavar="FILE",
                         help="measure nothing: make the table of this raw data")  # fmt: skip
-    options = parser.parse_args()
-    options.only = [name for name in options.only if name not in options.without]
-    if options.rounds < 2:
-        parser.error("--rounds must be 2 or more: there is no spread in one")
-    if min(options.seconds, options.races, options.logouts) < 1:
-        parser.error("--seconds, --races and --logouts must be 1 or more")
+    options = parser.parse_args(arguments)
+    numbers = ("rounds", "seconds", "races", "logouts", "loads", "workers")
+    for name in numbers:
+        if (value := getattr(options, name)) is not None and value < 1:
+            parser.error(f"--{name} must be 1 or more")
+    spreads = not {"race", "page"} & set(options.only) or {"peers", "session"} & set(options.only)
+    if options.rounds == 1 and spreads:
+        parser.error("--rounds must be 2 or more: one round has no spread")
     return options
-
-
-if __name__ == "__main__":
-    run(main)

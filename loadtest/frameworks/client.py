@@ -1,7 +1,7 @@
-"""A browser as far as sessions are concerned: requests over a unix socket, and a cookie jar.
+"""An HTTP client with a cookie jar, over unix sockets.
 
-The jar is shared by all requests in flight, as it is by the tabs of a browser. Several servers are
-asked in turn.
+All requests in flight share the jar, like the tabs of a browser. With several servers, requests go
+to each in turn.
 """
 
 import contextlib
@@ -15,19 +15,19 @@ from http.cookies import SimpleCookie
 from pathlib import Path
 from typing import Any, NamedTuple
 
-PATIENCE = 20.0
-"""How long a request may take, in seconds, before the measurement is given up."""
+TIMEOUT = 20.0
+"""Of a request, in seconds."""
 
 
 class Answer(NamedTuple):
-    """A status, and the body's JSON or None where it is no JSON."""
+    """A status, and the body's JSON, None if it is not JSON."""
 
     status: int
     body: Any
 
 
 class Browser:
-    """See the module. Its methods may be called from several threads."""
+    """See the module. Several threads may call its methods."""
 
     def __init__(
         self, server: Path | Sequence[Path], cookies: dict[str, str] | None = None
@@ -53,7 +53,7 @@ class Browser:
     def send(
         self, method: str, path: str, content: bytes | None, content_type: str = "application/json"
     ) -> Answer:
-        """Send one request on a connection of its own and keep what cookies it brings."""
+        """Send one request on a new connection, and keep the cookies of its answer."""
         headers = {"Host": "localhost", "Connection": "close"}
         if cookies := self.header():
             headers["Cookie"] = cookies
@@ -63,7 +63,7 @@ class Browser:
             server = next(self._servers)
         connection = _UnixConnection(server)
         try:
-            # A server may refuse before it has read the body: its answer is there all the same.
+            # A server may refuse before it has read the body: its answer can be read then.
             with contextlib.suppress(BrokenPipeError, ConnectionResetError):
                 connection.request(method, path, body=content, headers=headers)
             response = connection.getresponse()
@@ -87,10 +87,10 @@ class Browser:
 
 class _UnixConnection(http.client.HTTPConnection):
     def __init__(self, server: Path) -> None:
-        super().__init__("localhost", timeout=PATIENCE)
+        super().__init__("localhost", timeout=TIMEOUT)
         self._server = server
 
     def connect(self) -> None:
         self.sock = socket.socket(socket.AF_UNIX)
-        self.sock.settimeout(PATIENCE)
+        self.sock.settimeout(TIMEOUT)
         self.sock.connect(str(self._server))

@@ -1,4 +1,4 @@
-"""Load on one application, and what every tier spent on it."""
+"""Load on one application, and the CPU time that every tier spends on it."""
 
 import importlib.util
 import json
@@ -11,10 +11,12 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Final
 
-from .calls import Calls
-from .console import BenchError, say
-from .processes import cpu_seconds
-from .servers import Running
+from loadtest import machine
+from loadtest.console import say
+from loadtest.errors import LoadTestError
+from loadtest.frameworks import contract
+from loadtest.frameworks.servers import Running
+from loadtest.processes import cpu_seconds
 
 CONNECTIONS: Final = 16
 
@@ -22,10 +24,10 @@ _SCRIPT = Path(__file__).with_suffix(".lua")
 
 
 class Generator(StrEnum):
-    """What asks. Both keep 16 connections busy without a pause, and send the same mix.
+    """The load generator. Both keep 16 connections busy without a pause, and send the same mix.
 
-    Locust needs far more CPU for a request than wrk: its own, one core at most, bounds the
-    throughput, and the latencies hold its own turns.
+    Locust needs far more CPU for a request than wrk: its one core limits the throughput, and its
+    own delays are part of the latencies.
     """
 
     WRK = "wrk"
@@ -34,7 +36,7 @@ class Generator(StrEnum):
 
 @dataclass(frozen=True)
 class Load:
-    """One application under load for some seconds. CPU times are µs for each request."""
+    """One application under load for some seconds. CPU times are in µs for each request."""
 
     requests: int
     per_second: float
@@ -52,9 +54,8 @@ class Target:
     Attributes:
         name: for messages.
         port: of nginx, on 127.0.0.1.
-        calls: what it answers.
         cookies: a file with one Cookie header a line, one for each session.
-        generator: what asks it.
+        generator: of its load.
     """
 
     name: str
@@ -62,15 +63,18 @@ class Target:
     nginx: Running
     store: Running
     port: int
-    calls: Calls
     cookies: Path
     generator: Generator
 
     def load(self, mode: str, seconds: int) -> Load:
-        """Ask for `seconds`; `mode` is read, add or mix.
+        """Load it for some seconds.
+
+        Args:
+            mode: read, add or mix.
+            seconds: of load.
 
         Raises:
-            BenchError: a request failed, or a worker ended meanwhile.
+            LoadTestError: a request failed, or a worker ended meanwhile.
         """
         workers = self.app.workers()
         tiers = (
@@ -79,9 +83,9 @@ class Target:
             (self.store.pid,),
         )
         before = [cpu_seconds(pids) for pids in tiers]
-        result = self._asked(mode, seconds)
+        result = self._loaded(mode, seconds)
         if self.app.workers() != workers:
-            raise BenchError(f"a worker of {self.name} ended during the measurement")
+            raise LoadTestError(f"a worker of {self.name} ended during the measurement")
         requests = result["requests"]
         app, nginx, store = (
             (cpu_seconds(pids) - start) / requests * 1e6
@@ -92,44 +96,41 @@ class Target:
             app, nginx, store,
         )  # fmt: skip
 
-    def _asked(self, mode: str, seconds: int) -> dict[str, float]:
+    def _loaded(self, mode: str, seconds: int) -> dict[str, float]:
         url = f"http://127.0.0.1:{self.port}"
-        calls, skus = self.calls, ",".join(self.calls.skus)
-        mix = (mode, str(self.cookies), calls.cart, calls.items, skus)
+        skus = ",".join(contract.SKUS)
+        mix = (mode, str(self.cookies), contract.CART, contract.ITEMS, skus)
         if self.generator is Generator.WRK:
             command = ["wrk", "-t1", f"-c{CONNECTIONS}", f"-d{seconds}s", "-s", str(_SCRIPT), url,
                        "--", *mix]  # fmt: skip
         else:
-            command = [sys.executable, "-m", "bench.users", url, str(CONNECTIONS), str(seconds),
-                       *mix]  # fmt: skip
+            command = [sys.executable, "-m", "loadtest.frameworks.locust_load", url,
+                       str(CONNECTIONS), str(seconds), *mix]  # fmt: skip
         done = subprocess.run(
             command, capture_output=True, text=True, check=False,
-            env={**os.environ, "PYTHONPATH": str(_SCRIPT.parents[1])},
+            env={**os.environ, "PYTHONPATH": str(machine.CHECKOUT)},
         )  # fmt: skip
         _, found, rest = done.stdout.rpartition("\nresult ")
         if not found:
-            raise BenchError(f"{self.generator} failed: {(done.stderr or done.stdout).strip()}")
+            raise LoadTestError(f"{self.generator} failed: {(done.stderr or done.stdout).strip()}")
         result: dict[str, float] = json.loads(rest)
         if result["failed"] or not result["requests"]:
-            raise BenchError(
-                f"{result['failed']:.0f} of {result['requests']:.0f} requests failed with "
-                f"{self.name}: the figures would not be comparable"
+            raise LoadTestError(
+                f"{result['failed']:.0f} of {result['requests']:.0f} requests to {self.name} failed"
             )
         return result
 
 
 def generator() -> Generator:
-    """Return wrk where it is, else Locust, and say so.
+    """Return wrk if it is installed, else Locust, and say so.
 
     Raises:
-        BenchError: neither is there.
+        LoadTestError: neither is installed.
     """
     if shutil.which("wrk"):
         return Generator.WRK
     how = "apt-get install wrk, or brew install wrk"
     if importlib.util.find_spec("locust") is None:
-        raise BenchError(f"neither wrk nor Locust is installed: {how}")
-    say(
-        f"wrk is not installed ({how}): Locust asks in its place, and its CPU bounds the throughput"
-    )
+        raise LoadTestError("neither wrk nor Locust is installed", how)
+    say(f"wrk is not installed ({how}): Locust makes the load, and its CPU limits the throughput")
     return Generator.LOCUST

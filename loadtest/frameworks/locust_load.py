@@ -1,11 +1,11 @@
-"""Locust's part, a program of its own: the mix of `load.lua` by users that never wait.
+"""The load of a benchmark by Locust: the mix of `load.lua`, by users that never pause.
 
-Run as `python -m bench.users URL USERS SECONDS MODE COOKIES CART ITEMS SKUS`, it prints the line
-that `load.lua` prints. Locust patches the sockets of its process for gevent: nothing else may run
-in it.
+`python -m loadtest.frameworks.locust_load URL USERS SECONDS MODE COOKIES CART ITEMS SKUS` prints
+the line that `load.lua` prints. It is its own program, because Locust patches the sockets of its
+process.
 """
 
-# Before all that opens sockets: it is Locust that patches them.
+# Before everything that opens sockets, because Locust patches them.
 from locust import FastHttpUser, task
 from locust.env import Environment
 from locust.exception import StopUser
@@ -18,12 +18,11 @@ import time
 from pathlib import Path
 from typing import Any, Final
 
-from runs.measures import percentile
-
-from .console import say
+from loadtest.console import say
+from loadtest.harness.figures import percentile
 
 _SHARE: Final = {"read": 0, "add": 100, "mix": 20}
-_PATIENCE: Final = 10.0
+_TIMEOUT: Final = 10.0
 
 
 class Samples:
@@ -34,7 +33,7 @@ class Samples:
         self._ms: list[float] = []
 
     def add(self, *, response_time: float, exception: object = None, **_: object) -> None:
-        """Keep one, as Locust's request event tells it; a status from 400 is an exception."""
+        """Keep an answer of Locust's request event; a status from 400 on is an exception."""
         self.failed += exception is not None
         self._ms.append(response_time)
 
@@ -51,7 +50,7 @@ class Samples:
 
 
 def main(arguments: list[str]) -> None:
-    """Ask until the time is over and all answers have come, and print the result."""
+    """Make the load, wait for all answers, and print the result."""
     url, users, seconds, mode, file, cart, items, skus = arguments
     cookies = Path(file).read_text(encoding="ascii").splitlines()
     bodies = [json.dumps({"sku": sku}, separators=(",", ":")) for sku in skus.split(",")]
@@ -60,10 +59,10 @@ def main(arguments: list[str]) -> None:
     end = begin + float(seconds)
 
     class Visitor(FastHttpUser):
-        """Asks for a random session each time; without a jar, the answers set no cookies."""
+        """Sends the cookie of a random session with each request, and keeps none."""
 
         host = url
-        network_timeout = connection_timeout = _PATIENCE
+        network_timeout = connection_timeout = _TIMEOUT
         concurrency = 1
 
         def on_start(self) -> None:

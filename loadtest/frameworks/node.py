@@ -1,4 +1,4 @@
-"""Express' packages: installed by npm once for each state of package.json."""
+"""Express and its packages: npm installs them once for each version of package.json."""
 
 import hashlib
 import json
@@ -9,10 +9,11 @@ import subprocess
 from pathlib import Path
 from typing import Final
 
-from bench.console import BenchError, say
+from loadtest import machine
+from loadtest.console import say
+from loadtest.errors import LoadTestError
 
 _SOURCE: Final = Path(__file__).with_name("express")
-_PROJECT: Final = Path(__file__).resolve().parents[2]
 _SECONDS: Final = 180
 _OLDEST: Final = 18
 
@@ -27,16 +28,16 @@ def lacks() -> str | None:
         if int(found.removeprefix("v").partition(".")[0]) < _OLDEST:
             return f"node is {found}, and Express needs {_OLDEST} or newer"
         installed()
-    except BenchError as error:
+    except LoadTestError as error:
         return str(error)
     return None
 
 
 def version() -> str:
-    """Return Node's version, as it says it: v, and numbers with points between.
+    """Return the output of `node --version`: v, and numbers with points between.
 
     Raises:
-        BenchError: it does not say one.
+        LoadTestError: it fails, or prints something else.
     """
     try:
         node = subprocess.run(
@@ -44,13 +45,13 @@ def version() -> str:
             capture_output=True, text=True, check=False,
         )  # fmt: skip
     except OSError as error:
-        raise BenchError(f"node cannot be started: {error}") from error
-    said = node.stdout.strip()
-    if node.returncode or not re.fullmatch(r"v\d+\.\S+", said, re.ASCII):
-        raise BenchError(
-            f"`node --version` ended with {node.returncode}: {_last_line(node.stderr or said)}"
+        raise LoadTestError(f"cannot start node: {error}") from error
+    output = node.stdout.strip()
+    if node.returncode or not re.fullmatch(r"v\d+\.\S+", output, re.ASCII):
+        raise LoadTestError(
+            f"`node --version` ended with {node.returncode}: {_last_line(node.stderr or output)}"
         )
-    return said
+    return output
 
 
 def versions() -> dict[str, str]:
@@ -66,11 +67,11 @@ def installed() -> Path:
     """Return a folder with the application and its packages; the first call installs them.
 
     Raises:
-        BenchError: npm cannot install them.
+        LoadTestError: npm cannot install them.
     """
     parts = [_SOURCE / "package.json", _SOURCE / "app.js"]
     digest = hashlib.sha256(b"\0".join(part.read_bytes() for part in parts)).hexdigest()[:12]
-    environments = os.environ.get("VENV_DIR") or _PROJECT / ".state" / "venv"
+    environments = os.environ.get("VENV_DIR") or machine.CHECKOUT / ".state" / "venv"
     folder = Path(environments) / f"express-{digest}"
     if folder.exists():
         return folder
@@ -81,10 +82,10 @@ def installed() -> Path:
         for part in parts:
             shutil.copy2(part, making)
         _install(making)
-        # In one step, so that nothing half-made bears this name.
+        # In one step, so that this name never means an incomplete folder.
         making.rename(folder)
     except OSError:
-        # Somebody else may have been faster.
+        # Another process may have been faster.
         if not folder.exists():
             raise
     finally:
@@ -101,14 +102,18 @@ def _install(folder: Path) -> None:
             cwd=folder, capture_output=True, text=True, timeout=_SECONDS, check=False,
         )  # fmt: skip
     except OSError as error:
-        raise BenchError(f"npm cannot be started: {error}") from error
+        raise LoadTestError(f"cannot start npm: {error}") from error
     except subprocess.TimeoutExpired:
-        raise BenchError(f"npm took longer than {_SECONDS} s: is its registry in reach?") from None
+        raise LoadTestError(
+            f"npm took longer than {_SECONDS} s: can it reach its registry?"
+        ) from None
     if npm.returncode:
-        raise BenchError(f"npm ended with {npm.returncode}: {_last_line(npm.stderr or npm.stdout)}")
+        raise LoadTestError(
+            f"npm ended with {npm.returncode}: {_last_line(npm.stderr or npm.stdout)}"
+        )
 
 
 def _last_line(text: str) -> str:
-    # npm's very last line only says where its log is.
+    # npm's last line only says where its log is.
     lines = [line for line in text.splitlines() if line.strip() and "complete log" not in line]
-    return lines[-1].strip() if lines else "it did not say why"
+    return lines[-1].strip() if lines else "without a message"

@@ -1,7 +1,4 @@
-"""The servers of a measurement: a store, Gunicorn and nginx, on unix sockets in one folder.
-
-Each is a context manager and is ended by its own process id.
-"""
+"""The servers of a benchmark: a store, Gunicorn and nginx, on unix sockets in one folder."""
 
 import importlib.util
 import os
@@ -16,21 +13,21 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
 
-from .console import BenchError
+from loadtest import machine
+from loadtest.errors import LoadTestError
+from loadtest.processes import family
 
 START_SECONDS = 20.0
 STOP_SECONDS = 10.0
 
 Name = TypeVar("Name", bound=str)
 
-_PROJECT = Path(__file__).resolve().parents[2]
-
 _GUNICORN = f"""\
 import runpy
 
-settings = runpy.run_path({str(_PROJECT / "app" / "gunicorn.conf.py")!r})
+settings = runpy.run_path({str(machine.CHECKOUT / "app" / "gunicorn.conf.py")!r})
 globals().update({{k: v for k, v in settings.items() if not k.startswith("__")}})
-# The same for all that is compared: no log lines, no worker recycled in the midst of it.
+# The same for all peers: no log lines, no worker recycled during a measurement.
 accesslog = None
 loglevel = "warning"
 max_requests = 0
@@ -72,8 +69,8 @@ class Running:
     """A server that answers.
 
     Attributes:
-        pid: of the process that was started; a master where there are workers.
-        socket: the unix socket that it listens on, or its configuration's folder for nginx.
+        pid: of the process that was started, the master if there are workers.
+        socket: the unix socket that it listens on; the folder of nginx's configuration.
         keepalive: whether nginx may keep connections to it.
     """
 
@@ -92,8 +89,7 @@ class Running:
 
     def workers(self) -> tuple[int, ...]:
         """Return the process ids of the children."""
-        text = Path(f"/proc/{self.pid}/task/{self.pid}/children").read_text(encoding="ascii")
-        return tuple(map(int, text.split()))
+        return tuple(child.pid for child in family(self.pid)[1:])
 
 
 @dataclass(frozen=True)
@@ -101,7 +97,7 @@ class Workers:
     """How an application is served.
 
     Attributes:
-        kind: sync, gthread or gevent, as `app/gunicorn.conf.py` takes it.
+        kind: sync, gthread or gevent.
         processes: how many.
         threads: of each, for gthread.
     """
@@ -113,7 +109,7 @@ class Workers:
 
 @contextmanager
 def store(folder: Path) -> Iterator[Running]:
-    """Run a store without persistence: its disk is not what is measured."""
+    """Run a store without persistence: the disk is not part of the measurement."""
     path = folder / "store.sock"
     arguments = ["--port", "0", "--unixsocket", path, "--save", "", "--appendonly", "no"]
     with _started([_store_program(), *map(str, arguments)], folder, "store") as process:
@@ -125,7 +121,7 @@ def store(folder: Path) -> Iterator[Running]:
 def gunicorn(
     name: str, application: Mapping[str, str], workers: Workers, folder: Path
 ) -> Iterator[Running]:
-    """Run a WSGI application under the project's own Gunicorn configuration.
+    """Run a WSGI application with the project's own Gunicorn configuration.
 
     Args:
         name: of its socket and its log.
@@ -158,11 +154,8 @@ def listening(
     *,
     keepalive: bool,
 ) -> Iterator[Running]:
-    """Run a server that has worker processes and listens on a unix socket named `<name>.sock`.
-
-    Its modules are found as from `loadtest/` and `app/`.
-    """
-    modules = {"PYTHONPATH": f"{_PROJECT / 'loadtest'}:{_PROJECT / 'app'}"}
+    """Run a server that has worker processes and listens on a unix socket named `<name>.sock`."""
+    modules = {"PYTHONPATH": f"{machine.CHECKOUT}:{machine.CHECKOUT / 'app'}"}
     log = path.with_suffix(".log")
     with _started(command, path.parent, path.stem, {**environment, **modules}) as process:
         _await_socket(process, path, log)
@@ -174,7 +167,7 @@ def listening(
 @contextmanager
 def nginx(apps: Mapping[Name, Running], folder: Path) -> Iterator[tuple[Running, dict[Name, int]]]:
     """Run one nginx with a port of 127.0.0.1 for each application; yield it and the ports."""
-    ports = {name: _free_port() for name in apps}
+    ports = {name: machine.free_port() for name in apps}
     sites = [
         _SITE.format(
             name=name.replace("-", "_"),
@@ -191,14 +184,15 @@ def nginx(apps: Mapping[Name, Running], folder: Path) -> Iterator[tuple[Running,
         _NGINX.format(user=user, folder=folder, sites="".join(sites)), encoding="utf-8"
     )
     command = [_nginx_program(), "-p", str(folder), "-c", str(configuration), "-e", "stderr"]
-    # Written once it has all its ports; that a port answers could be somebody else's doing.
+    # nginx writes it once it has all its ports; an answer could come from another server.
     pid = folder / "nginx.pid"
     with _started(command, folder, "nginx") as process:
         try:
             _await(pid.exists, process, folder / "nginx.log")
-        except BenchError as error:
-            cure = "if a port was taken meanwhile, run it again: it looks for free ones"
-            raise BenchError(f"{error}; {cure}") from error
+        except LoadTestError as error:
+            raise LoadTestError(
+                error.problem, "if another server has taken a port meanwhile, run it again"
+            ) from error
         yield Running(process.pid, folder), ports
 
 
@@ -217,7 +211,7 @@ def _started(
                 env={**os.environ, **(environment or {})},
             )
         except OSError as error:
-            raise BenchError(f"{name} cannot be started: {error}") from error
+            raise LoadTestError(f"cannot start {name}: {error}") from error
     try:
         yield process
     finally:
@@ -233,13 +227,13 @@ def _await(condition: Callable[[], bool], process: subprocess.Popen[bytes], log:
     """Wait until the condition holds.
 
     Raises:
-        BenchError: the process ended, or took too long; its last words are in the message.
+        LoadTestError: the process ended, or took too long; the message holds the end of its log.
     """
     end = time.monotonic() + START_SECONDS
     while not condition():
         if process.poll() is not None or time.monotonic() > end:
-            words = log.read_text(encoding="utf-8", errors="replace").strip()[-2000:]
-            raise BenchError(f"{log.stem} did not start; it said: {words or 'nothing'}")
+            said = log.read_text(encoding="utf-8", errors="replace").strip()[-2000:]
+            raise LoadTestError(f"{log.stem} did not start; its log says: {said or 'nothing'}")
         time.sleep(0.02)
 
 
@@ -249,13 +243,6 @@ def _await_socket(process: subprocess.Popen[bytes], path: Path, log: Path) -> No
             return probe.connect_ex(str(path)) == 0
 
     _await(answers, process, log)
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
 
 
 def _store_program() -> str:
@@ -273,4 +260,6 @@ def _program(variable: str, package: str, pattern: str) -> str:
     for folder in (found.submodule_search_locations or ()) if found else ():
         for program in Path(folder).glob(pattern):
             return str(program)
-    raise BenchError(f"there is no {package} here: install it, or set {variable} to a program")
+    raise LoadTestError(
+        f"{package} is not installed", f"install it, or set {variable} to a program"
+    )

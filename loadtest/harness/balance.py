@@ -1,15 +1,15 @@
-"""How evenly the workers served, and which of them stands behind what was found."""
+"""How evenly the workers served, and which of them is involved in all findings."""
 
 import math
 from collections import Counter
 from collections.abc import Collection, Iterable, Mapping, Sequence
 
-from runs.samples import Found
+from loadtest.users.findings import Finding
 
-# Below it, chance alone leaves a worker out, or gives it less than its share.
+# With fewer requests a worker, chance alone leaves one out, or gives it less than its share.
 _LEAST_TO_APPEAR = 25
 _LEAST_TO_SHARE = 250
-# How probable it may be that all findings involve one worker by chance.
+# The greatest probability that all findings involve one worker by chance.
 _CHANCE = 0.01
 
 
@@ -19,10 +19,10 @@ def unbalanced(
     """Return in words each worker that never appeared or whose share is off.
 
     Args:
-        served: requests by ``<replica>/<pid>``.
-        before: the workers that there were at the start; empty if nobody knows.
-        after: those at the end. Where they are others, workers came and went: replicas count.
-        tolerance: by which part of an even share a share may differ.
+        served: requests by `<replica>/<pid>`.
+        before: the workers at the start; empty if unknown.
+        after: the workers at the end. If they are others, replicas are compared instead.
+        tolerance: the part of an even share by which a share may differ.
     """
     counts = Counter(served)
     for worker in before:
@@ -44,17 +44,17 @@ def unbalanced(
     return found
 
 
-def suspect(findings: Sequence[Found], workers: Iterable[str]) -> str:
+def suspect(findings: Sequence[Finding], workers: Iterable[str]) -> str:
     """Return the one worker, else the one replica, that all findings have in common; or nothing.
 
-    A finding involves who served its answer and who issued the cookie that came with it. With few
-    findings, what they have in common may be chance: then nobody is named.
+    A finding involves the worker that served its answer and the worker that issued its cookie. With
+    few findings this may be chance: then the result is empty.
     """
-    everyone = set(workers)
+    all_workers = set(workers)
     involved = [[name for name in (f.served_by, f.issuer) if name] for f in findings]
     for names, groups in (
-        (everyone, involved),
-        ({replica_of(w) for w in everyone}, [[replica_of(w) for w in g] for g in involved]),
+        (all_workers, involved),
+        ({replica_of(w) for w in all_workers}, [[replica_of(w) for w in g] for g in involved]),
     ):
         if len(names) <= 1 or not groups or not all(groups):
             continue
@@ -74,5 +74,5 @@ def by_replica(served: Mapping[str, int]) -> Counter[str]:
 
 
 def replica_of(worker: str) -> str:
-    """Return the replica's name of ``<replica>/<pid>``."""
+    """Return the replica's name of `<replica>/<pid>`."""
     return worker.partition("/")[0]

@@ -1,50 +1,69 @@
-"""Where more load stops bringing more throughput."""
+"""Capacity: the load beyond which the throughput hardly grows."""
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from itertools import pairwise
 
-from runs.shape import RAMP_STEPS
+from loadtest.harness.figures import Second
+from loadtest.shapes import RAMP_STEPS
 
-_ENOUGH = 0.95
+ENOUGH = 0.95
+"""The share of the greatest throughput that is reached at the capacity."""
 
 
-def of_ramp(
-    timeline: Sequence[Mapping[str, float]], duration: float, most: float
-) -> list[dict[str, Any]]:
-    """Return each step of a ramp: its load, throughput and p95; the knee is marked.
+@dataclass(frozen=True, kw_only=True)
+class Step:
+    """One step of a ramp.
 
-    The knee is the smallest load with 95 % of the greatest throughput that was measured.
+    Attributes:
+        load: users, or visits a second.
+        throughput: good requests a second.
+        p95: the greatest p95 of its seconds, in ms.
+        is_capacity: whether it is the smallest load with 95 % of the greatest throughput.
+    """
+
+    load: float
+    throughput: float
+    p95: float
+    # `run.json` has had this name from the beginning.
+    is_capacity: bool = field(default=False, metadata={"json": "knee"})
+
+
+def of_ramp(timeline: Sequence[Second], duration: float, most: float) -> list[Step]:
+    """Return each step of a ramp that was measured.
 
     Args:
-        timeline: seconds, as :meth:`runs.measures.Measures.timeline` returns them.
-        duration: of the ramp in seconds.
-        most: users, or visits a second, of the last step.
+        timeline: the seconds of the run.
+        duration: of the ramp, in seconds.
+        most: the load of the last step.
     """
     steps = []
-    for number in range(RAMP_STEPS):
-        low, high = (duration * place / RAMP_STEPS for place in (number, number + 1))
+    ends = [duration * number / RAMP_STEPS for number in range(RAMP_STEPS + 1)]
+    for number, (low, high) in enumerate(pairwise(ends), 1):
         # The first second of a step still has the load of the one before.
         begin = low + 1 if high - low > 1 else low
-        rows = [row for row in timeline if begin <= row["second"] < high and "p95" in row]
-        if not rows:
-            continue
-        steps.append({
-            "load": most * (number + 1) / RAMP_STEPS,
-            "throughput": sum(row["requests"] - row["errors"] for row in rows) / len(rows),
-            "p95": max(row["p95"] for row in rows),
-            "knee": False,
-        })  # fmt: skip
-    greatest = max((step["throughput"] for step in steps), default=0.0)
-    for step in steps:
-        if step["throughput"] >= _ENOUGH * greatest:
-            step["knee"] = True
-            break
+        seconds = [each for each in timeline if begin <= each.second < high and each.requests]
+        if seconds:
+            good = sum(each.requests - each.errors for each in seconds)
+            steps.append(Step(
+                load=most * number / RAMP_STEPS, throughput=good / len(seconds),
+                p95=max(each.p95 or 0.0 for each in seconds),
+            ))  # fmt: skip
+    if steps:
+        found = smallest([(place, step.throughput) for place, step in enumerate(steps)])
+        steps[found] = replace(steps[found], is_capacity=True)
     return steps
 
 
-def drift(timeline: Sequence[Mapping[str, float]]) -> tuple[float, float] | None:
-    """Return the median p95 in ms of a run's first and last quarter, for a soak."""
-    values = [row["p95"] for row in timeline if "p95" in row]
+def smallest(points: Sequence[tuple[int, float]]) -> int:
+    """Return the first of (size, throughput) that has 95 % of the greatest throughput."""
+    greatest = max(throughput for _, throughput in points)
+    return next(size for size, throughput in points if throughput >= ENOUGH * greatest)
+
+
+def drift(timeline: Sequence[Second]) -> tuple[float, float] | None:
+    """Return the median p95 in ms of a run's first and last quarter; `None` if it is too short."""
+    values = [each.p95 for each in timeline if each.p95 is not None]
     quarter = len(values) // 4
     if not quarter:
         return None

@@ -1,8 +1,8 @@
 """The stack of this checkout in containers, seen from outside, as far as that is possible.
 
-Where the Docker engine runs on this machine, the kernel lists the containers' processes among all
+If the Docker engine runs on this machine, the kernel lists the containers' processes among all
 others. An engine in a virtual machine (Docker Desktop) or elsewhere hides them: tiers and workers
-are unknown then. The store is reached by its replicas alone, and what it carried out is unknown.
+are unknown then. Only the replicas reach the store, so its commands are unknown.
 """
 
 import re
@@ -11,15 +11,15 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import psutil
-import redis
 from kit import settings
 from kit.engine import Engine
 from kit.errors import KitError
 from kit.folder import StateFolder
 from kit.project import APP, PROXY, STORE, Container, Project
 
-from runs.errors import RunError
-from runs.stack import Stack, tree
+from loadtest.errors import LoadTestError
+from loadtest.harness.stack import Stack
+from loadtest.processes import tree
 
 _TIERS = {APP: "app", PROXY: "nginx", STORE: "store"}
 # Asking the engine costs as much CPU as some hundred requests.
@@ -33,26 +33,26 @@ class Containers(Stack):
         super().__init__(folder)
         self._project = project
         self._found: list[Container] = []
-        self._asked = float("-inf")
+        self._refreshed = float("-inf")
 
     @classmethod
     def running(cls, state_dir: Path) -> "Containers | None":
         """Return the containers of a state folder if there are any.
 
         Raises:
-            RunError: the engine does not answer.
+            LoadTestError: the engine does not answer.
         """
         folder = StateFolder(state_dir)
         if not folder.project:
             return None
         try:
             project = Project(settings.load(), folder, Engine())
-            # As it was started, whatever COMPOSE_PROJECT_NAME says now.
+            # The name that it was started with, not what COMPOSE_PROJECT_NAME says now.
             project.name = folder.project
             found = cls(folder, project)
             return found if found._running() else None
         except KitError as error:
-            raise RunError(error.problem, error.cure) from error
+            raise LoadTestError(error.problem, error.cure) from error
 
     @property
     def url(self) -> str:
@@ -61,10 +61,10 @@ class Containers(Stack):
 
     @property
     def environment(self) -> None:
-        """Unknown: it is inside the image."""
+        """`None`: it is inside the image."""
 
     def workers(self) -> frozenset[str]:
-        """Return every worker as it signs its answers: ``<container>/<pid inside of it>``."""
+        """Return every worker as its answers name it: `<container>/<pid inside the container>`."""
         return frozenset(
             f"{container.host}/{pid}"
             for container in self._seen()
@@ -74,37 +74,37 @@ class Containers(Stack):
         )
 
     def processes(self) -> dict[str, list[psutil.Process]]:
-        """Return the processes of each tier, without those that cannot be seen from here."""
+        """Return the processes of each tier that this machine can see."""
         tiers: dict[str, list[psutil.Process]] = {}
         for container in self._seen():
             tiers.setdefault(_TIERS[container.service], []).extend(tree(container.pid))
         return tiers
 
-    def store(self) -> "redis.Redis | None":
-        """Return ``None``: nobody but the replicas reaches it."""
-        return None
+    def store_calls(self) -> dict[str, int]:
+        """Return nothing: only the replicas reach the store."""
+        return {}
 
     def _seen(self) -> Iterator[Container]:
         """Yield the running containers whose processes this machine can see."""
         return (container for container in self._running() if _is_here(container))
 
     def _running(self) -> list[Container]:
-        """Return the running containers, asked for now and then."""
-        if time.monotonic() - self._asked > _FRESH_SECONDS:
-            self._asked = time.monotonic()
+        """Return the running containers, refreshed every few seconds."""
+        if time.monotonic() - self._refreshed > _FRESH_SECONDS:
+            self._refreshed = time.monotonic()
             try:
                 found = self._project.containers()
             except KitError:
                 if not self._found:
                     raise
-                # A run goes on without the engine: what it said last still counts.
+                # A run goes on without the engine, with its last answer.
                 return self._found
             self._found = [one for one in found if one.runs and one.service in _TIERS]
         return self._found
 
 
 def _is_here(container: Container) -> bool:
-    """Whether the pid that the engine tells is one of this machine's, and that container's."""
+    """Whether the pid that the engine reports is that container's on this machine."""
     try:
         groups = Path(f"/proc/{container.pid}/cgroup").read_text(encoding="utf-8")
     except OSError:
@@ -113,7 +113,7 @@ def _is_here(container: Container) -> bool:
 
 
 def _inner_pid(pid: int) -> str:
-    """Return the pid of a process in the innermost namespace that it is in; empty if it ended."""
+    """Return the pid of a process in its innermost namespace; empty if it has ended."""
     try:
         status = Path(f"/proc/{pid}/status").read_text(encoding="utf-8")
     except OSError:

@@ -1,4 +1,4 @@
-"""The gate: what a profile of the service level objectives allows, and what a run did."""
+"""The gate: compares a run with a profile of service level objectives."""
 
 import tomllib
 from collections import Counter
@@ -8,13 +8,14 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
-from runs.errors import RunError
-from runs.kinds import CONTINUITY, Kind
-from runs.measures import Endpoint
+from loadtest.errors import LoadTestError
+from loadtest.harness.figures import Endpoint
+from loadtest.users.findings import CONTINUITY, Failure
 
 _GLOBAL = ("continuity_failures", "balance", "throughput")
 _LATENCIES = ("p50", "p95", "p99")
 _LIMITS = (*_LATENCIES, "errors")
+_FORM = "loadtest/slo.toml explains the form"
 
 
 class Word(StrEnum):
@@ -32,11 +33,11 @@ class Word(StrEnum):
 
 @dataclass(frozen=True)
 class Verdict:
-    """What the gate says.
+    """The result of the gate.
 
     Attributes:
         word: pass, fail or error.
-        reasons: what failed, by how much; or what made the run impossible to judge.
+        reasons: what failed, and by how much; or why there is no verdict.
         notes: what was not judged.
     """
 
@@ -69,21 +70,21 @@ def load(path: Path, name: str) -> Profile:
     """Read one profile.
 
     Raises:
-        RunError: the file cannot be read, or has no such profile, or one that cannot be used.
+        LoadTestError: the file cannot be read, or the profile does not exist or is wrong.
     """
     try:
         profiles = tomllib.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
-        raise RunError(f"SLO={path} cannot be read: {error}.", "Mend the file.") from error
+        raise LoadTestError(f"cannot read SLO={path}: {error}", "correct the file") from error
     if not isinstance(profiles.get(name), dict):
-        raise RunError(
-            f"{path} has no profile {name!r}.",
-            f"It has {', '.join(profiles)}: give one as PROFILE=",
+        raise LoadTestError(
+            f"{path} has no profile {name!r}",
+            f"give one of these as PROFILE=: {', '.join(profiles)}",
         )
     given: dict[str, Any] = dict(profiles[name])
     requests = given.pop("requests", {})
     if not isinstance(requests, dict):
-        raise RunError(f"{path}: {name}.requests is no table.", "slo.toml explains the form.")
+        raise LoadTestError(f"{path}: {name}.requests is not a table", _FORM)
     for where, table, known in [
         (name, given, _GLOBAL),
         *((f"{name}.requests.{key!r}", limits, _LIMITS) for key, limits in requests.items()),
@@ -106,9 +107,9 @@ def judge(
         endpoints: the figures of each kind of request.
         throughput: good requests a second.
         findings: how many there are of each kind.
-        suspects: by kind, who stands behind all of its findings.
+        suspects: by kind, the worker or replica that all of its findings involve.
     """
-    if broken := findings.get(Kind.BROKEN_SCENARIO, 0):
+    if broken := findings.get(Failure.BROKEN_SCENARIO, 0):
         return Verdict(Word.ERROR, (f"the scenario's own code failed {broken} times",))
     reasons = _of_findings(profile, Counter(findings), suspects)
     if throughput < profile.throughput:
@@ -126,16 +127,17 @@ def judge(
 def _of_findings(
     profile: Profile, findings: Counter[str], suspects: Mapping[str, str]
 ) -> list[str]:
-    def told(kind: Kind) -> str:
-        behind = f", all with {suspects[kind]}" if suspects.get(kind) else ""
-        return f"{kind} {findings[kind]} times{behind}"
+    def described(kind: Failure) -> str:
+        common = f", all with {suspects[kind]}" if suspects.get(kind) else ""
+        return f"{kind} {findings[kind]} times{common}"
 
     reasons = []
     kinds = [kind for kind in CONTINUITY if findings[kind]]
-    if sum(findings[kind] for kind in kinds) > profile.continuity_failures:
-        reasons += [f"{told(kind)} ({profile.continuity_failures:.0f} allowed)" for kind in kinds]
-    others = [kind for kind in (Kind.WRONG_ANSWER, Kind.OVERLOAD) if findings[kind]]
-    return reasons + [f"{told(kind)} (0 allowed)" for kind in others]
+    allowed = profile.continuity_failures
+    if sum(findings[kind] for kind in kinds) > allowed:
+        reasons += [f"{described(kind)} ({allowed:.0f} allowed)" for kind in kinds]
+    others = [kind for kind in (Failure.WRONG_ANSWER, Failure.OVERLOAD) if findings[kind]]
+    return reasons + [f"{described(kind)} (0 allowed)" for kind in others]
 
 
 def _of_endpoint(endpoint: Endpoint, limits: Mapping[str, float]) -> list[str]:
@@ -157,16 +159,17 @@ def _of_endpoint(endpoint: Endpoint, limits: Mapping[str, float]) -> list[str]:
 
 def _check(path: Path, where: str, table: object, known: Sequence[str]) -> None:
     if not isinstance(table, dict):
-        raise RunError(f"{path}: {where} is no table.", "slo.toml explains the form.")
+        raise LoadTestError(f"{path}: {where} is not a table", _FORM)
     for key, value in table.items():
         if key not in known:
-            raise RunError(
-                f"{path}: {where} has {key!r}, which is no limit.", f"There are {', '.join(known)}."
+            raise LoadTestError(
+                f"{path}: {where} has {key!r}, which is not a limit",
+                f"the limits are {', '.join(known)}",
             )
         # Nothing is above or below nan: it would let everything pass.
         is_number = isinstance(value, (int, float)) and not isinstance(value, bool)
         if not is_number or not value >= 0:
-            raise RunError(
-                f"{path}: {where}.{key} is {value!r}, which is no number from 0 up.",
-                "Latencies are in ms, shares from 0 to 1.",
+            raise LoadTestError(
+                f"{path}: {where}.{key} is {value!r}, not a number from 0 up",
+                "latencies are in ms, shares from 0 to 1",
             )

@@ -1,8 +1,7 @@
-"""Locust as a child process, in a session of its own: Ctrl-C is for us to pass on."""
+"""The load generator: Locust in a process group that does not get our Ctrl-C."""
 
 import os
 import signal
-import socket
 import subprocess
 import sys
 from contextlib import suppress
@@ -11,10 +10,10 @@ from typing import Self
 
 import psutil
 
-from runs.errors import RunError
-from runs.options import LOADTEST
-from runs.plan import Plan
-from runs.stack import children
+from loadtest import machine
+from loadtest.errors import LoadTestError
+from loadtest.processes import family
+from loadtest.settings import LOADTEST, Plan
 
 _STOP_SECONDS = 10.0
 
@@ -26,15 +25,15 @@ class Generator:
         self._log = Path(plan.folder) / "locust.log"
         self._processes, self._most = plan.processes, 0
         command = [
-            *(sys.executable, "-m", "locust", "-f", str(LOADTEST / "visits" / "entry.py")),
+            *(sys.executable, "-m", "locust", "-f", str(LOADTEST / "users" / "locustfile.py")),
             *("--headless", "--only-summary", "--host", url),
             # Failed requests are for the gate to judge.
             *("--exit-code-on-error", "0"),
         ]
         if plan.processes > 1:
-            port = str(_free_port())
+            port = str(machine.free_port())
             command += ["--processes", str(plan.processes), "--master-bind-host", "127.0.0.1"]
-            # The one for the process that leads, the other for those that follow it.
+            # The first is for the leading process, the second for the others.
             command += ["--master-bind-port", port, "--master-port", port]
         with self._log.open("wb") as log:
             self._process = subprocess.Popen(
@@ -45,7 +44,7 @@ class Generator:
                 env={
                     **os.environ,
                     **plan.to_environ(),
-                    "PYTHONPATH": str(LOADTEST),
+                    "PYTHONPATH": str(machine.CHECKOUT),
                     "PYTHONDONTWRITEBYTECODE": "1",
                 },
                 start_new_session=True,
@@ -69,17 +68,17 @@ class Generator:
     def has_lost_a_process(self) -> bool:
         """Whether one of the processes that share the load has ended before the others.
 
-        Locust would go on with the rest: in an open loop, with less load than it says.
+        Locust would go on with the rest, in an open loop with less load than wanted.
         """
         if self._processes == 1:
             return False
-        living = sum(map(_lives, children(self.pid)))
-        # Never more than share the load: Python asks short-lived programs about the platform.
+        living = sum(map(_lives, family(self.pid)[1:]))
+        # At most as many as share the load: Python starts short-lived programs, too.
         self._most = min(max(self._most, living), self._processes)
         return living < self._most
 
     def stop(self) -> None:
-        """End it, with what it has written so far."""
+        """End it; it writes what it has so far."""
         for number in (signal.SIGTERM, signal.SIGKILL):
             if self.is_running():
                 if number == signal.SIGTERM:
@@ -90,16 +89,16 @@ class Generator:
                     self._process.wait(_STOP_SECONDS)
                 except subprocess.TimeoutExpired:
                     continue
-        # Processes that lost their leader would go on.
+        # Processes without their leader would go on.
         with suppress(ProcessLookupError):
             os.killpg(self._process.pid, signal.SIGKILL)
 
-    def failure(self, problem: str) -> RunError:
-        """Return an error with the last words of its log."""
-        words = self._log.read_text(encoding="utf-8", errors="replace").strip().splitlines()[-12:]
-        return RunError(
-            f"{problem} Its last words:\n  " + "\n  ".join(words or ["(nothing)"]),
-            f"Mend the scenario, or see {self._log}.",
+    def failure(self, problem: str) -> LoadTestError:
+        """Return an error with the last lines of its log."""
+        lines = self._log.read_text(encoding="utf-8", errors="replace").strip().splitlines()[-12:]
+        return LoadTestError(
+            f"{problem}; its log ends with:\n  " + "\n  ".join(lines or ["(nothing)"]),
+            f"correct the scenario, or see {self._log}",
         )
 
 
@@ -108,10 +107,3 @@ def _lives(process: psutil.Process) -> bool:
         return process.status() != psutil.STATUS_ZOMBIE
     except psutil.NoSuchProcess:
         return False
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port

@@ -1,17 +1,17 @@
-"""What the target is and offers: asked before the load begins."""
+"""The target: what it offers, found out before the load begins."""
 
 import http.client
 import json
+import urllib.error
+import urllib.request
 import uuid
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from http.cookies import SimpleCookie
 from typing import Any
-from urllib.parse import urlsplit
 
-from runs.errors import RunError
+from loadtest.errors import LoadTestError
 
-_PATIENCE = 10.0
+_TIMEOUT = 10.0
 
 
 @dataclass(frozen=True)
@@ -20,26 +20,15 @@ class Target:
 
     Attributes:
         url: its address, without a slash at the end.
-        offers: which parts of the shop's contract it has.
-        tells_workers: whether its answers say who served them.
+        offers: the parts of the shop's contract that it has.
+        tells_workers: whether its answers carry `X-Served-By`.
+        is_ours: whether it is the stack of our state folder.
     """
 
     url: str
     offers: tuple[str, ...]
     tells_workers: bool
-
-
-@dataclass(frozen=True)
-class _Reply:
-    status: int
-    headers: Mapping[str, str]
-    body: bytes
-
-    def json(self) -> Any:
-        try:
-            return json.loads(self.body)
-        except ValueError:
-            return None
+    is_ours: bool = False
 
 
 def ask(url: str, accounts: Sequence[tuple[str, str]] = ()) -> Target:
@@ -50,77 +39,93 @@ def ask(url: str, accounts: Sequence[tuple[str, str]] = ()) -> Target:
         accounts: users who should exist there; the first of them logs in and out.
 
     Raises:
-        RunError: it does not answer.
+        LoadTestError: it does not answer.
     """
-    probe = _Probe(url)
-    first = probe.send("GET", "/api/products")
+    client = _Client(url)
+    products = client.send("GET", "/api/products")
     offers = []
-    products = first.json()
-    if first.status == http.client.OK and isinstance(products, list) and products:
+    if isinstance(products, list) and products:
         offers.append("products")
-    if _has(probe.send("GET", "/api/session").json(), "handle", "hits"):
+    if _has(client.send("GET", "/api/session"), "handle", "hits"):
         offers.append("session")
-    if _has(probe.send("GET", "/api/cart").json(), "items", "count", "total_cents"):
+    if _has(client.send("GET", "/api/cart"), "items", "count", "total_cents"):
         offers.append("cart")
     if {"products", "session", "cart"} <= set(offers):
-        # Only where the contract is there: a stranger's server gets no POST.
-        offers += _beyond_cart(probe, str(products[0]["sku"]), accounts)
-    return Target(url, tuple(offers), "x-served-by" in first.headers)
+        # Only a target with the contract gets a POST.
+        offers += _beyond_cart(client, str(products[0]["sku"]), accounts)
+    return Target(url, tuple(offers), client.tells_workers)
 
 
-def _beyond_cart(probe: "_Probe", sku: str, accounts: Sequence[tuple[str, str]]) -> list[str]:
+def _beyond_cart(client: "_Client", sku: str, accounts: Sequence[tuple[str, str]]) -> list[str]:
     offers = []
     key = {"Idempotency-Key": str(uuid.uuid4())}
     for _ in range(2):
-        added = probe.send("POST", "/api/cart/items", {"sku": sku, "qty": 1}, key).json()
+        added = client.send("POST", "/api/cart/items", {"sku": sku, "qty": 1}, key)
     if isinstance(added, dict) and added.get("count") == 1:
         offers.append("idempotency")
-    if probe.send("POST", "/api/checkout").status in {http.client.CREATED, http.client.CONFLICT}:
+    client.send("POST", "/api/checkout")
+    if client.status in {http.client.CREATED, http.client.CONFLICT}:
         offers.append("checkout")
     for name, password in accounts[:1]:
-        body = {"username": name, "password": password}
-        if probe.send("POST", "/api/login", body).status == http.client.OK:
+        client.send("POST", "/api/login", {"username": name, "password": password})
+        if client.status == http.client.OK:
             offers.append("accounts")
-            probe.send("POST", "/api/logout")
+            client.send("POST", "/api/logout")
     return offers
 
 
-class _Probe:
-    """One client with a cookie jar."""
+class _Client:
+    """A client with a cookie jar.
+
+    Attributes:
+        status: of the last answer.
+        tells_workers: whether an answer carried `X-Served-By`.
+    """
+
+    status = 0
+    tells_workers = False
 
     def __init__(self, url: str) -> None:
         self._url = url
-        self._cookies: dict[str, str] = {}
+        # Without proxies, as the load generator.
+        self._opener = urllib.request.build_opener(
+            urllib.request.ProxyHandler({}), urllib.request.HTTPCookieProcessor(), _NoRedirects()
+        )
 
     def send(
         self, method: str, path: str, body: object = None, headers: Mapping[str, str] | None = None
-    ) -> _Reply:
-        parts = urlsplit(self._url)
-        kind = (
-            http.client.HTTPSConnection if parts.scheme == "https" else http.client.HTTPConnection
-        )
-        sent = dict(headers or {})
-        if self._cookies:
-            sent["Cookie"] = "; ".join(f"{name}={value}" for name, value in self._cookies.items())
-        data = None
+    ) -> Any:
+        """Send one request; return the body of a good answer, parsed, `None` if it is not JSON."""
+        data, kind = None, {}
         if body is not None:
-            data, sent["Content-Type"] = json.dumps(body).encode(), "application/json"
-        connection = kind(parts.netloc, timeout=_PATIENCE)
+            data, kind = json.dumps(body).encode(), {"Content-Type": "application/json"}
+        request = urllib.request.Request(  # noqa: S310 (the scheme was checked with the settings)
+            self._url + path, data, {**kind, **(headers or {})}, method=method
+        )
         try:
-            connection.request(method, parts.path + path, body=data, headers=sent)
-            response = connection.getresponse()
-            text = response.read(1_000_000)
+            with self._opener.open(request, timeout=_TIMEOUT) as response:
+                text = response.read(1_000_000)
+                self.status = response.status
+                self.tells_workers = self.tells_workers or "X-Served-By" in response.headers
+        except urllib.error.HTTPError as error:
+            error.close()
+            self.status = error.code
+            return None
         except (OSError, http.client.HTTPException) as error:
-            raise RunError(
-                f"{self._url} does not answer ({error!r}).",
-                "Start it (`make up` for the stack of this checkout), or give another HOST=",
+            reason = getattr(error, "reason", error)
+            raise LoadTestError(
+                f"{self._url} does not answer ({reason!r})",
+                "start it (`make up` starts the stack of this checkout), or give another HOST=",
             ) from error
-        finally:
-            connection.close()
-        for line in response.headers.get_all("Set-Cookie", []):
-            self._cookies |= {name: morsel.value for name, morsel in SimpleCookie(line).items()}
-        found = {name.lower(): value for name, value in response.headers.items()}
-        return _Reply(response.status, found, text)
+        try:
+            return json.loads(text)
+        except ValueError:
+            return None
+
+
+class _NoRedirects(urllib.request.HTTPRedirectHandler):
+    def redirect_request(self, *_: object) -> None:
+        """Take the redirect for the answer."""
 
 
 def _has(document: Any, *names: str) -> bool:

@@ -1,9 +1,10 @@
-"""Pictures as inline SVG: colours are the page's own, so that they follow light and dark."""
+"""Charts as inline SVG. The page sets their colours, so that they follow light and dark."""
 
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from html import escape
+
+from markupsafe import Markup, escape
 
 _WIDTH, _HEIGHT = 760.0, 230.0
 _LEFT, _RIGHT, _TOP, _BOTTOM = 58.0, 14.0, 22.0, 30.0
@@ -17,7 +18,7 @@ class Line:
 
     Args:
         label: for the legend.
-        tone: the name of a colour in the page: ``c1`` to ``c5``, ``bad``.
+        tone: the name of a colour in `style.css`: `c1` to `c5`, `bad`.
         points: (x, y), in the order of x.
     """
 
@@ -53,18 +54,18 @@ def lines(
     x_unit: str,
     marks: Sequence[Mark] = (),
     limit: tuple[float, str] | None = None,
-) -> str:
-    """Return a line chart; ``limit`` is a horizontal line with its name."""
+) -> Markup:
+    """Return a line chart with its legend; `limit` is a horizontal line with its name."""
     points = [point for line in drawn for point in line.points]
     if not points:
-        return ""
+        return Markup()
     x_low, x_high = min(x for x, _ in points), max(x for x, _ in points)
     y_high = max(y for _, y in points)
     if limit and limit[0] <= y_high * 1.5:
         y_high = max(y_high, limit[0])
     ticks = _ticks(y_high)
     frame = _Frame(x_low, max(x_high, x_low + 1e-9), ticks[-1])
-    parts = [_open(title), *_grid(frame, ticks), *_x_axis(frame, x_unit)]
+    parts = [_legend(drawn), _open(title), *_grid(frame, ticks), *_x_axis(frame, x_unit)]
     for line in drawn:
         path = " ".join(f"{frame.x(x):.1f},{frame.y(y):.1f}" for x, y in line.points)
         if line.is_filled and line.points:
@@ -91,13 +92,15 @@ def lines(
             f"{escape(limit[1])}</text>"
         )
     parts += _marks(frame, marks)
-    return "".join([*parts, "</svg>"])
+    return Markup("".join([*parts, "</svg>"]))  # noqa: S704 (every text in it is escaped)
 
 
-def histogram(bins: Sequence[tuple[float, float, int]], points: Sequence[tuple[str, float]]) -> str:
-    """Return the distribution of latencies on a logarithmic axis, ``points`` marked on it."""
+def histogram(
+    bins: Sequence[tuple[float, float, int]], points: Sequence[tuple[str, float]]
+) -> Markup:
+    """Return the distribution of latencies on a logarithmic axis, with `points` marked on it."""
     if not bins:
-        return ""
+        return Markup()
     low, high = math.log10(bins[0][0]), math.log10(bins[-1][1])
     ticks = _ticks(max(count for _, _, count in bins))
     frame = _Frame(low, high, ticks[-1])
@@ -120,13 +123,13 @@ def histogram(bins: Sequence[tuple[float, float, int]], points: Sequence[tuple[s
     parts += _marks(
         frame, [Mark(math.log10(max(value, 1e-3)), name) for name, value in points if value > 0]
     )
-    return "".join([*parts, "</svg>"])
+    return Markup("".join([*parts, "</svg>"]))  # noqa: S704 (every text in it is escaped)
 
 
-def bars(drawn: Sequence[Bar], *, title: str, even: float | None = None) -> str:
-    """Return horizontal bars; ``even`` is a vertical line at that value."""
+def bars(drawn: Sequence[Bar], *, title: str, even: float | None = None) -> Markup:
+    """Return horizontal bars; `even` is a vertical line at that value."""
     if not drawn:
-        return ""
+        return Markup()
     row, left, right = 26.0, 150.0, 150.0
     most = max([bar.value for bar in drawn] + ([even] if even else [])) or 1.0
     height = row * len(drawn) + 8
@@ -144,23 +147,24 @@ def bars(drawn: Sequence[Bar], *, title: str, even: float | None = None) -> str:
     if even:
         x = left + even * scale
         parts.append(f'<line class="limit" x1="{x:.1f}" x2="{x:.1f}" y1="0" y2="{height:g}"/>')
-    return "".join([*parts, "</svg>"])
+    return Markup("".join([*parts, "</svg>"]))  # noqa: S704 (every text in it is escaped)
 
 
-def legend(drawn: Sequence[Line]) -> str:
-    """Return the legend of a line chart."""
+def number(value: float) -> str:
+    """Return a number with three significant digits, or with commas from 1,000 on."""
+    if abs(value) >= _THOUSAND:
+        return f"{value:,.0f}"
+    return f"{value:.3g}"
+
+
+def _legend(drawn: Sequence[Line]) -> str:
+    if len(drawn) == 1:
+        return ""
     return (
         '<p class="legend">'
         + "".join(f'<span class="{line.tone}">{escape(line.label)}</span>' for line in drawn)
         + "</p>"
     )
-
-
-def number(value: float) -> str:
-    """Return a number as a reader wants it: three digits that count, thousands apart."""
-    if abs(value) >= _THOUSAND:
-        return f"{value:,.0f}"
-    return f"{value:.3g}"
 
 
 @dataclass(frozen=True)
@@ -222,7 +226,7 @@ def _marks(frame: _Frame, marks: Sequence[Mark]) -> list[str]:
     parts = []
     for mark in marks:
         x = min(max(frame.x(mark.at), _LEFT), _WIDTH - _RIGHT)
-        # A name that would run out of the picture stands on the other side.
+        # Near the right edge, the name stands on the left side.
         is_late = x > _WIDTH - 120
         parts.append(
             f'<line class="mark" x1="{x:.1f}" x2="{x:.1f}" y1="{_TOP - 8}" '

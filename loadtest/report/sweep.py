@@ -1,13 +1,12 @@
 """`make sweep`: a run for each number of replicas and workers and each worker class.
 
-It runs a stack of its own beside the one of STATE_DIR, always of the local runtime, fits the
-Universal Scalability Law to the throughput of each worker class, and names the knee.
+It runs its own stack beside the one of STATE_DIR, always of the local runtime, finds the capacity
+of each worker class, and fits the Universal Scalability Law to the throughputs.
 """
 
 import json
 import os
 import re
-import socket
 import statistics
 import subprocess
 import sys
@@ -15,20 +14,20 @@ from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
-from html import escape
 from itertools import product
 from pathlib import Path
 
-from runs import charts, page, surroundings, usl
-from runs.charts import Line, Mark, number
-from runs.errors import RunError
-from runs.options import LOADTEST, Options
-from runs.run import Run
+from loadtest import machine
+from loadtest.errors import LoadTestError
+from loadtest.harness import capacity
+from loadtest.harness.run import Run, surroundings
+from loadtest.report import charts, pages, usl
+from loadtest.report.charts import Line, Mark
+from loadtest.settings import Plan, Settings
 
 _CLASSES = ("sync", "gthread", "gevent")
 _DEFAULT = "replicas=1,2 workers=1,2,4 class=sync,gthread,gevent"
 _MOST = 64
-_ENOUGH = 0.95
 _TONES = {"sync": "c1", "gthread": "c2", "gevent": "c4"}
 
 
@@ -47,46 +46,79 @@ class Point:
 
     @property
     def size(self) -> int:
-        """How many workers there were in all."""
+        """The number of workers of all replicas."""
         return self.replicas * self.workers
 
+    def __str__(self) -> str:
+        return (
+            f"  {self.worker_class:8} {self.replicas} x {self.workers}  "
+            f"{self.throughput:7,.0f} requests/s  p95 {self.p95_ms:6.1f} ms  "
+            f"app {self.app_us:6,.0f} µs a request  {self.findings} findings"
+        )
 
-def make(options: Options, say: Callable[[str], None]) -> Path:
-    """Make the runs and return the report; Ctrl-C ends it with the runs made so far.
+
+@dataclass(frozen=True)
+class Scaling:
+    """How the throughput of a worker class grows with its workers.
+
+    Attributes:
+        throughput: median requests a second by number of workers.
+        app_us: median µs of CPU for each request by number of workers.
+        capacity: the smallest number of workers with 95 % of the greatest throughput.
+        law: fitted to the throughputs, if there are enough sizes.
+    """
+
+    throughput: Sequence[tuple[int, float]]
+    app_us: Sequence[tuple[int, float]]
+    capacity: int
+    law: usl.Law | None
+
+    def __str__(self) -> str:
+        workers = f"{self.capacity} worker{'s' if self.capacity > 1 else ''}"
+        text = f"capacity {workers}, {dict(self.throughput)[self.capacity]:,.0f} requests/s"
+        if self.law:
+            peak = "none" if self.law.peak > _MOST else f"at {self.law.peak:.1f}"
+            text += f"; law: contention {self.law.contention:.3f}, coherency "
+            text += f"{self.law.coherency:.4f}, peak {peak}"
+        return text
+
+
+def make(settings: Settings, say: Callable[[str], None]) -> Path:
+    """Make the runs and return the page; Ctrl-C ends the sweep with the runs made so far.
 
     Raises:
-        RunError: the stack did not start, or a run could not be made; those before it are in a
-            report all the same.
+        LoadTestError: the stack did not start, or a run could not be made; those before it are in a
+            page all the same.
     """
     axes = _axes(os.environ.get("SWEEP") or _DEFAULT)
-    each = _each(options)
+    each = replace(settings, host=None, plan=_plan(settings))
     points: list[Point] = []
-    broken: RunError | None = None
+    broken: LoadTestError | None = None
     combinations = list(product(axes["class"], axes["replicas"], axes["workers"]))
-    say(f"sweep: {len(combinations)} runs of {each.duration:g} s, {each.users} users")
-    with_stack = _Stack(options.state_dir / "sweep")
+    say(f"sweep: {len(combinations)} runs of {each.plan.duration:g} s, {each.plan.users} users")
+    stack = _Stack(settings.state_dir / "sweep")
     try:
         for worker_class, replicas, workers in combinations:
-            with_stack.up(worker_class, int(replicas), int(workers))
-            run = Run(replace(each, state_dir=with_stack.state_dir), lambda _: None).make()
-            total, tiers = run.document["total"], run.document["tiers"]
+            stack.up(worker_class, int(replicas), int(workers))
+            run, _ = Run(replace(each, state_dir=stack.state_dir), lambda _: None).make()
             points.append(Point(
-                worker_class, int(replicas), int(workers), run.document["throughput"],
-                total["percentiles"]["p95"], tiers["app"]["cpu_us"],
-                sum(run.document["findings"].values()), str(run.verdict.word),
+                worker_class, int(replicas), int(workers), run.throughput,
+                run.total.percentiles["p95"], run.tiers["app"].cpu_us, sum(run.counts.values()),
+                str(run.verdict.word),
             ))  # fmt: skip
-            say(_line(points[-1]))
+            say(str(points[-1]))
     except KeyboardInterrupt:
         say("\nInterrupted: the report covers the runs made so far.")
-    except RunError as error:
+    except LoadTestError as error:
         broken = error
     finally:
-        with_stack.down()
+        stack.down()
     if not points:
-        raise broken or RunError("Not one run was made.", "Let it run to the end of the first.")
-    for name, told in _knees(points).items():
-        say(f"  {name:8} {told}")
-    page = _keep(options.state_dir, points, each)
+        raise broken or LoadTestError("no run was made", "wait for the end of the first run")
+    found = _scaling(points)
+    for name, scaling in found.items():
+        say(f"  {name:8} {scaling}")
+    page = _write(settings.state_dir, points, found, each.plan)
     if broken:
         say(f"{page}\nThe report covers the {len(points)} runs made so far.")
         raise broken
@@ -94,13 +126,11 @@ def make(options: Options, say: Callable[[str], None]) -> Path:
 
 
 class _Stack:
-    """The stack of a sweep, by the verbs of the kit."""
+    """The stack of a sweep, controlled by the verbs of the kit."""
 
     def __init__(self, state_dir: Path) -> None:
         self.state_dir = state_dir
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            self._port = str(probe.getsockname()[1])
+        self._port = str(machine.free_port())
 
     def up(self, worker_class: str, replicas: int, workers: int) -> None:
         self._verb("up", WORKER_CLASS=worker_class, REPLICAS=str(replicas), WORKERS=str(workers))
@@ -109,26 +139,23 @@ class _Stack:
         self._verb("down")
 
     def _verb(self, verb: str, **settings: str) -> None:
-        # A setting of the caller's that belongs to one worker class alone would stop the others.
+        # THREADS belongs to one worker class alone, and would stop the others.
         given = {name: value for name, value in os.environ.items() if name != "THREADS"}
         own = {
             "STATE_DIR": str(self.state_dir),
             "PORT": self._port,
-            # In containers, COMPOSE_PROJECT_NAME could make it somebody's running stack.
+            # In containers, COMPOSE_PROJECT_NAME could name a stack that is in use.
             "RUNTIME": "local",
-            "PYTHONPATH": str(LOADTEST.parent / "compose"),
+            "PYTHONPATH": str(machine.CHECKOUT / "compose"),
         }
         done = subprocess.run(
             [sys.executable, "-m", "kit", verb],
-            env={**given, **own, **settings}, cwd=LOADTEST.parent, check=False,
+            env={**given, **own, **settings}, cwd=machine.CHECKOUT, check=False,
             capture_output=True, text=True, stdin=subprocess.DEVNULL,
         )  # fmt: skip
         if done.returncode:
-            words = (done.stderr or done.stdout)[-1500:]
-            raise RunError(
-                f"`make {verb}` of the sweep's own stack failed:\n{words}",
-                "Mend what it names.",
-            )
+            output = (done.stderr or done.stdout)[-1500:].strip()
+            raise LoadTestError(f"`make {verb}` of the sweep's own stack failed:\n{output}")
 
 
 def _axes(text: str) -> Mapping[str, Sequence[str]]:
@@ -141,140 +168,85 @@ def _axes(text: str) -> Mapping[str, Sequence[str]]:
             for v in values.split(",")
         )
         if not good:
-            raise RunError(
-                f"SWEEP={text}: {item!r} is no axis with its values.",
-                f"For example: SWEEP='{_DEFAULT}'",
+            raise LoadTestError(
+                f"SWEEP={text}: {item!r} is not an axis with its values",
+                f"for example SWEEP='{_DEFAULT}'",
             )
         axes[name] = values
     return {name: values.split(",") for name, values in axes.items()}
 
 
-def _each(options: Options) -> Options:
-    """Return the options of one run: short, and with no pauses unless they are asked for.
+def _plan(settings: Settings) -> Plan:
+    """Return the plan of each run: short, and without pauses unless they are given.
 
     Raises:
-        RunError: something is asked for that a sweep would have to drop.
+        LoadTestError: a setting is given that a sweep would have to ignore.
     """
+    plan = settings.plan
     for given, why in (
-        (options.host and f"HOST={options.host}", "loads stacks of its own"),
-        (options.rate and f"RATE={options.rate:g}", "is a closed loop, which finds the knee"),
-        (options.shape != "steady" and f"SHAPE={options.shape}", "loads each stack steadily"),
+        (settings.host and f"HOST={settings.host}", "loads its own stacks"),
+        (plan.rate and f"RATE={plan.rate:g}", "is a closed loop, which finds the capacity"),
+        (plan.shape != "steady" and f"SHAPE={plan.shape}", "loads each stack steadily"),
     ):
         if given:
-            raise RunError(
-                f"{given} is set, and a sweep {why}.",
-                f"Leave {given.partition('=')[0]} away, or use it with `make loadtest`.",
+            raise LoadTestError(
+                f"cannot use {given}: a sweep {why}",
+                f"leave {given.partition('=')[0]} out, or use it with `make loadtest`",
             )
     return replace(
-        options,
-        users=options.users if os.environ.get("USERS") else 32,
-        duration=options.duration if os.environ.get("DURATION") else 8.0,
-        think=options.think if os.environ.get("THINK") else 0.0,
+        plan,
+        users=plan.users if os.environ.get("USERS") else 32,
+        duration=plan.duration if os.environ.get("DURATION") else 8.0,
+        think=plan.think if os.environ.get("THINK") else 0.0,
     )
 
 
-def _line(point: Point) -> str:
-    return (
-        f"  {point.worker_class:8} {point.replicas} x {point.workers}  "
-        f"{point.throughput:7,.0f} requests/s  p95 {point.p95_ms:6.1f} ms  "
-        f"app {point.app_us:6,.0f} µs a request  {point.findings} findings"
-    )
-
-
-def _by_size(points: Sequence[Point], worker_class: str, value: str) -> list[tuple[float, float]]:
-    """Return (workers in all, median of a figure) of one worker class."""
-    found: dict[int, list[float]] = defaultdict(list)
-    for point in points:
-        if point.worker_class == worker_class:
-            found[point.size].append(getattr(point, value))
-    return [(size, statistics.median(values)) for size, values in sorted(found.items())]
-
-
-def _knees(points: Sequence[Point]) -> dict[str, str]:
-    """Return for each worker class where its knee is, in words."""
-    told = {}
+def _scaling(points: Sequence[Point]) -> dict[str, Scaling]:
+    """Return how each worker class scales."""
+    found = {}
     for name in dict.fromkeys(point.worker_class for point in points):
-        measured = _by_size(points, name, "throughput")
-        greatest = max(throughput for _, throughput in measured)
-        knee, reached = next(p for p in measured if p[1] >= _ENOUGH * greatest)
-        law = usl.fit(measured)
-        text = f"knee at {knee:g} worker{'s' if knee > 1 else ''}, {reached:,.0f} requests/s"
-        if law:
-            peak = "none" if law.peak > _MOST else f"at {law.peak:.1f}"
-            text += f"; law: contention {law.contention:.3f}, coherency {law.coherency:.4f}"
-            text += f", peak {peak}"
-        told[name] = text
-    return told
+        throughputs: dict[int, list[float]] = defaultdict(list)
+        costs: dict[int, list[float]] = defaultdict(list)
+        for point in points:
+            if point.worker_class == name:
+                throughputs[point.size].append(point.throughput)
+                costs[point.size].append(point.app_us)
+        throughput, app_us = (
+            [(size, statistics.median(values)) for size, values in sorted(each.items())]
+            for each in (throughputs, costs)
+        )
+        smallest = capacity.smallest(throughput)
+        found[name] = Scaling(throughput, app_us, smallest, usl.fit(throughput))
+    return found
 
 
-def _keep(state_dir: Path, points: Sequence[Point], each: Options) -> Path:
+def _write(
+    state_dir: Path, points: Sequence[Point], found: Mapping[str, Scaling], plan: Plan
+) -> Path:
+    """Keep the raw data, and return the page beside them."""
     folder = state_dir / "loadtest" / f"sweep-{datetime.now(UTC):%Y%m%dT%H%M%SZ}"
     folder.mkdir(parents=True)
-    around = surroundings.describe(None)
-    document = {"surroundings": around, "points": [asdict(point) for point in points]}
+    on = surroundings(None)
+    document = {"surroundings": asdict(on), "points": [asdict(point) for point in points]}
     (folder / "sweep.json").write_text(json.dumps(document, indent=1) + "\n", encoding="utf-8")
-    path = folder / "sweep.html"
-    path.write_text(_page(points, each, str(around["machine"])), encoding="utf-8")
-    return path
-
-
-def _page(points: Sequence[Point], each: Options, machine: str) -> str:
-    classes = list(dict.fromkeys(point.worker_class for point in points))
     throughput, cpu = [], []
-    marks = []
-    for name in classes:
-        tone, measured = _TONES[name], _by_size(points, name, "throughput")
+    for name, scaling in found.items():
+        tone, measured = _TONES[name], scaling.throughput
         throughput.append(Line(name, tone, measured))
-        cpu.append(Line(name, tone, _by_size(points, name, "app_us")))
-        if law := usl.fit(measured):
+        cpu.append(Line(name, tone, scaling.app_us))
+        if scaling.law:
             last = measured[-1][0]
-            curve = [1 + (last - 1) * step / 60 for step in range(61)]
-            drawn = [(size, law.throughput(size)) for size in curve]
-            throughput.append(Line(f"{name}, law", tone, drawn, is_dotted=True))
-        greatest = max(value for _, value in measured)
-        marks.append(Mark(next(s for s, v in measured if v >= _ENOUGH * greatest), f"knee, {name}"))
-    rows = [
-        [
-            escape(p.worker_class), f"{p.replicas} x {p.workers}", number(p.throughput),
-            number(p.p95_ms), number(p.app_us),
-            f'<td class="bad">{p.findings}</td>' if p.findings else "0",
-        ]
-        for p in points
-    ]  # fmt: skip
-    knees = "".join(
-        f"<p><b>{escape(name)}</b>: {escape(text)}.</p>" for name, text in _knees(points).items()
-    )
-    head = (
-        f'<div class="verdict"><h1>Where more workers stop helping</h1>{knees}'
-        f'<p class="soft">{escape(machine)} · {each.users} users, {each.think * 1000:.0f} ms '
-        f"between their requests, {each.duration:g} s a run · the load generator shares the "
-        "machine, so that the knee comes earlier than it would without it</p></div>"
-    )
-    if len({mark.at for mark in marks}) == 1:
-        marks = [Mark(marks[0].at, "knee")]
-    return page.shell(
-        "Sweep",
-        [
-            head,
-            page.section(
-                "Throughput against workers, requests a second",
-                charts.legend(throughput),
-                charts.lines(
-                    throughput, title="Throughput against workers", x_unit="workers in all",
-                    marks=marks,
-                ),
-                '<p class="soft">Dotted: the Universal Scalability Law, fitted. The knee is the '
-                "smallest number of workers with 95 % of the greatest throughput.</p>",
-            ),
-            page.section(
-                "CPU of the application for each request, µs",
-                charts.legend(cpu),
-                charts.lines(cpu, title="CPU per request against workers", x_unit="workers in all"),
-            ),
-            page.section(
-                "All runs",
-                page.table(("class", "replicas x workers", "requests/s", "p95 ms", "app µs",
-                            "findings"), rows),
-            ),
-        ],
+            sizes = [1 + (last - 1) * step / 60 for step in range(61)]
+            curve = [(size, scaling.law.throughput(size)) for size in sizes]
+            throughput.append(Line(f"{name}, law", tone, curve, is_dotted=True))
+    marks = {scaling.capacity: f"capacity, {name}" for name, scaling in found.items()}
+    return pages.write(
+        folder / "sweep.html", "sweep.html", points=points, found=found, plan=plan,
+        machine=on.machine,
+        throughput=charts.lines(
+            throughput, title="Throughput against workers", x_unit="workers in all",
+            marks=[Mark(at, label if len(marks) > 1 else "capacity")
+                   for at, label in marks.items()],
+        ),
+        cpu=charts.lines(cpu, title="CPU per request against workers", x_unit="workers in all"),
     )  # fmt: skip

@@ -1,7 +1,7 @@
 """The Universal Scalability Law, fitted to measured throughputs.
 
-Gunther, *Guerrilla Capacity Planning*: ``X(N) = l N / (1 + s (N - 1) + k N (N - 1))``, where ``l``
-is what one worker does alone, ``s`` what of the work is serial (contention), and ``k`` what workers
+Gunther, *Guerrilla Capacity Planning*: `X(N) = l N / (1 + s (N - 1) + k N (N - 1))`, where `l` is
+the throughput of one worker, `s` the serial share of the work (contention), and `k` what workers
 cost each other (coherency).
 """
 
@@ -16,8 +16,8 @@ class Law:
 
     Attributes:
         alone: throughput of one worker, requests a second.
-        contention: 0 for none, 1 where everything is serial; above it, every further worker takes
-            from what one does alone.
+        contention: 0 for none, 1 if everything is serial; above 1, each further worker lowers the
+            throughput.
         coherency: 0 for none.
     """
 
@@ -26,23 +26,23 @@ class Law:
     coherency: float
 
     def throughput(self, workers: float) -> float:
-        """Return what so many workers do, requests a second."""
+        """Return the throughput of so many workers, requests a second."""
         more = workers - 1
         return self.alone * workers / (1 + self.contention * more + self.coherency * workers * more)
 
     @property
     def peak(self) -> float:
-        """How many workers do the most; infinite where more always do more, never less than one."""
+        """The number of workers with the greatest throughput, from 1 to infinity."""
         if self.coherency <= 0:
             return 1.0 if self.contention > 1 else math.inf
         return math.sqrt(max((1 - self.contention) / self.coherency, 1.0))
 
 
 def fit(points: Sequence[tuple[float, float]]) -> Law | None:
-    """Fit the law to (workers, throughput) by least squares; ``None`` for fewer than three sizes.
+    """Fit the law to (workers, throughput) by least squares; `None` for fewer than three sizes.
 
-    ``N / X`` is linear in ``1/l``, ``s/l`` and ``k/l``. None of the three may be negative: one that
-    would be is left out, and the others are fitted anew.
+    `N / X` is linear in `1/l`, `s/l` and `k/l`. None of the three may be negative: a
+    negative one is left out, and the others are fitted again.
     """
     if len({workers for workers, _ in points}) < 3:
         return None

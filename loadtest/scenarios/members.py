@@ -2,10 +2,8 @@
 
 import random
 
-from runs.kinds import Kind
-from visits import Expectation, leased, together
-
-from scenarios.visitor import CART, ShopJourney
+from loadtest import Expectation, Failure, leased, together
+from loadtest.scenarios.shop import CART, ShopJourney
 
 _LIMITED = 429
 _LATE = 3
@@ -59,10 +57,14 @@ class Member(ShopJourney):
         self.cart.doubt(skus[_LATE], 1)
         self.read()
         shown = self.get("/api/session").json()
-        self.hold(
-            shown["user"] == name, Kind.LOST_SESSION, f"logged in as {name}, {shown['user']} later"
+        self.check(
+            shown["user"] == name,
+            Failure.LOST_SESSION,
+            f"logged in as {name}, {shown['user']} later",
         )
-        self.hold(shown["handle"] != guest, Kind.WRONG_ANSWER, "the login kept the session's id")
+        self.check(
+            shown["handle"] != guest, Failure.WRONG_ANSWER, "the login kept the session's id"
+        )
         self.think()
         self.delete("/api/cart")
         self._log_out(skus)
@@ -78,9 +80,9 @@ class Member(ShopJourney):
         )
         if answer.status == _LIMITED:
             return False
-        self.hold(
+        self.check(
             self.browser.session_cookie() not in {None, before},
-            Kind.LOST_SESSION,
+            Failure.LOST_SESSION,
             "the login brought no cookie of a new session",
             answer,
         )
@@ -103,8 +105,8 @@ class Member(ShopJourney):
         if answer.status != 200:
             return
         user = answer.json()["user"]
-        self.hold(
+        self.check(
             user is None,
-            Kind.REVIVED_SESSION,
+            Failure.REVIVED_SESSION,
             f"{user} logged out, and the cookie lets in again",
         )

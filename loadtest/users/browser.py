@@ -1,47 +1,32 @@
-"""A browser of one visitor: a cookie jar, a few connections, and every answer looked at."""
+"""The browser of one visitor: it keeps cookies, and checks the session's cookie at each answer."""
 
-from collections.abc import Mapping
-from typing import Any, ClassVar, TypedDict, Unpack
+from typing import Any, ClassVar, Unpack
 
 from locust.contrib.fasthttp import FastHttpSession
 from locust.user import User
-from runs.kinds import Kind
 
-from visits.findings import Answer, Finding, Refused
+from loadtest.users.findings import Answer, Failure, Finding, Refused
+from loadtest.users.journey import How
+from loadtest.users.samples import headers_of
 
-_PATIENCE = 35.0
+_TIMEOUT = 35.0
 _SHOWN = 200
 # As browsers have for one host. geventhttpclient's default is one, and tabs would take turns.
 _CONNECTIONS = 6
-
-
-class How(TypedDict, total=False):
-    """How a request is sent, and what is expected of its answer."""
-
-    json: object
-    """The body."""
-    headers: Mapping[str, str]
-    """Further ones."""
-    expect: tuple[int, ...]
-    """The statuses that are right, 200 by default; any other counts as an error."""
-    name: str
-    """Under which it is counted, where the path holds a variable part."""
-    rotates: bool
-    """Whether the answer may give the session another cookie."""
 
 
 class Browser:
     """Sends requests, keeps cookies, and watches the session's cookie.
 
     Args:
-        user: the Locust user on whose behalf it goes.
-        session_cookie: the name of the cookie that must not change unless it is said;
-            ``__Host-`` before it counts as the same. ``None``: no cookie is watched.
-        late: seconds by which the visit began too late; they count for its first request, so that
+        user: the Locust user that it belongs to.
+        session_cookie: the name of the cookie that must not change unless the request says
+            `rotates`, with or without `__Host-` before it. `None` checks no cookie.
+        late: seconds by which the visit began too late. They count for its first request, so that
             a load generator or a target that falls behind is seen (coordinated omission).
 
     Attributes:
-        workers: who has answered any browser of this process, as ``X-Served-By`` names them.
+        workers: every `X-Served-By` that a browser of this process has met.
     """
 
     workers: ClassVar[set[str]] = set()
@@ -54,21 +39,21 @@ class Browser:
             base_url=user.host,
             request_event=user.environment.events.request,
             user=user,
-            network_timeout=_PATIENCE,
-            connection_timeout=_PATIENCE,
+            network_timeout=_TIMEOUT,
+            connection_timeout=_TIMEOUT,
             max_retries=0,
             concurrency=_CONNECTIONS,
         )
         self.last: Answer | None = None
         """The answer that came last."""
         self.lost: Finding | None = None
-        """That the session's cookie was replaced or removed, once it was."""
+        """The first finding that the session's cookie was replaced or removed."""
 
     def ask(self, method: str, path: str, **how: Unpack[How]) -> Answer:
         """Send one request.
 
         Raises:
-            Refused: another status came than was expected, or no answer.
+            Refused: no answer came, or one with a status that was not expected.
             Finding: the session's cookie changed or vanished.
         """
         expect, named = how.get("expect", (200,)), f"{method} {how.get('name', path)}"
@@ -115,12 +100,12 @@ class Browser:
         return None
 
     def cookie_header(self) -> dict[str, str]:
-        """Return the jar as a header, for a request that another browser sends."""
+        """Return the jar as a header, for a request of another browser."""
         pairs = "; ".join(f"{cookie.name}={cookie.value}" for cookie in self._session.cookiejar)
         return {"Cookie": pairs} if pairs else {}
 
     def forget(self) -> None:
-        """Forget all cookies, as a client without a jar does."""
+        """Forget all cookies."""
         self._session.cookiejar.clear()
 
     def close(self) -> None:
@@ -139,14 +124,8 @@ class Browser:
         else:
             detail = "the answer brought another session's cookie"
             detail += f" in place of the one from {issuer}" if issuer else ""
-        self.lost = self.lost or Finding(Kind.LOST_SESSION, detail, answer)
+        self.lost = self.lost or Finding(Failure.LOST_SESSION, detail, answer)
         raise self.lost
-
-
-def headers_of(response: Any) -> dict[str, str]:
-    """Return the headers of a Locust response, names in lower case; none where no answer came."""
-    fields = getattr(response, "headers", None)
-    return {name.lower(): value for name, value in fields.items()} if fields is not None else {}
 
 
 def _set_cookies(response: Any) -> frozenset[str]:

@@ -1,10 +1,10 @@
-"""What a set of numbers may hold, while some changes to it are still under way."""
+"""Numbers that a visit expects, while some changes to them are still under way."""
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 
-from visits.findings import Refused
+from loadtest.users.findings import Refused
 
 
 @dataclass
@@ -16,9 +16,9 @@ class _Bounds:
 class Expectation:
     """Numbers by name, such as the quantities of a cart: each between the least and the most.
 
-    The bounds part while a change is under way, and meet again when it was acknowledged. They stay
-    apart where nobody knows the outcome: a request without an answer may still be carried out. So
-    two tabs can change the same number at once, and every answer can be checked.
+    The two differ while a change is under way, and are equal again once it was acknowledged. They
+    stay different if the outcome is unknown: a request without an answer may still be carried out.
+    So two tabs can change the same number at once, and every answer can be checked.
     """
 
     def __init__(self) -> None:
@@ -56,7 +56,7 @@ class Expectation:
         self._bounds = {name: _Bounds(number, number) for name, number in numbers.items()}
 
     def doubt(self, name: str, amount: int) -> None:
-        """Expect so much more of a number, or not: whether it was added, nobody can know."""
+        """Accept a number with or without this amount: whether it was added is unknown."""
         self._bounds.setdefault(name, _Bounds()).most += amount
 
     def least(self) -> dict[str, int]:
@@ -71,11 +71,11 @@ class Expectation:
     def difference(
         self, found: Mapping[str, int], least: Mapping[str, int] | None = None
     ) -> str | None:
-        """Return in words what an answer has wrong, ``None`` if nothing.
+        """Return in words what is wrong with an answer, `None` if nothing is.
 
         Args:
             found: the numbers in the answer; one that is missing counts as 0.
-            least: :meth:`least` of when the request was sent. Needed where other requests are
+            least: `least()` of when the request was sent. Needed if other requests are
                 under way at the same time.
         """
         wrong = []

@@ -1,12 +1,36 @@
-"""What a visit finds: an answer, and what is wrong with it."""
+"""Answers, and what can be wrong with them."""
 
 import json
-from dataclasses import dataclass
+from dataclasses import InitVar, dataclass
+from enum import StrEnum
 from typing import Any
 
-from runs.kinds import Kind
-
 _SHOWN = 200
+
+
+class Failure(StrEnum):
+    """The kinds of failure that a report counts."""
+
+    LOST_UPDATE = "lost update"
+    """A change was acknowledged, and a later answer lacks it."""
+    LOST_SESSION = "lost session"
+    """The session changed or ended under its user: another handle, a cookie that vanished."""
+    REVIVED_SESSION = "revived session"
+    """A session that was ended, by a logout for example, is there again."""
+    UNBALANCED = "unbalanced"
+    """A worker never appeared, or its share of the requests is off. Found at the end of a run."""
+    WRONG_ANSWER = "wrong answer"
+    """The answer contradicts itself or its contract in another way."""
+    OVERLOAD = "overload"
+    """An open loop could not begin a visit: too many earlier ones were still under way."""
+    BROKEN_SCENARIO = "broken scenario"
+    """The scenario's own code failed: this says nothing about the target."""
+
+
+CONTINUITY = (
+    Failure.LOST_UPDATE, Failure.LOST_SESSION, Failure.REVIVED_SESSION, Failure.UNBALANCED,
+)  # fmt: skip
+"""The kinds that a load-balanced stack must never show."""
 
 
 @dataclass(frozen=True)
@@ -14,12 +38,12 @@ class Answer:
     """One answer.
 
     Attributes:
-        request: what was asked, under the name by which it is counted.
+        request: method and path, under the name by which they are counted.
         status: the status code.
         body: the bytes.
-        request_id: its ``X-Request-ID``, by which the logs know it; empty if it has none.
-        served_by: its ``X-Served-By``, ``<replica>/<pid>``; empty if it has none.
-        issuer: who served the answer that brought the session's cookie; empty if unknown.
+        request_id: its `X-Request-ID`, which the logs hold, too; empty if it has none.
+        served_by: its `X-Served-By`, `<replica>/<pid>`; empty if it has none.
+        issuer: who served the answer that set the session's cookie; empty if unknown.
         set_cookies: the names of the cookies that it set or removed.
     """
 
@@ -35,40 +59,55 @@ class Answer:
         """Return the body, parsed.
 
         Raises:
-            Finding: it is no JSON.
+            Finding: it is not JSON.
         """
         try:
             return json.loads(self.body)
         except ValueError:
             shown = self.body[:_SHOWN].decode(errors="replace")
             raise Finding(
-                Kind.WRONG_ANSWER, f"no JSON with status {self.status}: {shown!r}", self
+                Failure.WRONG_ANSWER, f"no JSON with status {self.status}: {shown!r}", self
             ) from None
 
 
+@dataclass(eq=False)
 class Finding(Exception):
-    """Something is wrong; it ends the visit, whose model of the target no longer holds.
+    """Something is wrong with the target.
+
+    Raising it ends the visit, because what the visit knows of the target no longer holds.
 
     Args:
-        kind: which of the kinds.
-        detail: what was found instead of what, in words.
-        answer: the one that shows it.
+        kind: the kind of failure.
+        detail: what was found, and what was expected.
+        answer: the answer that shows it; the fields from `request` on are taken from it.
+        time: when it was reported, in seconds since the epoch.
+        journey: whose visit it ended.
     """
 
-    def __init__(self, kind: Kind, detail: str, answer: Answer | None = None) -> None:
-        super().__init__(f"{kind}: {detail}")
-        self.kind = kind
-        self.detail = detail
-        self.answer = answer
+    kind: Failure
+    detail: str
+    answer: InitVar[Answer | None] = None
+    time: float = 0.0
+    journey: str = ""
+    request: str = ""
+    served_by: str = ""
+    issuer: str = ""
+    request_id: str = ""
+
+    def __post_init__(self, answer: Answer | None) -> None:
+        super().__init__(f"{self.kind}: {self.detail}")
+        if answer is not None:
+            self.request, self.request_id = answer.request, answer.request_id
+            self.served_by, self.issuer = answer.served_by, answer.issuer
 
 
 class Refused(Exception):
     """A request ended with a status that the journey did not expect.
 
-    It was counted as an error with its request; the visit ends unless the journey catches this.
+    It is counted as an error of its request. The visit ends unless the journey catches this.
 
     Args:
-        status: the status code, 0 where no answer came.
+        status: the status code, 0 if no answer came.
         detail: the transport's error, or the start of the body.
     """
 
@@ -79,5 +118,5 @@ class Refused(Exception):
 
     @property
     def is_outcome_unknown(self) -> bool:
-        """Whether the request may have been carried out all the same."""
+        """Whether the target may have carried the request out."""
         return self.status == 0 or self.status >= 500

@@ -1,4 +1,4 @@
-"""Things of which each is one visitor's at a time, over all processes of the load generator."""
+"""Names that one visit holds at a time, over all processes of the load generator."""
 
 import fcntl
 import random
@@ -7,12 +7,12 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
-from runs.plan import Plan
+from loadtest.settings import Plan
 
 
 @contextmanager
 def leased(plan: Plan, names: Sequence[str]) -> Iterator[str | None]:
-    """Hold one of the names until the block ends; ``None`` if all are held by others."""
+    """Hold one of the names until the block ends; `None` if other visits hold all of them."""
     folder = Path(plan.folder or tempfile.gettempdir())
     for name in random.sample(list(names), len(names)):
         with (folder / f"lease-{name}").open("w", encoding="utf-8") as file:

@@ -1,1 +1,1 @@
-"""One small application for each framework, in that framework's own manner."""
+"""The applications that serve the cart."""

@@ -1,8 +1,8 @@
-"""A bare blob session: what the cheapest server-side session does, and nothing else.
+"""A blob session: the cheapest session on a server. It is a floor to compare with, not for use.
 
-The id is signed with HMAC-SHA256 in the cookie, the session is one JSON text, loading is one GETEX,
-which slides its lifetime, and saving is one SET, made only if a key was assigned. Nothing is lazy,
-merged, hashed or bounded: it is a floor to compare with, not a session to use.
+The cookie holds the id, signed with HMAC-SHA256; the session is one JSON text. Loading is one
+GETEX, which renews its lifetime. Saving is one SET, only if a key was assigned. Nothing is lazy,
+merged, hashed or bounded.
 """
 
 import hmac
@@ -49,7 +49,7 @@ class BlobInterface(SessionInterface):
             return session
         text = self._client.getex("blob:" + identifier, ex=self._lifetime)
         if text is not None:
-            session.update(json.loads(text))  # not by assignment: nothing was changed yet
+            session.update(json.loads(text))  # not by assignment: nothing has changed yet
             session.identifier = identifier
         return session
 

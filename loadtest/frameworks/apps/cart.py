@@ -1,4 +1,4 @@
-"""What the cart calls take and answer: the part that no framework and no session has a say in.
+"""What the cart calls take and answer, whatever the framework and the session.
 
 A cart is a dict of quantities by sku. The calls are those of the shop's HTTP contract.
 """
@@ -10,10 +10,7 @@ from typing import Any, Final
 MOST_PER_LINE: Final = 99
 SECRET: Final = "not-secret: signs the cookies of a measurement"
 LIFETIME: Final = 31 * 24 * 3600
-"""How long a session lives unused, in seconds: Flask's own default, for all that are compared."""
-
-GATE_SECONDS: Final = 5
-"""How long a late writer waits at most for the sign to go on."""
+"""Of an unused session, in seconds: Flask's own default, for all peers."""
 
 _PRODUCTS: Final[dict[str, dict[str, Any]]] = json.loads(
     Path(__file__).parents[1].joinpath("catalog.json").read_text(encoding="utf-8")
@@ -24,8 +21,8 @@ class Refused(Exception):
     """The call cannot be carried out.
 
     Args:
-        status: what HTTP says of it.
-        detail: one sentence for whoever called.
+        status: the status code.
+        detail: one sentence for the caller.
     """
 
     def __init__(self, status: int, detail: str) -> None:
@@ -68,7 +65,7 @@ def quantity(body: dict[str, Any], lowest: int, default: int | None = None) -> i
 
 
 def wanted(body: dict[str, Any]) -> tuple[str, int]:
-    """Return what a body asks to add: sku and quantity.
+    """Return the sku and the quantity of a body.
 
     Raises:
         Refused: 422 or 404.
@@ -91,7 +88,7 @@ def known(sku: str) -> str:
 
 
 def full(sku: str) -> Refused:
-    """Return the refusal of a line that would hold too many."""
+    """Return the refusal of a line that would hold too many pieces."""
     return Refused(409, f"a line holds at most {MOST_PER_LINE} of {sku!r}; nothing was changed")
 
 

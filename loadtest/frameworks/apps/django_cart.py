@@ -1,9 +1,9 @@
 """Django with its cached sessions in Redis: settings, views and routes in one module.
 
-`peers.apps.django_cart:application`, with the store's URL in REDIS_URL. Middleware and cache as
-https://docs.djangoproject.com/en/5.2/topics/http/sessions/#using-cached-sessions has them; the
-other middleware of `startproject` but CommonMiddleware and SecurityMiddleware serves forms and
-pages, which are not here.
+`loadtest.frameworks.apps.django_cart:application`, with the store's URL in REDIS_URL. Cache and
+session middleware are as in
+https://docs.djangoproject.com/en/5.2/topics/http/sessions/#using-cached-sessions. The middleware of
+`startproject` that serves forms and pages is left out.
 """
 
 import os
@@ -17,8 +17,9 @@ from django.core.wsgi import get_wsgi_application
 from django.http import HttpRequest, HttpResponse, HttpResponseNotAllowed, JsonResponse
 from django.urls import path
 
-from peers.apps import cart
-from peers.apps.cart import Refused
+from loadtest.frameworks import contract
+from loadtest.frameworks.apps import cart
+from loadtest.frameworks.apps.cart import Refused
 
 settings.configure(
     DEBUG=False,
@@ -45,7 +46,7 @@ View = Callable[..., HttpResponse]
 
 
 def refusing(view: View) -> View:
-    """Answer with a problem document where the view refuses."""
+    """Answer with a problem document if the view refuses."""
 
     @wraps(view)
     def answered(request: HttpRequest, **arguments: str) -> HttpResponse:
@@ -97,7 +98,7 @@ def line(request: HttpRequest, sku: str) -> HttpResponse:
 
 @refusing
 def login(request: HttpRequest) -> HttpResponse:
-    """Enter a user, under a new key, as django.contrib.auth.login does."""
+    """Log a user in, under a new key, as django.contrib.auth.login does."""
     user = str(_body(request)["username"])
     request.session.cycle_key()
     request.session["user"] = user
@@ -111,15 +112,15 @@ def logout(request: HttpRequest) -> HttpResponse:
 
 
 def whose(request: HttpRequest) -> HttpResponse:
-    """Tell who is logged in."""
+    """Return who is logged in."""
     return JsonResponse({"user": request.session.get("user")})
 
 
 def late(request: HttpRequest, gate: str) -> HttpResponse:
-    """Add to the cart, but only after the session was read and the driver gave a sign."""
+    """Add to the cart once the session was read and the driver has opened the gate."""
     _lines(request)
     _gates().rpush(f"held:{gate}", 1)
-    _gates().blpop([f"go:{gate}"], timeout=cart.GATE_SECONDS)
+    _gates().blpop([f"go:{gate}"], timeout=contract.GATE_SECONDS)
     return _added(request, "milk", 1)
 
 

@@ -1,6 +1,6 @@
-"""Flask: its own cookie, Flask-Session, or this library; the views are the same.
+"""Flask over each kind of session; the views are the same.
 
-`peers.apps.flask_cart:create_app('unsticky')`, with the store's URL in REDIS_URL.
+`loadtest.frameworks.apps.flask_cart:create_app('unsticky')`, with the store's URL in REDIS_URL.
 """
 
 import os
@@ -9,10 +9,12 @@ from typing import Any, Protocol, cast
 import redis
 from flask import Flask, Response, jsonify, request, session
 
-from peers.apps import cart
-from peers.apps.cart import Refused
+from loadtest.frameworks import contract
+from loadtest.frameworks.apps import cart
+from loadtest.frameworks.apps.cart import Refused
 
-KINDS = ("flask-cookie", "flask-session", "unsticky")
+KINDS = ("none", "blob", "flask-cookie", "flask-session", "unsticky-plain", "unsticky")
+"""`none`: a constant cart without a session; `unsticky-plain`: this library under plain code."""
 
 
 class Cart(Protocol):
@@ -21,8 +23,8 @@ class Cart(Protocol):
     def lines(self) -> dict[str, int]:
         """Return the quantities by sku."""
 
-    def add(self, sku: str, qty: int) -> None:
-        """Add to a line.
+    def add(self, sku: str, qty: int) -> dict[str, int]:
+        """Add to a line, and return the quantities.
 
         Raises:
             Refused: 409, it would hold too many.
@@ -35,6 +37,26 @@ class Cart(Protocol):
         """Remove all lines."""
 
 
+class ConstantCart:
+    """Three of each sku, every time: the floor of every comparison."""
+
+    def lines(self) -> dict[str, int]:
+        """See `Cart.lines`."""
+        return dict.fromkeys(contract.SKUS, 3)
+
+    def add(self, sku: str, qty: int) -> dict[str, int]:
+        """See `Cart.add`."""
+        lines = self.lines()
+        cart.add(lines, sku, qty)
+        return lines
+
+    def put(self, sku: str, qty: int) -> None:
+        """See `Cart.put`."""
+
+    def clear(self) -> None:
+        """See `Cart.clear`."""
+
+
 class DictCart:
     """A dict in the session, as Flask applications keep it."""
 
@@ -43,11 +65,12 @@ class DictCart:
         lines: dict[str, int] = session.get("cart", {})
         return lines
 
-    def add(self, sku: str, qty: int) -> None:
+    def add(self, sku: str, qty: int) -> dict[str, int]:
         """See `Cart.add`."""
         lines = self.lines()
         cart.add(lines, sku, qty)
         session["cart"] = lines
+        return lines
 
     def put(self, sku: str, qty: int) -> None:
         """See `Cart.put`."""
@@ -61,20 +84,22 @@ class DictCart:
 
 
 class MapCart:
-    """A map of this library's session: adding is atomic, in the store."""
+    """A map of this library's session: the store adds atomically."""
 
     def lines(self) -> dict[str, int]:
         """See `Cart.lines`."""
         return dict(_own().map("cart").items())
 
-    def add(self, sku: str, qty: int) -> None:
+    def add(self, sku: str, qty: int) -> dict[str, int]:
         """See `Cart.add`."""
         from unsticky import OutOfRange
 
+        lines = _own().map("cart")
         try:
-            _own().map("cart").incr(sku, qty, minimum=0, maximum=cart.MOST_PER_LINE)
+            lines.incr(sku, qty, minimum=0, maximum=cart.MOST_PER_LINE)
         except OutOfRange:
             raise cart.full(sku) from None
+        return dict(lines.items())
 
     def put(self, sku: str, qty: int) -> None:
         """See `Cart.put`."""
@@ -98,7 +123,7 @@ def create_app(kind: str) -> Flask:
         PERMANENT_SESSION_LIFETIME=cart.LIFETIME,
     )
     store = redis.Redis.from_url(os.environ["REDIS_URL"])
-    basket = _installed(app, kind, store)
+    basket = install(app, kind, store)
     _add_cart_calls(app, basket)
     _add_session_calls(app, kind)
 
@@ -108,14 +133,40 @@ def create_app(kind: str) -> Flask:
 
     @app.post("/late/<gate>")
     def late(gate: str) -> dict[str, Any]:
-        """Add to the cart, but only after the session was read and the driver gave a sign."""
+        """Add to the cart once the session was read and the driver has opened the gate."""
         basket.lines()
         store.rpush(f"held:{gate}", 1)
-        store.blpop([f"go:{gate}"], timeout=cart.GATE_SECONDS)
-        basket.add("milk", 1)
-        return cart.shown(basket.lines())
+        store.blpop([f"go:{gate}"], timeout=contract.GATE_SECONDS)
+        return cart.shown(basket.add("milk", 1))
 
     return app
+
+
+def install(app: Flask, kind: str, store: redis.Redis) -> Cart:
+    """Give the application its sessions, and return the cart that fits them."""
+    # Only what a kind needs is imported: the processes are compared.
+    match kind:
+        case "none":
+            return ConstantCart()
+        case "blob":
+            from loadtest.frameworks.apps.blob import BlobInterface
+
+            app.session_interface = BlobInterface(store, cart.SECRET.encode(), cart.LIFETIME)
+        case "flask-cookie":
+            pass
+        case "flask-session":
+            from flask_session import Session
+
+            app.config.update(SESSION_TYPE="redis", SESSION_REDIS=store)
+            Session(app)
+        case "unsticky" | "unsticky-plain":
+            from unsticky import Unsticky
+
+            app.config["UNSTICKY_STORE"] = os.environ["REDIS_URL"]
+            Unsticky(app)
+        case _:
+            raise ValueError(f"{kind!r} is none of {', '.join(KINDS)}")
+    return MapCart() if kind == "unsticky" else DictCart()
 
 
 def _add_cart_calls(app: Flask, basket: Cart) -> None:
@@ -125,8 +176,7 @@ def _add_cart_calls(app: Flask, basket: Cart) -> None:
 
     @app.post("/api/cart/items")
     def add() -> dict[str, Any]:
-        basket.add(*cart.wanted(_body()))
-        return cart.shown(basket.lines())
+        return cart.shown(basket.add(*cart.wanted(_body())))
 
     @app.put("/api/cart/items/<sku>")
     def put(sku: str) -> dict[str, Any]:
@@ -148,7 +198,11 @@ def _add_session_calls(app: Flask, kind: str) -> None:
     @app.post("/api/login")
     def login() -> dict[str, Any]:
         user = str(_body()["username"])
-        _log_in(app, kind, user)
+        if kind == "unsticky":
+            _own().bind(user)
+        elif kind == "flask-session" and session:
+            cast("Any", app.session_interface).regenerate(session)
+        session["user"] = user
         return {"user": user}
 
     @app.post("/api/logout")
@@ -162,37 +216,6 @@ def _add_session_calls(app: Flask, kind: str) -> None:
     @app.get("/api/session")
     def whose() -> dict[str, Any]:
         return {"user": session.get("user")}
-
-
-def _installed(app: Flask, kind: str, store: redis.Redis) -> Cart:
-    """Give the application its sessions, and return the cart that fits them."""
-    # Only what a kind needs is imported: the processes are compared.
-    match kind:
-        case "flask-cookie":
-            return DictCart()
-        case "flask-session":
-            from flask_session import Session
-
-            app.config.update(SESSION_TYPE="redis", SESSION_REDIS=store)
-            Session(app)
-            return DictCart()
-        case "unsticky":
-            from unsticky import Unsticky
-
-            app.config["UNSTICKY_STORE"] = os.environ["REDIS_URL"]
-            Unsticky(app)
-            return MapCart()
-        case _:
-            raise ValueError(f"{kind!r} is none of {', '.join(KINDS)}")
-
-
-def _log_in(app: Flask, kind: str, user: str) -> None:
-    """Enter a user, under a new id where there is one."""
-    if kind == "unsticky":
-        _own().bind(user)
-    elif kind == "flask-session" and session:
-        cast("Any", app.session_interface).regenerate(session)
-    session["user"] = user
 
 
 def _own() -> Any:

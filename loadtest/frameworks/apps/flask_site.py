@@ -1,7 +1,7 @@
-"""A small site as browsers load it, over each kind of session, as an application for Gunicorn.
+"""A small site over each kind of session: a login, a page, orders.
 
-`APP="bench.pages:create_app('unsticky')"`, with the store's URL in REDIS_URL. The code is what
-plain Flask applications have. Only with `unsticky` are orders counted by `session.incr`.
+`loadtest.frameworks.apps.flask_site:create_app('unsticky')`, with the store's URL in REDIS_URL. The
+code is that of plain Flask applications; only `unsticky` counts orders with `session.incr`.
 """
 
 import os
@@ -12,31 +12,24 @@ from uuid import uuid4
 import redis
 from flask import Flask, request, session
 
-from .carts import install
-from .kinds import Kind
+from loadtest.frameworks.apps import cart
+from loadtest.frameworks.apps.flask_cart import install
 
 WORK_SECONDS: Final = 0.003
-"""What a view waits for its database, between reading the session and changing it."""
+"""How long a view waits for its database, between reading the session and changing it."""
 
 _CODE_SECONDS = 60
-_SECRET = "not-secret: signs the cookies of a measurement"
 
 
-def application(kind: Kind, store_url: str) -> dict[str, str]:
-    """Return the environment in which Gunicorn finds the application of a kind."""
-    return {"APP": f"bench.pages:create_app({str(kind)!r})", "REDIS_URL": store_url}
-
-
-def create_app(name: str) -> Flask:
-    """Return the application for the kind of that name."""
-    kind = Kind(name)
-    app = Flask("bench")
-    app.config["SECRET_KEY"] = _SECRET
+def create_app(kind: str) -> Flask:
+    """Return the application over one of the kinds of `flask_cart`."""
+    app = Flask("site")
+    app.config["SECRET_KEY"] = cart.SECRET
     store = redis.Redis.from_url(os.environ["REDIS_URL"])
     install(app, kind, store)
     _add_login(app, store)
     _add_page(app)
-    _add_orders(app, counted_by_store=kind is Kind.UNSTICKY)
+    _add_orders(app, counted_by_store=kind == "unsticky")
 
     @app.get("/state")
     def state() -> dict[str, Any]:
@@ -48,7 +41,7 @@ def create_app(name: str) -> Flask:
 
 
 def _add_login(app: Flask, store: redis.Redis) -> None:
-    """Add a login as OAuth clients do it; the provider's part is played by the store."""
+    """Add a login as OAuth clients do it; the store takes the provider's part."""
 
     @app.get("/")
     def begin() -> dict[str, Any]:

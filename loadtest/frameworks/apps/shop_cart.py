@@ -1,6 +1,6 @@
-"""The shop itself, with one call more: what the race of logouts needs.
+"""The shop itself, with one more call, which the race of logouts needs.
 
-`peers.apps.shop_cart:create_app()`, with the shop's own environment.
+`loadtest.frameworks.apps.shop_cart:create_app()`, with the shop's own environment.
 """
 
 import os
@@ -12,7 +12,7 @@ from flask import Flask
 from shop.cart import Cart
 from shop.current import current_session
 
-from peers.apps.cart import GATE_SECONDS
+from loadtest.frameworks.contract import GATE_SECONDS
 
 
 def create_app() -> Flask:
@@ -22,7 +22,7 @@ def create_app() -> Flask:
 
     @app.post("/late/<gate>")
     def late(gate: str) -> dict[str, Any]:
-        """Add to the cart, but only after the session was read and the driver gave a sign."""
+        """Add to the cart once the session was read and the driver has opened the gate."""
         basket = Cart(current_session())
         basket.lines()
         store.rpush(f"held:{gate}", 1)

@@ -1,6 +1,6 @@
 """Starlette with starsessions in Redis.
 
-`peers.apps.starlette_cart:app`, with the store's URL in REDIS_URL.
+`loadtest.frameworks.apps.starlette_cart:app`, with the store's URL in REDIS_URL.
 """
 
 import os
@@ -15,8 +15,9 @@ from starlette.routing import Route
 from starsessions import SessionMiddleware, load_session, regenerate_session_id
 from starsessions.stores.redis import RedisStore
 
-from peers.apps import cart
-from peers.apps.cart import Refused
+from loadtest.frameworks import contract
+from loadtest.frameworks.apps import cart
+from loadtest.frameworks.apps.cart import Refused
 
 _redis: Any = Redis.from_url(os.environ["REDIS_URL"])
 
@@ -51,7 +52,7 @@ async def remove(request: Request) -> Response:
 
 
 async def login(request: Request) -> Response:
-    """Enter a user, under a new id."""
+    """Log a user in, under a new id."""
     user = str((await _body(request))["username"])
     await load_session(request)
     regenerate_session_id(request)
@@ -67,17 +68,17 @@ async def logout(request: Request) -> Response:
 
 
 async def whose(request: Request) -> Response:
-    """Tell who is logged in."""
+    """Return who is logged in."""
     await load_session(request)
     return JSONResponse({"user": request.session.get("user")})
 
 
 async def late(request: Request) -> Response:
-    """Add to the cart, but only after the session was read and the driver gave a sign."""
+    """Add to the cart once the session was read and the driver has opened the gate."""
     gate = request.path_params["gate"]
     await load_session(request)
     await _redis.rpush(f"held:{gate}", 1)
-    await _redis.blpop([f"go:{gate}"], timeout=cart.GATE_SECONDS)
+    await _redis.blpop([f"go:{gate}"], timeout=contract.GATE_SECONDS)
     return await _added(request, "milk", 1)
 
 

@@ -1,1 +1,1 @@
-"""Measurements of the session library beside others: programs with a table and raw data."""
+"""What is measured: the comparison of all peers, the races, the cost of a session, a whole page."""

@@ -1,31 +1,23 @@
-"""The table of a run with all that is needed to judge it, as Markdown and as one HTML file."""
+"""The table of a comparison and what is needed to judge it, as Markdown and as one HTML file."""
 
-import html
 import re
 from collections.abc import Iterable
+from pathlib import Path
 from typing import Final
 
-from bench.load import CONNECTIONS, Generator
-from bench.race import ADDITIONS, IN_FLIGHT, LATE_WRITERS, PROCESSES
+from markupsafe import Markup, escape
 
-from peers import measurement, table
-from peers.fleet import PEERS, Peer
+from loadtest.frameworks.benchmarks import race, table
+from loadtest.frameworks.benchmarks.testbed import SESSIONS
+from loadtest.frameworks.load import CONNECTIONS, Generator
+from loadtest.frameworks.peers import PEERS, Peer
+from loadtest.report import pages
 
-_STYLE: Final = """\
-:root { color-scheme: light dark; font: 15px/1.5 system-ui, sans-serif; }
-body { max-width: 90rem; margin: 2rem auto; padding: 0 1rem; }
-div.wide { overflow-x: auto; }
-table { border-collapse: collapse; font-variant-numeric: tabular-nums; }
-th, td { padding: .35rem .6rem; border-bottom: 1px solid #8884; }
-th, td { text-align: right; white-space: nowrap; }
-th[scope=row] { text-align: left; font-weight: 400; white-space: normal; }
-thead th { vertical-align: bottom; white-space: normal; }
-small { display: block; opacity: .7; }
-td.best { font-weight: 700; background: #3a83; }
-"""
+PROCESSES: Final = 2
+"""Of each peer under load."""
 
 _OWN_LOAD: Final = 6
-"""The load average that the benchmark makes by itself, at most."""
+"""The greatest load average of a benchmark alone."""
 
 _REPEAT: Final = """\
 ## Measure it yourself
@@ -33,7 +25,7 @@ _REPEAT: Final = """\
 ```
 make bench                                # about seven minutes; wrk and npm make it whole
 make bench ARGS='--only unsticky express --rounds 20'
-make bench ARGS=--document                # and write this page anew
+make bench ARGS=--document                # and write this page again
 ```
 
 Each run leaves its raw data (every sample of every round), this table, and the same as HTML in
@@ -41,118 +33,103 @@ Each run leaves its raw data (every sample of every round), this table, and the 
 """
 
 
-def measured_peers(raw: table.Raw) -> list[Peer]:
-    """Return the peers that took part in a run."""
-    return [peer for peer in PEERS if peer.name in raw["still"]]
+def measured_peers(data: table.Raw) -> list[Peer]:
+    """Return the peers that took part in a comparison."""
+    return [peer for peer in PEERS if peer.name in data["still"]]
 
 
-def markdown(raw: table.Raw) -> str:
-    """Return the report of a run as a Markdown document."""
-    peers = measured_peers(raw)
-    rows = table.rows(raw, [peer.name for peer in peers])
+def markdown(data: table.Raw) -> str:
+    """Return the report of a comparison as a Markdown document."""
+    peers = measured_peers(data)
+    rows = table.rows(data, [peer.name for peer in peers])
     parts = [
-        "# Benchmarks: the same cart over the session libraries that people use\n",
-        "Written by `make bench ARGS=--document` from one run; do not edit it by hand.\n",
+        "# Benchmarks: the same cart over other session libraries\n",
+        "`make bench ARGS=--document` writes this page from one run; do not edit it by hand.\n",
         table.markdown([peer.title for peer in peers], rows),
-        *(text + "\n" for text in _reading(raw)),
+        *(text + "\n" for text in _reading(data)),
         "## How each was set up\n",
         _list(f"**{peer.title}**: {peer.settings}. Source: {peer.source}." for peer in peers),
     ]
-    if raw["skipped"]:
+    if data["skipped"]:
         parts += ["Left out of this run:\n"]
-        parts += [_list(f"{name}: {why}." for name, why in raw["skipped"].items())]
-    parts += ["## Where and how this was measured\n", _surroundings(raw) + "\n", _REPEAT]
+        parts += [_list(f"{name}: {why}." for name, why in data["skipped"].items())]
+    parts += ["## Where and how this was measured\n", _surroundings(data) + "\n", _REPEAT]
     return "\n".join(parts)
 
 
-def hypertext(raw: table.Raw) -> str:
-    """Return the report of a run as one HTML file that needs no other."""
-    peers = measured_peers(raw)
-    rows = table.rows(raw, [peer.name for peer in peers])
-    settings = "".join(
-        f"<li><b>{html.escape(peer.title)}</b>: {_inline(peer.settings)}. "
-        f"Source: {_inline(peer.source)}.</li>\n"
-        for peer in peers
+def write_page(path: Path, data: table.Raw) -> Path:
+    """Write the report of a comparison as one HTML file, and return it."""
+    peers = measured_peers(data)
+    return pages.write(
+        path,
+        "bench.html",
+        data=data,
+        peers=peers,
+        rows=table.rows(data, [peer.name for peer in peers]),
+        settings=[_inline(f"*{p.title}*: {p.settings}. Source: {p.source}.") for p in peers],
+        reading=[_inline(text) for text in _reading(data)],
+        surroundings=_inline(_surroundings(data)),
     )
-    skipped = "".join(
-        f"<li>Left out: {html.escape(name)}, because {html.escape(why)}</li>\n"
-        for name, why in raw["skipped"].items()
-    )
-    paragraphs = "".join(f"<p>{_inline(text)}</p>\n" for text in _reading(raw))
-    return f"""<!doctype html>
-<html lang="en">
-<meta charset="utf-8">
-<meta name="viewport" content="width=device-width">
-<title>Sessions side by side, {html.escape(raw["time"])}</title>
-<style>
-{_STYLE}</style>
-<h1>The same cart over the session libraries that people use</h1>
-<div class="wide">
-{table.hypertext([peer.title for peer in peers], rows)}</div>
-{paragraphs}<h2>How each was set up</h2>
-<ul>
-{settings}{skipped}</ul>
-<h2>Where and how this was measured</h2>
-<p>{_inline(_surroundings(raw))}</p>
-</html>
-"""
 
 
-def _reading(raw: table.Raw) -> tuple[str, str, str]:
-    """Return how the table is to be read: load, races, the rest."""
-    options, generator = raw["options"], table.generator(raw)
+def _reading(data: table.Raw) -> tuple[str, str, str]:
+    """Return how to read the table: load, races, the rest."""
+    options, generator = data["options"], table.generator(data)
     bound = (
-        " Locust asked, since wrk was not there: it needs more CPU for a request than some of the "
-        "applications, so that its own bounds the throughput, draws the ratios of requests/s "
-        "together, and is in the latencies. The rows of CPU compare nearly as they do with wrk."
+        " Locust made the load, because wrk was not installed. It needs more CPU for a request "
+        "than some of the applications, so that its own CPU limits the throughput, brings the "
+        "ratios of requests/s together, and adds to the latencies. The rows of CPU compare nearly "
+        "as they do with wrk."
         if generator is Generator.LOCUST
         else ""
     )
     load = (
         f"Load: {generator} with {CONNECTIONS} connections that never wait (a closed loop), "
-        f"through one nginx with one worker over unix sockets; {measurement.PROCESSES} processes "
-        f"of each application; {measurement.SESSIONS} sessions with eight lines in the cart; 80 "
+        f"through one nginx with one worker over unix sockets; {PROCESSES} processes "
+        f"of each application; {SESSIONS} sessions with eight lines in the cart; 80 "
         "`GET /api/cart` to 20 `POST /api/cart/items`. The applications take turns, "
         f"{options['seconds']} seconds each, every other round backwards, {options['rounds']} "
-        "rounds. A figure is the median of the rounds, in brackets the middle half of them; behind "
-        "× stands its ratio to Unsticky, in brackets where 90 % of it lie if the rounds are drawn "
-        "anew. The best of a row is bold. Latencies under a load without pauses tell the order of "
-        "the applications, not what users wait. Only the ratios mean anything on another machine."
+        "rounds. A figure is the median of the rounds, with the middle half of them in brackets. "
+        "Behind × is its ratio to Unsticky, with its 90 % interval in brackets if the rounds are "
+        "drawn again. The best of a row is bold. Latencies under a load without pauses show the "
+        "order of the applications, not how long users wait. On another machine only the ratios "
+        "count."
         f"{bound}"
     )
     races = (
-        f"Races: {ADDITIONS} additions to one cart, {IN_FLIGHT} in flight, {PROCESSES} processes, "
-        "five articles in turn (a line of the contract holds 99). *Lost* was acknowledged with "
-        "200 and is not in the cart; *refused* was answered with 409, so that its client knows. "
-        f"Then {options['logouts']} logouts, each with {LATE_WRITERS} requests in flight that had "
-        "read the session before it and add to the cart after it. *Revived* are the browsers that "
+        f"Races: {race.ADDITIONS} additions to one cart, {race.IN_FLIGHT} in flight, "
+        f"{race.PROCESSES} processes, five articles in turn (a line holds 99 at most). *Lost* was "
+        "acknowledged with 200 and is not in the cart; *refused* was answered with 409, so that "
+        f"its client knows. Then {options['logouts']} logouts, each with {race.LATE_WRITERS} "
+        "requests in flight that had read the session before it and add to the cart after it. "
+        "*Revived* are the browsers that "
         f"are logged in again once all answers came. Least and most of {options['races']} rounds."
     )
     rest = (
-        "Round trips and bytes are counted by the store, one request after the other; what "
-        "happens inside a script is no trip. The memory of a worker is its proportional set size "
-        "after the load, that of a session what `MEMORY USAGE` says. "
-        f"{generator} keeps no cookies, so that Flask's cookie carries the same cart all the time."
+        "The store counts round trips and bytes, one request after the other; what happens inside "
+        "a script is not counted. The memory of a worker is its proportional set size after the load, "
+        "that of a session is from `MEMORY USAGE`. "
+        f"{generator} keeps no cookies, so that Flask's cookie always carries the same cart."
     )
     return load, races, rest
 
 
-def _surroundings(raw: table.Raw) -> str:
-    versions = ", ".join(f"{name} {version}" for name, version in raw["packages"].items())
-    load = raw["load_averages"]
+def _surroundings(data: table.Raw) -> str:
+    versions = ", ".join(f"{name} {version}" for name, version in data["packages"].items())
+    load = data["load_averages"]
     others = (
-        " That is more than the benchmark's own: other work ran beside it. Throughput and latency "
-        "suffer from that, and the servers that answer many requests in one turn suffer most "
-        "(Express, Starlette, gevent); a quiet machine shows them better."
+        " That is more than the benchmark alone makes: other work ran on the machine. It lowers "
+        "throughput, most for servers that answer many requests in one turn (Express, Starlette, "
+        "gevent)."
         if max(load) > _OWN_LOAD
         else ""
     )
     return (
-        f"{raw['time'][:10]}; {raw['machine']}; {raw['python']}; {versions}. Load average of the "
-        f"machine during the rounds: {min(load):.1f} to {max(load):.1f}, the benchmark's own "
-        f"processes included.{others} The store does not persist, access logs are off on both "
-        "tiers, and workers are not recycled, for all alike. All cookies go over plain HTTP, so "
-        "none is `Secure`."
+        f"{data['time'][:10]}; {data['machine']}; {data['python']}; {versions}. Load average of "
+        f"the machine during the rounds: {min(load):.1f} to {max(load):.1f}, with the benchmark's "
+        f"own processes.{others} For all alike, the store does not persist, access logs are off on "
+        "both tiers, and workers are not recycled. All cookies go over plain HTTP, so that none is "
+        "`Secure`."
     )
 
 
@@ -160,9 +137,10 @@ def _list(items: Iterable[str]) -> str:
     return "".join(f"- {item}\n" for item in items)
 
 
-def _inline(text: str) -> str:
+def _inline(line: str) -> Markup:
     """Return a line of our Markdown as HTML: code, emphasis and addresses."""
-    text = html.escape(text, quote=False)
+    text = str(escape(line))
     text = re.sub(r"`([^`]+)`", r"<code>\1</code>", text)
     text = re.sub(r"\*([^*]+)\*", r"<em>\1</em>", text)
-    return re.sub(r"(https://[^\s<]+?)(?=[.,]?(?:\s|$))", r'<a href="\1">\1</a>', text)
+    text = re.sub(r"(https://[^\s<]+?)(?=[.,]?(?:\s|$))", r'<a href="\1">\1</a>', text)
+    return Markup(text)  # noqa: S704 (it was escaped first)

@@ -1,40 +1,39 @@
-"""`make bench-page`: what the page of an ordinary site loses, a thousand times.
+"""The page of an ordinary site: what it loses, a thousand times.
 
-Each time a new browser logs in, in two tabs at once, with a state kept in the session and a code
-that can be redeemed once. It loads a page: six requests at once, two of which store the time of the
-last activity, beside the POST of a heartbeat. It sends an order twice at once. Then the session is
+Each time, a new browser logs in, in two tabs at once, with a state in the session and a code that
+can be redeemed once. It loads a page: six requests at once, two of which store the time of the last
+activity, beside the POST of a heartbeat. It sends an order twice at once. Then the session is
 compared with what was acknowledged:
 
-- lost: a change or a login's state that was acknowledged is not there.
+- lost: an acknowledged change, or the state of a login, is missing.
 - refused: a request was answered 409, so that its client knows.
 - twice: a change was applied more often than acknowledged, or a code was redeemed a second time.
-- logged out: a request after the login was served to nobody.
+- logged out: a request after the login was served without a user.
 
 Plain Flask code counts an order by reading and writing a number. Of two at once this library
 refuses one, which is no loss; `session.incr` takes both.
 """
 
-import argparse
 import tempfile
 import time
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any, Final
 from uuid import uuid4
 
-from . import record, servers
-from .browser import Answer, Browser
-from .console import BenchError, print_table, run, say
-from .kinds import Kind
-from .pages import application
+from loadtest.console import say, table
+from loadtest.errors import LoadTestError
+from loadtest.frameworks import raw, servers
+from loadtest.frameworks.client import Answer, Browser
+from loadtest.frameworks.peers import Peer
 
-KINDS: Final = (Kind.COOKIE, Kind.FLASK_SESSION, Kind.UNSTICKY_PLAIN, Kind.UNSTICKY)
+PEERS: Final = ("flask-cookie", "flask-session", "unsticky-plain", "unsticky")
 FLEETS: Final = 2
-WORKERS: Final = servers.Workers("sync", 2)
+PROCESSES: Final = 2
 PARTS: Final = 4
 
 _OK = 200
@@ -100,7 +99,7 @@ class Visitor:
         answers = list(self._threads.map(lambda each: self._browser.ask(*each), requests))
         for (method, path), answer in zip(requests, answers, strict=True):
             if answer.status not in {_OK, _WRONG, _REFUSED}:
-                raise BenchError(f"{method} {path} was answered {answer.status}")
+                raise LoadTestError(f"{method} {path} was answered {answer.status}")
         step.refused += sum(map(_is_refused, answers))
         return [answer.body for answer in answers if not _is_refused(answer)]
 
@@ -128,67 +127,55 @@ def bound(loads: int) -> float:
     return 100 * (1 - left)
 
 
-def main() -> None:
-    """Load, print the table, keep the raw data."""
-    options = _options()
-    found: dict[Kind, list[Load]] = {}
-    for kind in options.only:
-        say(f"{kind}: {options.loads} loads")
-        found[kind] = _loaded(kind, options)
+def measure(peers: Sequence[Peer], *, loads: int, seconds: float) -> None:
+    """Load the page of each peer, print the table, and keep the raw data.
+
+    Args:
+        peers: who takes part; Flask applications.
+        loads: of each.
+        seconds: for each peer at most.
+
+    Raises:
+        LoadTestError: a peer cannot be started, or fails.
+    """
+    found: dict[str, list[Load]] = {}
+    for peer in peers:
+        say(f"{peer.name}: {loads} loads")
+        with fleet(peer) as sockets:
+            found[peer.name] = load_pages(sockets, loads, seconds)
     say(
         f"\nLoads of {len(_PAGE)} requests at once, after a login in two tabs, before an order "
-        f"sent twice; {FLEETS} Gunicorn processes with {WORKERS.processes} workers each in turn.\n"
+        f"sent twice; {FLEETS} Gunicorn processes with {PROCESSES} workers each in turn.\n"
         "In each column: the loads that met it."
     )
     header = (
-        "session",
-        "step",
-        "loads",
-        *(name.replace("_", " ") for name in _MET),
-        "0 means up to",
-    )
-    print_table(
-        header,
-        [_row(kind, step.name, loads) for kind, loads in found.items() for step in fields(Load)],
-    )
-    path = record.save(
+        "session", "step", "loads", *(name.replace("_", " ") for name in _MET), "0 means up to",
+    )  # fmt: skip
+    rows = [_row(name, step.name, done) for name, done in found.items() for step in fields(Load)]
+    for line in table([header, *rows], ruled=True):
+        say(line)
+    raw.save(
         "page",
         {
-            "options": vars(options),
-            "loads": {kind: [asdict(load) for load in loads] for kind, loads in found.items()},
+            "options": {"loads": loads, "seconds": seconds},
+            "loads": {name: [asdict(load) for load in done] for name, done in found.items()},
         },
     )
-    say(f"\nraw data: {path}")
 
 
-def _loaded(kind: Kind, options: argparse.Namespace) -> list[Load]:
+@contextmanager
+def fleet(peer: Peer) -> Iterator[list[Path]]:
+    """Run the site of a peer in two Gunicorn processes over one store; yield their sockets."""
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="bench-")))
         store = stack.enter_context(servers.store(folder))
-        fleet = [
-            stack.enter_context(
-                servers.gunicorn(f"{kind}-{number}", application(kind, store.url), WORKERS, folder)
-            ).socket
+        started = [
+            peer.serve(PROCESSES, store, folder, module="flask_site", name=f"site-{number}")
             for number in range(FLEETS)
         ]
-        return load_pages(fleet, options.loads, options.seconds)
+        yield [stack.enter_context(server).socket for server in started]
 
 
-def _row(kind: Kind, step: str, loads: Sequence[Load]) -> tuple[str, ...]:
+def _row(peer: str, step: str, loads: Sequence[Load]) -> tuple[str, ...]:
     met = [sum(getattr(getattr(load, step), name) > 0 for load in loads) for name in _MET]
-    return (kind, step, str(len(loads)), *map(str, met), f"{bound(len(loads)):.2f} %")
-
-
-def _options() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(prog="make bench-page", description=__doc__)
-    parser.add_argument("--loads", type=int, default=1000, help="of each kind")
-    parser.add_argument("--seconds", type=float, default=300, help="for each kind at most")
-    parser.add_argument("--only", nargs="+", type=Kind, choices=KINDS, default=list(KINDS))
-    options = parser.parse_args()
-    if options.loads < 1 or options.seconds <= 0:
-        parser.error("--loads and --seconds must be above 0")
-    return options
-
-
-if __name__ == "__main__":
-    run(main)
+    return (peer, step, str(len(loads)), *map(str, met), f"{bound(len(loads)):.2f} %")

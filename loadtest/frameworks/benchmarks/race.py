@@ -1,43 +1,37 @@
-"""`make bench-race`: what concurrent requests of one session lose and revive.
+"""The races: what concurrent requests of one session lose and revive.
 
-Two races, over every kind of session on the same Gunicorn and the same store, with every kind of
-worker:
-
-- 401 additions of one item to one session, 16 in flight on 4 worker processes. Lost is what was
-  acknowledged and is not in the cart.
-- A logout while 3 requests of the same browser are in flight that read the session before it and
-  add to the cart after it. Revived: after all answers came, the browser is logged in again.
-  Replayed: the cookie as it was before the logout still logs in.
+- 401 additions to one cart, 16 in flight on 4 worker processes. Lost is what was acknowledged and
+  is not in the cart.
+- A logout while 3 requests of the same browser are in flight, which read the session before it and
+  add to the cart after it. Revived: after all answers, the browser is logged in again. Replayed:
+  the cookie from before the logout still logs in.
 """
 
-import argparse
-import tempfile
 import threading
 from collections import Counter
 from collections.abc import Callable, Sequence
-from contextlib import ExitStack
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 from uuid import uuid4
 
 import redis
 
-from . import record, servers
-from .browser import Browser
-from .calls import BENCH, Calls
-from .carts import GATE_SECONDS, application
-from .console import BenchError, print_table, run, say
-from .kinds import Kind
+from loadtest.console import say, table
+from loadtest.errors import LoadTestError
+from loadtest.frameworks import contract, raw
+from loadtest.frameworks.benchmarks.testbed import serving
+from loadtest.frameworks.client import Browser
+from loadtest.frameworks.peers import Peer
 
-KINDS: Final = (Kind.COOKIE, Kind.FLASK_SESSION, Kind.UNSTICKY_PLAIN, Kind.UNSTICKY)
+PEERS: Final = ("flask-cookie", "flask-session", "unsticky-plain", "unsticky")
 WORKER_CLASSES: Final = ("sync", "gthread", "gevent")
 ADDITIONS: Final = 401
 IN_FLIGHT: Final = 16
 PROCESSES: Final = 4
 
 LATE_WRITERS: Final = 3
-"""One process less than there are: a sync worker must be left for the logout."""
+"""One fewer than the processes: a sync worker must be free for the logout."""
 
 _OK = 200
 _NO_CONTENT = 204
@@ -71,19 +65,80 @@ class Revivals:
 
 
 @dataclass(frozen=True)
-class Round:
-    """Both races once."""
+class Raced:
+    """One peer through both races in one round; without a worker class, it has its own workers."""
 
+    round: int
+    peer: str
     worker_class: str
-    kind: Kind
     additions: Additions
     revivals: Revivals
 
+    def document(self) -> dict[str, Any]:
+        """Return it as JSON takes it, with the number of lost additions."""
+        return {**asdict(self), "lost": self.additions.lost}
 
-def race_additions(server: Path, calls: Calls) -> Additions:
+
+def measure(
+    peers: Sequence[Peer], *, number: int, logouts: int, worker_classes: Sequence[str]
+) -> None:
+    """Race with each worker class, print the table, and keep the raw data.
+
+    Args:
+        peers: who takes part.
+        number: of rounds.
+        logouts: in each round.
+        worker_classes: of Gunicorn; a peer with its own server races once.
+
+    Raises:
+        LoadTestError: a peer cannot be started, or fails.
+    """
+    own = [peer for peer in peers if peer.start is not None]
+    others = [peer for peer in peers if peer.start is None]
+    raced = []
+    for worker_class in worker_classes if others else ():
+        raced += rounds(others, number, logouts, worker_class)
+    raced += rounds(own, number, logouts) if own else []
+    say(
+        f"\n{ADDITIONS} additions, {IN_FLIGHT} in flight, {PROCESSES} worker processes; {logouts} "
+        f"logouts with {LATE_WRITERS} writers in flight each; least-most of {number} rounds"
+    )
+    header = ("session", "workers", "acknowledged", "refused", "lost", "revived", "replayed")
+    entries = dict.fromkeys((each.peer, each.worker_class) for each in raced)
+    rows = [
+        _row(entry, [each for each in raced if (each.peer, each.worker_class) == entry])
+        for entry in entries
+    ]
+    for line in table([header, *rows], ruled=True):
+        say(line)
+    options = {"rounds": number, "logouts": logouts, "worker_classes": worker_classes}
+    raw.save("race", {"options": options, "rounds": [each.document() for each in raced]})
+
+
+def rounds(peers: Sequence[Peer], number: int, logouts: int, worker_class: str = "") -> list[Raced]:
+    """Run peers, each with 4 processes, and let them race so many times.
+
+    Raises:
+        LoadTestError: a peer cannot be started, or fails.
+    """
+    raced = []
+    with serving(peers, PROCESSES, worker_class) as (store, apps, _):
+        for place in range(1, number + 1):
+            say(f"race {place} of {number} {worker_class}".rstrip())
+            for peer, app in apps.items():
+                additions = race_additions(app.socket)
+                if additions.failed:
+                    raise LoadTestError(f"{additions.failed} additions failed with {peer.name}")
+                with redis.Redis.from_url(peer.database(store)) as client:
+                    revivals = race_logouts(app.socket, client, logouts)
+                raced.append(Raced(place, peer.name, worker_class, additions, revivals))
+    return raced
+
+
+def race_additions(server: Path) -> Additions:
     """Add `ADDITIONS` times, the first alone, because it makes the session."""
     browser = Browser(server)
-    statuses = [_add(browser, calls, calls.raced[0])]
+    statuses = [_add(browser, contract.RACED[0])]
     left = iter(range(1, ADDITIONS))
     take_one = threading.Lock()
 
@@ -92,7 +147,7 @@ def race_additions(server: Path, calls: Calls) -> Additions:
             with take_one:
                 if (number := next(left, None)) is None:
                     return
-            statuses.append(_add(browser, calls, calls.raced[number % len(calls.raced)]))
+            statuses.append(_add(browser, contract.RACED[number % len(contract.RACED)]))
 
     _in_parallel([client] * IN_FLIGHT)
     count = Counter(statuses)
@@ -100,46 +155,46 @@ def race_additions(server: Path, calls: Calls) -> Additions:
         acknowledged=count[_OK],
         refused=count[_REFUSED],
         failed=len(statuses) - count[_OK] - count[_REFUSED],
-        counted=browser.ask("GET", calls.cart).body["count"],
+        counted=browser.ask("GET", contract.CART).body["count"],
     )
 
 
-def race_logouts(server: Path, calls: Calls, store: redis.Redis, logouts: int) -> Revivals:
-    """Log out with writers in flight, `logouts` times, each in a browser of its own."""
+def race_logouts(server: Path, store: redis.Redis, logouts: int) -> Revivals:
+    """Log out with writers in flight, `logouts` times, each time in a new browser."""
     revived = replayed = 0
     statuses: Counter[int] = Counter()
     for _ in range(logouts):
         browser = Browser(server)
-        _expect_ok(browser, calls.items, {"sku": calls.raced[0]})
-        _expect_ok(browser, calls.login, calls.credentials)
+        _expect_ok(browser, contract.ITEMS, {"sku": contract.RACED[0]})
+        _expect_ok(browser, contract.LOGIN, contract.CREDENTIALS)
         before = browser.cookies()
-        statuses += _log_out_amid_writers(browser, calls, store)
-        revived += _is_logged_in(browser, calls)
-        replayed += _is_logged_in(Browser(server, before), calls)
+        statuses += _log_out_amid_writers(browser, store)
+        revived += _is_logged_in(browser)
+        replayed += _is_logged_in(Browser(server, before))
     return Revivals(logouts, revived, replayed, dict(statuses))
 
 
-def _add(browser: Browser, calls: Calls, sku: str) -> int:
-    return browser.ask("POST", calls.items, {"sku": sku}).status
+def _add(browser: Browser, sku: str) -> int:
+    return browser.ask("POST", contract.ITEMS, {"sku": sku}).status
 
 
-def _is_logged_in(browser: Browser, calls: Calls) -> bool:
-    return browser.ask("GET", calls.whose).body["user"] is not None
+def _is_logged_in(browser: Browser) -> bool:
+    return browser.ask("GET", contract.SESSION).body["user"] is not None
 
 
-def _log_out_amid_writers(browser: Browser, calls: Calls, store: redis.Redis) -> Counter[int]:
+def _log_out_amid_writers(browser: Browser, store: redis.Redis) -> Counter[int]:
     gate = uuid4().hex
     statuses: list[int] = []
 
     def log_out() -> None:
         for _ in range(LATE_WRITERS):
-            if store.blpop([f"held:{gate}"], timeout=GATE_SECONDS) is None:
-                raise BenchError(f"a late writer did not come to its gate in {GATE_SECONDS} s")
-        _expect_ok(browser, calls.logout)
+            if store.blpop([f"held:{gate}"], timeout=contract.GATE_SECONDS) is None:
+                raise LoadTestError(f"no late writer came to its gate in {contract.GATE_SECONDS} s")
+        _expect_ok(browser, contract.LOGOUT)
         store.rpush(f"go:{gate}", *range(LATE_WRITERS))
 
     def write_late() -> None:
-        statuses.append(browser.ask("POST", calls.late + gate).status)
+        statuses.append(browser.ask("POST", contract.LATE + gate).status)
 
     _in_parallel([write_late] * LATE_WRITERS + [log_out])
     return Counter(statuses)
@@ -148,7 +203,7 @@ def _log_out_amid_writers(browser: Browser, calls: Calls, store: redis.Redis) ->
 def _expect_ok(browser: Browser, path: str, body: object = None) -> None:
     status = browser.ask("POST", path, body).status
     if status not in {_OK, _NO_CONTENT}:
-        raise BenchError(f"POST {path} was answered {status}: the race needs it to succeed")
+        raise LoadTestError(f"POST {path} was answered {status}")
 
 
 def _in_parallel(tasks: Sequence[Callable[[], None]]) -> None:
@@ -169,87 +224,19 @@ def _in_parallel(tasks: Sequence[Callable[[], None]]) -> None:
         raise errors[0]
 
 
-def main() -> None:
-    """Race, print the table, keep the raw data."""
-    options = _options()
-    rounds = [
-        each for worker_class in options.worker_classes for each in _raced(worker_class, options)
-    ]
-    say(
-        f"\n{ADDITIONS} additions, {IN_FLIGHT} in flight, {PROCESSES} worker processes; "
-        f"{options.logouts} logouts with {LATE_WRITERS} writers in flight each; "
-        f"least-most of {options.rounds} rounds"
-    )
-    header = ("session", "workers", "acknowledged", "refused", "lost", "revived", "replayed")
-    rows = []
-    for worker_class in options.worker_classes:
-        for kind in options.only:
-            own = [r for r in rounds if (r.worker_class, r.kind) == (worker_class, kind)]
-            rows.append(_row(kind, worker_class, own))
-    print_table(header, rows)
-    path = record.save(
-        "race",
-        {
-            "options": vars(options),
-            "rounds": [asdict(each) | {"lost": each.additions.lost} for each in rounds],
-        },
-    )
-    say(f"\nraw data: {path}")
-
-
-def _raced(worker_class: str, options: argparse.Namespace) -> list[Round]:
-    workers = servers.Workers(worker_class, PROCESSES)
-    with ExitStack() as stack:
-        folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="bench-")))
-        store = stack.enter_context(servers.store(folder))
-        apps = {
-            kind: stack.enter_context(
-                servers.gunicorn(kind, application(kind, store.url), workers, folder)
-            )
-            for kind in options.only
-        }
-        client = redis.Redis.from_url(store.url)
-        rounds = []
-        for number in range(1, options.rounds + 1):
-            say(f"{worker_class}, round {number} of {options.rounds}")
-            for kind, app in apps.items():
-                additions = race_additions(app.socket, BENCH)
-                revivals = race_logouts(app.socket, BENCH, client, options.logouts)
-                rounds.append(Round(worker_class, kind, additions, revivals))
-        client.close()
-        return rounds
-
-
-def _row(kind: Kind, worker_class: str, rounds: Sequence[Round]) -> tuple[str, ...]:
-    failed = max(each.additions.failed for each in rounds)
-    if failed:
-        raise BenchError(f"{failed} additions failed with {kind}: the race is not comparable")
+def _row(entry: tuple[str, str], raced: Sequence[Raced]) -> tuple[str, ...]:
+    peer, worker_class = entry
     return (
-        kind,
-        worker_class,
-        _range([each.additions.acknowledged for each in rounds]),
-        _range([each.additions.refused for each in rounds]),
-        _range([each.additions.lost for each in rounds]),
-        _range([each.revivals.revived for each in rounds]),
-        _range([each.revivals.replayed for each in rounds]),
+        peer,
+        worker_class or "its own",
+        _range([each.additions.acknowledged for each in raced]),
+        _range([each.additions.refused for each in raced]),
+        _range([each.additions.lost for each in raced]),
+        _range([each.revivals.revived for each in raced]),
+        _range([each.revivals.replayed for each in raced]),
     )
 
 
 def _range(values: Sequence[int]) -> str:
     low, high = min(values), max(values)
     return str(low) if low == high else f"{low}-{high}"
-
-
-def _options() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(prog="make bench-race", description=__doc__)
-    parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--logouts", type=int, default=10, help="in each round")
-    parser.add_argument("--only", nargs="+", type=Kind, choices=KINDS, default=list(KINDS))
-    parser.add_argument(
-        "--worker-classes", nargs="+", choices=WORKER_CLASSES, default=list(WORKER_CLASSES)
-    )
-    return parser.parse_args()
-
-
-if __name__ == "__main__":
-    run(main)

@@ -1,210 +1,105 @@
-"""`make bench-session`: what a session costs a request, beside others.
+"""What a session costs a request: CPU time of the application's workers, compared with none.
 
-CPU time of the application's workers for each request, through nginx over unix sockets: for the
-view without a session, over a bare blob session, over this library and over Flask-Session; reading
-the cart, adding to it, and 80 reads to 20 adds. The kinds take turns, in short rounds and every
-other one backwards, so that what else the machine does meets all of them alike.
+Through nginx over unix sockets: reading the cart, adding to it, and 80 reads to 20 adds. The peers
+take turns in short rounds. The tax of a session is its cost above the same views without a session.
 """
 
-import argparse
-import os
-import statistics
-import tempfile
-from collections.abc import Iterable, Mapping, Sequence
-from contextlib import ExitStack
-from dataclasses import asdict, dataclass
-from pathlib import Path
-from typing import Any, Final
+from collections.abc import Sequence
+from dataclasses import asdict
+from typing import Final
 
-import redis
+from loadtest.console import say, table
+from loadtest.frameworks import contract, raw
+from loadtest.frameworks.benchmarks.spread import ratio, spread
+from loadtest.frameworks.benchmarks.testbed import SESSIONS, Sample, under_load
+from loadtest.frameworks.load import CONNECTIONS, Generator
+from loadtest.frameworks.peers import Peer
 
-from . import record, servers
-from .browser import Browser
-from .calls import BENCH
-from .carts import EIGHT_LINES, application
-from .console import BenchError, print_table, run, say
-from .kinds import Kind
-from .load import CONNECTIONS, Generator, Load, Target, generator
-from .spread import ratio, spread
-
-KINDS: Final = (Kind.NONE, Kind.BLOB, Kind.UNSTICKY, Kind.FLASK_SESSION)
+PEERS: Final = ("none", "blob", "unsticky", "flask-session")
 MODES: Final = ("read", "add", "mix")
-SESSIONS: Final = 200
 
-_KEYS = {Kind.BLOB: "blob:*", Kind.UNSTICKY: "unsticky:*:s:*", Kind.FLASK_SESSION: "session:*"}
-
-
-@dataclass(frozen=True)
-class Sample(Load):
-    """One kind under one load in one round."""
-
-    round: int
-    mode: str
-    kind: Kind
+_FLOOR, _REFERENCE = "none", "blob"
 
 
-class Bench:
-    """The servers of one run, and one sample at a time taken from them."""
+def measure(
+    peers: Sequence[Peer],
+    generator: Generator,
+    *,
+    modes: Sequence[str],
+    rounds: int,
+    seconds: int,
+    workers: int,
+    worker_class: str,
+) -> None:
+    """Measure, print the tables, and keep the raw data.
 
-    def __init__(self, targets: Mapping[Kind, Target]) -> None:
-        self._targets = targets
+    Args:
+        peers: who takes part.
+        generator: of the load.
+        modes: read, add, mix.
+        rounds: in which the peers take turns.
+        seconds: of load for each sample.
+        workers: processes of each peer.
+        worker_class: of Gunicorn.
 
-    def prepare(self) -> None:
-        """Make the sessions of every kind, each with an eight-line cart, and their cookies."""
-        for kind, target in self._targets.items():
-            headers = []
-            for _ in range(SESSIONS):
-                browser = Browser(target.app.socket)
-                # The second makes it a session in use.
-                for method, body in (("PUT", EIGHT_LINES), ("GET", None)):
-                    status, _ = browser.ask(method, target.calls.cart, body)
-                    if status != 200:
-                        raise BenchError(f"{kind} answered {status} to {method} /cart")
-                headers.append(browser.header() or "session=none")
-            target.cookies.write_text("\n".join(headers) + "\n", encoding="ascii")
-
-    def sample(self, number: int, mode: str, kind: Kind, seconds: int) -> Sample:
-        """Load one kind and return what it cost.
-
-        Raises:
-            BenchError: a request failed, or a worker ended meanwhile.
-        """
-        load = self._targets[kind].load(mode, seconds)
-        return Sample(**asdict(load), round=number, mode=mode, kind=kind)
-
-    def memory(self) -> dict[Kind, int]:
-        """Return the store's bytes for a session with an eight-line cart: the median."""
-        measured = {}
-        for kind, target in self._targets.items():
-            if kind in _KEYS:
-                client: Any = redis.Redis.from_url(target.store.url)
-                sizes = [
-                    client.memory_usage(key, samples=0) for key in client.scan_iter(_KEYS[kind])
-                ]
-                measured[kind] = int(statistics.median(sizes))
-        return measured
-
-
-def main() -> None:
-    """Measure, print the tables, keep the raw data."""
-    options = _options()
-    asking = generator()
-    kinds = [kind for kind in KINDS if kind in options.only]
-    samples, memory = _measured(options, kinds, asking)
-    for mode in options.modes:
-        say(
-            f"\n{mode}, µs of CPU for each request: median (middle half) of {options.rounds} rounds"
-        )
-        print_table(
-            ("session", "app", "nginx", "store", "requests/s", "p99 ms"),
-            [
-                _row(kind, [s for s in samples if (s.kind, s.mode) == (kind, mode)])
-                for kind in kinds
-            ],
-        )
-    taxes = _taxes(samples, kinds, options.modes)
-    if taxes:
-        say("\nsession tax: app µs above the same view without a session, and against the blob's")
-        print_table(("session", *(f"{m}, {w}" for m in options.modes for w in ("µs", "x blob"))),
-                    taxes)  # fmt: skip
-    say(f"\nstore's memory for a session with {len(EIGHT_LINES)} lines (MEMORY USAGE), bytes")
-    print_table(("session", "bytes"), [(kind, str(octets)) for kind, octets in memory.items()])
-    path = record.save(
+    Raises:
+        LoadTestError: a request failed, or a worker ended meanwhile.
+    """
+    with under_load(peers, workers, generator, worker_class) as bed:
+        sizes = {peer.name: size for peer in peers if (size := bed.session_bytes(peer)) is not None}
+        bed.warm_up(1)
+        samples = bed.samples(modes, rounds, seconds)
+    names = [peer.name for peer in peers]
+    for mode in modes:
+        say(f"\n{mode}, µs of CPU for each request: median (middle half) of {rounds} rounds")
+        rows = [_row(name, [s for s in samples if (s.peer, s.mode) == (name, mode)])
+                for name in names]  # fmt: skip
+        _print(["session", "app", "nginx", "store", "requests/s", "p99"], rows)
+    if {_FLOOR, _REFERENCE} <= set(names):
+        say("\nsession tax: app µs above the same views without a session, and its ratio to blob's")
+        header = ["session", *(f"{mode}, {unit}" for mode in modes for unit in ("µs", "x blob"))]
+        _print(header, [_tax(name, samples, modes) for name in names if name != _FLOOR])
+    lines = len(contract.SKUS)
+    say(f"\nstore's memory for a session with {lines} lines (MEMORY USAGE), bytes")
+    _print(["session", "bytes"], [(name, str(size)) for name, size in sizes.items()])
+    options = {"modes": modes, "rounds": rounds, "seconds": seconds, "workers": workers,
+               "worker_class": worker_class}  # fmt: skip
+    raw.save(
         "session",
         {
-            "options": vars(options),
+            "options": options,
             "sessions": SESSIONS,
             "connections": CONNECTIONS,
-            "generator": asking,
+            "generator": generator,
             "samples": [asdict(sample) for sample in samples],
-            "memory": memory,
+            "memory": sizes,
         },
     )
-    say(f"\nraw data: {path}")
 
 
-def _measured(
-    options: argparse.Namespace, kinds: Sequence[Kind], asking: Generator
-) -> tuple[list[Sample], dict[Kind, int]]:
-    workers = servers.Workers(options.worker_class, options.workers)
-    with ExitStack() as stack:
-        folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="bench-")))
-        store = stack.enter_context(servers.store(folder))
-        apps = {
-            kind: stack.enter_context(
-                servers.gunicorn(kind, application(kind, store.url), workers, folder)
-            )
-            for kind in kinds
-        }
-        nginx, ports = stack.enter_context(servers.nginx(apps, folder))
-        bench = Bench(
-            {
-                kind: Target(
-                    kind, app, nginx, store, ports[kind], BENCH, folder / f"{kind}.cookies", asking
-                )
-                for kind, app in apps.items()
-            }
-        )
-        bench.prepare()
-        memory = bench.memory()
-        for kind in kinds:
-            bench.sample(0, "mix", kind, 1)  # warm: imports, caches, connections
-        samples = []
-        for number in range(1, options.rounds + 1):
-            say(f"round {number} of {options.rounds}, load average {os.getloadavg()[0]:.1f}")
-            order = kinds if number % 2 else kinds[::-1]
-            for mode in options.modes:
-                samples += [bench.sample(number, mode, kind, options.seconds) for kind in order]
-        return samples, memory
+def _print(header: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
+    for line in table([header, *rows], ruled=True):
+        say(line)
 
 
-def _row(kind: Kind, samples: list[Sample]) -> tuple[str, ...]:
+def _row(name: str, samples: Sequence[Sample]) -> tuple[str, ...]:
     return (
-        kind,
-        spread([sample.app_us for sample in samples]),
-        spread([sample.nginx_us for sample in samples]),
-        spread([sample.store_us for sample in samples]),
-        spread([sample.per_second for sample in samples]),
+        name,
+        *(spread([getattr(sample, figure) for sample in samples])
+          for figure in ("app_us", "nginx_us", "store_us", "per_second")),
         spread([sample.p99_ms for sample in samples], 1),
-    )
+    )  # fmt: skip
 
 
-def _taxes(
-    samples: Iterable[Sample], kinds: Sequence[Kind], modes: Iterable[str]
-) -> list[tuple[str, ...]]:
-    if not {Kind.NONE, Kind.BLOB} <= set(kinds):
-        return []
-    cost = {(sample.round, sample.mode, sample.kind): sample.app_us for sample in samples}
-    rounds = sorted({number for number, _, _ in cost})
-    rows = []
-    for kind in kinds:
-        if kind is Kind.NONE:
-            continue
-        cells: list[str] = []
-        for mode in modes:
-            # Within each round, so that what slowed one round slows both sides.
-            mine, blob = (
-                [cost[number, mode, one] - cost[number, mode, Kind.NONE] for number in rounds]
-                for one in (kind, Kind.BLOB)
-            )
-            cells += (spread(mine), ratio(mine, blob))
-        rows.append((kind, *cells))
-    return rows
-
-
-def _options() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(prog="make bench-session", description=__doc__)
-    parser.add_argument("--rounds", type=int, default=15)
-    parser.add_argument("--seconds", type=int, default=1, help="of load for each sample")
-    parser.add_argument("--only", nargs="+", type=Kind, choices=KINDS, default=list(KINDS))
-    parser.add_argument("--modes", nargs="+", choices=MODES, default=list(MODES))
-    parser.add_argument("--worker-class", choices=("sync", "gthread", "gevent"), default="sync")
-    parser.add_argument("--workers", type=int, default=2, help="processes for each kind")
-    options = parser.parse_args()
-    if options.rounds < 2:
-        parser.error("--rounds must be 2 or more: there is no spread in one")
-    return options
-
-
-if __name__ == "__main__":
-    run(main)
+def _tax(name: str, samples: Sequence[Sample], modes: Sequence[str]) -> list[str]:
+    cost = {(sample.mode, sample.peer, sample.round): sample.app_us for sample in samples}
+    rounds = sorted({sample.round for sample in samples})
+    cells = [name]
+    for mode in modes:
+        # Within each round, so that what slowed one round slows both sides.
+        mine, reference = (
+            [cost[mode, peer, number] - cost[mode, _FLOOR, number] for number in rounds]
+            for peer in (name, _REFERENCE)
+        )
+        cells += (spread(mine), ratio(mine, reference))
+    return cells

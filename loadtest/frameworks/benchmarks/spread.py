@@ -12,7 +12,7 @@ def spread(values: Sequence[float], digits: int = 0) -> str:
 
 
 def ratio(mine: Sequence[float], theirs: Sequence[float]) -> str:
-    """Return the ratio of two medians, and where 90 % of it lie if the rounds are drawn anew.
+    """Return the ratio of two medians, and where 90 % of it lie if the rounds are drawn again.
 
     Not the median of the ratios: a difference near zero in one noisy round would make it anything.
     """

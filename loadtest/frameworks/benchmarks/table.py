@@ -1,22 +1,21 @@
 """From raw data to one table: medians, how far they spread, and ratios to this library."""
 
-import html
 import statistics
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
-from bench.load import Generator
-from bench.race import ADDITIONS
-from bench.spread import ratio, spread
+from loadtest.frameworks.benchmarks.race import ADDITIONS
+from loadtest.frameworks.benchmarks.spread import ratio, spread
+from loadtest.frameworks.load import Generator
 
 REFERENCE: Final = "unsticky"
-"""What ratios are to."""
+"""The peer that ratios refer to."""
 
 ABSENT: Final = "–"
 
 Raw = dict[str, Any]
-"""`Results.document`, as it is kept in the file of a run."""
+"""The raw data of a comparison."""
 
 
 @dataclass(frozen=True)
@@ -38,15 +37,15 @@ class Row:
 
 @dataclass(frozen=True)
 class Figure:
-    """How a row is made.
+    """A row: its label and its values.
 
     Attributes:
-        label: what it says, with its unit.
+        label: with its unit.
         values: the figure of a peer in each round, empty where it has none.
         digits: behind the point.
         high_is_good: otherwise low is.
-        spreads: whether rounds differ by noise, so that median and middle half are told; otherwise
-            least and most.
+        spreads: whether to show the median and the middle half of the rounds, instead of the least
+            and the most.
     """
 
     label: str
@@ -86,13 +85,13 @@ def _lost(raw: Raw, peer: str) -> list[float]:
 
 
 def generator(raw: Raw) -> Generator:
-    """Return what asked in a run; runs from before there were two had wrk."""
+    """Return the load generator of a run; the first runs did not name it, and had wrk."""
     return Generator(raw.get("generator", Generator.WRK))
 
 
-def figures(logouts: int, asking: Generator) -> tuple[Figure, ...]:
+def figures(logouts: int, of_load: Generator) -> tuple[Figure, ...]:
     """Return the rows of the table; `logouts` is how many there were in each race."""
-    bound = ", bounded by Locust" if asking is Generator.LOCUST else ""
+    bound = ", limited by Locust" if of_load is Generator.LOCUST else ""
     return (
         Figure(f"lost updates of {ADDITIONS}", _lost, spreads=False),
         Figure(f"refused updates of {ADDITIONS}", _raced("additions", "refused"), spreads=False),
@@ -108,8 +107,8 @@ def figures(logouts: int, asking: Generator) -> tuple[Figure, ...]:
         Figure("CPU of all three, µs/request", _all_tiers),
         Figure("round trips to the store, reading", _still("read", "trips"), spreads=False),
         Figure("round trips to the store, adding", _still("add", "trips"), spreads=False),
-        Figure("bytes to and from the store, reading", _still("read", "octets"), spreads=False),
-        Figure("bytes to and from the store, adding", _still("add", "octets"), spreads=False),
+        Figure("bytes to and from the store, reading", _still("read", "bytes"), spreads=False),
+        Figure("bytes to and from the store, adding", _still("add", "bytes"), spreads=False),
         Figure("memory of a worker, MB", _still("worker", scale=1e-6), 1, spreads=False),
         Figure("memory of the store, bytes/session", _still("session"), spreads=False),
     )  # fmt: skip
@@ -130,7 +129,7 @@ def _row(raw: Raw, peers: Sequence[str], figure: Figure) -> Row:
         if found
     }
     best = (max if figure.high_is_good else min)(middles.values(), default=None)
-    # Where all are alike, nobody is best.
+    # If all are equal, none is best.
     distinct = len(set(middles.values())) > 1
     reference = values.get(REFERENCE, [])
     cells = []
@@ -140,7 +139,7 @@ def _row(raw: Raw, peers: Sequence[str], figure: Figure) -> Row:
             continue
         text = spread(found, figure.digits) if figure.spreads else _range(found, figure.digits)
         compared = peer != REFERENCE and figure.spreads and any(reference)
-        # Of counts there are no ratios: the library's is often zero.
+        # Counts have no ratio: the library's is often zero.
         cells.append(
             Cell(
                 _dashed(text),
@@ -171,17 +170,3 @@ def markdown(header: Sequence[str], rows: Sequence[Row]) -> str:
             cells.append(f" {text}<br>{cell.ratio} " if cell.ratio else f" {text} ")
         lines.append(f"| {row.label} |" + "|".join(cells) + "|")
     return "\n".join(lines) + "\n"
-
-
-def hypertext(header: Sequence[str], rows: Sequence[Row]) -> str:
-    """Return the table as an HTML element."""
-    head = "".join(f'<th scope="col">{html.escape(title)}</th>' for title in header)
-    lines = [f"<table>\n<thead><tr><td></td>{head}</tr></thead>\n<tbody>"]
-    for row in rows:
-        cells = []
-        for cell in row.cells:
-            kind = ' class="best"' if cell.best else ""
-            ratio = f"<small>{html.escape(cell.ratio)}</small>" if cell.ratio else ""
-            cells.append(f"<td{kind}>{html.escape(cell.text)}{ratio}</td>")
-        lines.append(f'<tr><th scope="row">{html.escape(row.label)}</th>{"".join(cells)}</tr>')
-    return "\n".join((*lines, "</tbody>\n</table>\n"))

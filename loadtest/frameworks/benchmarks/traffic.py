@@ -1,8 +1,7 @@
-"""What a request costs the network between an application and its store: round trips and bytes.
+"""Round trips and bytes between an application and its store, for each request.
 
-Counted at the server, one request after the other, so that no two share a trip: its number of
-reads from sockets (`total_reads_processed`) is the number of times that somebody sent something and
-waited. What happens inside a script is no trip.
+The store counts them, one request after the other, so that no two share a trip: each of its reads
+from a socket (`total_reads_processed`) is a round trip. What happens inside a script is none.
 """
 
 import statistics
@@ -10,14 +9,15 @@ from dataclasses import dataclass
 from typing import Any, Final, NamedTuple
 
 import redis
-from bench.browser import Browser
-from bench.calls import Calls
-from bench.console import BenchError
-from bench.servers import Running
+
+from loadtest.errors import LoadTestError
+from loadtest.frameworks import contract
+from loadtest.frameworks.client import Browser
+from loadtest.frameworks.servers import Running
 
 REQUESTS: Final = 40
 _WARMING: Final = 24
-"""So many that each worker has its connection and knows each script."""
+"""Enough that each worker has its connection and the store each script."""
 
 _COUNTERS: Final = (b"total_reads_processed", b"total_net_input_bytes", b"total_net_output_bytes")
 
@@ -27,11 +27,11 @@ class Traffic:
     """For each request: round trips, and bytes sent to and received from the store."""
 
     trips: float
-    octets: float
+    bytes: float
 
 
 class _Count(NamedTuple):
-    """The store's counters; `answer` is the length of the answer in which they stood."""
+    """The store's counters; `answer` is the length of the answer that held them."""
 
     reads: int
     received: int
@@ -40,7 +40,7 @@ class _Count(NamedTuple):
 
 
 class Meter:
-    """The store's counters; nothing else may talk to the store while it is used."""
+    """Reads the store's counters; nothing else may use the store at the same time."""
 
     def __init__(self, store: Running) -> None:
         self._client: Any = redis.Redis.from_url(store.url)
@@ -53,12 +53,12 @@ class Meter:
         self._client.close()
 
     def traffic(self, browser: Browser, method: str, path: str, bodies: list[Any]) -> Traffic:
-        """Send a request for each body, and return what one cost: the median.
+        """Send a request for each body, and return the median of their traffic.
 
-        Not the mean: now and then a worker renews its connection, and greets the store.
+        Not the mean: now and then a worker opens a new connection.
 
         Raises:
-            BenchError: one was not answered with 200.
+            LoadTestError: one was not answered with 200.
         """
         for body in bodies[:_WARMING]:
             _expect_ok(browser, method, path, body)
@@ -69,14 +69,14 @@ class Meter:
             spent.append(self._since(before))
         return Traffic(
             statistics.median(each.trips for each in spent) - self._own.trips,
-            statistics.median(each.octets for each in spent) - self._own.octets,
+            statistics.median(each.bytes for each in spent) - self._own.bytes,
         )
 
     def _since(self, before: _Count) -> Traffic:
         # The answer with the first count was sent after it was counted.
         now = self._count()
-        octets = now.received - before.received + now.sent - before.sent - before.answer
-        return Traffic(now.reads - before.reads, octets)
+        size = now.received - before.received + now.sent - before.sent - before.answer
+        return Traffic(now.reads - before.reads, size)
 
     def _count(self) -> _Count:
         answer: bytes = self._client.info("stats")
@@ -85,21 +85,21 @@ class Meter:
         return _Count(reads, received, sent, len(answer))
 
 
-def of_reads(meter: Meter, browser: Browser, calls: Calls) -> Traffic:
-    """Return what showing a cart costs."""
-    return meter.traffic(browser, "GET", calls.cart, [None] * REQUESTS)
+def of_reads(meter: Meter, browser: Browser) -> Traffic:
+    """Return the traffic of reading a cart."""
+    return meter.traffic(browser, "GET", contract.CART, [None] * REQUESTS)
 
 
-def of_adds(meter: Meter, browser: Browser, calls: Calls) -> Traffic:
-    """Return what adding to a cart costs."""
-    skus = calls.skus
+def of_adds(meter: Meter, browser: Browser) -> Traffic:
+    """Return the traffic of adding to a cart."""
+    skus = contract.SKUS
     bodies = [{"sku": skus[number % len(skus)]} for number in range(REQUESTS)]
-    return meter.traffic(browser, "POST", calls.items, bodies)
+    return meter.traffic(browser, "POST", contract.ITEMS, bodies)
 
 
 def _expect_ok(browser: Browser, method: str, path: str, body: object) -> None:
     status = browser.ask(method, path, body).status
     if status != 200:
-        raise BenchError(
+        raise LoadTestError(
             f"{method} {path} was answered {status} while its round trips were counted"
         )

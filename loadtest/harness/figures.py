@@ -1,4 +1,4 @@
-"""Exact figures of a run: every latency is kept, none is put into a bucket."""
+"""Exact figures of a run: it keeps every latency and puts none into a bucket."""
 
 import math
 from array import array
@@ -6,18 +6,19 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
-from runs.samples import Found, Request
+from loadtest.users.findings import Finding
+from loadtest.users.samples import Request
 
 _KEPT = 200
-_NEARLY = 0.1
-"""What a second may lack to count as a whole one, in seconds."""
+_TOLERANCE = 0.1
+"""By so many seconds the last second may be shorter and still count."""
 
 POINTS = (50, 75, 90, 95, 99, 99.9)
 """The percentiles that reports show."""
 
 
 def percentile(ordered: Sequence[float], point: float) -> float:
-    """Return the smallest value that ``point`` per cent of the ordered values do not exceed."""
+    """Return the smallest value that `point` per cent of the ordered values do not exceed."""
     return ordered[max(0, math.ceil(len(ordered) * point / 100) - 1)]
 
 
@@ -46,7 +47,19 @@ class _Series:
     statuses: Counter[str] = field(default_factory=Counter)
 
 
-class Measures:
+@dataclass(frozen=True)
+class Second:
+    """The requests that ended within one second of the run; percentiles in ms, if there are any."""
+
+    second: float
+    requests: float
+    errors: float
+    p50: float | None = None
+    p95: float | None = None
+    p99: float | None = None
+
+
+class Figures:
     """Adds up samples as they come in."""
 
     def __init__(self) -> None:
@@ -54,7 +67,7 @@ class Measures:
         self._seconds: dict[int, array[float]] = defaultdict(lambda: array("d"))
         self._bad_seconds: Counter[int] = Counter()
         self.workers: Counter[str] = Counter()
-        self.findings: list[Found] = []
+        self.findings: list[Finding] = []
         self.failed = 0
         self.errors: list[Request] = []
         """The first of the requests that failed."""
@@ -62,8 +75,8 @@ class Measures:
         self.first = math.inf
         self.last = 0.0
 
-    def take(self, requests: Iterable[Request], findings: Iterable[Found]) -> None:
-        """Add what was written since the last time."""
+    def take(self, requests: Iterable[Request], findings: Iterable[Finding]) -> None:
+        """Add new samples."""
         for request in requests:
             series = self._series[request.name]
             series.latencies.append(request.latency_ms)
@@ -96,7 +109,7 @@ class Measures:
 
     @property
     def throughput(self) -> float:
-        """Requests a second that were answered as they should be."""
+        """Good requests a second."""
         good = self.requests - self.failed
         return good / self.seconds if good else 0.0
 
@@ -113,28 +126,19 @@ class Measures:
             everything.statuses.update(series.statuses)
         return _endpoint("all", everything)
 
-    def timeline(self) -> list[dict[str, float]]:
-        """Return for each second: requests, errors, p50, p95 and p99 in ms; empty seconds too.
-
-        The last second is left out if it is not a whole one.
-        """
+    def timeline(self) -> list[Second]:
+        """Return every second, also those without an answer; an incomplete last one is left out."""
         rows = []
-        for second in range(max(1, int(self.seconds + _NEARLY))):
+        for second in range(max(1, int(self.seconds + _TOLERANCE)) if self.requests else 0):
             ordered = sorted(self._seconds.get(second, ()))
-            row: dict[str, float] = {
-                "second": second,
-                "requests": len(ordered),
-                "errors": self._bad_seconds[second],
-            }
-            if ordered:
-                row |= {f"p{point}": percentile(ordered, point) for point in (50, 95, 99)}
-            rows.append(row)
-        return rows if self.requests else []
+            points = [percentile(ordered, point) for point in (50, 95, 99) if ordered]
+            rows.append(Second(second, len(ordered), self._bad_seconds[second], *points))
+        return rows
 
     def recent(self, seconds: int) -> tuple[float, float]:
         """Return requests a second and p95 in ms over the last seconds."""
         now = int(self.last - (self._origin or 0.0))
-        # The second that is under way is counted only where there is no other.
+        # The current second counts only if there is no other.
         span = range(max(0, now - seconds), max(now, 1))
         ordered = sorted(value for second in span for value in self._seconds.get(second, ()))
         return len(ordered) / len(span), percentile(ordered, 95) if ordered else 0.0
