@@ -97,8 +97,8 @@ class Generator:
         """Return an error with the last lines of its log."""
         lines = self._log.read_text(encoding="utf-8", errors="replace").strip().splitlines()[-12:]
         return LoadTestError(
-            f"{problem}; its log ends with:\n  " + "\n  ".join(lines or ["(nothing)"]),
-            f"correct the scenario, or see {self._log}",
+            f"{problem}\n  The end of {self._log}:\n    " + "\n    ".join(lines or ["(nothing)"]),
+            "correct the scenario",
         )
 
 

@@ -52,7 +52,7 @@ def test_percentiles_are_exact(healthy: Ran) -> None:
 
 
 def test_the_report_needs_nothing_beside_it(healthy: Ran) -> None:
-    """The page is well-formed, and loads neither script nor style nor picture from anywhere."""
+    """The page loads no script, style or picture from anywhere."""
     page = (healthy.folder / "report.html").read_text()
     asked: list[str] = []
 
@@ -89,7 +89,7 @@ def test_the_impossible_profile_fails(stack: Stack) -> None:
     assert ran.document["verdict"]["word"] == "fail"
 
 
-def test_ctrl_c_gives_the_report_so_far(stack: Stack) -> None:
+def test_ctrl_c_reports_what_there_is_so_far(stack: Stack) -> None:
     """Interrupted, it reports what there is, says that it is no verdict, and leaves no process."""
     process = stack.start_verb(
         "loadtest", DURATION="60s", USERS="4", PROCESSES="2", STATE_DIR=str(stack.state_dir)
@@ -126,15 +126,15 @@ def test_an_open_loop_does_not_wait_for_the_target(stack: Stack) -> None:
     assert 37 <= visits <= 83
 
 
-def test_a_ramp_names_its_knee(healthy: Ran) -> None:
-    """The load rises in steps, and one of those that were measured is named the knee."""
+def test_a_ramp_names_the_capacity(healthy: Ran) -> None:
+    """The load rises in steps, and one of those that were measured is named the capacity."""
     steps = healthy.document["steps"]
     loads = [step["load"] for step in steps]
     assert loads == sorted(set(loads) & set(range(1, 11)))
     # On a busy machine a second may pass without an answer, and with it a step.
     assert len(loads) >= 5
     assert sum(step["knee"] for step in steps) == 1
-    assert "  knee       at " in healthy.printed
+    assert "  capacity   " in healthy.printed
 
 
 def test_two_runs_are_laid_side_by_side(stack: Stack, healthy: Ran) -> None:

@@ -102,13 +102,13 @@ def _reading(data: table.Raw) -> tuple[str, str, str]:
         "acknowledged with 200 and is not in the cart; *refused* was answered with 409, so that "
         f"its client knows. Then {options['logouts']} logouts, each with {race.LATE_WRITERS} "
         "requests in flight that had read the session before it and add to the cart after it. "
-        "*Revived* are the browsers that "
-        f"are logged in again once all answers came. Least and most of {options['races']} rounds."
+        "*Revived* are the browsers that are logged in again after all answers. Least and most of "
+        f"{options['races']} rounds."
     )
     rest = (
         "The store counts round trips and bytes, one request after the other; what happens inside "
-        "a script is not counted. The memory of a worker is its proportional set size after the load, "
-        "that of a session is from `MEMORY USAGE`. "
+        "a script is not counted. The memory of a worker is its proportional set size after the "
+        "load, that of a session is from `MEMORY USAGE`. "
         f"{generator} keeps no cookies, so that Flask's cookie always carries the same cart."
     )
     return load, races, rest

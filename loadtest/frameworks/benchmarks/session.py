@@ -54,7 +54,7 @@ def measure(
         say(f"\n{mode}, µs of CPU for each request: median (middle half) of {rounds} rounds")
         rows = [_row(name, [s for s in samples if (s.peer, s.mode) == (name, mode)])
                 for name in names]  # fmt: skip
-        _print(["session", "app", "nginx", "store", "requests/s", "p99"], rows)
+        _print(["session", "app", "nginx", "store", "requests/s", "p99 ms"], rows)
     if {_FLOOR, _REFERENCE} <= set(names):
         say("\nsession tax: app µs above the same views without a session, and its ratio to blob's")
         header = ["session", *(f"{mode}, {unit}" for mode in modes for unit in ("µs", "x blob"))]

@@ -1,14 +1,15 @@
-"""Who served, who did not, and who stands behind what was found."""
+"""Who served, who did not, and which worker all findings involve."""
 
 import pytest
-from runs import balance
-from runs.samples import Found
+
+from loadtest import Failure, Finding
+from loadtest.harness import balance
 
 _FOUR = ("app-1/1", "app-1/2", "app-2/3", "app-2/4")
 
 
-def _found(served_by: str, issuer: str = "") -> Found:
-    return Found(0.0, "lost session", "Shopper", "GET /", "gone", served_by, issuer, "id")
+def _found(served_by: str, issuer: str = "") -> Finding:
+    return Finding(Failure.LOST_SESSION, "gone", served_by=served_by, issuer=issuer)
 
 
 def test_even_shares_are_balanced() -> None:
@@ -57,6 +58,6 @@ def test_replicas_count_where_workers_came_and_went() -> None:
     ],
     ids=["worker", "replica", "nobody", "too few", "by chance", "unknown", "none"],
 )
-def test_who_is_in_all_findings_is_named(findings: list[Found], name: str) -> None:
+def test_who_is_in_all_findings_is_named(findings: list[Finding], name: str) -> None:
     """One worker, else one replica, that served the answer or issued its cookie."""
     assert balance.suspect(findings, _FOUR) == name

@@ -3,7 +3,8 @@
 import math
 
 import pytest
-from runs import usl
+
+from loadtest.report import usl
 
 
 def test_a_law_is_found_again() -> None:
@@ -33,8 +34,3 @@ def test_where_every_worker_takes_from_the_first_one_does_the_most() -> None:
     assert found.throughput(1) > found.throughput(2) > found.throughput(4)
     assert found.peak == 1
     assert usl.Law(alone=100.0, contention=0.5, coherency=1.0).peak == 1
-
-
-def test_two_sizes_are_too_few() -> None:
-    """Three unknowns need three sizes."""
-    assert usl.fit([(1, 100.0), (2, 150.0), (2, 160.0)]) is None

@@ -1,8 +1,8 @@
 """Figures from samples."""
 
-from runs import knee
-from runs.measures import Measures, percentile
-from runs.samples import Request
+from loadtest.harness import capacity
+from loadtest.harness.figures import Figures, Second, percentile
+from loadtest.users.samples import Request
 
 
 def _request(time: float, latency_ms: float, error: str = "") -> Request:
@@ -19,27 +19,24 @@ def test_percentiles_are_values_that_occurred() -> None:
 
 def test_failed_requests_are_no_throughput() -> None:
     """They count as requests and as errors of their endpoint."""
-    measures = Measures()
+    figures = Figures()
     failed = _request(102.0, 5.0, error="status 500")
-    measures.take([_request(100.0, 0.0), _request(101.0, 5.0), failed], [])
-    (endpoint,) = measures.endpoints()
+    figures.take([_request(100.0, 0.0), _request(101.0, 5.0), failed], [])
+    (endpoint,) = figures.endpoints()
     assert (endpoint.requests, endpoint.errors) == (3, 1)
-    assert measures.throughput == 1.0
+    assert figures.throughput == 1.0
 
 
 def test_a_second_without_an_answer_is_on_the_timeline() -> None:
     """An outage is seen as one."""
-    measures = Measures()
-    measures.take([_request(100.0, 0.0), _request(103.1, 1.0)], [])
-    assert [row["requests"] for row in measures.timeline()] == [1, 0, 0]
+    figures = Figures()
+    figures.take([_request(100.0, 0.0), _request(103.1, 1.0)], [])
+    assert [row.requests for row in figures.timeline()] == [1, 0, 0]
 
 
-def test_the_knee_is_the_smallest_load_with_nearly_all_throughput() -> None:
+def test_the_capacity_is_the_smallest_load_with_nearly_all_throughput() -> None:
     """Beyond it, more users bring less than 5 % more."""
     reached = [100, 200, 300, 400, 480, 490, 500, 495, 490, 480]
-    timeline = [
-        {"second": float(s), "requests": reached[s // 10], "errors": 0, "p95": 1.0}
-        for s in range(100)
-    ]
-    steps = knee.of_ramp(timeline, 100.0, 50)
-    assert [step["load"] for step in steps if step["knee"]] == [25.0]
+    timeline = [Second(second, reached[second // 10], 0, p95=1.0) for second in range(100)]
+    steps = capacity.of_ramp(timeline, 100.0, 50)
+    assert [step.load for step in steps if step.is_capacity] == [25.0]

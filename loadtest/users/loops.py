@@ -1,4 +1,4 @@
-"""Visits: one after the other in a closed loop, at random moments in an open one.
+"""The closed and the open loop, in which visits are made.
 
 In a closed loop, each user makes one visit after the other, so that a slow target gets fewer
 requests. In an open loop, visits begin at a rate whatever the target does (a Poisson process), and
