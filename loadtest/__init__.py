@@ -7,7 +7,6 @@ This is what a scenario imports: a file with `Journey` classes, such as
 from loadtest.users.expectation import Expectation
 from loadtest.users.findings import Answer, Failure, Finding, Refused
 from loadtest.users.journey import Journey, together
-from loadtest.users.leases import leased
 
 __all__ = [
     "Answer",
@@ -16,6 +15,5 @@ __all__ = [
     "Finding",
     "Journey",
     "Refused",
-    "leased",
     "together",
 ]

@@ -34,7 +34,7 @@ class Plan:
         think: mean pause between two requests of a visit, in seconds.
         processes: of the load generator.
         weights: of journeys by name, in place of their own.
-        accounts: names and passwords of users who exist at the target, and whom nobody else uses.
+        accounts: names and passwords of users who exist at the target.
         offers: what the target offers.
         folder: where each process writes its samples; empty for nowhere.
     """

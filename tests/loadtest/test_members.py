@@ -1,4 +1,4 @@
-"""What the shop keeps for users and for buyers, under load; and a logout that is none."""
+"""Users and buyers of the shop under load; and a logout that ends nothing."""
 
 import re
 
@@ -8,7 +8,7 @@ from tests.support.stack import Stack
 _ONLY = "Shopper=0 TwoTabs=0 Bot=0 AnonymousBrowser=0"
 
 
-def test_carts_are_merged_and_orders_made_once(stack: Stack) -> None:
+def test_carts_come_along_and_orders_are_made_once(stack: Stack) -> None:
     """Users log in and out and guests check out, at once, and nothing is lost or there twice."""
     ran = run(stack, JOURNEYS=f"{_ONLY} Member=1 Buyer=2", DURATION="5s")
     assert ran.document["journeys"] == {
@@ -21,7 +21,7 @@ def test_carts_are_merged_and_orders_made_once(stack: Stack) -> None:
 
 
 def test_a_logout_that_is_none(copied: Stack) -> None:
-    """The cookie of before still lets in: a revived session, by its name."""
+    """The old cookie still works: a revived session, by its name."""
     copied.up(APP="broken:revived()")
     ran = run(copied, JOURNEYS=f"{_ONLY} Member=1 Buyer=0", USERS="3")
     assert ran.exit_code == 1
