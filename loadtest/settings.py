@@ -18,6 +18,7 @@ LOADTEST = CHECKOUT / "loadtest"
 
 _VARIABLE = "LOADTEST_PLAN"
 _SHOPPERS = LOADTEST / "scenarios" / "shoppers.py"
+_DEMO_ACCOUNTS = (("ada", "ada"), ("grace", "grace"), ("linus", "linus"))
 _UNITS = {"": 1, "s": 1, "m": 60, "h": 3600}
 
 
@@ -47,7 +48,7 @@ class Plan:
     think: float = 0.1
     processes: int = 1
     weights: Mapping[str, int] = field(default_factory=dict)
-    accounts: tuple[tuple[str, str], ...] = field(default=(), repr=False)
+    accounts: tuple[tuple[str, str], ...] = field(default=_DEMO_ACCOUNTS, repr=False)
     offers: tuple[str, ...] = ("products", "cart", "session", "accounts", "checkout")
     folder: str = ""
 
@@ -134,7 +135,7 @@ def parse(environ: Mapping[str, str] = os.environ) -> Settings:
         # More processes than users would leave some with nothing to do.
         processes=processes if rate else min(processes, users),
         weights=_weights(given.get("JOURNEYS", "")),
-        accounts=_accounts(given.get("ACCOUNTS", "ada:ada grace:grace linus:linus")),
+        accounts=_accounts(given["ACCOUNTS"]) if "ACCOUNTS" in given else _DEMO_ACCOUNTS,
         offers=(),
     )
     return Settings(

@@ -12,9 +12,9 @@ from locust.runners import MasterRunner
 from loadtest.settings import Plan
 from loadtest.shapes import SHAPES
 from loadtest.users.findings import Finding
+from loadtest.users.loops import Visits
 from loadtest.users.samples import Recorder
 from loadtest.users.scenario import Scenario
-from loadtest.users.loops import Visits
 
 # A step of the shape begins at once.
 _SPAWN_RATE = 1_000.0
