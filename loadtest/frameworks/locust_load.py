@@ -25,30 +25,6 @@ _SHARE: Final = {"read": 0, "add": 100, "mix": 20}
 _TIMEOUT: Final = 10.0
 
 
-class Samples:
-    """Every answer of a run."""
-
-    def __init__(self) -> None:
-        self.failed = 0
-        self._ms: list[float] = []
-
-    def add(self, *, response_time: float, exception: object = None, **_: object) -> None:
-        """Keep an answer of Locust's request event; a status from 400 on is an exception."""
-        self.failed += exception is not None
-        self._ms.append(response_time)
-
-    def result(self, seconds: float) -> dict[str, float]:
-        """Return what `load.lua` returns; the percentiles are of the samples themselves."""
-        ordered = sorted(self._ms)
-        return {
-            "requests": len(ordered),
-            "seconds": seconds,
-            "p50_ms": percentile(ordered, 50) if ordered else 0.0,
-            "p99_ms": percentile(ordered, 99) if ordered else 0.0,
-            "failed": self.failed,
-        }
-
-
 def main(arguments: list[str]) -> None:
     """Make the load, wait for all answers, and print the result."""
     url, users, seconds, mode, file, cart, items, skus = arguments
@@ -79,15 +55,25 @@ def main(arguments: list[str]) -> None:
                     self.client.get(cart, headers=headers)
             raise StopUser
 
+    ms: list[float] = []
+    failed: list[object] = []
+
+    def keep(*, response_time: float, exception: object = None, **_: object) -> None:
+        ms.append(response_time)
+        # A status from 400 on is an exception, too.
+        failed.extend([] if exception is None else [exception])
+
     environment = Environment(user_classes=[Visitor])
-    samples = Samples()
-    asked: Any = environment.events.request
-    asked.add_listener(samples.add)
+    events: Any = environment.events
+    events.request.add_listener(keep)
     runner: Any = environment.create_local_runner()
     runner.start(int(users), spawn_rate=int(users), wait=True)
     runner.spawning_greenlet.join()
-    result = samples.result(time.perf_counter() - begin)
+    elapsed = time.perf_counter() - begin
     runner.quit()
+    p50, p99 = (percentile(sorted(ms), point) if ms else 0.0 for point in (50, 99))
+    result = {"requests": len(ms), "seconds": elapsed, "p50_ms": p50, "p99_ms": p99,
+              "failed": len(failed)}  # fmt: skip
     say(f"\nresult {json.dumps(result)}")
 
 

@@ -4,6 +4,7 @@ A cart is a dict of quantities by sku. The calls are those of the shop's HTTP co
 """
 
 import json
+from collections.abc import MutableMapping
 from pathlib import Path
 from typing import Any, Final
 
@@ -104,8 +105,8 @@ def add(lines: dict[str, int], sku: str, qty: int) -> None:
     lines[sku] = now
 
 
-def put(lines: dict[str, int], sku: str, qty: int) -> None:
-    """Set a line of a cart that is a plain dict; 0 removes it."""
+def put(lines: MutableMapping[str, int], sku: str, qty: int) -> None:
+    """Set a line of a cart; 0 removes it."""
     if qty:
         lines[sku] = qty
     else:

@@ -4,7 +4,7 @@
 """
 
 import os
-from typing import Any, Protocol, cast
+from typing import Any, cast
 
 import redis
 from flask import Flask, Response, jsonify, request, session
@@ -17,11 +17,13 @@ KINDS = ("none", "blob", "flask-cookie", "flask-session", "unsticky-plain", "uns
 """`none`: a constant cart without a session; `unsticky-plain`: this library under plain code."""
 
 
-class Cart(Protocol):
-    """A cart in the session of this request."""
+class Cart:
+    """A dict in the session, as Flask applications keep it."""
 
     def lines(self) -> dict[str, int]:
         """Return the quantities by sku."""
+        lines: dict[str, int] = session.get("cart", {})
+        return lines
 
     def add(self, sku: str, qty: int) -> dict[str, int]:
         """Add to a line, and return the quantities.
@@ -29,69 +31,41 @@ class Cart(Protocol):
         Raises:
             Refused: 409, it would hold too many.
         """
-
-    def put(self, sku: str, qty: int) -> None:
-        """Set a line; 0 removes it."""
-
-    def clear(self) -> None:
-        """Remove all lines."""
-
-
-class ConstantCart:
-    """Three of each sku, every time: the floor of every comparison."""
-
-    def lines(self) -> dict[str, int]:
-        """See `Cart.lines`."""
-        return dict.fromkeys(contract.SKUS, 3)
-
-    def add(self, sku: str, qty: int) -> dict[str, int]:
-        """See `Cart.add`."""
-        lines = self.lines()
-        cart.add(lines, sku, qty)
-        return lines
-
-    def put(self, sku: str, qty: int) -> None:
-        """See `Cart.put`."""
-
-    def clear(self) -> None:
-        """See `Cart.clear`."""
-
-
-class DictCart:
-    """A dict in the session, as Flask applications keep it."""
-
-    def lines(self) -> dict[str, int]:
-        """See `Cart.lines`."""
-        lines: dict[str, int] = session.get("cart", {})
-        return lines
-
-    def add(self, sku: str, qty: int) -> dict[str, int]:
-        """See `Cart.add`."""
         lines = self.lines()
         cart.add(lines, sku, qty)
         session["cart"] = lines
         return lines
 
     def put(self, sku: str, qty: int) -> None:
-        """See `Cart.put`."""
+        """Set a line; 0 removes it."""
         lines = self.lines()
         cart.put(lines, sku, qty)
         session["cart"] = lines
 
     def clear(self) -> None:
-        """See `Cart.clear`."""
+        """Remove all lines."""
         session.pop("cart", None)
 
 
-class MapCart:
+class _ConstantCart(Cart):
+    """Three of each sku, every time: the floor of every comparison."""
+
+    def lines(self) -> dict[str, int]:
+        return dict.fromkeys(contract.SKUS, 3)
+
+    def add(self, sku: str, qty: int) -> dict[str, int]:
+        lines = self.lines()
+        cart.add(lines, sku, qty)
+        return lines
+
+
+class _MapCart(Cart):
     """A map of this library's session: the store adds atomically."""
 
     def lines(self) -> dict[str, int]:
-        """See `Cart.lines`."""
         return dict(_own().map("cart").items())
 
     def add(self, sku: str, qty: int) -> dict[str, int]:
-        """See `Cart.add`."""
         from unsticky import OutOfRange
 
         lines = _own().map("cart")
@@ -102,15 +76,10 @@ class MapCart:
         return dict(lines.items())
 
     def put(self, sku: str, qty: int) -> None:
-        """See `Cart.put`."""
-        lines = _own().map("cart")
-        if qty:
-            lines[sku] = qty
-        else:
-            lines.pop(sku, None)
+        # The same operations as on a plain dict.
+        cart.put(_own().map("cart"), sku, qty)
 
     def clear(self) -> None:
-        """See `Cart.clear`."""
         _own().map("cart").clear()
 
 
@@ -147,7 +116,7 @@ def install(app: Flask, kind: str, store: redis.Redis) -> Cart:
     # Only what a kind needs is imported: the processes are compared.
     match kind:
         case "none":
-            return ConstantCart()
+            return _ConstantCart()
         case "blob":
             from loadtest.frameworks.apps.blob import BlobInterface
 
@@ -166,7 +135,7 @@ def install(app: Flask, kind: str, store: redis.Redis) -> Cart:
             Unsticky(app)
         case _:
             raise ValueError(f"{kind!r} is none of {', '.join(KINDS)}")
-    return MapCart() if kind == "unsticky" else DictCart()
+    return _MapCart() if kind == "unsticky" else Cart()
 
 
 def _add_cart_calls(app: Flask, basket: Cart) -> None:

@@ -7,9 +7,9 @@
   the cookie from before the logout still logs in.
 """
 
-import threading
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -138,23 +138,18 @@ def rounds(peers: Sequence[Peer], number: int, logouts: int, worker_class: str =
 def race_additions(server: Path) -> Additions:
     """Add `ADDITIONS` times, the first alone, because it makes the session."""
     browser = Browser(server)
-    statuses = [_add(browser, contract.RACED[0])]
-    left = iter(range(1, ADDITIONS))
-    take_one = threading.Lock()
+    skus = [contract.RACED[number % len(contract.RACED)] for number in range(ADDITIONS)]
 
-    def client() -> None:
-        while True:
-            with take_one:
-                if (number := next(left, None)) is None:
-                    return
-            statuses.append(_add(browser, contract.RACED[number % len(contract.RACED)]))
+    def add(sku: str) -> int:
+        return browser.ask("POST", contract.ITEMS, {"sku": sku}).status
 
-    _in_parallel([client] * IN_FLIGHT)
-    count = Counter(statuses)
+    first = add(skus[0])
+    with ThreadPoolExecutor(IN_FLIGHT) as threads:
+        count = Counter([first, *threads.map(add, skus[1:])])
     return Additions(
         acknowledged=count[_OK],
         refused=count[_REFUSED],
-        failed=len(statuses) - count[_OK] - count[_REFUSED],
+        failed=count.total() - count[_OK] - count[_REFUSED],
         counted=browser.ask("GET", contract.CART).body["count"],
     )
 
@@ -174,54 +169,28 @@ def race_logouts(server: Path, store: redis.Redis, logouts: int) -> Revivals:
     return Revivals(logouts, revived, replayed, dict(statuses))
 
 
-def _add(browser: Browser, sku: str) -> int:
-    return browser.ask("POST", contract.ITEMS, {"sku": sku}).status
-
-
 def _is_logged_in(browser: Browser) -> bool:
     return browser.ask("GET", contract.SESSION).body["user"] is not None
 
 
 def _log_out_amid_writers(browser: Browser, store: redis.Redis) -> Counter[int]:
     gate = uuid4().hex
-    statuses: list[int] = []
-
-    def log_out() -> None:
-        for _ in range(LATE_WRITERS):
+    with ThreadPoolExecutor(LATE_WRITERS) as threads:
+        writers = [
+            threads.submit(browser.ask, "POST", contract.LATE + gate) for _ in range(LATE_WRITERS)
+        ]
+        for _ in writers:
             if store.blpop([f"held:{gate}"], timeout=contract.GATE_SECONDS) is None:
                 raise LoadTestError(f"no late writer came to its gate in {contract.GATE_SECONDS} s")
         _expect_ok(browser, contract.LOGOUT)
         store.rpush(f"go:{gate}", *range(LATE_WRITERS))
-
-    def write_late() -> None:
-        statuses.append(browser.ask("POST", contract.LATE + gate).status)
-
-    _in_parallel([write_late] * LATE_WRITERS + [log_out])
-    return Counter(statuses)
+        return Counter(writer.result().status for writer in writers)
 
 
 def _expect_ok(browser: Browser, path: str, body: object = None) -> None:
     status = browser.ask("POST", path, body).status
     if status not in {_OK, _NO_CONTENT}:
         raise LoadTestError(f"POST {path} was answered {status}")
-
-
-def _in_parallel(tasks: Sequence[Callable[[], None]]) -> None:
-    errors: list[Exception] = []
-
-    def guarded(task: Callable[[], None]) -> None:
-        try:
-            task()
-        except Exception as error:  # noqa: BLE001 (raised again below)
-            errors.append(error)
-
-    threads = [threading.Thread(target=guarded, args=(task,)) for task in tasks]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    if errors:
-        raise errors[0]
 
 
 def _row(entry: tuple[str, str], raced: Sequence[Raced]) -> tuple[str, ...]:
