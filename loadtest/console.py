@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 
 def say(text: str = "", end: str = "\n") -> None:
-    """Print a line at once; go on silently if nobody reads any more."""
+    """Print a line at once; do nothing if nobody reads any more."""
     try:
         print(text, end=end, flush=True)
     except BrokenPipeError:
@@ -38,7 +38,7 @@ def table(rows: Sequence[Sequence[str]], *, ruled: bool = False) -> list[str]:
 
 
 class Progress:
-    """How far a run is: a line redrawn on a terminal, one every five seconds elsewhere.
+    """The progress of a run: a line redrawn on a terminal, one every five seconds elsewhere.
 
     Args:
         duration: of the run, in seconds.

@@ -36,7 +36,7 @@ def versions(packages: Iterable[str], environment: Path | None = None) -> dict[s
 
 
 def commit() -> str:
-    """Return the commit of this checkout, `unknown` where git does not tell it."""
+    """Return the commit of this checkout, `unknown` without git."""
     try:
         git = subprocess.run(
             ["git", "-C", str(CHECKOUT), "describe", "--always", "--dirty"],
@@ -48,7 +48,7 @@ def commit() -> str:
 
 
 def free_port() -> int:
-    """Return a TCP port of 127.0.0.1 that nobody listens on now."""
+    """Return a TCP port of 127.0.0.1 that is free now."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port: int = probe.getsockname()[1]

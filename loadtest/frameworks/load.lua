@@ -1,4 +1,4 @@
--- wrk's part: a random session for each request, read or add as the mode says; a random line.
+-- The load of a benchmark by wrk: a random session for each request, which reads or adds a line.
 -- Arguments: mode (read, add or mix), a file with one Cookie header a line, the path that shows the
 -- cart, the path that adds to it, the skus with commas between.
 local reads, adds, share = {}, {}, {read = 0, add = 100, mix = 20}

@@ -89,7 +89,7 @@ class RunResult:
 
     @property
     def unknown_tiers(self) -> str:
-        """Why nobody knows what the target's tiers used; empty if that is known."""
+        """Why the use of the target's tiers is unknown; empty if it is known."""
         if not self.target.is_ours:
             return "the target is not the stack of this STATE_DIR"
         if not self.tiers.keys() - {GENERATOR}:

@@ -1,4 +1,4 @@
-"""Users who check out: everything they added is ordered, once."""
+"""Users who check out: everything that they added is ordered once."""
 
 import random
 import uuid

@@ -30,7 +30,7 @@ class AnonymousBrowser(ShopJourney):
 
 
 class Shopper(ShopJourney):
-    """Fills a cart, changes its mind, and comes back to it."""
+    """Fills a cart, changes it, and comes back to it."""
 
     weight = 10
     needs = CART

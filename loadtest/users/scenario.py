@@ -15,7 +15,7 @@ from loadtest.users.journey import Journey
 
 @dataclass(frozen=True, kw_only=True)
 class Journeys:
-    """Who takes part, by name.
+    """The journeys and users of a run, by name.
 
     Attributes:
         weights: how often each journey is chosen.
@@ -56,7 +56,7 @@ class Scenario:
         return random.choices(list(self._weights), list(self._weights.values()))[0]
 
     def described(self, users: list[str]) -> Journeys:
-        """Return who takes part; `users` are the names of plain Locust users."""
+        """Return what takes part; `users` are the names of plain Locust users."""
         offers = set(self._plan.offers)
         return Journeys(
             weights={each.__name__: weight for each, weight in self._weights.items() if weight},

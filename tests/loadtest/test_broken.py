@@ -19,7 +19,7 @@ def test_a_last_writer_who_wins_is_found(copied: Stack) -> None:
 
 
 def test_one_worker_with_another_secret_is_found(copied: Stack) -> None:
-    """Sessions are lost between that worker and all others, and it is named."""
+    """Sessions are lost between that worker and all others, and the verdict names it."""
     copied.up(APP="broken:own_secret()")
     ran = run(copied)
     assert ran.exit_code == 1, ran.printed
@@ -33,7 +33,7 @@ def test_one_worker_with_another_secret_is_found(copied: Stack) -> None:
 
 
 def test_a_replica_that_drops_cookies_is_found(copied: Stack) -> None:
-    """Sessions that it begins are lost, and the replica is named."""
+    """Sessions that it begins are lost, and the verdict names the replica."""
     copied.up(APP="broken:dropped_cookies()")
     ran = run(copied)
     assert ran.exit_code == 1, ran.printed

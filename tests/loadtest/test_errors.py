@@ -62,7 +62,7 @@ def test_an_impossible_run_is_refused(
     assert problem in ran.verdict
 
 
-def test_a_host_that_is_down(nothing: Stack) -> None:
+def test_a_host_that_is_down_is_named(nothing: Stack) -> None:
     """Nobody listens: the address is named."""
     url = f"http://127.0.0.1:{free_port()}"
     ran = run(nothing, HOST=url)
@@ -71,8 +71,8 @@ def test_a_host_that_is_down(nothing: Stack) -> None:
     assert "hint: start it" in ran.printed
 
 
-def test_a_target_without_the_contract(nothing: Stack, stranger: str) -> None:
-    """No journey can be made: each is skipped for what it needs, and that is no pass."""
+def test_a_target_without_the_contract_is_refused(nothing: Stack, stranger: str) -> None:
+    """Every journey is skipped for what it needs, and that is no pass."""
     ran = run(nothing, HOST=stranger)
     assert ran.exit_code == 2
     assert "skipped    Shopper: the target does not offer cart, products, session" in ran.printed
@@ -80,8 +80,8 @@ def test_a_target_without_the_contract(nothing: Stack, stranger: str) -> None:
     assert "docs/loadtest.md" in ran.printed
 
 
-def test_a_folder_that_cannot_be_written(nothing: Stack, stranger: str, tmp_path: Path) -> None:
-    """The report's place is named before the load begins."""
+def test_an_unwritable_folder_is_named(nothing: Stack, stranger: str, tmp_path: Path) -> None:
+    """The folder is named before the load begins."""
     StateFolder(tmp_path).claim()
     (tmp_path / "loadtest").write_text("in the way")
     ran = run(nothing, HOST=stranger, STATE_DIR=str(tmp_path))
@@ -90,8 +90,10 @@ def test_a_folder_that_cannot_be_written(nothing: Stack, stranger: str, tmp_path
     assert "STATE_DIR=" in ran.printed
 
 
-def test_a_scenario_that_does_not_load(nothing: Stack, stranger: str, tmp_path: Path) -> None:
-    """Its own trace is shown, and it is no finding of the target's."""
+def test_a_broken_scenario_shows_its_traceback(
+    nothing: Stack, stranger: str, tmp_path: Path
+) -> None:
+    """Its traceback is shown, and the target is not blamed."""
     scenario = tmp_path / "mine.py"
     scenario.write_text("from loadtest import Journy\n")
     status, printed = nothing.verb(
@@ -106,7 +108,7 @@ def test_a_scenario_that_does_not_load(nothing: Stack, stranger: str, tmp_path: 
     ("processes", "problem"),
     [("1", "the load generator ended after"), ("2", "a process of the load generator ended after")],
 )
-def test_a_load_generator_that_dies(
+def test_a_dead_load_generator_leaves_no_verdict(
     nothing: Stack, stranger: str, tmp_path: Path, processes: str, problem: str
 ) -> None:
     """There is no verdict on half a run, or on half its load."""

@@ -1,4 +1,4 @@
-"""`make loadtest` on a healthy stack: the gate opens, and closes where it must."""
+"""`make loadtest` on a healthy stack: the gate passes, and fails where it must."""
 
 import csv
 import html.parser
@@ -19,7 +19,7 @@ _ONLY_BOTS = "Shopper=0 TwoTabs=0 AnonymousBrowser=0 Member=0 Buyer=0"
 
 @pytest.fixture(name="healthy", scope="module")
 def _healthy(stack: Stack) -> Ran:
-    """One run from two processes against the stack that tests share, its load in ten steps."""
+    """A ramp from two processes against the stack that tests share."""
     return run(stack, PROCESSES="2", USERS="10", DURATION="8s", SHAPE="ramp")
 
 
@@ -40,7 +40,7 @@ def test_every_worker_is_counted(stack: Stack, healthy: Ran) -> None:
 
 
 def test_percentiles_are_exact(healthy: Ran) -> None:
-    """What the report says is what the raw samples of all processes give, sample by sample."""
+    """The report agrees with the raw samples of all processes."""
     with (healthy.folder / "requests.csv").open(newline="") as file:
         rows = list(csv.DictReader(file))
     total = healthy.document["total"]
@@ -71,7 +71,7 @@ def test_the_report_needs_nothing_beside_it(healthy: Ran) -> None:
 
 
 def test_each_tier_and_the_store_are_measured(healthy: Ran) -> None:
-    """CPU and memory of every tier, and the commands of the store, are there for our own stack."""
+    """For our own stack, the report has CPU and memory of every tier and the store's commands."""
     tiers = healthy.document["tiers"]
     assert set(tiers) == {"app", "nginx", "store", "load generator"}
     assert all(tier["cpu_us"] > 0 and tier["memory"] > 0 for tier in tiers.values())
@@ -79,7 +79,7 @@ def test_each_tier_and_the_store_are_measured(healthy: Ran) -> None:
 
 
 def test_the_impossible_profile_fails(stack: Stack) -> None:
-    """No server answers in a microsecond: exit 1, and the verdict says what failed by how much."""
+    """No server answers in a microsecond: exit 1, and the verdict says by how much each limit failed."""
     ran = run(stack, PROFILE="impossible", DURATION="2s")
     assert ran.exit_code == 1
     assert ran.status != 0
@@ -90,7 +90,7 @@ def test_the_impossible_profile_fails(stack: Stack) -> None:
 
 
 def test_ctrl_c_reports_what_there_is_so_far(stack: Stack) -> None:
-    """Interrupted, it reports what there is, says that it is no verdict, and leaves no process."""
+    """It reports what there is, says that this is no verdict, and leaves no process."""
     process = stack.start_verb(
         "loadtest", DURATION="60s", USERS="4", PROCESSES="2", STATE_DIR=str(stack.state_dir)
     )
@@ -137,8 +137,8 @@ def test_a_ramp_names_the_capacity(healthy: Ran) -> None:
     assert "  capacity   " in healthy.printed
 
 
-def test_two_runs_are_laid_side_by_side(stack: Stack, healthy: Ran) -> None:
-    """`make compare` prints ratios and writes a page; `make report` names the last run's page."""
+def test_two_runs_are_compared_side_by_side(stack: Stack, healthy: Ran) -> None:
+    """`make compare` prints ratios and writes a page; the report of the last run is named."""
     document = json.dumps({**healthy.document, "throughput": healthy.document["throughput"] * 2})
     twice = healthy.folder.with_name("twice-as-fast")
     twice.mkdir()

@@ -114,7 +114,7 @@ async function createApp() {
   });
   app.get("/api/session", (request, response) =>
     response.json({ user: request.session.user ?? null }));
-  // Adds to the cart, but only after the session was read and the driver gave a sign.
+  // Adds to the cart once the session was read and the driver has opened the gate.
   app.post("/late/:gate", async (request, response) => {
     const gate = client.duplicate();
     await gate.connect();

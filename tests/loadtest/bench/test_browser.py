@@ -8,7 +8,7 @@ from loadtest.frameworks.client import Answer, Browser
 
 
 def test_an_answer_before_the_body_was_read_is_returned(folder: Path) -> None:
-    """A refusal that comes while the body is still being sent is the answer all the same."""
+    """A server may refuse while the client still sends the body."""
     path = folder / "server.sock"
     with socket.socket(socket.AF_UNIX) as listener:
         listener.bind(str(path))

@@ -63,7 +63,7 @@ def test_the_peers_sell_what_the_shop_sells() -> None:
 
 
 def test_every_peer_keeps_the_contract(browser: Browser) -> None:
-    """Each call answers with the cart as it is afterwards; what is wrong changes nothing."""
+    """Each call answers with the new cart; a refused call changes nothing."""
     assert browser.ask("GET", "/api/cart") == Answer(200, _cart())
     for method, path, body, cart in (
         ("POST", "/api/cart/items", {"sku": "tea"}, _cart(tea=1)),

@@ -27,14 +27,14 @@ def _bench(*arguments: str, **environment: str) -> subprocess.CompletedProcess[s
 
 
 def _programs(folder: Path) -> str:
-    """Return a PATH on which there is a program by the name of wrk, and nothing else."""
+    """Return a PATH with a program named wrk, and nothing else."""
     (folder / "wrk").write_text("#!/bin/sh\n")
     (folder / "wrk").chmod(0o700)
     return str(folder)
 
 
 def test_without_wrk_it_says_how_to_get_it_and_takes_locust(tmp_path: Path) -> None:
-    """No wrk on the PATH: a line says so and what Locust means for the figures, and it goes on."""
+    """Without wrk a line says what Locust means for the figures, and the benchmark goes on."""
     done = _bench(PATH=str(tmp_path), REDIS_SERVER="/nonexistent/redis-server")
     assert done.stdout.startswith(
         "wrk is not installed (apt-get install wrk, or brew install wrk): Locust makes the load, "
@@ -44,7 +44,7 @@ def test_without_wrk_it_says_how_to_get_it_and_takes_locust(tmp_path: Path) -> N
 
 
 def test_without_wrk_and_locust_it_says_how_to_get_one(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Neither is there: one line names the one that is better."""
+    """Without both, the hint names wrk, which is better."""
     monkeypatch.setenv("PATH", "/nonexistent")
     monkeypatch.setattr("importlib.util.find_spec", lambda _: None)
     with pytest.raises(
@@ -54,7 +54,7 @@ def test_without_wrk_and_locust_it_says_how_to_get_one(monkeypatch: pytest.Monke
 
 
 def test_without_npm_express_is_left_out(tmp_path: Path) -> None:
-    """Express is named with the reason; alone in the run, there is nothing left to measure."""
+    """Express is named with the reason; if it is alone, nothing is left to measure."""
     done = _bench("--only", "express", PATH=_programs(tmp_path))
     assert "express is left out: node is not on the PATH" in done.stdout
     assert "apt-get install npm" in done.stdout
@@ -63,7 +63,7 @@ def test_without_npm_express_is_left_out(tmp_path: Path) -> None:
 
 
 def test_a_store_that_cannot_start_is_named(tmp_path: Path) -> None:
-    """REDIS_SERVER that names nothing, or something else: the message says so."""
+    """The message says that REDIS_SERVER names no program, or another one."""
     missing = _bench(PATH=_programs(tmp_path), REDIS_SERVER="/nonexistent/redis-server")
     assert missing.returncode == 2
     assert "cannot start store: " in missing.stderr
@@ -76,7 +76,7 @@ def test_a_store_that_cannot_start_is_named(tmp_path: Path) -> None:
 def test_a_port_that_was_taken_meanwhile_is_named(
     folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Another server on nginx's port is not mistaken for it."""
+    """Another server on nginx's port is not taken for nginx."""
     with socket.create_server(("127.0.0.1", 0)) as other:
         monkeypatch.setattr(machine, "free_port", lambda: other.getsockname()[1])
         app = servers.Running(os.getpid(), folder / "app.sock")
@@ -104,7 +104,7 @@ def test_a_port_that_was_taken_meanwhile_is_named(
 def test_npm_or_node_that_fails_leaves_express_out(
     node: str, npm: str, reason: str, tmp_path: Path
 ) -> None:
-    """The last line they said is quoted, the others go on, and nothing half-installed is kept."""
+    """Their last line is quoted, the others go on, and nothing incomplete is kept."""
     path = _programs(tmp_path)
     for name, script in (("node", node), ("npm", npm)):
         (tmp_path / name).write_text(f"#!/bin/sh\n{script}\n")
@@ -122,7 +122,7 @@ def test_npm_or_node_that_fails_leaves_express_out(
 
 
 def test_another_file_than_raw_data_is_refused(tmp_path: Path) -> None:
-    """`--again` with another file says which kind of file it takes."""
+    """`--again` says which kind of file it takes."""
     (tmp_path / "other.json").write_text("{}")
     done = _bench("--again", str(tmp_path / "other.json"))
     assert done.returncode == 2

@@ -69,7 +69,7 @@ def test_each_generator_makes_the_mix_without_an_error(
 def test_each_generator_counts_what_failed(
     generator: Generator, store: Running, folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Answers that refuse end the measurement with their number: nothing would be comparable."""
+    """Refusing answers end the measurement with their number: nothing would be comparable."""
     monkeypatch.setattr(contract, "CART", "/nowhere")
     with _target(generator, store, folder) as target:
         target.cookies.write_text("session=none\n", encoding="ascii")

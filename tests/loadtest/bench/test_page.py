@@ -15,7 +15,7 @@ def _loads(name: str) -> list[Load]:
         return page.load_pages(sockets, _LOADS, seconds=60)
 
 
-def test_what_a_cookie_loses_is_counted() -> None:
+def test_lost_changes_of_a_cookie_are_counted() -> None:
     """Of two tabs' states, kept in one cookie, one is lost; of two orders, too."""
     loads = _loads("flask-cookie")
     assert len(loads) == _LOADS

@@ -12,7 +12,7 @@ _LOGOUTS = 2
 
 
 def test_a_last_writer_who_wins_is_caught(store: Running, folder: Path) -> None:
-    """If additions meet in pairs, half are reported lost; every logout is reported undone."""
+    """If additions meet in pairs, half are reported as lost; every logout as undone."""
     # Gunicorn finds modules in the folder that it is started in.
     planted = Path(__file__).with_name("planted.py")
     (folder / "planted.py").write_text(planted.read_text())

@@ -10,7 +10,7 @@ def _request(time: float, latency_ms: float, error: str = "") -> Request:
 
 
 def test_percentiles_are_values_that_occurred() -> None:
-    """The smallest one that so many per cent do not exceed."""
+    """The smallest value that the given share does not exceed."""
     ordered = [1.0, 2.0, 3.0, 4.0]
     assert [percentile(ordered, point) for point in (0, 50, 51, 75, 99, 100)] == [
         1.0, 2.0, 3.0, 3.0, 4.0, 4.0,
@@ -28,7 +28,7 @@ def test_failed_requests_are_no_throughput() -> None:
 
 
 def test_a_second_without_an_answer_is_on_the_timeline() -> None:
-    """An outage is seen as one."""
+    """An outage is visible."""
     figures = Figures()
     figures.take([_request(100.0, 0.0), _request(103.1, 1.0)], [])
     assert [row.requests for row in figures.timeline()] == [1, 0, 0]

@@ -33,7 +33,7 @@ def test_a_limit_just_reached_passes() -> None:
 
 
 def test_each_exceeded_limit_is_named_with_the_excess() -> None:
-    """Latency, errors and throughput stand in one line, each with what was allowed."""
+    """One line has latency, errors and throughput, each with its limit."""
     verdict = gate.judge(
         _profile(p99=4.0, errors=0.01), [_endpoint("GET /cart", 10.5, 2)], 7.5, {}, {}
     )
@@ -46,7 +46,7 @@ def test_each_exceeded_limit_is_named_with_the_excess() -> None:
 
 
 def test_an_endpoint_with_its_own_limits_is_judged_by_those() -> None:
-    """The limits for the rest do not count for it."""
+    """The limits of `*` do not apply to it."""
     profile = Profile(name="mine", requests={"*": {"p99": 1.0}, "GET /slow": {"p99": 99.0}})
     assert gate.judge(profile, [_endpoint("GET /slow")], 1.0, {}, {}).word is Word.PASS
 
@@ -59,13 +59,13 @@ def test_one_finding_of_any_kind_fails(kind: Failure) -> None:
 
 
 def test_a_broken_scenario_is_no_verdict() -> None:
-    """What failed is not the target."""
+    """The scenario failed, not the target."""
     verdict = gate.judge(_profile(), [_endpoint()], 99.0, {Failure.BROKEN_SCENARIO: 1}, {})
     assert verdict.word.exit_code == 2
 
 
 def test_limits_for_what_was_not_requested_are_noted() -> None:
-    """A limit that judged nothing does not look like one that held."""
+    """A limit that judged nothing must not look like one that was kept."""
     profile = Profile(name="mine", requests={"POST /gone": {"p99": 1.0}})
     verdict = gate.judge(profile, [_endpoint()], 1.0, {}, {})
     assert verdict.notes == ["POST /gone has limits and was not requested"]
@@ -93,7 +93,7 @@ def test_the_shipped_profiles_are_usable(name: str) -> None:
     ],
 )
 def test_a_file_that_cannot_be_used_is_refused(tmp_path: Path, text: str, problem: str) -> None:
-    """A misspelt limit must not be one that always holds."""
+    """A misspelt limit must not pass every run."""
     path = tmp_path / "slo.toml"
     path.write_text(text)
     with pytest.raises(LoadTestError, match=problem.replace("*", r"\*")):

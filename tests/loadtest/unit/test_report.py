@@ -90,7 +90,7 @@ def test_a_file_that_is_no_result_is_named(tmp_path: Path, text: str) -> None:
 
 
 def test_report_escapes_what_the_target_wrote(result: RunResult, tmp_path: Path) -> None:
-    """Names and details come from a target that may be anybody's: none of it is markup."""
+    """Names and details come from the target, which may be anybody's: they must not become markup."""
     for page in (
         report.write(tmp_path, result).read_text(),
         compare.write(tmp_path / "compared.html", result, result).read_text(),
@@ -102,13 +102,13 @@ def test_report_escapes_what_the_target_wrote(result: RunResult, tmp_path: Path)
 
 
 def test_report_marks_figures_above_their_limit(result: RunResult, tmp_path: Path) -> None:
-    """The figure above its limit is marked, with the limit; those below are not."""
+    """Only the figure above its limit is marked, and shows the limit."""
     page = report.write(tmp_path, result).read_text()
     assert re.findall(r'<td class="bad" title="limit 5">([^<]*)', page) == ["9"]
 
 
 def test_report_says_what_is_unknown(result: RunResult, tmp_path: Path) -> None:
-    """Of a target that is not ours: no CPU, no workers, a skipped journey, and each says so."""
+    """For a foreign target: no CPU, no workers, a skipped journey."""
     page = report.write(tmp_path, result).read_text()
     assert "CPU and memory of the target are unknown" in page
     assert "no X-Served-By" in page

@@ -1,4 +1,4 @@
-"""What `make loadtest` takes, and what it refuses."""
+"""The settings of `make loadtest`."""
 
 import pytest
 
@@ -8,7 +8,7 @@ from tests.support.checkout import ROOT
 
 
 def test_the_defaults_are_a_steady_closed_loop() -> None:
-    """Nothing given, it is 50 users for a minute under the default profile."""
+    """By default 50 users for a minute, judged by the default profile."""
     parsed = settings.parse({})
     plan = parsed.plan
     assert (plan.users, plan.rate, plan.duration, plan.shape) == (50, 0.0, 60.0, "steady")
@@ -36,7 +36,7 @@ def test_journeys_are_weighted_by_name() -> None:
 
 
 def test_a_relative_state_folder_is_the_checkouts() -> None:
-    """As the kit reads it, wherever the command was started."""
+    """The kit reads it in the same way, wherever the command was started."""
     assert settings.parse({"STATE_DIR": ".state"}).state_dir == ROOT / ".state"
 
 
@@ -61,7 +61,7 @@ def test_a_relative_state_folder_is_the_checkouts() -> None:
     ],
 )
 def test_an_unusable_setting_is_named(given: dict[str, str], problem: str, hint: str) -> None:
-    """The message has the value that is wrong and one that is right."""
+    """The message has the wrong value and a right one."""
     with pytest.raises(LoadTestError) as caught:
         settings.parse(given)
     assert problem in caught.value.problem

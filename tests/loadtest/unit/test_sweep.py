@@ -15,7 +15,7 @@ _WORKERS = "2,4,8"
 
 
 class _Stacks:
-    """In place of real stacks: the target of the run that comes next."""
+    """Replaces real stacks: the target of the next run."""
 
     ended = False
     size = 0
@@ -31,7 +31,7 @@ class _Stacks:
 
 
 class _Runs:
-    """In place of real runs: a worker does 50 requests a second, all of them 205 at most."""
+    """Replaces real runs: each worker serves 50 requests a second, all workers 205 at most."""
 
     broken_from = 99
 
@@ -79,7 +79,7 @@ def test_the_capacity_has_nearly_all_throughput(printed: list[str], tmp_path: Pa
 def test_a_failed_run_leaves_the_runs_before_it(
     printed: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The error is raised, the stack is ended, and the runs that were made are in a report."""
+    """The error is raised, the stack ends, and a report holds the earlier runs."""
     monkeypatch.setattr(_Runs, "broken_from", 8)
     wanted = settings.parse({"STATE_DIR": str(tmp_path)})
     with pytest.raises(LoadTestError, match="did not begin"):
@@ -95,7 +95,7 @@ def test_a_failed_run_leaves_the_runs_before_it(
 def test_a_setting_that_a_sweep_ignores_is_refused(
     given: dict[str, str], printed: list[str], tmp_path: Path
 ) -> None:
-    """A target, an open loop or another shape: an error that names it, before any stack runs."""
+    """A target, an open loop and another shape are refused before any stack runs."""
     wanted = settings.parse({"STATE_DIR": str(tmp_path), **given})
     (name,) = given
     with pytest.raises(LoadTestError, match=rf"(?s){name}=.*leave {name} out"):

@@ -1,4 +1,4 @@
-"""What the commands exit with."""
+"""The exit codes of the commands."""
 
 import signal
 
@@ -7,10 +7,10 @@ import pytest
 from loadtest import __main__ as verbs
 
 
-def test_our_own_fault_is_no_verdict(
+def test_a_fault_of_the_load_test_is_no_verdict(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """Python would exit with 1, which says that the target failed; its trace is shown."""
+    """Exit code 2 and a traceback; Python's own exit code 1 would mean that the target failed."""
     monkeypatch.setattr(signal, "signal", lambda *_: None)
     monkeypatch.setattr("loadtest.__main__._VERBS", {"loadtest": lambda: int("none")})
     assert verbs.main("loadtest") == 2
