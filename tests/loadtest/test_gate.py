@@ -79,7 +79,7 @@ def test_each_tier_and_the_store_are_measured(healthy: Ran) -> None:
 
 
 def test_the_impossible_profile_fails(stack: Stack) -> None:
-    """No server answers in a microsecond: exit 1, and the verdict says by how much each limit failed."""
+    """No server answers in a microsecond: exit 1, and the verdict has the excess of each limit."""
     ran = run(stack, PROFILE="impossible", DURATION="2s")
     assert ran.exit_code == 1
     assert ran.status != 0

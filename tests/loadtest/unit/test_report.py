@@ -90,7 +90,7 @@ def test_a_file_that_is_no_result_is_named(tmp_path: Path, text: str) -> None:
 
 
 def test_report_escapes_what_the_target_wrote(result: RunResult, tmp_path: Path) -> None:
-    """Names and details come from the target, which may be anybody's: they must not become markup."""
+    """The target, which may be anybody's, chooses names and details: they must not be markup."""
     for page in (
         report.write(tmp_path, result).read_text(),
         compare.write(tmp_path / "compared.html", result, result).read_text(),
