@@ -1,252 +1,213 @@
-"""Making a stack what the settings say, with as little restarting as possible."""
+"""Deploy a stack: the one algorithm, over what both runtimes can do.
+
+New replicas start beside the old ones and must answer before nginx sends them requests. Only then
+does nginx leave out the old ones, waits until they have no request, and they stop. If the new ones
+do not become ready, they stop instead, and the old ones go on serving.
+"""
 
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import replace
-from pathlib import Path
+from dataclasses import dataclass
+from typing import Protocol
 
-from kit import events, logs, ports, proxy, readiness, release, services
-from kit.console import say, step, warn
-from kit.environment import Environment
+from kit.console import say, step
 from kit.errors import KitError
-from kit.folder import StateFolder
-from kit.processes import children
-from kit.services import PROXY, STORE, Service
-from kit.settings import PROJECT, Settings
-from kit.supervision import Process, Supervisor
-
-_BROKEN = {"BACKOFF", "FATAL", "EXITED"}
-_SHOWN_LINES = 12
-_READ_LINES = 60
-
-_Put = Callable[[Settings, StateFolder, Environment, Sequence[str]], bool]
-"""How nginx's configuration is put in place: `proxy.install` or `proxy.reroute`."""
+from kit.settings import Settings
+from kit.state import StateFolder
+from kit.system import readiness
+from kit.system.readiness import Answer
 
 
-class Convergence:
-    """One stack on its way to what is wanted."""
+@dataclass(frozen=True, slots=True)
+class Replica:
+    """A Gunicorn master with its workers.
 
-    def __init__(self, settings: Settings, folder: StateFolder, environment: Environment) -> None:
-        """Take the wishes; nothing is touched yet."""
-        self._settings = settings
-        self._folder = folder
-        self._environment = environment
-        self._supervisor = Supervisor(folder)
-        self._names = services.replica_names(settings)
-        self._changes: list[str] = []
-        self._log_starts: dict[str, int] = {}
+    Attributes:
+        name: ``app-1`` and so on. Numbers grow while a stack runs, so no two share one.
+        runs: it has a process that is not paused.
+    """
 
-    def converge(self) -> None:
-        """Converge: store, replicas, nginx, and only then drop what is left over."""
-        began = time.monotonic()
-        self._folder.create()
-        self._require_port()
-        before = self._running_replicas()
-        frozen = release.freeze(PROJECT / "app", self._folder.releases)
-        wanted = self._services(frozen)
-        self._start_supervisor(list(wanted.values()))
-        if self._settings.own_store:
-            self._converge_store(wanted[STORE])
-        self._converge_replicas([wanted[name] for name in self._names])
-        self._converge_proxy(wanted[PROXY])
-        self._drop_others(list(wanted.values()))
-        self._folder.record(self._settings.url, self._environment.root)
-        release.prune(self._folder.releases, frozen)
-        if before and len(before) != len(self._names):
-            detail = f"{len(before)} to {len(self._names)} replicas"
-            events.append(self._folder.events, "scaled", "app", detail)
-        self._report(time.monotonic() - began, frozen)
+    name: str
+    runs: bool
 
-    def restart(self, service: str | None) -> None:
-        """Restart one service, or each replica after the one before has answered.
 
-        All else stays as it was started, also where its settings are not given again.
+class Stack(Protocol):
+    """What a runtime can do for a deployment. Every method raises `KitError` if it fails."""
 
-        Raises:
-            KitError: there is no such service, or it does not become ready.
-        """
-        running = self._supervisor.processes()
-        if service is not None and service not in running:
-            raise KitError(
-                f"SERVICE={service} is none of this stack's.", f"It has {', '.join(running)}."
-            )
-        port = proxy.rendered_port(self._folder)
-        self._settings = replace(self._settings, port=port or self._settings.port)
-        replicas = _replicas(running)
-        for name in [service] if service else replicas:
-            with step(f"restarting {name}"):
-                self._route_around(name, replicas, proxy.reroute)
-                self._supervisor.stop(name)
-                self._supervisor.start_again(name)
-                self._await(name)
-            events.append(self._folder.events, "restarted", name)
-        self._route(replicas, proxy.reroute)
+    @property
+    def settings(self) -> Settings:
+        """What the caller wants."""
 
-    def _services(self, frozen: Path) -> dict[str, Service]:
-        s, f, e = self._settings, self._folder, self._environment
-        wanted = [services.replica(name, s, f, e, frozen) for name in self._names]
-        wanted.append(services.proxy(s, f, e))
-        if s.own_store:
-            wanted.insert(0, services.store(s, f, e))
-        return {service.name: service for service in wanted}
+    @property
+    def state(self) -> StateFolder:
+        """The state folder of the stack."""
 
-    def _require_port(self) -> None:
-        """Refuse a taken port before anything starts, unless it is our own nginx that has it."""
-        if self._supervisor.is_running():
-            nginx = self._supervisor.processes().get(PROXY)
-            if nginx and nginx.pid and proxy.rendered_port(self._folder) == self._settings.port:
-                return
-        elif orphans := self._supervisor.end_orphans():
-            warn(f"supervisord had been killed; ended what it left behind: {', '.join(orphans)}")
-        ports.require_free(self._settings.port)
+    def prepare(self) -> None:
+        """Make what services start from, such as a release or images. Services stay as they are."""
 
-    def _start_supervisor(self, wanted: Sequence[Service]) -> None:
-        if self._supervisor.is_running():
-            # What is no longer wanted stays until nginx has let go of it.
-            self._supervisor.adopt(wanted)
-            return
-        self._folder.remove_sockets()
-        self._folder.create()
-        with step("supervisord"):
-            self._supervisor.start(wanted, self._environment)
-        self._changes.append("supervisord")
+    def ensure_store(self) -> bool:
+        """Start the store unless it runs as wanted; return whether something changed."""
 
-    def _converge_store(self, store: Service) -> None:
-        if self._is_as_wanted(store):
-            self._await(STORE)
-            return
-        with step("Valkey"):
-            self._start(store)
-        self._changes.append(STORE)
+    def replicas(self) -> list[Replica]:
+        """Return the replicas that exist, in the order of their numbers."""
 
-    def _converge_replicas(self, wanted: Sequence[Service]) -> None:
-        running = self._running_replicas()
-        missing = [service for service in wanted if service.name not in running]
-        for service in missing:
-            self._launch(service)
-        for service in missing:
-            with step(f"{service.name} ({self._settings.workers} workers)"):
-                self._await(service.name)
-        for service in wanted:
-            if self._is_as_wanted(service):
-                self._await(service.name)
-                continue
-            with step(f"{service.name} again, as it is wanted now"):
-                self._route_around(service.name, self._names)
-                self._start(service)
-            self._changes.append(service.name)
-        self._changes += [service.name for service in missing]
+    def is_current(self, replica: Replica) -> bool:
+        """Whether a replica was started with the code and the settings that are wanted now."""
 
-    def _converge_proxy(self, nginx: Service) -> None:
-        if self._is_as_wanted(nginx):
-            if self._route(self._names):
-                self._changes.append(PROXY)
-            self._await(PROXY)
-            return
-        with step("nginx"):
-            proxy.install(self._settings, self._folder, self._environment, self._names)
-            self._start(nginx)
-        self._changes.append(PROXY)
+    def start(self, count: int) -> list[Replica]:
+        """Start new replicas beside the others. Do not wait; nginx does not use them yet."""
 
-    def _drop_others(self, wanted: Sequence[Service]) -> None:
-        names = {service.name for service in wanted}
-        for name in sorted(self._supervisor.processes().keys() - names):
-            with step(f"stopping {name}, which is not wanted any more"):
-                self._supervisor.drop(name)
-            self._changes.append(name)
+    def stop(self, replicas: Sequence[Replica]) -> None:
+        """Stop replicas gracefully, all at once, and remove them."""
 
-    def _route_around(self, name: str, replicas: Sequence[str], put: _Put = proxy.install) -> None:
-        """Take a replica out of nginx before it stops: SIGTERM alone loses POSTs."""
-        if name in replicas and (others := [other for other in replicas if other != name]):
-            self._route(others, put)
+    def route(self, replicas: Sequence[Replica]) -> None:
+        """Let nginx send requests to these replicas only; wait until the others have none."""
 
-    def _route(self, replicas: Sequence[str], put: _Put = proxy.install) -> bool:
-        """Let a running nginx send requests to these replicas; return whether it was news."""
-        nginx = self._supervisor.processes().get(PROXY)
-        if nginx is None or not nginx.pid:
-            return False
-        if not put(self._settings, self._folder, self._environment, replicas):
-            return False
-        workers = children(nginx.pid)
-        self._supervisor.signal(PROXY, "HUP")
-        proxy.await_reload(nginx.pid, workers)
-        return True
+    def ensure_nginx(self, replicas: Sequence[Replica]) -> bool:
+        """Start or reload nginx for these replicas; return whether something changed."""
 
-    def _start(self, service: Service) -> None:
-        self._launch(service)
-        self._await(service.name)
+    def finish(self) -> list[str]:
+        """Remove services and files that are no longer wanted; return the services' names."""
 
-    def _launch(self, service: Service) -> None:
-        self._supervisor.stop(service.name)
-        log = self._folder.service_log(service.name)
-        self._log_starts[service.name] = log.stat().st_size if log.exists() else 0
-        self._supervisor.launch(service)
+    def restart_service(self, name: str) -> None:
+        """Stop a service and start it again as it was started before. Do not wait."""
 
-    def _is_as_wanted(self, service: Service) -> bool:
-        process = self._supervisor.processes()[service.name]
-        return _runs(process) and self._supervisor.is_as_described(service)
+    def probe(self, name: str) -> Callable[[], Answer]:
+        """Return a function that asks a service, from now on, whether it is ready."""
 
-    def _running_replicas(self) -> list[str]:
-        if not self._supervisor.is_running():
-            return []
-        return _replicas({n: p for n, p in self._supervisor.processes().items() if _runs(p)})
+    def last_words(self, name: str) -> str:
+        """Return the end of a service's log, since it was started."""
 
-    def _await(self, name: str) -> None:
-        """Wait until a service answers; show its last words if it does not."""
-        deadline = time.monotonic() + self._settings.ready_timeout
-        answer = readiness.wait(lambda: self._probe(name), deadline)
-        if not answer.is_ready:
-            raise KitError(
-                f"{name} is not ready: {answer.problem}. {self._last_words(name)}",
-                f"Look further: make logs SERVICE={name}\n"
-                "Then `make up` goes on from here, and `make down` ends everything.",
-            )
+    def services(self) -> list[str]:
+        """Return the names of all services that exist."""
 
-    def _probe(self, name: str) -> readiness.Answer:
-        process = self._supervisor.processes()[name]
-        if process.state in _BROKEN:
-            return readiness.Answer(f"it ended ({process.state})", is_final=True)
-        if name == STORE:
-            return readiness.store(services.socket_of(STORE, self._folder))
-        host = proxy.probe_host(self._settings)
-        if name == PROXY:
-            return readiness.proxy(self._settings.port, host)
-        if (workers := len(children(process.pid))) < self._settings.workers:
-            return readiness.Answer(f"{workers} of {self._settings.workers} workers run")
-        return readiness.replica(services.socket_of(name, self._folder), host)
+    def summary(self) -> dict[str, str]:
+        """Return what `make up` prints about the stack: names and texts, in order."""
 
-    def _last_words(self, name: str) -> str:
-        start = self._log_starts.get(name, 0)
-        lines = logs.last_lines(self._folder.service_log(name), _READ_LINES, start)
-        shown = logs.condensed(lines)[-_SHOWN_LINES:] or ["(nothing)"]
-        return "Its last words:\n" + "\n".join(f"  {line}" for line in shown)
 
-    def _report(self, seconds: float, frozen: Path) -> None:
-        s = self._settings
-        if not self._changes:
-            say(f"Nothing to change: {s.url} is as wanted. `make status` shows what runs.")
-            return
-        kind = "started" if "supervisord" in self._changes else "changed"
-        detail = f"{s.replicas} replicas of {s.workers} workers, release {frozen.name}"
-        events.append(self._folder.events, kind, "stack", detail)
-        store = "Valkey (its data outlives `make down`)" if s.own_store else "yours, at REDIS_URL"
-        say(
-            f"\n{s.url} is ready after {seconds:.1f} s\n\n"
-            f"  nginx      127.0.0.1:{s.port}\n"
-            f"  replicas   {', '.join(self._names)}: {s.workers} {s.worker_class} workers each\n"
-            f"  release    {frozen.name}\n"
-            f"  store      {store}\n"
-            f"  state      {self._folder.root}\n"
+def deploy(stack: Stack, *, was_running: bool) -> None:
+    """Make the stack what its settings say: store, replicas, nginx, then remove the rest.
+
+    Raises:
+        KitError: a service does not become ready. The replicas that ran before go on serving.
+    """
+    began = time.monotonic()
+    stack.prepare()
+    before = stack.replicas()
+    changes = ["store"] if stack.ensure_store() else []
+    changes += _deploy_replicas(stack, before)
+    if stack.ensure_nginx(stack.replicas()):
+        changes.append("nginx")
+    changes += stack.finish()
+    _report(stack, before, changes, was_running=was_running, seconds=time.monotonic() - began)
+
+
+def restart(stack: Stack, name: str | None) -> None:
+    """Restart one service, or each replica after the one before has answered.
+
+    All else stays as it was started, even if its settings are not given again.
+
+    Raises:
+        KitError: there is no such service, or it does not become ready.
+    """
+    replicas = stack.replicas()
+    if name is not None and name not in stack.services():
+        raise KitError(
+            f"SERVICE={name} is not a service of this stack",
+            f"choose one of {', '.join(stack.services())}",
         )
-        if services.runs_as_root():
-            warn("you are root, so nginx's and Gunicorn's workers are too; rather be another user")
-        say("Next: make open | make status | make logs | make down")
+    try:
+        for each in [name] if name else [replica.name for replica in replicas]:
+            with step(f"restarting {each}"):
+                others = [replica for replica in replicas if replica.name != each]
+                # SIGTERM alone loses POSTs, so nginx leaves the replica out first.
+                if others and len(others) < len(replicas):
+                    stack.route(others)
+                stack.restart_service(each)
+                await_ready(stack, each)
+            stack.state.record_event("restarted", each)
+    finally:
+        stack.route([replica for replica in stack.replicas() if replica.runs])
 
 
-def _runs(process: Process) -> bool:
-    return process.state in {"RUNNING", "STARTING"}
+def await_ready(stack: Stack, name: str, probe: Callable[[], Answer] | None = None) -> None:
+    """Wait until a service answers to its own probe, or to another one.
+
+    Raises:
+        KitError: it does not within ``READY_TIMEOUT``; the message has its last words.
+    """
+    deadline = time.monotonic() + stack.settings.ready_timeout
+    answer = readiness.wait(probe or stack.probe(name), deadline)
+    if not answer.is_ready:
+        make = stack.settings.make
+        raise KitError(
+            f"{name} is not ready: {answer.problem}. {stack.last_words(name)}",
+            f"see its log: {make('logs')} SERVICE={name}",
+            f"`{make('up')}` goes on from here, `{make('down')}` stops everything",
+        )
 
 
-def _replicas(processes: dict[str, Process]) -> list[str]:
-    names = [name for name in processes if name.startswith("app-")]
-    return sorted(names, key=lambda name: int(name.removeprefix("app-")))
+def _deploy_replicas(stack: Stack, before: Sequence[Replica]) -> list[str]:
+    """Replace the replicas that are not as wanted; return the names that came or went."""
+    running = [replica for replica in before if replica.runs]
+    kept = [replica for replica in running if stack.is_current(replica)]
+    kept = kept[: stack.settings.replicas]
+    stack.stop([replica for replica in before if not replica.runs])
+    for replica in kept:
+        await_ready(stack, replica.name)
+    started: list[Replica] = []
+    try:
+        if missing := stack.settings.replicas - len(kept):
+            started = stack.start(missing)
+        for replica in started:
+            with step(f"{replica.name} ({stack.settings.workers} workers)"):
+                await_ready(stack, replica.name)
+    except KitError as error:
+        if not running:
+            raise
+        names = {replica.name for replica in running}
+        stack.stop([replica for replica in stack.replicas() if replica.name not in names])
+        stack.route(running)
+        raise KitError(
+            error.problem,
+            "correct that, then try again; the replicas that ran before go on serving",
+            f"`{stack.settings.make('down')}` stops everything",
+        ) from error
+    leaving = [replica for replica in running if replica not in kept]
+    if leaving:
+        with step(f"stopping {', '.join(replica.name for replica in leaving)}"):
+            stack.route([*kept, *started])
+            stack.stop(leaving)
+    return [replica.name for replica in (*started, *leaving)]
+
+
+def _report(
+    stack: Stack,
+    before: Sequence[Replica],
+    changes: Sequence[str],
+    *,
+    was_running: bool,
+    seconds: float,
+) -> None:
+    s, state = stack.settings, stack.state
+    if not changes:
+        say(f"Nothing to change at {s.url}. `{s.make('status')}` shows what runs.")
+        return
+    had = sum(replica.runs for replica in before)
+    if had and had != s.replicas:
+        state.record_event("scaled", "app", f"{had} to {s.replicas} replicas")
+    summary = stack.summary()
+    code = next(f"{name} {summary[name]}" for name in ("release", "image") if name in summary)
+    detail = f"{s.replicas} replicas of {s.workers} workers, {code}"
+    state.record_event("changed" if was_running else "started", "stack", detail)
+    names = ", ".join(replica.name for replica in stack.replicas())
+    summary = {
+        "replicas": f"{names}: {s.workers} {s.worker_class} workers each",
+        **summary,
+        "state": str(state.root),
+    }
+    say(f"\n{s.url} is ready after {seconds:.1f} s\n")
+    for name, text in summary.items():
+        say(f"  {name:10} {text}")
+    verbs = " | ".join(s.make(verb) for verb in ("open", "status", "logs", "down"))
+    say(f"\nNext: {verbs}")

@@ -1,12 +1,15 @@
-"""Where a stack keeps what it makes: the layout of ``STATE_DIR``."""
+"""The state of a stack on disk: the layout of ``STATE_DIR``, and its events."""
 
 import hashlib
+import json
 import os
 import re
+import secrets
 import shutil
 import stat
 import tempfile
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 
 from kit.errors import KitError
@@ -18,7 +21,7 @@ _LONGEST_NAME = len("/supervisor.sock.4194304")
 # nginx ends an address at ":", supervisord's format comments at ";" and "#" and expands "%".
 _PLAIN = re.compile(r"[A-Za-z0-9_./@+=,~-]+")
 _MARK = ".unsticky"
-# What linters and pytest leave in the default place when they are run by hand.
+# Linters and pytest leave these in the default folder.
 _HARMLESS = {"cache", "foreign", "lowest"}
 
 
@@ -30,22 +33,22 @@ class StateFolder:
 
     @property
     def run(self) -> Path:
-        """Locks, service descriptions and, where the path is short enough, sockets."""
+        """Locks, descriptions of services, and the sockets if the path is short enough."""
         return self.root / "run"
 
     @property
     def log(self) -> Path:
-        """One log per service, rotated by supervisord."""
+        """One log for each service, rotated by supervisord."""
         return self.root / "log"
 
     @property
     def nginx(self) -> Path:
-        """The rendered nginx configuration and its temporary files."""
+        """The rendered nginx configuration and nginx's temporary files."""
         return self.root / "nginx"
 
     @property
     def data(self) -> Path:
-        """The store's append-only file: it outlives ``make down``."""
+        """The store's append-only file, which ``make down`` keeps."""
         return self.root / "data"
 
     @property
@@ -60,7 +63,7 @@ class StateFolder:
 
     @property
     def verb_lock(self) -> Path:
-        """Held by the verb that is changing the stack."""
+        """The lock that a verb holds while it changes the stack."""
         return self.root / "lock"
 
     @property
@@ -70,7 +73,7 @@ class StateFolder:
 
     @property
     def secrets(self) -> Path:
-        """What containers read as secrets; only its owner can enter it."""
+        """The secrets that containers read; only the owner can enter this folder."""
         return self.root / "secrets"
 
     @property
@@ -80,90 +83,107 @@ class StateFolder:
 
     @property
     def compose_overlay(self) -> Path:
-        """What the kit tells Compose beside the files in ``compose/``."""
+        """What the kit adds to the Compose files in ``compose/``."""
         return self.root / "compose.json"
 
     def service_lock(self, name: str) -> Path:
-        """Held by a service's processes for as long as one of them lives; holds the first pid."""
+        """Return the lock that a service's processes hold; the file contains the first pid."""
         return self.run / f"{name}.lock"
 
     def service_spec(self, name: str) -> Path:
-        """What :mod:`kit.launch` reads to start a service."""
+        """Return the file that ``kit.local.launch`` reads to start a service."""
         return self.run / f"{name}.json"
 
     def service_log(self, name: str) -> Path:
-        """Return a service's standard error; all its output, where it has no access log."""
+        """Return the log of a service's standard error, or of all its output."""
         return self.log / f"{name}.log"
 
     @property
     def sockets(self) -> Path:
-        """The folder of the unix sockets: :attr:`run`, or a short one where that is too long."""
+        """The folder of the unix sockets: `run`, or a short folder if that path is too long."""
         if _fits(self.run):
             return self.run
         name = f"unsticky-{os.getuid()}-{hashlib.sha256(os.fsencode(self.root)).hexdigest()[:12]}"
         recorded = Path(_text(self.run / "sockets"))
-        # A copied state folder carries a record that is not its own.
+        # A copied state folder contains the record of the original.
         return recorded if recorded.name == name else _short_folder(name)
 
     @property
     def url(self) -> str | None:
-        """Where the stack answers, as the last `make up` recorded it."""
+        """The address of the local stack, recorded by the last `make up`."""
         return _text(self.run / "url") or None
 
     @property
     def environment(self) -> Path | None:
-        """The environment of the last `make up`."""
+        """The virtual environment that the last `make up` used."""
         line = _text(self.run / "environment")
         return Path(line) if line else None
 
     def record(self, url: str, environment: Path) -> None:
-        """Keep what the other verbs want to know of the stack that now runs."""
+        """Record the address and the environment of the local stack for the other verbs."""
         (self.run / "url").write_text(url, encoding="utf-8")
         (self.run / "environment").write_text(str(environment), encoding="utf-8")
 
     @property
     def project(self) -> str:
-        """The Compose project that runs, or may run; empty if there is none."""
+        """The Compose project that may have containers; empty if there is none."""
         return _text(self.root / "project").partition("\n")[0]
 
     @property
     def project_url(self) -> str:
-        """Where that project answers."""
+        """The address of that project."""
         return _text(self.root / "project").partition("\n")[2]
 
     def record_project(self, name: str, url: str) -> None:
-        """Keep which Compose project is this folder's, before it has a container."""
+        """Record the Compose project of this folder, before it has a container."""
         (self.root / "project").write_text(f"{name}\n{url}", encoding="utf-8")
 
     def forget_project(self) -> None:
-        """Say that the project has no container any more."""
+        """Record that the project has no containers any more."""
         (self.root / "project").unlink(missing_ok=True)
 
+    def record_event(self, kind: str, target: str, detail: str = "") -> None:
+        """Append ``{"time", "kind", "target", "detail"}``; the time is RFC 3339 UTC with ms."""
+        time = datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+        line = json.dumps({"time": time, "kind": kind, "target": target, "detail": detail})
+        with self.events.open("a", encoding="utf-8") as file:
+            file.write(f"{line}\n")
+
+    def generated_key(self) -> Path:
+        """Return the file of the generated key, which is made once."""
+        try:
+            descriptor = os.open(self.secret_key, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        except FileExistsError:
+            return self.secret_key
+        with os.fdopen(descriptor, "w") as file:
+            file.write(secrets.token_hex(32))
+        return self.secret_key
+
     def claim(self) -> None:
-        """Make the folder and mark it as a stack's.
+        """Make the folder and mark it as the state of a stack.
 
         Raises:
-            KitError: the folder holds something else.
+            KitError: the folder holds other files.
         """
         here = {path.name for path in self.root.iterdir()} if self.root.is_dir() else set()
         strangers = here - _HARMLESS
         if strangers and not self.is_claimed():
             raise KitError(
-                f"STATE_DIR={self.root} holds other files, such as {min(strangers)}.",
-                "Give an empty or a new folder: `make clean` will remove it one day.",
+                f"STATE_DIR={self.root} holds other files, such as {min(strangers)}",
+                "name a new or an empty folder, because `make clean` removes it",
             )
         self.root.mkdir(parents=True, exist_ok=True)
         (self.root / _MARK).touch()
 
     def is_claimed(self) -> bool:
-        """Whether :meth:`claim` made this folder."""
+        """Whether `claim` made this folder."""
         return (self.root / _MARK).exists()
 
     def create(self) -> None:
-        """Make the folders inside a claimed one, and choose where the sockets go.
+        """Make the folders inside a claimed one, and choose the folder of the sockets.
 
         Raises:
-            KitError: the short run folder is another's.
+            KitError: the short folder of the sockets is not private.
         """
         for path in (self.run, self.log, self.nginx, self.data, self.releases):
             path.mkdir(mode=0o700, exist_ok=True)
@@ -172,7 +192,7 @@ class StateFolder:
         (self.run / "sockets").write_text(str(sockets), encoding="utf-8")
 
     def remove_sockets(self) -> None:
-        """Remove the socket files, and the short run folder where there is one."""
+        """Remove the socket files, and the short folder if there is one."""
         sockets = self.sockets
         if sockets == self.run:
             for path in self.run.glob("*.sock*"):
@@ -188,9 +208,9 @@ def _short_folder(name: str) -> Path:
         if base and os.access(base, os.W_OK) and _fits(Path(base, name)):
             return Path(base, name)
     raise KitError(
-        f"STATE_DIR is too long a path for a unix socket ({_LONGEST_ADDRESS} bytes), and neither "
-        "XDG_RUNTIME_DIR nor the temporary folder can stand in.",
-        "Choose a shorter one: make up STATE_DIR=~/unsticky",
+        f"the path of STATE_DIR is too long for a unix socket ({_LONGEST_ADDRESS} bytes), and "
+        "neither XDG_RUNTIME_DIR nor the temporary folder can be used instead",
+        "choose a shorter one: make up STATE_DIR=~/unsticky",
     )
 
 
@@ -204,8 +224,8 @@ def _make_private(path: Path) -> None:
     found = path.lstat()
     if not stat.S_ISDIR(found.st_mode) or found.st_uid != os.getuid() or found.st_mode & 0o077:
         raise KitError(
-            f"{path} is not a private folder of yours (mode 0700).",
-            "Remove it, or choose another STATE_DIR.",
+            f"{path} is not a private folder of yours (mode 0700)",
+            "remove it, or choose another STATE_DIR",
         )
 
 
@@ -214,3 +234,13 @@ def _text(path: Path) -> str:
         return path.read_text(encoding="utf-8").strip()
     except FileNotFoundError:
         return ""
+
+
+def write_private(path: Path, text: str) -> None:
+    """Replace a file at once; only its owner can read it."""
+    new = path.with_name(f".{path.name}.new")
+    new.unlink(missing_ok=True)
+    descriptor = os.open(new, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    with os.fdopen(descriptor, "w", encoding="utf-8") as file:
+        file.write(text)
+    new.replace(path)

@@ -1,63 +1,78 @@
-"""What `make status` shows."""
+"""The table that `make status` prints, for both runtimes."""
 
-import json
-from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+import time
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 
-from kit import table
 from kit.console import say
-from kit.folder import StateFolder
-from kit.processes import children, memory
-from kit.supervision import Process
+
+_HEADINGS = ("service", "pid", "state", "uptime", "memory", "requests")
+_MB = 1024 * 1024
 
 
-def show(processes: Mapping[str, Process], folder: StateFolder) -> None:
-    """Print a table of services and their workers, and where the stack answers."""
-    counts = requests(folder)
-    rows: list[table.Row] = []
-    for process in sorted(processes.values(), key=lambda p: p.name):
-        workers = sorted(children(process.pid)) if process.pid else []
-        is_replica = process.name.startswith("app-")
-        own = sum(n for who, n in counts.items() if who.startswith(f"{process.name}/"))
-        total = sum(counts.values()) if process.name == "nginx" else own if is_replica else None
+@dataclass(frozen=True, slots=True)
+class Worker:
+    """A worker process.
+
+    Attributes:
+        pid: the host's.
+        memory: resident, in bytes.
+        requests: how many of those in nginx's log it served; None if that is unknown.
+    """
+
+    pid: int
+    memory: int
+    requests: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class Service:
+    """One row of the table, with a row for each worker below it.
+
+    Attributes:
+        pid: of its first process; 0 if there is none.
+        started: seconds since the epoch.
+        memory: resident, of all its processes, in bytes.
+        requests: in nginx's log; None for services that serve none.
+    """
+
+    name: str
+    pid: int
+    state: str
+    started: float
+    memory: int
+    requests: int | None
+    workers: Sequence[Worker]
+
+
+def show(services: Iterable[Service], url: str, notes: str) -> None:
+    """Print the table, and where the stack answers."""
+    rows = [_HEADINGS]
+    for service in sorted(services, key=lambda service: service.name):
+        running = bool(service.pid)
         rows.append((
-            process.name, str(process.pid or "-"), process.state.lower(),
-            table.uptime(process.started) if process.pid else "-",
-            _megabytes([process.pid, *workers]),
-            "" if total is None else str(total),
+            service.name, str(service.pid or "-"), service.state,
+            _uptime(service.started) if running else "-", _megabytes(service.memory),
+            _count(service.requests),
         ))  # fmt: skip
-        rows.extend(
-            (
-                "  worker", str(pid), "", "", _megabytes([pid]),
-                str(counts[f"{process.name}/{pid}"]) if is_replica else "",
-            )
-            for pid in workers
-        )  # fmt: skip
-    table.show(rows)
-    say(f"\n{folder.url}   state: {folder.root}")
-    say("requests: lines of nginx's access log and its two rotated ones (10 MB each), by worker")
+        for worker in service.workers:
+            shown = _megabytes(worker.memory), _count(worker.requests)
+            rows.append(("  worker", str(worker.pid), "", "", *shown))
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    for row in rows:
+        say("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())
+    say(f"\n{url}   {notes}")
 
 
-def requests(folder: StateFolder) -> Counter[str]:
-    """Count the requests in nginx's access log by ``replica/pid``, empty where none is named."""
-    found: Counter[str] = Counter()
-    for path in folder.log.glob("nginx.access.log*"):
-        with path.open(encoding="utf-8", errors="replace") as file:
-            found += served_by(file)
-    return found
+def _count(requests: int | None) -> str:
+    return "" if requests is None else str(requests)
 
 
-def served_by(lines: Iterable[str]) -> Counter[str]:
-    """Count the lines of an access log by the ``replica/pid`` that they name."""
-    found: Counter[str] = Counter()
-    for line in lines:
-        try:
-            found[json.loads(line)["served_by"]] += 1
-        except (ValueError, KeyError, TypeError):
-            # A line that is being written, was cut by the rotation, or is of another log.
-            continue
-    return found
+def _uptime(started: float) -> str:
+    minutes, seconds = divmod(max(0, int(time.time() - started)), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02}:{seconds:02}"
 
 
-def _megabytes(pids: Sequence[int]) -> str:
-    return table.megabytes(sum(memory(pid) for pid in pids if pid))
+def _megabytes(size: int) -> str:
+    return f"{size / _MB:.0f} MB" if size else "-"

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from kit.folder import StateFolder
+from kit.state import StateFolder
 
 from tests.conftest import StartStack
 from tests.loadtest.target import run

@@ -15,8 +15,8 @@ from pathlib import Path
 
 import psutil
 import redis
-from kit import locks
-from kit.folder import StateFolder
+from kit.state import StateFolder
+from kit.system import locks
 
 from tests.support.browser import Browser
 from tests.support.wire import ask
@@ -114,7 +114,7 @@ class Stack:
         status, printed = self.verb(verb, **settings)
         assert status != 0, f"make {verb} worked:\n{printed}"
         assert "Traceback" not in printed, printed
-        assert "mend it:" in printed, printed
+        assert "hint:" in printed, printed
         return printed
 
     def up(self, **settings: str) -> str:

@@ -1,35 +1,35 @@
-"""The images of a project: the application's, built once for each content; the others', pulled."""
+"""The images of a project: the application's is built once for each content, others are pulled."""
 
 from pathlib import Path
 
-from kit import release
 from kit.console import step
-from kit.engine import Engine
+from kit.docker.containers import APP
+from kit.docker.engine import Engine
+from kit.docker.project import Project, requirements
 from kit.errors import KitError
-from kit.project import APP, Project, requirements
-from kit.settings import PROJECT, Settings
+from kit.settings import CHECKOUT, Settings
+from kit.system import release
 
 _KEPT = 3
 
 
 class Images:
-    """What a project's containers are made from."""
+    """The images that a project's containers are made from."""
 
     def __init__(self, settings: Settings, project: Project, engine: Engine) -> None:
-        """Look at the images of a project; nothing is built yet."""
         self._settings, self._project, self._engine = settings, project, engine
         self._repository = f"{project.name}/{APP}"
 
     @property
     def app(self) -> str:
-        """The application's image: the caller's own, or one that is named after its content."""
+        """The application's image: the caller's, or one that is named after its content."""
         return self._settings.compose.get("APP_IMAGE") or f"{self._repository}:{self._digest()}"
 
     def provide(self, variables: dict[str, str]) -> None:
-        """Build or pull whatever is missing.
+        """Build or pull the images that are missing.
 
         Raises:
-            KitError: an image is not to be had; the message has the engine's last words.
+            KitError: the engine cannot; the message has its last words.
         """
         app = variables["APP_IMAGE"]
         for image in self._project.compose("config", "--images", variables=variables).split():
@@ -49,7 +49,7 @@ class Images:
                 raise self._not_built(built.stderr or built.stdout)
 
     def prune(self) -> None:
-        """Remove all but the newest images that the kit has built, and never one in use."""
+        """Remove old images that the kit has built, except those in use."""
         for image in self._built()[_KEPT:]:
             self._engine.attempt("image", "rm", image)
 
@@ -64,22 +64,22 @@ class Images:
         ).split()
 
     def _digest(self) -> str:
-        """Name everything that the build reads."""
+        """Return a name for the content of everything that the build reads."""
         settings = self._settings
         content = {
-            Path("app", path): data for path, data in release.content_of(PROJECT / "app").items()
+            Path("app", path): data for path, data in release.content_of(CHECKOUT / "app").items()
         }
         for name in requirements(settings).split():
-            path = PROJECT / "requirements" / name
+            path = CHECKOUT / "requirements" / name
             if not path.is_file():
                 raise KitError(
-                    f"APP_REQUIREMENTS names {name}, and requirements/ holds no such file.",
-                    "Name files of that folder, with blanks between.",
+                    f"APP_REQUIREMENTS names {name}, which is not a file in requirements/",
+                    "name files of that folder, separated by spaces",
                 )
             content[Path("requirements", name)] = path.read_bytes()
         for name in ("app/Dockerfile", ".dockerignore"):
-            if (PROJECT / name).is_file():
-                content[Path(name)] = (PROJECT / name).read_bytes()
+            if (CHECKOUT / name).is_file():
+                content[Path(name)] = (CHECKOUT / name).read_bytes()
         content[Path("base")] = settings.compose.get("PYTHON_IMAGE", "").encode()
         return release.digest(content)
 
@@ -90,23 +90,23 @@ class Images:
         pulled = self._engine.attempt("pull", "--quiet", image)
         if pulled.returncode:
             raise KitError(
-                f"The image {image} is not to be had: {_last(pulled.stderr)}",
-                "Look at the name and the network, or log in: docker login. A registry or an "
-                "image of your own is named by NGINX_IMAGE, REDIS_IMAGE, VALKEY_IMAGE, APP_IMAGE.",
+                f"cannot pull {image}: {_last(pulled.stderr)}",
+                "check the name and your network, or run `docker login`",
+                "use your own image with NGINX_IMAGE=, REDIS_IMAGE=, VALKEY_IMAGE= or APP_IMAGE=",
             )
 
     def _not_built(self, said: str) -> KitError:
         if "failed to resolve source metadata" in said or "pull access denied" in said:
             return KitError(
-                f"The base image of app/Dockerfile is not to be had: {_last(said)}",
-                "Look at its name and the network, or name another: make up RUNTIME=docker "
-                "PYTHON_IMAGE=registry.example/python:3.13-slim",
+                f"cannot pull the base image of app/Dockerfile: {_last(said)}",
+                "check the name and your network, or run `docker login`",
+                "use your own image with PYTHON_IMAGE=registry.example/python:3.13-slim",
             )
         lines = [line for line in said.splitlines() if line.strip()]
         return KitError(
-            "The application's image cannot be built. The end of the build's output:\n"
+            "cannot build the application's image. The end of the output:\n"
             + "\n".join(f"  {line}" for line in lines[-15:]),
-            "Mend what it names in app/ or requirements/. What runs was not touched.",
+            "correct app/ or requirements/; the running stack is unchanged",
         )
 
 

@@ -1,145 +1,301 @@
 """The docker runtime: the same stack in containers, by Docker Compose."""
 
-import os
-import shutil
-import subprocess
+from collections import Counter
+from collections.abc import Callable, Sequence
+from pathlib import Path
 
-from kit import container_status, credentials, desktop, events, locks
+from kit import status
 from kit.console import say, step, warn
-from kit.engine import Engine
+from kit.deployment import Replica, await_ready
+from kit.docker import credentials
+from kit.docker.containers import APP, NGINX, STORE, Container, find, processes
+from kit.docker.engine import Engine
+from kit.docker.images import Images
+from kit.docker.project import Project
+from kit.docker.upstream import Upstream
 from kit.errors import KitError
-from kit.folder import StateFolder
-from kit.image import Images
-from kit.project import Project, find
-from kit.rollout import Rollout
-from kit.settings import PROJECT, Settings
-from kit.supervision import Supervisor
+from kit.settings import Settings, probe_host
+from kit.state import StateFolder
+from kit.system import logs, ports, readiness
 
 
 class DockerRuntime:
-    """Runs one Compose project, whose secrets and events are under one state folder."""
+    """One Compose project, whose secrets and events are in one state folder."""
 
     def __init__(self, settings: Settings) -> None:
-        """Look at the project of these settings; nothing is touched yet."""
-        self._settings = settings
-        self._folder = StateFolder(settings.state_dir)
+        self.settings = settings
+        self.state = StateFolder(settings.state_dir)
         self._engine = Engine()
-        self._project = Project(settings, self._folder, self._engine)
+        self._project = Project(settings, self.state, self._engine)
+        self._images = Images(settings, self._project, self._engine)
+        self._variables: dict[str, str] = {}
 
-    def up(self) -> None:
-        """Make the stack what the settings say; an interrupted first start is undone."""
+    # What verbs need.
+
+    @property
+    def url(self) -> str:
+        """The address of the running stack."""
+        return self.state.project_url or self.settings.url
+
+    def require(self) -> None:
+        """Check engine and Compose.
+
+        Raises:
+            KitError: one is missing or too old.
+        """
         self._engine.require()
-        self._folder.claim()
-        with locks.one_verb(self._folder.verb_lock, "up"):
-            self._refuse_two_runtimes()
-            was_there = bool(self._project.containers())
-            try:
-                self._rollout(self._prepare()).converge()
-            except KeyboardInterrupt:
-                if not was_there:
-                    say("\nInterrupted: ending what was started.")
-                    self._project.remove_all(data=False)
-                raise
 
-    def down(self) -> None:
-        """End every container of the project."""
-        if not self._folder.is_claimed():
-            say(f"Nothing is running: there is no stack in {self._folder.root}.")
-            return
-        self._engine.require()
-        with locks.one_verb(self._folder.verb_lock, "down"):
-            self._stop(data=False)
-        say(
-            "The store's data stays in its volume, secrets and settings in "
-            f"{self._folder.root}; `make clean` removes them."
-        )
+    def is_running(self) -> bool:
+        """Whether the project has a container."""
+        return bool(self._project.containers())
 
-    def restart(self, service: str | None) -> None:
-        """Restart one container, or the replicas one after the other."""
-        self._require_running()
-        with locks.one_verb(self._folder.verb_lock, "restart"):
-            self._rollout({}).restart(service)
-        say("Done. `make status` shows what runs.")
+    def orphans(self) -> list[str]:
+        """Return nothing: the engine looks after every container."""
+        return []
 
-    def status(self) -> None:
-        """Print what runs."""
-        self._engine.require()
+    def enter(self, *, to_deploy: bool) -> None:
+        """Nothing to enter: this runtime needs the standard library only."""
+
+    def shut_down(self, *, data: bool) -> list[str]:
+        """Stop and remove the containers, and with the data the images that the kit built."""
+        ended = self._project.remove_all(data=data)
+        self.state.forget_project()
+        if data:
+            self._images.remove_all()
+        return ended
+
+    def tidy(self) -> None:
+        """Nothing to remove outside the state folder."""
+
+    def show_status(self) -> None:
+        """Print the table of containers and workers."""
+        found = self._project.containers()
+        lines = [
+            line
+            for container in found
+            if container.service == NGINX
+            for line in self._engine.attempt("logs", container.id).stdout.splitlines()
+        ]
+        counts = logs.served_by(lines)
+        notes = f"state: {self.state.root}   project: {self._project.name}"
+        status.show([self._status(each, counts) for each in found], self.url, notes)
+        say("requests: in nginx's log (50 MB), by worker; the pids are the host's")
+
+    def follow_logs(self, service: str | None) -> None:
+        """Print the logs of one container, or of all, until interrupted."""
         found = self._project.containers()
         if not found:
-            say(f"Nothing is running in {self._folder.root}. `make up` starts it.")
-            return
-        container_status.show(found, self._project, self._folder, self._engine)
+            raise KitError("nothing is running", f"start the stack: {self.settings.make('up')}")
+        self._project.follow_logs(find(found, service) if service else None, 10)
 
-    def logs(self, service: str | None) -> None:
-        """Follow the logs."""
-        self._require_running()
-        chosen = find(self._project.containers(), service) if service else None
-        self._project.follow_logs(chosen, 10)
+    # What a deployment needs.
 
-    def open(self) -> None:
-        """Print where the stack answers, and show it in a browser if there is one."""
-        self._require_running()
-        desktop.show(self._folder.project_url or self._settings.url)
+    def prepare(self) -> None:
+        """Check the ports; make secrets, certificate and images, and name them to Compose."""
+        self._require_ports()
+        address = self._address
+        if address != "127.0.0.1":
+            warn(f"BIND_ADDRESS={address} opens the ports to others, past this host's firewall")
+        self._variables = credentials.prepare(self.settings, self.state)
+        self._project.write_overlay(self._variables)
+        if "tls" in self.settings.overlays and "TLS_DIR" not in self.settings.compose:
+            credentials.make_certificate(self.state.certificates)
+        # Now, because an interrupted start may leave containers.
+        self.state.record_project(self._project.name, self.settings.url)
+        self._variables["APP_IMAGE"] = self._images.app
+        self._images.provide(self._variables)
+        self._project.mark(self._variables)
+        for container in self._containers(APP):
+            if container.state == "paused":
+                self._engine.ask("unpause", container.id)
 
-    def clean(self) -> None:
-        """End everything and remove containers, volumes, built images and the state folder."""
-        root = self._folder.root
-        if not self._folder.is_claimed():
-            say(f"Nothing to remove: there is no stack in {root}.")
-            return
-        self._engine.require()
-        with locks.one_verb(self._folder.verb_lock, "clean"):
-            self._refuse_two_runtimes()
-            self._stop(data=True)
-            Images(self._settings, self._project, self._engine).remove_all()
-            shutil.rmtree(root)
-        say(f"Removed {root}, and the containers, volumes and images of {self._project.name}.")
+    def ensure_store(self) -> bool:
+        """Let Compose make the store's container unless it is as wanted."""
+        return self.settings.own_store and self._ensure(STORE, "the store")
 
-    def _rollout(self, variables: dict[str, str]) -> Rollout:
-        return Rollout(self._settings, self._folder, self._project, self._engine, variables)
+    def replicas(self) -> list[Replica]:
+        """Return the containers of the application."""
+        return [Replica(container.name, container.runs) for container in self._containers(APP)]
 
-    def _prepare(self) -> dict[str, str]:
-        """Make the secrets and whatever else Compose is to find, and name it."""
-        files = credentials.prepare(self._settings, self._folder)
-        self._folder.record_project(self._project.name, self._settings.url)
-        self._project.write_overlay(files)
-        if "tls" in self._settings.overlays and "TLS_DIR" not in self._settings.compose:
-            self._make_certificate()
-        return files
+    def is_current(self, replica: Replica) -> bool:
+        """Whether a replica's container is made from what is wanted."""
+        container = find(self._project.containers(), replica.name)
+        return container.config == self._variables["UNSTICKY_CONFIG_APP"]
 
-    def _make_certificate(self) -> None:
-        folder = self._folder.certificates
-        if (folder / "fullchain.pem").exists():
-            return
-        made = subprocess.run(
-            ["/bin/sh", PROJECT / "compose" / "certificate.sh"],
-            env={"TLS_DIR": str(folder), "PATH": os.environ["PATH"]},
-            check=False, capture_output=True, text=True,
+    def start(self, count: int) -> list[Replica]:
+        """Let Compose start containers beside the others, and keep them out of nginx."""
+        before = self._containers(APP)
+        # Left alone, nginx asks the engine's DNS, and uses a container before it is ready.
+        self._narrow([container for container in before if container.runs])
+        self._up(APP, "--no-recreate", "--scale", f"{APP}={len(before) + count}")
+        names = {container.name for container in before}
+        return [replica for replica in self.replicas() if replica.name not in names]
+
+    def stop(self, replicas: Sequence[Replica]) -> None:
+        """Stop and remove containers, all at once."""
+        names = {replica.name for replica in replicas}
+        self._project.stop([each for each in self._containers(APP) if each.name in names])
+
+    def route(self, replicas: Sequence[Replica]) -> None:
+        """Give nginx the addresses of these replicas, or let it find them if these are all."""
+        names = {replica.name for replica in replicas}
+        running = [container for container in self._containers(APP) if container.runs]
+        chosen = [container for container in running if container.name in names]
+        if chosen != running:
+            self._narrow(chosen)
+        elif nginx := self._nginx():
+            Upstream(nginx, self._engine).widen()
+
+    def ensure_nginx(self, replicas: Sequence[Replica]) -> bool:
+        """Let Compose make nginx's container unless it is as wanted; wait until the shop answers.
+
+        Raises:
+            KitError: the shop does not answer through the published port.
+        """
+        changed = self._ensure(NGINX, "nginx")
+        self.route(replicas)
+        s = self.settings
+        tls = "tls" in s.overlays
+        port, host = s.tls_port if tls else s.port, probe_host(s.trusted_hosts)
+        await_ready(self, NGINX, lambda: readiness.nginx(port, host, "/readyz", tls=tls))
+        return changed
+
+    def finish(self) -> list[str]:
+        """Remove containers that are no longer wanted, and old images."""
+        wanted = {APP, NGINX, STORE} if self.settings.own_store else {APP, NGINX}
+        others = [each for each in self._project.containers() if each.service not in wanted]
+        if others:
+            with step(f"stopping {', '.join(container.name for container in others)}"):
+                self._project.stop(others)
+        self._images.prune()
+        return [container.name for container in others]
+
+    def restart_service(self, name: str) -> None:
+        """Restart a container."""
+        self._engine.ask("restart", find(self._project.containers(), name).id)
+
+    def services(self) -> list[str]:
+        """Return the names of the project's containers."""
+        return [container.name for container in self._project.containers()]
+
+    def probe(self, name: str) -> Callable[[], readiness.Answer]:
+        """Return a function that asks the engine whether a container is healthy."""
+        # The engine never resets this counter, and earlier crashes do not matter now.
+        before = find(self._project.containers(), name).restarts
+
+        def ask() -> readiness.Answer:
+            found = next((c for c in self._project.containers() if c.name == name), None)
+            if found is None:
+                return readiness.Answer("its container was removed", is_final=True)
+            if found.state in {"exited", "dead", "restarting"} or found.restarts > before + 1:
+                # The engine would restart it for ever.
+                return readiness.Answer(f"it ended (exit code {found.exit_code})", is_final=True)
+            if found.health == "healthy" or (found.runs and not found.health):
+                return readiness.Answer()
+            if found.health == "unhealthy":
+                return readiness.Answer(f"its health check fails{self._verdict(found)}")
+            return readiness.Answer(f"it is {found.health or found.state}")
+
+        return ask
+
+    def last_words(self, name: str) -> str:
+        """Return the end of a container's log."""
+        container = find(self._project.containers(), name)
+        done = self._engine.attempt("logs", "--tail", str(logs.READ_LINES), container.id)
+        return logs.last_words([*done.stdout.splitlines(), *done.stderr.splitlines()])
+
+    def summary(self) -> dict[str, str]:
+        """Return the parts of the stack that are peculiar to this runtime."""
+        s = self.settings
+        server = "Valkey" if "valkey" in s.overlays else "Redis"
+        tls = f", :{s.tls_port} (TLS)" if "tls" in s.overlays else ""
+        return {
+            "nginx": f"{self._address}:{s.port}{tls}",
+            "image": self._variables["APP_IMAGE"],
+            "store": f"{server} (`make down` keeps its data)"
+            if s.own_store
+            else "yours, at REDIS_URL",
+            "project": self._project.name,
+        }
+
+    @property
+    def _address(self) -> str:
+        return self.settings.compose.get("BIND_ADDRESS", "127.0.0.1")
+
+    def _containers(self, service: str) -> list[Container]:
+        return [each for each in self._project.containers() if each.service == service]
+
+    def _nginx(self) -> Container | None:
+        found = (each for each in self._containers(NGINX) if each.runs)
+        return next((each for each in found if each.health == "healthy"), None)
+
+    def _require_ports(self) -> None:
+        """Refuse a taken port before anything starts, unless our own nginx has it."""
+        wanted = {"PORT": self.settings.port}
+        if "tls" in self.settings.overlays:
+            wanted["TLS_PORT"] = self.settings.tls_port
+        published = [
+            int(line.rpartition(":")[2])
+            for nginx in self._containers(NGINX)
+            if nginx.pid
+            for line in self._engine.attempt("port", nginx.id).stdout.splitlines()
+        ]
+        for name, port in wanted.items():
+            if port not in published:
+                verb = self.settings.make("up")
+                ports.require_free(port, self._address, name=name, by_root=True, verb=verb)
+
+    def _ensure(self, service: str, title: str) -> bool:
+        """Make the one container of a service as wanted; return whether it is another one now."""
+        before = {(each.id, each.started) for each in self._containers(service)}
+        wanted = (self._variables[f"UNSTICKY_CONFIG_{service.upper()}"], True)
+        if [(each.config, each.runs) for each in self._containers(service)] != [wanted]:
+            with step(title):
+                self._up(service)
+                await_ready(self, service)
+        await_ready(self, service)
+        return {(each.id, each.started) for each in self._containers(service)} != before
+
+    def _up(self, service: str, *options: str) -> None:
+        self._project.compose(
+            "up", "--detach", "--no-build", *options, service, variables=self._variables
+        )
+
+    def _narrow(self, replicas: Sequence[Container]) -> None:
+        if replicas and (nginx := self._nginx()):
+            Upstream(nginx, self._engine).narrow(replicas)
+
+    def _verdict(self, container: Container) -> str:
+        said = self._engine.attempt(
+            "inspect", "--format", "{{range .State.Health.Log}}{{.Output}}\n{{end}}", container.id
+        ).stdout.strip()
+        return f" ({said.splitlines()[-1]})" if said else ""
+
+    def _status(self, container: Container, counts: Counter[str]) -> status.Service:
+        inside = processes(container, self._engine) if container.runs else []
+        own = sum(n for who, n in counts.items() if who.startswith(f"{container.host}/"))
+        state = container.health if container.runs and container.health else container.state
+        if state == "exited":
+            state = f"exited ({container.exit_code})"
+        return status.Service(
+            container.name, container.pid, state, container.started,
+            sum(size for _, _, size in inside),
+            {APP: own, NGINX: sum(counts.values())}.get(container.service),
+            [status.Worker(pid, size, _of_worker(container, pid, counts))
+             for pid, parent, size in inside if parent == container.pid],
         )  # fmt: skip
-        if made.returncode:
-            raise KitError(
-                f"There is no certificate for OVERLAYS=tls: {made.stderr.strip()}",
-                "Name a folder with fullchain.pem and privkey.pem: "
-                "make up RUNTIME=docker TLS_DIR=/etc/tls",
-            )
-        warn(f"made a certificate for development in {folder}; set TLS_DIR for a real one")
 
-    def _require_running(self) -> None:
-        self._engine.require()
-        if not self._project.containers():
-            raise KitError("Nothing is running.", "Start it: make up RUNTIME=docker")
 
-    def _refuse_two_runtimes(self) -> None:
-        if Supervisor(self._folder).is_running():
-            raise KitError(
-                f"A stack of the local runtime runs in {self._folder.root}.",
-                "End it with `make down RUNTIME=local`, or give this one another STATE_DIR.",
-            )
-
-    def _stop(self, *, data: bool) -> None:
-        with step("stopping"):
-            ended = self._project.remove_all(data=data)
-            self._folder.forget_project()
-        if ended:
-            events.append(self._folder.events, "stopped", "stack")
-        say(f"Stopped: {', '.join(ended)}." if ended else "Nothing was running.")
+def _of_worker(container: Container, pid: int, counts: Counter[str]) -> int | None:
+    """Return a worker's requests; it signs with the pid that it has inside its container."""
+    if container.service != APP:
+        return None
+    try:
+        text = Path(f"/proc/{pid}/status").read_text(encoding="utf-8")
+    except OSError:
+        # The engine's host is another one.
+        return None
+    for line in text.splitlines():
+        if line.startswith("NSpid:"):
+            return counts[f"{container.host}/{line.split()[-1]}"]
+    return None

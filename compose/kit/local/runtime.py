@@ -1,134 +1,318 @@
 """The local runtime: real processes under supervisord, and no Docker."""
 
-import shutil
+from collections.abc import Callable, Sequence
+from functools import cached_property
+from pathlib import Path
 
-from kit import desktop, environment, events, locks, logs, status
+from kit import status
 from kit.console import say, step, warn
-from kit.convergence import Convergence
+from kit.deployment import Replica, await_ready
 from kit.errors import KitError
-from kit.folder import StateFolder
-from kit.settings import Settings
-from kit.supervision import Supervisor
+from kit.local import services
+from kit.local.nginx import Nginx, await_reload, rendered_port
+from kit.local.services import NGINX, STORE, Service
+from kit.local.supervisor import Process, Supervisor
+from kit.settings import CHECKOUT, Settings, probe_host
+from kit.setup import environment
+from kit.state import StateFolder
+from kit.system import logs, ports, readiness, release
+from kit.system.processes import children, memory, runs_as_root
+
+_BROKEN = {"BACKOFF", "FATAL", "EXITED"}
 
 
 class LocalRuntime:
-    """Runs one stack under one state folder."""
+    """One stack of processes, whose files are in one state folder."""
 
     def __init__(self, settings: Settings) -> None:
-        """Look at the stack of these settings; nothing is touched yet."""
-        self._settings = settings
-        self._folder = StateFolder(settings.state_dir)
+        self.settings = settings
+        self.state = StateFolder(settings.state_dir)
         self._environment = environment.to_run(settings)
-        self._supervisor = Supervisor(self._folder)
+        self._supervisor = Supervisor(self.state)
+        self._nginx = Nginx(settings, self.state, self._environment)
+        self._log_starts: dict[str, int] = {}
 
-    def up(self) -> None:
-        """Make the stack what the settings say; an interrupted first start is undone."""
-        self._folder.claim()
-        # Now, before minutes may go into the environment, and again when nobody else can start.
-        self._refuse_two_runtimes()
-        environment.ensure(self._environment)
-        environment.enter(self._environment)
-        with locks.one_verb(self._folder.verb_lock, "up"):
-            self._refuse_two_runtimes()
-            was_running = self._supervisor.is_running()
-            try:
-                Convergence(self._settings, self._folder, self._environment).converge()
-            except KeyboardInterrupt:
-                if not was_running:
-                    say("\nInterrupted: ending what was started.")
-                    self._supervisor.shut_down()
-                raise
-            finally:
-                # A start refused early leaves nothing outside the state folder.
-                if not self._supervisor.is_running():
-                    self._folder.remove_sockets()
+    # What verbs need.
 
-    def down(self) -> None:
-        """End every process of the state folder."""
-        if not self._folder.is_claimed():
-            say(f"Nothing is running: there is no stack in {self._folder.root}.")
+    @property
+    def url(self) -> str:
+        """The address of the running stack."""
+        return self.state.url or self.settings.url
+
+    def require(self) -> None:
+        """Nothing is needed but the Python that runs this."""
+
+    def is_running(self) -> bool:
+        """Whether the stack's supervisord runs."""
+        return self._supervisor.is_running()
+
+    def orphans(self) -> list[str]:
+        """Return the services that run without a supervisord."""
+        return [] if self.is_running() else self._supervisor.living()
+
+    def enter(self, *, to_deploy: bool) -> None:
+        """Continue in the environment for a deployment, or in that of the running stack.
+
+        Raises:
+            KitError: the environment cannot be made, or was removed.
+        """
+        if to_deploy:
+            environment.ensure(self._environment)
+            environment.enter(self._environment)
             return
-        with locks.one_verb(self._folder.verb_lock, "down"):
-            self._stop()
-        say(f"Data, logs and settings stay in {self._folder.root}; `make clean` removes them.")
-
-    def restart(self, service: str | None) -> None:
-        """Restart one service, or the replicas one after the other."""
-        self._enter_recorded("restart")
-        with locks.one_verb(self._folder.verb_lock, "restart"):
-            Convergence(self._settings, self._folder, self._environment).restart(service)
-        say("Done. `make status` shows what runs.")
-
-    def status(self) -> None:
-        """Print what runs."""
-        if not self._supervisor.is_running():
-            if orphans := self._supervisor.living():
-                warn(f"no supervisord, but {', '.join(orphans)} still run; `make down` ends them")
-            say(f"Nothing is running in {self._folder.root}. `make up` starts it.")
-            self._hint_at_containers()
-            return
-        self._enter_recorded("status")
-        status.show(self._supervisor.processes(), self._folder)
-
-    def logs(self, service: str | None) -> None:
-        """Follow the logs."""
-        known = {path.name.partition(".")[0] for path in logs.files(self._folder.log, None)}
-        if not known:
-            raise KitError("There are no logs yet.", "Start the stack: make up")
-        if service is not None and service not in known:
-            raise KitError(
-                f"SERVICE={service} has no log.", f"There are {', '.join(sorted(known))}."
-            )
-        logs.follow(logs.files(self._folder.log, service), 10)
-
-    def open(self) -> None:
-        """Print where the stack answers, and show it in a browser if there is one."""
-        if not self._supervisor.is_running() or (url := self._folder.url) is None:
-            raise KitError("Nothing is running.", "Start it: make up")
-        desktop.show(url)
-
-    def clean(self) -> None:
-        """End everything and remove the state folder."""
-        root = self._folder.root
-        if not self._folder.is_claimed():
-            say(f"Nothing to remove: there is no stack in {root}.")
-            return
-        with locks.one_verb(self._folder.verb_lock, "clean"):
-            self._refuse_two_runtimes()
-            self._stop()
-            shutil.rmtree(root)
-        say(f"Removed {root}.")
-        if self._settings.venv_dir.exists():
-            say(f"VENV_DIR={self._settings.venv_dir} may serve other stacks: it stays.")
-
-    def _enter_recorded(self, verb: str) -> None:
-        """Go on in the environment that the stack was started with, whatever Python this is."""
-        if not self._supervisor.is_running():
-            raise KitError("Nothing is running.", "Start it: make up")
-        recorded = environment.Environment(self._folder.environment or self._environment.root, ())
+        recorded = environment.Environment(self.state.environment or self._environment.root, ())
         if not recorded.is_complete():
             raise KitError(
-                f"`make {verb}` needs the environment {recorded.root}, which is gone.",
-                "End the stack with `make down`, then `make up` makes it anew.",
+                f"the environment of this stack, {recorded.root}, is gone",
+                "`make down`, then `make up` builds it again",
             )
         environment.enter(recorded)
 
-    def _stop(self) -> None:
-        with step("stopping"):
-            ended = self._supervisor.shut_down()
-        if ended:
-            events.append(self._folder.events, "stopped", "stack")
-        say(f"Stopped: {', '.join(ended)}." if ended else "Nothing was running.")
-        self._hint_at_containers()
+    def shut_down(self, *, data: bool) -> list[str]:
+        """Stop every process; the data goes with the state folder, and not before."""
+        del data
+        return self._supervisor.shut_down()
 
-    def _hint_at_containers(self) -> None:
-        if self._folder.project:
-            say("Containers were started from here: their verbs are given RUNTIME=docker.")
+    def tidy(self) -> None:
+        """Remove the sockets if nothing runs, so that nothing is left outside the state folder."""
+        if not self.is_running():
+            self.state.remove_sockets()
 
-    def _refuse_two_runtimes(self) -> None:
-        if self._folder.project:
+    def show_status(self) -> None:
+        """Print the table of services and workers."""
+        counts = self._requests()
+        found = [self._status(each, counts) for each in self._supervisor.processes().values()]
+        status.show(found, self.url, f"state: {self.state.root}")
+        say("requests: in nginx's access log and its two rotated ones (10 MB each), by worker")
+
+    def follow_logs(self, service: str | None) -> None:
+        """Print the logs of one service, or of all, until interrupted."""
+        known = {path.name.partition(".")[0] for path in logs.files(self.state.log, None)}
+        if not known:
+            raise KitError("there are no logs yet", "start the stack: make up")
+        if service is not None and service not in known:
             raise KitError(
-                f"{self._folder.root} belongs to the containers of {self._folder.project}.",
-                "End them with `make down RUNTIME=docker` (or `make clean RUNTIME=docker`), or "
-                "give this one another STATE_DIR.",
+                f"SERVICE={service} has no log", f"choose one of {', '.join(sorted(known))}"
             )
+        logs.follow(logs.files(self.state.log, service), 10)
+
+    # What a deployment needs.
+
+    def prepare(self) -> None:
+        """Check the port, freeze the code, and start supervisord unless it runs."""
+        self.state.create()
+        self._require_port()
+        if runs_as_root():
+            warn("nginx and Gunicorn run as root, like you; an ordinary user is safer")
+        self._supervisor.write_launcher(self._environment)
+        # This freezes the release, before anything starts.
+        wanted = self._wanted(self._names())
+        if self.is_running():
+            self._supervisor.adopt(wanted)
+            return
+        self.state.remove_sockets()
+        self.state.create()
+        with step("supervisord"):
+            self._supervisor.start(wanted, self._environment)
+
+    def ensure_store(self) -> bool:
+        """Start Valkey unless it runs as wanted, or the caller brings a store."""
+        if not self.settings.own_store:
+            return False
+        store = services.store(self.settings, self.state, self._environment)
+        if self._is_as_wanted(store):
+            await_ready(self, STORE)
+            return False
+        with step("Valkey"):
+            self._launch(store)
+            await_ready(self, STORE)
+        return True
+
+    def replicas(self) -> list[Replica]:
+        """Return the replicas that supervisord knows."""
+        found = self._supervisor.processes()
+        return [Replica(name, found[name].runs) for name in self._names()]
+
+    def is_current(self, replica: Replica) -> bool:
+        """Whether a replica was started with this release and these settings."""
+        return self._supervisor.is_as_described(self._replica(replica.name))
+
+    def start(self, count: int) -> list[Replica]:
+        """Start replicas with the next numbers; nginx gets no configuration with them yet."""
+        names = self._names()
+        last = _number(names[-1]) if names else 0
+        new = [f"app-{last + more}" for more in range(1, count + 1)]
+        self._supervisor.adopt(self._wanted([*names, *new]))
+        for name in new:
+            self._launch(self._replica(name))
+        return [Replica(name, runs=True) for name in new]
+
+    def stop(self, replicas: Sequence[Replica]) -> None:
+        """Stop replicas at once, and let supervisord forget them."""
+        self._supervisor.drop(*(replica.name for replica in replicas))
+
+    def route(self, replicas: Sequence[Replica]) -> None:
+        """Name these replicas in nginx's configuration, all else as it was rendered."""
+        nginx = self._supervisor.processes().get(NGINX)
+        if nginx and nginx.pid and self._nginx.reroute([replica.name for replica in replicas]):
+            self._reload(nginx)
+
+    def ensure_nginx(self, replicas: Sequence[Replica]) -> bool:
+        """Render nginx's configuration; start nginx, or reload it if that differs."""
+        names = [replica.name for replica in replicas]
+        if self._is_as_wanted(self._nginx.service):
+            if changed := self._nginx.install(names):
+                self._reload(self._supervisor.processes()[NGINX])
+            await_ready(self, NGINX)
+            return changed
+        with step("nginx"):
+            self._nginx.install(names)
+            self._launch(self._nginx.service)
+            await_ready(self, NGINX)
+        return True
+
+    def finish(self) -> list[str]:
+        """Stop a store that is no longer wanted, remove old releases, record what runs."""
+        gone = [] if self.settings.own_store else [STORE]
+        gone = [name for name in gone if name in self._supervisor.processes()]
+        for name in gone:
+            with step(f"stopping {name}"):
+                self._supervisor.drop(name)
+        self.state.record(self.settings.url, self._environment.root)
+        release.prune(self.state.releases, self._release)
+        return gone
+
+    def restart_service(self, name: str) -> None:
+        """Stop a service and start it as it was described before."""
+        self._supervisor.stop(name)
+        self._note_log(name)
+        self._supervisor.start_again(name)
+
+    def services(self) -> list[str]:
+        """Return the services that supervisord knows."""
+        return list(self._supervisor.processes())
+
+    def probe(self, name: str) -> Callable[[], readiness.Answer]:
+        """Return a function that asks a service whether it is ready."""
+        described = self._supervisor.described
+        # As the service was started: a restart need not be given the same settings again.
+        env = {} if name == STORE else self._application_env()
+        host = probe_host(env.get("TRUSTED_HOSTS", self.settings.trusted_hosts))
+        workers = int(described(name)["env"].get("WORKERS", 0))
+
+        def ask() -> readiness.Answer:
+            process = self._supervisor.processes()[name]
+            if process.state in _BROKEN:
+                return readiness.Answer(f"it ended ({process.state})", is_final=True)
+            if name == STORE:
+                return readiness.store(services.socket_of(STORE, self.state))
+            if name == NGINX:
+                return readiness.nginx(rendered_port(self.state) or self.settings.port, host)
+            if (found := len(children(process.pid))) < workers:
+                return readiness.Answer(f"{found} of {workers} workers run")
+            return readiness.replica(services.socket_of(name, self.state), host)
+
+        return ask
+
+    def last_words(self, name: str) -> str:
+        """Return the end of a service's log, since its last start by this verb."""
+        start = self._log_starts.get(name, 0)
+        return logs.last_words(
+            logs.last_lines(self.state.service_log(name), logs.READ_LINES, start)
+        )
+
+    def summary(self) -> dict[str, str]:
+        """Return the parts of the stack that are peculiar to this runtime."""
+        own = self.settings.own_store
+        return {
+            "nginx": f"127.0.0.1:{self.settings.port}",
+            "release": self._release.name,
+            "store": "Valkey (`make down` keeps its data)" if own else "yours, at REDIS_URL",
+        }
+
+    @cached_property
+    def _release(self) -> Path:
+        return release.freeze(CHECKOUT / "app", self.state.releases)
+
+    def _replica(self, name: str) -> Service:
+        return services.replica(name, self.settings, self.state, self._environment, self._release)
+
+    def _require_port(self) -> None:
+        """Refuse a taken port before anything starts, unless our own nginx listens on it."""
+        if self._supervisor.is_running():
+            nginx = self._supervisor.processes().get(NGINX)
+            if nginx and nginx.pid and rendered_port(self.state) == self.settings.port:
+                return
+        elif orphans := self._supervisor.end_orphans():
+            warn(f"supervisord was killed; stopped what it left behind: {', '.join(orphans)}")
+        ports.require_free(self.settings.port)
+
+    def _names(self) -> list[str]:
+        """Return the names of the replicas that supervisord knows, in order."""
+        if not self.is_running():
+            return []
+        return sorted(filter(_is_replica, self._supervisor.processes()), key=_number)
+
+    def _wanted(self, replicas: Sequence[str]) -> list[Service]:
+        """Return the services that supervisord has to know, with these replicas."""
+        wanted = [*map(self._replica, replicas), self._nginx.service]
+        if self.settings.own_store:
+            wanted.append(services.store(self.settings, self.state, self._environment))
+        return wanted
+
+    def _launch(self, service: Service) -> None:
+        self._note_log(service.name)
+        self._supervisor.launch(service)
+
+    def _note_log(self, name: str) -> None:
+        log = self.state.service_log(name)
+        self._log_starts[name] = log.stat().st_size if log.exists() else 0
+
+    def _is_as_wanted(self, service: Service) -> bool:
+        process = self._supervisor.processes()[service.name]
+        return process.runs and self._supervisor.is_as_described(service)
+
+    def _reload(self, nginx: Process) -> None:
+        workers = children(nginx.pid)
+        self._supervisor.signal(NGINX, "HUP")
+        await_reload(nginx.pid, workers)
+
+    def _application_env(self) -> dict[str, str]:
+        for name in self._names():
+            env: dict[str, str] = self._supervisor.described(name)["env"]
+            return env
+        return {}
+
+    def _status(self, process: Process, counts: dict[str, int]) -> status.Service:
+        workers = sorted(children(process.pid)) if process.pid else []
+        is_replica = _is_replica(process.name)
+        requests = None
+        if process.name == NGINX:
+            requests = sum(counts.values())
+        elif is_replica:
+            prefix = f"{process.name}/"
+            requests = sum(n for worker, n in counts.items() if worker.startswith(prefix))
+        return status.Service(
+            process.name, process.pid, process.state.lower(), process.started,
+            sum(map(memory, [process.pid, *workers])) if process.pid else 0, requests,
+            [status.Worker(pid, memory(pid),
+                           counts.get(f"{process.name}/{pid}", 0) if is_replica else None)
+             for pid in workers],
+        )  # fmt: skip
+
+    def _requests(self) -> dict[str, int]:
+        """Count the requests in nginx's access log by worker."""
+        lines = (
+            line
+            for path in self.state.log.glob("nginx.access.log*")
+            for line in path.read_text(encoding="utf-8", errors="replace").splitlines()
+        )
+        return logs.served_by(lines)
+
+
+def _is_replica(name: str) -> bool:
+    return name.startswith("app-")
+
+
+def _number(name: str) -> int:
+    return int(name.removeprefix("app-"))

@@ -1,7 +1,7 @@
-"""The private virtual environments: made once for each state of the pins.
+"""The private virtual environments, each built once for the same pins.
 
-An environment's folder is named after the content of its pins and the Python it is for. Its
-``complete`` file is written last, so an interrupted installation is never taken for a whole one.
+An environment's folder is named after its pins and its Python. The file ``complete`` is written
+last, so an interrupted installation never counts as a complete one.
 """
 
 import hashlib
@@ -13,9 +13,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from kit import installation, locks
-from kit.folder import StateFolder
-from kit.settings import PROJECT, Settings
+from kit.settings import CHECKOUT, Settings
+from kit.setup import installation
+from kit.system import locks
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,11 +31,11 @@ class Environment:
         return self.root / "bin" / "python"
 
     def is_complete(self) -> bool:
-        """Whether everything was installed, and the Python it stands on is still there."""
+        """Whether everything is installed, and its Python still exists."""
         return (self.root / "complete").exists() and os.access(self.python, os.X_OK)
 
     def mark_complete(self) -> None:
-        """Say that everything was installed."""
+        """Record that everything is installed."""
         (self.root / "complete").touch()
 
     def packaged(self, pattern: str) -> Path:
@@ -57,7 +57,7 @@ def to_run(settings: Settings) -> Environment:
 
 
 def to_check(settings: Settings) -> Environment:
-    """Return the environment that `make test`, `make lint` and `make pins` use."""
+    """Return the environment that the checks and `make pins` use."""
     return _named(
         "check",
         ["runtime", "local", "nginx", "valkey", "gevent", "bench", "test", "lint", "load"],
@@ -66,9 +66,9 @@ def to_check(settings: Settings) -> Environment:
 
 
 def to_bench(settings: Settings) -> Environment:
-    """Return the environment that the benchmarks use."""
+    """Return the environment that `make bench` uses."""
     groups = ["runtime", "local", "nginx", "valkey", "gevent", "bench"]
-    # Locust makes the load where wrk cannot.
+    # Locust makes the load if there is no wrk.
     if shutil.which("wrk") is None:
         groups.append("load")
     return _named("bench", groups, settings)
@@ -80,10 +80,10 @@ def to_load(settings: Settings) -> Environment:
 
 
 def ensure(environment: Environment) -> None:
-    """Make the environment unless it is there.
+    """Build the environment unless it exists.
 
     Raises:
-        KitError: this machine lacks something for it; the message says what.
+        KitError: this machine lacks something; the message says what.
     """
     if environment.is_complete():
         return
@@ -103,24 +103,13 @@ def ensure(environment: Environment) -> None:
 
 
 def enter(environment: Environment) -> None:
-    """Go on inside the environment: start the same verb anew with its Python, unless we are in."""
+    """Continue inside the environment: run the same verb with its Python, unless this is it."""
     if Path(sys.prefix) != environment.root:
         os.execv(environment.python, [str(environment.python), "-m", "kit", *sys.argv[1:]])
 
 
-def check_with(verb: str, settings: Settings) -> None:
-    """Run a verb of :mod:`kit.checks` in an environment of its own."""
-    environment = to_bench(settings) if verb.startswith("bench") else to_check(settings)
-    StateFolder(settings.state_dir).claim()
-    ensure(environment)
-    enter(environment)
-    from kit import checks
-
-    checks.run(verb, environment, settings)
-
-
 def _named(kind: str, groups: Sequence[str], settings: Settings) -> Environment:
-    pins = tuple(PROJECT / "requirements" / f"{group}.txt" for group in groups)
+    pins = tuple(CHECKOUT / "requirements" / f"{group}.txt" for group in groups)
     digest = hashlib.sha256(platform.python_version().encode())
     for path in pins:
         digest.update(path.name.encode() + b"\0" + path.read_bytes())

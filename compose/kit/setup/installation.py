@@ -1,4 +1,4 @@
-"""Building a virtual environment with pip, and saying why that failed."""
+"""Build a virtual environment with pip, and explain a failure."""
 
 import importlib.util
 import platform
@@ -9,6 +9,7 @@ import sys
 from collections import deque
 from collections.abc import Collection, Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 from kit.console import Counter, say, step
 from kit.errors import KitError
@@ -19,17 +20,17 @@ _VALKEY_WHEELS = {("Linux", "x86_64"), ("Linux", "aarch64"), ("Darwin", "arm64")
 
 
 def require_venv() -> None:
-    """Find out whether this Python can make virtual environments.
+    """Check that this Python can make virtual environments.
 
     Raises:
-        KitError: Debian and Ubuntu ship it apart.
+        KitError: it cannot; Debian and Ubuntu have a separate package for that.
     """
     if any(importlib.util.find_spec(name) is None for name in ("venv", "ensurepip")):
         version = f"{sys.version_info.major}.{sys.version_info.minor}"
         raise KitError(
-            f"{sys.executable} has no venv module.",
-            f"On Debian and Ubuntu: apt install python{version}-venv. Elsewhere, give another "
-            "Python: make up PYTHON=/path/to/python3",
+            f"{sys.executable} has no venv module",
+            f"on Debian and Ubuntu: apt install python{version}-venv",
+            "elsewhere, use another Python: make up PYTHON=/path/to/python3",
         )
 
 
@@ -38,10 +39,10 @@ _LEAST_BYTES = 20_000_000
 
 
 def require_wheels(groups: Collection[str]) -> None:
-    """Find out whether these groups' programs are published for this machine.
+    """Check that there are packages of these groups' programs for this machine.
 
     Raises:
-        KitError: one is not; the message says how to bring one's own.
+        KitError: one is missing; the message says how to use your own program.
     """
     system, machine = platform.system(), platform.machine()
     machine = {"amd64": "x86_64", "arm64": "aarch64" if system == "Linux" else "arm64"}.get(
@@ -54,20 +55,18 @@ def require_wheels(groups: Collection[str]) -> None:
         lacking.append(("Valkey", "REDIS_SERVER=/path/to/redis-server, or REDIS_URL=redis://…"))
     if lacking:
         raise KitError(
-            f"There is no ready-made {' and no '.join(n for n, _ in lacking)} for {system} on "
-            f"{machine}.",
-            "Install it with your package manager and say where it is: make up "
-            + " ".join(how for _, how in lacking),
+            f"no package of {' and '.join(n for n, _ in lacking)} exists for {system} on {machine}",
+            "install it yourself, then: make up " + " ".join(how for _, how in lacking),
         )
 
 
 def install(root: Path, pins: Sequence[Path]) -> None:
-    """Make an environment at ``root`` with exactly the pinned packages.
+    """Build an environment at ``root`` with exactly the pinned packages.
 
     Raises:
-        KitError: it could not be made; the message says why.
+        KitError: this fails; the message says why.
     """
-    say(f"Building a private environment in {root} (once; nothing else is touched)")
+    say(f"Building a private environment in {root} (once; nothing else changes)")
     with step("creating it"):
         made = subprocess.run(
             [sys.executable, "-m", "venv", root],
@@ -79,7 +78,7 @@ def install(root: Path, pins: Sequence[Path]) -> None:
     if made.returncode:
         raise _explain(made.stdout + made.stderr, root)
     counter = Counter("packages", len({name for path in pins for name in _pinned(path)}))
-    # Complete pins need no resolving. Wheels only: nothing is compiled on the caller's machine.
+    # The pins are complete, so pip resolves nothing. Wheels only, so it compiles nothing.
     command = [
         root / "bin" / "python", "-m", "pip", "install", "--no-deps", "--require-hashes",
         "--only-binary", ":all:", "--no-input", "--disable-pip-version-check", "--no-color",
@@ -105,44 +104,43 @@ def _pinned(path: Path) -> list[str]:
     return re.findall(r"^([\w.-]+)==[^;\s]++(?! ;.*(?:win32|full_version <))", text, re.MULTILINE)
 
 
-# What pip's output says, what that means, and how to mend it.
-_EXPLANATIONS = (
-    (
+class _Known(NamedTuple):
+    """A failure that pip reports, and what it means."""
+
+    pattern: str
+    problem: str
+    hint: str
+
+
+# The first that is found counts.
+_KNOWN = (
+    _Known(
         "No space left on device|Disk quota exceeded",
-        "The disk is full.",
-        "Free about 200 MB, or use another disk: make up STATE_DIR=/another/disk/unsticky",
+        "the disk is full",
+        "free about 200 MB, or use another disk: make up STATE_DIR=/another/disk/unsticky",
     ),
-    (
-        (
-            "NewConnectionError|NameResolutionError|name resolution|ConnectTimeout|ProxyError|"
-            "Network is unreachable|Connection refused|timed out"
-        ),
-        "The package index cannot be reached.",
-        (
-            "The first use needs the network once: connect, or set pip's own PIP_INDEX_URL or "
-            "PIP_PROXY, then repeat."
-        ),
+    _Known(
+        "NewConnectionError|NameResolutionError|name resolution|ConnectTimeout|ProxyError|"
+        "Network is unreachable|Connection refused|timed out",
+        "cannot reach the package index",
+        "connect to the network for the first use, or set pip's PIP_INDEX_URL or PIP_PROXY",
     ),
-    (
+    _Known(
         "DO NOT MATCH THE HASHES",
-        "A package is not the one that was pinned.",
-        "The index serves another file than the one that was checked: use another index.",
+        "a package differs from the pinned one",
+        "use another package index: this one serves another file than the one that was checked",
     ),
-    (
+    _Known(
         "No matching distribution found|Could not find a version",
-        (
-            f"A package has no ready-made wheel for {platform.system()} on {platform.machine()} "
-            f"with Python {platform.python_version()}."
-        ),
-        (
-            "With musl (Alpine) or a very new Python: name a glibc Python 3.11 to 3.13 by PYTHON=, "
-            "or bring nginx and the store yourself: NGINX_BIN=, REDIS_SERVER= or REDIS_URL=."
-        ),
+        f"there is no wheel of a package for {platform.system()} on {platform.machine()} "
+        f"with Python {platform.python_version()}",
+        "on musl (Alpine) or with a very new Python: set PYTHON= to a glibc Python 3.11 to 3.13, "
+        "or use your own programs: NGINX_BIN=, REDIS_SERVER= or REDIS_URL=",
     ),
-    (
+    _Known(
         "Permission denied|Read-only file system",
-        "No permission to write the environment.",
-        "Keep the stack where you may write: make up STATE_DIR=/a/folder/of/yours",
+        "no permission to write the environment",
+        "use another folder: make up STATE_DIR=~/unsticky",
     ),
 )
 
@@ -150,12 +148,9 @@ _EXPLANATIONS = (
 def _explain(output: str, root: Path) -> KitError:
     tail = "\n".join(output.strip().splitlines()[-4:])
     if shutil.disk_usage(root.parent).free < _LEAST_BYTES:
-        # The venv module keeps the system's own words to itself.
+        # The venv module does not print the system's error.
         output = "No space left on device"
-    for pattern, problem, cure in _EXPLANATIONS:
-        if re.search(pattern, output):
-            return KitError(f"{problem} It ended with:\n{tail}", cure)
-    return KitError(
-        f"The private environment could not be made. It ended with:\n{tail}",
-        "Mend what it names, then repeat.",
-    )
+    for known in _KNOWN:
+        if re.search(known.pattern, output):
+            return KitError(f"{known.problem}. The end of the output:\n{tail}", known.hint)
+    return KitError(f"cannot build the private environment. The end of the output:\n{tail}")

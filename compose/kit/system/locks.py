@@ -1,4 +1,4 @@
-"""Locks that the kernel keeps: they end with their holder, however it ends."""
+"""Locks that the kernel keeps: it releases them when their holder ends, however that happens."""
 
 import fcntl
 import os
@@ -11,7 +11,7 @@ from kit.errors import KitError
 
 @contextmanager
 def one_verb(path: Path, verb: str) -> Iterator[None]:
-    """Keep other verbs from changing the same stack meanwhile.
+    """Hold the lock of a stack, so that no other verb changes it meanwhile.
 
     Raises:
         KitError: another verb holds the lock.
@@ -22,8 +22,8 @@ def one_verb(path: Path, verb: str) -> Iterator[None]:
         except BlockingIOError:
             file.seek(0)
             raise KitError(
-                f"{file.read() or 'Another verb'} is changing this stack ({path.parent}).",
-                "Wait until it has finished, or interrupt it with Ctrl-C where it runs.",
+                f"{file.read() or 'another verb'} is changing this stack ({path.parent})",
+                "wait until it has finished, or interrupt it with Ctrl-C",
             ) from None
         file.truncate(0)
         file.write(f"`make {verb}` (pid {os.getpid()})")
@@ -33,7 +33,7 @@ def one_verb(path: Path, verb: str) -> Iterator[None]:
 
 @contextmanager
 def in_turn(path: Path) -> Iterator[bool]:
-    """Wait for a lock; the value says whether it was held by another at first."""
+    """Wait for a lock; the value says whether another process held it first."""
     with path.open("a", encoding="utf-8") as file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -45,11 +45,11 @@ def in_turn(path: Path) -> Iterator[bool]:
 
 
 def holder(path: Path) -> int | None:
-    """Return the process group that holds a service's lock, or ``None`` if nobody does.
+    """Return the process group that holds a service's lock, or ``None`` if none does.
 
     A service's processes inherit the locked descriptor, and the first of them leads their process
-    group. While the lock is held a member lives, and a living member's group number cannot be
-    given to another process: the answer needs no comparison of start times.
+    group. While the lock is held, a member lives, and the kernel gives the group's number to no
+    other process. So there is no need to compare start times.
     """
     try:
         file = path.open("r+", encoding="utf-8")
@@ -57,7 +57,7 @@ def holder(path: Path) -> int | None:
         return None
     with file:
         try:
-            # Shared: to two verbs that ask at once, neither is the service.
+            # Shared, so that two verbs that ask at once do not take each other for the service.
             fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
         except BlockingIOError:
             text = file.read()

@@ -1,10 +1,11 @@
-"""The services' logs: their last lines, and following them."""
+"""The logs of services: read their last lines, follow them, count their requests."""
 
 import itertools
 import json
 import os
 import time
-from collections.abc import Iterator, Sequence
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import TextIO
 
@@ -12,6 +13,9 @@ _BLOCK = 16_384
 _POLL_SECONDS = 0.25
 # File, code and the error itself.
 _FRAME_LINES = 3
+# How many lines of a log an error message shows, and how many are read to find them.
+_SHOWN_LINES = 12
+READ_LINES = 60
 
 
 def last_lines(path: Path, count: int, start: int = 0) -> list[str]:
@@ -20,7 +24,7 @@ def last_lines(path: Path, count: int, start: int = 0) -> list[str]:
         with path.open("rb") as file:
             file.seek(0, 2)
             end = file.tell()
-            # A rotated file begins anew.
+            # A rotated file starts at 0 again.
             file.seek(max(start if start <= end else 0, end - _BLOCK))
             return file.read().decode(errors="replace").splitlines()[-count:]
     except FileNotFoundError:
@@ -28,7 +32,7 @@ def last_lines(path: Path, count: int, start: int = 0) -> list[str]:
 
 
 def condensed(lines: Sequence[str]) -> list[str]:
-    """Return log lines as one reads them: JSON as its message, traces as their last frame."""
+    """Shorten log lines for people: JSON to its message, tracebacks to their last frame."""
     shown: list[str] = []
     for line in lines:
         try:
@@ -40,8 +44,26 @@ def condensed(lines: Sequence[str]) -> list[str]:
             shown += str(entry.get("exception") or "").splitlines()[-_FRAME_LINES:]
         elif not line.startswith((" ", "Traceback (")):
             shown.append(line)
-    # A service that tries again and again says the same again and again.
+    # A service that restarts again and again repeats itself.
     return [line for line, _ in itertools.groupby(shown)]
+
+
+def last_words(lines: Sequence[str]) -> str:
+    """Return the end of a log as part of an error message."""
+    shown = condensed(lines)[-_SHOWN_LINES:] or ["(nothing)"]
+    return "Its last words:\n" + "\n".join(f"  {line}" for line in shown)
+
+
+def served_by(lines: Iterable[str]) -> Counter[str]:
+    """Count the lines of nginx's access log by the worker that they name, ``replica/pid``."""
+    found: Counter[str] = Counter()
+    for line in lines:
+        try:
+            found[json.loads(line)["served_by"]] += 1
+        except (ValueError, KeyError, TypeError):
+            # An incomplete line, or one of the error log.
+            continue
+    return found
 
 
 def files(folder: Path, service: str | None) -> list[Path]:
@@ -59,7 +81,7 @@ def follow(paths: Sequence[Path], history: int) -> None:
         for tail in tails:
             for line in tail.new_lines():
                 quiet = False
-                # Not `say`: `make logs | head` must end here.
+                # Not `say`, so that `make logs | head` ends.
                 print(f"{tail.name:{width}} | {line}", flush=True)  # noqa: T201
         if quiet:
             time.sleep(_POLL_SECONDS)

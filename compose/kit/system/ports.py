@@ -3,7 +3,7 @@
 import socket
 
 from kit.errors import KitError
-from kit.processes import listener
+from kit.system.processes import listener
 
 
 def require_free(
@@ -14,18 +14,18 @@ def require_free(
     by_root: bool = False,
     verb: str = "make up",
 ) -> None:
-    """Find out whether a program can listen on a port of an address of this host.
+    """Check that a program can listen on a port of an address of this host.
 
     Args:
-        port: of TCP.
+        port: a TCP port.
         address: IPv4 or IPv6.
-        name: of the setting that holds the port.
-        by_root: it will be root's program, so ports below 1024 will do; the caller may not be
-            root, who cannot find out whether such a port is free.
-        verb: what the caller types to try again with another port.
+        name: the setting that holds the port.
+        by_root: the program runs as root, so it may use ports below 1024. A caller who is not
+            root cannot check those.
+        verb: the command that tries again with another port.
 
     Raises:
-        KitError: another program listens there, or the caller may not.
+        KitError: another program listens there, or the caller has no permission to.
     """
     family = socket.AF_INET6 if ":" in address else socket.AF_INET
     with socket.socket(family, socket.SOCK_STREAM) as probe:
@@ -36,13 +36,13 @@ def require_free(
         except PermissionError as error:
             if not by_root:
                 raise KitError(
-                    f"You may not listen on port {port}: ports below 1024 are root's.",
-                    f"Choose a higher one: {verb} {name}=8080",
+                    f"cannot listen on port {port}: only root may use ports below 1024",
+                    f"choose a higher one: {verb} {name}=8080",
                 ) from error
         except OSError as error:
             raise KitError(
-                f"Port {port} of {address} is in use by {listener(port)}.",
-                f"Choose another: {verb} {name}={_free_port(port)}",
+                f"port {port} of {address} is in use by {listener(port)}",
+                f"choose another: {verb} {name}={_free_port(port)}",
             ) from error
 
 

@@ -1,8 +1,9 @@
-"""What the operating system knows of our processes.
+"""Ask the operating system about processes.
 
-psutil is imported late: ``make down`` must end a stack whose environment was removed.
+psutil is imported late, because ``make down`` must stop a stack whose environment was removed.
 """
 
+import os
 from contextlib import suppress
 
 
@@ -26,10 +27,15 @@ def memory(pid: int) -> int:
         return 0
 
 
-def listener(port: int) -> str:
-    """Return who listens on a TCP port, as far as the caller may know.
+def runs_as_root() -> bool:
+    """Whether the processes that this one starts run as root."""
+    return os.getuid() == 0
 
-    The docker runtime asks without an environment, and so without psutil.
+
+def listener(port: int) -> str:
+    """Return the program that listens on a TCP port, if the caller may know it.
+
+    The docker runtime has no environment, and so no psutil.
     """
     try:
         import psutil

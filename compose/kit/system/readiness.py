@@ -1,4 +1,4 @@
-"""Whether something answers: the only thing that counts as ready."""
+"""Ask a service whether it is ready: only an answer counts."""
 
 import http.client
 import json
@@ -14,23 +14,23 @@ _PROBE_SECONDS = 5.0
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What a probe found: ``problem`` is empty if the service is ready."""
+    """The result of a probe; `problem` is empty if the service is ready."""
 
     problem: str = ""
     is_final: bool = False
-    """Whether waiting longer is for nothing."""
+    """Whether waiting longer cannot help."""
 
     @property
     def is_ready(self) -> bool:
-        """Whether the service answered as it should."""
+        """Whether the service answered as expected."""
         return not self.problem
 
 
 def store(path: Path) -> Answer:
-    """Ask a store on a unix socket for a write; a loading or full store is not ready."""
+    """Write to the store on a unix socket; a store that loads its data or is full is not ready."""
     try:
         with _unix(path) as connection:
-            # One write, and nothing of it stays: people count keys to see what makes a session.
+            # The key is removed at once, because people count keys to see what makes a session.
             connection.sendall(b"SET unsticky:kit:ready 1 EX 10\r\nDEL unsticky:kit:ready\r\n")
             answer, _, _ = connection.recv(200).decode(errors="replace").partition("\r\n")
     except OSError as error:
@@ -39,25 +39,22 @@ def store(path: Path) -> Answer:
 
 
 def replica(path: Path, host: str) -> Answer:
-    """Ask a replica on its unix socket for ``/readyz``.
+    """Request ``/readyz`` from a replica on its unix socket.
 
-    404 counts too: the application answers, and has no such path.
+    404 counts as ready: the application answers, and has no such path.
     """
     try:
         with _unix(path) as connection:
             connection.sendall(f"GET /readyz HTTP/1.0\r\nHost: {host}\r\n\r\n".encode())
             response = http.client.HTTPResponse(connection)
             response.begin()
-            body = response.read(10_000)
+            return _verdict("/readyz", response)
     except (OSError, http.client.HTTPException) as error:
         return Answer(f"its socket does not answer ({error})")
-    if response.status in {200, 404}:
-        return Answer()
-    return Answer(f"/readyz says {response.status}{_detail(body)}")
 
 
-def proxy(port: int, host: str, path: str = "/livez", *, tls: bool = False) -> Answer:
-    """Ask for a path through nginx; whose certificate it shows is not asked."""
+def nginx(port: int, host: str, path: str = "/livez", *, tls: bool = False) -> Answer:
+    """Request a path through nginx, without checking its certificate."""
     connection = (
         http.client.HTTPSConnection(
             "127.0.0.1",
@@ -70,19 +67,15 @@ def proxy(port: int, host: str, path: str = "/livez", *, tls: bool = False) -> A
     )
     try:
         connection.request("GET", path, headers={"Host": host, "Connection": "close"})
-        response = connection.getresponse()
-        body = response.read(10_000)
+        return _verdict(path, connection.getresponse())
     except (OSError, http.client.HTTPException) as error:
         return Answer(f"port {port} does not answer ({error})")
     finally:
         connection.close()
-    if response.status in {200, 404}:
-        return Answer()
-    return Answer(f"{path} says {response.status}{_detail(body)}")
 
 
 def wait(probe: Callable[[], Answer], deadline: float) -> Answer:
-    """Probe until it is ready or ``time.monotonic()`` passes the deadline; return the last."""
+    """Probe until the answer is final or `time.monotonic()` passes the deadline."""
     while True:
         answer = probe()
         if answer.is_ready or answer.is_final or time.monotonic() > deadline:
@@ -101,10 +94,14 @@ def _unix(path: Path) -> socket.socket:
     return connection
 
 
-def _detail(body: bytes) -> str:
+def _verdict(path: str, response: http.client.HTTPResponse) -> Answer:
+    body = response.read(10_000)
+    if response.status in {200, 404}:
+        return Answer()
     try:
         problem = json.loads(body)
     except ValueError:
-        return ""
+        problem = None
     detail = problem.get("detail") or problem.get("title") if isinstance(problem, dict) else None
-    return f": {str(detail).rstrip('.')}" if detail else ""
+    reason = f": {str(detail).rstrip('.')}" if detail else ""
+    return Answer(f"{path} answers {response.status}{reason}")

@@ -1,7 +1,7 @@
 """Releases: frozen copies of the application's code, named after their content.
 
-A replica runs a release and never the checkout, so editing a file changes nothing until the next
-``make up``, and two releases can stand side by side.
+A replica runs a release, never the checkout. So an edit of a file changes nothing until the next
+``make up``, and two releases can run side by side.
 """
 
 import compileall
@@ -28,9 +28,9 @@ def freeze(source: Path, releases: Path) -> Path:
     """
     if not (source / "gunicorn.conf.py").is_file():
         raise KitError(
-            f"{source / 'gunicorn.conf.py'} is missing.", "Restore app/ from the repository."
+            f"{source / 'gunicorn.conf.py'} is missing", "restore app/ from the repository"
         )
-    # Read once: a file that is saved meanwhile cannot make the name and the content differ.
+    # Read once, so that name and content agree even if a file is saved meanwhile.
     relative = content_of(source)
     release = releases / digest(relative)
     if not release.exists():
@@ -66,7 +66,7 @@ def content_of(source: Path) -> dict[Path, bytes]:
 
 
 def digest(content: Mapping[Path, bytes]) -> str:
-    """Return the name of some content: equal names mean equal content."""
+    """Return a name for some content; equal names mean equal content."""
     found = hashlib.sha256()
     for path, data in content.items():
         found.update(f"{path}\0{len(data)}\0".encode() + data)

@@ -6,10 +6,10 @@ import stat
 from pathlib import Path
 
 import pytest
-from kit.credentials import prepare
+from kit.docker.credentials import prepare
 from kit.errors import KitError
-from kit.folder import StateFolder
 from kit.settings import load
+from kit.state import StateFolder
 
 
 def _folder(tmp_path: Path) -> StateFolder:

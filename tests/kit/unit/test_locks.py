@@ -11,8 +11,9 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from kit import launch, locks
 from kit.errors import KitError
+from kit.local import launch
+from kit.system import locks
 
 Launch = Callable[[str], "subprocess.Popen[bytes]"]
 
@@ -143,7 +144,7 @@ def test_waiting_in_turn(tmp_path: Path) -> None:
     with locks.in_turn(lock) as waited:
         assert not waited
     script = (
-        "import pathlib, sys; from kit import locks\n"
+        "import pathlib, sys; from kit.system import locks\n"
         "print('imported', flush=True)\n"
         "with locks.in_turn(pathlib.Path(sys.argv[1])) as waited: print(waited)"
     )
@@ -152,7 +153,7 @@ def test_waiting_in_turn(tmp_path: Path) -> None:
         process = subprocess.Popen(
             [sys.executable, "-c", script, lock],
             stdout=subprocess.PIPE,
-            env={**os.environ, "PYTHONPATH": str(Path(locks.__file__).parents[1])},
+            env={**os.environ, "PYTHONPATH": str(Path(locks.__file__).parents[2])},
         )
         assert process.stdout is not None
         assert process.stdout.readline() == b"imported\n"

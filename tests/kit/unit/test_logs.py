@@ -3,7 +3,7 @@
 import json
 from pathlib import Path
 
-from kit import logs
+from kit.system import logs
 
 
 def test_traces_are_condensed() -> None:

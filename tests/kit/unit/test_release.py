@@ -4,8 +4,8 @@ import os
 from pathlib import Path
 
 import pytest
-from kit import release
 from kit.errors import KitError
+from kit.system import release
 
 
 @pytest.fixture(name="app")

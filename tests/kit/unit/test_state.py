@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 from kit.errors import KitError
-from kit.folder import StateFolder
+from kit.state import StateFolder
 
 
 @pytest.fixture(name="short")

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from kit import templates
+from kit.system import templates
 
 
 def test_defined_names_only() -> None:

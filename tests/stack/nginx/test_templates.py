@@ -25,7 +25,7 @@ def _variables(folder: Path, **others: str) -> dict[str, str]:
     "others",
     [
         {},
-        {"NGINX_UPSTREAM_KEEPALIVE": "16", "NGINX_KEYED_PATHS": "/a|/b/.{2,}"},
+        {"NGINX_UPSTREAM_KEEPALIVE": "16", "NGINX_IDEMPOTENT_PATHS": "/a|/b/.{2,}"},
         {"NGINX_UPSTREAM_SERVERS": _IMAGE_UPSTREAM, "NGINX_WORKER_PROCESSES": "auto"},
     ],
     ids=["local", "kept connections", "Compose"],
