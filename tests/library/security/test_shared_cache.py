@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.stack.nginx.edge import NGINX
+from tests.support.nginx import NGINX
 
 from .browser import Browser, to_socket
 from .conftest import Workers

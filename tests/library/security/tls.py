@@ -13,8 +13,8 @@ from flask import Flask
 from werkzeug.middleware.proxy_fix import ProxyFix
 from werkzeug.serving import make_server
 
-from tests.stack.nginx.certificate import make_certificate
-from tests.stack.nginx.edge import Edge, defaults, with_tls
+from tests.support.certificate import make_certificate
+from tests.support.nginx import Edge, defaults, with_tls
 from tests.support.wire import PATIENCE, Answer, ask_on
 
 from .browser import Browser, Send

@@ -8,8 +8,8 @@ from secrets import token_hex
 import pytest
 
 from tests.shop.kills.visitor import Visitor
-from tests.stack.gunicorn_conf.server import Server
 from tests.support.checkout import ROOT
+from tests.support.gunicorn import Server
 from tests.support.servers import Servers
 
 NewVisitor = Callable[[], Visitor]

@@ -6,7 +6,7 @@ import pytest
 
 from tests.shop.kills.conftest import NewVisitor
 from tests.shop.kills.visitor import Visitor
-from tests.stack.gunicorn_conf.server import Server, wait_until
+from tests.support.gunicorn import Server, wait_until
 
 # No call needs as many steps: the loops below end by themselves.
 _MOST = 30

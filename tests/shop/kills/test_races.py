@@ -10,7 +10,7 @@ from shop.records.orders import MOST_LISTED
 
 from tests.shop.kills.conftest import NewVisitor
 from tests.shop.kills.visitor import Visitor, in_flight, quantities
-from tests.stack.gunicorn_conf.server import Server
+from tests.support.gunicorn import Server
 from tests.support.wire import Answer
 
 SKUS = ("tea", "jam", "wax", "honey")

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.stack.containers.stack import ContainerStack, require_engine
+from tests.support.containers import ContainerStack, require_engine
 from tests.support.wire import free_port
 
 StartContainers = Callable[..., ContainerStack]

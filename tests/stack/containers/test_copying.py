@@ -19,10 +19,10 @@ import pytest
 
 from tests.stack.containers.foreign_app import ForeignApp, ForeignStack
 from tests.stack.containers.guide import GUIDE, blocks
-from tests.stack.containers.stack import require_engine
-from tests.stack.nginx.edge import NGINX
 from tests.support.browser import Browser
 from tests.support.checkout import ROOT
+from tests.support.containers import require_engine
+from tests.support.nginx import NGINX
 from tests.support.servers import PATIENCE, Server, find_program
 from tests.support.stack import await_true
 from tests.support.wire import ask

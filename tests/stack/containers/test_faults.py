@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
-from tests.stack.containers.stack import ContainerStack, docker
 from tests.support.browser import Browser
+from tests.support.containers import ContainerStack, docker
 from tests.support.load import steady_load
 from tests.support.stack import await_true
 

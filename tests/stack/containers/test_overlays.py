@@ -11,10 +11,10 @@ import pytest
 
 from tests.stack.containers.conftest import StartContainers
 from tests.stack.containers.contract.conftest import ContainerServer
-from tests.stack.containers.stack import ContainerStack, docker, require_engine
 from tests.stack.local.test_continuity import (  # noqa: F401  (collected here, with this module's stacks)
     test_concurrent_adds_are_all_kept,
 )
+from tests.support.containers import ContainerStack, docker, require_engine
 from tests.support.wire import ask_on, free_port
 
 

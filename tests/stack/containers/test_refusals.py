@@ -5,7 +5,7 @@ import socket
 import pytest
 
 from tests.stack.containers.conftest import StartContainers
-from tests.stack.containers.stack import ContainerStack
+from tests.support.containers import ContainerStack
 from tests.support.wire import free_port
 
 

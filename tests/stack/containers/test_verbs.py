@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from tests.stack.containers.conftest import StartContainers
-from tests.stack.containers.stack import ContainerStack, docker
+from tests.support.containers import ContainerStack, docker
 from tests.support.stack import await_true
 
 

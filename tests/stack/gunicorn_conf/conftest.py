@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.stack.gunicorn_conf.server import Server
+from tests.support.gunicorn import Server
 
 NewServer = Callable[..., Server]
 

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from tests.stack.gunicorn_conf.conftest import NewServer
-from tests.stack.gunicorn_conf.server import CONFIGURATION, Server, wait_until
+from tests.support.gunicorn import CONFIGURATION, Server, wait_until
 
 _APPLICATION = """
 from pathlib import Path

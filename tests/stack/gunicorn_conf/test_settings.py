@@ -6,7 +6,7 @@ import sys
 import pytest
 
 from tests.stack.gunicorn_conf.conftest import NewServer
-from tests.stack.gunicorn_conf.server import CONFIGURATION, wait_until
+from tests.support.gunicorn import CONFIGURATION, wait_until
 from tests.support.wire import ask, free_port
 
 

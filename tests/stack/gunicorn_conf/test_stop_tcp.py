@@ -8,7 +8,7 @@ import psutil
 import pytest
 
 from tests.stack.gunicorn_conf.conftest import NewServer
-from tests.stack.gunicorn_conf.server import Server, finish, wait_until
+from tests.support.gunicorn import Server, finish, wait_until
 from tests.support.wire import PATIENCE, free_port
 
 # Nobody here needs longer to connect (seconds); nginx gives a replica one.

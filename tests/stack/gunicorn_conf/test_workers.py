@@ -10,7 +10,7 @@ import psutil
 import pytest
 
 from tests.stack.gunicorn_conf.conftest import NewServer
-from tests.stack.gunicorn_conf.server import Server, finish, wait_until
+from tests.support.gunicorn import Server, finish, wait_until
 from tests.support.wire import PATIENCE, ask, free_port, read_answer
 
 # Workers see it within 0.25 s; the rest is the interpreters' own end.

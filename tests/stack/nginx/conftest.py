@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.stack.nginx.edge import Edge, defaults
 from tests.stack.nginx.replica import Replica, Script
+from tests.support.nginx import Edge, defaults
 
 StartEdge = Callable[..., Edge]
 

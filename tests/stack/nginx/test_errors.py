@@ -3,8 +3,8 @@
 import pytest
 
 from tests.stack.nginx.conftest import StartEdge
-from tests.stack.nginx.edge import Edge
 from tests.stack.nginx.replica import Script
+from tests.support.nginx import Edge
 from tests.support.wire import Answer, ask, exchange
 
 _HOST = b"Host: shop.test\r\n"

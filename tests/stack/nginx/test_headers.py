@@ -2,8 +2,8 @@
 
 import pytest
 
-from tests.stack.nginx.edge import Edge
 from tests.stack.nginx.replica import Script, Seen
+from tests.support.nginx import Edge
 from tests.support.wire import ask, exchange
 
 _FORGED = {

@@ -4,8 +4,8 @@ import contextlib
 import socket
 
 from tests.stack.nginx.conftest import StartEdge
-from tests.stack.nginx.edge import Edge
 from tests.stack.nginx.replica import LARGE, Script
+from tests.support.nginx import Edge
 from tests.support.wire import ask, read_answer
 
 _HEAD = b"POST /slow HTTP/1.1\r\nHost: shop.test\r\nContent-Length: 10\r\n\r\n"

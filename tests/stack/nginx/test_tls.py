@@ -10,10 +10,10 @@ from pathlib import Path
 
 import pytest
 
-from tests.stack.nginx.certificate import make_certificate
 from tests.stack.nginx.conftest import StartEdge
-from tests.stack.nginx.edge import Edge, with_tls
 from tests.stack.nginx.replica import Script
+from tests.support.certificate import make_certificate
+from tests.support.nginx import Edge, with_tls
 from tests.support.wire import PATIENCE, Answer, ask, exchange
 
 _NAMES = ("localhost", "shop.test")
