@@ -6,7 +6,7 @@ import pytest
 
 from tests.stack.containers.conftest import StartContainers
 from tests.support.containers import ContainerStack
-from tests.support.wire import free_port
+from tests.support.ports import free_port
 
 
 @pytest.fixture(name="refused", scope="module")
