@@ -1,5 +1,6 @@
 """A stack of the docker runtime, driven by the same verbs, and what its engine says of it."""
 
+import hashlib
 import json
 import os
 import shutil
@@ -50,6 +51,8 @@ def require_engine() -> None:
 class ContainerStack(Stack):
     """The containers of one state folder, with the face that the local runtime's stack has."""
 
+    STORE = "redis"
+
     def __post_init__(self) -> None:
         """Choose the runtime, and the images that the caller's environment names."""
         images = {name: os.environ[name] for name in _IMAGES if os.environ.get(name)}
@@ -71,6 +74,23 @@ class ContainerStack(Stack):
             json.loads(docker("container", "inspect", *ids)) if ids else []
         )
         return sorted(found, key=_number)
+
+    def running(self) -> dict[str, object]:
+        """Return what runs, by its name in `make status`: an id that a restart changes."""
+        return {
+            f"app-{_number(entry)}" if service == "app" else service: (
+                entry["Id"],
+                entry["State"]["StartedAt"],
+            )
+            for service in ("app", "nginx", "redis")
+            for entry in self.inspect(service)
+            if entry["State"]["Running"]
+        }
+
+    def left(self) -> list[object]:
+        """Return every container that still belongs to the stack."""
+        digest = hashlib.sha256(os.fsencode(self.state_dir)).hexdigest()[:8]
+        return [*_left_of(f"unsticky-{digest}")]
 
     def browser(self, *, keep_alive: bool = False) -> ShopClient:
         """Return a visitor without a cookie, who comes by TLS where that is spoken."""

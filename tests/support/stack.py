@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import ClassVar
 
 import httpx
 import psutil
@@ -48,6 +49,9 @@ class Stack:
     settings: dict[str, str]
     checkout: Path
     prefix: tuple[str, ...] = ()
+
+    STORE: ClassVar = "valkey"
+    """The store's name in `make status`."""
 
     @property
     def folder(self) -> StateFolder:
@@ -178,6 +182,17 @@ class Stack:
             for path in self.folder.run.glob("app-*.lock")
             if locks.holder(path) is not None
         )
+
+    def running(self) -> dict[str, object]:
+        """Return what runs, by its name in `make status`: an id that a restart changes."""
+        held = {path.stem: locks.holder(path) for path in self.folder.run.glob("*.lock")}
+        return {
+            name: pid for name, pid in held.items() if pid is not None and name != "supervisord"
+        }
+
+    def left(self) -> list[object]:
+        """Return every process that still belongs to the stack."""
+        return [*self.processes()]
 
     def end_service(self, service: str, number: signal.Signals) -> None:
         """Signal a service's first process and wait until supervisord has another one ready."""

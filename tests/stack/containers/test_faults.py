@@ -10,7 +10,6 @@ from typing import Any
 import pytest
 
 from tests.support.containers import ContainerStack, docker
-from tests.support.load import steady_load
 from tests.support.shop_client import ShopClient
 from tests.support.waiting import wait_until
 
@@ -110,58 +109,4 @@ def test_the_store_is_paused(own_stack: ContainerStack, visitor: ShopClient) -> 
             assert int(answer.headers["Retry-After"]) >= 1
             assert "Set-Cookie" not in answer.headers
     wait_until(own_stack.is_ready_throughout, "every worker is ready again", seconds=20)
-    assert visitor.cart() == _CART
-
-
-def test_scaled_under_load(own_stack: ContainerStack, visitor: ShopClient) -> None:
-    """Three replicas and two again, under load: no request and no connection is lost."""
-    before = own_stack.replicas()
-    with steady_load(own_stack, visitors=4) as load:
-        own_stack.up(REPLICAS="3")
-        load.await_more(60)
-        after = own_stack.replicas()
-        own_stack.up(REPLICAS="2")
-        load.await_more(60)
-    assert load.failures == []
-    assert after[:2] == before
-    assert own_stack.replicas() == before
-    assert visitor.cart() == _CART
-
-
-def test_restarted_under_load(own_stack: ContainerStack, visitor: ShopClient) -> None:
-    """`make restart` takes each replica out of nginx before it stops: nothing is lost."""
-    began = {entry["Id"]: entry["State"]["StartedAt"] for entry in own_stack.inspect("app")}
-    with steady_load(own_stack, visitors=4) as load:
-        own_stack.succeed("restart")
-        load.await_more(60)
-    assert load.failures == []
-    now = {entry["Id"]: entry["State"]["StartedAt"] for entry in own_stack.inspect("app")}
-    assert now.keys() == began.keys()
-    assert all(now[each] != began[each] for each in began)
-    assert visitor.cart() == _CART
-
-
-def test_other_settings_under_load(own_stack: ContainerStack, visitor: ShopClient) -> None:
-    """Replicas with another number of workers come up before the old ones go: nothing is lost."""
-    before = own_stack.replicas()
-    nginx, store = own_stack.pid("nginx"), own_stack.pid("redis")
-    with steady_load(own_stack, visitors=4) as load:
-        own_stack.up(WORKERS="3")
-        load.await_more(60)
-    assert load.failures == []
-    assert not set(before) & set(own_stack.replicas())
-    assert [len(own_stack.workers(replica)) for replica in own_stack.replicas()] == [3, 3]
-    assert (own_stack.pid("nginx"), own_stack.pid("redis")) == (nginx, store)
-    assert visitor.cart() == _CART
-
-
-def test_a_broken_release_changes_nothing(own_stack: ContainerStack, visitor: ShopClient) -> None:
-    """An application that cannot be loaded: its last words are shown, and the rest goes on."""
-    before = own_stack.replicas()
-    with steady_load(own_stack, visitors=4) as load:
-        printed = own_stack.fail("up", APP="nothing:app")
-        load.await_more(60)
-    assert "No module named 'nothing'" in printed
-    assert load.failures == []
-    assert own_stack.replicas() == before
     assert visitor.cart() == _CART
