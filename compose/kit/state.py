@@ -8,7 +8,6 @@ import secrets
 import shutil
 import stat
 import tempfile
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -25,66 +24,36 @@ _MARK = ".unsticky"
 _HARMLESS = {"cache", "foreign", "lowest"}
 
 
-@dataclass(frozen=True, slots=True)
 class StateFolder:
-    """The paths under one ``STATE_DIR``."""
+    """The paths under one ``STATE_DIR``.
 
-    root: Path
+    Attributes:
+        run: locks, descriptions of services, and the sockets if the path is short enough.
+        log: one log for each service, rotated by supervisord.
+        nginx: the rendered nginx configuration and nginx's temporary files.
+        data: the store's append-only file, which ``make down`` keeps.
+        releases: frozen copies of the code, one folder for each content.
+        events: what happened to the stack, one JSON object a line.
+        verb_lock: the lock that a verb holds while it changes the stack.
+        secret_key: the generated key that signs cookies.
+        secrets: the secrets that containers read; only the owner can enter this folder.
+        certificates: the development certificate of the overlay ``tls``.
+        compose_overlay: what the kit adds to the Compose files in ``compose/``.
+    """
 
-    @property
-    def run(self) -> Path:
-        """Locks, descriptions of services, and the sockets if the path is short enough."""
-        return self.root / "run"
-
-    @property
-    def log(self) -> Path:
-        """One log for each service, rotated by supervisord."""
-        return self.root / "log"
-
-    @property
-    def nginx(self) -> Path:
-        """The rendered nginx configuration and nginx's temporary files."""
-        return self.root / "nginx"
-
-    @property
-    def data(self) -> Path:
-        """The store's append-only file, which ``make down`` keeps."""
-        return self.root / "data"
-
-    @property
-    def releases(self) -> Path:
-        """Frozen copies of the code, one folder for each content."""
-        return self.root / "releases"
-
-    @property
-    def events(self) -> Path:
-        """What happened to the stack, one JSON object a line."""
-        return self.root / "events.jsonl"
-
-    @property
-    def verb_lock(self) -> Path:
-        """The lock that a verb holds while it changes the stack."""
-        return self.root / "lock"
-
-    @property
-    def secret_key(self) -> Path:
-        """The generated key that signs cookies."""
-        return self.root / "secret_key"
-
-    @property
-    def secrets(self) -> Path:
-        """The secrets that containers read; only the owner can enter this folder."""
-        return self.root / "secrets"
-
-    @property
-    def certificates(self) -> Path:
-        """The development certificate of the overlay ``tls``."""
-        return self.secrets / "tls"
-
-    @property
-    def compose_overlay(self) -> Path:
-        """What the kit adds to the Compose files in ``compose/``."""
-        return self.root / "compose.json"
+    def __init__(self, root: Path) -> None:
+        self.root = root
+        self.run = root / "run"
+        self.log = root / "log"
+        self.nginx = root / "nginx"
+        self.data = root / "data"
+        self.releases = root / "releases"
+        self.events = root / "events.jsonl"
+        self.verb_lock = root / "lock"
+        self.secret_key = root / "secret_key"
+        self.secrets = root / "secrets"
+        self.certificates = self.secrets / "tls"
+        self.compose_overlay = root / "compose.json"
 
     def service_lock(self, name: str) -> Path:
         """Return the lock that a service's processes hold; the file contains the first pid."""

@@ -1,6 +1,7 @@
 """The table that `make status` prints, for both runtimes."""
 
 import time
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
@@ -12,28 +13,26 @@ _MB = 1024 * 1024
 
 @dataclass(frozen=True, slots=True)
 class Worker:
-    """A worker process.
+    """A row below its service's: pid on the host, resident memory in bytes, and a signature.
 
     Attributes:
-        pid: the host's.
-        memory: resident, in bytes.
-        requests: how many of those in nginx's log it served; None if that is unknown.
+        signature: ``replica/pid``, as in nginx's log; None if it is unknown.
     """
 
     pid: int
     memory: int
-    requests: int | None
+    signature: str | None
 
 
 @dataclass(frozen=True, slots=True)
 class Service:
-    """One row of the table, with a row for each worker below it.
+    """A row of the table.
 
     Attributes:
         pid: of its first process; 0 if there is none.
         started: seconds since the epoch.
         memory: resident, of all its processes, in bytes.
-        requests: in nginx's log; None for services that serve none.
+        signature: how the signatures of its requests begin; None if it serves none.
     """
 
     name: str
@@ -41,31 +40,36 @@ class Service:
     state: str
     started: float
     memory: int
-    requests: int | None
+    signature: str | None
     workers: Sequence[Worker]
 
 
-def show(services: Iterable[Service], url: str, notes: str) -> None:
-    """Print the table, and where the stack answers."""
+def show(services: Iterable[Service], served: Counter[str], url: str, *notes: str) -> None:
+    """Print the table, where the stack answers, and what the numbers mean.
+
+    Args:
+        services: the rows.
+        served: how many requests each worker served, by signature.
+        url: the address of the stack.
+        notes: lines below the table.
+    """
     rows = [_HEADINGS]
-    for service in sorted(services, key=lambda service: service.name):
-        running = bool(service.pid)
-        rows.append((
-            service.name, str(service.pid or "-"), service.state,
-            _uptime(service.started) if running else "-", _megabytes(service.memory),
-            _count(service.requests),
-        ))  # fmt: skip
-        for worker in service.workers:
-            shown = _megabytes(worker.memory), _count(worker.requests)
-            rows.append(("  worker", str(worker.pid), "", "", *shown))
+    for each in sorted(services, key=lambda service: service.name):
+        requests = ""
+        if each.signature is not None:
+            requests = str(sum(n for who, n in served.items() if who.startswith(each.signature)))
+        uptime = _uptime(each.started) if each.pid else "-"
+        memory = _megabytes(each.memory)
+        rows.append((each.name, str(each.pid or "-"), each.state, uptime, memory, requests))
+        for worker in each.workers:
+            requests = "" if worker.signature is None else str(served[worker.signature])
+            rows.append(("  worker", str(worker.pid), "", "", _megabytes(worker.memory), requests))
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     for row in rows:
         say("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())
-    say(f"\n{url}   {notes}")
-
-
-def _count(requests: int | None) -> str:
-    return "" if requests is None else str(requests)
+    say(f"\n{url}")
+    for note in notes:
+        say(note)
 
 
 def _uptime(started: float) -> str:

@@ -4,7 +4,6 @@ import os
 import shutil
 import sys
 from collections.abc import Callable
-from typing import Protocol
 
 from kit import checks, deployment
 from kit.console import browse, say, step, warn
@@ -15,37 +14,7 @@ from kit.settings import Settings, load
 from kit.state import StateFolder
 from kit.system import locks
 
-
-class Runtime(deployment.Stack, Protocol):
-    """What runs a stack. Every method raises `KitError` if it fails."""
-
-    @property
-    def url(self) -> str:
-        """The address of the running stack."""
-
-    def require(self) -> None:
-        """Check that this machine has what the runtime needs."""
-
-    def is_running(self) -> bool:
-        """Whether the stack exists."""
-
-    def orphans(self) -> list[str]:
-        """Return the services that run although the stack does not."""
-
-    def enter(self, *, to_deploy: bool) -> None:
-        """Continue in the Python environment for a deployment, or in the running stack's."""
-
-    def shut_down(self, *, data: bool) -> list[str]:
-        """Stop everything, and remove the data if wanted; return the names of what ran."""
-
-    def tidy(self) -> None:
-        """Remove what lies outside the state folder if nothing runs."""
-
-    def show_status(self) -> None:
-        """Print the services and their workers."""
-
-    def follow_logs(self, service: str | None) -> None:
-        """Print the logs of one service, or of all, until interrupted."""
+Runtime = LocalRuntime | DockerRuntime
 
 
 def run(verb: str) -> None:
@@ -63,9 +32,8 @@ def run(verb: str) -> None:
         checks.run(verb, load())
     elif verb in _VERBS:
         settings = load()
-        _VERBS[verb](
-            DockerRuntime(settings) if settings.runtime == "docker" else LocalRuntime(settings)
-        )
+        runtime = DockerRuntime if settings.runtime == "docker" else LocalRuntime
+        _VERBS[verb](runtime(settings))
     else:
         raise KitError(f"there is no verb {verb!r}", "`make` alone lists them")
 

@@ -1,11 +1,11 @@
 """The docker runtime: the same stack in containers, by Docker Compose."""
 
-from collections import Counter
+import re
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from kit import status
-from kit.console import say, step, warn
+from kit.console import step, warn
 from kit.deployment import Replica, await_ready
 from kit.docker import credentials
 from kit.docker.containers import APP, NGINX, STORE, Container, find, processes
@@ -76,10 +76,11 @@ class DockerRuntime:
             if container.service == NGINX
             for line in self._engine.attempt("logs", container.id).stdout.splitlines()
         ]
-        counts = logs.served_by(lines)
-        notes = f"state: {self.state.root}   project: {self._project.name}"
-        status.show([self._status(each, counts) for each in found], self.url, notes)
-        say("requests: in nginx's log (50 MB), by worker; the pids are the host's")
+        status.show(
+            map(self._row, found), logs.served_by(lines), self.url,
+            f"state: {self.state.root}   project: {self._project.name}",
+            "requests: in nginx's log, of which the engine keeps 50 MB; the pids are the host's",
+        )  # fmt: skip
 
     def follow_logs(self, service: str | None) -> None:
         """Print the logs of one container, or of all, until interrupted."""
@@ -88,10 +89,9 @@ class DockerRuntime:
             raise KitError("nothing is running", f"start the stack: {self.settings.make('up')}")
         self._project.follow_logs(find(found, service) if service else None, 10)
 
-    # What a deployment needs.
+    # What a deployment needs: see `kit.deployment.Stack`.
 
     def prepare(self) -> None:
-        """Check the ports; make secrets, certificate and images, and name them to Compose."""
         self._require_ports()
         address = self._address
         if address != "127.0.0.1":
@@ -110,20 +110,16 @@ class DockerRuntime:
                 self._engine.ask("unpause", container.id)
 
     def ensure_store(self) -> bool:
-        """Let Compose make the store's container unless it is as wanted."""
         return self.settings.own_store and self._ensure(STORE, "the store")
 
     def replicas(self) -> list[Replica]:
-        """Return the containers of the application."""
         return [Replica(container.name, container.runs) for container in self._containers(APP)]
 
     def is_current(self, replica: Replica) -> bool:
-        """Whether a replica's container is made from what is wanted."""
         container = find(self._project.containers(), replica.name)
         return container.config == self._variables["UNSTICKY_CONFIG_APP"]
 
     def start(self, count: int) -> list[Replica]:
-        """Let Compose start containers beside the others, and keep them out of nginx."""
         before = self._containers(APP)
         # Left alone, nginx asks the engine's DNS, and uses a container before it is ready.
         self._narrow([container for container in before if container.runs])
@@ -132,12 +128,10 @@ class DockerRuntime:
         return [replica for replica in self.replicas() if replica.name not in names]
 
     def stop(self, replicas: Sequence[Replica]) -> None:
-        """Stop and remove containers, all at once."""
         names = {replica.name for replica in replicas}
         self._project.stop([each for each in self._containers(APP) if each.name in names])
 
     def route(self, replicas: Sequence[Replica]) -> None:
-        """Give nginx the addresses of these replicas, or let it find them if these are all."""
         names = {replica.name for replica in replicas}
         running = [container for container in self._containers(APP) if container.runs]
         chosen = [container for container in running if container.name in names]
@@ -147,11 +141,6 @@ class DockerRuntime:
             Upstream(nginx, self._engine).widen()
 
     def ensure_nginx(self, replicas: Sequence[Replica]) -> bool:
-        """Let Compose make nginx's container unless it is as wanted; wait until the shop answers.
-
-        Raises:
-            KitError: the shop does not answer through the published port.
-        """
         changed = self._ensure(NGINX, "nginx")
         self.route(replicas)
         s = self.settings
@@ -161,7 +150,6 @@ class DockerRuntime:
         return changed
 
     def finish(self) -> list[str]:
-        """Remove containers that are no longer wanted, and old images."""
         wanted = {APP, NGINX, STORE} if self.settings.own_store else {APP, NGINX}
         others = [each for each in self._project.containers() if each.service not in wanted]
         if others:
@@ -171,15 +159,12 @@ class DockerRuntime:
         return [container.name for container in others]
 
     def restart_service(self, name: str) -> None:
-        """Restart a container."""
         self._engine.ask("restart", find(self._project.containers(), name).id)
 
     def services(self) -> list[str]:
-        """Return the names of the project's containers."""
         return [container.name for container in self._project.containers()]
 
     def probe(self, name: str) -> Callable[[], readiness.Answer]:
-        """Return a function that asks the engine whether a container is healthy."""
         # The engine never resets this counter, and earlier crashes do not matter now.
         before = find(self._project.containers(), name).restarts
 
@@ -199,13 +184,11 @@ class DockerRuntime:
         return ask
 
     def last_words(self, name: str) -> str:
-        """Return the end of a container's log."""
         container = find(self._project.containers(), name)
         done = self._engine.attempt("logs", "--tail", str(logs.READ_LINES), container.id)
         return logs.last_words([*done.stdout.splitlines(), *done.stderr.splitlines()])
 
     def summary(self) -> dict[str, str]:
-        """Return the parts of the stack that are peculiar to this runtime."""
         s = self.settings
         server = "Valkey" if "valkey" in s.overlays else "Redis"
         tls = f", :{s.tls_port} (TLS)" if "tls" in s.overlays else ""
@@ -271,31 +254,27 @@ class DockerRuntime:
         ).stdout.strip()
         return f" ({said.splitlines()[-1]})" if said else ""
 
-    def _status(self, container: Container, counts: Counter[str]) -> status.Service:
+    def _row(self, container: Container) -> status.Service:
         inside = processes(container, self._engine) if container.runs else []
-        own = sum(n for who, n in counts.items() if who.startswith(f"{container.host}/"))
         state = container.health if container.runs and container.health else container.state
         if state == "exited":
             state = f"exited ({container.exit_code})"
+        # As nginx's log names them; nginx itself serves every request.
+        signature = {APP: f"{container.host}/", NGINX: ""}.get(container.service)
         return status.Service(
             container.name, container.pid, state, container.started,
-            sum(size for _, _, size in inside),
-            {APP: own, NGINX: sum(counts.values())}.get(container.service),
-            [status.Worker(pid, size, _of_worker(container, pid, counts))
+            sum(size for _, _, size in inside), signature,
+            [status.Worker(pid, size, _signature(container, pid))
              for pid, parent, size in inside if parent == container.pid],
         )  # fmt: skip
 
 
-def _of_worker(container: Container, pid: int, counts: Counter[str]) -> int | None:
-    """Return a worker's requests; it signs with the pid that it has inside its container."""
-    if container.service != APP:
-        return None
+def _signature(container: Container, pid: int) -> str | None:
+    """Return how a worker signs: with the pid that it has inside its container."""
     try:
         text = Path(f"/proc/{pid}/status").read_text(encoding="utf-8")
     except OSError:
         # The engine's host is another one.
         return None
-    for line in text.splitlines():
-        if line.startswith("NSpid:"):
-            return counts[f"{container.host}/{line.split()[-1]}"]
-    return None
+    inner = re.search(r"^NSpid:.*\s(\d+)$", text, re.MULTILINE)
+    return f"{container.host}/{inner[1]}" if inner and container.service == APP else None

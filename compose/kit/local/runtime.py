@@ -1,11 +1,12 @@
 """The local runtime: real processes under supervisord, and no Docker."""
 
+from collections import Counter
 from collections.abc import Callable, Sequence
 from functools import cached_property
 from pathlib import Path
 
 from kit import status
-from kit.console import say, step, warn
+from kit.console import step, warn
 from kit.deployment import Replica, await_ready
 from kit.errors import KitError
 from kit.local import services
@@ -30,6 +31,7 @@ class LocalRuntime:
         self._environment = environment.to_run(settings)
         self._supervisor = Supervisor(self.state)
         self._nginx = Nginx(settings, self.state, self._environment)
+        # The sizes of logs before this verb started their services.
         self._log_starts: dict[str, int] = {}
 
     # What verbs need.
@@ -80,10 +82,15 @@ class LocalRuntime:
 
     def show_status(self) -> None:
         """Print the table of services and workers."""
-        counts = self._requests()
-        found = [self._status(each, counts) for each in self._supervisor.processes().values()]
-        status.show(found, self.url, f"state: {self.state.root}")
-        say("requests: in nginx's access log and its two rotated ones (10 MB each), by worker")
+        served: Counter[str] = Counter()
+        for path in self.state.log.glob("nginx.access.log*"):
+            with path.open(encoding="utf-8", errors="replace") as file:
+                served += logs.served_by(file)
+        status.show(
+            map(_row, self._supervisor.processes().values()), served, self.url,
+            f"state: {self.state.root}",
+            "requests: in nginx's access log and its two rotated ones (10 MB each)",
+        )  # fmt: skip
 
     def follow_logs(self, service: str | None) -> None:
         """Print the logs of one service, or of all, until interrupted."""
@@ -96,10 +103,9 @@ class LocalRuntime:
             )
         logs.follow(logs.files(self.state.log, service), 10)
 
-    # What a deployment needs.
+    # What a deployment needs: see `kit.deployment.Stack`.
 
     def prepare(self) -> None:
-        """Check the port, freeze the code, and start supervisord unless it runs."""
         self.state.create()
         self._require_port()
         if runs_as_root():
@@ -116,7 +122,6 @@ class LocalRuntime:
             self._supervisor.start(wanted, self._environment)
 
     def ensure_store(self) -> bool:
-        """Start Valkey unless it runs as wanted, or the caller brings a store."""
         if not self.settings.own_store:
             return False
         store = services.store(self.settings, self.state, self._environment)
@@ -129,16 +134,13 @@ class LocalRuntime:
         return True
 
     def replicas(self) -> list[Replica]:
-        """Return the replicas that supervisord knows."""
         found = self._supervisor.processes()
         return [Replica(name, found[name].runs) for name in self._names()]
 
     def is_current(self, replica: Replica) -> bool:
-        """Whether a replica was started with this release and these settings."""
         return self._supervisor.is_as_described(self._replica(replica.name))
 
     def start(self, count: int) -> list[Replica]:
-        """Start replicas with the next numbers; nginx gets no configuration with them yet."""
         names = self._names()
         last = _number(names[-1]) if names else 0
         new = [f"app-{last + more}" for more in range(1, count + 1)]
@@ -148,17 +150,14 @@ class LocalRuntime:
         return [Replica(name, runs=True) for name in new]
 
     def stop(self, replicas: Sequence[Replica]) -> None:
-        """Stop replicas at once, and let supervisord forget them."""
         self._supervisor.drop(*(replica.name for replica in replicas))
 
     def route(self, replicas: Sequence[Replica]) -> None:
-        """Name these replicas in nginx's configuration, all else as it was rendered."""
         nginx = self._supervisor.processes().get(NGINX)
         if nginx and nginx.pid and self._nginx.reroute([replica.name for replica in replicas]):
             self._reload(nginx)
 
     def ensure_nginx(self, replicas: Sequence[Replica]) -> bool:
-        """Render nginx's configuration; start nginx, or reload it if that differs."""
         names = [replica.name for replica in replicas]
         if self._is_as_wanted(self._nginx.service):
             if changed := self._nginx.install(names):
@@ -172,9 +171,7 @@ class LocalRuntime:
         return True
 
     def finish(self) -> list[str]:
-        """Stop a store that is no longer wanted, remove old releases, record what runs."""
-        gone = [] if self.settings.own_store else [STORE]
-        gone = [name for name in gone if name in self._supervisor.processes()]
+        gone = [STORE] if STORE in self.services() and not self.settings.own_store else []
         for name in gone:
             with step(f"stopping {name}"):
                 self._supervisor.drop(name)
@@ -183,22 +180,19 @@ class LocalRuntime:
         return gone
 
     def restart_service(self, name: str) -> None:
-        """Stop a service and start it as it was described before."""
         self._supervisor.stop(name)
         self._note_log(name)
         self._supervisor.start_again(name)
 
     def services(self) -> list[str]:
-        """Return the services that supervisord knows."""
         return list(self._supervisor.processes())
 
     def probe(self, name: str) -> Callable[[], readiness.Answer]:
-        """Return a function that asks a service whether it is ready."""
-        described = self._supervisor.described
-        # As the service was started: a restart need not be given the same settings again.
-        env = {} if name == STORE else self._application_env()
+        # As the replicas were started: a restart does not need the same settings again.
+        a_replica = name if _is_replica(name) else next(iter(self._names()), name)
+        env = self._supervisor.described(a_replica)["env"]
         host = probe_host(env.get("TRUSTED_HOSTS", self.settings.trusted_hosts))
-        workers = int(described(name)["env"].get("WORKERS", 0))
+        workers = int(env.get("WORKERS", 0))
 
         def ask() -> readiness.Answer:
             process = self._supervisor.processes()[name]
@@ -215,14 +209,12 @@ class LocalRuntime:
         return ask
 
     def last_words(self, name: str) -> str:
-        """Return the end of a service's log, since its last start by this verb."""
         start = self._log_starts.get(name, 0)
         return logs.last_words(
             logs.last_lines(self.state.service_log(name), logs.READ_LINES, start)
         )
 
     def summary(self) -> dict[str, str]:
-        """Return the parts of the stack that are peculiar to this runtime."""
         own = self.settings.own_store
         return {
             "nginx": f"127.0.0.1:{self.settings.port}",
@@ -277,37 +269,19 @@ class LocalRuntime:
         self._supervisor.signal(NGINX, "HUP")
         await_reload(nginx.pid, workers)
 
-    def _application_env(self) -> dict[str, str]:
-        for name in self._names():
-            env: dict[str, str] = self._supervisor.described(name)["env"]
-            return env
-        return {}
 
-    def _status(self, process: Process, counts: dict[str, int]) -> status.Service:
-        workers = sorted(children(process.pid)) if process.pid else []
-        is_replica = _is_replica(process.name)
-        requests = None
-        if process.name == NGINX:
-            requests = sum(counts.values())
-        elif is_replica:
-            prefix = f"{process.name}/"
-            requests = sum(n for worker, n in counts.items() if worker.startswith(prefix))
-        return status.Service(
-            process.name, process.pid, process.state.lower(), process.started,
-            sum(map(memory, [process.pid, *workers])) if process.pid else 0, requests,
-            [status.Worker(pid, memory(pid),
-                           counts.get(f"{process.name}/{pid}", 0) if is_replica else None)
-             for pid in workers],
-        )  # fmt: skip
-
-    def _requests(self) -> dict[str, int]:
-        """Count the requests in nginx's access log by worker."""
-        lines = (
-            line
-            for path in self.state.log.glob("nginx.access.log*")
-            for line in path.read_text(encoding="utf-8", errors="replace").splitlines()
-        )
-        return logs.served_by(lines)
+def _row(process: Process) -> status.Service:
+    workers = sorted(children(process.pid)) if process.pid else []
+    # As nginx's log names them; nginx itself serves every request.
+    signature = "" if process.name == NGINX else None
+    if is_replica := _is_replica(process.name):
+        signature = f"{process.name}/"
+    return status.Service(
+        process.name, process.pid, process.state.lower(), process.started,
+        sum(map(memory, [process.pid, *workers])) if process.pid else 0, signature,
+        [status.Worker(pid, memory(pid), f"{signature}{pid}" if is_replica else None)
+         for pid in workers],
+    )  # fmt: skip
 
 
 def _is_replica(name: str) -> bool:
