@@ -58,7 +58,7 @@ if gunicorn.version_info[:2] < _OLDEST:
 
 
 def _refuse(name: str, value: str, hint: str) -> SystemExit:
-    return SystemExit(f"error: gunicorn.conf.py cannot use {name}={value!r}\n  hint: {hint}")
+    return SystemExit(f"error: gunicorn.conf.py cannot use {name}={value!r}; hint: {hint}")
 
 
 def _integer(name: str, default: int, lowest: int, highest: int) -> int:

@@ -1,4 +1,4 @@
-"""The tests themselves leave nothing behind, also when they are interrupted."""
+"""The tests themselves leave nothing behind, even if they are interrupted."""
 
 import os
 import signal
@@ -17,8 +17,8 @@ _CHECKOUT = ROOT
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_an_interrupted_run_cleans_up(number: signal.Signals) -> None:
-    """A test run that is interrupted while its stack works ends the stack and its folders."""
+def test_interrupted_test_run_leaves_nothing(number: signal.Signals) -> None:
+    """A test run that is interrupted stops its stack and removes its folders."""
     with tempfile.TemporaryDirectory(prefix="run-") as temporary:
         folder = Path(temporary)
         with subprocess.Popen(

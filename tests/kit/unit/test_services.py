@@ -27,7 +27,7 @@ def _described(state: StateFolder, **environ: str) -> dict[str, str]:
     return described
 
 
-def test_a_key_is_made_once(state: StateFolder) -> None:
+def test_key_is_made_once(state: StateFolder) -> None:
     """Without a secret one is made, for its owner only, and kept."""
     first = _described(state)["SECRET_KEY_FILE"]
     key = Path(first).read_text()
@@ -37,7 +37,7 @@ def test_a_key_is_made_once(state: StateFolder) -> None:
     assert Path(_described(state)["SECRET_KEY_FILE"]).read_text() == key
 
 
-def test_a_given_key_is_used(state: StateFolder) -> None:
+def test_given_key_is_used(state: StateFolder) -> None:
     """A SECRET_KEY of the caller's goes to the replicas, and no other is made."""
     env = _described(state, SECRET_KEY="k" * 40)
 
@@ -46,13 +46,13 @@ def test_a_given_key_is_used(state: StateFolder) -> None:
     assert not state.secret_key.exists()
 
 
-def test_a_given_store_is_used(state: StateFolder) -> None:
+def test_given_store_is_used(state: StateFolder) -> None:
     """A REDIS_URL of the caller's reaches the replicas; otherwise they get the kit's own store."""
     assert _described(state, REDIS_URL="redis://h/1")["REDIS_URL"] == "redis://h/1"
     assert _described(state)["REDIS_URL"].startswith("unix:///")
 
 
-def test_another_terminal_changes_nothing(
+def test_other_terminal_changes_nothing(
     state: StateFolder, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """What is started does not depend on chance variables of the terminal, nor on its PATH."""
@@ -63,7 +63,7 @@ def test_another_terminal_changes_nothing(
     assert _described(state) == before
 
 
-def test_the_applications_own_settings_reach_it(
+def test_application_gets_its_own_variables(
     state: StateFolder, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """UNSTICKY_* of the environment and unknown names of .env go to the replicas."""
@@ -75,7 +75,7 @@ def test_the_applications_own_settings_reach_it(
     assert (env["UNSTICKY_DEADLINE"], env["STRIPE_KEY"]) == ("2", "s")
 
 
-def test_supervisords_file_holds_no_path_of_the_callers(tmp_path: Path) -> None:
+def test_supervisord_file_has_no_path_of_the_caller(tmp_path: Path) -> None:
     """Whatever the folder is called, supervisord's file has only plain paths in it."""
     state = StateFolder(tmp_path / "odd %(x)s ;#\"'")
     state.claim()

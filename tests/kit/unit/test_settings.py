@@ -18,7 +18,7 @@ def test_defaults_are_those_of_the_example(tmp_path: Path) -> None:
     assert settings.own_store
 
 
-def test_the_environment_wins_over_the_file(tmp_path: Path) -> None:
+def test_environment_wins_over_the_file(tmp_path: Path) -> None:
     """A value of the environment, which includes make's command line, wins over .env."""
     (tmp_path / ".env").write_text("PORT=9000\nREPLICAS=3\n")
 
@@ -89,7 +89,7 @@ def test_refusals_name_the_value(tmp_path: Path, name: str, value: str) -> None:
     assert refusal.value.hints
 
 
-def test_a_refused_store_url_hides_its_password(tmp_path: Path) -> None:
+def test_refused_store_url_hides_its_password(tmp_path: Path) -> None:
     """A REDIS_URL of a wrong scheme is refused without showing the password in it."""
     with pytest.raises(KitError) as refusal:
         load({"REDIS_URL": "http://:hunter2@example.org"}, tmp_path)
@@ -125,7 +125,7 @@ def test_misspelled_name_is_refused(tmp_path: Path) -> None:
         load({}, tmp_path)
 
 
-def test_the_example_explains_every_name() -> None:
+def test_example_explains_every_name() -> None:
     """Each setting of kit, shop, Compose and load test is in .env.example, commented out."""
     example = (CHECKOUT / ".env.example").read_text(encoding="utf-8")
 
@@ -134,7 +134,7 @@ def test_the_example_explains_every_name() -> None:
     assert not re.findall(r"^[A-Z_]+=", example, re.MULTILINE)
 
 
-def test_compose_reads_the_names_it_is_said_to() -> None:
+def test_compose_reads_known_names_only() -> None:
     """Each name that compose/*.yaml takes from the environment is the kit's or Compose's own."""
     folder = CHECKOUT / "compose"
     texts = [path.read_text(encoding="utf-8") for path in folder.glob("*.yaml")]

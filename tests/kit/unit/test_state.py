@@ -21,7 +21,7 @@ def _short(monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     shutil.rmtree(folder)
 
 
-def test_a_short_folder_holds_its_sockets(short: Path) -> None:
+def test_short_folder_holds_its_sockets(short: Path) -> None:
     """Where the path is short enough, the sockets are inside the state folder."""
     folder = StateFolder(short / "state")
 
@@ -29,7 +29,7 @@ def test_a_short_folder_holds_its_sockets(short: Path) -> None:
 
 
 @pytest.mark.parametrize("name", ["deep" * 40, "with space", "a;b", "50%", "a:b", 'q"q', "ü"])
-def test_other_folders_get_a_short_one(short: Path, name: str) -> None:
+def test_unusable_path_gets_a_short_folder(short: Path, name: str) -> None:
     """A path that is too long, or that nginx or supervisord would misread, gets a stand-in."""
     folder = StateFolder(short / name)
     folder.claim()
@@ -44,7 +44,7 @@ def test_other_folders_get_a_short_one(short: Path, name: str) -> None:
     assert not folder.sockets.exists()
 
 
-def test_the_stand_in_is_found_again(short: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_short_folder_is_found_again(short: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Another terminal, without XDG_RUNTIME_DIR, finds the stand-in that was chosen."""
     folder = StateFolder(short / "with space")
     folder.claim()
@@ -55,7 +55,7 @@ def test_the_stand_in_is_found_again(short: Path, monkeypatch: pytest.MonkeyPatc
     assert folder.sockets == chosen
 
 
-def test_a_copied_folder_has_its_own(short: Path) -> None:
+def test_copied_folder_gets_its_own_sockets(short: Path) -> None:
     """A copy of a state folder does not take the original's sockets for its own."""
     original = StateFolder(short / "with space")
     original.claim()
@@ -65,7 +65,7 @@ def test_a_copied_folder_has_its_own(short: Path) -> None:
     assert StateFolder(short / "a copy").sockets != original.sockets
 
 
-def test_a_strangers_stand_in_is_refused(short: Path) -> None:
+def test_short_folder_of_others_is_refused(short: Path) -> None:
     """A stand-in that others may enter, as one laid there by another user, is refused."""
     folder = StateFolder(short / "with space")
     folder.sockets.mkdir(mode=0o755)
@@ -75,7 +75,7 @@ def test_a_strangers_stand_in_is_refused(short: Path) -> None:
         folder.create()
 
 
-def test_other_peoples_files_are_safe(tmp_path: Path) -> None:
+def test_folder_with_other_files_is_refused(tmp_path: Path) -> None:
     """A folder that holds other files is not taken, for `make clean` would remove them."""
     (tmp_path / "thesis.txt").touch()
 
@@ -83,7 +83,7 @@ def test_other_peoples_files_are_safe(tmp_path: Path) -> None:
         StateFolder(tmp_path).claim()
 
 
-def test_a_tools_cache_is_no_stranger(tmp_path: Path) -> None:
+def test_folder_with_a_cache_is_accepted(tmp_path: Path) -> None:
     """A folder where only a linter was before is taken."""
     (tmp_path / "cache").mkdir()
     folder = StateFolder(tmp_path)

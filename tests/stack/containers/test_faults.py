@@ -1,4 +1,4 @@
-"""What becomes of containers, and what a visitor notices of it."""
+"""What happens to visitors when a container fails."""
 
 import os
 import signal
@@ -26,8 +26,8 @@ def _visitor(own_stack: ContainerStack) -> Iterator[ShopClient]:
         yield browser
 
 
-def test_a_container_is_killed(own_stack: ContainerStack, visitor: ShopClient) -> None:
-    """A replica killed whole loses no cart: the other serves, and the engine starts it again."""
+def test_killed_container_loses_nothing(own_stack: ContainerStack, visitor: ShopClient) -> None:
+    """If a replica is killed, the other one serves, and the engine starts it again."""
     victim = own_stack.inspect("app")[0]
     os.kill(victim["State"]["Pid"], signal.SIGKILL)
     for _ in range(10):
@@ -39,8 +39,8 @@ def test_a_container_is_killed(own_stack: ContainerStack, visitor: ShopClient) -
     assert visitor.cart() == _CART
 
 
-def test_old_crashes_are_no_matter(own_stack: ContainerStack, visitor: ShopClient) -> None:
-    """A replica that was killed twice and is healthy again is what `make up` wants."""
+def test_earlier_crashes_do_not_matter(own_stack: ContainerStack, visitor: ShopClient) -> None:
+    """`make up` leaves a replica alone that was killed twice and is healthy again."""
     for _ in range(2):
         victim = own_stack.inspect("app")[1]
         os.kill(victim["State"]["Pid"], signal.SIGKILL)
@@ -58,7 +58,9 @@ def _is_healthy_again(own_stack: ContainerStack, victim: dict[str, Any]) -> bool
     return healthy
 
 
-def test_a_container_is_paused(own_stack: ContainerStack, visitor: ShopClient) -> None:
+def test_paused_container_holds_up_one_request(
+    own_stack: ContainerStack, visitor: ShopClient
+) -> None:
     """A frozen replica holds up the request that it has; others go elsewhere and are right.
 
     Thawed within nginx's 30 s, it answers that one, too, and rightly.
@@ -84,7 +86,7 @@ def _held_up(pool: ThreadPoolExecutor, visitor: ShopClient) -> Future[dict[str, 
     pytest.fail("no read of eight went to the frozen replica")
 
 
-def test_the_store_is_restarted(own_stack: ContainerStack, visitor: ShopClient) -> None:
+def test_restarted_store_has_every_cart(own_stack: ContainerStack, visitor: ShopClient) -> None:
     """The store's container, restarted, has every cart; no replica is restarted for it."""
     replicas = own_stack.replicas()
     docker("restart", own_stack.inspect("redis")[0]["Id"])
@@ -93,14 +95,14 @@ def test_the_store_is_restarted(own_stack: ContainerStack, visitor: ShopClient) 
     assert own_stack.replicas() == replicas
 
 
-def test_the_store_is_killed(own_stack: ContainerStack, visitor: ShopClient) -> None:
+def test_killed_store_has_every_cart(own_stack: ContainerStack, visitor: ShopClient) -> None:
     """The store killed with SIGKILL is started again by the engine, and has every cart."""
     os.kill(own_stack.pid("redis"), signal.SIGKILL)
     wait_until(own_stack.is_ready_throughout, "every worker is ready again", seconds=20)
     assert visitor.cart() == _CART
 
 
-def test_the_store_is_paused(own_stack: ContainerStack, visitor: ShopClient) -> None:
+def test_paused_store_is_503(own_stack: ContainerStack, visitor: ShopClient) -> None:
     """A frozen store is a 503 with Retry-After, and no new cookie; thawed, every cart is there."""
     with own_stack.paused(own_stack.inspect("redis")[0]["Id"]):
         for _ in range(4):
