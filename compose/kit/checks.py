@@ -26,8 +26,15 @@ _GROUPS = (
 )  # fmt: skip
 _YAML = "{extends: default, rules: {line-length: {max: 100}, document-start: disable}}"
 _TYPED = ("app", "compose/kit", "loadtest", "tests")
+# Programs that take ARGS, and a hint if they fail.
+_PROGRAMS = {
+    "test": ("pytest", "run one test: make test ARGS='-k name -x'"),
+    "fuzz": ("tests.library.contract.fuzzing", "run one: make fuzz ARGS='--case seed:number'"),
+    "foreign": ("tests.library.foreign.run", "run one suite: make foreign ARGS=name"),
+}
 # What the first word of ARGS names, for `make bench`; anything else is for the first of them.
 _BENCHMARKS = {"": "peers", "race": "bench.race", "page": "bench.page", "session": "bench.session"}
+_PATH = (".", "app", "compose", "loadtest")
 _NO_VERDICT = 2
 
 
@@ -84,32 +91,17 @@ class _Checks:
         self._environment, self._settings = chosen, settings
 
     def run(self, verb: str) -> None:
-        match verb:
-            case "test":
-                # The stacks that tests start use the environments that exist.
-                self._python(
-                    "pytest", _arguments(), "run one test: make test ARGS='-k name -x'",
-                    VENV_DIR=str(self._settings.venv_dir),
-                    HYPOTHESIS_STORAGE_DIRECTORY=f"{CHECKOUT}/.state/cache/hypothesis",
-                )  # fmt: skip
-            case "fuzz":
-                self._python(
-                    "tests.library.contract.fuzzing", _arguments(),
-                    "run one case: make fuzz ARGS='--case seed:number'",
-                    PYTHONPATH=str(CHECKOUT / "app"),
-                )  # fmt: skip
-            case "foreign":
-                self._python(
-                    "tests.library.foreign.run", _arguments(),
-                    PYTHONPATH=f"{CHECKOUT}:{CHECKOUT / 'compose'}",
-                    STATE_DIR=str(self._settings.state_dir),
-                )  # fmt: skip
-            case "lint":
-                self._lint()
-            case "pins":
-                self._pin()
-            case _:
-                self._bench()
+        if verb == "lint":
+            self._lint()
+        elif verb == "pins":
+            self._pin()
+        elif verb == "bench":
+            given = _arguments()
+            word = given.pop(0) if given and given[0] in _BENCHMARKS else ""
+            self._python(_BENCHMARKS[word], given)
+        else:
+            module, hint = _PROGRAMS[verb]
+            self._python(module, _arguments(), hint)
 
     def _lint(self) -> None:
         self._python("ruff", ["check"], "`ruff check --fix` corrects some of it")
@@ -136,21 +128,6 @@ class _Checks:
             conf = state.nginx / "conf" / "nginx.conf"
             self._program("gixy", [conf], "correct the template in nginx/")
 
-    def _bench(self) -> None:
-        given = _arguments()
-        word = given.pop(0) if given and given[0] in _BENCHMARKS else ""
-        programs = {
-            "NGINX_BIN": self._settings.nginx_bin,
-            "REDIS_SERVER": self._settings.redis_server,
-        }
-        self._python(
-            _BENCHMARKS[word], given,
-            PYTHONPATH=f"{CHECKOUT / 'loadtest'}:{CHECKOUT / 'app'}",
-            STATE_DIR=str(self._settings.state_dir),
-            VENV_DIR=str(self._settings.venv_dir),
-            **{name: str(path) for name, path in programs.items() if path is not None},
-        )  # fmt: skip
-
     def _pin(self) -> None:
         for group in _GROUPS:
             constraint = [] if group == "runtime" else ["-c", "requirements/runtime.txt"]
@@ -171,9 +148,17 @@ class _Checks:
             "uv needs the package index",
         )  # fmt: skip
 
-    def _python(
-        self, module: str, arguments: Sequence[str | Path], *hints: str, **env: str
-    ) -> None:
+    def _python(self, module: str, arguments: Sequence[str | Path], *hints: str) -> None:
+        s = self._settings
+        programs = {"NGINX_BIN": s.nginx_bin, "REDIS_SERVER": s.redis_server}
+        env = {
+            "PYTHONPATH": os.pathsep.join(str(CHECKOUT / part) for part in _PATH),
+            # Stacks and servers that the program starts use the environments that exist.
+            "STATE_DIR": str(s.state_dir),
+            "VENV_DIR": str(s.venv_dir),
+            "HYPOTHESIS_STORAGE_DIRECTORY": str(CHECKOUT / ".state" / "cache" / "hypothesis"),
+            **{name: str(path) for name, path in programs.items() if path is not None},
+        }
         _do([self._environment.python, "-m", module, *arguments], *hints, **env)
 
     def _program(self, name: str, arguments: Sequence[str | Path], *hints: str) -> None:

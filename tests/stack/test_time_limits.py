@@ -1,15 +1,15 @@
-"""The time limits of a shutdown, which stand in eight files: each outer one exceeds the inner."""
+"""The time limits of a shutdown, which stand in seven files: each outer one exceeds the inner."""
 
 import re
 from pathlib import Path
 from typing import Final
 
 import pytest
-from kit.docker import upstream
 from kit.local import nginx, services, supervisor
 from kit.settings import load
 from kit.setup.environment import Environment
 from kit.state import StateFolder
+from kit.system import reload
 
 from tests.support.checkout import ROOT
 
@@ -62,7 +62,6 @@ def test_time_limits_of_a_shutdown_are_in_order(stop_seconds: dict[str, int]) ->
     # nginx's old workers wait for the longest answer, and end before they are killed.
     assert read < shutdown < stop_seconds["nginx"]
     # A deployment waits for nginx's old workers before it stops the old replicas.
-    assert shutdown < nginx.DRAIN_SECONDS
-    assert shutdown < upstream.DRAIN_SECONDS
+    assert shutdown < reload.DRAIN_SECONDS
     # supervisord outlives the slowest of its services.
     assert max(stop_seconds.values()) < supervisor.STOP_SECONDS

@@ -5,20 +5,16 @@ answer only once it has stopped, and a POST that has reached it by then is lost.
 addresses of the replicas that stay before the others stop.
 """
 
-import time
 from collections.abc import Sequence
 
 from kit.docker.containers import Container, processes
 from kit.docker.engine import Engine
-from kit.errors import KitError
 from kit.settings import CHECKOUT
 from kit.system import templates
+from kit.system.reload import reload
 
 _NAME = "NGINX_UPSTREAM_SERVERS"
 _CONF = "/etc/nginx/conf.d"
-_RELOAD_SECONDS = 10
-# Longer than worker_shutdown_timeout in nginx.conf, 35 s, which ends the old workers.
-DRAIN_SECONDS = 40
 
 
 class Upstream:
@@ -57,24 +53,13 @@ class Upstream:
         self._engine.ask(
             "exec", self._nginx.id, "nginx", "-t", "-c", f"{_CONF}/nginx.conf", "-e", "stderr"
         )
-        old = self._workers()
-        self._engine.ask("kill", "--signal", "HUP", self._nginx.id)
-        deadline = time.monotonic() + _RELOAD_SECONDS
-        while not self._workers() - old:
-            if time.monotonic() > deadline:
-                raise KitError(
-                    "nginx does not use its new list of replicas",
-                    "`make logs RUNTIME=docker SERVICE=nginx` shows why",
-                    "`make restart RUNTIME=docker SERVICE=nginx` restarts it",
-                )
-            time.sleep(0.1)
-        deadline = time.monotonic() + DRAIN_SECONDS
-        while self._workers() & old and time.monotonic() < deadline:
-            time.sleep(0.1)
+        reload(
+            lambda: self._engine.ask("kill", "--signal", "HUP", self._nginx.id),
+            self._workers,
+            "`make logs RUNTIME=docker SERVICE=nginx` shows why",
+            "`make restart RUNTIME=docker SERVICE=nginx` restarts it",
+        )
 
-    def _workers(self) -> set[int]:
-        return {
-            pid
-            for pid, parent, _ in processes(self._nginx, self._engine)
-            if parent == self._nginx.pid
-        }
+    def _workers(self) -> frozenset[int]:
+        found = processes(self._nginx, self._engine)
+        return frozenset(pid for pid, parent, _ in found if parent == self._nginx.pid)

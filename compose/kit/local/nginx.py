@@ -5,7 +5,6 @@ import json
 import re
 import shutil
 import subprocess
-import time
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -15,14 +14,11 @@ from kit.settings import CHECKOUT, Settings
 from kit.setup.environment import Environment
 from kit.state import StateFolder
 from kit.system import templates
-from kit.system.processes import children, runs_as_root
+from kit.system.processes import runs_as_root
 
 _FILTER = "^NGINX_"
 # The lines of the upstream, and not those in its comment.
 _SERVERS = re.compile(r"(?<=^    )server unix:.*;(?:\n    server unix:.*;)*", re.MULTILINE)
-_RELOAD_SECONDS = 10
-# Longer than worker_shutdown_timeout in nginx.conf, 35 s, which ends the old workers.
-DRAIN_SECONDS = 40
 
 
 class Nginx:
@@ -126,25 +122,6 @@ class Nginx:
         shutil.rmtree(current, ignore_errors=True)
         new.rename(current)
         return True
-
-
-def await_reload(master: int, old: frozenset[int]) -> None:
-    """Wait until nginx uses its new configuration and its old workers have gone.
-
-    Raises:
-        KitError: nginx keeps the former configuration.
-    """
-    deadline = time.monotonic() + _RELOAD_SECONDS
-    while not children(master) - old:
-        if time.monotonic() > deadline:
-            raise KitError(
-                "nginx does not use its new configuration",
-                "`make logs SERVICE=nginx` shows why, `make restart SERVICE=nginx` restarts it",
-            )
-        time.sleep(0.02)
-    deadline = time.monotonic() + DRAIN_SECONDS
-    while children(master) & old and time.monotonic() < deadline:
-        time.sleep(0.02)
 
 
 def rendered_port(state: StateFolder) -> int | None:

@@ -10,7 +10,7 @@ from kit.console import step, warn
 from kit.deployment import Replica, await_ready
 from kit.errors import KitError
 from kit.local import services
-from kit.local.nginx import Nginx, await_reload, rendered_port
+from kit.local.nginx import Nginx, rendered_port
 from kit.local.services import NGINX, STORE, Service
 from kit.local.supervisor import Process, Supervisor
 from kit.settings import CHECKOUT, Settings, probe_host
@@ -18,6 +18,7 @@ from kit.setup import environment
 from kit.state import StateFolder
 from kit.system import logs, ports, readiness, release
 from kit.system.processes import children, memory, runs_as_root
+from kit.system.reload import reload
 
 _BROKEN = {"BACKOFF", "FATAL", "EXITED"}
 
@@ -265,9 +266,11 @@ class LocalRuntime:
         return process.runs and self._supervisor.is_as_described(service)
 
     def _reload(self, nginx: Process) -> None:
-        workers = children(nginx.pid)
-        self._supervisor.signal(NGINX, "HUP")
-        await_reload(nginx.pid, workers)
+        reload(
+            lambda: self._supervisor.signal(NGINX, "HUP"),
+            lambda: children(nginx.pid),
+            "`make logs SERVICE=nginx` shows why, `make restart SERVICE=nginx` restarts it",
+        )
 
 
 def _row(process: Process) -> status.Service:
