@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from tests.stack.gunicorn_conf.conftest import NewServer
-from tests.stack.gunicorn_conf.server import wait_until
+from tests.support.waiting import wait_until
 
 
 @pytest.fixture(name="secrets")
@@ -73,5 +73,5 @@ def test_a_secret_that_is_not_there(new_server: NewServer, secrets: Path) -> Non
     server = new_server(SECRETS_DIR=str(secrets), API_KEY_FILE=f"{secrets}/api_key").run()
     assert server.wait() == 1
     (line,) = server.errors()
-    assert f"API_KEY_FILE='{secrets}/api_key' cannot be used" in line["text"]
+    assert f"cannot use API_KEY_FILE='{secrets}/api_key'" in line["text"]
     assert "No such file" in line["text"]
