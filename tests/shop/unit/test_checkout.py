@@ -11,7 +11,7 @@ from shop.records.orders import MOST_LISTED, Begun
 from shop.records.owner import Owner
 
 from tests.shop.unit.customers import Customer
-from tests.shop.unit.expect import expect_no_session, expect_problem
+from tests.shop.expect import expect_no_session, expect_problem
 from tests.shop.unit.valkey import Valkey
 
 

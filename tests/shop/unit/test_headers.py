@@ -6,7 +6,7 @@ import re
 import pytest
 from flask.testing import FlaskClient
 
-from tests.shop.unit.conftest import NewShop
+from tests.shop.conftest import NewShop
 
 _ID = "0123456789abcdef0123456789abcdef"
 _PATHS = ["/", "/cart", "/api/products", "/api/cart", "/livez", "/none", "/static/shop.css"]

@@ -10,7 +10,7 @@ from unsticky import StoreUnavailable
 from werkzeug import Response
 
 from tests.shop.unit.customers import Customer
-from tests.shop.unit.expect import expect_problem, quantities
+from tests.shop.expect import expect_problem, quantities
 
 
 @pytest.fixture(name="customer", params=["guest", "user"])

@@ -8,7 +8,7 @@ from flask import Flask, abort
 from flask.testing import FlaskClient
 from unsticky import Conflict, OutcomeUnknown, SessionError, SessionGone, StoreUnavailable
 
-from tests.shop.unit.expect import expect_no_session, expect_problem
+from tests.shop.expect import expect_no_session, expect_problem
 
 
 @pytest.mark.parametrize(

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 from shop import Settings, SettingsError
 
-from tests.shop.unit.conftest import SECRET
+from tests.shop.conftest import SECRET
 
 _OTHER = "f9e8d7c6b5a493827160"
 

@@ -11,8 +11,8 @@ from shop import Settings, create_app
 from shop.status import Hop, Trail, WorkerSeen
 from shop.status.picture import draw
 
-from tests.shop.unit.conftest import SECRET, NewShop
-from tests.shop.unit.expect import expect_problem
+from tests.shop.conftest import SECRET, NewShop
+from tests.shop.expect import expect_problem
 from tests.shop.unit.valkey import Valkey
 
 

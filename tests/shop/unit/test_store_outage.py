@@ -9,9 +9,9 @@ import pytest
 from flask.testing import FlaskClient
 from shop import Settings, create_app
 
-from tests.shop.unit.conftest import SECRET, close
+from tests.shop.conftest import SECRET, close
 from tests.shop.unit.customers import Customer
-from tests.shop.unit.expect import expect_no_session, expect_problem, quantities
+from tests.shop.expect import expect_no_session, expect_problem, quantities
 from tests.shop.unit.valkey import Valkey
 
 # After a store that hung, calls fail at once for a moment, lest each waits.
