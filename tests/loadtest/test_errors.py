@@ -10,8 +10,8 @@ from kit.folder import StateFolder
 
 from tests.conftest import StartStack
 from tests.loadtest.target import run
+from tests.support.ports import free_port
 from tests.support.stack import Stack
-from tests.support.wire import free_port
 
 
 @pytest.fixture(name="nothing", scope="module")

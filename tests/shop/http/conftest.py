@@ -2,13 +2,13 @@
 
 from collections.abc import Iterator
 
-import httpx
 import pytest
 
 from tests.shop.conftest import NewShop
 from tests.shop.http.places import Place, in_process, through_nginx
 from tests.support.servers import Server
 from tests.support.shop_client import ShopClient
+from tests.support.wire import Answer
 
 
 @pytest.fixture(name="place", params=["in process", "through nginx"])
@@ -44,9 +44,9 @@ def _no_new_session(place: Place) -> Iterator[None]:
     assert place.sessions() == before
 
 
-def assert_problem(answer: httpx.Response, status: int, code: str | None = None) -> None:
+def assert_problem(answer: Answer, status: int, code: str | None = None) -> None:
     """Assert that an answer is a problem document of this status, and of this code if given."""
-    assert answer.status_code == status, answer.text
+    assert answer.status == status, answer.text
     assert answer.headers["Content-Type"] == "application/problem+json"
     problem = answer.json()
     assert problem["type"] == "about:blank"

@@ -9,7 +9,7 @@ from flask import Flask
 from shop.store import key
 
 from tests.support.servers import Server
-from tests.support.shop_client import ShopClient, to_app, to_port
+from tests.support.shop_client import ShopClient
 from tests.support.stack import Stack
 
 
@@ -19,10 +19,12 @@ class Place:
 
     Attributes:
         visit: Returns a visitor without a cookie.
+        origin: What the visitor sees as scheme, host and port.
         store: Opens a redis-py client of its store; None if the store cannot be reached from here.
     """
 
     visit: Callable[[], ShopClient]
+    origin: str
     store: Callable[[], Any] | None = None
 
     def sessions(self) -> int:
@@ -41,17 +43,14 @@ class Place:
 
 def in_process(shop: Flask, server: Server) -> Place:
     """Return the shop in this process."""
-    transport = to_app(shop)
-    return Place(lambda: ShopClient(transport), lambda: nullcontext(server.raw))
+    return Place(lambda: ShopClient(shop), "http://127.0.0.1", lambda: nullcontext(server.raw))
 
 
 def through_nginx(stack: Stack) -> Place:
     """Return the shop behind nginx, on several workers."""
-    transport, origin = to_port(), f"http://127.0.0.1:{stack.port}"
-    return Place(lambda: ShopClient(transport, origin), stack.store)
+    return Place(stack.browser, f"http://127.0.0.1:{stack.port}", stack.store)
 
 
 def in_containers(stack: Stack) -> Place:
     """Return the shop in containers, whose store only they can reach."""
-    transport, origin = to_port(), f"http://127.0.0.1:{stack.port}"
-    return Place(lambda: ShopClient(transport, origin))
+    return Place(stack.browser, f"http://127.0.0.1:{stack.port}")

@@ -39,7 +39,9 @@ class Case:
 def behaviours() -> list[str]:
     """Return the ids of the rows that describe a behaviour."""
     two = [cells[0] for cells in _rows() if len(cells) == 2]
-    return [first for first in two if re.fullmatch("[a-z][a-z0-9-]+", first) and first not in _HEADS]
+    return [
+        first for first in two if re.fullmatch("[a-z][a-z0-9-]+", first) and first not in _HEADS
+    ]
 
 
 def cases() -> list[Case]:

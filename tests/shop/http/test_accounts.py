@@ -17,7 +17,7 @@ _SKUS = ("honey", "jam", "labels", "magnets", "maple", "milk", "notes", "rice", 
 def test_login(client: ShopClient, user: str) -> None:
     """Each demo user logs in, and the session is the user's from then on."""
     answer = client.log_in(user)
-    assert (answer.status_code, answer.json()) == (200, {"user": user})
+    assert (answer.status, answer.json()) == (200, {"user": user})
     assert answer.headers["Cache-Control"] == "no-store"
     assert client.session()["user"] == user
 
@@ -57,9 +57,9 @@ def test_login_racing_adds(client: ShopClient) -> None:
             threads.submit(tab.add, sku)
             for tab, sku in zip(tabs[50:], islice(cycle(_SKUS), 50), strict=True)
         ]
-        statuses = [add.result().status_code for add in adds]
-        assert entering.result().status_code == 200
-    assert all(tab.sid == client.sid for tab in tabs)
+        statuses = [add.result().status for add in adds]
+        assert entering.result().status == 200
+    assert all(tab.cookie == client.cookie for tab in tabs)
     assert set(statuses) <= {200, 409}
     assert sum(login.cart().values()) == 1 + statuses.count(200)
 
@@ -67,24 +67,31 @@ def test_login_racing_adds(client: ShopClient) -> None:
 def test_login_concurrent(client: ShopClient) -> None:
     """Logins of four visitors are four sessions; of two tabs of one session one wins."""
     user = client.visitor().logged_in("linus")
-    assert user.request("DELETE", "/api/sessions").status_code == 204
+    assert user.send("DELETE", "/api/sessions").status == 204
     visitors = [client.visitor() for _ in range(4)]
     client.fill(tea=1)
     tabs = [client.tab() for _ in range(2)]
     with ThreadPoolExecutor(6) as threads:
         answers = list(threads.map(lambda visitor: visitor.log_in("linus"), visitors))
         both = list(threads.map(lambda tab: tab.log_in("linus"), tabs))
-    assert {answer.status_code for answer in answers} == {200}
+    assert {answer.status for answer in answers} == {200}
     # The second may also come after the first is through: its cookie is dead by then.
-    assert sorted(answer.status_code for answer in both) == [200, 409]
-    winner = next(tab for tab, answer in zip(tabs, both, strict=True) if answer.status_code == 200)
+    assert sorted(answer.status for answer in both) == [200, 409]
+    winner = next(tab for tab, answer in zip(tabs, both, strict=True) if answer.status == 200)
     assert winner.cart() == {"tea": 1}
     assert len(user.sessions()) == 6
 
 
 @pytest.mark.parametrize(
     ("user", "password"),
-    [("ada", "grace"), ("ada", ""), ("nobody", "nobody"), ("", ""), ("Ada", "Ada"), ("ada ", "ada")],
+    [
+        ("ada", "grace"),
+        ("ada", ""),
+        ("nobody", "nobody"),
+        ("", ""),
+        ("Ada", "Ada"),
+        ("ada ", "ada"),
+    ],
 )
 @pytest.mark.usefixtures("no_new_session")
 def test_login_wrong(client: ShopClient, user: str, password: str) -> None:
@@ -92,29 +99,29 @@ def test_login_wrong(client: ShopClient, user: str, password: str) -> None:
     answer = client.log_in(user, password)
     assert_problem(answer, 401, "wrong-credentials")
     assert answer.json()["detail"] == "The name or the password is wrong."
-    assert client.sid is None
+    assert client.cookie is None
 
 
 def test_login_rate_limit(client: ShopClient) -> None:
     """The eleventh try after ten failures is a 429, which does not concern other users."""
     user = f"nobody-{secrets.token_hex(4)}"
-    assert {client.log_in(user).status_code for _ in range(10)} == {401}
+    assert {client.log_in(user).status for _ in range(10)} == {401}
     answer = client.log_in(user)
     assert_problem(answer, 429, "too-many-logins")
     assert 1 <= int(answer.headers["Retry-After"]) <= 300
-    assert client.log_in("grace").status_code == 200
+    assert client.log_in("grace").status == 200
 
 
 def test_login_resets_limit(client: ShopClient) -> None:
     """A login that succeeds starts the count again."""
     for _ in range(2):
-        assert {client.log_in("linus", "wrong").status_code for _ in range(9)} == {401}
+        assert {client.log_in("linus", "wrong").status for _ in range(9)} == {401}
         client.logged_in("linus")
 
 
 def test_login_again(client: ShopClient) -> None:
     """The same user again gets a new id, and still one session."""
-    client.logged_in("ada").request("DELETE", "/api/sessions")
+    client.logged_in("ada").send("DELETE", "/api/sessions")
     before = client.fill(tea=1).sessions()
     after = client.logged_in("ada").sessions()
     assert len(before) == len(after) == 1
@@ -135,21 +142,21 @@ def test_login_other_user(client: ShopClient) -> None:
 def test_logout(client: ShopClient) -> None:
     """After a logout no worker knows the cookie; the browser is told to forget."""
     thief = client.logged_in("ada").fill(tea=1).tab()
-    answer = client.post("/api/logout")
-    assert (answer.status_code, answer.content) == (204, b"")
+    answer = client.log_out()
+    assert (answer.status, answer.body) == (204, b"")
     assert answer.headers["Clear-Site-Data"] == '"cache", "storage"'
     assert "Max-Age=0" in answer.headers["Set-Cookie"]
-    assert client.sid is None
+    assert client.cookie is None
     for _ in range(8):
-        assert thief.get("/api/sessions").status_code == 401
+        assert thief.get("/api/sessions").status == 401
     assert client.cart() == {}
 
 
 @pytest.mark.usefixtures("no_new_session")
 def test_logout_without_session(client: ShopClient) -> None:
     """Without a session logout touches no cookie."""
-    answer = client.post("/api/logout")
-    assert answer.status_code == 204
+    answer = client.log_out()
+    assert answer.status == 204
     assert "Set-Cookie" not in answer.headers
 
 
@@ -159,13 +166,13 @@ def test_password_change(place: Place, client: ShopClient) -> None:
     before = client.logged_in("linus").session()["handle"]
     try:
         answer = client.change_password("linus", "caf\u00e9 cr\u00e8me")
-        assert (answer.status_code, answer.content) == (204, b"")
+        assert (answer.status, answer.body) == (204, b"")
         assert other.user() is None
         after = client.session()
         assert (after["user"], after["handle"] == before) == ("linus", False)
-        assert client.visitor().log_in("linus").status_code == 401
+        assert client.visitor().log_in("linus").status == 401
         # Letters with accents are the same, composed or not.
-        assert client.visitor().log_in("linus", "cafe\u0301 cre\u0300me").status_code == 200
+        assert client.visitor().log_in("linus", "cafe\u0301 cre\u0300me").status == 200
     finally:
         place.reset_password("linus")
 

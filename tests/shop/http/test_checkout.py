@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from tests.shop.http.conftest import assert_problem
-from tests.support.shop_client import ShopClient, quantities_of
+from tests.support.shop_client import ShopClient, quantities
 
 
 def test_checkout(customer: ShopClient) -> None:
@@ -15,7 +15,7 @@ def test_checkout(customer: ShopClient) -> None:
     prices = {p["sku"]: (p["name"], p["price_cents"]) for p in customer.get("/api/products").json()}
     customer.fill(tea=2, honey=3)
     answer = customer.check_out()
-    assert answer.status_code == 201
+    assert answer.status == 201
     order = answer.json()
     assert order.keys() == {"order_id", "created", "items", "total_cents"}
     assert [
@@ -32,11 +32,11 @@ def test_checkout(customer: ShopClient) -> None:
 def test_checkout_empty(client: ShopClient) -> None:
     """An empty cart cannot be ordered: without a session, with one, and after an order."""
     assert_problem(client.check_out(), 409, "cart-empty")
-    assert client.sid is None
+    assert client.cookie is None
     client.session()
     assert_problem(client.check_out(), 409, "cart-empty")
     client.fill(tea=1)
-    assert client.check_out().status_code == 201
+    assert client.check_out().status == 201
     assert_problem(client.check_out(), 409, "cart-empty")
     assert client.ordered() == [{"tea": 1}]
 
@@ -47,9 +47,9 @@ def test_checkout_concurrent(customer: ShopClient) -> None:
     customer.fill(tea=5)
     with ThreadPoolExecutor(8) as threads:
         answers = list(threads.map(lambda _: customer.tab().check_out(), range(20)))
-    assert sorted(answer.status_code for answer in answers) == [201] + [409] * 19
-    (order,) = (answer.json() for answer in answers if answer.status_code == 201)
-    assert quantities_of(order) == {"tea": 5}
+    assert sorted(answer.status for answer in answers) == [201] + [409] * 19
+    (order,) = (answer.json() for answer in answers if answer.status == 201)
+    assert quantities(order) == {"tea": 5}
     assert customer.orders() == [order, *before]
 
 
@@ -65,7 +65,7 @@ def test_orders_newest_first(customer: ShopClient) -> None:
 def test_orders_without_session(client: ShopClient) -> None:
     """A visitor without a session has no orders, and gets no session for asking."""
     answer = client.get("/api/orders")
-    assert (answer.status_code, answer.json()) == (200, [])
+    assert (answer.status, answer.json()) == (200, [])
     assert "Set-Cookie" not in answer.headers
 
 
@@ -75,7 +75,7 @@ def test_orders_of_user(client: ShopClient) -> None:
     order = client.logged_in("ada").fill(wax=3).check_out().json()
     assert client.orders()[0] == other.orders()[0] == order
     assert order not in grace.orders()
-    client.post("/api/logout")
+    client.log_out()
     assert client.orders() == []
     assert client.logged_in("ada").orders()[0] == order
 
@@ -88,7 +88,7 @@ def test_orders_of_guest(client: ShopClient) -> None:
     assert client.visitor().orders() == []
     later = client.fill(tea=1).check_out().json()
     assert client.orders()[:2] == [later, order]
-    client.post("/api/logout")
+    client.log_out()
     found = client.logged_in("ada").orders()
     assert later in found
     assert order not in found

@@ -3,10 +3,9 @@
 from dataclasses import dataclass, field
 from html.parser import HTMLParser
 
-import httpx
-
 from tests.shop.http.conftest import assert_problem
 from tests.support.shop_client import ShopClient
+from tests.support.wire import Answer
 
 
 @dataclass
@@ -16,10 +15,10 @@ class Form:
     action: str
     fields: dict[str, str] = field(default_factory=dict)
 
-    def submit(self, client: ShopClient, **changes: str) -> httpx.Response:
+    def submit(self, client: ShopClient, **changes: str) -> Answer:
         """Send the form as a browser does."""
-        headers = {"Sec-Fetch-Site": "same-origin", "Accept": "text/html"}
-        return client.post(self.action, data={**self.fields, **changes}, headers=headers)
+        fields = {**self.fields, **changes}
+        return client.submit(self.action, fields, Sec_Fetch_Site="same-origin", Accept="text/html")
 
 
 class Page(HTMLParser):
@@ -28,7 +27,7 @@ class Page(HTMLParser):
     def __init__(self, client: ShopClient, path: str) -> None:
         super().__init__()
         answer = client.get(path)
-        assert answer.status_code == 200, answer.text
+        assert answer.status == 200, answer.text
         assert answer.headers["Content-Type"].startswith("text/html")
         self.forms: list[Form] = []
         self.text = ""
@@ -59,18 +58,18 @@ class Page(HTMLParser):
 def test_answer_pages(client: ShopClient) -> None:
     """Forms lead from the shelf to a user's order and out again; another site's form does not."""
     add = Page(client, "/").form("/cart/add", sku="tea")
-    assert_problem(client.post(add.action, data=add.fields, headers={"Origin": "null"}), 403)
+    assert_problem(client.submit(add.action, add.fields, Origin="null"), 403)
     answer = add.submit(client)
-    assert (answer.status_code, answer.headers["Location"]) == (303, "/#tea")
+    assert (answer.status, answer.headers["Location"]) == (303, "/#tea")
     sign_in = Page(client, "/login?next=/cart").form("/login", next="/cart")
     refused = sign_in.submit(client, username="grace", password="hopper")
-    assert refused.status_code == 401
+    assert refused.status == 401
     assert refused.headers["Content-Type"].startswith("text/html")
     answer = sign_in.submit(client, username="grace", password="grace")
-    assert (answer.status_code, answer.headers["Location"]) == (303, "/cart")
+    assert (answer.status, answer.headers["Location"]) == (303, "/cart")
     button = Page(client, "/cart").form("/checkout")
     answers = [button.submit(client) for _ in range(4)]
-    assert {answer.status_code for answer in answers} == {303}
+    assert {answer.status for answer in answers} == {303}
     (order,) = {answer.headers["Location"] for answer in answers}
     for _ in range(4):
         assert "Sticky-rice tea" in Page(client, order).text

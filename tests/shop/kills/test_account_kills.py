@@ -1,167 +1,69 @@
-"""Workers killed with SIGKILL after every call of the store that a login makes, on real servers."""
-
-import http.client
-import tempfile
-from collections.abc import Callable, Iterator
-from functools import partial
-from itertools import count
-from pathlib import Path
+"""A worker that dies at any step of a login or of a change of the password."""
 
 import pytest
-from shop.records.joining import CLOSED_MS
 
-from tests.shop.accounts.conftest import SECRET
-from tests.shop.accounts.mortal import DIES_AFTER
-from tests.shop.accounts.visitors import Visitor
-from tests.shop.accounts.workers import Workers
+from tests.support.dying_shop import unless_killed
+from tests.support.gunicorn import Gunicorn
 from tests.support.servers import Server
-from tests.support.wire import Answer
+from tests.support.shop_client import ShopClient
 
 _NEW = "Lovelace 1815"
+# No call needs as many steps: the loops below end by themselves.
+_MOST = 30
 
 
-@pytest.fixture(name="workers", scope="module")
-def _workers(server: Server) -> Iterator[Workers]:
-    """Three workers of the shop."""
-    with tempfile.TemporaryDirectory(prefix="w-") as folder:
-        workers = Workers(server.url, Path(folder), SECRET)
-        try:
-            yield workers
-        finally:
-            workers.stop()
+def test_logins_that_die(server: Server, workers: Gunicorn) -> None:
+    """Until the session is bound, it is the guest's as before; then it is the user's, as a whole.
 
-
-def _dying(calls: int) -> dict[str, str]:
-    """Return the header by which a request kills its worker after so many calls of the store."""
-    return {DIES_AFTER: str(calls)}
-
-
-def _answered(send: Callable[[], Answer]) -> Answer | None:
-    """Return the answer of a request; None where its worker died."""
-    try:
-        return send()
-    except (http.client.RemoteDisconnected, ConnectionResetError):
-        return None
-
-
-@pytest.mark.parametrize("again", ["ada", "grace"])
-def test_login(server: Server, workers: Workers, again: str) -> None:
-    """Whoever logs in after a login died finds the guest's cart in theirs, whole and once."""
-    deaths = 0
-    for calls in count(1):
+    A worker that dies between the bind and its answer strands the browser: the user logs in again.
+    """
+    stranded = []
+    for step in range(1, _MOST):
         server.raw.flushall()
-        saved = workers.visit()
-        saved.log_in("ada")
-        saved.fill(tea=1, jam=98)
-        guest = workers.visit()
+        guest = ShopClient(workers.socket).fill(rice=1)
+        order = guest.check_out().json()
         guest.fill(tea=2, jam=3)
         first = guest.tab()
-        answer = _answered(partial(first.log_in, "ada", **_dying(calls)))
-        if answer is not None:
-            assert (answer.status, first.cart()) == (200, {"tea": 3, "jam": 99})
-            (claim,) = server.raw.keys("shop:*:claim:*")
-            assert server.raw.pttl(claim) <= CLOSED_MS
+        if unless_killed(first.log_in, "ada", X_Dies_After=str(step)) is not None:
+            assert (first.user(), first.cart()) == ("ada", {"tea": 2, "jam": 3})
+            assert first.orders() == [order]
             break
-        deaths += 1
-        entered = guest.tab().log_in(again).status == 409
-        carts = {user: _cart_of(workers, user) for user in ("ada", "grace")}
-        if again == "ada" or entered:
-            assert carts == {"ada": {"tea": 3, "jam": 99}, "grace": {}}
+        again = guest.tab()
+        answer = again.log_in("ada")
+        stranded.append(answer.status == 409)
+        if answer.status == 409:
+            assert answer.json()["code"] == "session-gone"
+            again = guest.visitor().logged_in("ada")
+            assert again.cart() == {}
         else:
-            assert carts == {"ada": {"tea": 1, "jam": 98}, "grace": {"tea": 2, "jam": 3}}
-    assert deaths == 10  # all its calls; the last but one binds the session
+            assert again.cart() == {"tea": 2, "jam": 3}, f"after {step} calls"
+            assert again.orders() == [order]
+        assert again.user() == "ada"
+    else:
+        pytest.fail("it never ended")
+    assert stranded == [False] * (len(stranded) - 1) + [True]
+    assert len(stranded) > 3
 
 
-def test_login_of_who_ordered(server: Server, workers: Workers) -> None:
-    """What a guest ordered, settled or only begun, is among the user's orders, each once."""
-    for calls in count(1):
-        server.raw.flushall()
-        guest = workers.visit()
-        guest.fill(rice=1)
-        assert guest.check_out().status == 201
-        guest.fill(jam=1)
-        assert _answered(partial(guest.check_out, **_dying(2))) is None  # taken, not written down
-        guest.fill(tea=1)
-        first = guest.tab()
-        answer = _answered(partial(first.log_in, "ada", **_dying(calls)))
-        if answer is not None:
-            assert (answer.status, first.ordered()) == (200, [{"jam": 1}, {"rice": 1}])
-            break
-        guest.tab().log_in("ada")
-        ada = workers.visit()
-        assert ada.log_in("ada").status == 200
-        assert ada.ordered() == [{"jam": 1}, {"rice": 1}], f"after {calls} calls"
-        assert ada.cart() == {"tea": 1}
-    assert calls > 10, "no worker died of handing the orders over"
-
-
-def test_login_and_then_an_order(server: Server, workers: Workers) -> None:
-    """What a guest orders after a login died is in the order, and in nobody's cart."""
-    for calls in count(1):
-        server.raw.flushall()
-        saved = workers.visit()
-        saved.log_in("ada")
-        saved.fill(tea=1, jam=98)
-        guest = workers.visit()
-        guest.fill(tea=2, jam=3)
-        if _answered(partial(guest.tab().log_in, "ada", **_dying(calls))) is not None:
-            break
-        answer = guest.check_out()
-        if answer.status == 201:
-            assert guest.ordered() == [{"jam": 3, "tea": 2}]
-            assert _cart_of(workers, "ada") == {"tea": 1, "jam": 98}, f"after {calls} calls"
-        else:
-            assert answer.status == 409  # the session is the user's, who never learned of it
-            assert _cart_of(workers, "ada") == {"tea": 3, "jam": 99}
-    assert calls > 8
-
-
-def test_login_and_then_an_order_that_dies_as_well(server: Server, workers: Workers) -> None:
-    """The same where the checkout dies, too, and is sent again with its key."""
-    key = {"Idempotency-Key": "once"}
-    joined = 8  # calls of a login: the cart is joined, the session still the guest's
-    for calls in count(1):
-        server.raw.flushall()
-        guest = workers.visit()
-        guest.fill(tea=2)
-        assert _answered(partial(guest.tab().log_in, "ada", **_dying(joined))) is None
-        assert server.raw.keys("shop:*:cart"), "nothing was joined: count its calls anew"
-        if _answered(partial(guest.check_out, **key, **_dying(calls))) is not None:
-            break
-        for lease in server.raw.keys("shop:*:key:*"):
-            server.raw.hset(lease, "until", "0")  # five seconds later
-        assert guest.check_out(**key).status == 201, f"after {calls} calls"
-        assert guest.ordered() == [{"tea": 2}]
-        assert guest.cart() == _cart_of(workers, "ada") == {}
-    assert calls > 8
-
-
-def test_password_change(server: Server, workers: Workers) -> None:
+def test_password_changes_that_die(server: Server, workers: Gunicorn) -> None:
     """A change that died is undone or finished by the next login: one password, no old session."""
     outcomes = []
-    for calls in count(1):
+    for step in range(1, _MOST):
         server.raw.flushall()
-        ada, other = workers.visit(), workers.visit()
-        ada.log_in("ada")
-        other.log_in("ada")
+        ada, other = (ShopClient(workers.socket).logged_in("ada") for _ in range(2))
         tab = ada.tab()
-        answer = _answered(partial(tab.change_password, "ada", _NEW, **_dying(calls)))
+        answer = unless_killed(tab.change_password, "ada", _NEW, X_Dies_After=str(step))
         if answer is not None:
             assert (answer.status, tab.user(), other.user()) == (204, "ada", None)
             break
-        fresh = workers.visit()
+        fresh = ada.visitor()
         changed = fresh.log_in("ada", _NEW).status == 200
         outcomes.append(changed)
-        assert workers.visit().log_in("ada", "ada").status == (401 if changed else 200)
-        survivors = {ada.user(), other.user()}
-        assert survivors == ({None} if changed else {"ada"})
+        assert ada.visitor().log_in("ada", "ada").status == (401 if changed else 200)
+        assert {ada.user(), other.user()} == ({None} if changed else {"ada"})
         if changed:
             assert fresh.user() == "ada"
+    else:
+        pytest.fail("it never ended")
     assert outcomes == sorted(outcomes)
     assert set(outcomes) == {False, True}
-
-
-def _cart_of(workers: Workers, user: str) -> dict[str, int]:
-    visitor: Visitor = workers.visit()
-    assert visitor.log_in(user).status == 200
-    return visitor.cart()

@@ -163,7 +163,9 @@ def test_sign_in_rate_limit(browser: FlaskClient) -> None:
     assert _who(browser) is None
 
 
-def test_sign_in_overtaken_by_other_window(browser: FlaskClient, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_sign_in_overtaken_by_other_window(
+    browser: FlaskClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """If another window of the browser signs in first, this one goes on as that session."""
     browser.post("/cart/add", data={"sku": "tea"})
     cookie, other = browser.get_cookie("sid"), browser.application.test_client()

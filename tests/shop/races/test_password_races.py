@@ -4,18 +4,13 @@ from functools import partial
 
 import pytest
 from flask import Flask
+from shop.accounts import account
 
-from tests.shop.accounts.conftest import Visit
-from tests.shop.accounts.turns import Died, Turn, take_turns
+from tests.shop.races.conftest import Visit
+from tests.shop.races.turns import Died, Turn
 from tests.support.servers import Server
 
 _NEW = "Lovelace 1815"
-
-
-@pytest.fixture(autouse=True)
-def _turns(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Let requests take turns."""
-    take_turns(monkeypatch)
 
 
 def _calls_of_a_change(server: Server, visit: Visit) -> int:
@@ -35,8 +30,8 @@ def _calls_of_a_login(server: Server, visit: Visit) -> int:
 
 
 @pytest.mark.parametrize("first", ["login", "change"])
-def test_a_login_with_the_old_password(server: Server, visit: Visit, first: str) -> None:
-    """Wherever either waits for the other, no session that the old password made survives."""
+def test_login_with_old_password_does_not_survive(server: Server, visit: Visit, first: str) -> None:
+    """Wherever one waits for the other, no session that the old password made survives."""
     changes, logins = _calls_of_a_change(server, visit), _calls_of_a_login(server, visit)
     verified = 0
     for before_change in range(changes + 1):
@@ -63,8 +58,8 @@ def test_a_login_with_the_old_password(server: Server, visit: Visit, first: str)
     assert verified > 3  # logins that went through, only to be ended
 
 
-def test_two_changes(visit: Visit) -> None:
-    """Of two changes at once one is carried out, and the other one is told so."""
+def test_second_change_is_refused(visit: Visit) -> None:
+    """Of two changes at once one is carried out, and the other is a 409."""
     ada = visit()
     ada.log_in("ada")
     tab = ada.tab()
@@ -81,7 +76,7 @@ def test_two_changes(visit: Visit) -> None:
     assert ada.user() == "ada"
 
 
-def test_deaths(server: Server, shop: Flask, visit: Visit) -> None:
+def test_change_that_died_is_finished_by_login(server: Server, shop: Flask, visit: Visit) -> None:
     """A change whose worker dies is finished by the next login: no session from before survives."""
     for calls in range(1, _calls_of_a_change(server, visit) + 1):
         server.raw.flushall()
@@ -90,23 +85,24 @@ def test_deaths(server: Server, shop: Flask, visit: Visit) -> None:
         other.log_in("ada")
         change = Turn(partial(ada.tab().change_password, "ada", _NEW), calls)
         assert isinstance(change.finish(), Died)
-        changed = shop.extensions["shop"].records.accounts.read("ada").stamp == 1
+        with shop.app_context():
+            changed = account.read("ada").version == 1
         fresh = visit()
         assert fresh.log_in("ada", "ada").status == (401 if changed else 200)
         if changed:
             assert fresh.log_in("ada", _NEW).status == 200
-            assert not shop.extensions["shop"].records.accounts.read("ada").revoke_pending
+            with shop.app_context():
+                assert not account.read("ada").revoke_pending
             assert (ada.user(), other.user()) == (None, None)
         else:
             assert (ada.user(), other.user()) == ("ada", "ada")
         assert fresh.user() == "ada"
 
 
-def test_a_death_seen_by_a_session_of_before(shop: Flask, visit: Visit) -> None:
-    """A session of before that looks at its list first finishes the change, and ends itself."""
-    accounts = shop.extensions["shop"].records.accounts
-    ada = visit()
-    ada.log_in("ada")
-    assert accounts.change("ada", 0, "a hash that nobody knows") is not None
-    assert ada.tab().user() is None
-    assert not accounts.read("ada").revoke_pending
+def test_change_that_died_is_finished_by_old_session(shop: Flask, visit: Visit) -> None:
+    """A session from before the change finishes it when it lists its sessions, and ends itself."""
+    ada = visit().logged_in("ada")
+    with shop.app_context():
+        assert account.change("ada", 0, "a hash of no password") is not None
+        assert ada.tab().user() is None
+        assert not account.read("ada").revoke_pending

@@ -1,4 +1,4 @@
-"""Requests that take turns at the store: which of them makes the next call is the test's to say."""
+"""Requests that take turns at the store: the test decides which of them makes the next call."""
 
 import threading
 from collections.abc import Callable, Iterator
@@ -6,22 +6,23 @@ from functools import partial
 from typing import Any
 
 import pytest
-from shop.records.seam import Seam
 from unsticky.stores.client import Client
+
+from tests.support.dying_shop import STORE_CALLS
 
 _PATIENCE = 20.0
 
 
 class Died(BaseException):
-    """The worker ends here, as if it were killed: nothing of it runs any more."""
+    """The worker ends here, as if it were killed."""
 
 
 class Turn(threading.Thread):
-    """One request. It waits before each call of the store until it is let on.
+    """One request. It waits before each call of the store until the test lets it go on.
 
     Args:
-        act: sends the request and returns what came of it.
-        dies_after: how many calls it makes at most; the last one's answer it never sees.
+        act: sends the request and returns its answer.
+        dies_after: how many calls it makes at most; it never sees the answer of the last.
     """
 
     def __init__(self, act: Callable[[], Any], dies_after: int | None = None) -> None:
@@ -54,7 +55,7 @@ class Turn(threading.Thread):
                 self._await()
 
     def finish(self) -> Any:
-        """Let it run to its end and return what came of it."""
+        """Let it run to its end and return its answer, or how it died."""
         while not self.over:
             self.let_on()
         self.join()
@@ -75,16 +76,16 @@ class Turn(threading.Thread):
 
 
 def take_turns(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Let every call of the store, by the sessions and by the records, wait for its turn."""
-    for caller, name in ((Client, "call"), (Seam, "run")):
-        monkeypatch.setattr(caller, name, _in_turn(getattr(caller, name)))
+    """Let every call of the store wait for its turn."""
+    for name in STORE_CALLS:
+        monkeypatch.setattr(Client, name, _in_turn(getattr(Client, name)))
 
 
 def interleavings(switches: int) -> Iterator[Callable[[Turn, Turn], None]]:
     """Yield ways to run two requests to their ends: all with at most so many switches.
 
-    A switch lets the other request on before the one that runs is over. Each way must be used
-    before the next one is asked for.
+    A switch lets the other request go on before the one that runs is over. Use each way before you
+    ask for the next.
     """
     plan: list[bool] = []
     while True:

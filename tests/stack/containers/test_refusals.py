@@ -5,8 +5,8 @@ import socket
 import pytest
 
 from tests.stack.containers.conftest import StartContainers
-from tests.stack.containers.stack import ContainerStack
-from tests.support.wire import free_port
+from tests.support.containers import ContainerStack
+from tests.support.ports import free_port
 
 
 @pytest.fixture(name="refused", scope="module")

@@ -13,8 +13,8 @@ from pathlib import Path
 import pytest
 
 from tests.stack.containers.conftest import StartContainers
-from tests.stack.containers.stack import ContainerStack, docker
-from tests.support.stack import await_true
+from tests.support.containers import ContainerStack, docker
+from tests.support.waiting import wait_until
 
 
 @pytest.fixture(name="fresh", scope="module")
@@ -122,7 +122,7 @@ def test_an_interrupted_start_leaves_nothing(fresh: ContainerStack) -> None:
     """Ctrl-C half-way through a first start ends the containers that it had begun."""
     fresh.down()
     process = fresh.start_verb("up")
-    await_true(lambda: bool(fresh.inspect("redis")), "it has begun")
+    wait_until(lambda: bool(fresh.inspect("redis")), "it has begun")
     os.killpg(process.pid, signal.SIGINT)
     printed, _ = process.communicate(timeout=60)
     assert process.returncode != 0

@@ -15,8 +15,9 @@ import psutil
 import pytest
 
 from tests.conftest import StartStack, copy_checkout
-from tests.support.stack import Stack, await_true, processes_of
-from tests.support.wire import free_port
+from tests.support.ports import free_port
+from tests.support.stack import Stack, processes_of
+from tests.support.waiting import wait_until
 
 _NOBODY = 65534
 
@@ -177,7 +178,7 @@ def test_everything_is_killed(broken: Stack) -> None:
     for process in broken.processes():
         with contextlib.suppress(psutil.NoSuchProcess):
             process.kill()
-    await_true(lambda: broken.processes() == [], "all are gone")
+    wait_until(lambda: broken.processes() == [], "all are gone")
     broken.up()
     assert browser.cart() == {"tea": 2}
 
@@ -207,7 +208,7 @@ def test_one_verb_at_a_time(broken: Stack) -> None:
     """While one verb changes a stack, another is refused and told which one it is."""
     first = broken.start_verb("up")
     lock = broken.folder.verb_lock
-    await_true(lambda: lock.exists() and "make up" in lock.read_text(), "the first verb works")
+    wait_until(lambda: lock.exists() and "make up" in lock.read_text(), "the first verb works")
     printed = broken.fail("down")
     assert "make up" in printed
     assert first.wait(60) == 0
@@ -349,7 +350,7 @@ def test_the_disk_fills_up(new_stack: StartStack, small_disk: Callable[[int], Pa
         assert answer.status in {200, 503}
         acknowledged += answer.status == 200
     filler.unlink()
-    await_true(stack.is_ready, "the shop is ready again", seconds=30)
+    wait_until(stack.is_ready, "the shop is ready again", seconds=30)
     assert browser.cart()["tea"] >= acknowledged
     stack.down()
     assert stack.processes() == []

@@ -10,7 +10,8 @@ from pathlib import Path
 import pytest
 
 from tests.support.checkout import ROOT
-from tests.support.stack import await_true, processes_of
+from tests.support.stack import processes_of
+from tests.support.waiting import wait_until
 
 _CHECKOUT = ROOT
 
@@ -37,7 +38,7 @@ def test_an_interrupted_run_cleans_up(number: signal.Signals) -> None:
             text=True,
             start_new_session=True,
         ) as run:
-            await_true(lambda: _has_served(folder), "the run has a stack that works", seconds=60)
+            wait_until(lambda: _has_served(folder), "the run has a stack that works", seconds=60)
             run.send_signal(number)
             printed, _ = run.communicate(timeout=60)
         assert "KeyboardInterrupt" in printed, printed

@@ -9,13 +9,16 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
+import httpx
 import psutil
 import pytest
 
 from tests.conftest import StartStack, copy_checkout
+from tests.support.client import ask
 from tests.support.load import steady_load
-from tests.support.stack import Stack, await_true
-from tests.support.wire import ask, free_port
+from tests.support.ports import free_port
+from tests.support.stack import Stack
+from tests.support.waiting import wait_until
 
 
 @pytest.fixture(name="fresh", scope="module")
@@ -87,7 +90,7 @@ def test_another_port(fresh: Stack) -> None:
     assert {n: p for n, p in _pids(fresh).items() if n != "nginx"} == {
         n: p for n, p in before.items() if n != "nginx"
     }
-    with pytest.raises(ConnectionRefusedError):
+    with pytest.raises(httpx.ConnectError):
         ask(former, "GET", "/livez")
 
 
@@ -110,7 +113,7 @@ def test_status_counts_requests(fresh: Stack) -> None:
     before = counted()
     for _ in range(7):
         ask(fresh.port, "GET", "/api/products")
-    await_true(lambda: counted() >= before + 7, "status counts the requests", seconds=5)
+    wait_until(lambda: counted() >= before + 7, "status counts the requests", seconds=5)
 
 
 def test_logs_follow(fresh: Stack) -> None:
@@ -147,7 +150,7 @@ def test_down_and_up_keep_the_carts(fresh: Stack) -> None:
     browser.add("tea", 5)
     fresh.down()
     assert fresh.processes() == []
-    with pytest.raises(ConnectionRefusedError):
+    with pytest.raises(httpx.ConnectError):
         ask(fresh.port, "GET", "/livez")
     fresh.up()
     assert browser.cart() == {"tea": 5}

@@ -3,20 +3,20 @@
 import pytest
 
 from tests.stack.nginx.conftest import StartEdge
-from tests.stack.nginx.edge import Edge
 from tests.stack.nginx.replica import Script
-from tests.support.wire import ask
+from tests.support.client import ask
+from tests.support.nginx import Nginx
 
 _KEYED = {"Idempotency-Key": '"k1"'}
 
 
 @pytest.fixture(name="keyed_edge")
-def _keyed_edge(start_edge: StartEdge) -> Edge:
+def _keyed_edge(start_edge: StartEdge) -> Nginx:
     """An nginx that has seen no replica die, before an application that honours keys."""
     return start_edge(NGINX_KEYED_PATHS="/keyed|/answer/[0-9]+")
 
 
-def test_a_keyed_post_is_sent_again(keyed_edge: Edge, script: Script) -> None:
+def test_a_keyed_post_is_sent_again(keyed_edge: Nginx, script: Script) -> None:
     """The second replica gets the same body, key and request id, and its answer is the client's."""
     script.deaths = 1
     answer = ask(keyed_edge.port, "POST", "/keyed?a=b", b"the body", _KEYED)
@@ -41,7 +41,7 @@ def test_a_keyed_post_is_sent_again(keyed_edge: Edge, script: Script) -> None:
     ],
 )
 def test_others_are_not(
-    keyed_edge: Edge, script: Script, path: str, headers: dict[str, str]
+    keyed_edge: Nginx, script: Script, path: str, headers: dict[str, str]
 ) -> None:
     """Without a key or at another path, a POST that was sent is a 502."""
     script.deaths = 1
@@ -57,7 +57,7 @@ def test_nobody_asked_for_it(start_edge: StartEdge, script: Script, path: str) -
     assert len(script.requests(path)) == 1
 
 
-def test_a_deadly_keyed_post(keyed_edge: Edge, script: Script) -> None:
+def test_a_deadly_keyed_post(keyed_edge: Nginx, script: Script) -> None:
     """One that kills both replicas is a 502, told as every error of nginx."""
     script.deaths = 2
     answer = ask(keyed_edge.port, "POST", "/keyed", b"{}", _KEYED)
@@ -68,7 +68,7 @@ def test_a_deadly_keyed_post(keyed_edge: Edge, script: Script) -> None:
 
 
 @pytest.mark.parametrize("status", [200, 409, 418, 422, 500, 503])
-def test_answers_are_final(keyed_edge: Edge, script: Script, status: int) -> None:
+def test_answers_are_final(keyed_edge: Nginx, script: Script, status: int) -> None:
     """What the application answers to a keyed POST is the answer, sent once."""
     path = f"/answer/{status}"
     answer = ask(keyed_edge.port, "POST", path, b"{}", _KEYED)
@@ -76,7 +76,7 @@ def test_answers_are_final(keyed_edge: Edge, script: Script, status: int) -> Non
     assert len(script.requests(path)) == 1
 
 
-def test_limits_hold(keyed_edge: Edge, script: Script) -> None:
+def test_limits_hold(keyed_edge: Nginx, script: Script) -> None:
     """A keyed body over the limit is refused as any other."""
     answer = ask(keyed_edge.port, "POST", "/keyed", b"x" * 65_537, _KEYED)
     assert (answer.status, answer.media_type) == (413, "application/problem+json")

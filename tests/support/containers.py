@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from tests.support.browser import Browser
+from tests.support.shop_client import ShopClient
 from tests.support.stack import Stack
 
 _IMAGES = ("PYTHON_IMAGE", "NGINX_IMAGE", "REDIS_IMAGE", "VALKEY_IMAGE")
@@ -72,12 +72,12 @@ class ContainerStack(Stack):
         )
         return sorted(found, key=_number)
 
-    def browser(self, *, keep_alive: bool = False) -> Browser:
+    def browser(self, *, keep_alive: bool = False) -> ShopClient:
         """Return a visitor without a cookie, who comes by TLS where that is spoken."""
         if "tls" not in self.settings.get("OVERLAYS", "").split(","):
             return super().browser(keep_alive=keep_alive)
         port = int(self.settings["TLS_PORT"])
-        return Browser(port, keep_alive=keep_alive, tls=self.trusting())
+        return ShopClient(port, keep_alive=keep_alive, tls=self.trusting())
 
     def trusting(self) -> ssl.SSLContext:
         """Return what a client needs who trusts the certificate that the kit made."""
@@ -108,12 +108,6 @@ class ContainerStack(Stack):
             yield
         finally:
             docker("unpause", container)
-
-    def tab(self, browser: Browser) -> Browser:
-        """Return another tab of a visitor, with the same cookies and connections of its own."""
-        tab = self.browser()
-        tab.cookies = dict(browser.cookies)
-        return tab
 
     def dispose(self) -> str:
         """Remove all that was made; return what was wrong with that, if anything."""

