@@ -141,9 +141,7 @@ def test_a_wrong_password(page: Page) -> None:
     page.keyboard.press("Enter")
     password = page.get_by_label("Password", exact=True)
     expect(password).to_be_focused()
-    expect(password).to_have_accessible_description(
-        "The name or the password is wrong."
-    )
+    expect(password).to_have_accessible_description("The name or the password is wrong.")
     password.fill("linus")
     password.press("Enter")
     expect(page.get_by_role("heading", name="Each order, once.")).to_be_visible()
