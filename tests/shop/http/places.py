@@ -27,12 +27,12 @@ class Place:
     origin: str
     store: Callable[[], Any] | None = None
 
-    def sessions(self) -> int:
-        """Return how many sessions are stored; 0 if that cannot be seen from here."""
+    def sessions(self) -> set[bytes]:
+        """Return the keys of all stored sessions; none if they cannot be seen from here."""
         if self.store is None:
-            return 0
+            return set()
         with self.store() as store:
-            return sum(1 for _ in store.scan_iter("unsticky:*:s:*"))
+            return set(store.scan_iter("unsticky:*:s:*"))
 
     def reset_password(self, user: str) -> None:
         """Give a user the demo's password again, if the store can be reached from here."""

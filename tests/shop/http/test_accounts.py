@@ -43,19 +43,19 @@ def test_login_carries_cart(client: ShopClient) -> None:
 
 
 def test_login_racing_adds(client: ShopClient) -> None:
-    """Of 100 adds around a login, those that answered 200 are in the cart, and no others."""
+    """Of 200 adds around a login, those that answered 200 are in the cart, and no others."""
     client.fill(wax=1)
     login = client.tab()
-    tabs = [client.tab() for _ in range(100)]
+    tabs = [client.tab() for _ in range(200)]
     with ThreadPoolExecutor(9) as threads:
         adds = [
             threads.submit(tab.add, sku)
-            for tab, sku in zip(tabs[:50], islice(cycle(_SKUS), 50), strict=True)
+            for tab, sku in zip(tabs[:100], islice(cycle(_SKUS), 100), strict=True)
         ]
         entering = threads.submit(login.log_in, "grace")
         adds += [
             threads.submit(tab.add, sku)
-            for tab, sku in zip(tabs[50:], islice(cycle(_SKUS), 50), strict=True)
+            for tab, sku in zip(tabs[100:], islice(cycle(_SKUS), 100), strict=True)
         ]
         statuses = [add.result().status for add in adds]
         assert entering.result().status == 200

@@ -99,3 +99,10 @@ def test_account_settles_its_own_version(shop: Flask) -> None:
         assert account.read("ada") == Account("hash two", 2, revoke_pending=False)
         account.settle("grace", 0)
         assert account.read("grace") == Account()
+
+
+def test_longest_password(shop: Flask) -> None:
+    """A password of 256 characters is accepted."""
+    client = ShopClient(shop).logged_in("ada")
+    assert client.change_password("ada", "x" * 256).status == 204
+    assert client.visitor().log_in("ada", "x" * 256).status == 200

@@ -121,3 +121,10 @@ def test_how_long_answers_are_kept(probe: _Probe, server: Server) -> None:
     assert server.raw.pttl(key) <= 30_000
     server.raw.delete(*server.keys("shop:*"))
     assert "Idempotency-Replayed" not in probe.send("another").headers
+
+
+@pytest.mark.parametrize("key", ["", "\x7f", "s\u00fc", "\t"])
+def test_malformed_keys_that_nginx_may_refuse(shop: Flask, key: str) -> None:
+    """Keys that not every proxy forwards are a 400 like others."""
+    answer = ShopClient(shop).add("tea", key=key)
+    assert (answer.status, answer.json()["code"]) == (400, "idempotency-key-malformed")

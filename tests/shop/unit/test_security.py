@@ -1,5 +1,6 @@
 """Hosts, proxies, and the request's id; docs/http-api.md has the rest."""
 
+import io
 import re
 
 import pytest
@@ -114,3 +115,41 @@ def test_clients_cannot_choose_request_ids(new_shop: NewShop) -> None:
     browser = new_shop(proxy_hops=0).test_client()
     response = browser.get("/livez", headers={"X-Request-ID": _ID})
     assert response.headers["X-Request-ID"] != _ID
+
+
+@pytest.mark.parametrize(("size", "status"), [(65_536, 200), (65_537, 413), (1_000_000, 413)])
+def test_body_without_length(browser: FlaskClient, size: int, status: int) -> None:
+    """A body whose length is not announced is a 413 once it passes the limit."""
+    chunked = {
+        "wsgi.input": io.BytesIO(b'{"sku":"tea"}'.ljust(size)),
+        "wsgi.input_terminated": True,
+        "HTTP_TRANSFER_ENCODING": "chunked",
+    }
+    response = browser.post(
+        "/api/cart/items", content_type="application/json", environ_overrides=chunked
+    )
+    assert response.status_code == status
+
+
+def test_cookie_over_tls(new_shop: NewShop) -> None:
+    """Under TLS the cookie is __Host-sid with Secure."""
+    browser = new_shop(secure_cookie=True).test_client()
+    response = browser.get("/api/session", base_url="https://localhost")
+    pair, *attributes = response.headers["Set-Cookie"].split("; ")
+    assert pair.startswith("__Host-sid=")
+    assert {"Secure", "HttpOnly", "SameSite=Lax", "Path=/"} <= set(attributes)
+    assert not [attribute for attribute in attributes if attribute.startswith("Domain")]
+
+
+def test_worker_is_not_named_without_served_by(new_shop: NewShop) -> None:
+    """Without SERVED_BY neither the header nor the field names the worker."""
+    response = new_shop().test_client().get("/api/session")
+    assert "X-Served-By" not in response.headers
+    assert (response.json or {"served_by": ""})["served_by"] is None
+
+
+@pytest.mark.parametrize("method_path", ["GET /%00", "TRACE /livez"])
+def test_requests_that_nginx_answers_itself(browser: FlaskClient, method_path: str) -> None:
+    """Without nginx in front they are problems, too."""
+    method, path = method_path.split()
+    expect_problem(browser.open(path, method=method), 404 if method == "GET" else 405)
