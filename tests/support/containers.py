@@ -4,6 +4,7 @@ import hashlib
 import json
 import os
 import shutil
+import signal
 import ssl
 import subprocess
 from collections.abc import Iterator
@@ -52,6 +53,7 @@ class ContainerStack(Stack):
     """The containers of one state folder, with the face that the local runtime's stack has."""
 
     STORE = "redis"
+    RECOVERY_SECONDS = 20.0
 
     def __post_init__(self) -> None:
         """Choose the runtime, and the images that the caller's environment names."""
@@ -119,6 +121,16 @@ class ContainerStack(Stack):
         (entry,) = self.inspect(service)
         pid: int = entry["State"]["Pid"]
         return pid
+
+    def kill_replica(self, replica: str) -> None:
+        """Kill the first process of a container, and so all of them."""
+        os.kill(int(docker("inspect", "--format", "{{.State.Pid}}", replica)), signal.SIGKILL)
+
+    @contextmanager
+    def store_paused(self) -> Iterator[None]:
+        """Let the store accept connections and answer nothing."""
+        with self.paused(self.inspect("redis")[0]["Id"]):
+            yield
 
     @contextmanager
     def paused(self, container: str) -> Iterator[None]:

@@ -52,6 +52,8 @@ class Stack:
 
     STORE: ClassVar = "valkey"
     """The store's name in `make status`."""
+    RECOVERY_SECONDS: ClassVar = 5.0
+    """How long the workers may take until they use a store that answers again."""
 
     @property
     def folder(self) -> StateFolder:
@@ -194,12 +196,16 @@ class Stack:
         """Return every process that still belongs to the stack."""
         return [*self.processes()]
 
+    def kill_replica(self, replica: str) -> None:
+        """Kill the processes of a replica, all at once."""
+        os.killpg(self.pid(replica), signal.SIGKILL)
+
     def end_service(self, service: str, number: signal.Signals) -> None:
-        """Signal a service's first process and wait until supervisord has another one ready."""
-        old = self.pid(service)
-        os.kill(old, number)
+        """Signal a service's first process and wait until it is started again."""
+        before = self.running()[service]
+        os.kill(self.pid(service), number)
         wait_until(
-            lambda: locks.holder(self.folder.service_lock(service)) not in {None, old},
+            lambda: (now := self.running().get(service)) and now != before,
             f"{service} is started again",
         )
 
