@@ -9,8 +9,8 @@ from collections.abc import Callable, Iterator, Sequence
 from unsticky.stores.replies import UNFINISHED, PlainReader
 
 Answer = Callable[[int, list[bytes]], bytes | None]
-"""Returns the reply to a command on a connection, whose number counts from 0. None means the text of
-a PING with a text, and +OK otherwise."""
+"""Returns the reply to a command on a connection, whose number counts from 0. None means the text
+of a PING with a text, and +OK otherwise."""
 
 Meddle = Callable[[bytes], Sequence[bytes | float]]
 """Changes data that the server sent: into pieces, with pauses in seconds between them."""
