@@ -200,7 +200,8 @@ class _InProcess(httpx.BaseTransport):
             data=request.read(),
         )
         headers = [(k.encode(), v.encode("latin-1")) for k, v in response.headers]
-        return httpx.Response(response.status_code, headers=headers, content=response.data)
+        with response:
+            return httpx.Response(response.status_code, headers=headers, content=response.data)
 
 
 def named(headers: Mapping[str, str]) -> dict[str, str]:

@@ -13,7 +13,9 @@ from dataclasses import dataclass
 from typing import Any
 
 import pytest
+from testcontainers.core.container import DockerContainer
 
+from tests.support.servers import Server, patient
 from tests.support.shop_client import ShopClient
 from tests.support.stack import Stack
 
@@ -46,6 +48,36 @@ def require_engine() -> None:
     if os.environ.get("REQUIRE_CONTAINERS") == "1":
         pytest.fail(f"{reason}, and REQUIRE_CONTAINERS=1")
     pytest.skip(reason)
+
+
+STORE_IMAGES = {
+    "redis": (os.environ.get("REDIS_IMAGE") or "redis:8.2", "redis-server"),
+    "valkey": (os.environ.get("VALKEY_IMAGE") or "valkey/valkey:9.1", "valkey-server"),
+}
+
+
+class ContainerServer(Server):
+    """A server in a container, on a port of this host, without a file on disk."""
+
+    def __init__(self, kind: str) -> None:
+        image, program = STORE_IMAGES[kind]
+        self._container = DockerContainer(image).with_exposed_ports(6379)
+        self._container.with_command([program, "--save", "", "--protected-mode", "no"])
+        try:
+            self._container.start()
+            port = self._container.get_exposed_port(6379)
+            self.url = f"redis://127.0.0.1:{port}/0"
+            self.raw = patient(self.url)
+            self.raw.ping()
+        except BaseException:
+            # A failed start is never ended by the library itself.
+            self._container.stop()
+            raise
+
+    def stop(self) -> None:
+        """End the server; what it held is lost."""
+        self.raw.close()
+        self._container.stop()
 
 
 @dataclass

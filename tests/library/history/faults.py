@@ -1,4 +1,4 @@
-"""A run: eight workers on a few sessions while workers and the store are killed under them."""
+"""A run: eight workers change a few sessions while workers and the store are killed."""
 
 import os
 import random
@@ -12,6 +12,7 @@ from tests.library.history.operations import Operation, read_journals
 from tests.library.history.store import DurableStore, Fsync
 from tests.library.history.worker import Plan
 from tests.support.checkout import ROOT
+from tests.support.waiting import wait_until
 
 WORKERS = 8
 SLOTS = 2
@@ -27,12 +28,11 @@ PAUSE = 0.6
 # How far a store that writes its file in the background may be behind (seconds): it puts a write
 # off for so long while the disk is busy with the one before.
 _EVERYSEC_BEHIND = 2.0
-_PROJECT = ROOT
 _PATIENCE = 60.0
 
 
 class Run:
-    """Starts everything, does the faults, ends everything."""
+    """Starts workers and store, causes the faults, ends both."""
 
     def __init__(self, store: DurableStore, fsync: Fsync, folder: Path, seed: int) -> None:
         self.outages: list[Outage] = []
@@ -42,8 +42,7 @@ class Run:
         self._incarnations = 0
 
     def play(self) -> list[Operation]:
-        """Play the whole script of faults and return what the workers did."""
-        self._store.start()
+        """Cause all faults, one after the other; return what the workers did."""
         for number in range(WORKERS):
             self._start_worker(number)
         try:
@@ -68,7 +67,7 @@ class Run:
         return read_journals(self._journals())
 
     def _kill_workers(self, number: int) -> None:
-        """Kill one worker after the other, and put others in their places."""
+        """Kill one worker after the other, and start a new one for each."""
         for _ in range(number):
             self._await_operations(self._random.randint(50, 150))
             place = self._random.randrange(WORKERS)
@@ -79,12 +78,14 @@ class Run:
 
     def _await_operations(self, number: int) -> None:
         """Wait until the workers have concluded so many more."""
-        wanted, end = self._concluded() + number, time.monotonic() + _PATIENCE
-        while self._concluded() < wanted:
-            assert time.monotonic() < end, "the workers do not get on"
+        wanted = self._concluded() + number
+
+        def are_there() -> bool:
             for worker in self._workers.values():
                 assert worker.poll() in {None, 0}, "a worker failed: see its output"
-            time.sleep(0.02)
+            return self._concluded() >= wanted
+
+        wait_until(are_there, f"{number} more operations", _PATIENCE)
 
     def _concluded(self) -> int:
         return sum(path.read_bytes().count(b'"outcome"') for path in self._journals())
@@ -99,7 +100,7 @@ class Run:
         self._store.start()
 
     def _cut_power(self) -> None:
-        """Do to the store what a power cut does: what the disk did not have yet is gone."""
+        """Do what a power cut does to the store: what was not on the disk yet is lost."""
         durable, size = time.monotonic(), self._store.file_size()
         self._await_operations(100)
         self._store.kill()
@@ -125,7 +126,7 @@ class Run:
         )
         self._workers[number] = subprocess.Popen(
             [sys.executable, "-m", "tests.library.history.worker", plan.argument()],
-            cwd=_PROJECT,
+            cwd=ROOT,
             env={**os.environ, "PYTHONPATH": "app", "PYTHONDONTWRITEBYTECODE": "1"},
         )
 
