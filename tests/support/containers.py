@@ -7,7 +7,7 @@ import shutil
 import signal
 import ssl
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -78,6 +78,9 @@ class ContainerServer(Server):
         """End the server; what it held is lost."""
         self.raw.close()
         self._container.stop()
+
+
+StartContainers = Callable[..., "ContainerStack"]
 
 
 @dataclass

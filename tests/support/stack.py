@@ -7,11 +7,12 @@ import signal
 import socket
 import subprocess
 import sys
-from collections.abc import Iterator
+import tempfile
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import ClassVar
+from typing import ClassVar, TypeVar
 
 import httpx
 import psutil
@@ -20,6 +21,7 @@ from kit.state import StateFolder
 from kit.system import locks
 
 from tests.support.client import ask, serves
+from tests.support.ports import free_port
 from tests.support.shop_client import ShopClient
 from tests.support.waiting import wait_until
 
@@ -254,6 +256,23 @@ class Stack:
     def processes(self) -> list[psutil.Process]:
         """Return every process that runs from the state folder or has it in its command."""
         return processes_of(self.state_dir)
+
+
+AnyStack = TypeVar("AnyStack", bound=Stack)
+
+
+def stacks(kind: type[AnyStack], checkout: Path) -> Iterator[Callable[..., AnyStack]]:
+    """Yield a function that makes stacks, not started; remove every one of them afterwards."""
+    made: list[AnyStack] = []
+
+    def make(**settings: str) -> AnyStack:
+        state_dir = Path(tempfile.mkdtemp(prefix="stack-"))
+        made.append(kind(state_dir, free_port(), settings, checkout))
+        return made[-1]
+
+    yield make
+    errors = [error for stack in made if (error := stack.dispose())]
+    assert not errors, "\n".join(errors)
 
 
 def processes_of(folder: Path) -> list[psutil.Process]:

@@ -8,8 +8,7 @@ import pytest
 
 from tests.kit import test_verbs
 from tests.kit.test_verbs import fresh_stack  # noqa: F401  (a fixture)
-from tests.stack.containers.conftest import StartContainers
-from tests.support.containers import ContainerStack, docker
+from tests.support.containers import ContainerStack, StartContainers, docker
 
 globals().update({
     name: test
