@@ -107,12 +107,12 @@ class _Checks:
         self._python("ruff", ["check"], "`ruff check --fix` corrects some of it")
         self._python("ruff", ["format", "--check"], "run `ruff format`")
         self._python("mypy", [path for path in _TYPED if any((CHECKOUT / path).rglob("*.py"))])
-        self._program("lint-imports", [])
+        self._program("lint-imports", ["--cache-dir", ".state/cache/imports"])
         self._program(
             "check-jsonschema",
-            ["--builtin-schema", "vendor.github-workflows",
-             *sorted(CHECKOUT.glob(".github/workflows/*.yml"))],
-        )  # fmt: skip
+            ["--builtin-schema", "vendor.github-workflows", *CHECKOUT.glob(".github/*/*.yml")],
+        )
+        self._python("tests.docs.budgets", [])
         self._program("shellcheck", _shell_scripts())
         self._program("hadolint", sorted(CHECKOUT.glob("[!.]*/**/*Dockerfile")))
         self._program("yamllint", ["--strict", "-d", _YAML, "compose"])

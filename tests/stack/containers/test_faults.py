@@ -8,17 +8,23 @@ from typing import Any
 
 import pytest
 
-from tests.stack.local.test_faults import (  # noqa: F401  (collected here, with this folder's stacks)
-    test_killed_replica_loses_nothing,
-    test_restarted_store_has_every_cart,
-    test_silent_store_is_503,
-    visitor_of_a_stack,
-)
+from tests.stack.local import test_faults
 from tests.support.containers import ContainerStack
 from tests.support.shop_client import ShopClient
 from tests.support.waiting import wait_until
 
 _CART = {"tea": 3, "jam": 1}
+
+# Collected here, with this folder's stacks.
+globals().update({
+    name: getattr(test_faults, name)
+    for name in (
+        "visitor_of_a_stack",
+        "test_killed_replica_loses_nothing",
+        "test_restarted_store_has_every_cart",
+        "test_silent_store_is_503",
+    )
+})  # fmt: skip
 
 
 def test_earlier_crashes_do_not_matter(own_stack: ContainerStack, visitor: ShopClient) -> None:
