@@ -32,9 +32,7 @@ _PROGRAMS = {
     "fuzz": ("tests.library.contract.fuzzing", "run one: make fuzz ARGS='--case seed:number'"),
     "foreign": ("tests.library.foreign.run", "run one suite: make foreign ARGS=name"),
 }
-# What the first word of ARGS names, for `make bench`; anything else is for the first of them.
-_BENCHMARKS = {"": "peers", "race": "bench.race", "page": "bench.page", "session": "bench.session"}
-_PATH = os.pathsep.join(str(CHECKOUT / part) for part in (".", "app", "compose", "loadtest"))
+_PATH = os.pathsep.join(str(CHECKOUT / part) for part in (".", "app", "compose"))
 _NO_VERDICT = 2
 
 
@@ -79,7 +77,7 @@ def load_test(verb: str) -> None:
         "STATE_DIR": str(settings.state_dir),
         "VENV_DIR": str(settings.venv_dir),
     }
-    command = [str(chosen.python), "-m", "runs", verb]
+    command = [str(chosen.python), "-m", "loadtest", verb]
     sys.stdout.flush()
     os.execve(chosen.python, command, {**os.environ, **values})
 
@@ -96,9 +94,7 @@ class _Checks:
         elif verb == "pins":
             self._pin()
         elif verb == "bench":
-            given = _arguments()
-            word = given.pop(0) if given and given[0] in _BENCHMARKS else ""
-            self._python(_BENCHMARKS[word], given)
+            self._python("loadtest", ["bench", *_arguments()])
         else:
             module, hint = _PROGRAMS[verb]
             self._python(module, _arguments(), hint)

@@ -35,7 +35,7 @@ class Ran:
 
     @property
     def exit_code(self) -> int:
-        """The command's own exit code, which make tells when it is not 0."""
+        """The command's own exit code; make prints it if it is not 0."""
         told = [line for line in self.printed.splitlines() if "loadtest] Error" in line]
         return int(told[0].rsplit(" ", 1)[1]) if told else self.status
 
@@ -53,7 +53,7 @@ def run(stack: Stack, **settings: str) -> Ran:
 
 
 def read(stack: Stack, status: int, printed: str) -> Ran:
-    """Return what a load test left behind, by the folder that it named."""
+    """Return what a load test left in the folder that it named."""
     named = [line.split()[-1] for line in printed.splitlines() if line.startswith("  raw data")]
     if not named:
         return Ran(status, printed, {}, stack.state_dir)
