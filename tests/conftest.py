@@ -69,21 +69,11 @@ def copy_checkout(into: Path) -> None:
 
 @pytest.fixture(name="new_stack", scope="session")
 def _new_stack(checkout: Path) -> Iterator[StartStack]:
-    """Make stacks that are not started yet; end every one of them, whatever became of it."""
+    """Make stacks that are not started yet; remove every one of them afterwards."""
     # Only here: the unit tests run without what the stacks need.
-    from tests.support.ports import free_port
-    from tests.support.stack import Stack
+    from tests.support.stack import Stack, stacks
 
-    made: list[Stack] = []
-
-    def make(**settings: str) -> Stack:
-        state_dir = Path(tempfile.mkdtemp(prefix="stack-"))
-        made.append(Stack(state_dir, free_port(), settings, checkout))
-        return made[-1]
-
-    yield make
-    errors = [error for stack in made if (error := stack.dispose())]
-    assert not errors, "\n".join(errors)
+    yield from stacks(Stack, checkout)
 
 
 @pytest.fixture(name="stack", scope="session")

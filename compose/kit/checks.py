@@ -32,7 +32,7 @@ _PROGRAMS = {
     "fuzz": ("tests.library.contract.fuzzing", "run one: make fuzz ARGS='--case seed:number'"),
     "foreign": ("tests.library.foreign.run", "run one suite: make foreign ARGS=name"),
 }
-_PATH = (".", "app", "compose")
+_PATH = os.pathsep.join(str(CHECKOUT / part) for part in (".", "app", "compose"))
 _NO_VERDICT = 2
 
 
@@ -73,7 +73,7 @@ def load_test(verb: str) -> None:
     values = {
         **{name: from_file[name] for name in LOAD_NAMES if from_file.get(name)},
         **{name: os.environ[name] for name in LOAD_NAMES if os.environ.get(name)},
-        "PYTHONPATH": os.pathsep.join(map(str, (CHECKOUT, CHECKOUT / "compose"))),
+        "PYTHONPATH": _PATH,
         "STATE_DIR": str(settings.state_dir),
         "VENV_DIR": str(settings.venv_dir),
     }
@@ -103,6 +103,12 @@ class _Checks:
         self._python("ruff", ["check"], "`ruff check --fix` corrects some of it")
         self._python("ruff", ["format", "--check"], "run `ruff format`")
         self._python("mypy", [path for path in _TYPED if any((CHECKOUT / path).rglob("*.py"))])
+        self._program("lint-imports", ["--cache-dir", ".state/cache/imports"])
+        self._program(
+            "check-jsonschema",
+            ["--builtin-schema", "vendor.github-workflows", *CHECKOUT.glob(".github/*/*.yml")],
+        )
+        self._python("tests.docs.budgets", [])
         self._program("shellcheck", _shell_scripts())
         self._program("hadolint", sorted(CHECKOUT.glob("[!.]*/**/*Dockerfile")))
         self._program("yamllint", ["--strict", "-d", _YAML, "compose"])
@@ -148,7 +154,7 @@ class _Checks:
         s = self._settings
         programs = {"NGINX_BIN": s.nginx_bin, "REDIS_SERVER": s.redis_server}
         env = {
-            "PYTHONPATH": os.pathsep.join(str(CHECKOUT / part) for part in _PATH),
+            "PYTHONPATH": _PATH,
             # Stacks and servers that the program starts use the environments that exist.
             "STATE_DIR": str(s.state_dir),
             "VENV_DIR": str(s.venv_dir),
@@ -158,7 +164,7 @@ class _Checks:
         _do([self._environment.python, "-m", module, *arguments], *hints, **env)
 
     def _program(self, name: str, arguments: Sequence[str | Path], *hints: str) -> None:
-        _do([self._environment.root / "bin" / name, *arguments], *hints)
+        _do([self._environment.root / "bin" / name, *arguments], *hints, PYTHONPATH=_PATH)
 
 
 def _arguments() -> list[str]:

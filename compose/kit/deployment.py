@@ -127,7 +127,8 @@ def restart(stack: Stack, name: str | None) -> None:
                 await_ready(stack, each)
             stack.state.record_event("restarted", each)
     finally:
-        stack.route([replica for replica in stack.replicas() if replica.runs])
+        if running := [replica for replica in stack.replicas() if replica.runs]:
+            stack.route(running)
 
 
 def await_ready(stack: Stack, name: str, probe: Callable[[], Answer] | None = None) -> None:

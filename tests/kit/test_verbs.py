@@ -1,6 +1,6 @@
 """The verbs: what they start, change and stop, and what a visitor notices.
 
-The tests of the first part run for both runtimes: `tests/stack/containers/test_verbs.py` collects
+The tests of the first part run for both runtimes: `tests/kit/containers/test_verbs.py` collects
 them again, with stacks of containers.
 """
 

@@ -9,7 +9,7 @@ import pytest
 from kit.state import StateFolder
 
 from tests.conftest import StartStack
-from tests.loadtest.target import run
+from tests.support.loadtests import run
 from tests.support.ports import free_port
 from tests.support.stack import Stack
 

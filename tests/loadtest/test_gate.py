@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.loadtest.target import Ran, read, run
+from tests.support.loadtests import Ran, read, run
 from tests.support.stack import Stack
 from tests.support.waiting import wait_until
 

@@ -2,7 +2,7 @@
 
 import re
 
-from tests.loadtest.target import run
+from tests.support.loadtests import run
 from tests.support.stack import Stack
 
 _ONLY = "Shopper=0 TwoTabs=0 Bot=0 AnonymousBrowser=0"

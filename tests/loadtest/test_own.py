@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.loadtest.target import run
 from tests.support.checkout import ROOT
+from tests.support.loadtests import run
 from tests.support.stack import Stack
 
 _PAGE = ROOT / "docs" / "loadtest.md"

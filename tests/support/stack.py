@@ -7,11 +7,12 @@ import signal
 import socket
 import subprocess
 import sys
-from collections.abc import Iterator
+import tempfile
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import ClassVar
+from typing import ClassVar, TypeVar
 
 import httpx
 import psutil
@@ -20,6 +21,7 @@ from kit.state import StateFolder
 from kit.system import locks
 
 from tests.support.client import ask, serves
+from tests.support.ports import free_port
 from tests.support.shop_client import ShopClient
 from tests.support.waiting import wait_until
 
@@ -52,6 +54,8 @@ class Stack:
 
     STORE: ClassVar = "valkey"
     """The store's name in `make status`."""
+    RECOVERY_SECONDS: ClassVar = 5.0
+    """How long the workers may take until they use a store that answers again."""
 
     @property
     def folder(self) -> StateFolder:
@@ -194,12 +198,16 @@ class Stack:
         """Return every process that still belongs to the stack."""
         return [*self.processes()]
 
+    def kill_replica(self, replica: str) -> None:
+        """Kill the processes of a replica, all at once."""
+        os.killpg(self.pid(replica), signal.SIGKILL)
+
     def end_service(self, service: str, number: signal.Signals) -> None:
-        """Signal a service's first process and wait until supervisord has another one ready."""
-        old = self.pid(service)
-        os.kill(old, number)
+        """Signal a service's first process and wait until it is started again."""
+        before = self.running()[service]
+        os.kill(self.pid(service), number)
         wait_until(
-            lambda: locks.holder(self.folder.service_lock(service)) not in {None, old},
+            lambda: (now := self.running().get(service)) and now != before,
             f"{service} is started again",
         )
 
@@ -248,6 +256,23 @@ class Stack:
     def processes(self) -> list[psutil.Process]:
         """Return every process that runs from the state folder or has it in its command."""
         return processes_of(self.state_dir)
+
+
+AnyStack = TypeVar("AnyStack", bound=Stack)
+
+
+def stacks(kind: type[AnyStack], checkout: Path) -> Iterator[Callable[..., AnyStack]]:
+    """Yield a function that makes stacks, not started; remove every one of them afterwards."""
+    made: list[AnyStack] = []
+
+    def make(**settings: str) -> AnyStack:
+        state_dir = Path(tempfile.mkdtemp(prefix="stack-"))
+        made.append(kind(state_dir, free_port(), settings, checkout))
+        return made[-1]
+
+    yield make
+    errors = [error for stack in made if (error := stack.dispose())]
+    assert not errors, "\n".join(errors)
 
 
 def processes_of(folder: Path) -> list[psutil.Process]:

@@ -9,20 +9,23 @@ from collections.abc import Callable, Iterator, Sequence
 from unsticky.stores.replies import UNFINISHED, PlainReader
 
 Answer = Callable[[int, list[bytes]], bytes | None]
-"""What a server answers to a command; the number counts its connections, from 0. None: PING with a
-text is answered with this text, all else with +OK."""
+"""Returns the reply to a command on a connection, whose number counts from 0. None means the text
+of a PING with a text, and +OK otherwise."""
 
 Meddle = Callable[[bytes], Sequence[bytes | float]]
-"""What becomes of a piece that the server sent: pieces, and pauses in seconds between them."""
+"""Changes data that the server sent: into pieces, with pauses in seconds between them."""
 
 
 class StrangeServer:
-    """A server on a port of 127.0.0.1 that answers as a test wants.
+    """A server on a port of 127.0.0.1 that replies as a test wants.
+
+    Args:
+        answer: returns its replies.
+        hang_up: whether it closes each connection after a reply.
 
     Attributes:
         asked: the names of all commands, in order.
-        connections: how many there were so far.
-        hang_up: closes a connection after an answer.
+        connections: how many clients have connected.
     """
 
     def __init__(self, answer: Answer, *, hang_up: bool = False) -> None:
@@ -35,11 +38,11 @@ class StrangeServer:
 
     @property
     def url(self) -> str:
-        """What the store's URL is."""
+        """The store's URL."""
         return f"redis://127.0.0.1:{self.port}"
 
     def close(self) -> None:
-        """End it, and all connections."""
+        """Stop it, and close all connections."""
         self._listener.close()
 
     def _serve(self, stream: socket.socket) -> None:
@@ -67,12 +70,12 @@ class Relay:
         target: the server's unix socket, or its port on 127.0.0.1.
 
     Attributes:
-        target: where new connections lead; old ones stay where they are.
-        meddle: what becomes of what the server sends.
+        target: the server of new connections; old ones keep theirs.
+        meddle: changes what the server sends.
         delay: for how long each piece is held back, in both directions (seconds).
         losses: how many of the next answers get lost, each with its connection.
         lost: how many got lost.
-        connections: how many there were so far.
+        connections: how many clients have connected.
     """
 
     def __init__(self, target: str | int) -> None:
@@ -90,20 +93,20 @@ class Relay:
 
     @property
     def url(self) -> str:
-        """What the store's URL is."""
+        """The store's URL."""
         return f"redis://127.0.0.1:{self.port}"
 
     def go_silent(self) -> None:
-        """Pass nothing any more on the connections that there are, and do not close them."""
+        """Pass on nothing more on the present connections, but keep them open."""
         self._silent.update(self._clients)
 
     def say(self, data: bytes) -> None:
-        """Say something unasked on all connections."""
+        """Send data to all clients that none of them asked for."""
         for client in self._clients:
             client.sendall(data)
 
     def close(self) -> None:
-        """End all."""
+        """Close all connections."""
         self._closed.set()
         self._listener.close()
 
@@ -188,7 +191,7 @@ def strange(answer: Answer, *, hang_up: bool = False) -> Iterator[StrangeServer]
 
 
 def bulk(text: bytes) -> bytes:
-    """Return a reply that is a text."""
+    """Return a text as a reply."""
     return b"$%d\r\n%b\r\n" % (len(text), text)
 
 

@@ -32,7 +32,7 @@ def _granted() -> set[str]:
     return set(re.findall(r"\+([a-z|]+)", shop))
 
 
-def test_each_command_of_the_scripts_is_granted() -> None:
+def test_commands_of_scripts_are_granted() -> None:
     """What a script calls is granted: add a command that you come to use to users.acl.template."""
     files = [*(ROOT / "app").rglob("*.lua"), *(ROOT / "app" / "shop").rglob("*.py")]
     scripts = [path.read_text(encoding="utf-8") for path in files]
@@ -95,14 +95,14 @@ def test_what_scripts_wrote_outlives_a_restart(store: Store) -> None:
         "REPLICAOF 127.0.0.1 1", "CLIENT LIST", "MIGRATE h 1 shop:k 0 1", "SUBSCRIBE c",
     ],
 )  # fmt: skip
-def test_the_shop_may_not(store: Store, command: str) -> None:
+def test_shop_user_may_not_administer(store: Store, command: str) -> None:
     """Commands that look around in the store, empty, configure or stop it are refused."""
     with pytest.raises(redis.exceptions.NoPermissionError):
         store.as_user("shop").execute_command(*command.split())
 
 
 @pytest.mark.parametrize("key", ["other", "unstick", "shopping"])
-def test_other_keys_are_out_of_reach(store: Store, key: str) -> None:
+def test_shop_user_may_not_touch_other_keys(store: Store, key: str) -> None:
     """Keys of others in the same store can be neither read nor written, by scripts neither."""
     shop = store.as_user("shop")
     for command in (
@@ -115,7 +115,7 @@ def test_other_keys_are_out_of_reach(store: Store, key: str) -> None:
             shop.execute_command(*command)
 
 
-def test_an_application_has_keys_of_its_own(store: Store) -> None:
+def test_app_user_may_use_its_own_keys_only(store: Store) -> None:
     """A cache or a limiter beside the sessions: data under `app:`, and nothing else."""
     app = store.as_user("app")
     app.set("app:cache:page", "x", ex=60)
@@ -129,7 +129,7 @@ def test_an_application_has_keys_of_its_own(store: Store) -> None:
             app.execute_command(*command.split())
 
 
-def test_nobody_else_is_let_in(store: Store) -> None:
+def test_other_logins_are_refused(store: Store) -> None:
     """Without a user's password there is no command that works."""
     socket = store.url_of("shop").rpartition("@")[2]
     for login in ("", "default:@", "default:guess@", "shop:guess@", "app:guess@", "health:@"):
@@ -137,7 +137,7 @@ def test_nobody_else_is_let_in(store: Store) -> None:
             store.at(f"unix://{login}{socket}").ping()
 
 
-def test_the_health_check_may_do_nothing_else(store: Store) -> None:
+def test_health_user_may_only_ping(store: Store) -> None:
     """Its password, which the store's own container holds, opens no session."""
     health = store.as_user("health")
     assert health.ping()

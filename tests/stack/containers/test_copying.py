@@ -157,7 +157,7 @@ def test_files_and_links_are_the_same_from_every_container(stack: ForeignStack) 
     assert f'rel="canonical" href="http://127.0.0.1:{stack.port}/"' in page
 
 
-def test_a_replica_that_stops_finishes_what_it_has_begun(stack: ForeignStack) -> None:
+def test_stopped_replica_answers_requests_in_hand(stack: ForeignStack) -> None:
     """Its requests in hand are answered, by it; of those that come meanwhile hardly one is lost."""
     leaving = stack.replicas()[0]
 
@@ -190,7 +190,7 @@ def test_a_replica_that_stops_finishes_what_it_has_begun(stack: ForeignStack) ->
     assert took < _GRACE
 
 
-def test_the_stack_stops_and_finishes_what_is_in_hand(running: ForeignStack) -> None:
+def test_stack_stop_answers_requests_in_hand(running: ForeignStack) -> None:
     """All of 6 requests, some of which wait for a worker, are answered; all exit with 0.
 
     Whether both replicas are there makes no difference.

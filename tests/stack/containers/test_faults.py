@@ -2,41 +2,29 @@
 
 import os
 import signal
-from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from functools import partial
 from typing import Any
 
 import pytest
 
-from tests.support.containers import ContainerStack, docker
+from tests.stack.local import test_faults
+from tests.support.containers import ContainerStack
 from tests.support.shop_client import ShopClient
 from tests.support.waiting import wait_until
 
 _CART = {"tea": 3, "jam": 1}
 
-
-@pytest.fixture(name="visitor")
-def _visitor(own_stack: ContainerStack) -> Iterator[ShopClient]:
-    """A visitor with a full cart, of a stack where everything runs."""
-    wait_until(own_stack.is_ready_throughout, "every worker is ready again", seconds=40)
-    with own_stack.browser() as browser:
-        for sku, qty in _CART.items():
-            assert browser.add(sku, qty).status == 200
-        yield browser
-
-
-def test_killed_container_loses_nothing(own_stack: ContainerStack, visitor: ShopClient) -> None:
-    """If a replica is killed, the other one serves, and the engine starts it again."""
-    victim = own_stack.inspect("app")[0]
-    os.kill(victim["State"]["Pid"], signal.SIGKILL)
-    for _ in range(10):
-        assert visitor.cart() == _CART
-    assert [visitor.session()["hits"] for _ in range(5)] == [1, 2, 3, 4, 5]
-    wait_until(
-        lambda: visitor.session()["served_by"].startswith(victim["Id"][:12]), "it serves again", 40
+# Collected here, with this folder's stacks.
+globals().update({
+    name: getattr(test_faults, name)
+    for name in (
+        "visitor_of_a_stack",
+        "test_killed_replica_loses_nothing",
+        "test_restarted_store_has_every_cart",
+        "test_silent_store_is_503",
     )
-    assert visitor.cart() == _CART
+})  # fmt: skip
 
 
 def test_earlier_crashes_do_not_matter(own_stack: ContainerStack, visitor: ShopClient) -> None:
@@ -84,31 +72,3 @@ def _held_up(pool: ThreadPoolExecutor, visitor: ShopClient) -> Future[dict[str, 
         except TimeoutError:
             return reading
     pytest.fail("no read of eight went to the frozen replica")
-
-
-def test_restarted_store_has_every_cart(own_stack: ContainerStack, visitor: ShopClient) -> None:
-    """The store's container, restarted, has every cart; no replica is restarted for it."""
-    replicas = own_stack.replicas()
-    docker("restart", own_stack.inspect("redis")[0]["Id"])
-    wait_until(own_stack.is_ready_throughout, "every worker is ready again", seconds=20)
-    assert visitor.cart() == _CART
-    assert own_stack.replicas() == replicas
-
-
-def test_killed_store_has_every_cart(own_stack: ContainerStack, visitor: ShopClient) -> None:
-    """The store killed with SIGKILL is started again by the engine, and has every cart."""
-    os.kill(own_stack.pid("redis"), signal.SIGKILL)
-    wait_until(own_stack.is_ready_throughout, "every worker is ready again", seconds=20)
-    assert visitor.cart() == _CART
-
-
-def test_paused_store_is_503(own_stack: ContainerStack, visitor: ShopClient) -> None:
-    """A frozen store is a 503 with Retry-After, and no new cookie; thawed, every cart is there."""
-    with own_stack.paused(own_stack.inspect("redis")[0]["Id"]):
-        for _ in range(4):
-            answer = visitor.ask("GET", "/api/cart")
-            assert answer.status == 503
-            assert int(answer.headers["Retry-After"]) >= 1
-            assert "Set-Cookie" not in answer.headers
-    wait_until(own_stack.is_ready_throughout, "every worker is ready again", seconds=20)
-    assert visitor.cart() == _CART

@@ -9,13 +9,17 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.stack.containers.conftest import StartContainers
-from tests.stack.containers.contract.conftest import ContainerServer
 from tests.stack.local.test_continuity import (  # noqa: F401  (collected here, with this module's stacks)
     test_concurrent_adds_are_all_kept,
 )
 from tests.support.client import ask
-from tests.support.containers import ContainerStack, docker, require_engine
+from tests.support.containers import (
+    ContainerServer,
+    ContainerStack,
+    StartContainers,
+    docker,
+    require_engine,
+)
 from tests.support.ports import free_port
 
 

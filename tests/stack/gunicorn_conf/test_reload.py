@@ -54,7 +54,7 @@ def test_workers_follow_the_code(new_server: NewServer, code: Path) -> None:
     wait_until(lambda: is_served(module, b"two second"), "the changed module")
 
 
-def test_a_production_server_does_not(new_server: NewServer, code: Path) -> None:
+def test_production_workers_do_not_follow_the_code(new_server: NewServer, code: Path) -> None:
     """Without it nothing watches: a file that changes on disk starts nothing anew."""
     server = _start(new_server, code, WORKERS="1")
     (old,) = server.workers()

@@ -1,4 +1,7 @@
-"""What happens to visitors when a part of the stack fails."""
+"""What happens to visitors when a part of the stack fails.
+
+`tests/stack/containers/test_faults.py` collects some of it again, with stacks of containers.
+"""
 
 import os
 import signal
@@ -21,9 +24,9 @@ _CART = {"tea": 3, "jam": 1}
 
 
 @pytest.fixture(name="visitor")
-def _visitor(own_stack: Stack) -> Iterator[ShopClient]:
+def visitor_of_a_stack(own_stack: Stack) -> Iterator[ShopClient]:
     """A visitor with a full cart, of a stack where everything runs."""
-    wait_until(own_stack.is_ready_throughout, "every worker is ready again")
+    wait_until(own_stack.is_ready_throughout, "every worker is ready again", 40)
     with own_stack.browser() as browser:
         for sku, qty in _CART.items():
             assert browser.add(sku, qty).status == 200
@@ -36,6 +39,14 @@ def _await_new(workers: Callable[[], set[int]], old: set[int]) -> None:
         lambda: len(workers()) == len(old) and not workers() & old,
         f"new workers have taken over from {old}",
     )
+
+
+def _await_recovery(stack: Stack) -> None:
+    wait_until(stack.is_ready_throughout, "every worker is ready again", stack.RECOVERY_SECONDS)
+
+
+def _workers(stack: Stack) -> set[str]:
+    return {f"{replica}/{pid}" for replica in stack.replicas() for pid in stack.workers(replica)}
 
 
 def test_killed_worker_loses_nothing(own_stack: Stack, visitor: ShopClient) -> None:
@@ -81,13 +92,12 @@ def _is_busy(worker: int) -> bool:
 
 def test_killed_replica_loses_nothing(own_stack: Stack, visitor: ShopClient) -> None:
     """If a replica is killed, master and workers, the other one serves meanwhile."""
-    group = own_stack.pid("app-1")
-    os.killpg(group, signal.SIGKILL)
+    victim = own_stack.replicas()[0]
+    own_stack.kill_replica(victim)
     for _ in range(10):
         assert visitor.cart() == _CART
-    hits = [visitor.session()["hits"] for _ in range(5)]
-    assert hits == [1, 2, 3, 4, 5]
-    wait_until(lambda: "app-1" in visitor.session()["served_by"], "app-1 serves again")
+    assert [visitor.session()["hits"] for _ in range(5)] == [1, 2, 3, 4, 5]
+    wait_until(lambda: victim in visitor.session()["served_by"], "it serves again", 40)
     assert visitor.cart() == _CART
 
 
@@ -145,12 +155,12 @@ def test_restarted_store_has_every_cart(
     own_stack: Stack, visitor: ShopClient, number: signal.Signals
 ) -> None:
     """The store, ended and started again, has every cart; no replica is restarted for it."""
-    workers = own_stack.workers("app-1") | own_stack.workers("app-2")
+    workers = _workers(own_stack)
     # `appendfsync everysec` hands every write to the kernel at once: a killed server loses none.
-    own_stack.end_service("valkey", number)
-    wait_until(own_stack.is_ready_throughout, "every worker is ready again", seconds=5)
+    own_stack.end_service(own_stack.STORE, number)
+    _await_recovery(own_stack)
     assert visitor.cart() == _CART
-    assert own_stack.workers("app-1") | own_stack.workers("app-2") == workers
+    assert _workers(own_stack) == workers
 
 
 def _assert_store_is_missed(stack: Stack, visitor: ShopClient) -> None:
@@ -179,26 +189,26 @@ def test_silent_store_is_503(own_stack: Stack, visitor: ShopClient) -> None:
 
     Once it answers, the next request is served, with the same workers and the same cookie.
     """
-    workers = own_stack.workers("app-1") | own_stack.workers("app-2")
+    workers = _workers(own_stack)
     with own_stack.store_paused():
         _assert_store_is_missed(own_stack, visitor)
-    wait_until(own_stack.is_ready_throughout, "every worker is ready again", seconds=5)
+    _await_recovery(own_stack)
     assert visitor.cart().keys() == _CART.keys()
-    assert own_stack.workers("app-1") | own_stack.workers("app-2") == workers
+    assert _workers(own_stack) == workers
 
 
 def test_missing_store_is_503_until_up(own_stack: Stack, visitor: ShopClient) -> None:
     """Without a store: the same; `make up` brings it back, with every cart, and nothing else."""
-    workers = own_stack.workers("app-1") | own_stack.workers("app-2")
+    workers = _workers(own_stack)
     nginx = own_stack.pid("nginx")
     own_stack.stop_service("valkey")
     _assert_store_is_missed(own_stack, visitor)
     # So long that each worker has failed to connect about a hundred times.
     assert {visitor.ask("GET", "/api/cart").status for _ in range(400)} == {503}
     own_stack.up()
-    wait_until(own_stack.is_ready_throughout, "every worker is ready again", seconds=5)
+    _await_recovery(own_stack)
     assert visitor.cart() == _CART
-    assert own_stack.workers("app-1") | own_stack.workers("app-2") == workers
+    assert _workers(own_stack) == workers
     assert own_stack.pid("nginx") == nginx
 
 

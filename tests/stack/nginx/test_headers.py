@@ -47,7 +47,7 @@ def test_headers_with_underscores_are_dropped(edge: Nginx, script: Script) -> No
     assert not {"x_forwarded_for", "script_name"} & _one(script, "/x").headers.keys()
 
 
-def test_the_request_id_is_ours(edge: Nginx, script: Script) -> None:
+def test_clients_cannot_choose_the_request_id(edge: Nginx, script: Script) -> None:
     """One fresh id names a request to replica, client and log; an id that was sent does not."""
     answers = [ask(edge.port, "GET", "/x", headers=_FORGED) for _ in range(2)]
     ids = [answer.request_id for answer in answers]
@@ -64,7 +64,7 @@ def test_host_and_port_reach_the_application(edge: Nginx, script: Script, host: 
     assert (headers["host"], headers["x-forwarded-host"]) == (host, host)
 
 
-def test_the_request_lines_host_wins(edge: Nginx, script: Script) -> None:
+def test_host_of_the_request_line_wins(edge: Nginx, script: Script) -> None:
     """With a whole URL in the request line its host counts, not the Host header's (RFC 9112)."""
     exchange(edge.port, b"GET http://shop.test:8080/x HTTP/1.1\r\nHost: evil.test\r\n\r\n")
     headers = _one(script, "/x").headers
@@ -92,7 +92,7 @@ def test_a_header_cannot_forge_a_log_line(edge: Nginx) -> None:
     assert (entry["user_agent"], "forged" in entry) == (agent, False)
 
 
-def test_the_log_tells_where_a_request_went(edge: Nginx, script: Script) -> None:
+def test_access_log_names_replica_and_times(edge: Nginx, script: Script) -> None:
     """An access log entry names client, request, status, replica and the times it took."""
     answer = ask(edge.port, "GET", "/x?q=1", headers={"Host": "shop.test:8080"})
     entry = edge.logged(answer.request_id)

@@ -11,8 +11,7 @@ from tests.shop.http.conftest import (  # noqa: F401  (fixtures of the suite, wi
 )
 from tests.shop.http.places import Place, in_containers
 from tests.shop.http.test_idempotency import _key  # noqa: F401  (likewise)
-from tests.stack.containers.conftest import StartContainers
-from tests.support.containers import ContainerStack
+from tests.support.containers import ContainerStack, StartContainers
 
 
 @pytest.fixture(name="stack", scope="session", params=["redis", "valkey"])

@@ -7,14 +7,13 @@ from pathlib import Path
 import pytest
 
 from tests.kit import test_verbs
-from tests.kit.test_verbs import fresh_stack  # noqa: F401  (a fixture)
-from tests.stack.containers.conftest import StartContainers
-from tests.support.containers import ContainerStack, docker
+from tests.support.containers import ContainerStack, StartContainers, docker
 
 globals().update({
     name: test
     for name, test in vars(test_verbs).items()
-    if name.startswith("test_") and "fresh" in inspect.signature(test).parameters
+    if name == "fresh_stack"
+    or (name.startswith("test_") and "fresh" in inspect.signature(test).parameters)
 })  # fmt: skip
 
 

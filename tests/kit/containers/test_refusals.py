@@ -4,8 +4,7 @@ import socket
 
 import pytest
 
-from tests.stack.containers.conftest import StartContainers
-from tests.support.containers import ContainerStack
+from tests.support.containers import ContainerStack, StartContainers
 from tests.support.ports import free_port
 
 

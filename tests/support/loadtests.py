@@ -5,9 +5,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from tests.support.checkout import ROOT
 from tests.support.stack import Stack
 
-_SLO = Path(__file__).with_name("slo.toml")
+_SLO = ROOT / "tests" / "loadtest" / "slo.toml"
 
 
 @dataclass(frozen=True)
