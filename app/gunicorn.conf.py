@@ -52,13 +52,13 @@ from gunicorn.workers.sync import SyncWorker
 _OLDEST = (25, 2)
 if gunicorn.version_info[:2] < _OLDEST:
     raise SystemExit(
-        f"gunicorn.conf.py: Gunicorn {gunicorn.__version__} is too old for this file: "
-        "install 25.2 or newer."
+        f"error: Gunicorn {gunicorn.__version__} is too old for gunicorn.conf.py\n"
+        "  hint: install 25.2 or newer"
     )
 
 
-def _refuse(name: str, value: str, mend: str) -> SystemExit:
-    return SystemExit(f"gunicorn.conf.py: {name}={value!r} cannot be used: {mend}.")
+def _refuse(name: str, value: str, hint: str) -> SystemExit:
+    return SystemExit(f"error: gunicorn.conf.py cannot use {name}={value!r}; hint: {hint}")
 
 
 def _integer(name: str, default: int, lowest: int, highest: int) -> int:
@@ -81,10 +81,10 @@ def _proxies(name: str, default: str) -> str:
         try:
             ipaddress.ip_network(entry.strip())
         except ValueError:
-            mend = "list addresses or networks, such as 172.16.0.0/12, with commas between"
+            hint = "list addresses or networks, such as 172.16.0.0/12, with commas between"
             if entry.strip() == "*":
-                mend += "; with * any client could claim to come over TLS"
-            raise _refuse(name, text, mend) from None
+                hint += "; with * any client could claim to come over TLS"
+            raise _refuse(name, text, hint) from None
     return text
 
 
@@ -98,8 +98,8 @@ def _secrets(folder: Path) -> dict[str, str]:
         try:
             found[name] = Path(path).read_text(encoding="utf-8").strip()
         except (OSError, UnicodeDecodeError) as error:
-            mend = f"give a text file that this user can read ({error})"
-            raise _refuse(name, path, mend) from None
+            hint = f"give a text file that this user can read ({error})"
+            raise _refuse(name, path, hint) from None
     return found
 
 

@@ -13,6 +13,7 @@ import pytest
 from tests.support.checkout import ROOT
 
 if TYPE_CHECKING:
+    from tests.support.servers import Servers
     from tests.support.stack import Stack
 
 StartStack = Callable[..., "Stack"]
@@ -34,6 +35,16 @@ def pytest_configure() -> None:
 
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, interrupt)
+
+
+@pytest.fixture(name="servers", scope="session")
+def _servers() -> Iterator["Servers"]:
+    """Start stores, and end those that tests share."""
+    from tests.support.servers import Servers
+
+    servers = Servers()
+    yield servers
+    servers.stop()
 
 
 @pytest.fixture(name="checkout", scope="session")
@@ -58,21 +69,11 @@ def copy_checkout(into: Path) -> None:
 
 @pytest.fixture(name="new_stack", scope="session")
 def _new_stack(checkout: Path) -> Iterator[StartStack]:
-    """Make stacks that are not started yet; end every one of them, whatever became of it."""
+    """Make stacks that are not started yet; remove every one of them afterwards."""
     # Only here: the unit tests run without what the stacks need.
-    from tests.support.stack import Stack
-    from tests.support.wire import free_port
+    from tests.support.stack import Stack, stacks
 
-    made: list[Stack] = []
-
-    def make(**settings: str) -> Stack:
-        state_dir = Path(tempfile.mkdtemp(prefix="stack-"))
-        made.append(Stack(state_dir, free_port(), settings, checkout))
-        return made[-1]
-
-    yield make
-    errors = [error for stack in made if (error := stack.dispose())]
-    assert not errors, "\n".join(errors)
+    yield from stacks(Stack, checkout)
 
 
 @pytest.fixture(name="stack", scope="session")

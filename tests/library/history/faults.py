@@ -12,11 +12,12 @@ from tests.library.history.operations import Operation, read_journals
 from tests.library.history.store import DurableStore, Fsync
 from tests.library.history.worker import Plan
 from tests.support.checkout import ROOT
+from tests.support.waiting import wait_until
 
 WORKERS = 8
 SLOTS = 2
 OPERATIONS = 900
-"""The most operations of each worker, so that the sessions stay within their caps."""
+"""At most, of each worker: it keeps the sessions within their caps."""
 
 DEADLINE = 0.4
 """The library's limit for one request's store calls, in seconds."""
@@ -24,15 +25,14 @@ DEADLINE = 0.4
 PAUSE = 0.6
 """How long the store is stopped, in seconds: longer than the deadline, so that answers are lost."""
 
-# How far, in seconds, a store that writes its file in the background may be behind: so long it
-# delays a write while the disk is busy with the last one.
+# How far a store that writes its file in the background may be behind (seconds): it puts a write
+# off for so long while the disk is busy with the one before.
 _EVERYSEC_BEHIND = 2.0
-_PROJECT = ROOT
 _PATIENCE = 60.0
 
 
 class Run:
-    """Starts all processes, causes the faults, ends all processes."""
+    """Starts workers and store, causes the faults, ends both."""
 
     def __init__(self, store: DurableStore, fsync: Fsync, folder: Path, seed: int) -> None:
         self.outages: list[Outage] = []
@@ -42,7 +42,7 @@ class Run:
         self._incarnations = 0
 
     def play(self) -> list[Operation]:
-        """Cause all faults and return what the workers did."""
+        """Cause all faults, one after the other; return what the workers did."""
         for number in range(WORKERS):
             self._start_worker(number)
         try:
@@ -67,7 +67,7 @@ class Run:
         return read_journals(self._journals())
 
     def _kill_workers(self, number: int) -> None:
-        """Kill some workers, one after the other, and replace each."""
+        """Kill one worker after the other, and start a new one for each."""
         for _ in range(number):
             self._await_operations(self._random.randint(50, 150))
             place = self._random.randrange(WORKERS)
@@ -77,13 +77,15 @@ class Run:
             self._start_worker(place)
 
     def _await_operations(self, number: int) -> None:
-        """Wait until the workers have concluded this many more operations."""
-        wanted, end = self._concluded() + number, time.monotonic() + _PATIENCE
-        while self._concluded() < wanted:
-            assert time.monotonic() < end, "the workers make no progress"
+        """Wait until the workers have concluded so many more."""
+        wanted = self._concluded() + number
+
+        def are_there() -> bool:
             for worker in self._workers.values():
                 assert worker.poll() in {None, 0}, "a worker failed: see its output"
-            time.sleep(0.02)
+            return self._concluded() >= wanted
+
+        wait_until(are_there, f"{number} more operations", _PATIENCE)
 
     def _concluded(self) -> int:
         return sum(path.read_bytes().count(b'"outcome"') for path in self._journals())
@@ -93,21 +95,21 @@ class Run:
 
     def _kill_store(self) -> None:
         """Kill the store and start it again."""
-        self._store.stop()
+        self._store.kill()
         self._note_outage(time.monotonic())
         self._store.start()
 
     def _cut_power(self) -> None:
-        """Cut the store's power: what the disk does not have yet is lost."""
+        """Do what a power cut does to the store: what was not on the disk yet is lost."""
         durable, size = time.monotonic(), self._store.file_size()
         self._await_operations(100)
-        self._store.stop()
+        self._store.kill()
         self._note_outage(durable)
         self._store.cut_file(size)
         self._store.start()
 
     def _note_outage(self, durable: float) -> None:
-        """Note that writes acknowledged since `durable` may be undone, if this store allows it."""
+        """Note that what was acknowledged since `durable` may be undone, if it may."""
         if self._fsync == "everysec":
             self.outages.append(Outage(durable - _EVERYSEC_BEHIND, time.monotonic()))
 
@@ -124,7 +126,7 @@ class Run:
         )
         self._workers[number] = subprocess.Popen(
             [sys.executable, "-m", "tests.library.history.worker", plan.argument()],
-            cwd=_PROJECT,
+            cwd=ROOT,
             env={**os.environ, "PYTHONPATH": "app", "PYTHONDONTWRITEBYTECODE": "1"},
         )
 

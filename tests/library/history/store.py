@@ -1,7 +1,6 @@
-"""A store with an append-only file, for histories that kill it, pause it and cut its power."""
+"""A store with an append-only file, which a test kills, pauses and cuts off from power."""
 
 import os
-import signal
 from base64 import urlsafe_b64decode
 from collections.abc import Iterator
 from pathlib import Path
@@ -17,27 +16,23 @@ Fsync = Literal["everysec", "always"]
 
 
 class DurableStore(Server):
-    """A server with an append-only file, which it reads when it is started again."""
+    """One server whose next start reads its append-only file."""
 
     def __init__(self, program: str, folder: Path, fsync: Fsync) -> None:
-        options = ("--appendonly", "yes", "--appendfsync", fsync)
-        # Never rewritten: one file from beginning to end, so that it can be cut.
-        super().__init__(program, folder, *options, "--auto-aof-rewrite-percentage", "0")
-
-    def pause(self) -> None:
-        """Stop the server's process where it is, so that it does not answer."""
-        self._process.send_signal(signal.SIGSTOP)
-
-    def resume(self) -> None:
-        """Let the server go on; it begins with what was sent meanwhile."""
-        self._process.send_signal(signal.SIGCONT)
+        super().__init__(
+            program,
+            folder,
+            *("--appendonly", "yes", "--appendfsync", fsync),
+            # One file from beginning to end, so that it can be cut.
+            *("--auto-aof-rewrite-percentage", "0"),
+        )
 
     def file_size(self) -> int:
         """Return the bytes in the append-only file."""
         return self._file().stat().st_size
 
     def cut_file(self, size: int) -> None:
-        """Cut the file of a killed server to what the disk had when it was `size` bytes long."""
+        """Make the file of a dead server what the disk had when it was `size` bytes long."""
         os.truncate(self._file(), size)
 
     def sessions(self) -> Iterator[tuple[str, dict[str, Any]]]:
@@ -48,7 +43,7 @@ class DurableStore(Server):
                 yield _handle(key), _content(fields)
 
     def _file(self) -> Path:
-        (found,) = self._folder.glob("appendonlydir/*.incr.aof")
+        (found,) = self.folder.glob("appendonlydir/*.incr.aof")
         return found
 
 

@@ -18,30 +18,30 @@ _ALONE_SECONDS = 0.05
 
 
 def create_app() -> Flask:
-    """Return the application, with the calls of `bench.calls.BENCH`."""
+    """Return the application, with the calls of `loadtest.frameworks.contract`."""
     app = Flask("planted")
     gates = redis.Redis.from_url(os.environ["REDIS_URL"])
 
-    @app.get("/cart")
+    @app.get("/api/cart")
     def show() -> dict[str, Any]:
         return {"count": _read().get("count", 0)}
 
-    @app.post("/cart/items")
+    @app.post("/api/cart/items")
     def add() -> Response:
         session = _read()
         _meet()
         session["count"] = session.get("count", 0) + 1
         return _saved(session)
 
-    @app.post("/login")
+    @app.post("/api/login")
     def login() -> Response:
-        return _saved(_read() | {"user": request.get_json()["user"]})
+        return _saved(_read() | {"user": request.get_json()["username"]})
 
-    @app.get("/me")
-    def me() -> dict[str, Any]:
+    @app.get("/api/session")
+    def whose() -> dict[str, Any]:
         return {"user": _read().get("user")}
 
-    @app.post("/logout")
+    @app.post("/api/logout")
     def logout() -> Response:
         return _saved({})
 
