@@ -5,8 +5,7 @@ from typing import Any, ClassVar, Unpack
 from locust.contrib.fasthttp import FastHttpSession
 from locust.user import User
 
-from loadtest.users.findings import Answer, Failure, Finding, Refused
-from loadtest.users.journey import How
+from loadtest.users.findings import Answer, Failure, Finding, How, Refused
 from loadtest.users.samples import headers_of
 
 _TIMEOUT = 35.0

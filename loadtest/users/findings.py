@@ -1,9 +1,10 @@
-"""Answers, and what can be wrong with them."""
+"""Requests, their answers, and what can be wrong with these."""
 
 import json
+from collections.abc import Mapping
 from dataclasses import InitVar, dataclass
 from enum import StrEnum
-from typing import Any
+from typing import Any, TypedDict
 
 _SHOWN = 200
 
@@ -31,6 +32,21 @@ CONTINUITY = (
     Failure.LOST_UPDATE, Failure.LOST_SESSION, Failure.REVIVED_SESSION, Failure.UNBALANCED,
 )  # fmt: skip
 """The kinds that a load-balanced stack must never show."""
+
+
+class How(TypedDict, total=False):
+    """How a request is sent, and which answers are right."""
+
+    json: object
+    """The body."""
+    headers: Mapping[str, str]
+    """Further ones."""
+    expect: tuple[int, ...]
+    """The statuses that are right, by default 200; any other counts as an error."""
+    name: str
+    """The path as it is counted, if it has a variable part."""
+    rotates: bool
+    """Whether the answer may give the session another cookie."""
 
 
 @dataclass(frozen=True)

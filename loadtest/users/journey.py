@@ -2,29 +2,14 @@
 
 import random
 import uuid
-from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, ClassVar, TypedDict, Unpack
+from collections.abc import Callable
+from typing import TYPE_CHECKING, ClassVar, Unpack
 
 from loadtest.settings import Plan
-from loadtest.users.findings import Answer, Failure, Finding
+from loadtest.users.findings import Answer, Failure, Finding, How
 
 if TYPE_CHECKING:
     from loadtest.users.browser import Browser
-
-
-class How(TypedDict, total=False):
-    """How a request is sent, and which answers are right."""
-
-    json: object
-    """The body."""
-    headers: Mapping[str, str]
-    """Further ones."""
-    expect: tuple[int, ...]
-    """The statuses that are right, by default 200; any other counts as an error."""
-    name: str
-    """The path as it is counted, if it has a variable part."""
-    rotates: bool
-    """Whether the answer may give the session another cookie."""
 
 
 class Journey:

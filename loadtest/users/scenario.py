@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
 
-import loadtest
 from loadtest.settings import Plan
 from loadtest.users.journey import Journey
 
@@ -77,7 +76,7 @@ def _loaded(path: Path) -> ModuleType:
     sys.path.insert(0, str(path.parent))
     if importlib.util.find_spec("visits") is None:
         # The documentation showed `from visits import Journey` until version 0.1.
-        sys.modules["visits"] = loadtest
+        sys.modules["visits"] = sys.modules["loadtest"]
     module = importlib.util.module_from_spec(spec)
     sys.modules[path.stem] = module
     spec.loader.exec_module(module)
