@@ -117,7 +117,7 @@ class Interface(SessionInterface):
     def _sends_cookie(self, unit: Unit, response: Response) -> bool:
         """Send, renew or delete the cookie where that is due; return whether it was."""
         link, token = unit.link, unit.link.token
-        if link.cookie is CookieAction.DELETE:
+        if link.cookie is CookieAction.DELETE and token is None:
             self._set_cookie(response, "", max_age=0)
             return True
         due = link.cookie is CookieAction.SEND or unit.renews_cookie(

@@ -18,7 +18,7 @@ from .backend import Backend
 from .cookie import Reference, Token
 from .errors import OutcomeUnknown, SessionError, SessionGone, StoreUnavailable
 from .policy import ONCE_LIFETIME_MS, TOMBSTONE_LIFETIME_MS
-from .refusals import refusal
+from .refusals import read_of_nothing, refusal
 from .stores.contract import (
     Bind,
     Budget,
@@ -237,6 +237,8 @@ class Link:
         if late:
             self._budget = Budget(self._backend.policy.deadline)
             self.adopts = False  # the cookie could not be sent any more
+        else:
+            self.take_up()
         if self.adopts:
             return self._loaded_old()
         if self.token is None or self.state in {State.OVER, State.UNAVAILABLE}:
@@ -282,6 +284,9 @@ class Link:
             create: begin a new session where there is none.
             named: an operation that `once` names.
 
+        Returns:
+            What came of it; where nothing is there any more, `Conflicting` for what was read of it.
+
         Raises:
             SessionGone: the session was alive in this request and has ended, or was rotated away.
             NothingThere: there is none, and `create` is off.
@@ -289,9 +294,11 @@ class Link:
         """
         if self.state is State.OVER:
             raise self._prevented(self._over)
+        # One name, wherever it is written: a resend may meet at once what this one had to begin.
+        operation = self._operation(changes, finish, named=named)
         while self.token is not None:
             outcome = self._write(
-                self.token.reference, changes, finish=finish, load=load, named=named
+                self.token.reference, changes, operation, finish=finish, load=load
             )
             if isinstance(outcome, Written):
                 self._found(outcome.record)
@@ -302,12 +309,20 @@ class Link:
                 raise refusal(outcome)
             if not self._tries_another():
                 self._lost(outcome)
-        if not create:
-            raise NothingThere
-        if isinstance(finish, Move):
-            finish = finish.bind  # nothing is there to move: it begins where it would have gone
-        token = successor or self._emptied or self._backend.ring.mint()
-        return self._create(token, changes, finish, named=named)
+        if create:
+            return self._create(changes, operation, finish, successor)
+        contested = read_of_nothing(changes)
+        if contested:
+            return Conflicting(contested)
+        if finish is not None and finish != Destroy("emptied"):
+            self._emptied = None  # what is set from now on goes under another id
+        raise NothingThere
+
+    def take_up(self) -> None:
+        """Hold an emptied session again, which another request may have begun since."""
+        if self.token is None and self._emptied is not None:
+            self.token, self._emptied = self._emptied, None
+            self.state = State.LIVE if self.seen_alive else State.UNREAD
 
     def end_others(self) -> None:
         """End the sessions of the browser's other cookies: after a logout none may take its place.
@@ -320,7 +335,7 @@ class Link:
         while self._others:
             token = self._others[0]
             try:
-                outcome = self._write(token.reference, (), finish=Destroy(), load=False)
+                outcome = self._destroy(token.reference)
             except OutcomeUnknown as error:
                 message = f"a session may still live: {error}"
                 raise StoreUnavailable(message) from error
@@ -343,7 +358,7 @@ class Link:
             raise self._prevented(self._over)
         reference = self.token.reference
         try:
-            outcome = self._write(reference, (), finish=Destroy(), load=False)
+            outcome = self._destroy(reference)
         except OutcomeUnknown as error:
             # Ending twice is ending once, so the client may simply try again.
             message = f"the session may still live: {error}"
@@ -405,11 +420,11 @@ class Link:
         self,
         reference: Reference,
         changes: tuple[Change, ...],
+        operation: Operation,
         *,
         finish: Finish,
         load: bool,
         create: bool = False,
-        named: bool = False,
     ) -> WriteOutcome:
         if self.state is State.UNAVAILABLE:
             message = "the store is unavailable: this view's session is empty and read-only"
@@ -418,7 +433,7 @@ class Link:
             outcome = self._backend.store.write(
                 reference,
                 changes,
-                self._operation(changes, finish, named=named),
+                operation,
                 self._backend.lifetimes,
                 self._budget,
                 create=create,
@@ -432,6 +447,11 @@ class Link:
             raise
         self._backend.answered()
         return outcome
+
+    def _destroy(self, reference: Reference) -> WriteOutcome:
+        finish = Destroy()
+        operation = self._operation((), finish, named=False)
+        return self._write(reference, (), operation, finish=finish, load=False)
 
     def _operation(self, changes: tuple[Change, ...], finish: Finish, *, named: bool) -> Operation:
         """Name a write by what it is and how often this request made it, not by its place.
@@ -470,7 +490,11 @@ class Link:
         return late and isinstance(outcome, Missing)
 
     def _create(
-        self, token: Token, changes: tuple[Change, ...], finish: Finish, *, named: bool
+        self,
+        changes: tuple[Change, ...],
+        operation: Operation,
+        finish: Finish,
+        successor: Token | None,
     ) -> Written | Conflicting:
         if self.facts.silent:
             message = (
@@ -478,14 +502,22 @@ class Link:
                 "begin it in an HTTP request"
             )
             raise SessionError(message)
+        begun = self._emptied or successor or self._backend.ring.mint()
+        if isinstance(finish, Move) and self._emptied is None:
+            finish = finish.bind  # nothing is there to move: it begins where it would have gone
         outcome = self._write(
-            token.reference, changes, finish=finish, load=False, create=True, named=named
+            begun.reference, changes, operation, finish=finish, load=False, create=True
         )
         if isinstance(outcome, Conflicting):
             return outcome  # something was read of the session that ended
+        if isinstance(outcome, Gone) and self._emptied is not None:
+            # Another request began it again, and moved or ended it since.
+            self._emptied = None
+            self._lost(outcome)
+            return self._create(changes, operation, finish, successor)
         if not isinstance(outcome, Written):
             raise refusal(outcome)
-        self.token, self._emptied = token, None
+        self.token, self._emptied = successor or begun, None
         self.created = True
         self.cookie = CookieAction.SEND
         self._found(outcome.record)
@@ -524,6 +556,8 @@ class Link:
 
     def _found(self, record: Record) -> None:
         self.state = State.LIVE
+        if self.cookie is CookieAction.DELETE:
+            self.cookie = CookieAction.SEND  # emptied, and begun again by another request
         self.seen_alive = True
         self.record = record
         if record.user is not None:

@@ -6,10 +6,14 @@ from .errors import OutOfRange, SessionError, StaleCredential, Unserializable
 from .fields import describe
 from .stores.contract import (
     COUNTER_LIMIT,
+    Change,
+    Check,
+    CheckNames,
     NotACounter,
     Refused,
     StaleStamp,
     TooLarge,
+    Write,
     WriteOutcome,
 )
 
@@ -50,3 +54,13 @@ def check_counter(delta: int, minimum: int | None, maximum: int | None) -> None:
         if abs(value) > COUNTER_LIMIT:
             message = f"{name} is {value}: counters stay within ±{COUNTER_LIMIT}"
             raise ValueError(message)
+
+
+def read_of_nothing(changes: tuple[Change, ...]) -> dict[bytes, bytes | None]:
+    """Return what of these was read of a session that holds nothing now, as it is now: absent."""
+    return {
+        change.prefix if isinstance(change, CheckNames) else change.field: None
+        for change in changes
+        if (isinstance(change, CheckNames) and change.names)
+        or (isinstance(change, (Write, Check)) and isinstance(change.base, bytes))
+    }

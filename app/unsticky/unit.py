@@ -626,6 +626,7 @@ class Unit:
         """Drop what the request changed where a login or a logout fails: half of it is worse."""
         try:
             self._open_for_writing()
+            self.link.take_up()
             yield
         except BaseException:
             self._left_behind += self.draft.held()

@@ -359,7 +359,8 @@ class Store(Protocol):
             reference: the session.
             changes: at most one for each field.
             operation: applied at most once while its result is kept, however often it is sent; its
-                result is no answer once the session ended, unless `finish` ended it.
+                result is no answer once the session ended, unless `finish` ended it, or it ended as
+                `emptied` and may begin again. That of an end is none once it has.
             lifetimes: the limits of sessions that have none of their own, as the request sees them.
             budget: the time left.
             create: make the session if there is none, or one that ended as `emptied`, which held

@@ -314,13 +314,18 @@ class MemoryStore:
         slid, there = first.record.slid, found
         if isinstance(finish, Move):
             there = self._find(finish.to, now)
+        elif isinstance(finish, Destroy):
+            if isinstance(found, _Living):
+                return None  # begun again since
         elif isinstance(found, _Living):
             # Hours later this is a use of its own.
             slid = (found.seen is not None and found.slide(now, lifetimes)) or slid
-        elif not isinstance(finish, Destroy):
+        elif found != Gone("emptied"):
             return None
         if not isinstance(there, _Living):
-            fields: dict[bytes, bytes] | None = {} if load and isinstance(finish, Move) else None
+            fields: dict[bytes, bytes] | None = None
+            if load and not isinstance(finish, Destroy):
+                fields = {}
             return replace(first, record=first.record._replace(fields=fields))
         record = there.record(slid=slid, load=load)
         if finish is not None:

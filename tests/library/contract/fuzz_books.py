@@ -62,6 +62,7 @@ class Book:
         waits: whether a limit may wait for a session to begin.
         outer_limit: what `limit` was when the transaction began.
         committed: what it wrote of each field last, or was told so.
+        left: the sessions whose ids it gave up: nothing that it sets now may be there.
     """
 
     name: str
@@ -85,6 +86,12 @@ class Book:
     waits: bool = False
     outer_limit: int | None = None
     committed: Fields = field(default_factory=dict)
+    left: set[Reference] = field(default_factory=set)
+
+    @property
+    def last(self) -> Reference | None:
+        """The session that it held last."""
+        return self.references[-1] if self.references else None
 
     def copy(self) -> "Book":
         """Return a book in which something can be tried."""

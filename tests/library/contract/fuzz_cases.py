@@ -2,7 +2,7 @@
 
 import random
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final, NamedTuple, TypeAlias
 
 Op: TypeAlias = tuple[Any, ...]
@@ -37,22 +37,33 @@ class Step(NamedTuple):
 
 @dataclass(frozen=True)
 class Case:
-    """What happens, in order; `empty` if the browser has no session at first.
+    """What happens, in order.
 
     Attributes:
         steps: see `Step`.
         resends: requests that are another one sent again, under its name and with its cookie.
         empty: the browser has no session at first.
+        small: it has one with one thing in it, which is soon emptied.
     """
 
     steps: tuple[Step, ...]
     resends: tuple[tuple[int, int], ...] = ()
     empty: bool = False
+    small: bool = False
 
 
 def make_case(name: str) -> Case:
-    """Return the case of that name: always the same one."""
-    return _Maker(random.Random(name)).case()
+    """Return the case of that name: always the same one.
+
+    If the name begins with `emptied`, the session is small, and is emptied more often.
+    """
+    draw = random.Random(name)
+    if not name.startswith("emptied"):
+        return _Maker(draw).case()
+    maker = _Maker(draw)
+    maker.kinds += [lambda: ("take", "cart"), lambda: ("commit",)] * 12
+    maker.kinds += [kind for kind, weight in maker.weights if weight == 1] * 3
+    return replace(maker.case(), empty=False, small=True)
 
 
 class _Maker:
@@ -108,7 +119,8 @@ class _Maker:
                 del lanes[visit]
                 if visit in waiting:
                     lanes[resends[0][0]] = waiting.pop(visit)
-        return Case(tuple(steps), tuple(resends), draw.random() < 0.15)
+        empty, small = draw.random() < 0.15, draw.random() < 0.2
+        return Case(tuple(steps), tuple(resends), empty, small and not empty)
 
     def _steps(self, visit: int, program: list[Op]) -> list[Step]:
         faulty = self.draw.random() < 0.15
@@ -207,17 +219,17 @@ def _smaller(case: Case) -> Iterator[Case]:
     for visit in sorted({step.visit for step in case.steps}):
         steps = tuple(step for step in case.steps if step.visit != visit)
         resends = tuple(pair for pair in case.resends if visit not in pair)
-        yield Case(steps, resends, case.empty)
+        yield replace(case, steps=steps, resends=resends)
     for at, step in enumerate(case.steps):
         rest = case.steps[:at] + case.steps[at + 1 :]
         if step.op[0] != "begin" or not any(other.visit == step.visit for other in rest):
-            yield Case(rest, case.resends, case.empty)
+            yield replace(case, steps=rest)
     for at, step in enumerate(case.steps):
         if step.fault:
             steps = (*case.steps[:at], Step(step.visit, step.op), *case.steps[at + 1 :])
-            yield Case(steps, case.resends, case.empty)
+            yield replace(case, steps=steps)
         if step.op == ("begin", "first"):
             jar = Step(step.visit, ("begin", "jar"))
-            yield Case((*case.steps[:at], jar, *case.steps[at + 1 :]), case.resends, case.empty)
+            yield replace(case, steps=(*case.steps[:at], jar, *case.steps[at + 1 :]))
     if case.resends:
-        yield Case(case.steps, (), case.empty)
+        yield replace(case, resends=())

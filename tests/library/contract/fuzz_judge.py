@@ -10,11 +10,12 @@ from collections.abc import Callable, Iterable
 from functools import partial
 from typing import Any
 
-from unsticky import Conflict, OutcomeUnknown, StoreUnavailable
+from unsticky import Conflict, OutcomeUnknown, SessionGone, StoreUnavailable
 from unsticky.cookie import Reference
 
 from tests.library.contract.fuzz_books import Book, Violation, copied, parcels, under
 from tests.library.contract.fuzz_cases import Op
+from tests.library.contract.fuzz_lives import Lives
 from tests.library.contract.fuzz_outcomes import Outcome, check_reason, kind_of_refusal, scope_of
 from tests.library.contract.fuzz_transactions import Transactions
 from tests.library.contract.fuzz_world import ABSENT, NOTHING, Fields, State, World
@@ -27,22 +28,25 @@ class Judge(Transactions):
         super().__init__(world, names)
         self.applied: dict[tuple[str, Op, int, Reference | None], Any] = {}
         self.doubtful: set[tuple[str, Op, int, Reference | None]] = set()
-        self.emptied: set[Reference | None] = set()
+        self.lives = Lives(world)
         self.attempts: Counter[tuple[int, Op]] = Counter()
 
     def step(self, book: Book, outcome: Outcome, before: State | None) -> None:
         """Judge a step.
+
+        Args:
+            book: of the request.
+            outcome: what came of it.
+            before: what the session that it holds, or held last, was before.
 
         Raises:
             Violation: it did something that it may not.
         """
         if outcome.op[0] in {"incr", "take", "into"}:
             self.attempts[book.number, outcome.op] += 1
-        if (
-            outcome.op[0] in {"commit", "end", "tx", "tx-end"}
-            and self._state(outcome.before) is None
-        ):
-            self.emptied.add(outcome.before)
+        if outcome.before is None and not self.lives.takes_up(book, outcome, before):
+            before = None
+        self.lives.step(book, outcome, before)
         if outcome.error is None:
             self.succeeded(book, outcome, before)
         else:
@@ -60,6 +64,8 @@ class Judge(Transactions):
         error = outcome.error
         assert error is not None
         check_reason(book, outcome, before)
+        if isinstance(error, SessionGone) and self.lives.is_emptied(outcome.before):
+            raise Violation("refused without reason", f"{outcome.op}: it may begin again")
         after = self._state(outcome.after)
         unknown = isinstance(error, (OutcomeUnknown, StoreUnavailable)) and outcome.fired
         if before == after and (before is None or self._is_still(outcome, before)):
@@ -108,7 +114,8 @@ class Judge(Transactions):
         key = self._key(book, outcome)
         old, new = before.fields if before else NOTHING, after.fields if after else NOTHING
         told = outcome.told if outcome.error is None else new.get(name)
-        if before is not None and key in self.applied:
+        held = before is not None or self.lives.is_emptied(outcome.before)
+        if held and key in self.applied:
             if outcome.error is None and told != self.applied[key]:
                 raise Violation("resend answered otherwise", f"{outcome.op} told {told}")
             middle = new
@@ -138,7 +145,8 @@ class Judge(Transactions):
         scope = scope_of(outcome.op, book)
         if key in self.doubtful and outcome.told is not None and before == after:
             self.applied[key] = outcome.told
-        again = before is not None and key in self.applied
+        held = before is not None or self.lives.is_emptied(outcome.before)
+        again = held and key in self.applied
         if again:
             first = self.applied[key]
             if outcome.error is None and first is not None and outcome.told != first:
@@ -151,7 +159,8 @@ class Judge(Transactions):
                 book.known.pop(target, None)
         else:
             self._take_first(book, outcome, old, new, scope)
-            self.applied[key] = outcome.told if outcome.error is None else None
+            if outcome.after is not None:  # where there is no session, nobody remembers that
+                self.applied[key] = outcome.told if outcome.error is None else None
         self._created(outcome, before, after)
         for name in {*scope, *(outcome.told or NOTHING), *under(prefix, book.known)}:
             book.own.pop(name, None)
@@ -234,12 +243,7 @@ class Judge(Transactions):
         for reference, state in self.world.states.items():
             if self.world.held(reference) != state:
                 raise Violation("foreign change", f"{state} became {self.world.held(reference)}")
-            states = [later for _, later in self.world.history[reference]]
-            alive = [state is not None for state in states]
-            # What was emptied held nothing, and may begin again under its name.
-            revived = alive != sorted(alive, reverse=True) and alive[0]
-            if revived and reference not in self.emptied:
-                raise Violation("revived", f"{states}")
+        self.lives.close()
         self.ledger.close(self.world.states)
 
     def _key(self, book: Book, outcome: Outcome) -> tuple[str, Op, int, Reference | None]:

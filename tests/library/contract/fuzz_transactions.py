@@ -19,7 +19,11 @@ class Transactions(Sessions):
             self._still(book.before_end, before.fields if before else NOTHING)
             self.ended(book, outcome, before, after)
             before = None
-        elif book.moves or (after is not None and before is not None and after != before):
+        elif (
+            book.moves
+            or (after is not None and before is not None and after != before)
+            or (before is None and self._removed(book))
+        ):
             # Without a change it was one look, at one instant.
             self._still(book, before.fields if before else NOTHING)
         self._settled(book, outcome, before, after)
@@ -85,6 +89,13 @@ class Transactions(Sessions):
         if outcome.after is not None and after is not None:
             old = before.fields.get("n", 0) if before else 0
             self.ledger.counts[outcome.after] += after.fields.get("n", 0) - old
+
+    def _removed(self, book: Book) -> bool:
+        """Tell whether it removed or changed what it had read, of a session that is not there."""
+        return not self.changes.is_resent(book) and any(
+            name in book.known and book.known[name] not in (value, ABSENT)
+            for name, value in book.own.items()
+        )
 
     @staticmethod
     def _still(book: Book, old: Fields) -> None:

@@ -224,10 +224,9 @@ class Visit:
     def clear(self) -> None:
         """End the session."""
         buffering = self.buffering
-        had = self.reference is not None
         self.book.limit = None
         self.session.clear()
-        if buffering and had:
+        if buffering and self.reference is not None:
             before = self.book.before_end or self.book.copy()
             self.start_over()
             self.book.before_end, self.book.ends = before, True
@@ -242,9 +241,8 @@ class Visit:
 
     def rotate(self) -> None:
         """Give it a new id."""
-        had = self.reference is not None
         self.session.rotate()
-        if self.buffering and had:
+        if self.buffering and self.reference is not None:
             self.book.moves = True
 
     def bind(self, user: str) -> None:
@@ -264,7 +262,8 @@ class Visit:
             for name in names:
                 self.book.wrote(name, ABSENT)
         if self.buffering:
-            self.book.moves, self.book.bound, self.book.unbound = had, "", True
+            self.book.moves = self.reference is not None
+            self.book.bound, self.book.unbound = "", True
 
     def lifetime(self, idle: int) -> None:
         """Give the session a limit."""

@@ -79,15 +79,17 @@ class Run:
 
     def _set_up(self) -> None:
         session, _ = self.world.begin(None, "set-up")
-        session.update(a="a0", m=10, d={"l1": "base"})
-        session.map("cart").update({"x": 2, "p0": "p0"})
-        session.incr("n", 3)
+        session.map("cart")["p0"] = "p0"
+        if not self.case.small:
+            session.update(a="a0", m=10, d={"l1": "base"})
+            session.map("cart")["x"] = 2
+            session.incr("n", 3)
         self.jar = in_flight(self.world, session).end().cookie
         self.cookies = [self.jar]
         self.world.look()
         reference = unit_of(session).link.token
         assert reference is not None
-        self.judge.ledger.counts[reference.reference] = 3
+        self.judge.ledger.counts[reference.reference] = 0 if self.case.small else 3
         self.judge.ledger.put.add("p0")
 
     def _begin(self, number: int, which: str) -> Visit:
@@ -152,7 +154,8 @@ class Run:
         """Return what judges the step by what changes from now on."""
         world = self.world
         reference = visit.reference
-        before = world.states.get(reference) if reference is not None else None
+        held = reference or visit.book.last
+        before = world.states.get(held) if held is not None else None
 
         def look(told: object, error: Exception | None) -> None:
             world.look()
@@ -286,6 +289,8 @@ class Fuzzer:
         lines = [f"case {name}: {self.found(smallest)}"]
         if smallest.empty:
             lines.append("  (no session at first)")
+        if smallest.small:
+            lines.append("  (nothing but cart.p0 in the session at first)")
         lines += [
             f"  request {again} is request {first} sent again" for again, first in smallest.resends
         ]

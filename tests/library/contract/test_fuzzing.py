@@ -5,10 +5,11 @@ import secrets
 from collections.abc import Callable, Iterator
 from copy import deepcopy
 from dataclasses import replace
+from itertools import chain
 from typing import Any
 
 import pytest
-from unsticky import draft
+from unsticky import draft, link
 from unsticky.draft import Draft
 from unsticky.link import Link
 from unsticky.stores.contract import BLIND, Move, Write
@@ -35,9 +36,16 @@ def test_nothing_is_lost_or_doubled_in_memory() -> None:
     assert sum(tally.operations.values()) > 20_000
 
 
+def test_nothing_is_lost_or_doubled_where_a_session_is_emptied() -> None:
+    """Others begin it again while the request that emptied it goes on."""
+    tally = Fuzzer(Memory()).run(case_names("emptied", 4000))
+    assert not tally.violations, table(tally)
+
+
 def test_nothing_is_lost_or_doubled_at_a_server(server_place: AtServer) -> None:
     """The same at real servers."""
-    tally = Fuzzer(server_place).run(case_names("server", 400))
+    names = [*case_names("server", 400), *case_names("emptied", 200)]
+    tally = Fuzzer(server_place).run(names)
     assert not tally.violations, table(tally)
 
 
@@ -141,6 +149,72 @@ def _begins_again_what_ended(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(MemoryStore, "_bury", left)
 
 
+def _begins_anew_over_what_others_began(patch: pytest.MonkeyPatch) -> None:
+    """Plant a store in which who begins an emptied session takes it for empty still."""
+    write = MemoryStore._write  # noqa: SLF001
+
+    def over(self: Any, reference: Any, *args: Any, create: bool, **options: Any) -> Any:
+        found = self._sessions.get(reference)
+        if create and hasattr(found, "fields"):
+            found.fields.clear()
+        return write(self, reference, *args, create=create, **options)
+
+    patch.setattr(MemoryStore, "_write", over)
+
+
+def _begins_beside_what_others_began(patch: pytest.MonkeyPatch) -> None:
+    create = Link._create  # noqa: SLF001
+
+    def beside(self: Link, *args: Any) -> Any:
+        self._emptied = None
+        return create(self, *args)
+
+    patch.setattr(Link, "_create", beside)
+
+
+def _forgets_what_was_read_of_the_emptied(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(link, "read_of_nothing", lambda _: {})
+
+
+def _begins_under_an_id_that_was_given_up(patch: pytest.MonkeyPatch) -> None:
+    send, end = Link.send, Link.end
+
+    def kept(act: Any) -> Any:
+        def keeping(self: Link, *args: Any, **options: Any) -> Any:
+            held = self.token if self.created or self.seen_alive else self._emptied
+            try:
+                return act(self, *args, **options)
+            finally:
+                if self.token is None and self._emptied is None:
+                    self._emptied = held
+
+        return keeping
+
+    patch.setattr(Link, "send", kept(send))
+    patch.setattr(Link, "end", kept(end))
+
+
+def _names_a_beginning_by_itself(patch: pytest.MonkeyPatch) -> None:
+    """Plant a name for what begins an emptied session that its resend does not come to."""
+    create = Link._create  # noqa: SLF001
+
+    def named(self: Link, changes: Any, operation: Any, *args: Any) -> Any:
+        return create(self, changes, operation._replace(ordinal=operation.ordinal + 1), *args)
+
+    patch.setattr(Link, "_create", named)
+
+
+def _leaves_the_emptied_to_others_at_a_login(patch: pytest.MonkeyPatch) -> None:
+    create = Link._create  # noqa: SLF001
+
+    def left(self: Link, changes: Any, operation: Any, finish: Any, successor: Any) -> Any:
+        if isinstance(finish, Move):
+            self._emptied = None
+        return create(self, changes, operation, finish, successor)
+
+    patch.setattr(Link, "_create", left)
+
+
 @pytest.mark.parametrize(
     ("plant", "kinds"),
     [
@@ -155,6 +229,12 @@ def _begins_again_what_ended(patch: pytest.MonkeyPatch) -> None:
         (_compares_nothing_that_was_only_read, {"transaction on old state"}),
         (_forgets_changes_in_place, {"write lost", "leaf lost"}),
         (_begins_again_what_ended, {"ended and alive"}),
+        (_begins_anew_over_what_others_began, {"foreign change"}),
+        (_begins_beside_what_others_began, {"begun beside"}),
+        (_forgets_what_was_read_of_the_emptied, {"transaction on old state", "parcel"}),
+        (_begins_under_an_id_that_was_given_up, {"old id begun again"}),
+        (_names_a_beginning_by_itself, {"foreign change", "taken and there"}),
+        (_leaves_the_emptied_to_others_at_a_login, {"revived"}),
     ],
     ids=lambda value: value.__name__.lstrip("_") if callable(value) else "",
 )
@@ -164,7 +244,7 @@ def test_a_planted_fault_is_found(
     """A library with this fault does not get through, and the smallest case is short."""
     plant(monkeypatch)
     fuzzer = Fuzzer(Memory())
-    for name in case_names("planted", 3000):
+    for name in chain(*zip(case_names("planted", 3000), case_names("emptied", 3000), strict=True)):
         case = make_case(name)
         error = fuzzer.found(case)
         if error is not None and kind_of(error) in kinds:

@@ -11,7 +11,15 @@ include 'now'
 local current = redis.pcall('HMGET', key, unpack(names, 1, math.min(#names, CHUNK)))
 if current.err then return string.find(current.err, 'WRONGTYPE', 1, true) and {9} or current end
 local birth, seen, own = current[1], current[2], current[3]
-if current[4] then return {2, current[4]} end
+if current[4] then
+  -- What was emptied may begin again, where the same must not be applied a second time.
+  local before = current[4] == 'emptied' and redis.call('GET', operation)
+  if not before then return {2, current[4]} end
+  include 'answered'
+  local answer = unpacked(before)
+  if ARGV[4] == '1' then answer[8] = {} end
+  return answer
+end
 if not birth then return {1} end
 include 'judged'
 include 'answered'

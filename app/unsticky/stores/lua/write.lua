@@ -66,8 +66,11 @@ if once and (answer or alive) and (alive or not birth) then
   answer = answer or {0, 0, birth, {}, {}}
   answer[7] = user_of(key)
 end
--- A result may outlive its session, and is then no answer; that of an end or a move tells how it ended.
-if answer and (alive or finish == 'end' or moved) then
+-- A result may outlive its session, and is then no answer; that of an end or a move tells how it ended,
+-- and what was emptied may begin again, where the same must not be applied a second time. What lives
+-- after its end has begun again.
+local emptied = not birth and seen == 'emptied'
+if answer and ((alive and finish ~= 'end') or (not alive and (finish == 'end' or moved or emptied))) then
   if alive then
     answer[3], answer[6] = birth, own or ''
     -- Hours later this is a use of its own.

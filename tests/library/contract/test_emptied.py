@@ -1,0 +1,292 @@
+"""Sessions that a request emptied: requests in flight begin them again, and nothing else does."""
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from unsticky import Conflict, Session
+
+from tests.library.contract.places import Place
+from tests.support.browsers import Browser, InFlight, Site, make_site, unit_of
+
+Act = Callable[[Session], object]
+
+
+def _rotate(session: Session) -> None:
+    session.rotate()
+
+
+def _bind(session: Session) -> None:
+    session.bind("7")
+
+
+def _unbind(session: Session) -> None:
+    session.unbind("lang")
+
+
+def _clear(session: Session) -> None:
+    session.clear()
+
+
+def _begin(site: Site, cookie: str | None, count: int) -> list[InFlight]:
+    return [Browser(site.app, cookie).begin() for _ in range(count)]
+
+
+def _emptied(site: Site, cookie: str | None) -> InFlight:
+    """Return a request that has emptied its session, which held `a`, and goes on."""
+    request = Browser(site.app, cookie).begin()
+    request.session.pop("a")
+    unit_of(request.session).commit()
+    return request
+
+
+def _found_emptied(site: Site, cookie: str | None) -> InFlight:
+    """Return a request that looked at its session after another one had emptied it."""
+    _emptied(site, cookie).end()
+    request = Browser(site.app, cookie).begin()
+    assert request.session.get("a") is None
+    return request
+
+
+_ways_to_meet_it = pytest.mark.parametrize("meet", [_emptied, _found_emptied])
+
+
+@_ways_to_meet_it
+def test_all_who_begin_it_again_begin_the_same(
+    place: Place, meet: Callable[[Site, str | None], InFlight]
+) -> None:
+    """Also if another request was first: both changes are there, where both cookies lead."""
+    site = make_site(place)
+    old = site.browser(a=1).cookie
+    (late,) = _begin(site, old, 1)
+    request = meet(site, old)
+    late.session.map("cart")["p5"] = "p5"
+    assert late.end().status == 200
+    request.session.map("cart")["p4"] = "p4"
+    assert request.end().status == 200
+    for browser in (late.browser, request.browser):
+        assert site.stored(browser) == {"cart": {"p4": "p4", "p5": "p5"}}
+
+
+@_ways_to_meet_it
+@pytest.mark.parametrize("act", [_rotate, _bind])
+def test_what_was_begun_again_and_moved_is_gone(
+    place: Place, meet: Callable[[Site, str | None], InFlight], act: Act
+) -> None:
+    """A request that knew it as emptied is refused, and leaves the cookie of the new id alone."""
+    site = make_site(place)
+    old = site.browser(a=1).cookie
+    (late,) = _begin(site, old, 1)
+    request = meet(site, old)
+    late.session["b"] = 2
+    unit_of(late.session).commit()
+    act(late.session)
+    late.end()
+    request.session["c"] = 3
+    answer = request.end()
+    assert (answer.status, answer.code, answer.cookie) == (409, "session-gone", None)
+    assert site.stored(late.browser) == {"b": 2}
+
+
+@_ways_to_meet_it
+def test_after_what_was_begun_again_has_ended_a_new_one_begins(
+    place: Place, meet: Callable[[Site, str | None], InFlight]
+) -> None:
+    """As after any session that ended before a request saw it."""
+    site = make_site(place)
+    old = site.browser(a=1).cookie
+    (late,) = _begin(site, old, 1)
+    request = meet(site, old)
+    late.session["b"] = 2
+    unit_of(late.session).commit()
+    late.session.clear()
+    late.end()
+    request.session["c"] = 3
+    assert request.end().status == 200
+    assert site.stored(request.browser) == {"c": 3}
+    assert site.stored(Browser(site.app, old)) is None
+
+
+@_ways_to_meet_it
+def test_a_login_there_is_no_session_beside_others(
+    place: Place, meet: Callable[[Site, str | None], InFlight]
+) -> None:
+    """Requests in flight begin none under the old id, whose cookie would replace the login's."""
+    site = make_site(place)
+    old = site.browser(a=1).cookie
+    (late,) = _begin(site, old, 1)
+    request = meet(site, old)
+    request.session.bind("7")
+    assert request.end().cookie
+    late.session["b"] = 2
+    answer = late.end()
+    assert (answer.status, answer.cookie) == (409, None)
+    assert Browser(site.app, request.browser.cookie).begin().session.user == "7"
+
+
+@pytest.mark.parametrize("in_transaction", [False, True])
+@pytest.mark.parametrize("looks", [False, True])
+@pytest.mark.parametrize("act", [_rotate, _unbind, _clear])
+def test_an_emptied_id_is_given_up_like_any_other(
+    place: Place, act: Act, *, looks: bool, in_transaction: bool
+) -> None:
+    """A login by hand gives a new id: who planted the cookie, and emptied it, is not logged in."""
+    site = make_site(place)
+    planted = site.browser(a=1).cookie
+    _emptied(site, planted).end()
+    request = Browser(site.app, planted).begin()
+    if looks:
+        assert request.session.get("user_id") is None
+    unit = unit_of(request.session)
+    if in_transaction:
+        unit.begin_transaction()
+    act(request.session)
+    request.session["user_id"] = 7
+    if in_transaction:
+        unit.commit()
+        unit.end_transaction()
+    assert request.end().status == 200
+    assert site.stored(request.browser) == {"user_id": 7}
+    assert site.stored(Browser(site.app, planted)) is None
+
+
+@_ways_to_meet_it
+@pytest.mark.parametrize("act", [_rotate, _unbind, _clear, _bind])
+def test_what_gives_up_the_id_meets_who_began_it_again(
+    place: Place, meet: Callable[[Site, str | None], InFlight], act: Act
+) -> None:
+    """The old id is dead then, and what was in the session is where it went, or ended with it."""
+    site = make_site(place)
+    old = site.browser(a=1).cookie
+    (late,) = _begin(site, old, 1)
+    request = meet(site, old)
+    late.session["b"] = 2
+    late.end()
+    act(request.session)
+    assert request.end().status == 200
+    assert site.stored(Browser(site.app, old)) is None
+    assert site.stored(request.browser) == (None if act is _clear else {"b": 2})
+
+
+def _takes(session: Session) -> dict[str, Any]:
+    return session.map("cart").take()
+
+
+def _pops(session: Session) -> Any:
+    return session.map("cart").pop("tea")
+
+
+def _takes_and_begins_again(session: Session) -> Any:
+    taken = session.map("cart").take()
+    session.clear()
+    session["ordered"] = taken
+    return taken
+
+
+@pytest.mark.parametrize("act", [_takes, _pops, _takes_and_begins_again])
+def test_one_of_two_transactions_gets_the_last_thing(place: Place, act: Act) -> None:
+    """What a transaction read is compared, also where the other one emptied the session."""
+    site = make_site(place)
+    browser = Browser(site.app)
+    first = browser.begin()
+    first.session.map("cart")["tea"] = 1
+    first.end()
+    one, other = _begin(site, browser.cookie, 2)
+    unit = unit_of(one.session)
+    unit.begin_transaction()
+    assert act(one.session)
+    other.session.map("cart").take()
+    other.end()
+    with pytest.raises(Conflict):
+        unit.commit()
+    unit.roll_back()
+    unit.end_transaction()
+    assert one.end().status == 200
+    assert site.stored(Browser(site.app, browser.cookie)) is None
+
+
+def test_two_requests_may_remove_the_last_thing(place: Place) -> None:
+    """Outside of transactions: what both deleted is no conflict."""
+    site = make_site(place)
+    requests = _begin(site, site.browser(a=1).cookie, 2)
+    for request in requests:
+        request.session.pop("a")
+    assert [request.end().status for request in requests] == [200, 200]
+
+
+def _named(site: Site, cookie: str | None, name: str) -> InFlight:
+    """Return a request that a proxy names, and may send again."""
+    headers = {"X-Request-ID": name, "Cookie": f"session={cookie}"}
+    sent = site.app.test_request_context("/", method="POST", headers=headers).request
+    opened: Any = site.app.session_interface.open_session(site.app, sent)
+    return InFlight(Browser(site.app, cookie), opened)
+
+
+def test_what_began_it_again_is_not_done_twice(place: Place) -> None:
+    """A request that began it again and is sent once more finds its operation made."""
+    site = make_site(place, UNSTICKY_REQUEST_ID_HEADER="X-Request-ID")
+    old = site.browser(a=1).cookie
+    _emptied(site, old).end()
+    for _ in range(2):
+        request = _named(site, old, "r1")
+        assert request.session.incr("n", 2) == 2
+        request.end()
+    assert site.stored(Browser(site.app, old)) == {"n": 2}
+
+
+def test_who_emptied_it_and_is_sent_again_does_nothing_twice(place: Place) -> None:
+    """What it added and took is not added again; what another request put there stays."""
+    site = make_site(place, UNSTICKY_REQUEST_ID_HEADER="X-Request-ID")
+    first = Browser(site.app).begin()
+    first.session.map("cart")["tea"] = 1
+    first.end()
+    old = first.browser.cookie
+    (late,) = _begin(site, old, 1)
+    for again in range(2):
+        request = _named(site, old, "r1")
+        assert request.session.map("cart").incr("tea") == 2
+        assert request.session.map("cart").take() == {"tea": 2}
+        assert request.end().status == 200
+        assert site.stored(Browser(site.app, old)) is None, again
+    late.session["b"] = 2
+    late.end()
+    request = _named(site, old, "r1")
+    assert request.session.map("cart").incr("tea") == 2
+    assert request.session.map("cart").take() == {"tea": 2}
+    assert request.end().cookie is None
+    assert site.stored(Browser(site.app, old)) == {"b": 2}
+
+
+def test_a_transaction_sees_who_began_it_again(place: Place) -> None:
+    """After a conflict it runs on fresh state, and does not conflict for ever."""
+    site = make_site(place)
+    old = site.browser(a=1).cookie
+    (late,) = _begin(site, old, 1)
+    request = _emptied(site, old)
+    late.session["n"] = 5
+    late.end()
+    unit = unit_of(request.session)
+    unit.begin_transaction()
+    request.session["n"] = request.session["n"] + 1
+    unit.commit()
+    unit.end_transaction()
+    answer = request.end()
+    assert answer.cookie
+    assert site.stored(request.browser) == {"n": 6}
+
+
+def test_a_request_that_takes_it_up_again_leaves_the_cookie(place: Place) -> None:
+    """Whether another request began the session again is not known, so no cookie is deleted."""
+    site = make_site(place)
+    old = site.browser(a=1).cookie
+    (late,) = _begin(site, old, 1)
+    request = _emptied(site, old)
+    unit = unit_of(request.session)
+    unit.begin_transaction()
+    request.session.clear()
+    late.session["b"] = 2
+    assert late.end().cookie
+    unit.roll_back()
+    unit.end_transaction()
+    assert request.end().cookie is None
+    assert site.stored(Browser(site.app, old)) == {"b": 2}
