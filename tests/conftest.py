@@ -13,6 +13,7 @@ import pytest
 from tests.support.checkout import ROOT
 
 if TYPE_CHECKING:
+    from tests.support.servers import Servers
     from tests.support.stack import Stack
 
 StartStack = Callable[..., "Stack"]
@@ -34,6 +35,16 @@ def pytest_configure() -> None:
 
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, interrupt)
+
+
+@pytest.fixture(name="servers", scope="session")
+def _servers() -> Iterator["Servers"]:
+    """Start stores, and end those that tests share."""
+    from tests.support.servers import Servers
+
+    servers = Servers()
+    yield servers
+    servers.stop()
 
 
 @pytest.fixture(name="checkout", scope="session")
@@ -60,8 +71,8 @@ def copy_checkout(into: Path) -> None:
 def _new_stack(checkout: Path) -> Iterator[StartStack]:
     """Make stacks that are not started yet; end every one of them, whatever became of it."""
     # Only here: the unit tests run without what the stacks need.
+    from tests.support.ports import free_port
     from tests.support.stack import Stack
-    from tests.support.wire import free_port
 
     made: list[Stack] = []
 

@@ -13,15 +13,16 @@ from pathlib import Path
 import psutil
 import redis
 from kit import settings
-from kit.engine import Engine
+from kit.docker.containers import APP, NGINX, STORE, Container
+from kit.docker.engine import Engine
+from kit.docker.project import Project
 from kit.errors import KitError
-from kit.folder import StateFolder
-from kit.project import APP, PROXY, STORE, Container, Project
+from kit.state import StateFolder
 
 from runs.errors import RunError
 from runs.stack import Stack, tree
 
-_TIERS = {APP: "app", PROXY: "nginx", STORE: "store"}
+_TIERS = {APP: "app", NGINX: "nginx", STORE: "store"}
 # Asking the engine costs as much CPU as some hundred requests.
 _FRESH_SECONDS = 5.0
 
@@ -52,7 +53,7 @@ class Containers(Stack):
             found = cls(folder, project)
             return found if found._running() else None
         except KitError as error:
-            raise RunError(error.problem, error.cure) from error
+            raise RunError(error.problem, " ".join(error.hints)) from error
 
     @property
     def url(self) -> str:

@@ -12,8 +12,8 @@ from typing import Any
 
 import psutil
 import redis
-from kit import locks
-from kit.folder import StateFolder
+from kit.state import StateFolder
+from kit.system import locks
 
 
 class Stack:

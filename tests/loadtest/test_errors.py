@@ -6,12 +6,12 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from kit.folder import StateFolder
+from kit.state import StateFolder
 
 from tests.conftest import StartStack
 from tests.loadtest.target import run
+from tests.support.ports import free_port
 from tests.support.stack import Stack
-from tests.support.wire import free_port
 
 
 @pytest.fixture(name="nothing", scope="module")

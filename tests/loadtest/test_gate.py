@@ -12,7 +12,8 @@ from pathlib import Path
 import pytest
 
 from tests.loadtest.target import Ran, read, run
-from tests.support.stack import Stack, await_true
+from tests.support.stack import Stack
+from tests.support.waiting import wait_until
 
 _ONLY_BOTS = "Shopper=0 TwoTabs=0 AnonymousBrowser=0 Member=0 Buyer=0"
 
@@ -101,7 +102,7 @@ def test_ctrl_c_gives_the_report_so_far(stack: Stack) -> None:
         return any(path.stat().st_size for folder in new for path in folder.glob("requests-*.csv"))
 
     try:
-        await_true(has_begun, "the load has begun")
+        wait_until(has_begun, "the load has begun")
     finally:
         os.killpg(process.pid, signal.SIGINT)
         printed, _ = process.communicate(timeout=30)

@@ -61,20 +61,30 @@ class StrangeServer:
 
 
 class Relay:
-    """Passes bytes between clients and a server's unix socket.
+    """Passes bytes between clients and a server.
+
+    Args:
+        target: the server's unix socket, or its port on 127.0.0.1.
 
     Attributes:
         target: where new connections lead; old ones stay where they are.
         meddle: what becomes of what the server sends.
+        delay: for how long each piece is held back, in both directions (seconds).
+        losses: how many of the next answers get lost, each with its connection.
+        lost: how many got lost.
         connections: how many there were so far.
     """
 
-    def __init__(self, target: str) -> None:
+    def __init__(self, target: str | int) -> None:
         self.target = target
         self.meddle: Meddle | None = None
+        self.delay = 0.0
+        self.losses = 0
+        self.lost = 0
         self.connections = 0
         self._silent: set[socket.socket] = set()
         self._clients: list[socket.socket] = []
+        self._closed = threading.Event()
         self._listener = _Listener(self._serve)
         self.port = self._listener.port
 
@@ -94,16 +104,17 @@ class Relay:
 
     def close(self) -> None:
         """End all."""
+        self._closed.set()
         self._listener.close()
 
     def _serve(self, client: socket.socket) -> None:
         self.connections += 1
         self._clients.append(client)
-        with socket.socket(socket.AF_UNIX) as server:
-            server.connect(self.target)
+        with _connected(self.target) as server:
             back = threading.Thread(target=self._pass_back, args=(server, client), daemon=True)
             back.start()
             while data := client.recv(65536):
+                self._closed.wait(self.delay)
                 if client not in self._silent:
                     server.sendall(data)
             self._clients.remove(client)
@@ -113,12 +124,24 @@ class Relay:
     def _pass_back(self, server: socket.socket, client: socket.socket) -> None:
         with contextlib.suppress(OSError):
             while data := server.recv(65536):
+                self._closed.wait(self.delay)
+                if self.losses:
+                    self.losses, self.lost = self.losses - 1, self.lost + 1
+                    break
                 for piece in self.meddle(data) if self.meddle else (data,):
                     if isinstance(piece, float):
                         time.sleep(piece)  # what it is for
                     elif client not in self._silent:
                         client.sendall(piece)
             client.shutdown(socket.SHUT_RDWR)
+
+
+def _connected(target: str | int) -> socket.socket:
+    if isinstance(target, int):
+        return socket.create_connection(("127.0.0.1", target))
+    stream = socket.socket(socket.AF_UNIX)
+    stream.connect(target)
+    return stream
 
 
 class _Listener:

@@ -43,9 +43,9 @@ from tests.library.contract.places import (
     reference,
 )
 from tests.support.checkout import ROOT
+from tests.support.ports import free_port
 from tests.support.servers import PATIENCE, Servers, find_program
 from tests.support.strange_servers import Meddle, Relay, bulk, strange
-from tests.support.wire import free_port
 
 _DEADLINE = 0.5
 _GENEROUS = _DEADLINE + 1.0

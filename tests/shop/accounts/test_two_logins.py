@@ -7,8 +7,8 @@ from shop.accounts import entering
 
 from tests.shop.accounts.conftest import Visit
 from tests.shop.accounts.turns import Died, Turn, interleavings, take_turns
-from tests.shop.accounts.visitors import Visitor
 from tests.support.servers import Server
+from tests.support.shop_client import ShopClient
 
 _BEFORE_ENTERING = 4
 """Calls that check the password and look at the session; how they interleave changes nothing."""
@@ -23,7 +23,7 @@ def _turns(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(entering, "_LONGEST_PAUSE", 0)
 
 
-def _login(tab: Visitor, user: str, dies_after: int | None = None) -> Turn:
+def _login(tab: ShopClient, user: str, dies_after: int | None = None) -> Turn:
     turn = Turn(partial(tab.log_in, user), dies_after)
     turn.let_on(_BEFORE_ENTERING)
     return turn

@@ -9,16 +9,6 @@ from tests.shop.records.places import Place, StrictSeam, at_server, in_memory
 from tests.support.servers import SERVERS, Server, Servers
 
 
-@pytest.fixture(name="servers", scope="session")
-def _servers() -> Iterator[Servers]:
-    """Start servers, and end those that are shared."""
-    servers = Servers()
-    try:
-        yield servers
-    finally:
-        servers.stop()
-
-
 @pytest.fixture(name="server", params=SERVERS)
 def _server(request: pytest.FixtureRequest, servers: Servers) -> Server:
     """Each kind of server, emptied."""

@@ -10,8 +10,8 @@ from flask import Flask
 from flask.testing import FlaskClient
 from shop import Settings, create_app
 
-from tests.shop.accounts.cheap import cheapen
 from tests.shop.unit.valkey import Valkey
+from tests.support.cheap_passwords import cheapen
 
 SECRET = "a0b1c2d3e4f5a6b7c8d9"
 

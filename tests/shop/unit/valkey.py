@@ -8,7 +8,7 @@ from pathlib import Path
 
 import redis
 
-from tests.support.wire import PATIENCE
+from tests.support.waiting import PATIENCE
 
 
 class Valkey:

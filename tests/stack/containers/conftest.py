@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.stack.containers.stack import ContainerStack, require_engine
-from tests.support.wire import free_port
+from tests.support.containers import ContainerStack, require_engine
+from tests.support.ports import free_port
 
 StartContainers = Callable[..., ContainerStack]
 

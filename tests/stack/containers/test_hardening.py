@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from tests.stack.containers.stack import ContainerStack, docker
+from tests.support.containers import ContainerStack, docker
 
 Container = dict[str, Any]
 

@@ -5,7 +5,6 @@ from collections.abc import Iterator
 import pytest
 
 from tests.stack.containers.conftest import StartContainers
-from tests.stack.containers.stack import ContainerStack
 from tests.stack.local.test_accounts import (  # noqa: F401  (collected here, with this folder's stacks)
     test_login,
     test_the_list_of_sessions,
@@ -16,6 +15,7 @@ from tests.stack.local.test_checkout import (  # noqa: F401
     test_the_same_key_again,
 )
 from tests.stack.local.test_pages import Page, test_an_account_without_scripts  # noqa: F401
+from tests.support.containers import ContainerStack
 
 _NEW = "long enough"
 

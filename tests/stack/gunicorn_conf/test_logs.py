@@ -5,7 +5,7 @@ import re
 from datetime import datetime
 
 from tests.stack.gunicorn_conf.conftest import NewServer
-from tests.stack.gunicorn_conf.server import wait_until
+from tests.support.waiting import wait_until
 
 _ID = "0123456789abcdef0123456789abcdef"
 

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from tests.stack.gunicorn_conf.conftest import NewServer
-from tests.stack.gunicorn_conf.server import wait_until
+from tests.support.waiting import wait_until
 
 
 @pytest.fixture(name="secrets")

@@ -6,8 +6,10 @@ import sys
 import pytest
 
 from tests.stack.gunicorn_conf.conftest import NewServer
-from tests.stack.gunicorn_conf.server import CONFIGURATION, wait_until
-from tests.support.wire import ask, free_port
+from tests.support.client import ask
+from tests.support.gunicorn import CONFIGURATION
+from tests.support.ports import free_port
+from tests.support.waiting import wait_until
 
 
 @pytest.mark.parametrize(

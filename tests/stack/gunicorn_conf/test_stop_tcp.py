@@ -8,8 +8,9 @@ import psutil
 import pytest
 
 from tests.stack.gunicorn_conf.conftest import NewServer
-from tests.stack.gunicorn_conf.server import Server, finish, wait_until
-from tests.support.wire import PATIENCE, free_port
+from tests.support.gunicorn import Gunicorn, finish
+from tests.support.ports import free_port
+from tests.support.waiting import PATIENCE, wait_until
 
 # Nobody here needs longer to connect (seconds); nginx gives a replica one.
 _CONNECTING = 0.5
@@ -18,7 +19,7 @@ _CONNECTING = 0.5
 class TcpServer:
     """A server of two workers on a port."""
 
-    def __init__(self, server: Server, port: int) -> None:
+    def __init__(self, server: Gunicorn, port: int) -> None:
         self.server = server
         self._port = port
         server.run()

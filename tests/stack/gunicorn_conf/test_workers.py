@@ -10,8 +10,11 @@ import psutil
 import pytest
 
 from tests.stack.gunicorn_conf.conftest import NewServer
-from tests.stack.gunicorn_conf.server import Server, finish, wait_until
-from tests.support.wire import PATIENCE, ask, free_port, read_answer
+from tests.support.client import serves
+from tests.support.gunicorn import Gunicorn, finish
+from tests.support.ports import free_port
+from tests.support.waiting import PATIENCE, wait_until
+from tests.support.wire import read_answer
 
 # Workers see it within 0.25 s; the rest is the interpreters' own end.
 _IDLE_STOP_SECONDS = 2.0
@@ -25,7 +28,7 @@ def _ended(pid: int) -> bool:
         return True
 
 
-def _replaced(server: Server, old: set[int]) -> bool:
+def _replaced(server: Gunicorn, old: set[int]) -> bool:
     workers = server.workers()
     return len(workers) == 2 and not workers & old
 
@@ -177,7 +180,7 @@ def test_slow_clients_are_waited_for(new_server: NewServer, family: str) -> None
     else:
         port = free_port()
         server = new_server(WORKERS="1", BIND=f"127.0.0.1:{port}").run()
-        wait_until(functools.partial(_answers, port), "an answer")
+        wait_until(lambda: serves(port, "/"), "an answer")
         connection = socket.create_connection(("127.0.0.1", port), timeout=PATIENCE)
     with connection:
         connection.sendall(
@@ -187,10 +190,3 @@ def test_slow_clients_are_waited_for(new_server: NewServer, family: str) -> None
         time.sleep(0.6)
         connection.sendall(b"last")
         assert read_answer(connection).body == b"firstlast"
-
-
-def _answers(port: int) -> bool:
-    try:
-        return ask(port, "GET", "/").status == 200
-    except OSError:
-        return False

@@ -5,43 +5,25 @@ import secrets
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from itertools import cycle, islice
-from typing import Any
 
 import pytest
 
-from tests.support.browser import Browser
+from tests.support.client import ask
+from tests.support.shop_client import ShopClient
 from tests.support.stack import Stack
-from tests.support.wire import Answer, ask
+from tests.support.wire import Answer
 
 _JSON = {"Content-Type": "application/json"}
 _SKUS = ("honey", "jam", "labels", "magnets", "maple", "milk", "notes", "rice", "tape", "tea")
 
 
-def _log_in(browser: Browser, user: str, password: str | None = None) -> Answer:
-    document = {"username": user, "password": user if password is None else password}
-    return browser.send("POST", "/api/login", document)
-
-
-def _user(stack: Stack, name: str) -> Browser:
+def _user(stack: Stack, name: str) -> ShopClient:
     """Return a browser of that user, with an empty cart."""
     browser = stack.browser()
-    answer = _log_in(browser, name)
+    answer = browser.log_in(name)
     assert (answer.status, answer.json()) == (200, {"user": name})
     assert browser.ask("DELETE", "/api/cart").status == 200
     return browser
-
-
-def _tab(stack: Stack, browser: Browser) -> Browser:
-    other = stack.browser()
-    other.cookies.update(browser.cookies)
-    return other
-
-
-def _sessions(browser: Browser) -> list[dict[str, Any]]:
-    answer = browser.ask("GET", "/api/sessions")
-    assert answer.status == 200, answer
-    found: list[dict[str, Any]] = answer.json()
-    return found
 
 
 def _assert_problem(answer: Answer, status: int, code: str | None = None) -> None:
@@ -60,8 +42,8 @@ def test_login(stack: Stack) -> None:
     guest.add("tea", 3)
     guest.add("jam", 2)
     before = guest.session()
-    old = _tab(stack, guest)
-    answer = _log_in(guest, "ada")
+    old = guest.tab()
+    answer = guest.log_in("ada")
     assert (answer.status, answer.json()) == (200, {"user": "ada"})
     assert answer.headers["Cache-Control"] == "no-store"
     after = guest.session()
@@ -76,7 +58,7 @@ def test_one_cart_in_every_session(stack: Stack) -> None:
     """A user's cart is the same in two sessions, whichever of the workers serve them."""
     first = _user(stack, "ada")
     second = stack.browser()
-    _log_in(second, "ada")
+    second.log_in("ada")
     workers = set()
     for browser in islice(cycle((first, second)), 16):
         answer = browser.add("tea")
@@ -93,13 +75,13 @@ def test_adds_racing_a_login(stack: Stack) -> None:
     guest.add("wax")
 
     def add(sku: str) -> int:
-        return _tab(stack, guest).add(sku).status
+        return guest.tab().add(sku).status
 
     cookies = dict(guest.cookies)
-    login = _tab(stack, guest)
+    login = guest.tab()
     with ThreadPoolExecutor(9) as pool:
         adds = [pool.submit(add, sku) for sku in islice(cycle(_SKUS), 100)]
-        entering = pool.submit(_log_in, login, "grace")
+        entering = pool.submit(login.log_in, "grace")
         adds += [pool.submit(add, sku) for sku in islice(cycle(_SKUS), 100)]
         statuses = [each.result() for each in adds]
         assert entering.result().status == 200
@@ -115,9 +97,9 @@ def test_logins_at_once(stack: Stack) -> None:
     assert user.ask("DELETE", "/api/sessions").status == 204
     browsers = [stack.browser() for _ in range(4)]
     with ThreadPoolExecutor(4) as pool:
-        answers = list(pool.map(lambda browser: _log_in(browser, "linus"), browsers))
+        answers = list(pool.map(lambda browser: browser.log_in("linus"), browsers))
     assert {answer.status for answer in answers} == {200}
-    assert len(_sessions(user)) == 5
+    assert len(user.sessions()) == 5
 
 
 @pytest.mark.parametrize(
@@ -126,7 +108,7 @@ def test_logins_at_once(stack: Stack) -> None:
 def test_wrong_credentials(stack: Stack, user: str, password: str) -> None:
     """A wrong name or password is a 401 that begins no session."""
     browser = stack.browser()
-    answer = _log_in(browser, user, password)
+    answer = browser.log_in(user, password)
     _assert_problem(answer, 401, "wrong-credentials")
     assert browser.cookies == {}
 
@@ -150,8 +132,8 @@ def test_too_many_failures(stack: Stack) -> None:
     """The eleventh try after ten failures is a 429 that says when to come back."""
     user = f"nobody-{secrets.token_hex(4)}"
     browser = stack.browser()
-    assert {_log_in(browser, user).status for _ in range(10)} == {401}
-    answer = _log_in(browser, user)
+    assert {browser.log_in(user).status for _ in range(10)} == {401}
+    answer = browser.log_in(user)
     _assert_problem(answer, 429, "too-many-logins")
     assert 1 <= int(answer.headers["Retry-After"]) <= 300
 
@@ -159,7 +141,7 @@ def test_too_many_failures(stack: Stack) -> None:
 def test_logout(stack: Stack) -> None:
     """Logout is a 204, after which no worker knows the cookie; the browser is told to forget."""
     user = _user(stack, "ada")
-    thief = _tab(stack, user)
+    thief = user.tab()
     answer = user.ask("POST", "/api/logout")
     assert (answer.status, answer.body) == (204, b"")
     assert answer.headers["Clear-Site-Data"] == '"cache", "storage"'
@@ -175,8 +157,8 @@ def test_the_list_of_sessions(stack: Stack) -> None:
     user = _user(stack, "ada")
     assert user.ask("DELETE", "/api/sessions").status == 204
     other = stack.browser()
-    _log_in(other, "ada")
-    listed = _sessions(user)
+    other.log_in("ada")
+    listed = user.sessions()
     assert [each["current"] for each in listed] == [True, False]
     for each in listed:
         assert each.keys() == {"handle", "created", "last_seen", "label", "current"}
@@ -190,7 +172,7 @@ def test_the_list_of_sessions(stack: Stack) -> None:
     assert user.ask("DELETE", path).status == 204
     _assert_problem(other.ask("GET", "/api/sessions"), 401, "login-required")
     _assert_problem(user.ask("DELETE", path), 404)
-    assert len(_sessions(user)) == 1
+    assert len(user.sessions()) == 1
 
 
 def test_guests_have_none(stack: Stack) -> None:
@@ -212,4 +194,4 @@ def test_a_password_that_is_refused(stack: Stack) -> None:
     assert [error["field"] for error in short.json()["errors"]] == ["new"]
     wrong = user.send("PUT", "/api/password", {"current": "ada", "new": "long enough"})
     _assert_problem(wrong, 401, "wrong-credentials")
-    assert _log_in(stack.browser(), "grace").status == 200
+    assert stack.browser().log_in("grace").status == 200

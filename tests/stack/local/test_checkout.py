@@ -7,9 +7,10 @@ from typing import Any
 
 import pytest
 
-from tests.support.browser import Browser
+from tests.support.client import ask
+from tests.support.shop_client import ShopClient
 from tests.support.stack import Stack
-from tests.support.wire import Answer, ask
+from tests.support.wire import Answer
 
 _JSON = {"Content-Type": "application/json"}
 
@@ -23,7 +24,7 @@ def _assert_problem(answer: Answer, status: int, code: str) -> None:
 
 
 @pytest.fixture(name="browser", params=["guest", "user"])
-def _browser(request: pytest.FixtureRequest, stack: Stack) -> Browser:
+def _browser(request: pytest.FixtureRequest, stack: Stack) -> ShopClient:
     """A guest, and a user whose cart is empty."""
     browser = stack.browser()
     if request.param == "user":
@@ -35,18 +36,18 @@ def _browser(request: pytest.FixtureRequest, stack: Stack) -> Browser:
     return browser
 
 
-def _orders(browser: Browser) -> list[dict[str, Any]]:
+def _orders(browser: ShopClient) -> list[dict[str, Any]]:
     answer = browser.ask("GET", "/api/orders")
     assert answer.status == 200
     found: list[dict[str, Any]] = answer.json()
     return found
 
 
-def _keyed(browser: Browser, path: str, body: bytes, key: str) -> Answer:
+def _keyed(browser: ShopClient, path: str, body: bytes, key: str) -> Answer:
     return browser.ask("POST", path, body, {**_JSON, "Idempotency-Key": key})
 
 
-def test_checking_out(stack: Stack, browser: Browser) -> None:
+def test_checking_out(stack: Stack, browser: ShopClient) -> None:
     """201 with the order, without a body; the cart is empty then, and the order comes first."""
     before = _orders(browser)
     browser.add("tea", 2)
@@ -91,15 +92,13 @@ def test_wrong_methods(stack: Stack) -> None:
         assert set(answer.headers["Allow"].replace(" ", "").split(",")) == allowed
 
 
-def test_twenty_checkouts_at_once(browser: Browser, stack: Stack) -> None:
+def test_twenty_checkouts_at_once(browser: ShopClient) -> None:
     """Of twenty on all workers, one makes the order, and the others are 409."""
     browser.add("tea", 5)
     before = _orders(browser)
 
     def check_out(_: int) -> Answer:
-        tab = stack.browser()
-        tab.cookies = dict(browser.cookies)
-        return tab.ask("POST", "/api/checkout")
+        return browser.tab().ask("POST", "/api/checkout")
 
     with ThreadPoolExecutor(10) as threads:
         answers = list(threads.map(check_out, range(20)))
@@ -108,7 +107,7 @@ def test_twenty_checkouts_at_once(browser: Browser, stack: Stack) -> None:
     assert _orders(browser) == [order, *before]
 
 
-def test_the_same_key_again(browser: Browser) -> None:
+def test_the_same_key_again(browser: ShopClient) -> None:
     """The stored answers of an add and of a checkout are replayed, whichever worker is asked."""
     key, body = f'"{token_hex(16)}"', b'{"sku":"tea","qty":2}'
     answers = [_keyed(browser, "/api/cart/items", body, key) for _ in range(6)]
@@ -124,7 +123,7 @@ def test_the_same_key_again(browser: Browser) -> None:
     assert all("Set-Cookie" not in answer.headers for answer in [*answers[1:], *orders[1:]])
 
 
-def test_wrong_uses_of_a_key(browser: Browser) -> None:
+def test_wrong_uses_of_a_key(browser: ShopClient) -> None:
     """Another body is a 422, a malformed key a 400; nothing is added by either."""
     key = token_hex(16)
     assert _keyed(browser, "/api/cart/items", b'{"sku":"tea"}', key).status == 200
@@ -135,14 +134,12 @@ def test_wrong_uses_of_a_key(browser: Browser) -> None:
     assert browser.cart() == {"tea": 1}
 
 
-def test_a_key_in_flight(browser: Browser, stack: Stack) -> None:
+def test_a_key_in_flight(browser: ShopClient) -> None:
     """Sent many times at once it is added once; who is told to wait is told how long."""
     key = token_hex(16)
 
     def add(_: int) -> Answer:
-        tab = stack.browser()
-        tab.cookies = dict(browser.cookies)
-        return _keyed(tab, "/api/cart/items", b'{"sku":"tea"}', key)
+        return _keyed(browser.tab(), "/api/cart/items", b'{"sku":"tea"}', key)
 
     with ThreadPoolExecutor(10) as threads:
         answers = list(threads.map(add, range(40)))

@@ -6,8 +6,9 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
+from tests.support.client import ask
 from tests.support.stack import Stack
-from tests.support.wire import Answer, ask, exchange
+from tests.support.wire import Answer, exchange
 
 _JSON = {"Content-Type": "application/json"}
 _EMPTY_CART = {"items": [], "count": 0, "total_cents": 0}

@@ -4,8 +4,9 @@ from collections.abc import Mapping
 
 import pytest
 
+from tests.support.client import ask
 from tests.support.stack import Stack
-from tests.support.wire import ask, exchange
+from tests.support.wire import exchange
 
 _JSON = {"Content-Type": "application/json"}
 

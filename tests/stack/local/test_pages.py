@@ -4,7 +4,7 @@ from dataclasses import dataclass, field
 from html.parser import HTMLParser
 from urllib.parse import urlencode
 
-from tests.support.browser import Browser
+from tests.support.shop_client import ShopClient
 from tests.support.stack import Stack
 from tests.support.wire import Answer
 
@@ -53,7 +53,7 @@ class Page(HTMLParser):
         return next(f for f in self.forms if fields.items() <= f.fields.items())
 
 
-def _submit(browser: Browser, form: Form, **changes: str) -> Answer:
+def _submit(browser: ShopClient, form: Form, **changes: str) -> Answer:
     body = urlencode({**form.fields, **changes}).encode()
     return browser.ask(
         form.method.upper(),

@@ -6,7 +6,7 @@ import pytest
 
 from tests.stack.nginx.conftest import StartEdge
 from tests.stack.nginx.replica import Replica, Script
-from tests.support.wire import ask
+from tests.support.client import ask
 
 
 @pytest.mark.parametrize("method", ["GET", "PUT", "DELETE", "OPTIONS"])

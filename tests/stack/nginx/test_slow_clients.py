@@ -4,14 +4,15 @@ import contextlib
 import socket
 
 from tests.stack.nginx.conftest import StartEdge
-from tests.stack.nginx.edge import Edge
 from tests.stack.nginx.replica import LARGE, Script
-from tests.support.wire import ask, read_answer
+from tests.support.client import ask
+from tests.support.nginx import Nginx
+from tests.support.wire import read_answer
 
 _HEAD = b"POST /slow HTTP/1.1\r\nHost: shop.test\r\nContent-Length: 10\r\n\r\n"
 
 
-def test_a_replica_sees_whole_requests_only(edge: Edge, script: Script) -> None:
+def test_a_replica_sees_whole_requests_only(edge: Nginx, script: Script) -> None:
     """A body that trickles in reaches a replica once it is whole; others are served meanwhile."""
     with socket.create_connection(("127.0.0.1", edge.port), timeout=10) as slow:
         slow.sendall(_HEAD + b"01234")
@@ -22,7 +23,7 @@ def test_a_replica_sees_whole_requests_only(edge: Edge, script: Script) -> None:
     assert [request.body for request in script.requests("/slow")] == [b"0123456789"]
 
 
-def test_a_worker_is_free_before_the_client_has_read(edge: Edge, script: Script) -> None:
+def test_a_worker_is_free_before_the_client_has_read(edge: Nginx, script: Script) -> None:
     """A replica hands over a large answer whole though its client reads nothing yet."""
     with socket.create_connection(("127.0.0.1", edge.port), timeout=10) as slow:
         slow.sendall(b"GET /large HTTP/1.1\r\nHost: shop.test\r\n\r\n")

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.stack.nginx.certificate import make_certificate
-from tests.stack.nginx.edge import TEMPLATES, check, defaults, render, with_tls
+from tests.support.certificate import make_certificate
+from tests.support.nginx import TEMPLATES, check, defaults, render, with_tls
 
 _IMAGE_UPSTREAM = (
     "resolver 127.0.0.11 valid=5s ipv6=off; server app:8000 resolve max_fails=1 fail_timeout=1s;"
@@ -25,7 +25,7 @@ def _variables(folder: Path, **others: str) -> dict[str, str]:
     "others",
     [
         {},
-        {"NGINX_UPSTREAM_KEEPALIVE": "16", "NGINX_KEYED_PATHS": "/a|/b/.{2,}"},
+        {"NGINX_UPSTREAM_KEEPALIVE": "16", "NGINX_IDEMPOTENT_PATHS": "/a|/b/.{2,}"},
         {"NGINX_UPSTREAM_SERVERS": _IMAGE_UPSTREAM, "NGINX_WORKER_PROCESSES": "auto"},
     ],
     ids=["local", "kept connections", "Compose"],

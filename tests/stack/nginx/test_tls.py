@@ -10,11 +10,13 @@ from pathlib import Path
 
 import pytest
 
-from tests.stack.nginx.certificate import make_certificate
 from tests.stack.nginx.conftest import StartEdge
-from tests.stack.nginx.edge import Edge, with_tls
 from tests.stack.nginx.replica import Script
-from tests.support.wire import PATIENCE, Answer, ask, exchange
+from tests.support.certificate import make_certificate
+from tests.support.client import ask
+from tests.support.nginx import Nginx, with_tls
+from tests.support.waiting import PATIENCE
+from tests.support.wire import Answer, exchange
 
 _NAMES = ("localhost", "shop.test")
 
@@ -31,7 +33,7 @@ class TlsEdge:
         self._certificates = make_certificate(folder, *_NAMES)
         variables = with_tls(self._certificates)
         self.port = int(variables["NGINX_TLS_PORT"])
-        self.plain: Edge = start_edge(**variables)
+        self.plain: Nginx = start_edge(**variables)
 
     def context(self) -> ssl.SSLContext:
         """Return what trusts its certificate and nothing else."""

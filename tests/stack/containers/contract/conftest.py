@@ -7,7 +7,7 @@ import pytest
 from testcontainers.core.container import DockerContainer
 
 from tests.library.contract.places import AtServer
-from tests.stack.containers.stack import require_engine
+from tests.support.containers import require_engine
 from tests.support.servers import Server, patient
 
 _IMAGES = {
