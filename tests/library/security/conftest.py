@@ -16,13 +16,6 @@ from .browser import Browser
 from .target import create_app
 from .valkey import Valkey
 
-    pytest_configure,
-    pytest_report_teststatus,
-    pytest_runtest_makereport,
-    pytest_runtest_setup,
-    pytest_terminal_summary,
-)
-
 _numbers = itertools.count()
 
 NewApp = Callable[..., Flask]
