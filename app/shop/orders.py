@@ -19,11 +19,11 @@ from datetime import UTC, datetime, timedelta
 from secrets import token_hex
 from typing import Any, Final
 
-from unsticky import OutcomeUnknown, SessionError, StoreUnavailable, transaction
+from unsticky import OutcomeUnknown, SessionError, StoreUnavailable, session, transact
 
 from shop import cart
 from shop.cart import Line
-from shop.context import current_shop, session
+from shop.context import current_shop
 from shop.idempotency import operation_name
 from shop.logs import rfc3339
 from shop.problems import Problem
@@ -81,7 +81,7 @@ def check_out() -> Order:
         detail = "The cart is empty; GET /api/orders lists what was ordered."
         raise Problem(409, detail, code="cart-empty")
     try:
-        return _write_down(*taken)
+        return write_down(*taken)
     except StoreUnavailable as error:
         # It would say that nothing was changed, but the cart was taken.
         message = "the cart was taken; its order is written down when the orders are listed"
@@ -111,7 +111,7 @@ def write_down_taken() -> None:
     """Finish the checkouts of this session whose worker died after it took the cart."""
     for name in session.maps():
         if name.startswith(f"{_TAKEN} "):
-            _write_down(name, dict(session.map(name).items()))
+            write_down(name, dict(session.map(name).items()))
 
 
 def _take() -> tuple[str, dict[str, int]] | None:
@@ -122,8 +122,13 @@ def _take() -> tuple[str, dict[str, int]] | None:
     return (name, quantities) if quantities else None
 
 
-def _write_down(taken: str, quantities: dict[str, int]) -> Order:
-    """Write the order of a taken cart, unless it is there, and return what is there."""
+def write_down(taken: str, quantities: dict[str, int]) -> Order:
+    """Write the order of a taken cart, unless it is there, and return what is there.
+
+    Args:
+        taken: The name of the map that holds the cart.
+        quantities: What it holds, sku → quantity.
+    """
     _, id_, owner = taken.split(" ", 2)
     record = key("orders", owner)
     lines = [[line.sku, line.name, line.qty, line.price_cents] for line in cart.priced(quantities)]
@@ -155,11 +160,5 @@ def _guest() -> str | None:
 
 def _named_guest() -> str:
     """Give the session a guest's id; if several requests do so at once, one of them decides."""
-
-    @transaction()
-    def name() -> str:
-        session.setdefault(_GUEST, token_hex(16))
-        return ""
-
-    name()
-    return f"{_GUEST} {session[_GUEST]}"
+    name = transact(lambda: session.setdefault(_GUEST, token_hex(16)))
+    return f"{_GUEST} {name}"

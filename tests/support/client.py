@@ -1,6 +1,7 @@
 """The HTTP client of all tests: httpx with cookies, to a port, a unix socket or an application."""
 
 import json
+import logging
 import ssl
 from collections.abc import Mapping
 from email.message import Message
@@ -17,6 +18,9 @@ from tests.support.wire import Answer
 
 Target = int | Path | Flask
 """A port of 127.0.0.1, a unix socket, or an application in this process."""
+
+# It writes a line for each request, into the logs that tests look at.
+logging.getLogger("httpx").setLevel(logging.WARNING)
 
 _HOST: Final = "127.0.0.1"
 _JSON: Final = {"Content-Type": "application/json"}

@@ -5,13 +5,13 @@ from __future__ import annotations
 from contextlib import suppress
 
 from flask import request
-from unsticky import OutcomeUnknown, SessionError, StoreUnavailable
+from unsticky import OutcomeUnknown, SessionError, StoreUnavailable, session
 
 from shop import orders
 from shop.accounts import account, credentials, passwords
 from shop.accounts.label import browser_name
 from shop.accounts.visitor import login_required, require_recent_login, required_user
-from shop.context import current_shop, session
+from shop.context import current_shop
 from shop.problems import Problem
 
 
@@ -29,7 +29,7 @@ def log_in(user: str, password: str) -> None:
     if session.user not in {None, user}:
         log_out()
     credentials.settle(user, found, trusted=True)
-    _bind(user, found.version)
+    bind(user, found.version)
 
 
 def log_out() -> None:
@@ -71,7 +71,7 @@ def change_password(current: str, new: str) -> None:
         raise Problem(409, detail, code="password-changed")
     try:
         current_shop().sessions.revoke_all(user, keep=session, stamp=changed.version)
-        _bind(user, changed.version)
+        bind(user, changed.version)
         account.settle(user, changed.version)
     except StoreUnavailable as error:
         # It would say that nothing was changed, but the password is the new one.
@@ -79,7 +79,8 @@ def change_password(current: str, new: str) -> None:
         raise OutcomeUnknown(message) from error
 
 
-def _bind(user: str, version: int) -> None:
+def bind(user: str, version: int) -> None:
+    """Make this the session of a user whose password has this version, under a new id."""
     session["version"] = version
     label = browser_name(request.headers.get("User-Agent", ""))
     session.bind(user, stamp=version, label=label)

@@ -16,14 +16,6 @@ from .browser import Browser
 from .target import create_app
 from .valkey import Valkey
 
-from .waiting import (  # noqa: F401  # isort: skip (hooks: pytest finds them by their names here)
-    pytest_configure,
-    pytest_report_teststatus,
-    pytest_runtest_makereport,
-    pytest_runtest_setup,
-    pytest_terminal_summary,
-)
-
 _numbers = itertools.count()
 
 NewApp = Callable[..., Flask]
@@ -73,7 +65,7 @@ def _new_app() -> Iterator[NewApp]:
 
     yield make
     for app in made:
-        app.extensions["unsticky"].backend.store.close()
+        app.extensions["unsticky"].state.store.close()
 
 
 class Workers(Gunicorn):

@@ -1,4 +1,4 @@
-"""The shop at two kinds of places; tests/stack/containers/http runs the same tests at a third."""
+"""The shop at two kinds of places; tests/shop/containers runs the same tests at a third."""
 
 from collections.abc import Iterator
 

@@ -138,14 +138,14 @@ def test_sign_in_overtaken_by_other_window(
     cookie, other = browser.get_cookie("sid"), browser.application.test_client()
     assert cookie is not None
     other.set_cookie("sid", cookie.value)
-    bind = login._bind  # noqa: SLF001 (the step before which the other window comes)
+    bind = login.bind
 
     def overtaken(*given: Any) -> None:
-        monkeypatch.setattr(login, "_bind", bind)
+        monkeypatch.setattr(login, "bind", bind)
         assert sign_in(other, next="/cart").status_code == 303
         bind(*given)
 
-    monkeypatch.setattr(login, "_bind", overtaken)
+    monkeypatch.setattr(login, "bind", overtaken)
     response = sign_in(browser, next="/cart")
     assert (response.status_code, response.headers["Location"]) == (303, "/cart")
     expect_no_session(response)
@@ -160,13 +160,13 @@ def test_sign_in_overtaken_by_sign_out(
     cookie, other = browser.get_cookie("sid"), browser.application.test_client()
     assert cookie is not None
     other.set_cookie("sid", cookie.value)
-    bind = login._bind  # noqa: SLF001 (likewise)
+    bind = login.bind
 
     def ended(*given: Any) -> None:
         assert other.post("/logout").status_code == 303
         bind(*given)
 
-    monkeypatch.setattr(login, "_bind", ended)
+    monkeypatch.setattr(login, "bind", ended)
     response = sign_in(browser, next="/cart")
     assert response.status_code == 409
     assert '<a class="button main" href="/login">Sign in</a>' in response.text

@@ -65,7 +65,7 @@ def _half_way(client: ShopClient, monkeypatch: pytest.MonkeyPatch) -> None:
         raise StoreUnavailable("no answer")
 
     with monkeypatch.context() as patch:
-        patch.setattr(orders, "_write_down", fail)
+        patch.setattr(orders, "write_down", fail)
         answer = client.check_out()
     assert (answer.status, answer.json()["code"]) == (503, "outcome-unknown")
     assert "Retry-After" not in answer.headers
@@ -106,3 +106,11 @@ def test_half_done_checkout_outlives_session(
         client.logged_in("grace")
         assert client.ordered() == []
     assert client.visitor().logged_in("ada").ordered() == [{"tea": 2}]
+
+
+def test_order_is_written_once(shop: Flask) -> None:
+    """An order that is written down again stays as it is, with its lines and its time."""
+    with shop.test_request_context("/"):
+        first = orders.write_down("order one user ada", {"tea": 2})
+        again = orders.write_down("order one user ada", {"jam": 1})
+    assert again == first

@@ -63,15 +63,15 @@ def test_name_and_name_file_together_are_refused(new_server: NewServer, secrets:
         SECRETS_DIR=str(secrets), DATABASE_URL_FILE=f"{secrets}/database_url", DATABASE_URL="x"
     ).run()
     assert server.wait() == 1
-    (line,) = server.errors()
-    assert "DATABASE_URL is set, too" in line["text"]
-    assert "postgres" not in line["text"]
+    error, hint = [line["text"] for line in server.errors()]
+    assert hint == "  hint: DATABASE_URL is set, too; keep one"
+    assert "postgres" not in error
 
 
 def test_missing_secret_file_is_refused(new_server: NewServer, secrets: Path) -> None:
     """A file that cannot be read ends the start with its name and the reason."""
     server = new_server(SECRETS_DIR=str(secrets), API_KEY_FILE=f"{secrets}/api_key").run()
     assert server.wait() == 1
-    (line,) = server.errors()
-    assert f"cannot use API_KEY_FILE='{secrets}/api_key'" in line["text"]
-    assert "No such file" in line["text"]
+    error, hint = [line["text"] for line in server.errors()]
+    assert error == f"error: gunicorn.conf.py cannot use API_KEY_FILE='{secrets}/api_key'"
+    assert "No such file" in hint

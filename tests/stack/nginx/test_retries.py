@@ -7,6 +7,7 @@ import pytest
 from tests.stack.nginx.conftest import StartEdge
 from tests.stack.nginx.replica import Replica, Script
 from tests.support.client import ask
+from tests.support.wire import read_answer
 
 
 @pytest.mark.parametrize("method", ["GET", "PUT", "DELETE", "OPTIONS"])
@@ -81,4 +82,6 @@ def test_busy_replica_gets_no_new_requests(start_edge: StartEdge, script: Script
         assert {ask(edge.port, "GET", "/x").status for _ in range(10)} == {200}
         (busy,) = script.requests("/hangs")
         script.resume.set()
+        # nginx asks the other replica, too: not in the midst of the next test.
+        assert read_answer(hanging).status == 200
     assert busy.replica not in {request.replica for request in script.requests("/x")}
