@@ -16,9 +16,8 @@ from wsgiref.types import StartResponse, WSGIApplication, WSGIEnvironment
 
 import httpx
 import shop
-from flask import session
-from shop.records import answers
-from shop.records.seam import Seam
+from shop import idempotency
+from shop.context import session
 from unsticky.stores.client import Client
 
 from tests.support.cheap_passwords import cheapen
@@ -26,6 +25,9 @@ from tests.support.gunicorn import Gunicorn
 from tests.support.wire import Answer
 
 Parameters = ParamSpec("Parameters")
+
+STORE_CALLS = ("call", "ask_all")
+"""The methods of the client that send something to the store."""
 
 _calls = threading.local()
 
@@ -37,14 +39,14 @@ def create_app() -> WSGIApplication:
     """
     cheapen()
     # How long another request waits for one that died (ms).
-    setattr(answers, "LEASE_MS", 200)  # noqa: B010 (a constant)
-    for caller, name in ((Client, "call"), (Seam, "run")):
-        setattr(caller, name, _deadly(getattr(caller, name)))
+    vars(idempotency)["LEASE_MS"] = 200
+    for name in STORE_CALLS:
+        setattr(Client, name, _deadly(getattr(Client, name)))
     app = shop.create_app()
 
     @app.post("/test/user/<name>")
     def become(name: str) -> str:
-        session["user"] = name
+        session.bind(name)
         return ""
 
     def serve(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:

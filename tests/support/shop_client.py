@@ -2,7 +2,9 @@
 
 import random
 import time
-from typing import Any
+from collections.abc import Mapping
+from typing import Any, Self
+from urllib.parse import urlencode
 
 from tests.support.client import Client, named
 from tests.support.waiting import PATIENCE
@@ -20,11 +22,12 @@ class ShopClient(Client):
         document = {"sku": sku, "qty": qty}
         return self.send("POST", "/api/cart/items", document, _keyed(key, headers))
 
-    def fill(self, **quantities: int) -> None:
+    def fill(self, **quantities: int) -> Self:
         """Add to the cart, which the shop must accept."""
         for sku, qty in quantities.items():
             answer = self.add(sku, qty)
             assert answer.status == 200, answer
+        return self
 
     def set_quantity(self, sku: str, qty: int) -> Answer:
         """Set how many of a product are in the cart."""
@@ -59,6 +62,27 @@ class ShopClient(Client):
         """Log in, by default with the demo's password."""
         document = {"username": user, "password": user if password is None else password}
         return self.send("POST", "/api/login", document, named(headers))
+
+    def logged_in(self, user: str) -> Self:
+        """Log in with the demo's password, which the shop must accept."""
+        answer = self.log_in(user)
+        assert (answer.status, answer.json()) == (200, {"user": user})
+        return self
+
+    def log_out(self) -> Answer:
+        """Log out."""
+        return self.send("POST", "/api/logout")
+
+    def submit(self, path: str, fields: Mapping[str, str], **headers: str) -> Answer:
+        """Send a form."""
+        sent = {"Content-Type": "application/x-www-form-urlencoded", **named(headers)}
+        return self.ask("POST", path, urlencode(fields).encode(), sent)
+
+    def visitor(self) -> Self:
+        """Return another visitor of the same shop, without a cookie."""
+        other = self.tab()
+        other.cookies.clear()
+        return other
 
     def change_password(self, current: str, new: str, **headers: str) -> Answer:
         """Change the password."""

@@ -4,7 +4,7 @@ from secrets import token_hex
 
 import pytest
 
-from tests.shop.kills.conftest import NewVisitor, visit
+from tests.shop.kills.conftest import NewVisitor
 from tests.support.dying_shop import unless_killed
 from tests.support.gunicorn import Gunicorn
 from tests.support.shop_client import ShopClient
@@ -103,12 +103,11 @@ def test_a_request_that_nginx_sends_again(new_visitor: NewVisitor) -> None:
 
 
 def test_recoveries_that_die(new_visitor: NewVisitor) -> None:
-    """Whoever settles what a death left may die of it, too, at any step: the next one does it."""
+    """The request that finishes a checkout may die too, at any step: the next one finishes it."""
+    taken = _step_that_takes(new_visitor)
     for step in range(1, _MOST):
-        visitor = new_visitor()
-        visitor.add("tea", 2)
-        # Taken out of the cart, and not written down: the second call for a guest, too.
-        assert unless_killed(visitor.check_out, X_Dies_After="2") is None
+        visitor = new_visitor().fill(tea=2)
+        assert unless_killed(visitor.check_out, X_Dies_After=str(taken)) is None
         assert visitor.cart() == {}
         answer = unless_killed(visitor.get, "/api/orders", X_Dies_After=str(step))
         assert visitor.ordered() == [{"tea": 2}], f"after {step} calls"
@@ -120,18 +119,11 @@ def test_recoveries_that_die(new_visitor: NewVisitor) -> None:
     assert step > 2, "the worker was never killed between two steps"
 
 
-def test_adoptions_that_die(workers: Gunicorn) -> None:
-    """A guest's orders become the user's once, at whichever step the worker dies."""
+def _step_that_takes(new_visitor: NewVisitor) -> int:
+    """Return which call of a checkout takes the cart."""
     for step in range(1, _MOST):
-        visitor, user = visit(workers), f"adopting-{step}"
-        for sku in ("tea", "jam"):
-            visitor.add(sku)
-            visitor.check_out()
-        visitor.ask("POST", f"/test/user/{user}")
-        answer = unless_killed(visitor.get, "/api/orders", X_Dies_After=str(step))
-        assert visitor.ordered() == [{"jam": 1}, {"tea": 1}], f"after {step} calls"
-        if answer is not None:
-            break
-    else:
-        pytest.fail("it never ended")
-    assert visit(workers, user).ordered() == [{"jam": 1}, {"tea": 1}]
+        visitor = new_visitor().fill(tea=2)
+        assert unless_killed(visitor.check_out, X_Dies_After=str(step)) is None
+        if visitor.cart() == {}:
+            return step
+    pytest.fail("no call takes the cart")

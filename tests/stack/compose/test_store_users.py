@@ -13,6 +13,7 @@ from shop import Settings, create_app
 from tests.stack.compose.store import Store
 from tests.support.checkout import ROOT
 from tests.support.servers import required_program
+from tests.support.shop import close_shop
 from tests.support.waiting import wait_until
 
 
@@ -33,7 +34,8 @@ def _granted() -> set[str]:
 
 def test_commands_of_scripts_are_granted() -> None:
     """What a script calls is granted: add a command that you come to use to users.acl.template."""
-    scripts = [path.read_text(encoding="utf-8") for path in (ROOT / "app").rglob("*.lua")]
+    files = [*(ROOT / "app").rglob("*.lua"), *(ROOT / "app" / "shop").rglob("*.py")]
+    scripts = [path.read_text(encoding="utf-8") for path in files]
     called = {name.lower() for name in re.findall(r"redis\.p?call\('(\w+)'", "".join(scripts))}
     assert called
     assert called - _granted() == set()
@@ -52,9 +54,14 @@ def test_the_shop_works_as_its_user(store: Store) -> None:
     assert client.get("/cart").status_code == 200
     assert client.delete("/api/cart").status_code == 200
     assert client.post("/api/cart/items", json=product).status_code == 200
-    login = {"username": "ada", "password": "ada"}
-    assert client.post("/api/login", json=login).status_code == 200
+    assert client.post("/api/checkout", headers={"Idempotency-Key": "k"}).status_code == 201
+    login = {"username": "ada", "password": "wrong"}
+    assert client.post("/api/login", json=login).status_code == 401
+    assert client.post("/api/login", json=login | {"password": "ada"}).status_code == 200
+    assert client.post("/api/cart/items", json=product).status_code == 200
     assert client.post("/api/checkout").status_code == 201
+    change = {"current": "ada", "new": "Lovelace 1815"}
+    assert client.put("/api/password", json=change).status_code == 204
     assert client.get("/api/orders").get_json() != []
 
     def is_shown() -> bool:
@@ -70,8 +77,7 @@ def test_the_shop_works_as_its_user(store: Store) -> None:
         ["revoke-everyone", "--yes"],
     ):
         assert operator.invoke(args=["unsticky", *command]).exit_code == 0, command
-    app.extensions["unsticky"].backend.store.close()
-    app.extensions["shop"].records.close()
+    close_shop(app)
     assert store.refused("shop") == []
 
 
