@@ -5,10 +5,11 @@ from __future__ import annotations
 from dataclasses import asdict
 
 from flask import Blueprint, Response, jsonify
+from unsticky import session
 
 from shop import accounts, cart, catalog, orders
 from shop.accounts import passwords
-from shop.context import current_shop, served_by, session
+from shop.context import current_shop, served_by
 from shop.idempotency import idempotent
 from shop.logs import rfc3339
 from shop.parsing import Fields, json_object

@@ -9,10 +9,9 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any, Final
 
-from unsticky import OutOfRange, SessionMap
+from unsticky import OutOfRange, SessionMap, session
 
 from shop import catalog
-from shop.context import session
 from shop.problems import Problem
 
 MOST_PER_LINE: Final = 99

@@ -6,18 +6,14 @@ import os
 from dataclasses import dataclass
 from typing import cast
 
-import flask
 from flask import Flask, current_app, has_request_context, request
-from unsticky import Session, Unsticky
+from unsticky import Unsticky
 
 from shop.settings import Settings
 from shop.store import Store
 
 REQUEST_ID: str = "X-Request-ID"
 """The header that holds the request's id, in nginx's log, in ours and in the answer."""
-
-session = cast("Session", flask.session)
-"""The session of this request; it is loaded when it is first used."""
 
 
 @dataclass(frozen=True)

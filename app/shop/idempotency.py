@@ -31,9 +31,9 @@ from typing import Any, Final, ParamSpec, cast
 
 from flask import Response, current_app, g, request
 from flask.typing import ResponseReturnValue
-from unsticky import SessionError
+from unsticky import SessionError, session
 
-from shop.context import current_shop, request_id, session
+from shop.context import current_shop, request_id
 from shop.parsing import FORM_TYPES
 from shop.problems import Problem
 from shop.store import digest, key

@@ -19,11 +19,11 @@ from datetime import UTC, datetime, timedelta
 from secrets import token_hex
 from typing import Any, Final
 
-from unsticky import OutcomeUnknown, SessionError, StoreUnavailable, transaction
+from unsticky import OutcomeUnknown, SessionError, StoreUnavailable, session, transact
 
 from shop import cart
 from shop.cart import Line
-from shop.context import current_shop, session
+from shop.context import current_shop
 from shop.idempotency import operation_name
 from shop.logs import rfc3339
 from shop.problems import Problem
@@ -160,11 +160,5 @@ def _guest() -> str | None:
 
 def _named_guest() -> str:
     """Give the session a guest's id; if several requests do so at once, one of them decides."""
-
-    @transaction()
-    def name() -> str:
-        session.setdefault(_GUEST, token_hex(16))
-        return ""
-
-    name()
-    return f"{_GUEST} {session[_GUEST]}"
+    name = transact(lambda: session.setdefault(_GUEST, token_hex(16)))
+    return f"{_GUEST} {name}"

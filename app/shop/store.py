@@ -11,15 +11,10 @@ from hashlib import sha256
 from typing import Any, Final
 
 from unsticky import OutcomeUnknown, StoreUnavailable
-from unsticky.stores.client import Part
-from unsticky.stores.contract import Budget
-from unsticky.stores.opening import open_store
-from unsticky.stores.scripts import Script, script
+from unsticky.stores import Deadline, Part, Script, client_from_url
 
 DEADLINE: Final = 1.0
 """Seconds that one call may take, connecting and sending it again included."""
-
-__all__ = ["DEADLINE", "Script", "Store", "digest", "key", "script"]
 
 
 class Store:
@@ -30,7 +25,7 @@ class Store:
     """
 
     def __init__(self, url: str) -> None:
-        self._client = open_store(url)
+        self._client = client_from_url(url)
 
     def ask(self, *command: Part) -> Any:
         """Run one command and return its reply; see `ask_all`."""
@@ -46,7 +41,7 @@ class Store:
             StoreUnavailable: Whether they ran is not known; they may be sent again.
         """
         try:
-            return self._client.ask_all(Budget(DEADLINE), commands)
+            return self._client.ask_all(Deadline(DEADLINE), commands)
         except OutcomeUnknown as error:
             raise StoreUnavailable(str(error)) from error
 
@@ -58,7 +53,7 @@ class Store:
             OutcomeUnknown: It may have run.
         """
         values = [str(argument).encode() for argument in arguments]
-        return self._client.call(program, [name.encode()], values, Budget(DEADLINE))
+        return self._client.call(program, [name.encode()], values, Deadline(DEADLINE))
 
     def close(self) -> None:
         """Close the connections; a later call opens new ones."""

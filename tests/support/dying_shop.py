@@ -17,7 +17,7 @@ from wsgiref.types import StartResponse, WSGIApplication, WSGIEnvironment
 import httpx
 import shop
 from shop import idempotency
-from shop.context import session
+from unsticky import session
 from unsticky.stores.client import Client
 
 from tests.support.cheap_passwords import cheapen

@@ -6,11 +6,12 @@ from dataclasses import dataclass
 from typing import Final
 
 from unsticky import OutcomeUnknown, StoreUnavailable
+from unsticky.stores import Script
 
 from shop.context import current_shop
-from shop.store import key, script
+from shop.store import key
 
-_CHANGE: Final = script(b"""
+_CHANGE: Final = Script.from_text("""
 if (redis.call('HGET', KEYS[1], 'version') or '0') ~= ARGV[1] then return 0 end
 redis.call('HSET', KEYS[1], 'version', ARGV[2], 'password', ARGV[3], 'revoke ' .. ARGV[2], '1')
 redis.call('HDEL', KEYS[1], 'revoke ' .. ARGV[1])

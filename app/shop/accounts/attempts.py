@@ -5,9 +5,10 @@ from __future__ import annotations
 from typing import Final
 
 from unsticky import OutcomeUnknown, StoreUnavailable
+from unsticky.stores import Script
 
 from shop.context import current_shop
-from shop.store import key, script
+from shop.store import key
 
 MOST: Final = 10
 """Failures within the window (ASVS 5.0, 6.3.1)."""
@@ -15,7 +16,7 @@ MOST: Final = 10
 WINDOW_SECONDS: Final = 300
 """It begins with the first failure."""
 
-_COUNT: Final = script(b"""
+_COUNT: Final = Script.from_text("""
 local failures = redis.call('INCR', KEYS[1])
 if failures == 1 then redis.call('EXPIRE', KEYS[1], ARGV[1]) end
 return failures

@@ -5,10 +5,11 @@ from __future__ import annotations
 from ipaddress import IPv6Address, ip_address, ip_network
 
 from flask import request
+from unsticky import session
 
 from shop.accounts import account, attempts, demo, passwords
 from shop.accounts.account import Account
-from shop.context import current_shop, session
+from shop.context import current_shop
 from shop.problems import Problem
 
 LENGTHS = range(passwords.LENGTHS[-1] + 1)

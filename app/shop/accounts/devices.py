@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from unsticky import SessionInfo
+from unsticky import SessionInfo, session
 
 from shop.accounts import account, credentials, login
 from shop.accounts.visitor import login_required, require_recent_login, required_user
-from shop.context import current_shop, session
+from shop.context import current_shop
 from shop.problems import Problem
 
 

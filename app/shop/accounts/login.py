@@ -5,13 +5,13 @@ from __future__ import annotations
 from contextlib import suppress
 
 from flask import request
-from unsticky import OutcomeUnknown, SessionError, StoreUnavailable
+from unsticky import OutcomeUnknown, SessionError, StoreUnavailable, session
 
 from shop import orders
 from shop.accounts import account, credentials, passwords
 from shop.accounts.label import browser_name
 from shop.accounts.visitor import login_required, require_recent_login, required_user
-from shop.context import current_shop, session
+from shop.context import current_shop
 from shop.problems import Problem
 
 

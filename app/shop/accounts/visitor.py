@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 
-from shop.context import current_shop, session
+from unsticky import session
+
+from shop.context import current_shop
 from shop.problems import Problem
 
 

@@ -10,11 +10,11 @@ from collections.abc import Callable, Mapping
 from http import HTTPStatus
 
 from flask import flash, make_response, redirect, request, url_for
+from unsticky import session
 from werkzeug import Response
 
 from shop import accounts
 from shop.accounts import passwords
-from shop.context import session
 from shop.pages.blueprint import page, routes
 from shop.pages.login import answer, attempt, message
 from shop.parsing import form_fields

@@ -7,10 +7,10 @@ from datetime import UTC, datetime
 from typing import Any
 
 from flask import Blueprint, render_template
-from unsticky import StoreUnavailable
+from unsticky import StoreUnavailable, session
 
 from shop import cart
-from shop.context import request_id, served_by, session
+from shop.context import request_id, served_by
 from shop.logs import rfc3339
 
 routes = Blueprint("pages", __name__)

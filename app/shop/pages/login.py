@@ -9,11 +9,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from flask import flash, make_response, redirect, request, url_for
-from unsticky import SessionGone
+from unsticky import SessionGone, session
 from werkzeug import Response
 
 from shop import accounts
-from shop.context import current_shop, session
+from shop.context import current_shop
 from shop.pages.blueprint import own_path, page, routes
 from shop.parsing import form_fields
 from shop.problems import Problem

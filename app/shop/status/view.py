@@ -8,8 +8,8 @@ from dataclasses import dataclass, replace
 from typing import cast
 
 from flask import Blueprint, Flask, Response, current_app, make_response, request
+from unsticky import session
 
-from shop.context import session
 from shop.pages.blueprint import page
 from shop.problems import Problem
 from shop.status.cookie import TrackingCookie

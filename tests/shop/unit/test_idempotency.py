@@ -4,9 +4,8 @@ from collections.abc import Callable
 
 import pytest
 from flask import Flask, abort
-from shop.context import session
 from shop.idempotency import LEASE_MS, idempotent
-from unsticky import StoreUnavailable
+from unsticky import StoreUnavailable, session
 
 from tests.support.servers import Server
 from tests.support.shop_client import ShopClient
