@@ -1,14 +1,12 @@
-"""Server-side sessions for Flask on which concurrent requests neither lose nor revive anything.
+"""Server-side sessions for Flask in which concurrent requests lose and revive nothing.
 
     from unsticky import Unsticky
     sessions = Unsticky(app)
 
 `flask.session` then is a `Session`: a mapping as before, with atomic `incr` and `map`, `rotate`,
-`bind` and `destroy`. What is promised, and what is not, stands in the project's guarantees.
+`bind` and `destroy`. The project's guarantees say what is promised, and what is not.
 """
 
-from .backend import Counters
-from .directory import SessionInfo
 from .errors import (
     ConfigurationError,
     Conflict,
@@ -20,7 +18,12 @@ from .errors import (
     StoreUnavailable,
     Unserializable,
 )
-from .events import (
+from .extension import Unsticky
+from .maps import SessionMap
+from .merge import ABSENT, Unmergeable
+from .problem import problem
+from .session import Session, session
+from .signals import (
     session_conflict,
     session_created,
     session_destroyed,
@@ -30,12 +33,10 @@ from .events import (
     session_rotated,
     unknown_id,
 )
-from .extension import Unsticky
-from .maps import SessionMap
-from .merge import ABSENT, Unmergeable
-from .problem import problem
-from .session import Session
-from .transaction import transaction
+from .state import Counters
+from .stores.base import Store
+from .transaction import transact, transaction
+from .user_sessions import SessionInfo
 
 __all__ = [
     "ABSENT",
@@ -50,11 +51,13 @@ __all__ = [
     "SessionInfo",
     "SessionMap",
     "StaleCredential",
+    "Store",
     "StoreUnavailable",
     "Unmergeable",
     "Unserializable",
     "Unsticky",
     "problem",
+    "session",
     "session_conflict",
     "session_created",
     "session_destroyed",
@@ -62,6 +65,7 @@ __all__ = [
     "session_revival_prevented",
     "session_revoked",
     "session_rotated",
+    "transact",
     "transaction",
     "unknown_id",
 ]

@@ -1,4 +1,4 @@
-"""What an operator does with sessions: `flask unsticky …`."""
+"""Commands for operators: `flask unsticky …`."""
 
 from __future__ import annotations
 
@@ -8,17 +8,17 @@ from typing import TypeVar
 import click
 from flask.cli import AppGroup
 
-from .directory import Directory
 from .errors import SessionError
+from .user_sessions import UserSessions
 
 T = TypeVar("T")
 
 
-def commands(directory: Directory, ping: Callable[[], None]) -> AppGroup:
+def commands(users: UserSessions, ping: Callable[[], None]) -> AppGroup:
     """Return the commands that work on these sessions.
 
     Args:
-        directory: whose sessions they list and end.
+        users: the sessions that they list and end.
         ping: writes to the store as a request would.
     """
     group = AppGroup("unsticky", short_help="List and end sessions.")
@@ -26,14 +26,14 @@ def commands(directory: Directory, ping: Callable[[], None]) -> AppGroup:
     @group.command("ping")
     def ping_store() -> None:
         """Write to the store as a request would."""
-        _asked(ping)
+        _run(ping)
         click.echo("The store takes writes.")
 
     @group.command("list")
     @click.argument("user")
     def list_sessions(user: str) -> None:
         """List the living sessions of USER, oldest first."""
-        for info in _asked(lambda: directory.of(user)):
+        for info in _run(lambda: users.of(user)):
             created, seen = (
                 time.isoformat(timespec="seconds") for time in (info.created, info.last_seen)
             )
@@ -43,36 +43,36 @@ def commands(directory: Directory, ping: Callable[[], None]) -> AppGroup:
     @click.argument("handle")
     def revoke(handle: str) -> None:
         """End the session with that HANDLE."""
-        alive = _asked(lambda: directory.revoke(handle))
-        click.echo("Ended." if alive else "There is no such session (any more).")
+        alive = _run(lambda: users.revoke(handle))
+        click.echo("Ended." if alive else "There is no such session, or it has ended.")
 
     @group.command("revoke-user")
     @click.argument("user")
-    @click.option("--stamp", type=int, help="Refuse logins that checked an older credential.")
+    @click.option("--stamp", type=int, help="Refuse logins with an older credential version.")
     def revoke_user(user: str, stamp: int | None) -> None:
         """End all sessions of USER."""
-        click.echo(f"Ended {_asked(lambda: directory.revoke_all(user, stamp=stamp))}.")
+        click.echo(f"Ended {_run(lambda: users.revoke_all(user, stamp=stamp))}.")
 
     @group.command("revoke-everyone")
-    @click.confirmation_option(prompt="End the sessions of all users, carts and all?")
+    @click.confirmation_option(prompt="End the sessions of all users, with all their data?")
     def revoke_everyone() -> None:
-        """End every session there is."""
+        """End all sessions of all users."""
 
         def step_by_step() -> None:
             ended = 0
-            for more in directory.revoke_everyone():
+            for more in users.revoke_everyone():
                 ended += more
                 click.echo(f"Ended {ended} …", err=True)
             click.echo(f"Ended {ended}.")
 
-        _asked(step_by_step)
+        _run(step_by_step)
 
     return group
 
 
-def _asked(ask: Callable[[], T]) -> T:
-    """Return the answer, or end with what went wrong in one line and exit code 1."""
+def _run(command: Callable[[], T]) -> T:
+    """Return the result; on an error exit with code 1 and one line that says what went wrong."""
     try:
-        return ask()
+        return command()
     except SessionError as error:
         raise click.ClickException(f"{error.title}: {error}") from error

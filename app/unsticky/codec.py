@@ -1,12 +1,12 @@
-"""The closed, typed, canonical serializer.
+"""The serializer: it accepts a closed list of types, and equal values have equal bytes.
 
-Integers that fit 64 bits are their decimal text, so that a plain value and a counter are one
-field. Everything else is MessagePack, whose first byte is then always 0x80 or above, with
-extension types for what MessagePack has no word for. Decoding builds only the types listed here;
-it can call no code that the bytes name.
+Integers that fit 64 bits are stored as decimal text, so that a plain value and a counter are the
+same. Everything else is MessagePack, whose first byte is then always 0x80 or above, with extension
+types for the types that MessagePack lacks. Decoding builds only the types listed here; it cannot
+call code that the bytes name.
 
-Rules for the corners: subclasses come back as their base (`plain` has the rules), strings with lone
-surrogates are refused (they have no UTF-8), NaN is kept, and equal sets encode equally.
+Special cases: subclasses come back as their base (see `plain`), strings with lone surrogates are
+refused because they have no UTF-8, NaN is kept, and equal sets encode equally.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ _SECONDS_AND_MICROSECONDS = struct.Struct(">qi")
 
 _FIRST_TAG = 0x80
 _SMALL = {b"%d" % number: number for number in range(1024)}
-"""Most stored integers are quantities; looking one up costs a fifth of parsing it."""
+"""Most stored integers are quantities. Looking one up costs a fifth of the time to parse it."""
 
 
 def encode(value: object, path: str = "value") -> bytes:
@@ -56,9 +56,9 @@ def encode(value: object, path: str = "value") -> bytes:
 
     Args:
         value: any nesting of None, bool, int, float, str, bytes, list, tuple, dict, set, frozenset,
-            datetime, date, time, timedelta, Decimal, UUID and Markup, and of what Flask stores as
-            one of these: subclasses, dataclasses and whatever has `__html__`.
-        path: what to call the value in errors, such as `session['prefs']`.
+            datetime, date, time, timedelta, Decimal, UUID and Markup, and what Flask stores as one
+            of these: subclasses, dataclasses and objects with `__html__`.
+        path: the value's name in errors, such as `session['prefs']`.
 
     Raises:
         Unserializable: another type, a lone surrogate, or nesting deeper than MAX_DEPTH.
@@ -70,19 +70,19 @@ def encode(value: object, path: str = "value") -> bytes:
             _bound(value, 1)
         return _pack(value)
     except (Unserializable, ValueError):
-        # Rare, so that only this walk pays for conversions and for naming the place.
+        # Rare. Only this slow way converts values, and finds the path of a wrong one.
         base = plain(value, path, _pack)
     if type(base) is int:
         return encode(base, path)
     try:
         return _pack(base)
-    except ValueError as error:  # a container of 2**32 items or more
+    except ValueError as error:  # a container with 2**32 items or more
         message = f"{path} cannot be stored: {error}"
         raise Unserializable(message) from error
 
 
 def decode(data: bytes) -> Any:
-    """Return the value whose bytes `encode` made.
+    """Return the value that `encode` made these bytes of.
 
     Raises:
         Corrupt: `encode` cannot have made them.
@@ -119,12 +119,12 @@ def _decimal(data: bytes) -> int:
 
 
 def _bound(value: Any, depth: int) -> None:
-    """Refuse nesting that is too deep, and what is of none of the listed types.
+    """Refuse types that are not listed, and nesting that is too deep.
 
-    MessagePack would take a bytearray, a memoryview and extension types of any code.
+    MessagePack would accept a bytearray, a memoryview and extension types of any code.
     """
     if type(value) not in CONTAINERS:
-        message = f"{type(value).__qualname__} is none of the listed types"
+        message = f"{type(value).__qualname__} is not one of the listed types"
         raise ValueError(message)
     if depth > MAX_DEPTH:
         message = f"nested deeper than {MAX_DEPTH} levels"
@@ -162,11 +162,11 @@ def _time_body(value: time) -> bytes:
 
 
 def _zone_name(zone: tzinfo | None) -> str | list[Any] | None:
-    """None for naive, the key for a ZoneInfo, [seconds, microseconds, any name] for an offset."""
+    """Return None for naive, the key of a ZoneInfo, [seconds, microseconds, name] of an offset."""
     if zone is None:
         return None
     if type(zone) is ZoneInfo and zone.key is not None:
-        return str.__str__(zone.key)  # it may be a StrEnum's member, as the name below
+        return str.__str__(zone.key)  # a key, and a name below, may be members of a StrEnum
     if type(zone) is timezone:
         offset = zone.utcoffset(None)
         parts: list[Any] = [offset.days * 86_400 + offset.seconds, offset.microseconds]
@@ -206,8 +206,8 @@ _EXTENSIONS: dict[type, tuple[int, Callable[[Any], bytes]]] = {
 
 
 def _unpack(data: bytes, depth: int) -> Any:
-    # Each level of extension types is one more of MessagePack's decoders on the C stack, 40 KiB
-    # of it: 200 of them, planted, killed the process. `_HOOKS` has one for each level allowed.
+    # Each level of extension types puts another MessagePack decoder on the C stack, with 40 KiB.
+    # 200 planted levels killed the process. `_HOOKS` has one hook for each allowed level.
     return msgpack.unpackb(
         data, raw=False, strict_map_key=False, ext_hook=_HOOKS[depth], timestamp=3
     )
@@ -257,4 +257,4 @@ def _restore(depth: int, code: int, body: bytes) -> Any:
 
 
 _HOOKS: Final = tuple(partial(_restore, depth) for depth in range(1, MAX_DEPTH + 2))
-"""What restores the extension types found at each depth; none is there for a depth too deep."""
+"""The hooks that restore extension types, by depth. There is none for a depth that is refused."""

@@ -1,9 +1,9 @@
-"""The session cookie's value: minting, signing, verifying, and the key ring.
+"""The session cookie's value: ids, signatures, and the key ring.
 
-The value is 96 characters of URL-safe base64 over 72 bytes: a version, the bucket (2), the absolute
-deadline in seconds (5), 32 random bytes, and keyed BLAKE2b (RFC 7693) over all of that, which costs
-a fifth of HMAC-SHA256 and is on every request's path. The id never leaves the cookie: the store
-knows a digest of it, and logs and pages know the handle made of the digest.
+The value is 96 characters of URL-safe base64 for 72 bytes: a version (1), the bucket (2), the
+absolute limit in seconds (5), 32 random bytes, and keyed BLAKE2b (RFC 7693) over all of that (32),
+which each request computes and which costs a fifth of HMAC-SHA256. The id never leaves the cookie:
+the store has a digest of it, and logs and pages have the handle made of the digest.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from typing import Final, NamedTuple
 from .errors import Unserializable
 
 BUCKETS: Final = 1024
-"""Sessions are spread over this many hash tags; a user's sessions and index share one."""
+"""The number of hash tags over which sessions are spread; a user's sessions and index share one."""
 
 ENCODED_LENGTH: Final = 96
 _VERSION: Final = 1
@@ -27,12 +27,12 @@ _ID_BYTES: Final = 32
 _BODY_BYTES: Final = 40
 _DIGEST_BYTES: Final = 16
 _PERMANENT: Final = 1 << 39
-"""The deadline's highest bit. A release that does not know it reads a deadline far ahead, and
-leaves the limit to the store, which keeps it in any case."""
+"""The absolute limit's highest bit. A release that does not know it reads a limit far ahead. The
+store applies the real limit in any case."""
 
 
 class Reference(NamedTuple):
-    """Where a session lives in the store; it gives no access to the session."""
+    """Where a session is in the store. It gives no access to the session."""
 
     bucket: int
     digest: bytes
@@ -44,7 +44,7 @@ class Reference(NamedTuple):
 
     @classmethod
     def from_handle(cls, handle: str) -> Reference | None:
-        """Return the reference that a handle names, or None if it is no handle."""
+        """Return the reference that a handle names; None if it is not a handle."""
         raw = _decoded(handle, 2 + _DIGEST_BYTES)
         if raw is None or (bucket := int.from_bytes(raw[:2], "big")) >= BUCKETS:
             return None
@@ -52,32 +52,32 @@ class Reference(NamedTuple):
 
 
 class Token(NamedTuple):
-    """What a cookie holds once its signature was found good, or what a new one will hold.
+    """What a cookie with a good signature holds, or what a new one will hold.
 
     Attributes:
         identifier: the secret 256 bits.
-        reference: where the session lives.
-        deadline: the absolute limit in seconds since 1970, 0 for none.
-        outdated: signed with an earlier secret, so that it should be signed and sent again.
-        permanent: the browser was told to keep the cookie when it closes.
+        reference: where the session is in the store.
+        ends_at: the absolute limit in seconds since 1970, 0 for none.
+        outdated: it was signed with an earlier secret, so it should be signed and sent again.
+        permanent: the browser keeps the cookie when it closes.
     """
 
     identifier: bytes
     reference: Reference
-    deadline: int = 0
+    ends_at: int = 0
     outdated: bool = False
     permanent: bool = False
 
     def is_past(self, seconds: float) -> bool:
-        """Tell whether the absolute limit lies before that time, in seconds since 1970."""
-        return 0 < self.deadline < seconds
+        """Return whether the absolute limit is before that time, in seconds since 1970."""
+        return 0 < self.ends_at < seconds
 
 
 class KeyRing:
-    """Signs with the first secret, accepts all of them."""
+    """Signs with the first secret, and accepts all secrets."""
 
     def __init__(self, secrets_: tuple[bytes, ...], pepper: bytes | None) -> None:
-        # Derived, so that the same SECRET_KEY used elsewhere signs nothing that passes here.
+        # Derived keys: what other code signs with the same SECRET_KEY is not accepted here.
         self._signers = tuple(
             blake2b(key=hmac.digest(secret, b"unsticky session cookie", "sha256"), digest_size=32)
             for secret in secrets_
@@ -93,18 +93,18 @@ class KeyRing:
         """Return the token of an id of 256 bits."""
         return Token(identifier, Reference(bucket, self._digest(identifier)))
 
-    def sign(self, token: Token, deadline: int, *, permanent: bool = False) -> str:
-        """Return the cookie's value; `deadline` is in seconds since 1970, 0 for none."""
+    def sign(self, token: Token, ends_at: int, *, permanent: bool = False) -> str:
+        """Return the cookie's value; `ends_at` is in seconds since 1970, 0 for none."""
         body = (
             bytes((_VERSION,))
             + token.reference.bucket.to_bytes(2, "big")
-            + (deadline | _PERMANENT if permanent else deadline).to_bytes(5, "big")
+            + (ends_at | _PERMANENT if permanent else ends_at).to_bytes(5, "big")
             + token.identifier
         )
         return urlsafe_b64encode(body + _signature(self._signers[0], body)).decode()
 
     def verify(self, value: str) -> Token | None:
-        """Return what a cookie's value holds, or None for whatever was not signed here."""
+        """Return what a cookie's value holds; None if it was not signed with these secrets."""
         raw = _decoded(value, ENCODED_LENGTH // 4 * 3)
         if raw is None or raw[0] != _VERSION:
             return None
@@ -113,18 +113,18 @@ class KeyRing:
             if hmac.compare_digest(_signature(signer, body), signature):
                 identifier = body[8:]
                 bucket = int.from_bytes(body[1:3], "big")
-                deadline = int.from_bytes(body[3:8], "big")
+                ends_at = int.from_bytes(body[3:8], "big")
                 return Token(
                     identifier,
                     Reference(bucket, self._digest(identifier)),
-                    deadline & ~_PERMANENT,
+                    ends_at & ~_PERMANENT,
                     outdated=place > 0,
-                    permanent=deadline & _PERMANENT != 0,
+                    permanent=ends_at & _PERMANENT != 0,
                 )
         return None
 
     def subject(self, user: object) -> Reference:
-        """Return where a user's index lives: bucket and digest of the user's name.
+        """Return where a user's index is in the store: bucket and digest of the user's name.
 
         Raises:
             TypeError: the name is no str.
@@ -153,10 +153,10 @@ def _signature(signer: blake2b, body: bytes) -> bytes:
 
 
 def _decoded(value: str, length: int) -> bytes | None:
-    """Return `length` bytes, or None where `value` is not exactly their base64 text.
+    """Return `length` bytes; None if `value` is not exactly their base64 text.
 
-    Lengths are multiples of three, so that no padding and no spare bits leave room for a second
-    spelling of the same bytes.
+    Lengths are multiples of three. So there is no padding and no spare bit, and the same bytes have
+    only one spelling.
     """
     if len(value) != length * 4 // 3 or "+" in value or "/" in value:
         return None

@@ -1,4 +1,4 @@
-"""Everything that the library raises. Each error knows the HTTP answer it stands for."""
+"""The errors that the library raises, each with its HTTP answer."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ class SessionError(Exception):
     """Base of all errors of this library.
 
     Attributes:
-        status: the HTTP status that answers a request ended by this error.
+        status: the HTTP status of the answer.
         code: a stable name for programs, the `code` member of the problem document.
-        title: a short sentence for people, the same for every occurrence.
-        retry_after: seconds after which the same request may be sent again, or None where
-            that would be wrong or useless.
+        title: a short sentence for people, always the same for this error.
+        retry_after: seconds after which the client may send the same request again; None if that
+            would be wrong or useless.
     """
 
     status: ClassVar[int] = 500
@@ -23,19 +23,24 @@ class SessionError(Exception):
 
     @property
     def detail(self) -> str:
-        """What a visitor may read: never an address of the store."""
+        """What a visitor may read; never the store's address."""
         return str(self)
 
 
 class ConfigurationError(SessionError, ValueError):
-    """A setting is missing, malformed or contradicts another; raised where it is read."""
+    """A setting is missing, malformed or contradicts another."""
 
     code = "session-misconfigured"
     title = "The session library is configured wrongly"
 
+    @classmethod
+    def of(cls, setting: str, value: object, hint: str) -> ConfigurationError:
+        """Return the error for a setting's value; `hint` says what to use instead."""
+        return cls(f"{setting} is {value!r}: {hint}")
+
 
 class Conflict(SessionError):
-    """Another request changed the same field in the meantime; no field of this commit was written.
+    """Another request changed the same field in the meantime; this commit wrote no field.
 
     Attributes:
         fields: the names of the contested fields.
@@ -48,13 +53,13 @@ class Conflict(SessionError):
     def __init__(self, fields: tuple[str, ...]) -> None:
         super().__init__(
             f"changed by another request since this one read it: {', '.join(fields)}; "
-            "no field was written, atomic operations that already answered stay"
+            "no field was written; atomic operations that were answered before stay"
         )
         self.fields = fields
 
 
 class SessionGone(SessionError):
-    """The session ended while this request held it; nothing was written, nothing revived.
+    """The session ended while this request held it; nothing was written.
 
     Attributes:
         kind: how it ended: destroyed, emptied, rotated, revoked, expired or corrupt.
@@ -72,10 +77,10 @@ class SessionGone(SessionError):
 
 
 class OutOfRange(SessionError, ValueError):
-    """A counter would leave its bounds; it was left as it was.
+    """A counter would leave its bounds; it was not changed.
 
     Attributes:
-        current: the counter's value, which the refused operation did not change.
+        current: the counter's value.
     """
 
     status = 409
@@ -88,7 +93,11 @@ class OutOfRange(SessionError, ValueError):
 
 
 class StaleCredential(SessionError):
-    """`bind` came with a credential stamp older than the one that `revoke_all` recorded."""
+    """`bind` got a credential version older than the one that `revoke_all` recorded.
+
+    Attributes:
+        minimum: the version that `bind` needs at least.
+    """
 
     status = 401
     code = "stale-credential"
@@ -96,13 +105,13 @@ class StaleCredential(SessionError):
 
     def __init__(self, minimum: int) -> None:
         super().__init__(
-            f"the credential was replaced; sessions need a stamp of at least {minimum}"
+            f"the credential was replaced; sessions need a version of at least {minimum}"
         )
         self.minimum = minimum
 
 
 class StoreUnavailable(SessionError):
-    """The store cannot be used now. Nothing was changed, or the same call may be repeated."""
+    """The store cannot be used now. Nothing was changed, or repeating the call does no harm."""
 
     status = 503
     code = "store-unavailable"
@@ -139,7 +148,7 @@ class Unserializable(SessionError, TypeError):
 
 
 class Corrupt(SessionError):
-    """Stored bytes that this library did not write; the session that held them is set aside."""
+    """This library did not write these stored bytes; their session is set aside."""
 
     code = "session-corrupt"
     title = "The stored session is unreadable"

@@ -1,4 +1,4 @@
-"""`Unsticky(app)`: configuration is read, the store opened, Flask's sessions replaced."""
+"""`Unsticky(app)`: reads the configuration, opens the store, and serves Flask's sessions."""
 
 from __future__ import annotations
 
@@ -8,15 +8,14 @@ from functools import partial
 from typing import Any, TypeVar
 from weakref import WeakSet
 
-from flask import Flask, current_app, has_app_context, has_request_context, request, session
+from flask import Flask, current_app, has_app_context, has_request_context, request
 from flask.typing import ResponseReturnValue
 from werkzeug.wrappers import Response
 
 from . import versions
-from .adopt_settings import adoption_from_config
-from .backend import Backend, Counters
+from .adoption.settings import adoption_from_config
 from .cli import commands
-from .directory import Directory, SessionInfo
+from .config import Config
 from .errors import (
     ConfigurationError,
     OutcomeUnknown,
@@ -24,17 +23,19 @@ from .errors import (
     SessionError,
     StoreUnavailable,
 )
-from .events import Announcer
+from .flask_login import follow_flask_login
 from .interface import Interface, withdraw
-from .login import follow_flask_login
-from .opening import NO_RETRY, OPTIONAL, request_id
-from .policy import Policy
+from .limits import MAX_FIELDS
 from .problem import problem
-from .rerun import Rerunner
-from .session import Session
-from .stores.contract import Budget
-from .stores.opening import described, store_for
+from .request_facts import NO_RETRY, OPTIONAL, request_id
+from .retry import RetryMiddleware
+from .session import Session, current_session
+from .signals import Announcer
+from .state import Counters, ExtensionState
+from .stores.base import Caps, Deadline, Store
+from .stores.urls import open_store
 from .templates import show_keys_first
+from .user_sessions import SessionInfo, UserSessions
 
 _log = logging.getLogger("unsticky")
 
@@ -48,19 +49,26 @@ class Unsticky:
 
     Args:
         app: the application; or call `init_app` later, also for several applications.
-        on_error: makes the answer to a session error that a client can meet, also to one that is
-            found only when the response was made already; see `problem` for the default.
+        store: where sessions are kept: any object that keeps the contract `stores.Store`. None for
+            the store that the configuration names.
+        on_error: makes the answer to a session error that a client can cause, also to one that is
+            found only after the response was made; see `problem` for the default.
 
     Raises:
         ConfigurationError: a setting is missing, malformed or contradicts another.
     """
 
     def __init__(
-        self, app: Flask | None = None, *, on_error: Callable[[SessionError], Response] = problem
+        self,
+        app: Flask | None = None,
+        *,
+        store: Store | None = None,
+        on_error: Callable[[SessionError], Response] = problem,
     ) -> None:
+        self._store = store
         self._on_error = on_error
-        self._backends: WeakSet[Backend] = WeakSet()
-        self._newest: Backend | None = None
+        self._states: WeakSet[ExtensionState] = WeakSet()
+        self._newest: ExtensionState | None = None
         if app is not None:
             self.init_app(app)
 
@@ -72,75 +80,71 @@ class Unsticky:
         """
         versions.check()
         if _NAME in app.extensions:
-            message = "Unsticky serves this application already: call init_app once for each"
-            raise ConfigurationError(message)
-        policy, client = Policy.from_config(app.config), app.config.get("SESSION_REDIS")
-        backend = Backend(
-            app,
-            policy,
-            store_for(policy, client),
-            Announcer(app),
-            adoption_from_config(app, policy),
-        )
-        # What is wrong already is refused now; what changes later is read when it is needed.
-        _ = backend.lifetimes, backend.cookie
+            raise ConfigurationError(
+                "Unsticky serves this application already: call init_app once for each application"
+            )
+        config = Config.parse(app.config)
+        store = self._store
+        if store is None:
+            caps = Caps(MAX_FIELDS, config.max_bytes)
+            client = app.config.get("SESSION_REDIS")
+            store = open_store(config.store, client, config.prefix, caps)
+        adoption = adoption_from_config(app, config)
+        state = ExtensionState(app, config, store, Announcer(app), adoption)
+        # A wrong setting is refused now. What changes later is read when it is needed.
+        _ = state.lifetimes, state.cookie
         if app.secret_key:
-            _ = backend.ring
-        # A factory may be called for each test: only the newest application is kept alive.
-        self._backends.add(backend)
-        self._newest = backend
+            _ = state.ring
+        # A factory may be called for each test, so only the newest application is kept alive.
+        self._states.add(state)
+        self._newest = state
         app.extensions[_NAME] = self
-        app.session_interface = Interface(backend, self._on_error)
-        app.wsgi_app = Rerunner(app.wsgi_app)  # type: ignore[method-assign]  # Flask's documented way to add middleware
-        handlers = app.error_handler_spec[None][None]
-        if SessionError not in handlers:
+        app.session_interface = Interface(state, self._on_error)
+        app.wsgi_app = RetryMiddleware(app.wsgi_app)  # type: ignore[method-assign]  # Flask's documented way to add middleware
+        if SessionError not in app.error_handler_spec[None][None]:
             app.register_error_handler(SessionError, self._answered)
         follow_flask_login(app)
         show_keys_first(app)
-        app.cli.add_command(commands(Directory(backend), partial(_ping, backend)))
-        # Where nobody said where to keep sessions, the log says what became of that, and is heard.
-        level = logging.INFO if policy.store_from.startswith("UNSTICKY") else logging.WARNING
-        where = described(policy.store, client)
-        _log.log(level, "sessions are kept by %s (%s)", where, policy.store_from)
+        app.cli.add_command(commands(UserSessions(state), partial(_ping, state)))
+        self._log_store(state)
 
     @property
-    def backend(self) -> Backend:
-        """Settings, store and counters of the application at hand, for tests and tools.
+    def state(self) -> ExtensionState:
+        """Settings, store and counters of the current application, for tests and tools.
 
         Raises:
-            ConfigurationError: `init_app` was not called, or for several applications and none of
-                them is at hand.
+            ConfigurationError: `init_app` was not called, or it was called for several applications
+                and none of them is the current one.
         """
         if has_app_context():
             interface = current_app.session_interface
-            if isinstance(interface, Interface) and interface.backend in self._backends:
-                return interface.backend
-        backends = list(self._backends)
-        if len(backends) != 1:
-            message = (
-                "this Unsticky serves several applications: use it within one's context"
-                if backends
-                else "no application yet: call init_app first"
+            if isinstance(interface, Interface) and interface.extension in self._states:
+                return interface.extension
+        states = list(self._states)
+        if len(states) != 1:
+            raise ConfigurationError(
+                "this Unsticky serves several applications: use it in an application context"
+                if states
+                else "this Unsticky serves no application yet: call init_app first"
             )
-            raise ConfigurationError(message)
-        return backends[0]
+        return states[0]
 
     @property
     def counters(self) -> Counters:
         """What this process has done since it started."""
-        return self.backend.counters
+        return self.state.counters
 
     def close(self) -> None:
         """Close idle connections to the store; they are opened again when needed."""
-        for backend in self._backends:
-            backend.store.close()
-            if backend.adoption is not None:
-                backend.adoption.close()
+        for state in self._states:
+            state.store.close()
+            if state.adoption is not None:
+                state.adoption.close()
 
     def no_retry(self, view: V) -> V:
-        """Mark a view that has effects beyond the session, such as mail or a token redeemed.
+        """Mark a view that has effects beyond the session, such as sending mail.
 
-        A GET that meets a conflict is otherwise run again from the start. Put it directly above the
+        Without the mark, a GET that conflicts runs again from the start. Put it directly above the
         view, or anywhere among decorators that use `functools.wraps`.
         """
         setattr(view, NO_RETRY, True)
@@ -158,21 +162,21 @@ class Unsticky:
 
     def of(self, user: str) -> tuple[SessionInfo, ...]:
         """Return the living sessions bound to `user`, oldest first; see `Session.bind`."""
-        return self._directory().of(user)
+        return self._user_sessions().of(user)
 
     def revoke(self, handle: str) -> bool:
-        """End the session of that handle; return whether it was alive."""
-        return self._directory().revoke(handle)
+        """End the session with that handle; return whether it was alive."""
+        return self._user_sessions().revoke(handle)
 
     def revoke_all(
         self, user: str, *, keep: Session | None = None, stamp: int | None = None
     ) -> int:
-        """End all sessions of `user` but `keep`; see `Directory.revoke_all`."""
-        return self._directory().revoke_all(user, keep=keep, stamp=stamp)
+        """End all sessions of `user` but `keep`; see `UserSessions.revoke_all`."""
+        return self._user_sessions().revoke_all(user, keep=keep, stamp=stamp)
 
     def revoke_everyone(self) -> int:
-        """End every session there is; return how many. See `Directory.revoke_everyone`."""
-        return sum(self._directory().revoke_everyone())
+        """End all sessions of all users; return how many. See `UserSessions.revoke_everyone`."""
+        return sum(self._user_sessions().revoke_everyone())
 
     def ping(self) -> None:
         """Write to the store as a request would.
@@ -180,24 +184,35 @@ class Unsticky:
         Raises:
             StoreUnavailable: sessions cannot be served now; the message says why.
         """
-        _ping(self.backend)
+        _ping(self.state)
 
     def _answered(self, error: SessionError) -> ResponseReturnValue:
         if error.status == 500:
             raise error
         if not isinstance(error, OutOfRange):
-            # The answer says that nothing was changed, so that nothing is.
-            held = session._get_current_object()  # type: ignore[attr-defined]  # noqa: SLF001 (werkzeug's documented way to the object behind a proxy)
-            if isinstance(held, Session):
+            # The answer says that nothing was changed, so nothing must be.
+            held = current_session()
+            if held is not None:
                 withdraw(held._unit, error)  # noqa: SLF001 (the library's own)
         return self._on_error(error)
 
-    def _directory(self) -> Directory:
-        return Directory(self.backend, request_id(request) if has_request_context() else "")
+    def _user_sessions(self) -> UserSessions:
+        return UserSessions(self.state, request_id(request) if has_request_context() else "")
+
+    def _log_store(self, state: ExtensionState) -> None:
+        """Log where sessions are kept; as a warning, which is shown, if nobody chose it."""
+        source = state.config.store_from
+        if self._store is not None:
+            if source.startswith("UNSTICKY"):
+                _log.warning("%s is not used: Unsticky(store=…) was given a store", source)
+            source = "Unsticky(store=…)"
+        chosen = self._store is not None or source.startswith("UNSTICKY")
+        level = logging.INFO if chosen else logging.WARNING
+        _log.log(level, "sessions are kept by %s (%s)", state.store.description, source)
 
 
-def _ping(backend: Backend) -> None:
+def _ping(state: ExtensionState) -> None:
     try:
-        backend.store.probe(Budget(backend.policy.deadline))
+        state.store.probe(Deadline(state.config.deadline))
     except OutcomeUnknown as error:
         raise StoreUnavailable(str(error)) from error

@@ -1,8 +1,8 @@
-"""Names of merge units: how a plain key or a map's entry is called inside a session's hash.
+"""Names of fields: how a plain key or a map's entry is named in a stored session.
 
-A field is a kind byte, the length of the name in one byte, the name, and for a map's entry its
-encoded key. Names that begin with NUL are the library's own. The layout is part of what is stored:
-it cannot change once data exists.
+A field's name is a kind byte, the length of the key or map name in one byte, that name, and for a
+map's entry its encoded key. Names that begin with NUL belong to the library. The layout is part of
+what is stored, so it cannot change once data exists.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ _KEY_TYPES = frozenset(base for base, _ in _KEY_BASES)
 
 
 def plain_field(name: object) -> bytes:
-    """Return the field of the plain key `name`; a subclass of str counts as its text.
+    """Return the field of the plain key `name`. A subclass of str counts as its text.
 
     Raises:
         Unserializable: not a str, longer than 255 bytes in UTF-8, or with a lone surrogate.
@@ -38,7 +38,7 @@ def plain_field(name: object) -> bytes:
 
 
 def map_prefix(name: object) -> bytes:
-    """Return what the fields of all entries of the map `name` begin with.
+    """Return the prefix of the fields of all entries of the map `name`.
 
     Raises:
         Unserializable: as for a plain key.
@@ -47,7 +47,7 @@ def map_prefix(name: object) -> bytes:
 
 
 def is_name(name: object) -> bool:
-    """Tell whether `name` can be a plain key's or a map's; if not, nothing is stored under it."""
+    """Return whether `name` can name a plain key or a map. If not, nothing is stored under it."""
     try:
         plain_field(name)
     except Unserializable:
@@ -56,7 +56,7 @@ def is_name(name: object) -> bool:
 
 
 def entry_field(prefix: bytes, key: object) -> bytes:
-    """Return the field of one entry; keys keep their type, subclasses count as their base.
+    """Return the field of one entry. Keys keep their type; subclasses count as their base.
 
     Raises:
         Unserializable: not a str, int, bytes or UUID, or a str with a lone surrogate.
@@ -85,7 +85,7 @@ def name_of(field: bytes) -> str:
     """Return the plain key, or the map's name, that a field belongs to.
 
     Raises:
-        Corrupt: no field that this library makes.
+        Corrupt: this library made no such field.
     """
     try:
         end = 2 + field[1]
@@ -100,10 +100,10 @@ def name_of(field: bytes) -> str:
 
 @lru_cache(maxsize=4096)
 def order(field: bytes) -> tuple[bytes, bool, str | bytes, str, Any]:
-    """Return what fields are sorted by: the name, then for a map's entries the key.
+    """Return the sort key of a field: its name, then for a map's entry its key.
 
     Text is sorted by code point, numbers by size, and keys of different types by the types' names.
-    A field that this library does not make comes after the others of its kind, by its bytes.
+    A field that this library did not make comes after the others of its kind, sorted by its bytes.
     """
     kind = field[:1]
     try:
@@ -118,7 +118,7 @@ def order(field: bytes) -> tuple[bytes, bool, str | bytes, str, Any]:
     return kind, False, name, type(key).__name__, key
 
 
-# The caches come after these: they would take what only hashes and compares like a str for one.
+# These come before the caches, which would mistake an object that equals a str for that str.
 
 
 def _text(name: object) -> str:
@@ -167,7 +167,7 @@ def _prefixed(name: str) -> bytes:
 
 
 PERMANENT: Final = plain_field("_permanent")
-"""The plain key in which Flask says that the cookie outlives the browser."""
+"""The plain key by which Flask marks a session whose cookie outlives the browser."""
 
 FLASHES: Final = plain_field("_flashes")
 """The plain key in which Flask keeps messages until they are shown."""

@@ -1,14 +1,13 @@
-"""A map in a session: every entry is a merge unit of its own."""
+"""A map in a session. Each entry is read, written and merged separately."""
 
 from __future__ import annotations
 
 from collections.abc import ItemsView, Iterator, MutableMapping
 from typing import Any
 
-from .draft import NOTHING
 from .errors import Unserializable
 from .fields import entry_field, entry_key, map_prefix, plain_field
-from .unit import Unit
+from .unit_of_work import NOTHING, UnitOfWork
 
 
 class SessionMap(MutableMapping[Any, Any]):
@@ -18,7 +17,7 @@ class SessionMap(MutableMapping[Any, Any]):
     `take` and `clear` happen at once, atomically in the store.
     """
 
-    def __init__(self, unit: Unit, name: str) -> None:
+    def __init__(self, unit: UnitOfWork, name: str) -> None:
         self._unit = unit
         self._name = name
         self._prefix = _prefix(unit, name)
@@ -78,7 +77,7 @@ class SessionMap(MutableMapping[Any, Any]):
         """Add to an entry, atomically, and return the new value; an absent entry counts as 0.
 
         Raises:
-            OutOfRange: the value would leave its bounds; it stays as it is.
+            OutOfRange: the new value would leave its bounds; the entry keeps its value.
             TypeError: the entry holds no integer.
         """
         return self._unit.add(self._field(key), delta, minimum, maximum)
@@ -87,9 +86,8 @@ class SessionMap(MutableMapping[Any, Any]):
         """Remove all entries, atomically, and return what was removed.
 
         Args:
-            into: the name of another map of this session, which gets them in the same step: what is
-                taken out of one place is in the other from that instant, whatever happens to this
-                worker. It replaces entries of the same key there. Without entries nothing happens.
+            into: the name of another map of this session. The entries move there in the same step,
+                even if this worker dies next. They replace entries with the same keys.
 
         Raises:
             ValueError: `into` is this map itself.
@@ -101,10 +99,10 @@ class SessionMap(MutableMapping[Any, Any]):
             message = f"the map {into!r} cannot be taken into itself: name another one"
             raise ValueError(message)
         else:
-            taken = self._unit.move(self._prefix, _prefix(self._unit, into))
+            taken = self._unit.take(self._prefix, _prefix(self._unit, into))
         return {entry_key(self._prefix, field): value for field, value in taken.items()}
 
-    def clear(self) -> dict[Any, Any]:  # type: ignore[override]  # what was removed is worth knowing
+    def clear(self) -> dict[Any, Any]:  # type: ignore[override]  # returns what was removed
         """Remove all entries at once; the same as `take`."""
         return self.take()
 
@@ -119,9 +117,9 @@ class SessionMap(MutableMapping[Any, Any]):
         return self._unit.read(field)
 
 
-def _prefix(unit: Unit, name: str) -> bytes:
-    if unit.draft.knows(plain_field(name)):
-        message = f"{name!r} is a plain key: a map needs a name of its own"
+def _prefix(unit: UnitOfWork, name: str) -> bytes:
+    if unit.knows(plain_field(name)):
+        message = f"{name!r} is a plain key: give the map another name"
         raise TypeError(message)
     return map_prefix(name)
 

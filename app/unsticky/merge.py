@@ -1,4 +1,4 @@
-"""Three-way merge of one field: what both requests started from, what each made of it."""
+"""Three-way merge of one field: its value before, and what each of two requests made of it."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ ABSENT: Final = Absent.ABSENT
 
 
 class Unmergeable(Exception):
-    """Both sides changed the same thing, and no rule says which change may be dropped."""
+    """Both requests changed the same thing, and no rule says which change to keep."""
 
 
 Merge: TypeAlias = Callable[[Any, Any, Any], Any]
@@ -33,11 +33,11 @@ _SAME_MEANS_AGREED = (type(None), bool, str, bytes, UUID, datetime)
 
 
 def three_way(base: Any, mine: Any, theirs: Any) -> Any:
-    """Merge dicts leaf by leaf; a leaf that both sides changed is a conflict.
+    """Merge dicts leaf by leaf; a leaf that both requests changed is a conflict.
 
-    Even a leaf that both sides made equal is one (base 1, mine 2, theirs 2 is two additions),
-    unless both deleted it or both set the same None, bool, str, bytes, UUID or datetime. The same
-    holds where there was nothing before; two new dicts are merged as if an empty one had been.
+    That is so even if both made it equal (base 1, mine 2, theirs 2 is two additions), unless both
+    deleted it or both set the same None, bool, str, bytes, UUID or datetime. The same holds if
+    there was nothing before. Two new dicts are merged as if there had been an empty one.
     """
     if _equal(mine, base):
         return theirs
@@ -60,19 +60,19 @@ def three_way(base: Any, mine: Any, theirs: Any) -> Any:
 
 
 def last_wins(base: Any, mine: Any, theirs: Any) -> Any:  # noqa: ARG001 (the signature of a merge)
-    """Take this request's value, whatever the other wrote."""
+    """Take this request's value."""
     return mine
 
 
 def first_wins(base: Any, mine: Any, theirs: Any) -> Any:  # noqa: ARG001 (the signature of a merge)
-    """Keep the value that is stored already."""
+    """Keep the value that is stored."""
     return theirs
 
 
 def strict(base: Any, mine: Any, theirs: Any) -> NoReturn:  # noqa: ARG001 (the signature of a merge)
-    """Settle nothing: two requests that changed the field always conflict, equal values included.
+    """Settle nothing: two requests that changed the field conflict, even if the values are equal.
 
-    A field with this rule also counts as read by every request that writes it.
+    A field with this rule also counts as read by each request that writes it.
     """
     raise Unmergeable
 
@@ -80,7 +80,7 @@ def strict(base: Any, mine: Any, theirs: Any) -> NoReturn:  # noqa: ARG001 (the 
 def appended(base: Any, mine: Any, theirs: Any) -> Any:
     """Merge lists that are appended to and emptied, such as Flask's flashed messages.
 
-    What this request removed goes, what either added stays, in the order of arrival.
+    What this request removed is removed. What either request added stays, in the order of arrival.
     """
     before, ours, stored = ([] if side is ABSENT else list(side) for side in (base, mine, theirs))
     kept, mine_new = _difference(before, ours)
@@ -103,10 +103,10 @@ BUILT_IN: Final[Mapping[str, Merge]] = {
     "_permanent": last_wins,
     "_id": last_wins,
     "_remember": last_wins,
-    # Two first tabs each make a token. The form that was rendered first must still be accepted.
+    # Two tabs may each make the first token. The form that was rendered first must stay valid.
     "csrf_token": first_wins,
 }
-"""Rules for the fields that Flask, Flask-Login and Flask-WTF write by themselves."""
+"""Rules for the fields that Flask, Flask-Login and Flask-WTF write themselves."""
 
 NAMED: Final[Mapping[str, Merge]] = {
     "three-way": three_way,
@@ -115,7 +115,7 @@ NAMED: Final[Mapping[str, Merge]] = {
     "append": appended,
     "strict": strict,
 }
-"""Rules by the names that `UNSTICKY_MERGE` accepts."""
+"""Rules by their names in `UNSTICKY_MERGE`."""
 
 
 def _difference(before: list[Any], after: list[Any]) -> tuple[list[Any], list[Any]]:
@@ -135,5 +135,5 @@ def _difference(before: list[Any], after: list[Any]) -> tuple[list[Any], list[An
 def _equal(one: Any, other: Any) -> bool:
     if one is ABSENT or other is ABSENT:
         return one is other
-    # By encoding, so that True and 1, 1 and 1.0, or a tuple and a list are not the same thing.
+    # Compares bytes, so that True and 1, 1 and 1.0, or a tuple and a list are different.
     return encode(one) == encode(other)

@@ -1,8 +1,8 @@
-"""What a value is stored as: of the listed types itself, and otherwise what Flask takes it for.
+"""Values as they are stored: the listed types as they are, others as Flask would store them.
 
-Flask's own session stores subclasses as their base (`json.dumps` does), multi-dicts as the first
-value of each key, dataclasses as dicts and whatever has `__html__` as Markup. So does this module,
-and it names the place of the first thing that is none of these.
+Flask's own session stores subclasses as their base (as `json.dumps` does), multi-dicts as the first
+value of each key, dataclasses as dicts, and objects with `__html__` as Markup. This module does the
+same. Its error has the path of the first value that cannot be stored.
 """
 
 from __future__ import annotations
@@ -40,24 +40,24 @@ IMMUTABLE: Final = frozenset(
         Markup,
     }
 )
-"""Types whose values cannot change in place: once read, they need no second look."""
+"""Types whose values cannot change in place, so that a value that was read is not compared."""
 
 CONTAINERS: Final = frozenset({list, tuple, dict, set, frozenset})
 """The other types that are stored."""
 
 
 def plain(value: object, path: str, check: Callable[[object], object], depth: int = 1) -> Any:
-    """Return `value` with everything in it as its base, of the listed types exactly.
+    """Return `value` with all that is in it converted to the listed types.
 
     Args:
         value: any value.
-        path: what to call the value in errors, such as `session['prefs']`.
-        check: encodes a leaf, or raises what is wrong with it.
-        depth: how many containers are around the value, itself included.
+        path: the value's name in errors, such as `session['prefs']`.
+        check: encodes a leaf, or raises an error that says what is wrong with it.
+        depth: the number of containers around the value, including the value.
 
     Raises:
-        Unserializable: there is no base that can be stored, a lone surrogate, a time zone that
-            cannot be stored, or nesting deeper than MAX_DEPTH.
+        Unserializable: a type or a time zone that cannot be stored, a lone surrogate, or nesting
+            deeper than MAX_DEPTH.
     """
     base = _base(value, path)
     kind = type(base)
@@ -81,14 +81,14 @@ def plain(value: object, path: str, check: Callable[[object], object], depth: in
 
 
 def _hashable(value: object, path: str, check: Callable[[object], object], depth: int) -> Any:
-    """Refuse what hashes now and would not once it is its base, such as a frozen dataclass."""
+    """Refuse what has a hash now but not once it is converted, such as a frozen dataclass."""
     base = plain(value, path, check, depth)
     try:
         hash(base)
     except TypeError as error:
         message = (
-            f"{path} is a {_name(value)}, which is stored as a {type(base).__qualname__} "
-            "and can be neither a key of a dict nor an item of a set then"
+            f"{path} is a {_name(value)}, which is stored as a {type(base).__qualname__}, "
+            "so it cannot be a key of a dict or an item of a set"
         )
         raise Unserializable(message) from error
     return base
@@ -109,7 +109,7 @@ def _checked(leaf: object, path: str, check: Callable[[object], object]) -> None
 
 
 def _base(value: object, path: str) -> Any:
-    """Return the value as one of the listed types; what is in it stays as it is."""
+    """Return the value as one of the listed types, with its items as they are."""
     kind = type(value)
     if kind in _AS_THEY_ARE:
         return value
@@ -119,7 +119,7 @@ def _base(value: object, path: str) -> Any:
                 return convert(value)
         if is_dataclass(value) and not isinstance(value, type):
             return {field.name: getattr(value, field.name) for field in fields(value)}
-    except Exception as error:  # the application's code, such as `__html__` or `items`
+    except Exception as error:  # of the application's code, such as `__html__` or `items`
         message = (
             f"{path} is a {_name(value)}, which could not be converted to be stored: {error!r}"
         )
@@ -140,7 +140,7 @@ class _HasHtml(type):
 
 
 class _Html(metaclass=_HasHtml):
-    """Whatever says how it looks in HTML: Markup's subclasses, lazy translations."""
+    """Objects that say how they look in HTML: Markup's subclasses, lazy translations."""
 
 
 def _datetime(value: datetime) -> datetime:
@@ -151,7 +151,7 @@ def _datetime(value: datetime) -> datetime:
     keyed = _keyed(zone)
     if keyed is not None:
         return moment.replace(tzinfo=keyed)
-    # Flask keeps the instant alone. The offset keeps that and what the clock showed.
+    # Flask keeps only the instant. The offset also keeps the local time.
     offset = moment.utcoffset()
     return moment if offset is None else moment.replace(tzinfo=timezone(offset), fold=0)
 
@@ -163,20 +163,20 @@ def _time(value: time) -> time:
 
 
 def _keyed(zone: tzinfo | None) -> ZoneInfo | None:
-    """Return the zone of the same key if there is one; pendulum's zones are ZoneInfo's subclass."""
+    """Return the ZoneInfo with the same key, if any; pendulum's zones are a subclass of it."""
     if type(zone) is ZoneInfo and zone.key is not None:
         return zone
     if not isinstance(zone, ZoneInfo) or zone.key is None:
         return None
     try:
         return ZoneInfo(zone.key)
-    except (OSError, ValueError, KeyError):  # a key that only the subclass knows
+    except (OSError, ValueError, KeyError):  # only the subclass knows the key
         return None
 
 
-# The methods of the bases, and not `str(value)` and the like: those run what the subclass says,
-# which for an Enum is the member's name. Dicts and sequences are asked, because a multi-dict says
-# in `items` what it stands for, and `request.values` keeps nothing in its own storage.
+# The methods of the base types, not `str(value)` and the like, which call the subclass: for an
+# Enum that would be the member's name. Dicts and sequences are called, because a multi-dict
+# defines `items`, and `request.values` keeps nothing in its own storage.
 _CONVERSIONS: Final[tuple[tuple[type, Callable[[Any], object]], ...]] = (
     (dict, lambda value: dict(value.items())),
     (tuple, tuple),
@@ -195,7 +195,7 @@ _CONVERSIONS: Final[tuple[tuple[type, Callable[[Any], object]], ...]] = (
     (timedelta, timedelta.__pos__),
     (Decimal, Decimal),
 )
-"""How a subclass becomes its base, in the order in which Flask looks."""
+"""How to convert a subclass to its base, in the order in which Flask looks."""
 
 _AS_THEY_ARE: Final = (IMMUTABLE | CONTAINERS) - {datetime, time}
-"""A datetime or a time may have a time zone that is none of the listed types."""
+"""Types whose values need no conversion. A datetime or a time may have an unlisted time zone."""

@@ -1,4 +1,4 @@
-"""Session errors as answers: a page for browsers, an RFC 9457 problem document for programs."""
+"""Answers to session errors: a page for browsers, a problem document (RFC 9457) for programs."""
 
 from __future__ import annotations
 
@@ -23,8 +23,8 @@ _ENTITY_HEADERS = (
     "Expires",
     "Location",
 )
-"""What describes the answer that is being withdrawn. Everything else, such as the request id or
-CORS headers, describes the exchange and stays."""
+"""Headers that describe the replaced answer. Others, such as the request id or CORS headers, belong
+to the exchange and stay."""
 
 _PAGE = """<!doctype html>
 <html lang="en">
@@ -37,11 +37,11 @@ _PAGE = """<!doctype html>
 
 
 def problem(error: SessionError) -> Response:
-    """Return the answer to an error: HTML where the client prefers it, else a problem document.
+    """Return the answer to an error: HTML if the client prefers it, otherwise a problem document.
 
     The document has a stable `code` for programs. Neither names the store's address.
     """
-    # What went wrong inside is for the log.
+    # The details of an internal error belong in the log.
     detail = "" if error.status == 500 else error.detail
     if _prefers_html():
         page = _PAGE.format(title=escape(error.title), detail=escape(detail))
@@ -65,13 +65,13 @@ def problem(error: SessionError) -> Response:
 
 
 def replace(response: Response, by: Response) -> None:
-    """Turn `response` into `by`, in place, closing what it was about to send."""
-    # Not response.close(): the server calls that when the answer was sent, and what is registered
-    # with call_on_close shall run once.
+    """Replace the content of `response` by that of `by`, and close what it was about to send."""
+    # Not response.close(): the server calls that after sending, and functions registered with
+    # call_on_close must run only once.
     close = getattr(response.response, "close", None)
     if close is not None:
         close()
-    response.response = []  # closed above; set_data must not look at it again
+    response.response = []  # closed above; set_data must not close it again
     for header in _ENTITY_HEADERS:
         response.headers.pop(header, None)
     response.status_code = by.status_code

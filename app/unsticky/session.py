@@ -4,68 +4,56 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
-from typing import Any, Final, Protocol, Self
+from typing import Any, Final, Self, cast
 
+import flask
 from flask.sessions import SessionMixin
 
 from . import fields
-from .draft import NOTHING
+from .config import milliseconds
 from .errors import Unserializable
-from .link import State
 from .maps import SessionMap
-from .policy import milliseconds
-from .unit import Unit
+from .request_facts import RequestFacts
+from .state import ExtensionState
+from .unit_of_work import NOTHING, UnitOfWork
 
 _REQUEST_LOCAL: Final = frozenset({"_remember", "_remember_seconds"})
-"""Fields that Flask-Login sets and removes within one response. It looks for them every time, also
-in views that never touched the session: that look must not load it."""
-
-
-class Opening(Protocol):
-    """A request whose session was not touched yet.
-
-    Attributes:
-        has_cookie: the browser sent a session cookie of some kind.
-    """
-
-    @property
-    def has_cookie(self) -> bool:
-        """See the class."""
-
-    def begin(self) -> Unit:
-        """Return the work behind the session."""
+"""Keys that Flask-Login sets and removes within one response. It looks for them in every response,
+also if the view did not touch the session; that look must not load it."""
 
 
 class Session(SessionMixin):
     """Flask's session, kept in the store.
 
-    It is loaded when first read; writing alone does not load it. What was set, deleted or changed
-    in place is written when the request ends, and only that. `incr`, `map(...).incr`, `take`,
-    `rotate`, `bind`, `unbind` and `destroy` happen at once, atomically. After the response was made
-    it can still be read. One object serves one request and is not thread-safe.
+    It is loaded when first read; writing alone does not load it. When the request ends, only what
+    was set, deleted or changed in place is written. `incr`, `map(...).incr`, `take`, `rotate`,
+    `bind`, `unbind` and `destroy` happen at once, atomically. After the response was made the
+    session can still be read. One object serves one request and is not thread-safe.
     """
 
-    # Everything that is not for applications begins with an underscore: in a template,
-    # `session.name` finds an attribute before it finds a key.
+    # What is not for applications begins with an underscore: in a template, `session.name` finds
+    # an attribute before it finds a key.
 
-    def __init__(self, opening: Opening) -> None:
-        self._opening = opening
-        self._begun: Unit | None = None
+    def __init__(self, extension: ExtensionState, facts: RequestFacts) -> None:
+        self._extension = extension
+        self._facts = facts
+        self._begun: UnitOfWork | None = None
         self._sealed = False
         self._announced = False
-        self.accessed = False  # Flask sets it on every look; `_touched` is the measure
+        self.accessed = False  # Flask sets it on every look, so `_touched` decides
 
     @property
-    def _unit(self) -> Unit:
-        """The work behind this face, begun when first needed: untouched it costs nothing."""
+    def _unit(self) -> UnitOfWork:
+        """The unit of work, begun when first needed: an untouched session costs nothing."""
         if self._begun is None:
-            self._begun = self._opening.begin()
+            facts = self._facts
+            self._begun = UnitOfWork(self._extension, facts.tokens(), facts)
             if self._sealed:
                 self._begun.seal()
         return self._begun
 
     def _seal(self) -> None:
-        """Refuse changes from now on, also to a session not touched yet: the response was made."""
+        """Refuse changes from now on, even if nothing was touched yet: the response was made."""
         self._sealed = True
         if self._begun is not None:
             self._begun.seal()
@@ -86,7 +74,7 @@ class Session(SessionMixin):
         """
         value = self._read(name)
         if value is NOTHING:
-            if fields.is_name(name) and self._unit.draft.any(fields.map_prefix(name)):
+            if fields.is_name(name) and self._unit.has_any(fields.map_prefix(name)):
                 message = f"{name!r} is a map: use session.map({name!r})"
                 raise TypeError(message)
             raise KeyError(name)
@@ -96,10 +84,10 @@ class Session(SessionMixin):
         """Set a plain key; it is written when the request ends.
 
         Raises:
-            Unserializable: it, or something in it, cannot be stored; the message has the path.
+            Unserializable: the value, or a part of it, cannot be stored; the message has the path.
         """
         field_ = fields.plain_field(name)
-        if self._unit.draft.any(fields.map_prefix(name)):
+        if self._unit.has_any(fields.map_prefix(name)):
             message = f"{name!r} is a map: use session.map({name!r})"
             raise TypeError(message)
         self._unit.write(field_, value, f"session[{name!r}]")
@@ -133,61 +121,56 @@ class Session(SessionMixin):
 
     def __repr__(self) -> str:
         """Name the session by its handle, without loading it."""
-        return f"<Session {self.handle or 'not stored'} {self._unit.link.state.name.lower()}>"
+        return f"<Session {self.handle or 'not stored'} {self._unit.state_name}>"
 
     # What the session is.
 
     @property
     def handle(self) -> str | None:
-        """A name that is safe to show and log, or None while nothing is stored."""
+        """A name that is safe to show and log; None while nothing is stored."""
         token = self._unit.token
         return token.reference.handle if token else None
 
     @property
     def created(self) -> datetime | None:
-        """When the session was made or bound, in UTC, or None while nothing is stored."""
-        if self._unit.link.record is None:
-            self._unit.load()
-        record = self._unit.link.record
+        """When the session was created or bound, in UTC; None while nothing is stored."""
+        record = self._unit.record
         return datetime.fromtimestamp(record.created / 1000, UTC) if record else None
 
     @property
     def available(self) -> bool:
-        """False where the store could not be reached and the view is `@sessions.optional`."""
-        self._unit.load()
-        return self._unit.link.state is not State.UNAVAILABLE
+        """False if the store could not be reached and the view is `@sessions.optional`."""
+        return self._unit.is_available
 
     @property
     def new(self) -> bool:  # type: ignore[override]  # likewise
         """True while nothing is stored, and in the request that stored it first."""
-        return self._unit.token is None or self._unit.link.created
+        return self._unit.is_new
 
     @property
     def modified(self) -> bool:
         """Whether this request changed the session, by now; setting it True is not needed."""
-        unit = self._begun
-        return self._announced or (
-            unit is not None and (unit.modified or bool(unit.draft.writes(b"")))
-        )
+        return self._announced or (self._begun is not None and self._begun.modified)
 
     @modified.setter
     def modified(self, value: bool) -> None:
-        """Accept Flask's habit of announcing changes in place: they are found by comparing."""
+        """Accept what Flask applications do after a change in place, which is found without it."""
         self._announced = value
 
     @property
     def user(self) -> str | None:
-        """Whom `bind` made this the session of, None for nobody.
+        """The user whom `bind` named; None for nobody.
 
-        Not the plain key of that name; in a template `session.user` is the key.
+        This is not the plain key `user`. In a template, `session.user` is the key.
         """
         return self._unit.user
 
     @property
     def permanent(self) -> bool:
-        """Whether the cookie outlives the browser. Setting what it is already costs nothing."""
-        if self._unit.aside.permanent is not None:
-            return self._unit.aside.permanent
+        """Whether the cookie outlives the browser. Setting the value that it has costs nothing."""
+        announced = self._unit.announced_permanent
+        if announced is not None:
+            return announced
         return bool(self.get("_permanent", False))
 
     @permanent.setter
@@ -210,17 +193,18 @@ class Session(SessionMixin):
         return sorted({unit.named(fields.name_of, field_) for field_ in unit.fields(fields.MAP)})
 
     def once(self, name: str) -> None:
-        """Let the atomic operations from here on happen once in all requests that say `name`.
+        """Let the atomic operations from here on happen once in all requests that give this name.
 
-        Another request of this session that says the same name and then makes the same operations
-        (`incr`, `take` and the like, with equal arguments) in the same order gets the results of
-        the first and changes nothing; one that got only half-way is completed. Results are kept for
-        24 hours and end with the session's id. This is what an Idempotency-Key needs where a worker
-        may die after it wrote and before it answered. An operation that was refused, by its bounds
-        for one, has no result and may succeed later.
+        Another request of this session may give the same name and then do the same operations
+        (`incr`, `take` and the like, with equal arguments) in the same order. It gets the results
+        of the first request and changes nothing. If the first request did only some of the
+        operations, the other one does the rest. Results are kept for 24 hours and end with the
+        session's id. This is what an Idempotency-Key needs: a worker may die after it wrote and
+        before it answered. An operation that was refused, by its bounds for example, has no result
+        and may succeed later.
 
-        What follows from something read cannot be told apart by name: not in a `@transaction`, and
-        plain keys that the view sets are compared or overwritten as ever.
+        The name has no effect on plain keys that the view sets. A transaction refuses it, because
+        its changes follow from what it read.
 
         Raises:
             SessionError: in a transaction, or after the response was made.
@@ -235,19 +219,19 @@ class Session(SessionMixin):
         Args:
             name: the key.
             delta: what to add, within ±(10¹⁵ - 1) like the result.
-            minimum: refuse to go below this.
-            maximum: refuse to go above this.
+            minimum: the least new value that is accepted.
+            maximum: the greatest new value that is accepted.
 
         Raises:
-            OutOfRange: the value would leave its bounds; it stays as it is.
+            OutOfRange: the new value would leave its bounds; the key keeps its value.
             TypeError: the key holds no integer.
         """
         return self._unit.add(fields.plain_field(name), delta, minimum, maximum)
 
     def rotate(self) -> None:
-        """Give the session a new id; the old one is dead from that instant.
+        """Give the session a new id; the old one is invalid from that instant.
 
-        If this fails, what the request changed before is dropped with it.
+        If this fails, what the request changed before is dropped.
 
         Raises:
             SessionGone: the session ended in the meantime.
@@ -255,40 +239,41 @@ class Session(SessionMixin):
         self._unit.rotate()
 
     def bind(self, user: str, *, stamp: int | None = None, label: str = "") -> None:
-        """Make this the session of `user`, under a new id, and enter it into the user's list.
+        """Make this the session of `user`, under a new id, and add it to the user's list.
 
-        What the request changed before is written in the same step: a login is there as a whole or
-        not at all. If it fails, those changes are dropped; what is set afterwards is written as
-        ever.
+        What the request changed before is written in the same step, so that a login is complete or
+        does not happen. If it fails, those changes are dropped. What is set afterwards is written
+        when the request ends.
 
         Args:
-            user: any stable name of the user, such as the primary key as a string.
+            user: a stable name of the user, such as the primary key as a string.
             stamp: the version of the credential that was checked; see `revoke_all`.
-            label: what the list shows for it, such as the browser's name; cut at 200 bytes.
+            label: what the list shows for the session, such as the browser's name; cut at 200
+                bytes.
 
         Raises:
-            StaleCredential: `revoke_all` recorded a newer credential.
+            StaleCredential: `revoke_all` recorded a newer credential version.
             Conflict: another request changed what this one read and changed before.
             SessionGone: the session ended in the meantime.
-            SessionError: no response goes out, as in a handler of Flask-SocketIO.
+            SessionError: there is no response, as in a handler of Flask-SocketIO.
         """
         self._unit.bind(user, stamp, label)
 
     def unbind(self, *names: str) -> None:
         """Log out: take the session from its user, remove these plain keys, give it a new id.
 
-        All of it is one atomic write, which no conflict in the request's other changes undoes: a
-        worker that is killed leaves either the login or the logout. What else the session holds
-        stays, for the visitor who is now nobody; its limits are the application's again. An empty
-        session ends, and so does one where no response goes out that could carry the new id, as in
-        a handler of Flask-SocketIO. `destroy` ends everything.
+        This is one atomic write, so that a worker that is killed leaves either the login or the
+        logout. A conflict in the request's other changes does not undo it. The rest of the session
+        stays for the visitor, who is now anonymous; its limits are the application's again. An
+        empty session ends. So does one whose handler has no response that could carry the new id,
+        as with Flask-SocketIO. `destroy` ends everything.
 
         Args:
             *names: plain keys that belong to the login, such as `_user_id`.
 
         Raises:
-            SessionGone: the session got a new id from another request, under which it lives on.
-            StoreUnavailable, OutcomeUnknown: the logout was not carried out, or may not have been.
+            SessionGone: another request gave the session a new id, under which it is still alive.
+            StoreUnavailable, OutcomeUnknown: the logout did not happen, or may not have.
         """
         self._unit.unbind(tuple(fields.plain_field(name) for name in names))
 
@@ -298,18 +283,18 @@ class Session(SessionMixin):
         idle: timedelta | float | None = None,
         absolute: timedelta | float | None = None,
     ) -> None:
-        """Give this one session limits of its own, such as 30 days for "remember me".
+        """Set limits for this session alone, such as 30 days for "remember me".
 
-        Written when the request ends, and kept by the store's clock. Alone it begins no session.
-        `unbind` takes the limits back.
+        They are written when the request ends, and apply by the store's clock. Limits alone start
+        no session. `unbind` resets them.
 
         Args:
-            idle: since the session was last seen, in seconds or as a timedelta; None for what the
-                application says.
-            absolute: since it was created or bound, likewise.
+            idle: since the session was last seen, in seconds or as a timedelta; None for the
+                application's limit.
+            absolute: since the session was created or bound, likewise.
 
         Raises:
-            ConfigurationError: no time, or under a second, or over a hundred years.
+            ConfigurationError: not a time, under a second, or over a hundred years.
         """
         self._unit.limit(
             None if idle is None else milliseconds("idle", idle),
@@ -334,12 +319,12 @@ class Session(SessionMixin):
         return self
 
     def destroy(self) -> None:
-        """End the session and all its data; what is set afterwards begins a new one.
+        """End the session and all its data; what is set afterwards starts a new one.
 
-        If this fails, what the request changed before is dropped all the same.
+        What the request changed before is dropped, even if this fails.
 
         Raises:
-            StoreUnavailable: it was not carried out; the session may still live.
+            StoreUnavailable: the session may still be alive.
         """
         self._unit.destroy()
 
@@ -352,6 +337,18 @@ class Session(SessionMixin):
             field = fields.plain_field(name)
         except Unserializable:
             return NOTHING  # nothing can be stored under it
-        if name in _REQUEST_LOCAL and not (self._touched and self._unit.draft.base is not None):
-            return self._begun.draft.get(field) if self._begun is not None else NOTHING
+        if name in _REQUEST_LOCAL and not (self._touched and self._unit.is_loaded):
+            return NOTHING if self._begun is None else self._begun.peek(field)
         return self._unit.read(field)
+
+
+session: Final = cast("Session", flask.session)
+"""`flask.session` with its type, for editors and type checkers."""
+
+
+def current_session() -> Session | None:
+    """Return the current request's session, not its proxy; None if it is of another kind."""
+    if not flask.has_request_context():
+        return None
+    held = flask.session._get_current_object()  # type: ignore[attr-defined]  # noqa: SLF001 (werkzeug's documented way to the object behind a proxy)
+    return held if isinstance(held, Session) else None

@@ -1,30 +1,29 @@
-"""What a template sees as `session`: the application's keys before the library's attributes."""
+"""What a template sees as `session`: the application's keys come before its attributes."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, MutableMapping
 from typing import Any
 
-from flask import Flask, has_request_context
-from flask import session as current
+from flask import Flask
 
-from .session import Session
+from .session import Session, current_session
 
 
 def show_keys_first(app: Flask) -> None:
-    """Let `{{ session.user }}` be the key `user`, as it always was, where there is one."""
+    """Let `{{ session.user }}` be the key `user`, if there is one, as with Flask's session."""
 
     @app.context_processor
     def unsticky_session() -> dict[str, Any]:
-        held = current._get_current_object() if has_request_context() else None  # type: ignore[attr-defined]  # noqa: SLF001 (werkzeug's documented way to the object behind a proxy)
-        return {"session": TemplateSession(held)} if isinstance(held, Session) else {}
+        held = current_session()
+        return {} if held is None else {"session": TemplateSession(held)}
 
 
 class TemplateSession(MutableMapping[str, Any]):
-    """A session whose keys come before its attributes, but after those that every dict has.
+    """A session whose keys come before its attributes, but after the attributes of a dict.
 
-    Jinja looks for an attribute first. Flask's own sessions have few besides a dict's; ours have
-    more, and hide no key of an application that was written before.
+    Jinja looks for an attribute first. This session has more attributes than Flask's, and they must
+    not hide the keys of an existing application.
     """
 
     __slots__ = ("_held",)
@@ -39,7 +38,7 @@ class TemplateSession(MutableMapping[str, Any]):
     def __getattr__(self, name: str) -> Any:
         """Return a dict's method, a key's value, or an attribute of the session."""
         if name == "_held":
-            raise AttributeError(name)  # a copy that is being made
+            raise AttributeError(name)  # `copy` asks before it is set
         if not hasattr(dict, name) and not name.startswith("_") and name in self._held:
             return self._held[name]
         return getattr(self._held, name)

@@ -1,7 +1,7 @@
-"""What the library needs of other packages, said in a sentence when one is too old.
+"""Refuse packages that are too old for the library, in one sentence.
 
-pip sees to it where it installs the library. Where the folder was copied beside an application,
-or pip was told not to look, an old package would fail much later: Flask 2 at the first cookie.
+pip does that when it installs the library. If the folder was copied beside an application, or pip
+ran with --no-deps, an old package would fail much later: Flask 2 at the first cookie.
 """
 
 from __future__ import annotations
@@ -15,25 +15,25 @@ from typing import Final
 from .errors import ConfigurationError
 
 OLDEST: Final = {"flask": "3.0", "werkzeug": "3.0", "redis": "5.0", "msgpack": "1.0.5"}
-"""The oldest version of each package; the tests run on these, too."""
+"""The oldest supported version of each package; the tests run on these, too."""
 
 
 @cache
 def check(installed: Callable[[str], str] = version) -> None:
-    """Look whether the installed packages are new enough.
+    """Check that the installed packages are new enough.
 
     Args:
-        installed: gives a package's version by its name, as `importlib.metadata.version` does.
+        installed: returns a package's version by its name, as `importlib.metadata.version` does.
 
     Raises:
-        ConfigurationError: one is not; the message names all of them.
+        ConfigurationError: some are too old; the message names all of them.
     """
     old = []
     for package, oldest in OLDEST.items():
         try:
             found = installed(package)
         except PackageNotFoundError:
-            continue  # it came without metadata, and was imported all the same
+            continue  # it has no metadata, but it was imported
         if _numbers(found) < _numbers(oldest):
             old.append((package, found, oldest))
     if old:
@@ -44,7 +44,7 @@ def check(installed: Callable[[str], str] = version) -> None:
 
 
 def _numbers(text: str) -> tuple[int, ...]:
-    """Return the numbers that a version begins with, so that 3.0 and 3.0.0 are one."""
+    """Return the numbers at the start of a version, so that 3.0 and 3.0.0 are equal."""
     matched = re.match(r"\d+(?:\.\d+)*", text)
     numbers = [int(part) for part in matched[0].split(".")] if matched else []
     while numbers and not numbers[-1]:

@@ -6,10 +6,10 @@ from secrets import token_hex
 from typing import Any
 
 import pytest
-from flask import Flask, Response, render_template_string, session
+from flask import Flask, Response, render_template_string
 from flask.sessions import SecureCookieSession
 from flask.testing import FlaskClient
-from unsticky import Session, SessionError, Unserializable, Unsticky
+from unsticky import Session, SessionError, Unserializable, Unsticky, session
 
 from tests.support.checkout import ROOT
 
@@ -36,7 +36,7 @@ def test_a_template_sees_a_key_before_an_attribute() -> None:
     """In a template `session.user` is the key; in code it is whom `bind` named."""
     with _application().test_request_context():
         session["user"] = "the key"
-        assert session.user is None  # type: ignore[attr-defined]
+        assert session.user is None
         assert render_template_string("{{ session.user }}|{{ session['user'] }}") == (
             "the key|the key"
         )
@@ -93,7 +93,7 @@ def _client(request: pytest.FixtureRequest, handled: list[str]) -> FlaskClient:
 
     @app.post("/view")
     def in_the_view() -> str:
-        session.incr("n", 1, maximum=0)  # type: ignore[attr-defined]  # Flask types its own session
+        session.incr("n", 1, maximum=0)
         return ""
 
     @app.post("/commit")
@@ -140,7 +140,7 @@ def test_browsers_get_a_page(accept: str, kind: str) -> None:
     app.add_url_rule(
         "/",
         "refused",
-        lambda: str(session.incr("n", maximum=0)),  # type: ignore[attr-defined]
+        lambda: str(session.incr("n", maximum=0)),
     )
     answer = app.test_client().get("/", headers={"Accept": accept})
     assert (answer.status_code, answer.mimetype) == (409, kind)

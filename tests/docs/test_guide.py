@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 from unsticky import StoreUnavailable, Unsticky
+from unsticky.stores import client_from_url
 
 from tests.support.checkout import ROOT
 from tests.support.servers import Servers
@@ -28,8 +29,11 @@ def _guide(request: pytest.FixtureRequest, servers: Servers) -> Iterator[dict[st
         server.raw.flushall()
         names["REDIS_URL"] = server.url
     exec(compile(_program(), str(_GUIDE), "exec"), names)  # noqa: S102 (our own documentation)
+    if request.param == "valkey":
+        names["store"] = client_from_url(server.url)
     yield names
     names["sessions"].close()
+    names["store"].close()
 
 
 def test_logging_in_lists_and_a_password_change_keeps_one(guide: dict[str, Any]) -> None:
@@ -110,6 +114,12 @@ def test_the_transaction_swaps(guide: dict[str, Any]) -> None:
     assert client.post("/swap").json == {"left": 0, "right": 1}
 
 
+def test_a_function_in_a_transaction_returns_its_value(guide: dict[str, Any]) -> None:
+    """The guide's tickets are numbered one by one."""
+    client = guide["app"].test_client()
+    assert [client.post("/ticket").json["number"] for _ in range(2)] == [1, 2]
+
+
 def test_the_optional_view_lives_without_the_store(
     guide: dict[str, Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -122,7 +132,22 @@ def test_the_optional_view_lives_without_the_store(
     client.post("/cart/tea")
     sessions: Unsticky = guide["sessions"]
     for name in ("read", "write"):
-        monkeypatch.setattr(type(sessions.backend.store), name, away)
+        monkeypatch.setattr(type(sessions.state.store), name, away)
     assert client.get("/").text == "welcome, carts are closed for a moment"
     refused = client.post("/cart/tea")
     assert (refused.status_code, refused.headers["Retry-After"]) == (503, "1")
+
+
+@pytest.mark.parametrize("guide", ["valkey"], indirect=True)
+def test_own_keys_are_kept_on_the_same_store(guide: dict[str, Any]) -> None:
+    """The guide's script keeps the best score, and its commands share a round trip."""
+    client = guide["app"].test_client()
+    answers = [client.post(f"/scores/ann/{score}").json for score in (5, 9, 7)]
+    assert answers == [{"best": best, "expires_in": 3600} for best in (5, 9, 9)]
+
+
+@pytest.mark.parametrize("guide", ["memory"], indirect=True)
+def test_own_keys_answer_503_without_a_store(guide: dict[str, Any]) -> None:
+    """The client's errors are the library's own, and so are their answers."""
+    guide["store"] = client_from_url("redis://127.0.0.1:1")
+    assert guide["app"].test_client().post("/scores/ann/5").status_code == 503

@@ -5,8 +5,9 @@ from http.cookies import SimpleCookie
 from typing import Any
 
 from flask import Flask, Response
+from flask.testing import FlaskClient
 from unsticky import Session, Unsticky
-from unsticky.unit import Unit
+from unsticky.unit_of_work import UnitOfWork
 
 from tests.library.contract.places import Place
 
@@ -32,6 +33,13 @@ class Browser:
         opened: Any = self.app.session_interface.open_session(self.app, request)
         assert isinstance(opened, Session)
         return InFlight(self, opened)
+
+    def client(self) -> FlaskClient:
+        """Return a client of Flask's with the cookie that is in the jar now."""
+        client = self.app.test_client()
+        if self.cookie:
+            client.set_cookie(COOKIE, self.cookie)
+        return client
 
 
 @dataclass
@@ -100,13 +108,18 @@ class Site:
         session = Browser(self.app, browser.cookie).begin().session
         held: dict[str, Any] = dict(session)
         held |= {name: dict(session.map(name).items()) for name in session.maps()}
-        return held if unit_of(session).link.token is not None and held else None
+        return held if session.handle is not None and held else None
 
 
-def unit_of(session: Any) -> Unit:
-    """Return the work behind a session, which applications do not see."""
-    unit: Unit = session._unit  # noqa: SLF001
+def unit_of(session: Any) -> UnitOfWork:
+    """Return the unit of work behind a session, which applications do not see."""
+    unit: UnitOfWork = session._unit  # noqa: SLF001
     return unit
+
+
+def spend_deadline(session: Any) -> None:
+    """Leave no time for the store, as after a request that waited long for it."""
+    unit_of(session)._stored.deadline.remaining = 0  # noqa: SLF001 (nothing else ends it at once)
 
 
 def make_site(place: Place, **settings: Any) -> Site:

@@ -1,25 +1,28 @@
-"""One client for the store: one call, one answer, one deadline.
+"""A client of a server that speaks Redis' protocol: one call, one reply, one deadline.
 
-What it adds to a library like redis-py: one deadline over connecting, name lookup, handshake,
-sending, waiting and a resend; no retry that the library would do by itself; no reply taken for
-another's; a new connection where the server is no longer the right one; and a breaker, so that a
-store that hangs holds one request and not every worker.
+What it adds to redis-py: one deadline over name lookup, connecting, handshake, sending, waiting and
+a second attempt; no other retries; no reply taken for the reply to another call; another connection
+if the server is no longer the right one; and a circuit breaker, so that a store that hangs holds
+one request and not every worker.
 """
 
 from __future__ import annotations
 
 import os
+import re
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from hashlib import sha1
+from pathlib import Path
 from typing import Any, Final, TypeAlias, TypeVar
 from weakref import WeakSet
 
 from ..errors import OutcomeUnknown, StoreUnavailable
-from .contract import Budget
-from .line import Line
-from .lines import Lines
+from .base import Deadline
+from .connection import Connection
+from .pool import Pool
 from .replies import ErrorReply, packed, pieces
-from .scripts import Script
 
 Part: TypeAlias = bytes | str | int | float
 """A part of a command."""
@@ -29,118 +32,177 @@ T = TypeVar("T")
 _BREAK_SECONDS: Final = 1.0
 
 _WRONG_SERVER: Final = {
-    "READONLY": "a replica: the primary that it was has been replaced",
+    "READONLY": "a replica: another server has become the primary",
     "MASTERDOWN": "a replica that lost its primary",
-    "NOREPLICAS": "a primary that its replicas left, perhaps for a new one",
+    "NOREPLICAS": "a primary that its replicas left, perhaps for another one",
     "UNBLOCKED": "it became a replica while the call waited",
     "MOVED": "a node of a cluster that no longer holds these keys",
     "LOADING": "it was just restarted; another one may have taken its place",
     "NOAUTH": "not the server that this connection logged in to: a proxy changed it",
-    "MAXCLIENTS": "it is full, and closes the connection; another address may not be",
-    "DENIED": "it takes no connections from here, and closes this one",
+    "MAXCLIENTS": "it is full and closes the connection; another address may not be full",
+    "DENIED": "it accepts no connections from here, and closes this one",
 }
-"""Error codes that say: not here, or no longer. None of them changed anything. All connections are
+"""Error codes that mean "not here" or "no longer here". Nothing was changed. All connections are
 dropped, the address is looked up again, and the call is sent once more.
 
 All other errors come from the right server, and the connection stays: OOM (full), MISCONF (cannot
 write its files), BUSY (a script runs), NOPERM and WRONGPASS (the user's rights), CLUSTERDOWN, ASK,
-TRYAGAIN and CROSSSLOT (a cluster, which this client does not speak to), ERR (a script's own).
+TRYAGAIN and CROSSSLOT (a cluster, which this client does not support), ERR (the script's own).
 """
 
 
-class Client:
-    """Calls one server. Threads may share it, and processes that were forked.
+@dataclass(frozen=True, slots=True)
+class Script:
+    """A Lua script that runs at the server as one atomic step.
+
+    Make it once and call it often (`Client.call`): the server keeps its text, and a call sends only
+    its SHA-1. `KEYS` and `ARGV` are what the call gives; the script ends with `return`.
 
     Attributes:
-        trips: calls sent by this process so far.
-        address: of the server, for logs; it holds no secret.
+        named: EVALSHA and the script's name, as the first parts of a packed command.
+        whole: EVAL and its text, for a server that does not know the name.
     """
 
-    def __init__(self, lines: Lines, address: str) -> None:
-        self._lines = lines
+    named: bytes
+    whole: bytes
+
+    @classmethod
+    def from_text(cls, text: str) -> Script:
+        """Return the script with this text."""
+        # A call adds one argument, which comes back after the reply: see `Connection.run`.
+        whole = (
+            "local mark = table.remove(ARGV)\nlocal function reply()\n"
+            f"{text}\nend\nreturn {{reply(), mark}}"
+        ).encode()
+        name = sha1(whole, usedforsecurity=False).hexdigest().encode()
+        return cls(pieces((b"EVALSHA", name)), pieces((b"EVAL", whole)))
+
+    @classmethod
+    def from_file(cls, path: Path) -> Script:
+        """Return the script in a file.
+
+        Each line `include 'name'` is replaced by the text of `name.lua` in the same folder.
+        """
+        return cls.from_text(_included(path))
+
+
+def _included(path: Path) -> str:
+    text = path.read_text(encoding="utf-8")
+    return re.sub(
+        r"(?m)^ *include '(\w+)'$",
+        lambda found: _included(path.parent / f"{found[1]}.lua"),
+        text,
+    )
+
+
+class Client:
+    """A client of one server. Threads may share it; so may forked processes.
+
+    `client_from_url` and `client_like` make one. The sessions' own is `RedisStore.client`.
+
+    Attributes:
+        round_trips: how many calls this process has sent.
+        address: the server's address for logs, without secrets.
+    """
+
+    def __init__(self, pool: Pool, address: str) -> None:
+        self._pool = pool
         self._broken_until = 0.0
         self.address = address
-        self.trips = 0
+        self.round_trips = 0
         _clients.add(self)
 
     def call(
-        self, script: Script, keys: Sequence[bytes], arguments: Sequence[bytes], budget: Budget
+        self, script: Script, keys: Sequence[bytes], arguments: Sequence[bytes], deadline: Deadline
     ) -> Any:
-        """Run a script and return its reply. If the connection breaks, the call is sent again.
+        """Run a script and return its reply: bytes, integers, None, or lists of these.
+
+        If the connection breaks, the call is sent a second time, so a script must have the same
+        effect if it runs twice.
+
+        Args:
+            script: what to run.
+            keys: all keys that the script uses.
+            arguments: its other arguments.
+            deadline: the time left, which the call uses up.
 
         Raises:
             StoreUnavailable: nothing was changed.
-            OutcomeUnknown: the call was sent and the answer did not come.
+            OutcomeUnknown: the call was sent and no reply came.
         """
         rest = pieces((b"%d" % len(keys), *keys, *arguments))
-        count = 4 + len(keys) + len(arguments)  # with the mark, which `Line.run` adds
+        count = 4 + len(keys) + len(arguments)  # with the mark, which `Connection.run` adds
 
-        def exchange(line: Line) -> Any:
-            reply = line.run(b"*%d\r\n%b%b" % (count, script.named, rest), budget)
+        def exchange(connection: Connection) -> Any:
+            reply = connection.run(b"*%d\r\n%b%b" % (count, script.named, rest), deadline)
             if isinstance(reply, ErrorReply):
                 if reply.code != "NOSCRIPT":
                     raise reply
                 # The server was restarted or its scripts flushed: send the text, which it keeps.
-                self.trips += 1
-                reply = line.run(b"*%d\r\n%b%b" % (count, script.whole, rest), budget)
+                self.round_trips += 1
+                reply = connection.run(b"*%d\r\n%b%b" % (count, script.whole, rest), deadline)
                 if isinstance(reply, ErrorReply):
                     raise reply
             return reply
 
-        return self._answered(exchange, budget)
+        return self._answered(exchange, deadline)
 
-    def ask(self, budget: Budget, *command: Part) -> Any:
-        """Run one command and return its reply; see `ask_all`."""
-        return self.ask_all(budget, (command,))[0]
+    def ask(self, deadline: Deadline, *command: Part) -> Any:
+        """Run one command and return its reply. See `ask_all`."""
+        return self.ask_all(deadline, (command,))[0]
 
-    def ask_all(self, budget: Budget, commands: Sequence[Sequence[Part]]) -> list[Any]:
+    def ask_all(self, deadline: Deadline, commands: Sequence[Sequence[Part]]) -> list[Any]:
         """Run commands in one round trip and return their replies, in order.
 
-        If the connection breaks they are all sent again, so they must be ones that may be repeated.
-        They are no transaction: others' commands may come between them.
+        If the connection breaks, all are sent a second time, so they must have the same effect if
+        they run twice. They are not a transaction: other clients' commands may run between them.
+
+        Args:
+            deadline: the time left, which the call uses up.
+            commands: each a sequence of parts, such as `("HSET", key, "field", 5)`.
 
         Raises:
             StoreUnavailable: nothing was changed.
-            OutcomeUnknown: they were sent and the answer did not come, or only some were refused.
+            OutcomeUnknown: they were sent and no reply came, or the server refused some of them.
         """
         if not commands:
             return []
         sent = b"".join([packed(*map(_encoded, command)) for command in commands])
 
-        def exchange(line: Line) -> list[Any]:
-            replies = line.ask(sent, len(commands), budget)
+        def exchange(connection: Connection) -> list[Any]:
+            replies = connection.ask(sent, len(commands), deadline)
             refusals = [reply for reply in replies if isinstance(reply, ErrorReply)]
             if not refusals:
                 return replies
             if len(refusals) == len(replies):
                 raise refusals[0]
-            if refusals[0].code in _WRONG_SERVER:  # that it became between two commands
+            if refusals[0].code in _WRONG_SERVER:  # it became one between two commands
                 raise ConnectionAbortedError(str(refusals[0]))
             raise OutcomeUnknown(f"the store refused a part of the commands: {refusals[0]}")
 
-        return self._answered(exchange, budget)
+        return self._answered(exchange, deadline)
 
     def close(self) -> None:
-        """Close the connections, those in use when their call has ended. A later call opens one."""
-        self._lines.renew()
+        """Close all connections, those in use after their call. A later call opens a new one."""
+        self._pool.renew()
 
     def forget(self) -> None:
         """Drop connections that belong to the parent process, without speaking on them."""
-        self._lines.forget()
+        self._pool.forget()
 
-    def _answered(self, exchange: Callable[[Line], T], budget: Budget) -> T:
-        with budget:
-            if budget.remaining <= 0:
+    def _answered(self, exchange: Callable[[Connection], T], deadline: Deadline) -> T:
+        with deadline:
+            if deadline.remaining <= 0:
                 raise StoreUnavailable("this request has used up its time for the store")
             if self._broken_until:
-                self._refuse_while_broken(budget)
-            # Only a call that could wait long tells that it is the store that hangs.
-            telling = budget.remaining > budget.total / 2
+                self._refuse_while_broken(deadline)
+            # Only a call that could wait for long shows that the store hangs.
+            telling = deadline.remaining > deadline.total / 2
             maybe_done = False
             for last in (False, True):
                 try:
-                    return self._attempted(exchange, budget)
-                except StoreUnavailable as error:  # there was nothing to send the call on
+                    return self._attempted(exchange, deadline)
+                except StoreUnavailable as error:  # there was no connection to send the call on
                     raise _Failed(str(error)).outcome(maybe_done=maybe_done) from error
                 except _Failed as failed:
                     maybe_done = maybe_done or failed.sent
@@ -150,50 +212,50 @@ class Client:
                         raise failed.outcome(maybe_done=maybe_done) from failed
             raise AssertionError  # pragma: no cover (the last attempt returns or raises)
 
-    def _attempted(self, exchange: Callable[[Line], T], budget: Budget) -> T:
-        line = None
+    def _attempted(self, exchange: Callable[[Connection], T], deadline: Deadline) -> T:
+        connection = None
         try:
-            line = self._lines.take(budget)
-            self.trips += 1
-            answer = exchange(line)
+            connection = self._pool.take(deadline)
+            self.round_trips += 1
+            answer = exchange(connection)
         except ErrorReply as error:
-            again = error.code in _WRONG_SERVER and not budget.spent()
+            again = error.code in _WRONG_SERVER and not deadline.passed()
             if error.code in _WRONG_SERVER:
-                self._lines.renew()
-            if line is not None:
-                self._lines.give_back(line)
+                self._pool.renew()
+            if connection is not None:
+                self._pool.give_back(connection)
             raise _Failed(f"the store refused: {error}", again=again) from error
         except OSError as error:
-            if line is not None:
-                self._lines.drop(line)
-            self._lines.renew()  # the others lead to the same server
-            hung = isinstance(error, TimeoutError) or budget.spent()
-            what = "cannot reach the store" if line is None else "the store did not answer"
+            if connection is not None:
+                self._pool.drop(connection)
+            self._pool.renew()  # all others lead to the same server
+            hung = isinstance(error, TimeoutError) or deadline.passed()
+            what = "cannot reach the store" if connection is None else "the store did not answer"
             reason = f"{what}: {str(error) or type(error).__name__}"
-            raise _Failed(reason, sent=line is not None, again=not hung, hung=hung) from error
+            raise _Failed(reason, sent=connection is not None, again=not hung, hung=hung) from error
         except BaseException:
-            # Ended from outside, as by a worker's timeout: an answer may still be under way.
-            if line is not None:
-                self._lines.drop(line)
+            # Something else ended the call, such as a worker's timeout: a reply may still come.
+            if connection is not None:
+                self._pool.drop(connection)
             raise
-        self._lines.give_back(line)
+        self._pool.give_back(connection)
         self._broken_until = 0.0
         return answer
 
-    def _refuse_while_broken(self, budget: Budget) -> None:
+    def _refuse_while_broken(self, deadline: Deadline) -> None:
         if time.monotonic() < self._broken_until:
             raise StoreUnavailable("the store did not answer within the deadline a moment ago")
-        # This request finds out whether it is back; the others are refused meanwhile.
-        self._broken_until = time.monotonic() + min(_BREAK_SECONDS, budget.left())
+        # This request finds out whether the store is back; meanwhile all others are refused.
+        self._broken_until = time.monotonic() + min(_BREAK_SECONDS, deadline.left())
 
 
 class _Failed(Exception):
-    """An attempt was refused, or there was no connection, or no answer on it.
+    """An attempt was refused, or found no connection, or got no reply.
 
     Attributes:
         sent: the call may have been carried out.
         again: another attempt may succeed.
-        hung: the time was up, rather than that the connection broke.
+        hung: the time ran out; the connection did not break.
     """
 
     def __init__(

@@ -1,8 +1,8 @@
 """Redis and Valkey, from 6.2 and 7.2: a session is one hash, a call is one script.
 
-Keys, with the prefix and the bucket as the hash tag: `{b}:s:` session, `{b}:r:` the results that
-end with it, `{b}:u:` a user's index, `{b}:o:` an operation's result, `{b}:q:` quarantine. The same
-names on a single node, so that moving to a cluster renames nothing.
+After the prefix a key has the bucket as its hash tag: `{b}:s:` session, `{b}:r:` the results that
+end with it, `{b}:u:` a user's index, `{b}:o:` an operation's result, `{b}:q:` quarantine. A single
+node has the same names, so that a move to a cluster renames nothing.
 """
 
 from __future__ import annotations
@@ -11,26 +11,25 @@ import re
 import secrets
 from base64 import urlsafe_b64decode, urlsafe_b64encode
 from binascii import b2a_base64
-from dataclasses import replace
 from hashlib import blake2b
+from pathlib import Path
 from typing import Any, Final, Never
 
 import msgpack
 
 from ..cookie import Reference
 from ..errors import OutcomeUnknown, StoreUnavailable
-from ..policy import OPERATION_LIFETIME_MS, Lifetimes
-from .client import Client
-from .contract import (
+from ..limits import OPERATION_LIFETIME_MS, Lifetimes
+from .base import (
     ENVELOPE,
+    QUARANTINE_LIFETIME_MS,
     Add,
     Bind,
-    Budget,
     Caps,
     Change,
-    Check,
     CheckNames,
     Conflicting,
+    Deadline,
     Destroy,
     Finish,
     Gone,
@@ -50,9 +49,8 @@ from .contract import (
     WriteOutcome,
     Written,
 )
-from .scripts import load
+from .client import Client, Script
 
-_QUARANTINE_MS: Final = 7 * 24 * 3600 * 1000
 _SWEEP_KEYS: Final = 1000
 """How many keys one step of a sweep looks at: about a millisecond of the server."""
 
@@ -60,30 +58,39 @@ _EMPTY: Final = b""
 
 
 class RedisStore:
-    """The contract kept by Lua scripts at a server that speaks Redis' protocol."""
+    """The contract kept by Lua scripts at a server that speaks Redis' protocol.
 
-    def __init__(self, caller: Client, prefix: str, caps: Caps) -> None:
-        self._caller = caller
+    Attributes:
+        client: the client of the server. Applications may call it for their own keys.
+    """
+
+    def __init__(self, client: Client, prefix: str, caps: Caps) -> None:
+        self.client = client
         self._prefix = prefix.encode()
-        self._caps = (b"%d" % caps.fields, b"%d" % caps.octets)
-        self._read, self._change, self._write = load("read"), load("change"), load("write")
-        self._sessions, self._end_all = load("sessions"), load("end_all")
-        self._quarantine, self._probe = load("quarantine"), load("probe")
-        self._sweep = load("sweep")
+        self._caps = (b"%d" % caps.fields, b"%d" % caps.bytes)
+        self._read, self._change, self._write = _script("read"), _script("change"), _script("write")
+        self._sessions, self._end_all = _script("sessions"), _script("end_all")
+        self._quarantine, self._probe = _script("quarantine"), _script("probe")
+        self._sweep = _script("sweep")
         self._last: tuple[Lifetimes | None, tuple[bytes, bytes, bytes]] = (None, (_EMPTY,) * 3)
 
     @property
-    def trips(self) -> int:
-        """Calls sent by this process so far."""
-        return self._caller.trips
+    def description(self) -> str:
+        """See `Store.description`."""
+        return self.client.address
+
+    @property
+    def round_trips(self) -> int:
+        """How many calls this process has sent."""
+        return self.client.round_trips
 
     def read(
-        self, reference: Reference, lifetimes: Lifetimes, budget: Budget, *, slide: bool = True
+        self, reference: Reference, lifetimes: Lifetimes, deadline: Deadline, *, slide: bool = True
     ) -> Record | Missing | Gone | Unreadable:
         """See `Store.read`."""
         idle = self._limits(lifetimes)[0]
         keys = (self._key(b"s", reference),)
-        reply = self._ask(self._read, keys, (idle, b"1" if slide else _EMPTY), budget)
+        reply = self._ask(self._read, keys, (idle, b"1" if slide else _EMPTY), deadline)
         status = reply[0]
         if status == 0:
             fields = _paired(reply[2])
@@ -102,7 +109,7 @@ class RedisStore:
         changes: tuple[Change, ...],
         operation: Operation,
         lifetimes: Lifetimes,
-        budget: Budget,
+        deadline: Deadline,
         *,
         create: bool = False,
         finish: Finish = None,
@@ -121,26 +128,30 @@ class RedisStore:
         idle, unused, absolute = self._limits(lifetimes)
         script = self._change
         arguments: tuple[bytes, ...] = (idle, *self._caps, b"1" if load else _EMPTY, b"%d" % kept)
-        # "L" is a limit's, or a value's, with which the other script does the same.
+        # "L" is the mark of a limit, or a value; with a value the longer script does the same.
         if create or finish is not None or entry or b"L" in what:
             script = self._write
-            # Not part of the operation's name: a creation that is resent must be the same one.
+            # Not part of the operation's name: a creation that is resent is the same operation.
             nonce = urlsafe_b64encode(secrets.token_bytes(6)) if create else _EMPTY
             arguments += (unused, absolute, nonce, entry, *finishing)
-        reply = self._caller.call(script, (session, result, *moved), (*arguments, *what), budget)
-        outcome = self._outcome(reply, () if operation.makes_once else changes, finish, reference)
-        if isinstance(outcome, Written) and (finish is not None or operation.makes_once):
-            return replace(outcome, record=outcome.record._replace(user=reply[6]))
-        return outcome
-
-    def sessions(self, user: Reference, budget: Budget) -> tuple[Listed, ...]:
-        """See `Store.sessions`."""
-        reply = self._ask(
-            self._sessions,
-            (self._key(b"u", user),),
-            (self._tagged(b"s", user.bucket, _EMPTY),),
-            budget,
+        reply = self.client.call(script, (session, result, *moved), (*arguments, *what), deadline)
+        if reply[0] != 0:
+            return _refused(reply)
+        _, slid, birth, results, ended, own, user, *loaded = reply
+        record = _record(slid, birth, own, _paired(loaded[0]) if loaded else None)
+        if finish is not None or operation.makes_once:
+            record = record._replace(user=user)
+        bucket = finish.to.bucket if isinstance(finish, Move) else reference.bucket
+        return Written(
+            record,
+            _results(() if operation.makes_once else changes, results),
+            tuple(_reference(bucket, name) for name in ended),
         )
+
+    def sessions(self, user: Reference, deadline: Deadline) -> tuple[Listed, ...]:
+        """See `Store.sessions`."""
+        prefix = self._tagged(b"s", user.bucket, _EMPTY)
+        reply = self._ask(self._sessions, (self._key(b"u", user),), (prefix,), deadline)
         listed = []
         for place in range(0, len(reply), 5):
             name, birth, seen, own, label = reply[place : place + 5]
@@ -155,9 +166,9 @@ class RedisStore:
         stamp: int | None,
         operation: Operation,
         lifetimes: Lifetimes,
-        budget: Budget,
+        deadline: Deadline,
     ) -> tuple[Reference, ...]:
-        """See `Store.end_all`; repeating it is harmless, so the operation needs no record."""
+        """See `Store.end_all`; a second time it changes nothing, so no result is kept."""
         del operation
         kept = _name(keep) if keep is not None and keep.bucket == user.bucket else _EMPTY
         arguments = (
@@ -166,14 +177,16 @@ class RedisStore:
             _EMPTY if stamp is None else b"%d" % stamp,
             self._limits(lifetimes)[2],
         )
-        reply = self._caller.call(self._end_all, (self._key(b"u", user),), arguments, budget)
+        reply = self.client.call(self._end_all, (self._key(b"u", user),), arguments, deadline)
         return tuple(_reference(user.bucket, name) for name in reply)
 
-    def sweep(self, cursor: bytes, budget: Budget) -> tuple[bytes | None, tuple[Reference, ...]]:
+    def sweep(
+        self, cursor: bytes, deadline: Deadline
+    ) -> tuple[bytes | None, tuple[Reference, ...]]:
         """See `Store.sweep`."""
         literal = re.sub(rb"([*?\[\]\\])", rb"\\\1", self._prefix)
         arguments = (cursor, literal + b"{*}:s:*", b"%d" % _SWEEP_KEYS)
-        following, keys = self._ask(self._sweep, (), arguments, budget)
+        following, keys = self._ask(self._sweep, (), arguments, deadline)
         ended = []
         for key in keys:
             bucket, _, name = key[len(self._prefix) + 1 :].partition(b"}:s:")
@@ -181,39 +194,37 @@ class RedisStore:
         return (None if following == b"0" else following), tuple(ended)
 
     def quarantine(
-        self, reference: Reference, field: bytes, observed: bytes, budget: Budget
+        self, reference: Reference, field: bytes, observed: bytes, deadline: Deadline
     ) -> bool:
         """See `Store.quarantine`."""
         keys = (self._key(b"s", reference), self._key(b"q", reference))
         return bool(
-            self._ask(self._quarantine, keys, (field, observed, b"%d" % _QUARANTINE_MS), budget)
+            self._ask(
+                self._quarantine, keys, (field, observed, b"%d" % QUARANTINE_LIFETIME_MS), deadline
+            )
         )
 
-    def probe(self, budget: Budget) -> None:
+    def probe(self, deadline: Deadline) -> None:
         """See `Store.probe`."""
-        self._ask(
-            self._probe,
-            (self._tagged(b"o", 0, b"probe-" + secrets.token_hex(6).encode()),),
-            (),
-            budget,
-        )
+        key = self._tagged(b"o", 0, b"probe-" + secrets.token_hex(6).encode())
+        self._ask(self._probe, (key,), (), deadline)
 
     def close(self) -> None:
         """See `Store.close`."""
-        self._caller.close()
+        self.client.close()
 
     def _ask(
-        self, script: Any, keys: tuple[bytes, ...], arguments: tuple[bytes, ...], budget: Budget
+        self, script: Any, keys: tuple[bytes, ...], arguments: tuple[bytes, ...], deadline: Deadline
     ) -> Any:
-        """Call a script that may be repeated: an unknown outcome is no outcome."""
+        """Call a script that has the same effect if it runs twice: nothing is ever unknown."""
         try:
-            return self._caller.call(script, keys, arguments, budget)
+            return self.client.call(script, keys, arguments, deadline)
         except OutcomeUnknown as error:
             raise StoreUnavailable(str(error)) from error
 
     def _limits(self, lifetimes: Lifetimes) -> tuple[bytes, bytes, bytes]:
         known, packed = self._last
-        if lifetimes is not known:  # an application has one
+        if lifetimes is not known:  # most applications have one
             absolute = lifetimes.absolute or 0
             packed = (b"%d" % lifetimes.idle, b"%d" % lifetimes.unused, b"%d" % absolute)
             self._last = (lifetimes, packed)
@@ -233,56 +244,52 @@ class RedisStore:
         keys: tuple[bytes, ...],
         what: tuple[bytes, ...],
     ) -> tuple[int, bytes, bytes]:
-        """Return how long the operation's result is kept, how (see `write.lua`), and where."""
+        """Return for how long, how (see `write.lua`) and where the operation's result is kept."""
         named = (operation.request, b"%d" % operation.ordinal)
         if operation.makes_once:
             name = _digest(b"make", *named, keys[0])
             return operation.kept, b"make", self._tagged(b"o", reference.bucket, name)
-        # The new reference is part of it: a resend that minted another one is another operation,
-        # which finds the session moved, and must not be told that its own reference lives.
+        # The new reference is part of the name. A resend with another new reference is another
+        # operation: it finds the session moved, and must not get an answer for its reference.
         name = _digest(b"write", *named, b"%d" % len(keys), *keys, *what)
         if not operation.ends_with_session:
             return operation.kept, _EMPTY, self._tagged(b"o", reference.bucket, name)
         if isinstance(finish, (Destroy, Move)):
-            # The results that end with the session end here: how it ended is told to a resend only.
+            # Earlier results end with this session: only a resend gets how it ended.
             kept = min(operation.kept, OPERATION_LIFETIME_MS)
             return kept, _EMPTY, self._tagged(b"o", reference.bucket, name)
         return operation.kept, name, self._key(b"r", reference)
 
-    def _outcome(
-        self, reply: list[Any], changes: tuple[Change, ...], finish: Finish, reference: Reference
-    ) -> WriteOutcome:
-        match reply[0]:
-            case 0:
-                bucket = finish.to.bucket if isinstance(finish, Move) else reference.bucket
-                fields = _paired(reply[7]) if len(reply) > 7 else None
-                return Written(
-                    _record(reply[1], reply[2], reply[5], fields),
-                    _results(changes, reply[3]),
-                    tuple(_reference(bucket, name) for name in reply[4]),
-                )
-            case 1:
-                return Missing()
-            case 2:
-                return Gone(reply[1].decode())
-            case 3:
-                return Conflicting(dict(zip(reply[1::2], reply[2::2], strict=True)))
-            case 4:
-                return Refused(reply[1], int(reply[2]))
-            case 5:
-                return TooLarge(reply[1].decode(), reply[2], reply[3])
-            case 7:
-                return NotACounter(reply[1])
-            case 8:
-                return StaleStamp(int(reply[1]))
-            case 9:
-                return Unreadable()
-            case _:
-                return _newer(reply[1])
+
+def _refused(reply: list[Any]) -> WriteOutcome:
+    """Return the outcome of a write that changed nothing."""
+    match reply[0]:
+        case 1:
+            return Missing()
+        case 2:
+            return Gone(reply[1].decode())
+        case 3:
+            return Conflicting(dict(zip(reply[1::2], reply[2::2], strict=True)))
+        case 4:
+            return Refused(reply[1], int(reply[2]))
+        case 5:
+            return TooLarge(reply[1].decode(), reply[2], reply[3])
+        case 7:
+            return NotACounter(reply[1])
+        case 8:
+            return StaleStamp(int(reply[1]))
+        case 9:
+            return Unreadable()
+        case _:
+            return _newer(reply[1])
+
+
+def _script(name: str) -> Script:
+    return Script.from_file(Path(__file__).parent / "lua" / f"{name}.lua")
 
 
 def _urlsafe(data: bytes) -> bytes:
-    """Do as `urlsafe_b64encode` does, which costs twice as much, on every call's path."""
+    """Return URL-safe base64 in half the time of `urlsafe_b64encode`: every call does this."""
     return b2a_base64(data, newline=False).translate(_URLSAFE)
 
 
@@ -298,7 +305,7 @@ def _reference(bucket: int, name: bytes) -> Reference:
 
 
 def _digest(*parts: bytes) -> bytes:
-    """Return 16 characters that name these parts; MessagePack says where one ends."""
+    """Return 16 characters that name these parts; MessagePack keeps the parts apart."""
     return _urlsafe(blake2b(msgpack.packb(parts), digest_size=12).digest())
 
 
@@ -310,14 +317,8 @@ def _finish_arguments(finish: Finish) -> tuple[bytes, ...]:
     bind = finish.bind if isinstance(finish, Move) else finish
     if not isinstance(bind, Bind):
         return (b"unbind" if isinstance(finish, Move) and finish.unbind else b"move",)
-    return (
-        b"bind",
-        _name(bind.user),
-        _optional(bind.stamp),
-        bind.label,
-        b"%d" % bind.limit,
-        bind.name,
-    )
+    stamp, limit = _optional(bind.stamp), b"%d" % bind.limit
+    return (b"bind", _name(bind.user), stamp, bind.label, limit, bind.name)
 
 
 def _optional(value: int | None) -> bytes:
@@ -325,29 +326,19 @@ def _optional(value: int | None) -> bytes:
 
 
 def _add_change(change: Change, arguments: list[bytes]) -> None:
+    """Append a change as `parsed.lua` reads it."""
     if isinstance(change, Write):
         _add_write(change, arguments)
     elif isinstance(change, Add):
-        delta = b"%d" % change.delta
-        arguments += (
-            b"A",
-            change.field,
-            delta,
-            _optional(change.minimum),
-            _optional(change.maximum),
-        )
+        bounds = _optional(change.minimum), _optional(change.maximum)
+        arguments += (b"A", change.field, b"%d" % change.delta, *bounds)
     elif isinstance(change, Take):
         arguments += (b"T", change.prefix, change.into)
     elif isinstance(change, CheckNames):
         arguments += (b"N", change.prefix, b"%d" % len(change.names), *change.names)
     elif isinstance(change, SetLimits):
         arguments += (b"L", b"%d" % (change.idle or 0), b"%d" % (change.absolute or 0))
-    else:
-        _add_check(change, arguments)
-
-
-def _add_check(change: Check, arguments: list[bytes]) -> None:
-    if change.base is None:
+    elif change.base is None:
         arguments += (b"X", change.field)
     else:
         arguments += (b"C", change.field, change.base)
@@ -355,19 +346,12 @@ def _add_check(change: Check, arguments: list[bytes]) -> None:
 
 def _add_write(write: Write, arguments: list[bytes]) -> None:
     field, value, base = write.field, write.value, write.base
-    if value is None:
-        if isinstance(base, bytes):
-            arguments += (b"d", field, base)
-        elif base is None:
-            arguments += (b"X", field)
-        else:
-            arguments += (b"D", field)
-    elif isinstance(base, bytes):
-        arguments += (b"s", field, value, base)
+    if isinstance(base, bytes):
+        arguments += (b"d", field, base) if value is None else (b"s", field, value, base)
     elif base is None:
-        arguments += (b"n", field, value)
+        arguments += (b"X", field) if value is None else (b"n", field, value)
     else:
-        arguments += (b"S", field, value)
+        arguments += (b"D", field) if value is None else (b"S", field, value)
 
 
 def _paired(flat: list[bytes]) -> dict[bytes, bytes]:
@@ -378,7 +362,7 @@ def _paired(flat: list[bytes]) -> dict[bytes, bytes]:
 def _record(
     slid: int, birth: bytes, own: bytes, fields: dict[bytes, bytes] | None = None
 ) -> Record:
-    """Return the record, and take the library's own fields from `fields`."""
+    """Return the record, and remove the store's reserved fields from `fields`."""
     if not birth.startswith(ENVELOPE):
         _newer(birth[:1])
     idle = (int(own[:13]) or None) if own else None
@@ -388,7 +372,7 @@ def _record(
         fields.pop(b"\0i", None)
         label = fields.pop(b"\0l", _EMPTY)
         digest, name = fields.pop(b"\0u", _EMPTY), fields.pop(b"\0n", _EMPTY)
-        # An earlier release binds without a name: one that is there may be of the user before.
+        # An old release binds without a name, so the name may be that of an earlier user.
         user = name[len(digest) :] if digest and name.startswith(digest) else _EMPTY
         if (raw := fields.pop(b"\0s", None)) is not None:
             seen = int(raw)

@@ -7,21 +7,21 @@ from collections.abc import Iterable
 from typing import Any, Final
 
 UNFINISHED: Final = object()
-"""What a reader returns while the reply has not come to its end."""
+"""What a reader returns if the reply is not complete yet."""
 
 _MOST_DEPTH: Final = 32
 _NESTED_CODE: Final = re.compile(r": -([A-Z]+) ")
 
 
 class NotAReply(ConnectionError):
-    """What came on a connection is no reply to what was sent on it."""
+    """What came on a connection is not a reply to what was sent on it."""
 
 
 class ErrorReply(Exception):
-    """An error that the server answered with."""
+    """An error that the server replied with."""
 
     def __str__(self) -> str:
-        # A server that does not know a command repeats its arguments: a password, or a session.
+        # An unknown command is quoted with its arguments, such as a password or a session.
         return super().__str__().partition(", with args beginning with")[0]
 
     @property
@@ -29,21 +29,21 @@ class ErrorReply(Exception):
         """The error's first word, which names its kind."""
         text = str(self)
         if text.startswith("ERR Error running script") and (found := _NESTED_CODE.search(text)):
-            return found[1]  # Redis 6.2 wraps what a script met
+            return found[1]  # Redis 6.2 wraps the error that a script met
         if text.startswith("ERR max number of clients"):
             return "MAXCLIENTS"
         return text.partition(" ")[0]
 
 
 class PlainReader:
-    """Reads replies where hiredis is not installed: a small session in 17 µs instead of 0.7."""
+    """Reads replies if hiredis is not installed: a small session in 17 µs instead of 0.7."""
 
     def __init__(self) -> None:
         self._data = b""
         self._at = 0
 
     def feed(self, data: bytes) -> None:
-        """Take what came."""
+        """Add data that came."""
         self._data = self._data[self._at :] + data
         self._at = 0
 
@@ -55,7 +55,7 @@ class PlainReader:
         """Return the next reply, or `UNFINISHED`.
 
         Raises:
-            NotAReply: what came is not this protocol; a push of RESP3 is not either.
+            NotAReply: what came is not RESP2, such as a push of RESP3.
         """
         start = self._at
         try:
@@ -98,19 +98,19 @@ class _Unfinished(Exception):
 
 
 def reader() -> Any:
-    """Return a new reader of replies: hiredis' where it is installed."""
+    """Return a new reader of replies: hiredis' if it is installed."""
     if hiredis is None:
         return PlainReader()
     return hiredis.Reader(notEnoughData=UNFINISHED, protocolError=NotAReply, replyError=ErrorReply)
 
 
 def packed(*parts: bytes) -> bytes:
-    """Return a command in the server's protocol, packed here: it is on every request's path."""
+    """Return a command as bytes. Every request does this; a library's own way takes longer."""
     return b"*%d\r\n%b" % (len(parts), pieces(parts))
 
 
 def pieces(parts: Iterable[bytes]) -> bytes:
-    """Return parts of a command, without its beginning, which tells their number."""
+    """Return parts of a command as bytes, without the number of parts at its beginning."""
     return b"".join([b"$%d\r\n%b\r\n" % (len(part), part) for part in parts])
 
 

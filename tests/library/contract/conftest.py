@@ -4,15 +4,17 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.library.contract.places import AtServer, InFakeredis, Memory, Place
+from tests.library.contract.places import AtServer, InFakeredis, InSqlite, Memory, Place
 from tests.support.servers import SERVERS, Servers
 
 
-@pytest.fixture(name="place", params=["memory", *SERVERS, "fakeredis"])
+@pytest.fixture(name="place", params=["memory", "sqlite", *SERVERS, "fakeredis"])
 def _place(request: pytest.FixtureRequest, servers: Servers) -> Iterator[Place]:
     """Each kind of store, empty."""
-    if request.param == "memory":
-        yield Memory()
+    if request.param in {"memory", "sqlite"}:
+        kept = Memory() if request.param == "memory" else InSqlite()
+        yield kept
+        kept.close()
         return
     if request.param == "fakeredis":
         yield InFakeredis()

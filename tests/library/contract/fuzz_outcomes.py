@@ -68,7 +68,7 @@ def check_reason(book: Book, outcome: Outcome, before: State | None) -> None:
         case OutOfRange():
             pass  # in a transaction; the book looked at it
         case SessionError():
-            fair = "read it from the session again" in str(error)
+            fair = "Read it from the session again" in str(error)
         case _:
             fair = False
     if not fair:

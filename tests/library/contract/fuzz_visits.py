@@ -44,7 +44,7 @@ class Visit:
     @property
     def reference(self) -> Reference | None:
         """The session that it holds now."""
-        token = unit_of(self.session).link.token
+        token = unit_of(self.session).token
         return token.reference if token is not None else None
 
     @property

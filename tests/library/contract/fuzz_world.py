@@ -12,10 +12,10 @@ from unsticky import OutcomeUnknown, Session, StoreUnavailable
 from unsticky.codec import decode
 from unsticky.cookie import Reference
 from unsticky.fields import MAP, entry_key, map_prefix, name_of
-from unsticky.policy import Lifetimes
-from unsticky.stores.contract import (
-    Budget,
+from unsticky.limits import Lifetimes
+from unsticky.stores.base import (
     Change,
+    Deadline,
     Finish,
     Gone,
     Missing,
@@ -85,10 +85,10 @@ class Watched:
         self.moved_to = None
 
     def read(
-        self, reference: Reference, lifetimes: Lifetimes, budget: Budget, *, slide: bool = True
+        self, reference: Reference, lifetimes: Lifetimes, deadline: Deadline, *, slide: bool = True
     ) -> Record | Missing | Gone | Unreadable:
         """See `Store.read`."""
-        return self.inner.read(reference, lifetimes, budget, slide=slide)
+        return self.inner.read(reference, lifetimes, deadline, slide=slide)
 
     def write(
         self,
@@ -96,7 +96,7 @@ class Watched:
         changes: tuple[Change, ...],
         operation: Operation,
         lifetimes: Lifetimes,
-        budget: Budget,
+        deadline: Deadline,
         *,
         create: bool = False,
         finish: Finish = None,
@@ -116,7 +116,7 @@ class Watched:
                 changes,
                 operation,
                 lifetimes,
-                budget,
+                deadline,
                 create=create,
                 finish=finish,
                 load=load,
@@ -189,8 +189,8 @@ class World:
 
     def held(self, reference: Reference) -> State | None:
         """Return what the store holds of a session, None where it has ended or never began."""
-        lifetimes = self.site.sessions.backend.lifetimes
-        found = self.store.inner.read(reference, lifetimes, Budget(5.0), slide=False)
+        lifetimes = self.site.sessions.state.lifetimes
+        found = self.store.inner.read(reference, lifetimes, Deadline(5.0), slide=False)
         if not isinstance(found, Record):
             return None
         fields = {friendly(name): decode(data) for name, data in (found.fields or {}).items()}
@@ -213,7 +213,7 @@ def fresh_world(place: Place, kept: Site | None = None) -> World:
     site = kept or make_site(
         place, UNSTICKY_REQUEST_ID_HEADER="X-Request-ID", UNSTICKY_DEADLINE=10.0
     )
-    backend = site.sessions.backend
+    backend = site.sessions.state
     inner: Any = getattr(backend.store, "inner", backend.store)
     if isinstance(place, Memory):
         inner = MemoryStore(CAPS)

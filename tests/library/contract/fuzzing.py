@@ -87,7 +87,7 @@ class Run:
         self.jar = in_flight(self.world, session).end().cookie
         self.cookies = [self.jar]
         self.world.look()
-        reference = unit_of(session).link.token
+        reference = unit_of(session).token
         assert reference is not None
         self.judge.ledger.counts[reference.reference] = 0 if self.case.small else 3
         self.judge.ledger.put.add("p0")
@@ -229,7 +229,7 @@ class Run:
         """Demand that no cookie of an ended session brings anything."""
         for cookie in {cookie: None for cookie in self.cookies if cookie}:
             session, _ = self.world.begin(cookie, "probe")
-            token = unit_of(session).link.token
+            token = unit_of(session).token
             assert token is not None
             state = self.world.states[token.reference]
             if state is None and (dict(session) or session.maps() or session.user):

@@ -1,8 +1,11 @@
-"""Where sessions are kept in these tests: one face over memory and real servers."""
+"""The stores of these tests: memory, a database and real servers behind one interface."""
 
 import secrets
+import tempfile
 import time
 from base64 import urlsafe_b64encode
+from dataclasses import replace
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, Protocol
 
@@ -10,33 +13,37 @@ import fakeredis
 from flask import Flask
 from unsticky import Unsticky
 from unsticky.cookie import Reference
-from unsticky.policy import Lifetimes
-from unsticky.stores.contract import (
-    Budget,
+from unsticky.limits import Lifetimes
+from unsticky.stores.base import (
     Caps,
     Change,
-    Finish,
+    Deadline,
     Gone,
     Missing,
     Operation,
     Record,
     Store,
     Unreadable,
+    Write,
     WriteOutcome,
+    Written,
 )
-from unsticky.stores.memory import MemoryStore
-from unsticky.stores.opening import open_store as pooled
+from unsticky.stores.documents import Session
+from unsticky.stores.memory import DocumentStore, MemoryStore
+from unsticky.stores.planning import Plan
 from unsticky.stores.redis import RedisStore
+from unsticky.stores.urls import client_from_url, client_like
 
+from tests.library.contract.sqlite_store import SqliteStore
 from tests.support.servers import Server
 
 HOUR = 3_600_000
 LIFETIMES = Lifetimes(idle=HOUR, absolute=24 * HOUR, unused=HOUR // 6)
-CAPS = Caps(fields=1024, octets=65_536)
+CAPS = Caps(fields=1024, bytes=65_536)
 
 
 class LimitedStore:
-    """A store, asked with the same lifetimes each time.
+    """A store with the same lifetimes in each call.
 
     Attributes:
         store: the store itself.
@@ -52,37 +59,25 @@ class LimitedStore:
         self.close = store.close
 
     def under(self, lifetimes: Lifetimes) -> "LimitedStore":
-        """Return the same store asked with other lifetimes."""
+        """Return the same store with other lifetimes."""
         return LimitedStore(self.store, lifetimes)
 
     def read(
-        self, reference: Reference, budget: Budget, *, slide: bool = True
+        self, reference: Reference, deadline: Deadline, *, slide: bool = True
     ) -> Record | Missing | Gone | Unreadable:
         """See `Store.read`."""
-        return self.store.read(reference, self._lifetimes, budget, slide=slide)
+        return self.store.read(reference, self._lifetimes, deadline, slide=slide)
 
     def write(
         self,
         reference: Reference,
         changes: tuple[Change, ...],
         operation: Operation,
-        budget: Budget,
-        *,
-        create: bool = False,
-        finish: Finish = None,
-        load: bool = False,
+        deadline: Deadline,
+        **options: Any,
     ) -> WriteOutcome:
         """See `Store.write`."""
-        return self.store.write(
-            reference,
-            changes,
-            operation,
-            self._lifetimes,
-            budget,
-            create=create,
-            finish=finish,
-            load=load,
-        )
+        return self.store.write(reference, changes, operation, self._lifetimes, deadline, **options)
 
     def end_all(
         self,
@@ -90,14 +85,14 @@ class LimitedStore:
         keep: Reference | None,
         stamp: int | None,
         operation: Operation,
-        budget: Budget,
+        deadline: Deadline,
     ) -> tuple[Reference, ...]:
         """See `Store.end_all`."""
-        return self.store.end_all(user, keep, stamp, operation, self._lifetimes, budget)
+        return self.store.end_all(user, keep, stamp, operation, self._lifetimes, deadline)
 
 
 class Place(Protocol):
-    """A store, and what a test must be able to do behind its back."""
+    """A store, and what a test does behind its back."""
 
     def new_store(self, lifetimes: Lifetimes = LIFETIMES, caps: Caps = CAPS) -> LimitedStore:
         """Return a store that shares its contents with the others of this place."""
@@ -112,10 +107,10 @@ class Place(Protocol):
         """Overwrite stored bytes, as someone who can write to the store could."""
 
     def expire(self, reference: Reference) -> None:
-        """Let whatever is stored there reach the end of its time."""
+        """Let the session there expire."""
 
     def serve(self, app: Flask, **settings: Any) -> Unsticky:
-        """Give an application its sessions, kept here."""
+        """Give an application sessions in this store."""
 
 
 class Memory:
@@ -125,17 +120,17 @@ class Memory:
 
     def __init__(self) -> None:
         self._ahead = 0.0
-        self._stores: list[MemoryStore] = []
+        self._stores: list[DocumentStore] = []
 
     def new_store(self, lifetimes: Lifetimes = LIFETIMES, caps: Caps = CAPS) -> LimitedStore:
         """See `Place.new_store`; there is one, whose caps the first call sets."""
         if not self._stores:
-            self._stores.append(MemoryStore(caps, clock=lambda: time.time() + self._ahead))
+            self._stores.append(self._made(caps))
         return LimitedStore(self._stores[0], lifetimes)
 
     def now(self) -> int:
         """See `Place.now`."""
-        return int((time.time() + self._ahead) * 1000)
+        return int(self._clock() * 1000)
 
     def let_pass(self, milliseconds: int) -> None:
         """See `Place.let_pass`."""
@@ -143,23 +138,58 @@ class Memory:
 
     def plant(self, reference: Reference, field: bytes, data: bytes) -> None:
         """See `Place.plant`."""
-        self._stores[0].plant(reference, field, data)
+
+        def planted(plan: Plan) -> None:
+            found = plan.find(reference)
+            assert isinstance(found, Session)
+            plan.put(reference, replace(found, fields={**found.fields, field: data}))
+
+        self._stores[0].carry_out(planted, deadline())
 
     def expire(self, reference: Reference) -> None:
         """See `Place.expire`."""
-        self._stores[0]._sessions.pop(reference, None)  # noqa: SLF001  (no other way to end just one)
+
+        def expired(plan: Plan) -> None:
+            if isinstance(found := plan.find(reference), Session):
+                plan.put(reference, replace(found, expires=0))
+
+        self._stores[0].carry_out(expired, deadline())
 
     def serve(self, app: Flask, **settings: Any) -> Unsticky:
         """See `Place.serve`."""
-        app.config.update(SECRET_KEY="x" * 20, UNSTICKY_STORE="memory://", **settings)
-        sessions = Unsticky(app)
-        caps = Caps(CAPS.fields, sessions.backend.policy.max_bytes)
-        sessions.backend.store = self.new_store(caps=caps).store
-        return sessions
+        app.config.update(SECRET_KEY="x" * 20, **settings)
+        caps = Caps(CAPS.fields, settings.get("UNSTICKY_MAX_BYTES", CAPS.bytes))
+        return Unsticky(app, store=self.new_store(caps=caps).store)
+
+    def close(self) -> None:
+        """Leave nothing behind."""
+
+    def _clock(self) -> float:
+        return time.time() + self._ahead
+
+    def _made(self, caps: Caps) -> DocumentStore:
+        return MemoryStore(caps, self._clock)
+
+
+class InSqlite(Memory):
+    """An SQLite database, in a store as an application would write it."""
+
+    name = "sqlite"
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._folder = tempfile.TemporaryDirectory(prefix="c-")
+
+    def close(self) -> None:
+        """See `Memory.close`."""
+        self._folder.cleanup()
+
+    def _made(self, caps: Caps) -> DocumentStore:
+        return SqliteStore(Path(self._folder.name, "db"), caps, self._clock)
 
 
 class AtServer:
-    """A server, and a key prefix of its own on it."""
+    """A server, with a key prefix that nothing else uses."""
 
     def __init__(self, name: str, server: Server) -> None:
         self.name = name
@@ -169,7 +199,7 @@ class AtServer:
 
     def new_store(self, lifetimes: Lifetimes = LIFETIMES, caps: Caps = CAPS) -> LimitedStore:
         """See `Place.new_store`."""
-        self._stores.append(RedisStore(pooled(self.server.url), self.prefix, caps))
+        self._stores.append(RedisStore(client_from_url(self.server.url), self.prefix, caps))
         return LimitedStore(self._stores[-1], lifetimes)
 
     def now(self) -> int:
@@ -177,7 +207,7 @@ class AtServer:
         return self.server.milliseconds()
 
     def let_pass(self, milliseconds: int) -> None:
-        """See `Place.let_pass`; there is no way but to wait."""
+        """See `Place.let_pass`; a server's clock can only be waited for."""
         until = self.now() + milliseconds
         while (missing := until - self.now()) > 0:
             time.sleep(missing / 1000)
@@ -199,11 +229,11 @@ class AtServer:
             **settings,
         )
         sessions = Unsticky(app)
-        self._stores.append(sessions.backend.store)
+        self._stores.append(sessions.state.store)
         return sessions
 
     def key(self, reference: Reference, kind: str = "s") -> str:
-        """Return the key of what belongs to a reference."""
+        """Return the key of a session, or of another kind of key under its reference."""
         text = urlsafe_b64encode(reference.digest)[:22].decode()
         return f"{self.prefix}{{{reference.bucket}}}:{kind}:{text}"
 
@@ -214,7 +244,7 @@ class AtServer:
 
 
 class InFakeredis(AtServer):
-    """The server that fakeredis plays in this process, as users' own tests have it."""
+    """fakeredis, which users have in their own tests."""
 
     def __init__(self) -> None:
         fake: Any = SimpleNamespace(raw=fakeredis.FakeRedis(), milliseconds=_milliseconds)
@@ -222,7 +252,7 @@ class InFakeredis(AtServer):
 
     def new_store(self, lifetimes: Lifetimes = LIFETIMES, caps: Caps = CAPS) -> LimitedStore:
         """See `Place.new_store`."""
-        self._stores.append(RedisStore(pooled("client", self.server.raw), self.prefix, caps))
+        self._stores.append(RedisStore(client_like(self.server.raw), self.prefix, caps))
         return LimitedStore(self._stores[-1], lifetimes)
 
     def serve(self, app: Flask, **settings: Any) -> Unsticky:
@@ -236,16 +266,25 @@ def _milliseconds() -> int:
     return time.time_ns() // 1_000_000
 
 
-def budget() -> Budget:
-    """Return time enough for a call."""
-    return Budget(5.0)
+def deadline() -> Deadline:
+    """Return enough time for a call."""
+    return Deadline(5.0)
 
 
 def operation() -> Operation:
-    """Return a name that was never used."""
+    """Return an operation that was never sent."""
     return Operation(secrets.token_bytes(16), 1)
 
 
 def reference(bucket: int = 7) -> Reference:
-    """Return a place where nothing is."""
+    """Return a reference without a session."""
     return Reference(bucket, secrets.token_bytes(16))
+
+
+def make(store: LimitedStore) -> Reference:
+    """Make a session with a counter and two entries."""
+    where = reference()
+    fields = {b"n": b"1", b"ma": b"1", b"mb": b"2"}
+    writes = tuple(Write(name, value, None) for name, value in fields.items())
+    assert isinstance(store.write(where, writes, operation(), deadline(), create=True), Written)
+    return where

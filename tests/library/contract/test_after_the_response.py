@@ -12,12 +12,13 @@ from flask import (
     stream_template_string,
     stream_with_context,
 )
-from flask import session as flask_session
 from flask.testing import FlaskClient
 from unsticky import StoreUnavailable
+from unsticky import session as flask_session
+from unsticky.session import current_session
 
 from tests.library.contract.places import AtServer, Place
-from tests.support.browsers import Browser, Site, make_site, unit_of
+from tests.support.browsers import Browser, Site, make_site, spend_deadline, unit_of
 
 
 def visitor(site: Site, **fields: Any) -> FlaskClient:
@@ -102,7 +103,7 @@ def test_messages_that_cannot_be_removed_stay(
 ) -> None:
     """The store fails while the page is under way: the page is whole, the message comes again."""
     site = make_site(place)
-    store = site.sessions.backend.store
+    store = site.sessions.state.store
     write = store.write
 
     @site.app.get("/")
@@ -168,7 +169,7 @@ def test_a_late_read_does_not_slide(server_place: AtServer) -> None:
     """Only what comes before the response is a use of the session."""
     site = make_site(server_place)
     browser = site.browser(a=1)
-    token = unit_of(Browser(site.app, browser.cookie).begin().session).link.token
+    token = unit_of(Browser(site.app, browser.cookie).begin().session).token
     assert token is not None
     key = server_place.key(token.reference)
     server_place.server.raw.hdel(key, b"\0s")
@@ -184,8 +185,8 @@ def test_reads_in_a_stream_go_on_when_it_is_long(place: Place) -> None:
 
     @site.app.get("/")
     def view() -> Response:
-        session: Any = flask_session._get_current_object()  # type: ignore[attr-defined]  # noqa: SLF001
-        unit_of(session).link._budget.remaining = 0  # noqa: SLF001 (as after a second at the store)
+        session: Any = current_session()
+        spend_deadline(session)
 
         def stream() -> Iterator[str]:
             yield str(session["a"])

@@ -1,4 +1,4 @@
-"""Any sequence of calls is answered by a server as by memory."""
+"""A server answers every sequence of calls as memory does."""
 
 from dataclasses import replace
 from typing import Any
@@ -6,9 +6,9 @@ from typing import Any
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from unsticky.cookie import Reference
-from unsticky.policy import Lifetimes
-from unsticky.stores.contract import (
-    BLIND,
+from unsticky.limits import Lifetimes
+from unsticky.stores.base import (
+    UNREAD,
     Add,
     Bind,
     Caps,
@@ -30,12 +30,12 @@ from tests.library.contract.places import (
     AtServer,
     LimitedStore,
     Memory,
-    budget,
+    deadline,
     operation,
     reference,
 )
 
-_CAPS = Caps(fields=4, octets=14)
+_CAPS = Caps(fields=4, bytes=14)
 _LIFETIMES = (
     Lifetimes(idle=HOUR, absolute=24 * HOUR, unused=HOUR),
     Lifetimes(idle=2 * HOUR, absolute=None, unused=HOUR),
@@ -43,12 +43,12 @@ _LIFETIMES = (
 _USERS = [Reference(7, bytes((100 + number,)) * 16) for number in range(2)]
 
 _NEW = Reference(7, b"new")
-"""In its place comes a reference where nothing is."""
+"""It stands for a reference without a session."""
 
 _places = st.integers(0, 9)
 _names = st.sampled_from([b"a", b"b", b"c1", b"c2", b"d1", b"d2"])
 _values = st.sampled_from([b"", b"1", b"2", b"-7", b"long value"])
-_bases = st.one_of(st.none(), st.just(BLIND), _values)
+_bases = st.one_of(st.none(), st.just(UNREAD), _values)
 _limits = st.sampled_from([None, 3 * HOUR, 5 * HOUR])
 _binds = st.builds(
     Bind,
@@ -103,12 +103,12 @@ _calls = st.one_of(
 
 
 def _told(outcome: Any, *, all_of_it: bool) -> object:
-    """Return what two stores must say alike: everything but the time."""
+    """Return what two stores must answer alike: everything except times."""
     if isinstance(outcome, Written):
         return _told(outcome.record, all_of_it=all_of_it), outcome.results, outcome.ended
     if not isinstance(outcome, Record):
         return outcome
-    lives = outcome.deadline - outcome.created if outcome.deadline else 0
+    lives = outcome.ends_at - outcome.created if outcome.ends_at else 0
     known = (outcome.label, outcome.seen is None) if all_of_it else ()
     return lives, outcome.slid, outcome.fields, outcome.idle, outcome.user, known
 
@@ -121,53 +121,42 @@ def _distinct(changes: list[Change]) -> tuple[Change, ...]:
         found.setdefault(type(change) if field is None else field, change)
     takes = any(isinstance(change, Take) for change in found.values())
     kept = found.values()
-    # What a Take moves is no other change's field.
+    # A field that a Take moves belongs to no other change.
     return tuple(c for c in kept if not takes or getattr(c, "field", b"a") in {b"a", b"b"})
 
 
 def _ask(store: LimitedStore, call: tuple[Any, ...], references: tuple[Reference, ...]) -> object:
     match call:
         case "read", where, slide:
-            found = store.read(references[where % len(references)], budget(), slide=slide)
+            found = store.read(references[where % len(references)], deadline(), slide=slide)
             return _told(found, all_of_it=True)
         case "write", where, changes, name, create, finish, load:
+            there, options = references[where % len(references)], {"finish": finish, "load": load}
             told = store.write(
-                references[where % len(references)],
-                _distinct(changes),
-                name,
-                budget(),
-                create=create,
-                finish=finish,
-                load=load,
+                there, _distinct(changes), name, deadline(), create=create, **options
             )
             return _told(told, all_of_it=False)
         case "make", where, request, finish:
+            there = references[where % len(references)]
             name = Operation(request, 9, makes_once=True)
-            write = (Write(b"a", b"1", BLIND),)
-            told = store.write(
-                references[where % len(references)],
-                write,
-                name,
-                budget(),
-                create=True,
-                finish=finish,
-            )
+            write = (Write(b"a", b"1", UNREAD),)
+            told = store.write(there, write, name, deadline(), create=True, finish=finish)
             return _told(told, all_of_it=False)
         case "sessions", user:
             return {
                 (entry.reference, entry.record.label, entry.record.idle)
-                for entry in store.sessions(user, budget())
+                for entry in store.sessions(user, deadline())
             }
         case _:
             _, user, keep, stamp = call
             ended = store.end_all(
-                user, references[keep % len(references)], stamp, operation(), budget()
+                user, references[keep % len(references)], stamp, operation(), deadline()
             )
             return set(ended)
 
 
 def test_a_server_answers_as_memory_does(server_place: AtServer) -> None:
-    """Answer by answer, whatever was called before, under either of two sets of limits."""
+    """Each answer is the same, whatever was called before, with two sets of limits."""
     served = server_place.new_store(caps=_CAPS)
     raw = server_place.server.raw
 
@@ -187,7 +176,7 @@ def test_a_server_answers_as_memory_does(server_place: AtServer) -> None:
         for lifetimes, planned, twice in calls:
             call = tuple(_moved(part, references) for part in planned)
             if any(isinstance(part, Bind | Move) for part in call):
-                # Two sessions bound within a millisecond have no order.
+                # Two sessions that are bound in the same millisecond have no order.
                 memory.let_pass(2)
                 server_place.let_pass(2)
             there = tuple(references[:-1] if call != planned else references)
@@ -199,7 +188,7 @@ def test_a_server_answers_as_memory_does(server_place: AtServer) -> None:
 
 
 def _moved(part: object, references: list[Reference]) -> object:
-    """Give a move its new reference, where later calls find what it moved."""
+    """Give a move a new reference, under which later calls find the session."""
     if not isinstance(part, Move):
         return part
     references.append(reference())

@@ -4,9 +4,9 @@ import threading
 
 import pytest
 from unsticky.cookie import Reference
-from unsticky.stores.contract import (
-    BLIND,
+from unsticky.stores.base import (
     COUNTER_LIMIT,
+    UNREAD,
     Add,
     Bind,
     Caps,
@@ -25,20 +25,20 @@ from unsticky.stores.contract import (
     Written,
 )
 
-from tests.library.contract.places import LimitedStore, Place, budget, operation, reference
+from tests.library.contract.places import LimitedStore, Place, deadline, operation, reference
 
 
 def make(store: LimitedStore, **fields: bytes) -> Reference:
     """Make a session that holds these fields."""
     where = reference()
-    changes = tuple(Write(name.encode(), value, BLIND) for name, value in fields.items())
-    assert isinstance(store.write(where, changes, operation(), budget(), create=True), Written)
+    changes = tuple(Write(name.encode(), value, UNREAD) for name, value in fields.items())
+    assert isinstance(store.write(where, changes, operation(), deadline(), create=True), Written)
     return where
 
 
 def held(store: LimitedStore, where: Reference) -> dict[bytes, bytes]:
     """Return what a session holds."""
-    record = store.read(where, budget())
+    record = store.read(where, deadline())
     assert isinstance(record, Record)
     assert record.fields is not None
     return record.fields
@@ -47,16 +47,16 @@ def held(store: LimitedStore, where: Reference) -> dict[bytes, bytes]:
 def test_nothing_is_there_until_it_is_created(place: Place) -> None:
     """Reading or writing what is not there answers that, and makes nothing."""
     store, where = place.new_store(), reference()
-    write = (Write(b"a", b"1", BLIND),)
-    assert store.read(where, budget()) == Missing()
-    assert store.write(where, write, operation(), budget()) == Missing()
-    assert store.read(where, budget()) == Missing()
+    write = (Write(b"a", b"1", UNREAD),)
+    assert store.read(where, deadline()) == Missing()
+    assert store.write(where, write, operation(), deadline()) == Missing()
+    assert store.read(where, deadline()) == Missing()
 
 
 def test_a_session_can_be_made_empty(place: Place) -> None:
     """A session without fields exists."""
     store, where = place.new_store(), reference()
-    assert isinstance(store.write(where, (), operation(), budget(), create=True), Written)
+    assert isinstance(store.write(where, (), operation(), deadline(), create=True), Written)
     assert held(store, where) == {}
 
 
@@ -64,8 +64,8 @@ def test_creating_what_is_there_writes_to_it(place: Place) -> None:
     """`create` over a living session is a plain write: its fields and birth stay."""
     store = place.new_store()
     where = make(store, a=b"1")
-    before = store.read(where, budget())
-    written = store.write(where, (Write(b"b", b"2", None),), operation(), budget(), create=True)
+    before = store.read(where, deadline())
+    written = store.write(where, (Write(b"b", b"2", None),), operation(), deadline(), create=True)
     assert isinstance(written, Written)
     assert isinstance(before, Record)
     assert written.record.created == before.created
@@ -75,13 +75,13 @@ def test_creating_what_is_there_writes_to_it(place: Place) -> None:
 @pytest.mark.parametrize(
     ("change", "after"),
     [
-        (Write(b"a", b"2", BLIND), {b"a": b"2"}),
+        (Write(b"a", b"2", UNREAD), {b"a": b"2"}),
         (Write(b"a", b"2", b"1"), {b"a": b"2"}),
-        (Write(b"b", b"2", BLIND), {b"a": b"1", b"b": b"2"}),
+        (Write(b"b", b"2", UNREAD), {b"a": b"1", b"b": b"2"}),
         (Write(b"b", b"2", None), {b"a": b"1", b"b": b"2"}),
         (Write(b"a", None, b"1"), {}),
-        (Write(b"a", None, BLIND), {}),
-        (Write(b"b", None, BLIND), {b"a": b"1"}),
+        (Write(b"a", None, UNREAD), {}),
+        (Write(b"b", None, UNREAD), {b"a": b"1"}),
         (Write(b"b", None, None), {b"a": b"1"}),
         (Write(b"a", b"", b"1"), {b"a": b""}),
         (Check(b"a", b"1"), {b"a": b"1"}),
@@ -103,7 +103,7 @@ def test_a_change_whose_base_still_stands_is_applied(
     """What was read still stands, so the change happens, whatever bytes it is made of."""
     store = place.new_store()
     where = make(store, a=b"1")
-    written = store.write(where, (change,), operation(), budget(), load=True)
+    written = store.write(where, (change,), operation(), deadline(), load=True)
     assert isinstance(written, Written)
     assert written.record.fields == after
     assert held(store, where) == after
@@ -138,8 +138,8 @@ def test_a_change_whose_base_is_gone_conflicts(
     """Another value stands than was read: it is returned, and no other change is applied either."""
     store = place.new_store()
     where = make(store, a=b"1", n=b"5")
-    others = (Write(b"z", b"9", BLIND), Add(b"n", 1))
-    assert store.write(where, (change, *others), operation(), budget()) == Conflicting(current)
+    others = (Write(b"z", b"9", UNREAD), Add(b"n", 1))
+    assert store.write(where, (change, *others), operation(), deadline()) == Conflicting(current)
     assert held(store, where) == {b"a": b"1", b"n": b"5"}
 
 
@@ -148,7 +148,7 @@ def test_all_conflicts_are_named_at_once(place: Place) -> None:
     store = place.new_store()
     where = make(store, a=b"1", b=b"2")
     changes = (Write(b"a", b"9", b"0"), Write(b"b", b"9", None), Write(b"c", b"9", b"0"))
-    assert store.write(where, changes, operation(), budget()) == Conflicting(
+    assert store.write(where, changes, operation(), deadline()) == Conflicting(
         {b"a": b"1", b"b": b"2", b"c": None}
     )
 
@@ -173,7 +173,7 @@ def test_adding_within_bounds(place: Place, before: bytes | None, add: Add, afte
     """A sum within its bounds is stored as canonical decimal and returned."""
     store = place.new_store()
     where = make(store, **({"n": before} if before else {"a": b"1"}))
-    written = store.write(where, (add,), operation(), budget())
+    written = store.write(where, (add,), operation(), deadline())
     assert isinstance(written, Written)
     assert written.results == (after,)
     assert held(store, where)[b"n"] == b"%d" % after
@@ -198,8 +198,8 @@ def test_adding_beyond_bounds(place: Place, before: bytes | None, add: Add, curr
     store = place.new_store()
     where = make(store, **({"n": before} if before else {"a": b"1"}))
     was = held(store, where)
-    changes = (Write(b"z", b"9", BLIND), add)
-    assert store.write(where, changes, operation(), budget()) == Refused(b"n", current)
+    changes = (Write(b"z", b"9", UNREAD), add)
+    assert store.write(where, changes, operation(), deadline()) == Refused(b"n", current)
     assert held(store, where) == was
 
 
@@ -210,8 +210,8 @@ def test_adding_to_what_is_no_integer(place: Place, before: bytes) -> None:
     """Text, True, None, a list and 1.0 are no counters: nothing of the write happens."""
     store = place.new_store()
     where = make(store, n=before)
-    changes = (Write(b"z", b"9", BLIND), Add(b"n", 1))
-    assert store.write(where, changes, operation(), budget()) == NotACounter(b"n")
+    changes = (Write(b"z", b"9", UNREAD), Add(b"n", 1))
+    assert store.write(where, changes, operation(), deadline()) == NotACounter(b"n")
     assert held(store, where) == {b"n": before}
 
 
@@ -221,7 +221,7 @@ def test_adding_to_planted_bytes(place: Place, planted: bytes) -> None:
     store = place.new_store()
     where = make(store, n=b"1")
     place.plant(where, b"n", planted)
-    assert store.write(where, (Add(b"n", 1),), operation(), budget()) == NotACounter(b"n")
+    assert store.write(where, (Add(b"n", 1),), operation(), deadline()) == NotACounter(b"n")
     assert held(store, where) == {b"n": planted}
 
 
@@ -229,66 +229,66 @@ def test_taking_removes_what_it_returns(place: Place) -> None:
     """Take returns and removes all under its prefix, nothing else; writes beside it land."""
     store = place.new_store()
     where = make(store, ma=b"1", mb=b"\xa1x", x=b"3")
-    changes = (Take(b"m"), Write(b"out", b"4", BLIND), Add(b"n", 2))
-    written = store.write(where, changes, operation(), budget(), load=True)
+    changes = (Take(b"m"), Write(b"out", b"4", UNREAD), Add(b"n", 2))
+    written = store.write(where, changes, operation(), deadline(), load=True)
     assert isinstance(written, Written)
     assert written.results == ({b"ma": b"1", b"mb": b"\xa1x"}, 2)
     assert held(store, where) == {b"x": b"3", b"out": b"4", b"n": b"2"}
-    again = store.write(where, (Take(b"m"),), operation(), budget())
+    again = store.write(where, (Take(b"m"),), operation(), deadline())
     assert isinstance(again, Written)
     assert again.results == ({},)
 
 
 def test_the_number_of_fields_is_capped(place: Place) -> None:
     """The last field that fits is taken, the next one refused whole, also when creating."""
-    store = place.new_store(caps=Caps(fields=3, octets=10_000))
+    store = place.new_store(caps=Caps(fields=3, bytes=10_000))
     where = make(store, a=b"1", b=b"1", c=b"1")
-    refused = store.write(where, (Write(b"d", b"1", None),), operation(), budget())
+    refused = store.write(where, (Write(b"d", b"1", None),), operation(), deadline())
     assert refused == TooLarge("fields", 4, 3)
     assert held(store, where) == {b"a": b"1", b"b": b"1", b"c": b"1"}
     swap = (Write(b"a", None, b"1"), Write(b"d", b"1", None))
-    assert isinstance(store.write(where, swap, operation(), budget()), Written)
+    assert isinstance(store.write(where, swap, operation(), deadline()), Written)
     four = tuple(Write(name, b"1", None) for name in (b"a", b"b", b"c", b"d"))
     elsewhere = reference()
-    made = store.write(elsewhere, four, operation(), budget(), create=True)
+    made = store.write(elsewhere, four, operation(), deadline(), create=True)
     assert made == TooLarge("fields", 4, 3)
-    assert store.read(elsewhere, budget()) == Missing()
+    assert store.read(elsewhere, deadline()) == Missing()
 
 
 def test_the_size_is_capped(place: Place) -> None:
     """Names and values up to the cap fit; a byte more is refused; what shrinks always may."""
-    store = place.new_store(caps=Caps(fields=10, octets=20))
+    store = place.new_store(caps=Caps(fields=10, bytes=20))
     where = make(store, a=b"x" * 19)
-    longer = (Write(b"a", b"x" * 20, BLIND),)
-    assert store.write(where, longer, operation(), budget()) == TooLarge("bytes", 21, 20)
+    longer = (Write(b"a", b"x" * 20, UNREAD),)
+    assert store.write(where, longer, operation(), deadline()) == TooLarge("bytes", 21, 20)
     more = (Write(b"b", b"", None),)
-    assert store.write(where, more, operation(), budget()) == TooLarge("bytes", 21, 20)
+    assert store.write(where, more, operation(), deadline()) == TooLarge("bytes", 21, 20)
     assert held(store, where) == {b"a": b"x" * 19}
     swap = (Write(b"a", None, b"x" * 19), Write(b"b", b"y" * 19, None))
-    assert isinstance(store.write(where, swap, operation(), budget()), Written)
-    assert isinstance(store.write(where, (Take(b"b"),), operation(), budget()), Written)
+    assert isinstance(store.write(where, swap, operation(), deadline()), Written)
+    assert isinstance(store.write(where, (Take(b"b"),), operation(), deadline()), Written)
 
 
 def test_the_caps_leave_room_for_the_librarys_own_fields(place: Place) -> None:
     """What a store keeps for itself does not count: a session that was used is capped alike."""
-    store = place.new_store(caps=Caps(fields=2, octets=4))
+    store = place.new_store(caps=Caps(fields=2, bytes=4))
     where = make(store, a=b"1")
-    store.read(where, budget())
+    store.read(where, deadline())
     assert isinstance(
-        store.write(where, (Write(b"b", b"1", None),), operation(), budget()), Written
+        store.write(where, (Write(b"b", b"1", None),), operation(), deadline()), Written
     )
     third = (Write(b"c", b"", None),)
-    assert store.write(where, third, operation(), budget()) == TooLarge("fields", 3, 2)
+    assert store.write(where, third, operation(), deadline()) == TooLarge("fields", 3, 2)
 
 
 def test_a_huge_commit_is_refused_as_too_large(place: Place) -> None:
     """Ten thousand new fields are too many, and that is the answer, not a failure of the store."""
     store, where = place.new_store(), reference()
     changes = tuple(Write(b"f%d" % number, b"1", None) for number in range(10_000))
-    outcome = store.write(where, changes, operation(), budget(), create=True)
+    outcome = store.write(where, changes, operation(), deadline(), create=True)
     assert isinstance(outcome, TooLarge)
     assert outcome.what == "fields"
-    assert store.read(where, budget()) == Missing()
+    assert store.read(where, deadline()) == Missing()
 
 
 def test_a_session_full_of_fields_is_written_and_taken_whole(place: Place) -> None:
@@ -296,10 +296,10 @@ def test_a_session_full_of_fields_is_written_and_taken_whole(place: Place) -> No
     store, where = place.new_store(), reference()
     names = [b"f%04d" % number for number in range(1024)]
     fields = tuple(Write(name, b"1", None) for name in names)
-    assert isinstance(store.write(where, fields, operation(), budget(), create=True), Written)
+    assert isinstance(store.write(where, fields, operation(), deadline(), create=True), Written)
     checks = tuple(Check(name, b"1") for name in names)
-    assert isinstance(store.write(where, checks, operation(), budget()), Written)
-    written = store.write(where, (Take(b"f"),), operation(), budget())
+    assert isinstance(store.write(where, checks, operation(), deadline()), Written)
+    written = store.write(where, (Take(b"f"),), operation(), deadline())
     assert isinstance(written, Written)
     assert written.results == (dict.fromkeys(names, b"1"),)
 
@@ -312,43 +312,43 @@ def test_a_commit_of_any_size_is_taken_or_refused_alike(
     """Beyond the cap it is too large, in every store, whether the session is there or not."""
     store, where = place.new_store(), reference()
     if not create:
-        store.write(where, (), operation(), budget(), create=True)
+        store.write(where, (), operation(), deadline(), create=True)
     changes = tuple(Write(b"f%d" % number, b"1", None) for number in range(count))
-    outcome = store.write(where, changes, operation(), budget(), create=create)
+    outcome = store.write(where, changes, operation(), deadline(), create=create)
     if count <= 1024:
         assert isinstance(outcome, Written)
         assert len(held(store, where)) == count
     else:
         assert outcome == TooLarge("fields", count, 1024)
-        assert store.read(where, budget()) == Missing() if create else held(store, where) == {}
+        assert store.read(where, deadline()) == Missing() if create else held(store, where) == {}
 
 
 @pytest.mark.parametrize("count", [1025, 8_100, 20_000])
 def test_more_than_lua_hands_to_one_call_is_applied_whole(place: Place, count: int) -> None:
     """Where the cap allows it, thousands of fields are set, compared, named, taken and deleted."""
-    store, where = place.new_store(caps=Caps(fields=count, octets=2**20)), reference()
+    store, where = place.new_store(caps=Caps(fields=count, bytes=2**20)), reference()
     names = [b"f%d" % number for number in range(count)]
     made = tuple(Write(name, b"1", None) for name in names)
-    assert isinstance(store.write(where, made, operation(), budget(), create=True), Written)
+    assert isinstance(store.write(where, made, operation(), deadline(), create=True), Written)
     both: tuple[Change, ...] = (
         *(Write(name, b"2", b"1") for name in names),
         CheckNames(b"", tuple(names)),
     )
-    assert isinstance(store.write(where, both, operation(), budget()), Written)
-    taken = store.write(where, (Take(b"f", b"g"),), operation(), budget())
+    assert isinstance(store.write(where, both, operation(), deadline()), Written)
+    taken = store.write(where, (Take(b"f", b"g"),), operation(), deadline())
     assert isinstance(taken, Written)
     assert taken.results == (dict.fromkeys(names, b"2"),)
     gone = tuple(Write(b"g" + name[1:], None, b"2") for name in names)
-    assert isinstance(store.write(where, gone, operation(), budget()), Written)
+    assert isinstance(store.write(where, gone, operation(), deadline()), Written)
     assert held(store, where) == {}
 
 
 def test_a_conflict_of_thousands_of_fields_names_them_all(place: Place) -> None:
     """However many they are, what is there instead is returned."""
     store, where = place.new_store(), reference()
-    store.write(where, (), operation(), budget(), create=True)
+    store.write(where, (), operation(), deadline(), create=True)
     changes = tuple(Check(b"f%d" % number, b"1") for number in range(20_000))
-    outcome = store.write(where, changes, operation(), budget())
+    outcome = store.write(where, changes, operation(), deadline())
     assert outcome == Conflicting({b"f%d" % number: None for number in range(20_000)})
 
 
@@ -357,14 +357,14 @@ def test_the_librarys_own_fields_are_under_no_prefix(place: Place) -> None:
     store, where = place.new_store(), reference()
     bind = Bind(reference(), None, b"label", 5, name=b"ann")
     changes = (Write(b"a", b"1", None), SetLimits(7_200_000, None))
-    store.write(where, changes, operation(), budget(), create=True, finish=bind)
-    store.read(where, budget())
+    store.write(where, changes, operation(), deadline(), create=True, finish=bind)
+    store.read(where, deadline())
     names = (CheckNames(b"", (b"a",)),)
-    assert isinstance(store.write(where, names, operation(), budget()), Written)
-    taken = store.write(where, (Take(b""),), operation(), budget())
+    assert isinstance(store.write(where, names, operation(), deadline()), Written)
+    taken = store.write(where, (Take(b""),), operation(), deadline())
     assert isinstance(taken, Written)
     assert taken.results == ({b"a": b"1"},)
-    record = store.read(where, budget())
+    record = store.read(where, deadline())
     assert isinstance(record, Record)
     assert (record.fields, record.user, record.idle) == ({}, b"ann", 7_200_000)
 
@@ -376,7 +376,7 @@ def test_parallel_adds_all_count(place: Place) -> None:
 
     def add() -> None:
         for _ in range(25):
-            store.write(where, (Add(b"n", 1),), operation(), budget())
+            store.write(where, (Add(b"n", 1),), operation(), deadline())
 
     threads = [threading.Thread(target=add) for _ in range(8)]
     for thread in threads:

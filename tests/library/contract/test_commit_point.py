@@ -5,14 +5,16 @@ from typing import Any
 
 import pytest
 from flask import Response, abort, redirect
-from flask import session as flask_session
 from flask.typing import ResponseReturnValue
 from unsticky import SessionError, Unserializable
+from unsticky import session as flask_session
 from unsticky.errors import StoreUnavailable
+from unsticky.session import current_session
+from unsticky.unit_of_work import UnitOfWork
 from werkzeug.wrappers import Response as AnyResponse
 
 from tests.library.contract.places import Place
-from tests.support.browsers import Browser, Site, make_site, unit_of
+from tests.support.browsers import Browser, Site, make_site
 
 
 def interfere(site: Site, browser: Browser, **fields: Any) -> None:
@@ -30,9 +32,7 @@ class _Conflicting:
     def __init__(self, place: Place, response: Response, **settings: Any) -> None:
         self.site = make_site(place, **settings)
         browser = self.site.browser(field=1)
-        self.client = self.site.app.test_client()
-        assert browser.cookie
-        self.client.set_cookie("session", browser.cookie)
+        self.client = browser.client()
 
         @self.site.app.post("/")
         def view() -> Response:
@@ -122,7 +122,7 @@ def test_a_change_while_streaming_is_refused(place: Place, *, touched: bool) -> 
 
     @site.app.get("/")
     def view() -> Response:
-        held: Any = flask_session._get_current_object()  # type: ignore[attr-defined]  # noqa: SLF001
+        held: Any = current_session()
         if touched:
             held.get("a")
 
@@ -145,9 +145,7 @@ def test_a_change_while_streaming_is_refused(place: Place, *, touched: bool) -> 
 
         return Response(stream())
 
-    client = site.app.test_client()
-    assert browser.cookie
-    client.set_cookie("session", browser.cookie)
+    client = browser.client()
     assert client.get("/").text == ("1." if touched else ".")
     assert len(raised) == 6
     assert site.stored(browser) == {"a": 1}
@@ -211,22 +209,20 @@ def test_what_cannot_be_stored_is_raised_in_tests(place: Place, path: str) -> No
         faulty.client.post(path)
 
 
-def test_a_fault_at_the_commit_is_raised(place: Place) -> None:
+def test_a_fault_at_the_commit_is_raised(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
     """Flask makes its answer to a fault of the library; what could not be written is dropped."""
     site = make_site(place)
     browser = site.browser(a=1)
     request = browser.begin()
-    unit = unit_of(request.session)
-    commit = unit.commit
 
-    def broken() -> None:
+    def broken(_: UnitOfWork) -> None:
         raise RuntimeError("a fault")
 
     request.session["a"] = 2
-    unit.commit = broken  # type: ignore[method-assign]
-    with pytest.raises(RuntimeError, match="a fault"):
-        request.end()
-    unit.commit = commit  # type: ignore[method-assign]
+    with monkeypatch.context() as patch:
+        patch.setattr(UnitOfWork, "commit", broken)
+        with pytest.raises(RuntimeError, match="a fault"):
+            request.end()
     request.session["b"] = 3
     assert request.end().status == 200
     assert site.stored(browser) == {"a": 1, "b": 3}
@@ -242,7 +238,7 @@ def test_a_failing_store_at_the_commit_is_answered(place: Place) -> None:
     def unavailable(*_: object, **__: object) -> None:
         raise StoreUnavailable("gone")
 
-    site.sessions.backend.store.write = unavailable  # type: ignore[assignment, method-assign]
+    site.sessions.state.store.write = unavailable  # type: ignore[assignment, method-assign]
     answer = request.end()
     assert (answer.status, answer.code) == (503, "store-unavailable")
     assert answer.headers["Retry-After"] == "1"

@@ -3,12 +3,12 @@
 from typing import Any
 
 import pytest
-from flask import session as flask_session
 from unsticky import SessionError, SessionGone, transaction
+from unsticky import session as flask_session
 from unsticky.fields import entry_field, map_prefix, plain_field
-from unsticky.stores.contract import Move, Written
+from unsticky.stores.base import Move, Written
 
-from tests.library.contract.places import Place, budget, operation, reference
+from tests.library.contract.places import Place, deadline, operation, reference
 from tests.support.browsers import Browser, Site, make_site, unit_of
 
 
@@ -65,10 +65,10 @@ def test_a_slide_without_a_read_renews_the_cookie(place: Place, use: str) -> Non
 def test_a_resent_move_never_answers_for_another_successor(place: Place) -> None:
     """The same request sent again mints another id: nothing is said to live where nothing is."""
     store, where = place.new_store(), reference()
-    store.write(where, (), operation(), budget(), create=True)
+    store.write(where, (), operation(), deadline(), create=True)
     name, first, second = operation(), reference(), reference()
-    assert isinstance(store.write(where, (), name, budget(), finish=Move(first)), Written)
-    assert not isinstance(store.write(where, (), name, budget(), finish=Move(second)), Written)
+    assert isinstance(store.write(where, (), name, deadline(), finish=Move(first)), Written)
+    assert not isinstance(store.write(where, (), name, deadline(), finish=Move(second)), Written)
 
 
 def test_taking_includes_what_was_changed_in_place(place: Place) -> None:
@@ -92,7 +92,7 @@ def test_taking_an_unreadable_entry_sets_the_session_aside(place: Place) -> None
     browser = site.browser(keep=1)
     request = browser.begin()
     request.session.map("cart").update({"tea": 1, "milk": 2})
-    token = unit_of(request.session).link.token
+    token = unit_of(request.session).token
     request.end()
     assert token is not None
     place.plant(token.reference, entry_field(map_prefix("cart"), "tea"), b"\xc1")
@@ -108,7 +108,7 @@ def test_an_unreadable_field_met_in_a_merge_is_set_aside(place: Place) -> None:
     request = browser.begin()
     request.session["a"]["x"] = 2
     request.session["b"]["y"] = 2
-    token = unit_of(request.session).link.token
+    token = unit_of(request.session).token
     assert token is not None
     other = Browser(site.app, browser.cookie).begin()
     other.session["a"]["z"] = 1
@@ -132,9 +132,7 @@ def test_a_transaction_within_a_transaction_is_one(place: Place) -> None:
     """A view that calls another one's function: nothing is committed before the outer one ends."""
     site = make_site(place)
     browser = site.browser(keep=1)
-    client = site.app.test_client()
-    assert browser.cookie
-    client.set_cookie("session", browser.cookie)
+    client = browser.client()
 
     @transaction()
     def inner() -> str:
@@ -148,7 +146,7 @@ def test_a_transaction_within_a_transaction_is_one(place: Place) -> None:
         inner()
         seen: Any = site.stored(browser)
         assert seen == {"keep": 1}
-        flask_session.incr("n")  # type: ignore[attr-defined]
+        flask_session.incr("n")
         return ""
 
     response = client.post("/")
@@ -162,7 +160,7 @@ def test_an_ended_session_stays_ended_under_its_own_name(place: Place) -> None:
     browser = site.browser(n=1)
     request = browser.begin()
     request.session.get("n")
-    token = unit_of(request.session).link.token
+    token = unit_of(request.session).token
     assert token is not None
     site.sessions.revoke(token.reference.handle)
     for _ in range(2):

@@ -3,18 +3,19 @@
 import logging
 import secrets
 from collections.abc import Callable, Iterator
-from copy import deepcopy
 from dataclasses import replace
 from itertools import chain
 from typing import Any
 
 import pytest
-from unsticky import draft, link
-from unsticky.draft import Draft
-from unsticky.link import Link
-from unsticky.stores.contract import BLIND, Move, Write
+from unsticky.stores.base import UNREAD, Move, Write
+from unsticky.stores.documents import Session
 from unsticky.stores.memory import MemoryStore
-from unsticky.unit import Unit
+from unsticky.stores.planning import Plan, _Write
+from unsticky.unit_of_work import UnitOfWork, at_once, conflicts, stored_session
+from unsticky.unit_of_work.changes import ChangeSet
+from unsticky.unit_of_work.operation_names import OperationNames
+from unsticky.unit_of_work.stored_session import StoredSession
 
 from tests.library.contract.fuzz_cases import Case, Step, make_case, shrunk
 from tests.library.contract.fuzzing import Fuzzer, case_names, kind_of, main, table
@@ -58,20 +59,20 @@ def test_the_same_seed_makes_the_same_run() -> None:
 
 
 def _takes_without_writing_first(patch: pytest.MonkeyPatch) -> None:
-    patch.setattr(Unit, "_write_first", lambda _, __: None)
+    patch.setattr(at_once, "flush", lambda *_: None)
 
 
 def _merges_by_keeping_the_first(patch: pytest.MonkeyPatch) -> None:
-    patch.setattr(draft, "three_way", lambda _, __, theirs: theirs)
+    patch.setattr(conflicts, "three_way", lambda _, __, theirs: theirs)
 
 
 def _names_no_operation(patch: pytest.MonkeyPatch) -> None:
-    named = Link._operation  # noqa: SLF001
+    named = OperationNames.next
 
     def unnamed(*args: Any, **options: Any) -> Any:
         return named(*args, **options)._replace(request=secrets.token_bytes(16))
 
-    patch.setattr(Link, "_operation", unnamed)
+    patch.setattr(OperationNames, "next", unnamed)
 
 
 def _names_operations_by_their_place(patch: pytest.MonkeyPatch) -> None:
@@ -92,95 +93,88 @@ def _names_operations_by_their_place(patch: pytest.MonkeyPatch) -> None:
 
 
 def _unbinds_without_deleting(patch: pytest.MonkeyPatch) -> None:
-    unbind = Unit.unbind
-    patch.setattr(Unit, "unbind", lambda self, _: unbind(self, ()))
+    unbind = UnitOfWork.unbind
+    patch.setattr(UnitOfWork, "unbind", lambda self, _: unbind(self, ()))
 
 
 def _unbinds_without_leaving_the_user(patch: pytest.MonkeyPatch) -> None:
-    place = MemoryStore._place  # noqa: SLF001
+    placed = _Write._placed  # noqa: SLF001
 
-    def kept(self: Any, reference: Any, living: Any, finish: Any, *args: Any) -> Any:
+    def kept(self: Any, session: Any, finish: Any) -> Any:
         if isinstance(finish, Move):
             finish = replace(finish, unbind=False)
-        return place(self, reference, living, finish, *args)
+        return placed(self, session, finish)
 
-    patch.setattr(MemoryStore, "_place", kept)
+    patch.setattr(_Write, "_placed", kept)
 
 
 def _takes_every_write_for_unread(patch: pytest.MonkeyPatch) -> None:
-    writes = Draft._writes  # noqa: SLF001
+    writes = ChangeSet._writes  # noqa: SLF001
 
-    def blind(self: Draft, *prefix: bytes) -> Iterator[Write]:
-        return (Write(write.field, write.value, BLIND) for write in writes(self, *prefix))
+    def blind(self: ChangeSet, *prefix: bytes) -> Iterator[Write]:
+        return (Write(write.field, write.value, UNREAD) for write in writes(self, *prefix))
 
-    patch.setattr(Draft, "_writes", blind)
+    patch.setattr(ChangeSet, "_writes", blind)
 
 
 def _moves_by_copying(patch: pytest.MonkeyPatch) -> None:
-    place = MemoryStore._place  # noqa: SLF001
+    placed = _Write._placed  # noqa: SLF001
 
-    def copied(self: Any, reference: Any, living: Any, *args: Any) -> Any:
-        left = deepcopy(living)
-        ended = place(self, reference, living, *args)
-        self._sessions[reference] = left
-        return ended
+    def copied(self: Any, session: Any, finish: Any) -> Any:
+        found = placed(self, session, finish)
+        self.plan.put(self.reference, session)
+        return found
 
-    patch.setattr(MemoryStore, "_place", copied)
+    patch.setattr(_Write, "_placed", copied)
 
 
 def _compares_nothing_that_was_only_read(patch: pytest.MonkeyPatch) -> None:
-    patch.setattr(Draft, "checks", lambda _: ())
+    patch.setattr(ChangeSet, "checks", lambda _: ())
 
 
 def _forgets_changes_in_place(patch: pytest.MonkeyPatch) -> None:
-    committed = Draft.committed
+    committed = ChangeSet.committed
 
-    def forgetful(self: Draft, changes: Any) -> None:
+    def forgetful(self: ChangeSet, changes: Any) -> None:
         committed(self, changes)
         self._mutable.clear()
 
-    patch.setattr(Draft, "committed", forgetful)
+    patch.setattr(ChangeSet, "committed", forgetful)
 
 
 def _begins_again_what_ended(patch: pytest.MonkeyPatch) -> None:
-    def left(self: Any, reference: Any, kind: str, now: int) -> None:
-        del self, reference, kind, now
-
-    patch.setattr(MemoryStore, "_bury", left)
+    patch.setattr(Plan, "bury", lambda *_: None)
 
 
 def _begins_anew_over_what_others_began(patch: pytest.MonkeyPatch) -> None:
     """Plant a store in which who begins an emptied session takes it for empty still."""
-    write = MemoryStore._write  # noqa: SLF001
+    applied = _Write._applied  # noqa: SLF001
 
-    def over(self: Any, reference: Any, *args: Any, create: bool, **options: Any) -> Any:
-        found = self._sessions.get(reference)
-        if create and hasattr(found, "fields"):
-            found.fields.clear()
-        return write(self, reference, *args, create=create, **options)
+    def over(self: Any, found: Any) -> Any:
+        if self.create and isinstance(found, Session):
+            found = replace(found, fields={})
+        return applied(self, found)
 
-    patch.setattr(MemoryStore, "_write", over)
+    patch.setattr(_Write, "_applied", over)
 
 
 def _begins_beside_what_others_began(patch: pytest.MonkeyPatch) -> None:
-    create = Link._create  # noqa: SLF001
+    create = StoredSession._create  # noqa: SLF001
 
-    def beside(self: Link, *args: Any) -> Any:
+    def beside(self: StoredSession, *args: Any) -> Any:
         self._emptied = None
         return create(self, *args)
 
-    patch.setattr(Link, "_create", beside)
+    patch.setattr(StoredSession, "_create", beside)
 
 
 def _forgets_what_was_read_of_the_emptied(patch: pytest.MonkeyPatch) -> None:
-    patch.setattr(link, "read_of_nothing", lambda _: {})
+    patch.setattr(stored_session, "read_of_nothing", lambda _: {})
 
 
 def _begins_under_an_id_that_was_given_up(patch: pytest.MonkeyPatch) -> None:
-    send, end = Link.send, Link.end
-
     def kept(act: Any) -> Any:
-        def keeping(self: Link, *args: Any, **options: Any) -> Any:
+        def keeping(self: StoredSession, *args: Any, **options: Any) -> Any:
             held = self.token if self.created or self.seen_alive else self._emptied
             try:
                 return act(self, *args, **options)
@@ -190,29 +184,29 @@ def _begins_under_an_id_that_was_given_up(patch: pytest.MonkeyPatch) -> None:
 
         return keeping
 
-    patch.setattr(Link, "send", kept(send))
-    patch.setattr(Link, "end", kept(end))
+    for name in ("write", "write_or_create", "end"):
+        patch.setattr(StoredSession, name, kept(getattr(StoredSession, name)))
 
 
 def _names_a_beginning_by_itself(patch: pytest.MonkeyPatch) -> None:
     """Plant a name for what begins an emptied session that its resend does not come to."""
-    create = Link._create  # noqa: SLF001
+    create = StoredSession._create  # noqa: SLF001
 
-    def named(self: Link, changes: Any, operation: Any, *args: Any) -> Any:
+    def named(self: StoredSession, changes: Any, operation: Any, *args: Any) -> Any:
         return create(self, changes, operation._replace(ordinal=operation.ordinal + 1), *args)
 
-    patch.setattr(Link, "_create", named)
+    patch.setattr(StoredSession, "_create", named)
 
 
 def _leaves_the_emptied_to_others_at_a_login(patch: pytest.MonkeyPatch) -> None:
-    create = Link._create  # noqa: SLF001
+    create = StoredSession._create  # noqa: SLF001
 
-    def left(self: Link, changes: Any, operation: Any, finish: Any, successor: Any) -> Any:
-        if isinstance(finish, Move):
+    def left(self: StoredSession, changes: Any, operation: Any, rotation: Any) -> Any:
+        if rotation is not None:
             self._emptied = None
-        return create(self, changes, operation, finish, successor)
+        return create(self, changes, operation, rotation)
 
-    patch.setattr(Link, "_create", left)
+    patch.setattr(StoredSession, "_create", left)
 
 
 @pytest.mark.parametrize(

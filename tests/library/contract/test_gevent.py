@@ -18,21 +18,24 @@ import sys
 import time
 
 import gevent
+from pathlib import Path
+
+from unsticky import stores
 from unsticky.errors import OutcomeUnknown, StoreUnavailable
-from unsticky.stores.opening import open_store
-from unsticky.stores.contract import Budget
-from unsticky.stores.scripts import load
+from unsticky.stores.urls import client_from_url
+from unsticky.stores.base import Deadline
+from unsticky.stores.client import Script
 
 url = sys.argv[1]
 """
 
 _IDLE = """
-caller, other = open_store(url), open_store(url)
-probe = load("read")
+caller, other = client_from_url(url), client_from_url(url)
+probe = Script.from_file(Path(stores.__file__).parent / "lua" / "read.lua")
 
 
 def read(through):
-    return through.call(probe, (b"gevent-test",), (b"1000", b"50"), Budget(5.0))
+    return through.call(probe, (b"gevent-test",), (b"1000", b"50"), Deadline(5.0))
 
 
 assert read(caller) == read(other) == [1]
@@ -40,8 +43,8 @@ assert read(caller) == read(other) == [1]
 # Whether an idle connection is good is known at once: nobody else runs meanwhile.
 ran = []
 gevent.spawn(ran.append, True)
-line = caller._lines._idle[-1]
-assert line.is_quiet()
+connection = caller._pool._idle[-1]
+assert connection.is_quiet()
 assert not ran
 gevent.sleep(0)
 assert ran
@@ -51,19 +54,19 @@ import redis
 
 with redis.Redis.from_url(url) as killer:
     killer.client_kill_filter(_type="normal", skipme=True)
-assert not line.is_quiet()
-before = caller.trips
+assert not connection.is_quiet()
+before = caller.round_trips
 assert read(caller) == [1]
-assert caller.trips == before + 1
+assert caller.round_trips == before + 1
 print("held")
 """
 
 _DEADLINE = """
-client = open_store(url)
+client = client_from_url(url)
 started, ran = time.monotonic(), []
 gevent.spawn_later(0.1, ran.append, True)
 try:
-    client.ask(Budget(0.5), "PING")
+    client.ask(Deadline(0.5), "PING")
 except (StoreUnavailable, OutcomeUnknown):
     assert 0.4 < time.monotonic() - started < 1.5, time.monotonic() - started
     assert ran
@@ -71,13 +74,13 @@ except (StoreUnavailable, OutcomeUnknown):
 """
 
 _GREENLETS = """
-client, wrong = open_store(url + "?max_connections=3"), []
+client, wrong = client_from_url(url + "?max_connections=3"), []
 
 
 def visit(number):
     for round in range(40):
         text = b"%d of %d" % (round, number)
-        if client.ask(Budget(10.0), "ECHO", text) != text:
+        if client.ask(Deadline(10.0), "ECHO", text) != text:
             wrong.append(text)
 
 
@@ -87,19 +90,19 @@ assert not wrong, wrong
 # One that is ended from outside while its answer is under way leaves none for the next.
 for _ in range(20):
     with gevent.Timeout(0.001, False):
-        client.ask(Budget(5.0), "EVAL", "for i = 1, 3e5 do end return ARGV[1]", 0, "late")
-    assert client.ask(Budget(5.0), "ECHO", "mine") == b"mine"
+        client.ask(Deadline(5.0), "EVAL", "for i = 1, 3e5 do end return ARGV[1]", 0, "late")
+    assert client.ask(Deadline(5.0), "ECHO", "mine") == b"mine"
 print("held")
 """
 
 _LOOKUP = """
 import gevent.hub
 
-client = open_store("redis://a-store-somewhere:6379")
+client = client_from_url("redis://a-store-somewhere:6379")
 gevent.hub.get_hub().resolver.getaddrinfo = lambda *_, **__: gevent.sleep(10)
 started = time.monotonic()
 try:
-    client.ask(Budget(0.5), "PING")
+    client.ask(Deadline(0.5), "PING")
 except StoreUnavailable:
     assert time.monotonic() - started < 1.5
     print("held")

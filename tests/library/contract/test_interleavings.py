@@ -165,7 +165,7 @@ def _interleave(
     browser = site.browser(same="base", n=1)
     setting_up = browser.begin()
     setting_up.session.map("cart").update({"milk": 2, "tea": 1})
-    origin = unit_of(setting_up.session).link.token
+    origin = unit_of(setting_up.session).token
     setting_up.end()
     assert origin is not None
     world = World(site, origin.reference, origin.reference.handle)

@@ -2,9 +2,9 @@
 
 import pytest
 from unsticky.cookie import Reference
-from unsticky.policy import Lifetimes
-from unsticky.stores.contract import (
-    BLIND,
+from unsticky.limits import Lifetimes
+from unsticky.stores.base import (
+    UNREAD,
     Add,
     Bind,
     Caps,
@@ -28,7 +28,7 @@ from tests.library.contract.places import (
     AtServer,
     LimitedStore,
     Place,
-    budget,
+    deadline,
     operation,
     reference,
 )
@@ -42,21 +42,21 @@ def make(store: LimitedStore, *changes: Change, finish: Finish = None) -> Refere
     """Make a session with one field."""
     where = reference()
     changes = (Write(b"a", b"1", None), *changes)
-    made = store.write(where, changes, operation(), budget(), create=True, finish=finish)
+    made = store.write(where, changes, operation(), deadline(), create=True, finish=finish)
     assert isinstance(made, Written), made
     return where
 
 
 def read(store: LimitedStore, where: Reference, *, slide: bool = True) -> Record:
     """Return a session that must be there."""
-    record = store.read(where, budget(), slide=slide)
+    record = store.read(where, deadline(), slide=slide)
     assert isinstance(record, Record), record
     return record
 
 
 def write(store: LimitedStore, where: Reference, *changes: Change, finish: Finish = None) -> Record:
     """Write to a session that must be there."""
-    written = store.write(where, changes, operation(), budget(), finish=finish)
+    written = store.write(where, changes, operation(), deadline(), finish=finish)
     assert isinstance(written, Written), written
     return written.record
 
@@ -70,9 +70,9 @@ def test_a_lowered_idle_limit_refuses_what_was_seen_before_it(place: Place) -> N
     where, lowered = make(store), store.under(BRIEF)
     read(store, where)
     place.let_pass(BRIEF.idle + 1)
-    assert lowered.read(where, budget()) == Missing()
-    assert lowered.write(where, (Add(b"n", 1),), operation(), budget()) == Missing()
-    assert lowered.write(where, (), operation(), budget(), finish=Destroy()) == Missing()
+    assert lowered.read(where, deadline()) == Missing()
+    assert lowered.write(where, (Add(b"n", 1),), operation(), deadline()) == Missing()
+    assert lowered.write(where, (), operation(), deadline(), finish=Destroy()) == Missing()
     assert read(store, where).fields == {b"a": b"1"}
 
 
@@ -80,9 +80,9 @@ def test_a_lowered_idle_limit_counts_from_creation_where_nothing_was_seen(place:
     """A session that was only made is missing once the limit of this call has passed."""
     store = place.new_store()
     where = make(store)
-    assert isinstance(store.under(BRIEF).read(where, budget(), slide=False), Record)
+    assert isinstance(store.under(BRIEF).read(where, deadline(), slide=False), Record)
     place.let_pass(BRIEF.idle + 1)
-    assert store.under(BRIEF).read(where, budget()) == Missing()
+    assert store.under(BRIEF).read(where, deadline()) == Missing()
 
 
 def test_creating_over_what_is_past_starts_empty(place: Place) -> None:
@@ -94,12 +94,12 @@ def test_creating_over_what_is_past_starts_empty(place: Place) -> None:
     write(store, where, SetLimits(BRIEF.idle, None))
     place.let_pass(BRIEF.idle + 1)
     changes = (Write(b"b", b"2", None),)
-    made = store.write(where, changes, operation(), budget(), create=True, load=True)
+    made = store.write(where, changes, operation(), deadline(), create=True, load=True)
     assert isinstance(made, Written)
     assert made.record.fields == {b"b": b"2"}
     assert (made.record.user, made.record.idle, made.record.label) == (b"", None, b"")
-    assert store.sessions(user, budget()) == ()
-    assert store.end_all(user, None, None, operation(), budget()) == ()
+    assert store.sessions(user, deadline()) == ()
+    assert store.end_all(user, None, None, operation(), deadline()) == ()
 
 
 def test_a_raised_idle_limit_holds_from_the_next_use(place: Place) -> None:
@@ -122,7 +122,7 @@ def test_a_read_that_does_not_slide_leaves_the_limits_alone(place: Place) -> Non
     again = read(store, where, slide=False)
     assert (again.slid, again.seen) == (False, seen)
     place.let_pass(BRIEF.idle // 2 + 1)
-    assert store.read(where, budget()) == Missing()
+    assert store.read(where, deadline()) == Missing()
 
 
 def test_a_read_that_does_not_slide_writes_nothing(server_place: AtServer) -> None:
@@ -145,10 +145,10 @@ def test_own_limits_replace_the_application_s(place: Place) -> None:
     where = make(store)
     created = read(store, where).created
     written = write(store, where, SetLimits(2 * HOUR, 3 * DAY), Write(b"b", b"2", None))
-    assert (written.created, written.deadline) == (created, created + 3 * DAY)
+    assert (written.created, written.ends_at) == (created, created + 3 * DAY)
     assert (written.idle, written.slid) == (2 * HOUR, True)
     record = read(store, where)
-    assert (record.deadline, record.idle) == (created + 3 * DAY, 2 * HOUR)
+    assert (record.ends_at, record.idle) == (created + 3 * DAY, 2 * HOUR)
     assert record.fields == {b"a": b"1", b"b": b"2"}
     assert write(store, where, Add(b"n", 1)).idle == 2 * HOUR
     assert write(store, where, finish=Destroy()).idle == 2 * HOUR
@@ -159,9 +159,9 @@ def test_own_limits_are_taken_back(place: Place) -> None:
     store = place.new_store()
     where = make(store, SetLimits(2 * HOUR, 3 * DAY))
     before = read(store, where)
-    assert (before.idle, before.deadline) == (2 * HOUR, before.created + 3 * DAY)
+    assert (before.idle, before.ends_at) == (2 * HOUR, before.created + 3 * DAY)
     written = write(store, where, SetLimits(None, None))
-    assert (written.idle, written.deadline) == (None, before.created + DAY)
+    assert (written.idle, written.ends_at) == (None, before.created + DAY)
     assert read(store, where).idle is None
 
 
@@ -179,7 +179,7 @@ def test_one_own_limit_leaves_the_other_to_the_application(
     """None means the application's limit, for each of the two."""
     store = place.new_store()
     record = read(store, make(store, limits))
-    assert (record.idle, record.deadline) == (idle, record.created + absolute)
+    assert (record.idle, record.ends_at) == (idle, record.created + absolute)
 
 
 def test_own_limits_need_no_absolute_one_of_the_application(place: Place) -> None:
@@ -187,8 +187,8 @@ def test_own_limits_need_no_absolute_one_of_the_application(place: Place) -> Non
     store = place.new_store(Lifetimes(idle=HOUR, absolute=None, unused=HOUR))
     where = make(store, SetLimits(None, DAY))
     record = read(store, where)
-    assert record.deadline == record.created + DAY
-    assert write(store, where, SetLimits(None, None)).deadline == 0
+    assert record.ends_at == record.created + DAY
+    assert write(store, where, SetLimits(None, None)).ends_at == 0
 
 
 def test_a_shorter_own_idle_limit_ends_the_session(place: Place) -> None:
@@ -197,7 +197,7 @@ def test_a_shorter_own_idle_limit_ends_the_session(place: Place) -> None:
     where = make(store)
     write(store, where, SetLimits(150, None))
     place.let_pass(151)
-    assert store.read(where, budget()) == Missing()
+    assert store.read(where, deadline()) == Missing()
 
 
 def test_a_longer_own_idle_limit_keeps_the_session(place: Place) -> None:
@@ -214,7 +214,7 @@ def test_own_limits_do_not_spare_a_session_seen_once(place: Place) -> None:
     store = place.new_store(Lifetimes(idle=HOUR, absolute=None, unused=100))
     where = make(store, SetLimits(2 * HOUR, None))
     place.let_pass(101)
-    assert store.read(where, budget()) == Missing()
+    assert store.read(where, deadline()) == Missing()
 
 
 def test_an_own_absolute_limit_that_has_passed_ends_the_session(place: Place) -> None:
@@ -223,11 +223,11 @@ def test_an_own_absolute_limit_that_has_passed_ends_the_session(place: Place) ->
     where = make(store)
     place.let_pass(20)
     changes = (SetLimits(None, 10),)
-    written = store.write(where, changes, operation(), budget(), load=True)
+    written = store.write(where, changes, operation(), deadline(), load=True)
     assert isinstance(written, Written)
-    assert written.record.deadline <= place.now()
+    assert written.record.ends_at <= place.now()
     assert written.record.fields == {b"a": b"1"}
-    assert store.read(where, budget()) == Missing()
+    assert store.read(where, deadline()) == Missing()
 
 
 def test_binding_counts_an_own_absolute_limit_from_now(place: Place) -> None:
@@ -242,7 +242,7 @@ def test_binding_counts_an_own_absolute_limit_from_now(place: Place) -> None:
         written = write(store, where, *changes, finish=Move(successor, bind))
         record = read(store, successor)
         assert record.created == written.created >= bound_at
-        assert record.deadline == written.deadline == record.created + 3 * DAY
+        assert record.ends_at == written.ends_at == record.created + 3 * DAY
         assert record.idle == written.idle == 2 * HOUR
 
 
@@ -252,7 +252,7 @@ def test_binding_at_creation_takes_own_limits(place: Place) -> None:
     record = read(
         store, make(store, SetLimits(2 * HOUR, 3 * DAY), finish=Bind(user, None, b"", 5, b"ann"))
     )
-    assert record.deadline == record.created + 3 * DAY
+    assert record.ends_at == record.created + 3 * DAY
     assert (record.idle, record.user) == (2 * HOUR, b"ann")
 
 
@@ -263,34 +263,34 @@ def test_moving_keeps_own_limits(place: Place) -> None:
     before = read(store, where)
     assert write(store, where, finish=Move(successor)).idle == 2 * HOUR
     after = read(store, successor)
-    assert (after.created, after.deadline, after.idle) == (
+    assert (after.created, after.ends_at, after.idle) == (
         before.created,
-        before.deadline,
+        before.ends_at,
         2 * HOUR,
     )
 
 
 def test_own_limits_are_set_with_all_else_or_not_at_all(place: Place) -> None:
     """A conflict beside them, or a refusal of the size, leaves the limits as they were."""
-    store = place.new_store(caps=Caps(fields=2, octets=1000))
+    store = place.new_store(caps=Caps(fields=2, bytes=1000))
     where = make(store)
     before = read(store, where)
     limits = SetLimits(2 * HOUR, 3 * DAY)
-    outcome = store.write(where, (limits, Check(b"a", b"2")), operation(), budget())
+    outcome = store.write(where, (limits, Check(b"a", b"2")), operation(), deadline())
     assert outcome == Conflicting({b"a": b"1"})
-    more = (limits, Write(b"b", b"", BLIND), Write(b"c", b"", BLIND))
-    assert store.write(where, more, operation(), budget()) == TooLarge("fields", 3, 2)
+    more = (limits, Write(b"b", b"", UNREAD), Write(b"c", b"", UNREAD))
+    assert store.write(where, more, operation(), deadline()) == TooLarge("fields", 3, 2)
     record = read(store, where)
-    assert (record.deadline, record.idle) == (before.deadline, None)
+    assert (record.ends_at, record.idle) == (before.ends_at, None)
 
 
 def test_own_limits_and_names_count_for_no_cap(place: Place) -> None:
     """What the library keeps for itself takes no room from the application's fields."""
-    store, user = place.new_store(caps=Caps(fields=2, octets=4)), reference()
+    store, user = place.new_store(caps=Caps(fields=2, bytes=4)), reference()
     where = make(store, SetLimits(2 * HOUR, 3 * DAY), finish=Bind(user, None, b"l", 5, b"ann"))
     write(store, where, Write(b"b", b"1", None))
     third = (Write(b"c", b"", None),)
-    assert store.write(where, third, operation(), budget()) == TooLarge("fields", 3, 2)
+    assert store.write(where, third, operation(), deadline()) == TooLarge("fields", 3, 2)
     assert read(store, where).fields == {b"a": b"1", b"b": b"1"}
 
 
@@ -300,12 +300,12 @@ def test_own_limits_are_what_a_list_of_sessions_tells(place: Place) -> None:
     bind = Bind(user, None, b"", 5)
     long = make(store, SetLimits(2 * HOUR, None), finish=bind)
     short = make(store, SetLimits(100, None), finish=bind)
-    assert {entry.reference: entry.record.idle for entry in store.sessions(user, budget())} == {
+    assert {entry.reference: entry.record.idle for entry in store.sessions(user, deadline())} == {
         long: 2 * HOUR,
         short: 100,
     }
     place.let_pass(101)
-    assert [entry.reference for entry in store.sessions(user, budget())] == [long]
+    assert [entry.reference for entry in store.sessions(user, deadline())] == [long]
 
 
 def test_the_servers_expiry_follows_own_limits(server_place: AtServer) -> None:

@@ -2,9 +2,9 @@
 
 import pytest
 from unsticky.cookie import Reference
-from unsticky.policy import Lifetimes
-from unsticky.stores.contract import (
-    BLIND,
+from unsticky.limits import Lifetimes
+from unsticky.stores.base import (
+    UNREAD,
     Add,
     Destroy,
     Gone,
@@ -20,7 +20,7 @@ from tests.library.contract.places import (
     AtServer,
     LimitedStore,
     Place,
-    budget,
+    deadline,
     operation,
     reference,
 )
@@ -33,13 +33,13 @@ def make(store: LimitedStore, *, where: Reference | None = None) -> Reference:
     """Make a session with one field."""
     where = where or reference()
     write = (Write(b"a", b"1", None),)
-    assert isinstance(store.write(where, write, operation(), budget(), create=True), Written)
+    assert isinstance(store.write(where, write, operation(), deadline(), create=True), Written)
     return where
 
 
 def read(store: LimitedStore, where: Reference) -> Record:
     """Return a session that must be there."""
-    record = store.read(where, budget())
+    record = store.read(where, deadline())
     assert isinstance(record, Record), record
     return record
 
@@ -51,7 +51,7 @@ def test_birth_and_deadline_are_the_stores_time(place: Place) -> None:
     where = make(store)
     record = read(store, where)
     assert before <= record.created <= place.now()
-    assert record.deadline == record.created + 24 * HOUR
+    assert record.ends_at == record.created + 24 * HOUR
 
 
 def test_an_idle_session_ends(place: Place) -> None:
@@ -60,7 +60,7 @@ def test_an_idle_session_ends(place: Place) -> None:
     where = make(store)
     read(store, where)
     place.let_pass(SHORT.idle + 1)
-    assert store.read(where, budget()) == Missing()
+    assert store.read(where, deadline()) == Missing()
 
 
 @pytest.mark.parametrize("use", ["read", "write"])
@@ -73,7 +73,7 @@ def test_use_keeps_a_session_alive(place: Place, use: str) -> None:
         if use == "read":
             read(store, where)
         else:
-            assert isinstance(store.write(where, (Add(b"n", 1),), operation(), budget()), Written)
+            assert isinstance(store.write(where, (Add(b"n", 1),), operation(), deadline()), Written)
 
 
 def test_the_idle_limit_moves_once_a_step(place: Place) -> None:
@@ -84,7 +84,7 @@ def test_the_idle_limit_moves_once_a_step(place: Place) -> None:
     again = read(store, where)
     assert not again.slid
     seen = again.seen
-    written = store.write(where, (Add(b"n", 1),), operation(), budget())
+    written = store.write(where, (Add(b"n", 1),), operation(), deadline())
     assert isinstance(written, Written)
     assert not written.record.slid
     assert read(store, where).seen == seen
@@ -105,7 +105,7 @@ def test_rotating_over_and_over_keeps_a_session_alive(place: Place) -> None:
     until = place.now() + 700
     while place.now() < until:
         successor = reference()
-        moved = store.write(where, (), operation(), budget(), finish=Move(successor))
+        moved = store.write(where, (), operation(), deadline(), finish=Move(successor))
         assert isinstance(moved, Written)
         where = successor
         place.let_pass(20)
@@ -118,20 +118,20 @@ def test_a_session_seen_once_ends_sooner(place: Place) -> None:
     once, twice = make(store), make(store)
     read(store, twice)
     place.let_pass(301)
-    assert store.read(once, budget()) == Missing()
+    assert store.read(once, deadline()) == Missing()
     read(store, twice)
 
 
 def test_nothing_outlives_the_absolute_limit(place: Place) -> None:
-    """Use does not help: at its deadline a session is gone, however busy."""
+    """Use does not help: at its absolute limit a session is gone, however busy."""
     store = place.new_store(Lifetimes(idle=400, absolute=700, unused=400))
     where = make(store)
-    deadline = read(store, where).deadline
-    while (left := deadline - place.now()) > 0:
-        assert isinstance(store.read(where, budget()), (Record, Missing))
+    ends_at = read(store, where).ends_at
+    while (left := ends_at - place.now()) > 0:
+        assert isinstance(store.read(where, deadline()), (Record, Missing))
         place.let_pass(min(left, 100))
-    assert store.read(where, budget()) == Missing()
-    assert store.write(where, (Add(b"n", 1),), operation(), budget()) == Missing()
+    assert store.read(where, deadline()) == Missing()
+    assert store.write(where, (Add(b"n", 1),), operation(), deadline()) == Missing()
 
 
 def test_the_servers_ttl_never_passes_either_limit(server_place: AtServer) -> None:
@@ -144,8 +144,8 @@ def test_the_servers_ttl_never_passes_either_limit(server_place: AtServer) -> No
     assert HOUR - 2000 < raw.pttl(key) <= HOUR
     server_place.let_pass(100)
     successor = reference()
-    store.write(where, (), operation(), budget(), finish=Move(successor))
-    ceiling = read(store, successor).deadline - server_place.now()
+    store.write(where, (), operation(), deadline(), finish=Move(successor))
+    ceiling = read(store, successor).ends_at - server_place.now()
     assert 0 < raw.pttl(server_place.key(successor)) <= max(ceiling, HOUR)
 
 
@@ -154,22 +154,22 @@ def test_an_ended_session_leaves_its_kind_and_nothing_else(place: Place, kind: s
     """Who comes late is told how it ended; nothing they send, not even `create`, changes that."""
     store = place.new_store()
     where = make(store)
-    ended = store.write(where, (), operation(), budget(), finish=Destroy(kind))
+    ended = store.write(where, (), operation(), deadline(), finish=Destroy(kind))
     assert isinstance(ended, Written)
-    assert store.read(where, budget()) == Gone(kind)
-    write = (Write(b"a", b"2", BLIND),)
-    assert store.write(where, write, operation(), budget()) == Gone(kind)
-    assert store.write(where, write, operation(), budget(), create=True) == Gone(kind)
-    assert store.write(where, (), operation(), budget(), finish=Destroy()) == Gone(kind)
-    assert store.write(where, (), operation(), budget(), finish=Move(reference())) == Gone(kind)
-    assert store.read(where, budget()) == Gone(kind)
+    assert store.read(where, deadline()) == Gone(kind)
+    write = (Write(b"a", b"2", UNREAD),)
+    assert store.write(where, write, operation(), deadline()) == Gone(kind)
+    assert store.write(where, write, operation(), deadline(), create=True) == Gone(kind)
+    assert store.write(where, (), operation(), deadline(), finish=Destroy()) == Gone(kind)
+    assert store.write(where, (), operation(), deadline(), finish=Move(reference())) == Gone(kind)
+    assert store.read(where, deadline()) == Gone(kind)
 
 
 def test_a_tombstone_holds_no_data_and_goes_after_a_minute(server_place: AtServer) -> None:
     """What stays of an ended session is its kind, for at most 60 seconds."""
     store = server_place.new_store()
     where, raw = make(store), server_place.server.raw
-    store.write(where, (), operation(), budget(), finish=Destroy())
+    store.write(where, (), operation(), deadline(), finish=Destroy())
     assert raw.hgetall(server_place.key(where)) == {b"\0t": b"destroyed"}
     assert 50_000 < raw.pttl(server_place.key(where)) <= 60_000
 
@@ -181,11 +181,11 @@ def test_a_tombstone_is_forgotten_after_a_minute() -> None:
     place = Memory()
     store = place.new_store()
     where = make(store)
-    store.write(where, (), operation(), budget(), finish=Destroy())
+    store.write(where, (), operation(), deadline(), finish=Destroy())
     place.let_pass(59_000)
-    assert store.read(where, budget()) == Gone("destroyed")
+    assert store.read(where, deadline()) == Gone("destroyed")
     place.let_pass(1_000)
-    assert store.read(where, budget()) == Missing()
+    assert store.read(where, deadline()) == Missing()
 
 
 def test_ending_needs_the_checks_to_hold(place: Place) -> None:
@@ -193,7 +193,7 @@ def test_ending_needs_the_checks_to_hold(place: Place) -> None:
     store = place.new_store()
     where = make(store)
     changes = (Write(b"a", b"2", b"0"),)
-    outcome = store.write(where, changes, operation(), budget(), finish=Destroy())
+    outcome = store.write(where, changes, operation(), deadline(), finish=Destroy())
     assert not isinstance(outcome, Written)
     read(store, where)
 
@@ -204,15 +204,15 @@ def test_moving_takes_everything_along(place: Place) -> None:
     where, successor = make(store), reference()
     before = read(store, where)
     changes = (Write(b"b", b"2", None), Add(b"n", 1))
-    moved = store.write(where, changes, operation(), budget(), finish=Move(successor), load=True)
+    moved = store.write(where, changes, operation(), deadline(), finish=Move(successor), load=True)
     assert isinstance(moved, Written)
     assert moved.results == (1,)
     after = read(store, successor)
     assert after.fields == moved.record.fields == {b"a": b"1", b"b": b"2", b"n": b"1"}
-    assert (after.created, after.deadline) == (before.created, before.deadline)
-    assert store.read(where, budget()) == Gone("rotated")
-    assert store.write(where, (Add(b"n", 1),), operation(), budget()) == Gone("rotated")
-    late = store.write(where, (), operation(), budget(), create=True, finish=Move(reference()))
+    assert (after.created, after.ends_at) == (before.created, before.ends_at)
+    assert store.read(where, deadline()) == Gone("rotated")
+    assert store.write(where, (Add(b"n", 1),), operation(), deadline()) == Gone("rotated")
+    late = store.write(where, (), operation(), deadline(), create=True, finish=Move(reference()))
     assert late == Gone("rotated")
 
 
@@ -221,15 +221,15 @@ def test_a_move_that_conflicts_moves_nothing(place: Place) -> None:
     store = place.new_store()
     where, successor = make(store), reference()
     changes = (Write(b"a", b"2", b"0"),)
-    outcome = store.write(where, changes, operation(), budget(), finish=Move(successor))
+    outcome = store.write(where, changes, operation(), deadline(), finish=Move(successor))
     assert not isinstance(outcome, Written)
     assert read(store, where).fields == {b"a": b"1"}
-    assert store.read(successor, budget()) == Missing()
+    assert store.read(successor, deadline()) == Missing()
 
 
 def test_moving_nothing_moves_nothing(place: Place) -> None:
     """A session that is not there cannot be moved."""
     store, successor = place.new_store(), reference()
-    outcome = store.write(reference(), (), operation(), budget(), finish=Move(successor))
+    outcome = store.write(reference(), (), operation(), deadline(), finish=Move(successor))
     assert outcome == Missing()
-    assert store.read(successor, budget()) == Missing()
+    assert store.read(successor, deadline()) == Missing()

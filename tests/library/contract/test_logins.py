@@ -4,7 +4,6 @@ from typing import Any
 
 import pytest
 from flask import Flask, render_template_string
-from flask import session as flask_session
 from unsticky import (
     Conflict,
     OutcomeUnknown,
@@ -14,6 +13,8 @@ from unsticky import (
     StoreUnavailable,
     Unserializable,
 )
+from unsticky import session as flask_session
+from unsticky.unit_of_work.stored_session import StoredSession
 
 from tests.library.contract.places import Place
 from tests.support.browsers import Browser, Site, make_site, unit_of
@@ -23,7 +24,7 @@ class Failing:
     """Lets the next write of a site's store fail, before it was made or after."""
 
     def __init__(self, site: Site, *, made: bool) -> None:
-        self._store = site.sessions.backend.store
+        self._store = site.sessions.state.store
         self._write = self._store.write
         self._made = made
         self._store.write = self.write  # type: ignore[method-assign]
@@ -50,7 +51,7 @@ def test_a_login_that_fails_leaves_nothing(
 
     @site.app.post("/")
     def view() -> str:
-        session: Any = flask_session
+        session = flask_session
         session["_user_id"] = "7"
         Failing(site, made=made)
         try:
@@ -61,9 +62,7 @@ def test_a_login_that_fails_leaves_nothing(
             session["tried"] = 1
         return ""
 
-    client = site.app.test_client()
-    assert browser.cookie
-    client.set_cookie("session", browser.cookie)
+    client = browser.client()
     # Whether the session moved is not known to who caught it: it did, so that more is refused.
     caught_status = 409 if made else 200
     assert client.post("/").status_code == (caught_status if caught else 503)
@@ -312,7 +311,7 @@ def test_what_was_answered_as_unchanged_is_unchanged(place: Place) -> None:
 
     @site.app.post("/")
     def view() -> str:
-        session: Any = flask_session
+        session = flask_session
         session["a"] = 2
         Failing(site, made=False)
         session.incr("n")
@@ -343,7 +342,9 @@ def test_a_template_sees_keys_first(place: Place) -> None:
     assert "mine" not in app.test_client().get("/none").text
 
 
-def test_a_login_that_is_refused_at_once_leaves_nothing(place: Place) -> None:
+def test_a_login_that_is_refused_at_once_leaves_nothing(
+    place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """A name of the wrong type, or a call that was broken off: nothing under the id from before."""
     site = make_site(place)
     browser = site.browser(keep=1)
@@ -351,16 +352,15 @@ def test_a_login_that_is_refused_at_once_leaves_nothing(place: Place) -> None:
     request.session["user_id"] = 7
     with pytest.raises(TypeError):
         request.session.bind(7)  # type: ignore[arg-type]
-    unit = unit_of(request.session)
 
     def broken_off(*_: Any, **__: Any) -> None:
         raise SystemExit
 
     request.session["user_id"] = 7
-    send, unit.link.send = unit.link.send, broken_off  # type: ignore[assignment, method-assign]
-    with pytest.raises(SystemExit):
-        request.session.bind("7")
-    unit.link.send = send  # type: ignore[method-assign]
+    with monkeypatch.context() as patch:
+        patch.setattr(StoredSession, "write_or_create", broken_off)
+        with pytest.raises(SystemExit):
+            request.session.bind("7")
     request.session["after"] = 1
     request.end()
     assert site.stored(browser) == {"keep": 1, "after": 1}
@@ -393,11 +393,11 @@ def test_the_page_of_an_error_reads_what_was_read(place: Place) -> None:
 
     @site.app.post("/<read>")
     def view(read: str) -> str:
-        session: Any = flask_session
+        session = flask_session
         if read == "first":
             session.get("lang")
         Failing(site, made=False)
-        store = site.sessions.backend.store
+        store = site.sessions.state.store
         store.read, kept = store.write, store.read  # type: ignore[assignment, method-assign]
         try:
             session.incr("n")
@@ -445,5 +445,5 @@ def test_who_logs_in_after_a_logout_has_the_applications_limits(place: Place) ->
     request.end()
     request = browser.begin()
     assert request.session.user == "8"
-    assert unit_of(request.session).link.record is not None
-    assert unit_of(request.session).link.record.idle is None  # type: ignore[union-attr]
+    assert unit_of(request.session).record is not None
+    assert unit_of(request.session).record.idle is None  # type: ignore[union-attr]

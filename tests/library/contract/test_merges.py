@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 from flask import Response, flash, get_flashed_messages
-from flask import session as flask_session
 from unsticky import ABSENT
+from unsticky import session as flask_session
 
 from tests.library.contract.places import Place
 from tests.support.browsers import Answer, Browser, Site, make_site
@@ -185,7 +185,7 @@ def test_merging_gives_up_after_five_rounds(place: Place) -> None:
     """A field that others change in every round is answered with a conflict, not for ever."""
     site = make_site(place)
     browser = site.browser(field={"a": 0})
-    store = site.sessions.backend.store
+    store = site.sessions.state.store
     write, rounds = store.write, []
 
     def contested(*args: Any, **kwargs: Any) -> Any:
@@ -239,7 +239,7 @@ def test_a_get_that_conflicts_runs_again(
 
     @world.site.app.get("/")
     def view() -> Response:
-        flask_session.incr("seen")  # type: ignore[attr-defined]
+        flask_session.incr("seen")
         flask_session["field"] += 1
         world.interrupt()
         return Response(str(flask_session["field"]))
@@ -280,7 +280,7 @@ def test_a_login_that_conflicts_is_none(place: Place, method: str) -> None:
     def view() -> str:
         flask_session["field"] += 1
         world.interrupt()
-        flask_session.bind("user")  # type: ignore[attr-defined]
+        flask_session.bind("user")
         return ""
 
     answer = world.client.open("/", method=method)
@@ -298,9 +298,7 @@ def test_a_get_whose_new_value_would_yield_runs_again(place: Place) -> None:
     """A token rendered into a page must be the one that is stored: the page is made again."""
     site = make_site(place)
     browser = site.browser(keep=1)
-    client = site.app.test_client()
-    assert browser.cookie
-    client.set_cookie("session", browser.cookie)
+    client = browser.client()
     runs = []
 
     @site.app.get("/")

@@ -15,9 +15,9 @@ from unsticky import SessionError, SessionGone
 from unsticky.codec import decode
 from unsticky.cookie import Reference
 from unsticky.fields import name_of
-from unsticky.stores.contract import Record
+from unsticky.stores.base import Record
 
-from tests.library.contract.places import Place, budget
+from tests.library.contract.places import Place, deadline
 from tests.support.browsers import Browser, InFlight, Site, make_site, unit_of
 
 _SLOTS = st.integers(0, 2)
@@ -233,8 +233,8 @@ class _Machine(RuleBasedStateMachine):
     def the_store_equals_the_model(self) -> None:
         for stored in self.all:
             assert stored.reference is not None
-            backend = self.site.sessions.backend
-            record = backend.store.read(stored.reference, backend.lifetimes, budget())
+            backend = self.site.sessions.state
+            record = backend.store.read(stored.reference, backend.lifetimes, deadline())
             if stored.ended is not None:
                 assert not isinstance(record, Record)
                 continue
@@ -278,7 +278,7 @@ class _Machine(RuleBasedStateMachine):
 
     def _refer(self, request: _Request) -> None:
         if request.stored is not None and request.stored.reference is None:
-            token = unit_of(request.real.session).link.token
+            token = unit_of(request.real.session).token
             assert token is not None
             request.stored.reference = token.reference
 

@@ -1,11 +1,9 @@
 """`session.once(name)` and `take(into=…)`: what holds where a worker dies between two steps."""
 
-from typing import cast
-
 import pytest
-from flask import session as flask_session
-from unsticky import OutOfRange, Session, SessionError, transaction
-from unsticky.stores.contract import (
+from unsticky import OutOfRange, SessionError, transaction
+from unsticky import session as flask_session
+from unsticky.stores.base import (
     Add,
     Caps,
     Destroy,
@@ -18,7 +16,7 @@ from unsticky.stores.contract import (
     Written,
 )
 
-from tests.library.contract.places import AtServer, Place, budget, operation, reference
+from tests.library.contract.places import AtServer, Place, deadline, operation, reference
 from tests.support.browsers import Browser, Site, make_site, unit_of
 
 DAY = 24 * 3_600_000
@@ -139,23 +137,17 @@ def test_taking_in_a_transaction(site: Site) -> None:
     @site.app.post("/")
     @transaction(retries=2)
     def view() -> str:
-        held = _held()
+        held = flask_session
         seen.append(held.map("cart").take(into="order"))
         assert dict(held.map("order").items()) == seen[-1]
         if len(seen) == 1:
             browser.begin().session.map("cart").incr("tea")
         return "done"
 
-    client = site.app.test_client()
-    assert browser.cookie is not None
-    client.set_cookie("session", browser.cookie)
+    client = browser.client()
     assert client.post("/").status_code == 200
     assert seen == [{"tea": 2}, {"tea": 3}]
     assert _maps(browser) == {"order": {"tea": 3}}
-
-
-def _held() -> Session:
-    return cast("Session", flask_session)
 
 
 def test_into_needs_another_map(site: Site) -> None:
@@ -172,34 +164,34 @@ def test_into_needs_another_map(site: Site) -> None:
 
 def test_a_full_session_can_take_into_another_map(place: Place) -> None:
     """Moving adds no field, so that a session at its cap of fields can; longer names count."""
-    store = place.new_store(caps=Caps(fields=3, octets=20))
+    store = place.new_store(caps=Caps(fields=3, bytes=20))
     where = reference()
     fields = tuple(Write(b"a" + name, b"1234", None) for name in (b"1", b"2", b"3"))
-    assert isinstance(store.write(where, fields, operation(), budget(), create=True), Written)
-    moved = store.write(where, (Take(b"a", b"b"),), operation(), budget(), load=True)
+    assert isinstance(store.write(where, fields, operation(), deadline(), create=True), Written)
+    moved = store.write(where, (Take(b"a", b"b"),), operation(), deadline(), load=True)
     assert isinstance(moved, Written)
     assert moved.record.fields == {b"b1": b"1234", b"b2": b"1234", b"b3": b"1234"}
-    longer = store.write(where, (Take(b"b", b"ccc"),), operation(), budget())
+    longer = store.write(where, (Take(b"b", b"ccc"),), operation(), deadline())
     assert longer == TooLarge("bytes", 24, 20)
-    assert place.new_store().read(where, budget()) == moved.record._replace(
+    assert place.new_store().read(where, deadline()) == moved.record._replace(
         seen=_record(place, where).seen, slid=False
     )
 
 
 def test_what_is_replaced_makes_room(place: Place) -> None:
     """An entry that takes another's place leaves a field, and its bytes, for what comes with it."""
-    store = place.new_store(caps=Caps(fields=3, octets=18))
+    store = place.new_store(caps=Caps(fields=3, bytes=18))
     where = reference()
     fields = tuple(Write(name, b"1234", None) for name in (b"a1", b"b1", b"c1"))
-    assert isinstance(store.write(where, fields, operation(), budget(), create=True), Written)
+    assert isinstance(store.write(where, fields, operation(), deadline(), create=True), Written)
     changes = (Take(b"a", b"b"), Write(b"d1", b"4321", None))
-    written = store.write(where, changes, operation(), budget(), load=True)
+    written = store.write(where, changes, operation(), deadline(), load=True)
     assert isinstance(written, Written)
     assert written.record.fields == {b"b1": b"1234", b"c1": b"1234", b"d1": b"4321"}
 
 
 def _record(place: Place, where: object) -> Record:
-    found = place.new_store().read(where, budget())  # type: ignore[arg-type]
+    found = place.new_store().read(where, deadline())  # type: ignore[arg-type]
     assert isinstance(found, Record)
     return found
 
@@ -300,7 +292,7 @@ def test_a_transaction_cannot_be_named(site: Site) -> None:
     @transaction()
     def view() -> str:
         with pytest.raises(SessionError, match="outside of @transaction"):
-            _held().once("key")
+            flask_session.once("key")
         return "refused"
 
     assert site.app.test_client().post("/").text == "refused"
@@ -333,14 +325,14 @@ def test_the_result_of_a_dead_session_is_no_answer(site: Site) -> None:
 def test_results_are_kept_as_long_as_asked(place: Place) -> None:
     """A result is the answer while it is kept, and then the operation is a new one."""
     store, where = place.new_store(), reference()
-    store.write(where, (Write(b"n", b"1", None),), operation(), budget(), create=True)
+    store.write(where, (Write(b"n", b"1", None),), operation(), deadline(), create=True)
     short, long = Operation(b"short", 1, 50), Operation(b"long", 1, DAY)
-    assert _added(store.write(where, (Add(b"n", 1),), short, budget())) == 2
-    assert _added(store.write(where, (Add(b"x", 1),), long, budget())) == 1
+    assert _added(store.write(where, (Add(b"n", 1),), short, deadline())) == 2
+    assert _added(store.write(where, (Add(b"x", 1),), long, deadline())) == 1
     # Memory forgets once a second of its clock.
     place.let_pass(60 if isinstance(place, AtServer) else 60_000)
-    assert _added(store.write(where, (Add(b"n", 1),), short, budget())) == 3
-    assert _added(store.write(where, (Add(b"x", 1),), long, budget())) == 1
+    assert _added(store.write(where, (Add(b"n", 1),), short, deadline())) == 3
+    assert _added(store.write(where, (Add(b"x", 1),), long, deadline())) == 1
 
 
 def _added(outcome: object) -> int:
@@ -359,7 +351,7 @@ def test_a_named_result_is_kept_for_a_day_beside_its_session(server_place: AtSer
     before = set(raw.scan_iter(f"{server_place.prefix}*", count=10_000))
     session.once("key")
     session.incr("n")
-    token = unit_of(session).link.token
+    token = unit_of(session).token
     assert token is not None
     pattern = f"{server_place.prefix}{{{token.reference.bucket}}}:*"
     (key,) = set(raw.scan_iter(pattern, count=10_000)) - before
@@ -371,10 +363,10 @@ def test_a_named_result_is_kept_for_a_day_beside_its_session(server_place: AtSer
 def test_an_old_result_is_a_use_of_the_session(place: Place) -> None:
     """A repeat hours later slides the session's idle limit as any use does."""
     store, where = place.new_store(), reference()
-    store.write(where, (Write(b"n", b"1", None),), operation(), budget(), create=True)
+    store.write(where, (Write(b"n", b"1", None),), operation(), deadline(), create=True)
     name = Operation(b"key", 1, DAY)
-    first = store.write(where, (Add(b"n", 1),), name, budget())
-    again = store.write(where, (Add(b"n", 1),), name, budget())
+    first = store.write(where, (Add(b"n", 1),), name, deadline())
+    again = store.write(where, (Add(b"n", 1),), name, deadline())
     assert isinstance(first, Written)
     assert isinstance(again, Written)
     assert again.results == (2,)
@@ -384,7 +376,7 @@ def test_an_old_result_is_a_use_of_the_session(place: Place) -> None:
         place.server.raw.pexpire(place.key(where), 100_000)
     else:
         place.let_pass(3_500_000)
-    later = store.write(where, (Add(b"n", 1),), name, budget(), load=True)
+    later = store.write(where, (Add(b"n", 1),), name, deadline(), load=True)
     assert isinstance(later, Written)
     assert (later.results, later.record.slid) == ((2,), True)
     assert later.record.fields == {b"n": b"2"}
@@ -392,14 +384,14 @@ def test_an_old_result_is_a_use_of_the_session(place: Place) -> None:
         assert place.server.raw.pttl(place.key(where)) > 3_000_000
     else:
         place.let_pass(3_500_000)
-        assert isinstance(store.read(where, budget()), Record)
+        assert isinstance(store.read(where, deadline()), Record)
 
 
 def test_a_named_end_is_answered_as_done(place: Place) -> None:
     """A finish tells how the session ended, also when it is sent again."""
     store, where = place.new_store(), reference()
-    store.write(where, (Write(b"n", b"1", None),), operation(), budget(), create=True)
+    store.write(where, (Write(b"n", b"1", None),), operation(), deadline(), create=True)
     name = Operation(b"key", 1, DAY)
     for _ in range(2):
-        assert isinstance(store.write(where, (), name, budget(), finish=Destroy()), Written)
-    assert store.read(where, budget()) == Gone("destroyed")
+        assert isinstance(store.write(where, (), name, deadline(), finish=Destroy()), Written)
+    assert store.read(where, deadline()) == Gone("destroyed")

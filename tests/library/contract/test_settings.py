@@ -6,9 +6,10 @@ from typing import Any
 
 import pytest
 from flask import Flask
-from flask import session as flask_session
 from flask.testing import FlaskClient
 from unsticky import ConfigurationError, Session, Unsticky
+from unsticky import session as flask_session
+from unsticky.stores import Caps, MemoryStore
 
 from tests.library.contract.places import AtServer, Memory, Place
 from tests.support.browsers import Answer, Browser, make_site, unit_of
@@ -77,7 +78,7 @@ def test_a_lower_idle_limit_counts_at_the_next_visit(place: Place) -> None:
     assert request.session["a"] == 1  # from now on it lives for 31 days
     request.end()
     if isinstance(place, AtServer):
-        token = unit_of(Browser(site.app, browser.cookie).begin().session).link.token
+        token = unit_of(Browser(site.app, browser.cookie).begin().session).token
         assert token is not None
         place.plant(token.reference, b"\0s", b"%013d" % (place.now() - 360_000))
     else:
@@ -216,7 +217,7 @@ def test_a_stale_cookie_does_not_hide_the_living(place: Place, ended: str, use: 
     stale, living = site.browser(a=1), site.browser(a=2)
     request = Browser(site.app, stale.cookie).begin()
     if ended == "expired":
-        token = unit_of(request.session).link.token
+        token = unit_of(request.session).token
         assert token is not None
         place.expire(token.reference)
     else:
@@ -257,7 +258,7 @@ def test_one_object_serves_several_applications() -> None:
         app.config.update(SECRET_KEY="x" * 20, UNSTICKY_STORE="memory://")
         sessions.init_app(app)
         apps.append(app)
-        app.add_url_rule("/in", "in", lambda: flask_session.bind("ann") or "")  # type: ignore[attr-defined]
+        app.add_url_rule("/in", "in", lambda: str(flask_session.bind("ann")))  # type: ignore[func-returns-value]
     first, second = apps
     first.test_client().get("/in")
     with first.app_context():
@@ -269,3 +270,20 @@ def test_one_object_serves_several_applications() -> None:
     with pytest.raises(ConfigurationError, match="already"):
         sessions.init_app(first)
     sessions.close()
+
+
+def test_a_given_store_is_used_by_each_application(caplog: pytest.LogCaptureFixture) -> None:
+    """`Unsticky(store=…)` keeps all its applications' sessions there, whatever the settings say."""
+    caplog.set_level("INFO", "unsticky")
+    store = MemoryStore(Caps(fields=10, bytes=1000))
+    sessions = Unsticky(store=store)
+    for number in range(2):
+        app = Flask(f"app{number}")
+        app.config.update(SECRET_KEY="x" * 20, UNSTICKY_STORE="redis://nowhere.invalid")
+        sessions.init_app(app)
+        with app.test_client().session_transaction() as session:
+            session["n"] = number
+        with app.app_context():
+            assert sessions.state.store is store
+    assert "UNSTICKY_STORE is not used: Unsticky(store=…) was given a store" in caplog.text
+    assert "sessions are kept by memory:// (Unsticky(store=…))" in caplog.text

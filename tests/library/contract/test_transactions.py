@@ -5,8 +5,7 @@ from typing import Any
 
 import pytest
 from flask import abort, request
-from flask import session as flask_session
-from unsticky import Session, transaction
+from unsticky import Conflict, Session, session, transact, transaction
 
 from tests.library.contract.places import Place
 from tests.support.browsers import Browser, Site, make_site, unit_of
@@ -27,17 +26,15 @@ class _World:
     ) -> None:
         self.site: Site = make_site(place)
         self.browser = self.site.browser(**fields)
-        self.client = self.site.app.test_client()
-        if self.browser.cookie:
-            self.client.set_cookie("session", self.browser.cookie)
+        self.client = self.browser.client()
         self.runs = 0
 
         @self.site.app.route("/", methods=["GET", "POST"])
         @transaction(retries=retries)
         def view() -> str:
             self.runs += 1
-            held: Any = flask_session
-            answer = body(held)
+
+            answer = body(session)
             if interfere is not None and self.runs <= times:
                 other = Browser(self.site.app, self.browser.cookie).begin()
                 interfere(other.session)
@@ -172,7 +169,7 @@ def test_what_was_changed_before_the_view_stays(place: Place) -> None:
     @world.site.app.before_request
     def remember() -> None:
         if request.method == "POST":
-            flask_session["locale"] = "de"
+            session["locale"] = "de"
 
     assert world.post() == 200
     assert world.stored() == {"keep": 1, "locale": "de", "x": "de"}
@@ -243,7 +240,7 @@ def test_destroying_is_compared(place: Place) -> None:
 def test_ending_or_rotating_nothing_creates_nothing(place: Place, operation: str) -> None:
     """A session that has expired is neither ended nor moved, and no new one begins."""
     world = _World(place, lambda session: getattr(session, operation)(), x=1)
-    token = unit_of(world.browser.begin().session).link.token
+    token = unit_of(world.browser.begin().session).token
     assert token is not None
     place.expire(token.reference)
     answer = world.client.post("/")
@@ -254,3 +251,96 @@ def test_ending_or_rotating_nothing_creates_nothing(place: Place, operation: str
         for line in answer.headers.getlist("Set-Cookie")
     )
     assert world.site.sessions.counters.created == 1
+
+
+def test_a_function_returns_what_its_last_run_returned(place: Place) -> None:
+    """`transact` takes any function, runs it again on a conflict, and returns its value."""
+    site = make_site(place)
+    browser = site.browser(n=1)
+    runs = []
+
+    def doubled() -> tuple[int, int]:
+        before = session["n"]
+        session["n"] = before * 2
+        runs.append(before)
+        if len(runs) == 1:
+            other = browser.begin()
+            other.session["n"] = 5
+            assert other.end().status == 200
+        return before, session["n"]
+
+    @site.app.post("/")
+    def view() -> str:
+        session["set before"] = True
+        before, after = transact(doubled)
+        return f"{before} {after}"
+
+    assert browser.client().post("/").text == "5 10"
+    assert runs == [1, 5]
+    assert site.stored(browser) == {"n": 10, "set before": True}
+
+
+def test_a_function_that_conflicts_for_ever_changes_nothing(place: Place) -> None:
+    """After its retries `transact` raises Conflict, and the view may go on without the change."""
+    site = make_site(place)
+    browser = site.browser(n=0)
+    runs = []
+
+    def added() -> None:
+        session["n"] += 1
+        runs.append(1)
+        other = browser.begin()
+        other.session["n"] = -len(runs)
+        assert other.end().status == 200
+
+    @site.app.post("/")
+    def view() -> str:
+        with pytest.raises(Conflict):
+            transact(added, retries=2)
+        session["after"] = True
+        return "went on"
+
+    assert browser.client().post("/").text == "went on"
+    assert len(runs) == 3
+    assert site.stored(browser) == {"n": -3, "after": True}
+
+
+def test_a_function_that_raises_changes_nothing(place: Place) -> None:
+    """What it set is dropped, and the error is the caller's."""
+    site = make_site(place)
+    browser = site.browser(n=0)
+
+    def failing() -> None:
+        session["n"] = 1
+        raise KeyError("no")
+
+    @site.app.post("/")
+    def view() -> str:
+        with pytest.raises(KeyError, match="no"):
+            transact(failing)
+        return ""
+
+    assert browser.client().post("/").status_code == 200
+    assert site.stored(browser) == {"n": 0}
+
+
+def test_a_transaction_inside_another_is_part_of_it(place: Place) -> None:
+    """The inner function's changes are dropped with the outer one's."""
+    site = make_site(place)
+    browser = site.browser(n=0)
+
+    def inner() -> int:
+        return session.incr("n")
+
+    def outer() -> None:
+        assert transact(inner) == 1
+        raise KeyError("no")
+
+    @site.app.post("/")
+    def view() -> str:
+        with pytest.raises(KeyError, match="no"):
+            transact(outer)
+        return ""
+
+    assert browser.client().post("/").status_code == 200
+    assert site.stored(browser) == {"n": 0}

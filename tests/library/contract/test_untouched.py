@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 from flask import Response
-from flask import session as flask_session
+from unsticky import session as flask_session
 
 from tests.library.contract.places import AtServer, Place
 from tests.support.browsers import Browser, Site, make_site, unit_of
@@ -19,9 +19,7 @@ def cookie_headers(response: Any) -> tuple[list[str], list[str], str | None]:
 def visit(site: Site, browser: Browser, view: Any) -> Any:
     """Answer a GET by `view`."""
     site.app.add_url_rule("/view", view_func=view, endpoint="view")
-    client = site.app.test_client()
-    if browser.cookie:
-        client.set_cookie("session", browser.cookie)
+    client = browser.client()
     return client.get("/view")
 
 
@@ -129,7 +127,7 @@ def test_a_reader_writes_no_data(server_place: AtServer) -> None:
     """Reading changes nothing but `seen` and the expiry, and within a step not even these."""
     site = make_site(server_place)
     browser = site.browser(a=[1], b={"x": 1})
-    token = unit_of(browser.begin().session).link.token
+    token = unit_of(browser.begin().session).token
     assert token is not None
     raw, key = server_place.server.raw, server_place.key(token.reference)
     first = raw.hgetall(key)

@@ -8,29 +8,9 @@ import pytest
 from flask import Flask
 from unsticky import Unsticky
 
-from tests.library.security.valkey import Valkey
-
 _numbers = itertools.count()
 
 NewApp = Callable[..., Flask]
-
-
-@pytest.fixture(name="valkey", scope="session")
-def _valkey() -> Iterator[Valkey]:
-    """A store that tests share; each application on it has a prefix of its own."""
-    server = Valkey()
-    server.start()
-    yield server
-    server.dispose()
-
-
-@pytest.fixture(name="store", params=["memory", "valkey"])
-def _store(request: pytest.FixtureRequest) -> str:
-    """Where sessions live: a test that takes this runs on each store."""
-    if request.param == "memory":
-        return "memory://"
-    server: Valkey = request.getfixturevalue("valkey")
-    return server.url
 
 
 @pytest.fixture(name="new_app")
@@ -54,4 +34,4 @@ def _new_app() -> Iterator[NewApp]:
 
     yield make
     for sessions in made:
-        sessions.backend.store.close()
+        sessions.state.store.close()

@@ -244,7 +244,7 @@ def _sessions_of(app: Flask, user: str) -> list[str]:
 
 def _in_step(app: Flask, barrier: threading.Barrier) -> None:
     """Let each adoption of `app` wait for the others once it has read the old session."""
-    predecessor = app.extensions["unsticky"].backend.adoption._predecessor  # noqa: SLF001 (the seam to hold)
+    predecessor = app.extensions["unsticky"].state.adoption._predecessor  # noqa: SLF001 (the seam to hold)
     find = predecessor.find
 
     def find_and_wait(*arguments: Any) -> Any:
@@ -481,7 +481,7 @@ def test_a_worker_that_dies_half_way_repeats_harmlessly(
 ) -> None:
     """Where the new session was made and the old entry was not ended, the next request joins."""
     browser, app = _signed_in(entries), entries.worker()
-    predecessor = app.extensions["unsticky"].backend.adoption._predecessor  # noqa: SLF001 (as above)
+    predecessor = app.extensions["unsticky"].state.adoption._predecessor  # noqa: SLF001 (as above)
 
     def die(*_: object) -> None:
         raise OutcomeUnknown
@@ -764,10 +764,10 @@ def test_an_empty_session_is_not_adopted(entries: _World) -> None:
 def test_nothing_is_adopted_later(
     world: _World, until: object, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """After UNSTICKY_ADOPT_UNTIL old cookies count no more, and the log says what can go."""
+    """After UNSTICKY_ADOPT_UNTIL old cookies do not count, and the log says what to remove."""
     browser, app = _signed_in(world), world.worker(UNSTICKY_ADOPT_UNTIL=until)
     assert browser.user(app) is None
-    assert caplog.text.count("the settings that begin with UNSTICKY_ADOPT can go") == 1
+    assert caplog.text.count("remove the settings that begin with UNSTICKY_ADOPT") == 1
 
 
 def test_a_worker_that_runs_when_the_time_is_over_stops(
@@ -779,19 +779,22 @@ def test_a_worker_that_runs_when_the_time_is_over_stops(
     assert browser.copy().user(app) == "ann"
     threading.Event().wait(1.1)
     assert [browser.copy().user(app) for _ in range(2)] == [None, None]
-    assert caplog.text.count("can go") == 1
+    assert caplog.text.count("remove the settings") == 1
 
 
 @pytest.mark.parametrize(
     ("config", "said"),
     [
-        ({"UNSTICKY_ADOPT_UNTIL": None}, "UNSTICKY_ADOPT_UNTIL is None: use the day"),
-        ({"UNSTICKY_ADOPT_UNTIL": "soon"}, "UNSTICKY_ADOPT_UNTIL is 'soon': use the day"),
-        ({"UNSTICKY_ADOPT_UNTIL": 5}, "UNSTICKY_ADOPT_UNTIL is 5: use the day"),
+        ({"UNSTICKY_ADOPT_UNTIL": None}, "UNSTICKY_ADOPT_UNTIL is None: use a day"),
+        ({"UNSTICKY_ADOPT_UNTIL": "soon"}, "UNSTICKY_ADOPT_UNTIL is 'soon': use a day"),
+        ({"UNSTICKY_ADOPT_UNTIL": 5}, "UNSTICKY_ADOPT_UNTIL is 5: use a day"),
         ({"UNSTICKY_ADOPT": "django"}, "UNSTICKY_ADOPT is 'django': use 'flask-session'"),
         ({"UNSTICKY_ADOPT": None}, "UNSTICKY_ADOPT is None: use 'flask-session'"),
         ({"UNSTICKY_ADOPT_PREFIX": None}, "UNSTICKY_ADOPT_PREFIX is not set, and SESSION_KEY"),
-        ({"UNSTICKY_STORE": "memory://"}, "nothing says where its entries are: set SESSION_REDIS"),
+        (
+            {"UNSTICKY_STORE": "memory://"},
+            "the store of Flask-Session is not known: set SESSION_REDIS",
+        ),
         ({"SESSION_REDIS": "redis://"}, "SESSION_REDIS is a str"),
     ],
 )

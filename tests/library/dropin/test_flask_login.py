@@ -223,10 +223,10 @@ def test_an_untouched_page_costs_nothing(app: Flask, known: bool) -> None:  # no
     client = app.test_client()
     if known:
         client.get("/remember")
-    backend = app.extensions["unsticky"].backend
-    reads, trips = backend.counters.reads, backend.store.trips
+    state = app.extensions["unsticky"].state
+    reads, trips = state.counters.reads, state.store.round_trips
     answer = client.get("/untouched")
-    assert (backend.counters.reads, backend.store.trips) == (reads, trips)
+    assert (state.counters.reads, state.store.round_trips) == (reads, trips)
     assert "Set-Cookie" not in answer.headers
     assert "Vary" not in answer.headers
 

@@ -47,7 +47,7 @@ def _parcel(tag: str) -> ResponseReturnValue:
     return {}
 
 
-def _total(tag: str) -> ResponseReturnValue:  # noqa: ARG001 (all routes have one)
+def _total(tag: str) -> ResponseReturnValue:  # noqa: ARG001 (each route has a tag)
     _session().incr("total")
     return {}
 
@@ -76,7 +76,7 @@ def _log(tag: str) -> ResponseReturnValue:
     return {}
 
 
-def _take(tag: str) -> ResponseReturnValue:  # noqa: ARG001 (all routes have one)
+def _take(tag: str) -> ResponseReturnValue:  # noqa: ARG001 (each route has a tag)
     taken: dict[str, Any] = _session().map("parcels").take()
     return {"taken": taken}
 
@@ -87,12 +87,12 @@ def _move(tag: str) -> ResponseReturnValue:
     return {}
 
 
-def _rotate(tag: str) -> ResponseReturnValue:  # noqa: ARG001 (all routes have one)
+def _rotate(tag: str) -> ResponseReturnValue:  # noqa: ARG001 (each route has a tag)
     _session().rotate()
     return {}
 
 
-def _destroy(tag: str) -> ResponseReturnValue:  # noqa: ARG001 (all routes have one)
+def _destroy(tag: str) -> ResponseReturnValue:  # noqa: ARG001 (each route has a tag)
     _session().destroy()
     return {}
 

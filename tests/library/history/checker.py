@@ -1,14 +1,14 @@
-"""Judges a history: what workers were told against what the store holds in the end.
+"""Judges a history: compares the answers that workers got with what the store holds in the end.
 
-Sessions that were moved into each other are one lineage. Of every lineage is demanded:
+A session and its successors by rotation are one lineage. In each lineage:
 
-- an acknowledged change is there exactly once, in its own lineage and nowhere else;
-- a refused one is not there, one of unknown outcome at most once, and nothing twice;
-- an ended lineage holds nothing and is not alive, and none lives under two handles;
-- the counter is what was acknowledged, plus at most what is unknown;
-- no two acknowledged changes replaced the same note: one of them would be lost.
+- an acknowledged change is there exactly once, and in no other lineage;
+- a refused change is not there, one of unknown outcome at most once, and nothing twice;
+- an ended lineage holds nothing and is not alive, and no lineage lives under two handles;
+- the counter is the acknowledged changes, plus at most the unknown ones;
+- no two acknowledged changes replaced the same note, because one of them would be lost.
 
-What the guarantees exclude is counted by name and is no violation: see `Tally`.
+Losses that the guarantees exclude are counted and are no violation: see `Tally`.
 """
 
 from collections import Counter, defaultdict
@@ -25,7 +25,7 @@ _LEAVES_ITS_TAG = {Kind.BEGIN, Kind.ADD, Kind.PARCEL, Kind.SET, Kind.MERGE, Kind
 
 @dataclass(frozen=True)
 class Outage:
-    """A time whose acknowledged writes may be undone, in seconds of the monotonic clock."""
+    """A time in which acknowledged writes may be undone, in seconds of the monotonic clock."""
 
     start: float
     end: float
@@ -33,14 +33,14 @@ class Outage:
 
 @dataclass
 class Tally:
-    """What was seen, and what the guarantees exclude.
+    """The numbers of operations, and of losses that the guarantees exclude.
 
     Attributes:
-        acknowledged, refused, unknown: operations by what their worker was told.
-        unknown_applied: of the unknown ones, those that turned out to be there.
-        undone: acknowledged and not there, because the store's disk was behind when it failed.
+        acknowledged, refused, unknown: operations by the answer that their worker got.
+        unknown_applied: unknown operations that are there.
+        undone: acknowledged and not there, because the disk was behind when the store failed.
         returned: parcels in a journal and back in their session, because a take was undone.
-        taken_unseen: acknowledged parcels that went to a take whose worker was not told.
+        taken_unseen: acknowledged parcels in a take whose worker got no answer.
         stranded: living sessions whose cookie was lost with a worker.
     """
 
@@ -56,7 +56,7 @@ class Tally:
 
 @dataclass
 class Verdict:
-    """Violations of the guarantees, each in a sentence, and the tally."""
+    """Violations of the guarantees, one sentence each, and the tally."""
 
     violations: list[str] = field(default_factory=list)
     tally: Tally = field(default_factory=Tally)
@@ -112,7 +112,7 @@ class _Judge:
         return handle
 
     def _living_root(self, handle: str, content: Content) -> str:
-        # A handle that no worker was told of is a session stranded by its move.
+        # A handle that no worker knows is a session that its move stranded.
         born = self._births.get(content.get("lineage", ""), "")
         return self._root(born or handle)
 
@@ -121,7 +121,7 @@ class _Judge:
         return self._root(op.handle if moved else op.landed or op.handle)
 
     def _is_undoable(self, op: Operation) -> bool:
-        # Some time passes between an answer and the worker's note of it.
+        # Some time passes between an answer and its entry in the journal.
         return op.outcome is Outcome.ACKNOWLEDGED and any(
             op.started <= outage.end and outage.start <= op.ended for outage in self._outages
         )
@@ -157,7 +157,7 @@ class _Judge:
             lineage, places = self._lineage(op), alive.pop(op.tag, [])
             if places and lineage in certainly_ended:
                 self._violated(f"{op.kind} {op.tag} is alive although its session was ended")
-            # One whose outcome is unknown did not learn where it landed, if that was a new session.
+            # A change of unknown outcome may be in a new session that its worker does not know.
             elif op.outcome is Outcome.ACKNOWLEDGED and any(place != lineage for place in places):
                 self._violated(f"{op.kind} {op.tag} is in a session that it was not made in")
             found = len(places) + journaled[op.tag]
@@ -170,7 +170,7 @@ class _Judge:
             self._violated(f"{tag} is in the store and nobody put it there")
 
     def _takes(self) -> tuple[Counter[str], set[str], dict[str, float]]:
-        """Return what takes brought, what of it may be back, and the last unseen by lineage."""
+        """Return what takes returned, what of it may be back, and the last unseen by lineage."""
         brought: Counter[str] = Counter()
         returnable: set[str] = set()
         unseen: dict[str, float] = {}
@@ -227,7 +227,7 @@ class _Judge:
     def _judge_notes(self) -> None:
         by: dict[tuple[str, str], str] = {}
         for op in self._operations:
-            # Two that found no note at all: the rule is that the first stays.
+            # If two found no note at all, the first one stays: no loss.
             if op.kind is Kind.REPLACE and op.replaced is not None and self._is_certain(op):
                 other = by.setdefault((self._lineage(op), op.replaced), op.tag)
                 if other != op.tag:
@@ -242,7 +242,7 @@ class _Judge:
 
 
 def _tags(content: Content) -> list[str]:
-    """Return every tag in a session, each as often as it is there."""
+    """Return the tags in a session, each as often as it is there."""
     tags = [content["lineage"]] if "lineage" in content else []
     tags += [*content.get("ledger", ()), *content.get("log", ())]
     maps = [content.get("tags", {}), content.get("parcels", {})]

@@ -1,4 +1,4 @@
-"""What a worker did, or tried to: one line in its journal before, and one after."""
+"""What a worker did or tried: a line in its journal before each operation, and one after."""
 
 import json
 import os
@@ -13,7 +13,7 @@ class Kind(StrEnum):
     """What an operation does to its session; its tag is what it leaves there."""
 
     BEGIN = "begin"
-    """Makes a session: `lineage` is the tag, `ledger` and `log` are empty."""
+    """Creates a session: `lineage` is the tag, `ledger` and `log` are empty."""
     ADD = "add"
     """Adds 1 to the entry of that tag in the map `tags`."""
     PARCEL = "parcel"
@@ -21,7 +21,7 @@ class Kind(StrEnum):
     TOTAL = "total"
     """Adds 1 to the counter `total`."""
     SET = "set"
-    """Sets a plain key of its own, unread."""
+    """Sets a plain key that nothing else sets, without reading it."""
     REPLACE = "replace"
     """Reads `note` and sets it to the tag."""
     MERGE = "merge"
@@ -31,13 +31,13 @@ class Kind(StrEnum):
     TAKE = "take"
     """Takes all parcels, into the journal."""
     MOVE = "move"
-    """Takes all entries of `tags` into a plain key of its own, in a transaction."""
+    """Takes all entries of `tags` into a plain key that nothing else sets, in a transaction."""
     ROTATE = "rotate"
     DESTROY = "destroy"
 
 
 class Outcome(StrEnum):
-    """What the worker was told; UNKNOWN also if it was killed before it was told anything."""
+    """The answer that the worker got; UNKNOWN also if it was killed before the answer came."""
 
     ACKNOWLEDGED = "acknowledged"
     REFUSED = "refused"
@@ -50,12 +50,12 @@ class Operation:
 
     Attributes:
         tag: unique among all.
-        handle: of the session that the cookie named; empty for none.
+        handle: the handle of the session in the cookie, empty if there was none.
         started, ended: seconds of the system's monotonic clock, which all processes share.
-        landed: handle of the session that the browser is left with, where that is another one.
+        landed: the handle of the session in the answer's cookie, if there was one.
         taken: what a take returned.
         replaced: the note that was read before it was set.
-        code: of the problem, where it was refused or its outcome is unknown.
+        code: the code of the problem, if it was refused or its outcome is unknown.
     """
 
     tag: str
@@ -71,17 +71,17 @@ class Operation:
 
 
 class Journal:
-    """A file that outlives its process: every line is written whole, by one system call."""
+    """A file that survives its process: one system call writes each whole line."""
 
     def __init__(self, path: Path) -> None:
         self._file = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
 
     def intend(self, operation: Operation) -> None:
-        """Note what will be tried now."""
+        """Note an operation before it is tried."""
         self._write(operation, "kind", "handle", "started")
 
     def conclude(self, operation: Operation) -> None:
-        """Note what came of it."""
+        """Note its outcome."""
         self._write(operation, "outcome", "ended", "landed", "taken", "replaced", "code")
 
     def _write(self, operation: Operation, *names: str) -> None:

@@ -11,14 +11,14 @@ from pathlib import Path
 
 @dataclass(frozen=True)
 class Held:
-    """The cookie that is in a slot now, and the handle of its session; both empty at first."""
+    """The cookie in a slot, and the handle of its session; both are empty at first."""
 
     cookie: str = ""
     handle: str = ""
 
 
 class Slots:
-    """A folder with one file for each slot. Who changes which session it holds locks the slot."""
+    """A folder with one file for each slot. To put another session into a slot, lock it."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
@@ -38,7 +38,7 @@ class Slots:
 
     @contextmanager
     def locked(self, slot: int) -> Iterator[None]:
-        """Hold the slot's lock; the kernel gives it back if the process is killed."""
+        """Hold the slot's lock; the kernel releases it if the process is killed."""
         with (self._folder / f"{slot}.lock").open("ab") as file:
             fcntl.flock(file, fcntl.LOCK_EX)
             yield

@@ -1,4 +1,4 @@
-"""The checker finds what it is there to find."""
+"""The checker finds each kind of violation."""
 
 from dataclasses import replace
 
@@ -13,19 +13,19 @@ HELD = {"lineage": "b", "tags": {"a": 1}}
 
 
 def test_a_whole_history_is_accepted() -> None:
-    """What was acknowledged and is there once is no violation."""
+    """An acknowledged change that is there once is no violation."""
     assert not judge([BEGIN, ADD], [("h", HELD)]).violations
 
 
 def test_a_lost_change_is_found() -> None:
-    """An acknowledged change that is nowhere is a violation."""
+    """An acknowledged change that is missing is a violation."""
     assert judge([BEGIN, ADD], [("h", {"lineage": "b"})]).violations == [
         "add a was acknowledged and is not there"
     ]
 
 
 def test_a_change_applied_twice_is_found() -> None:
-    """Whatever its worker was told, no change may be there twice."""
+    """Whatever answer its worker got, no change may be there twice."""
     for outcome in Outcome:
         operations = [BEGIN, replace(ADD, outcome=outcome)]
         assert judge(operations, [("h", HELD | {"tags": {"a": 2}})]).violations
@@ -40,7 +40,7 @@ def test_a_refused_change_that_is_there_is_found() -> None:
 
 
 def test_an_unknown_change_may_be_there_or_not() -> None:
-    """It is counted where it is."""
+    """It is counted if it is there."""
     unknown = replace(ADD, outcome=Outcome.UNKNOWN)
     there, not_there = (judge([BEGIN, unknown], [("h", held)]) for held in (HELD, {"lineage": "b"}))
     assert not there.violations
@@ -60,7 +60,7 @@ def test_a_revived_session_is_found() -> None:
 
 
 def test_a_copied_session_is_found() -> None:
-    """A rotation moves: the session does not live under the old handle and the new one."""
+    """After a rotation the session does not live under both handles."""
     moved = Operation("r", Kind.ROTATE, "h", 4, Outcome.ACKNOWLEDGED, 5, landed="i")
     operations = [BEGIN, ADD, moved]
     assert judge(operations, [("i", HELD)]).violations == []
@@ -68,7 +68,7 @@ def test_a_copied_session_is_found() -> None:
 
 
 def test_a_lost_update_of_a_plain_key_is_found() -> None:
-    """Of two that read the same note and set another, at most one may be acknowledged."""
+    """If two changes read the same note and set another, at most one may be acknowledged."""
     first, second = (
         Operation(tag, Kind.REPLACE, "h", 2, Outcome.ACKNOWLEDGED, 3, replaced="old")
         for tag in ("x", "y")
@@ -79,7 +79,7 @@ def test_a_lost_update_of_a_plain_key_is_found() -> None:
 
 
 @pytest.mark.parametrize(("total", "is_right"), [(0, False), (1, True), (2, True), (3, False)])
-def test_a_counter_is_what_was_acknowledged_or_may_have_happened(
+def test_a_counter_is_at_least_the_acknowledged_and_at_most_all_changes(
     total: int, *, is_right: bool
 ) -> None:
     """One acknowledged and one unknown addition make 1 or 2."""
@@ -90,21 +90,21 @@ def test_a_counter_is_what_was_acknowledged_or_may_have_happened(
 
 
 def test_a_parcel_in_a_journal_is_there() -> None:
-    """What a take returned counts as there, and is found if it is in the session as well."""
+    """What a take returned counts as there; if it is in the session too, it is there twice."""
     parcel = replace(ADD, kind=Kind.PARCEL)
     take = Operation("k", Kind.TAKE, "h", 4, Outcome.ACKNOWLEDGED, 5, taken={"a": 1})
     operations = [BEGIN, parcel, take]
     assert not judge(operations, [("h", {"lineage": "b"})]).violations
     both = [("h", {"lineage": "b", "parcels": {"a": 1}})]
     assert judge(operations, both).violations == ["parcel a, acknowledged, is there 2 times"]
-    # A store whose disk was behind has forgotten the take.
+    # A store whose disk was behind may have lost the take.
     excused = judge(operations, both, [Outage(4, 6)])
     assert not excused.violations
     assert excused.tally.returned == 1
 
 
 def test_what_an_outage_undid_is_counted() -> None:
-    """Only what was acknowledged while the disk was behind may be missing."""
+    """Only changes acknowledged while the disk was behind may be missing."""
     lost = [("h", {"lineage": "b"})]
     assert judge([BEGIN, ADD], lost, [Outage(2, 4)]).tally.undone == 1
     assert not judge([BEGIN, ADD], lost, [Outage(2, 4)]).violations

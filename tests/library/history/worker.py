@@ -1,7 +1,7 @@
 """One worker process: `python -m tests.library.history.worker <plan as JSON>`.
 
-It changes the shared sessions at random until its operations are used up or the file `stop` is
-there, and journals each operation before and after. It may be killed at any instant.
+It changes the shared sessions at random until it has done all its operations or the file `stop`
+exists. It notes each operation in its journal before and after. It may be killed at any instant.
 """
 
 import json
@@ -31,13 +31,13 @@ _WEIGHTS = {
     Kind.DESTROY: 1,
 }
 
-# All workers together would otherwise be done before the first fault (seconds, on average).
+# Without pauses all workers would finish before the first fault (seconds, on average).
 _PAUSE = 0.003
 
 
 @dataclass(frozen=True)
 class Plan:
-    """What one worker is to do. `name` is unique among all incarnations of all workers."""
+    """The task of one worker. `name` is unique among all processes of a run."""
 
     name: str
     folder: str
@@ -48,12 +48,12 @@ class Plan:
     seed: int
 
     def argument(self) -> str:
-        """Return the plan as the command line takes it."""
+        """Return the plan as an argument of the command line."""
         return json.dumps(asdict(self))
 
 
 class Worker:
-    """See the module."""
+    """Carries out a plan."""
 
     def __init__(self, plan: Plan) -> None:
         self._plan = plan
@@ -66,7 +66,7 @@ class Worker:
         self._count = 0
 
     def run(self) -> None:
-        """Do everything."""
+        """Do all operations."""
         kinds, weights = list(_WEIGHTS), list(_WEIGHTS.values())
         for _ in range(self._plan.operations):
             if (self._folder / "stop").exists():
@@ -83,8 +83,8 @@ class Worker:
     def _change_session(self, slot: int, kind: Kind) -> None:
         held = self._slots.read(slot)
         operation, cookie = self._carry_out(kind, held)
-        # The session is not there any more if a cookie of another came back, or if this one was
-        # moved and whoever moved it was killed before the new cookie was in the slot.
+        # The session is gone if the answer has another one's cookie, or if a worker moved it and
+        # was killed before it put the new cookie into the slot.
         if cookie or operation.code == "session-gone":
             with self._slots.locked(slot):
                 if self._slots.read(slot) == held:
@@ -105,7 +105,7 @@ class Worker:
             self._slots.write(slot, Held(cookie, operation.landed))
 
     def _carry_out(self, kind: Kind, held: Held) -> tuple[Operation, str]:
-        """Do one operation; return it, and the cookie that came back or nothing."""
+        """Do one operation; return it, and the cookie of the answer, if any."""
         self._count += 1
         operation = Operation(f"{self._plan.name}.{self._count}", kind, held.handle, _now())
         self._journal.intend(operation)
@@ -118,7 +118,7 @@ class Worker:
         operation.taken = body.get("taken", {})
         operation.replaced = body.get("replaced")
         cookie = _sent_cookie(answer.headers.getlist("Set-Cookie"))
-        token = self._sessions.backend.ring.verify(cookie) if cookie else None
+        token = self._sessions.state.ring.verify(cookie) if cookie else None
         if token is not None:
             operation.landed = token.reference.handle
         self._journal.conclude(operation)
@@ -132,12 +132,12 @@ def _outcome(kind: Kind, status: int, code: str) -> Outcome:
         case 503, "outcome-unknown":
             return Outcome.UNKNOWN
         case 503, _ if kind is Kind.DESTROY:
-            # Ending twice is ending once: such a client is told to try again in either case.
+            # An end may be repeated, so this answer says "try again" even if it was carried out.
             return Outcome.UNKNOWN
         case ((409 | 503), _):
             return Outcome.REFUSED
         case _:
-            raise AssertionError(f"answered {status} {code}, which no history has a place for")
+            raise AssertionError(f"answered {status} {code}, which no history expects")
 
 
 def _sent_cookie(headers: list[str]) -> str:
@@ -153,8 +153,8 @@ def _now() -> float:
 
 
 def main() -> None:
-    """Run the plan that the command line holds."""
-    # Refusals while the store is away are what is tested, and no news.
+    """Carry out the plan in the command line."""
+    # The tests cause refusals: they are not worth a log entry.
     logging.getLogger("unsticky").addHandler(logging.NullHandler())
     logging.getLogger("unsticky").propagate = False
     Worker(Plan(**json.loads(sys.argv[1]))).run()

@@ -16,26 +16,9 @@ from .browser import Browser
 from .target import create_app
 from .valkey import Valkey
 
-from .waiting import (  # noqa: F401  # isort: skip (hooks: pytest finds them by their names here)
-    pytest_configure,
-    pytest_report_teststatus,
-    pytest_runtest_makereport,
-    pytest_runtest_setup,
-    pytest_terminal_summary,
-)
-
 _numbers = itertools.count()
 
 NewApp = Callable[..., Flask]
-
-
-@pytest.fixture(name="valkey", scope="session")
-def _valkey() -> Iterator[Valkey]:
-    """A store that tests share; each application on it has a prefix of its own."""
-    server = Valkey()
-    server.start()
-    yield server
-    server.dispose()
 
 
 @pytest.fixture(name="own_valkey")
@@ -45,15 +28,6 @@ def _own_valkey() -> Iterator[Valkey]:
     server.start()
     yield server
     server.dispose()
-
-
-@pytest.fixture(name="store", params=["memory", "valkey"])
-def _store(request: pytest.FixtureRequest) -> str:
-    """Where sessions live: a test that takes this runs on each store."""
-    if request.param == "memory":
-        return "memory://"
-    server: Valkey = request.getfixturevalue("valkey")
-    return server.url
 
 
 @pytest.fixture(name="new_app", scope="session")
@@ -73,7 +47,7 @@ def _new_app() -> Iterator[NewApp]:
 
     yield make
     for app in made:
-        app.extensions["unsticky"].backend.store.close()
+        app.extensions["unsticky"].state.store.close()
 
 
 class Workers(Gunicorn):

@@ -5,14 +5,11 @@ import os
 import time
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
-import flask
 from flask import Flask, jsonify, request
 from flask.typing import ResponseReturnValue
-from unsticky import Session, Unsticky
-
-session = cast("Session", flask.session)
+from unsticky import Unsticky, session
 
 _PATIENCE = 20.0
 

@@ -4,8 +4,8 @@ import time
 from collections.abc import Callable
 
 from flask import Flask
-from unsticky.policy import MAX_FIELDS, Lifetimes
-from unsticky.stores.contract import Caps
+from unsticky.limits import MAX_FIELDS, Lifetimes
+from unsticky.stores.base import Caps
 from unsticky.stores.memory import MemoryStore
 
 from .conftest import NewApp
@@ -24,10 +24,10 @@ def _await(condition: Callable[[], bool]) -> None:
 
 def _with_clock(app: Flask) -> Callable[[float], None]:
     """Give the application a memory store whose clock the test moves; return what moves it."""
-    backend = app.extensions["unsticky"].backend
+    state = app.extensions["unsticky"].state
     now = [time.time()]
-    caps = Caps(MAX_FIELDS, backend.policy.max_bytes)
-    backend.store = MemoryStore(caps, lambda: now[0])
+    caps = Caps(MAX_FIELDS, state.config.max_bytes)
+    state.store = MemoryStore(caps, lambda: now[0])
 
     def advance(seconds: float) -> None:
         now[0] += seconds
@@ -105,10 +105,10 @@ def test_07_the_store_never_keeps_more_than_is_left(
 ) -> None:
     """A key's time to live never exceeds what is left of either limit."""
     app = new_app(valkey.url, PERMANENT_SESSION_LIFETIME=1000, UNSTICKY_ABSOLUTE_LIFETIME=1000)
-    backend = app.extensions["unsticky"].backend
+    state = app.extensions["unsticky"].state
     # An absolute limit shorter than the idle one, which the configuration would even out.
     lifetimes = Lifetimes(idle=1_000_000, absolute=5_000, unused=1_000_000)
-    backend._lifetimes = (  # noqa: SLF001 (see above)
+    state._lifetimes = (  # noqa: SLF001 (see above)
         app.permanent_session_lifetime,
         lifetimes,
     )
@@ -129,11 +129,11 @@ def test_07_a_cookie_past_its_deadline_costs_nothing(
     app = new_app(valkey.url)
     sessions = app.extensions["unsticky"]
     browser = browse(app)
-    ring = sessions.backend.ring
+    ring = sessions.state.ring
     browser.cookie = ring.sign(ring.mint(), int(time.time()) - 3600)
-    before = sessions.backend.store.trips
+    before = sessions.state.store.round_trips
     assert browser.get("/me").json()["data"] == {}
-    assert sessions.backend.store.trips == before
+    assert sessions.state.store.round_trips == before
     assert sessions.counters.unknown_ids == 0
 
 

@@ -441,6 +441,6 @@ def test_22_a_server_that_is_down_is_answered_at_once(
 def _with_a_cookie(browse: Browse, app: Flask) -> Browser:
     """Return a browser of `app` with a cookie that only the store could tell is unknown."""
     browser = browse(app)
-    ring = app.extensions["unsticky"].backend.ring
+    ring = app.extensions["unsticky"].state.ring
     browser.cookie = ring.sign(ring.mint(), 0)
     return browser

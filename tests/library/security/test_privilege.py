@@ -243,7 +243,7 @@ def test_15_an_operator_lists_and_ends_one_users_sessions(
     assert run(args=["unsticky", "revoke-user", "ann"]).stdout == "Ended 2.\n"
     assert [client.get("/me").json()["user"] for client in clients] == [None, None, None]
     gone = run(args=["unsticky", "revoke", handles[0]])
-    assert (gone.exit_code, gone.stdout) == (0, "There is no such session (any more).\n")
+    assert (gone.exit_code, gone.stdout) == (0, "There is no such session, or it has ended.\n")
 
 
 def test_15_an_operator_is_told_that_the_store_is_away(new_app: NewApp) -> None:

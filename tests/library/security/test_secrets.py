@@ -15,7 +15,7 @@ def test_20_a_rotation_loses_no_session(new_app: NewApp, store: str, browse: Bro
     both = new_app(store, SECRET_KEY="new", SECRET_KEY_FALLBACKS=["old"], **shared)
     last = new_app(store, SECRET_KEY="new", **shared)
     for app in (both, last):
-        app.extensions["unsticky"].backend.store = first.extensions["unsticky"].backend.store
+        app.extensions["unsticky"].state.store = first.extensions["unsticky"].state.store
     browser = browse(first)
     browser.post("/login", user="ann")
     browser.get("/me")

@@ -9,14 +9,14 @@ _ALPHABET = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_"
 
 
 @given(st.integers(0, BUCKETS - 1), st.integers(0, 2**39 - 1), st.booleans())
-def test_what_was_signed_is_accepted(bucket: int, deadline: int, permanent: bool) -> None:  # noqa: FBT001 (drawn)
-    """Bucket, id, deadline and whether it outlives the browser come back from the cookie."""
+def test_what_was_signed_is_accepted(bucket: int, ends_at: int, permanent: bool) -> None:  # noqa: FBT001 (drawn)
+    """Bucket, id, absolute limit and whether it outlives the browser come back from the cookie."""
     token = _RING.mint(bucket)
-    value = _RING.sign(token, deadline, permanent=permanent)
+    value = _RING.sign(token, ends_at, permanent=permanent)
     found = _RING.verify(value)
     assert found is not None
     assert (found.identifier, found.reference) == (token.identifier, token.reference)
-    assert (found.deadline, found.outdated) == (deadline, False)
+    assert (found.ends_at, found.outdated) == (ends_at, False)
     assert found.permanent is permanent
     assert len(value) == 96
 

@@ -75,4 +75,4 @@ def test_a_conflict_says_what_stays() -> None:
     """The detail names the field, and that atomic operations which answered are not undone."""
     detail = problem(Conflict(("theme",))).get_json()["detail"]
     assert "theme" in detail
-    assert "atomic operations that already answered stay" in detail
+    assert "atomic operations that were answered before stay" in detail

@@ -1,29 +1,26 @@
-"""The decorator's own checks."""
+"""`transact` and `@transaction`: their own checks, without a conflict."""
 
 import pytest
 from flask import Flask
-from unsticky import transaction
+from unsticky import transact, transaction
 
 
 def test_retries_below_zero_are_refused() -> None:
-    """The mistake shows where the view is defined."""
+    """The mistake shows where the view is defined, or the function called."""
     with pytest.raises(ValueError, match="retries is -1"):
         transaction(retries=-1)
+    with pytest.raises(ValueError, match="retries is -1"):
+        transact(int, retries=-1)
 
 
 def test_without_the_library_it_says_so() -> None:
-    """On Flask's own sessions the decorator cannot work, and raises instead of pretending."""
+    """On Flask's own sessions, and outside of a request, a transaction raises."""
     app = Flask("site")
-    app.testing = True
     app.secret_key = "x"
-
-    @app.get("/")
-    @transaction()
-    def view() -> str:
-        return ""
-
+    with app.test_request_context(), pytest.raises(TypeError, match="Unsticky"):
+        transact(int)
     with pytest.raises(TypeError, match="Unsticky"):
-        app.test_client().get("/")
+        transact(int)
 
 
 def test_the_view_keeps_its_name() -> None:

@@ -28,7 +28,7 @@ def _shop(server: Server, monkeypatch: pytest.MonkeyPatch) -> Iterator[Flask]:
     cheapen(monkeypatch.setattr)
     shop = create_app(Settings(secret_key=SECRET, redis_url=server.url, replica="app-1", demo=True))
     yield shop
-    shop.extensions["unsticky"].backend.store.close()
+    shop.extensions["unsticky"].state.store.close()
     shop.extensions["shop"].records.close()
 
 

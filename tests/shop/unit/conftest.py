@@ -69,7 +69,7 @@ def _new_shop(redis_url: str | None) -> Iterator[NewShop]:
 
 def close(shop: Flask) -> None:
     """Close a shop's connections to its store."""
-    shop.extensions["unsticky"].backend.store.close()
+    shop.extensions["unsticky"].state.store.close()
     shop.extensions["shop"].records.close()
 
 

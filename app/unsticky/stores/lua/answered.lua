@@ -1,14 +1,14 @@
--- How fields are written, and how an answer is kept.
+-- Writes fields, and packs answers as text.
 
--- As many calls as it takes.
+-- Calls a command as often as its values need.
 local function in_parts(command, where, values)
   for first = 1, #values, CHUNK do
     redis.call(command, where, unpack(values, first, math.min(first + CHUNK - 1, #values)))
   end
 end
 
--- An answer as text: whether it slid, birth record, own limits; what it ended; results; user. What
--- was taken has lengths, because these bytes are the application's.
+-- Returns an answer as text: whether it slid, birth record, own limits; ended sessions; results; user.
+-- Fields that were taken have their lengths, because their bytes are the application's.
 local function packed(answer)
   local results = {}
   for i = 1, #answer[4] do

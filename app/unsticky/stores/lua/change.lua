@@ -1,8 +1,8 @@
--- `write.lua` where nothing begins or ends, which is almost always: the changes alone.
+-- A short `write.lua` for writes that neither create nor end nor bind a session: almost all of them.
 --
--- KEYS: session, where the operation's result is kept. ARGV: idle, most fields, most bytes, load, how
---       long the result is kept (ms); then the changes.
--- Returns as `write.lua` does.
+-- KEYS: session, key of the operation's result. ARGV: idle, most fields, most bytes, load, how long the
+--       result is kept (ms); then the changes.
+-- Returns what `write.lua` returns.
 local key, operation = KEYS[1], KEYS[2]
 local CHUNK = 4000
 local at, creating = 6, false
@@ -12,7 +12,7 @@ local current = redis.pcall('HMGET', key, unpack(names, 1, math.min(#names, CHUN
 if current.err then return string.find(current.err, 'WRONGTYPE', 1, true) and {9} or current end
 local birth, seen, own = current[1], current[2], current[3]
 if current[4] then
-  -- What was emptied may begin again, where the same must not be applied a second time.
+  -- An emptied session may begin again; then the operation must not be applied twice.
   local before = current[4] == 'emptied' and redis.call('GET', operation)
   if not before then return {2, current[4]} end
   include 'answered'
@@ -29,16 +29,16 @@ if before then
   answer[3], answer[6] = birth, own or ''
 else
   include 'checked'
-  -- An HSET comes first: a full server refuses it, and nothing has changed.
+  -- HSET comes first: if a full server refuses it, nothing has changed.
   in_parts('HSET', key, sets)
   in_parts('HDEL', key, deletes)
   answer = {0, 0, birth, results, {}, own or '', ''}
 end
--- Of one that is repeated hours later, this is a use of its own.
+-- Hours later, a resend is another use.
 local slides = seen or not before
 include 'slid'
 if slid == 1 then answer[2] = 1 end
--- pcall: on a full server this must not take back what happened.
+-- pcall: an error of a full server must not hide that the changes were made.
 if not before then redis.pcall('SET', operation, packed(answer), 'PX', ARGV[5]) end
 if ARGV[4] == '1' then answer[8] = redis.call('HGETALL', key) end
 return answer

@@ -1,5 +1,5 @@
--- Validates `changes` against `current`, what stands there by the place in `names`; `creating` if
--- nothing does. Returns why nothing may happen, or goes on with what to set, delete and answer.
+-- Checks `changes` against `current`, the stored values in the order of `names` (none if `creating`).
+-- Returns the reason if nothing may be changed; otherwise goes on with `sets`, `deletes` and `results`.
 local COUNTER_LIMIT = 999999999999999
 for first = CHUNK + 1, creating and 0 or #names, CHUNK do
   local more = redis.call('HMGET', key, unpack(names, first, math.min(first + CHUNK - 1, #names)))
@@ -10,7 +10,7 @@ local function all_fields()
   if not everything then everything = creating and {} or redis.call('HGETALL', key) end
   return everything
 end
--- Reserved fields begin with no prefix.
+-- Reserved fields have no prefix.
 local function starts(text, prefix)
   return string.sub(text, 1, #prefix) == prefix and string.byte(text) ~= 0
 end
@@ -112,7 +112,7 @@ if #conflicts > 1 then return conflicts end
 if added > 0 then
   local count, most = added + (creating and 0 or redis.call('HLEN', key)), tonumber(ARGV[2])
   if count > most then
-    -- Near the cap only: those that are the library's own do not count.
+    -- Only near the cap: the library's own fields do not count.
     local reserved = {'\0m', '\0s', '\0i', '\0u', '\0n', '\0l'}
     for _, held in ipairs(creating and {} or redis.call('HMGET', key, unpack(reserved))) do
       if held then count = count - 1 end

@@ -1,12 +1,12 @@
 -- KEYS: a user's index. ARGV: session prefix, name to keep or '', stamp or '', absolute (0: none).
--- Returns the names that were ended.
+-- Returns the names of the ended sessions.
 include 'session'
 include 'keys'
 local index, prefix, keep, stamp = KEYS[1], ARGV[1], ARGV[2], ARGV[3]
 local now, absolute = now_ms(), tonumber(ARGV[4])
 if stamp ~= '' then
   local had = redis.call('PTTL', index)
-  -- First, because a full server refuses it: then nothing was ended, and the caller is told.
+  -- First, because a full server refuses it: then nothing was ended, and the caller gets the error.
   local least = redis.call('HGET', index, '\0v')
   if not least or is_below(least, stamp) then redis.call('HSET', index, '\0v', stamp) end
   keep_index(index, had, absolute > 0 and now + absolute or 0, now)
@@ -14,7 +14,7 @@ end
 local ended = {}
 for _, name in ipairs(redis.call('HKEYS', index)) do
   if string.sub(name, 1, 1) ~= '\0' and name ~= keep then
-    -- What is unreadable there must not keep the others alive.
+    -- An unreadable session must not keep the others alive.
     if redis.pcall('HEXISTS', prefix .. name, '\0m') ~= 0 then
       bury(prefix .. name, 'revoked')
       ended[#ended + 1] = name

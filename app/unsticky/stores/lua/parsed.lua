@@ -1,5 +1,5 @@
--- Parses the changes, which begin at ARGV[at]: the changes, all names to look for (the session's own
--- four first), and the session's new limits.
+-- Parses the changes, which begin at ARGV[at], into `changes`, the `names` of all fields to load (four
+-- reserved ones first), and the session's new `limits`.
 local changes, names, limits = {}, {'\0m', '\0s', '\0i', '\0t'}, nil
 while at <= #ARGV do
   local kind = ARGV[at]

@@ -1,5 +1,5 @@
--- KEYS: session, quarantine. ARGV: field, observed bytes, ms to keep it. Without a field: whatever is
--- unreadable as a whole. Returns whether it was moved.
+-- KEYS: session, quarantine. ARGV: field, observed bytes, ms to keep it. Without a field, it moves the
+-- session if all of it is unreadable. Returns whether it was moved.
 include 'session'
 include 'keys'
 if ARGV[1] == '' then

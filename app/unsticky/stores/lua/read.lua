@@ -1,14 +1,14 @@
 -- KEYS: session. ARGV: idle, whether to slide. Returns {0, slid, fields} | {1} missing | {2, kind} gone
 --       | {6, version} | {9} unreadable.
 local key = KEYS[1]
--- Changes nothing, and is a write: a server that is no longer the primary refuses it here, where a
--- plain read would answer from the past.
+-- A write that changes nothing: a server that is no longer the primary refuses it, but would answer a
+-- plain read with old data.
 local asked = redis.pcall('HDEL', key, '')
 if type(asked) == 'table' then
   return string.find(asked.err, 'WRONGTYPE', 1, true) and {9} or asked
 end
 include 'now'
--- One HGETALL, searched here, costs less than asking for the reserved fields first.
+-- One HGETALL, searched here, is faster than to load the reserved fields first.
 local fields = redis.call('HGETALL', key)
 local birth, seen, own
 for i = 1, #fields, 2 do

@@ -1,13 +1,13 @@
--- The clock, what a session's reserved fields say, and its idle limit.
+-- The clock, a session's reserved fields, and its idle limit.
 --
 -- Reserved fields of a session begin with NUL: \0m birth record, \0s last seen, \0i its own limits,
 -- \0u the user's digest, \0n that digest and the user's name, \0l label, \0t tombstone. The birth
--- record is version (1), nonce (8), created (13) and absolute deadline (13); its own limits are idle
--- (13) and absolute (13), 0 for none. All times are milliseconds, as text of fixed width: portable
--- over every server's Lua, and cheap to cut. The name repeats the digest because a release that does
--- not know \0n binds without it: a name counts only beside the digest that it was written with.
+-- record is version (1), nonce (8), created (13) and absolute end (13); its own limits are idle
+-- (13) and absolute (13), 0 for none. All times are milliseconds, as text of fixed width, which every
+-- server's Lua cuts quickly. \0n repeats the digest because an old release binds without \0n: a name
+-- counts only if \0u still has the digest that it was written with.
 local VERSION = '1'
--- Lua hands at most about 8,000 values to one call.
+-- One call takes at most about 8,000 values from Lua.
 local CHUNK = 4000
 
 local function now_ms()
@@ -19,7 +19,7 @@ local function digits(milliseconds)
   return string.format('%013.0f', milliseconds)
 end
 
-local function deadline_of(birth)
+local function end_of(birth)
   return tonumber(string.sub(birth, 23, 35))
 end
 
@@ -31,7 +31,7 @@ local function wrong_type(reply)
   return type(reply) == 'table' and reply.err and string.find(reply.err, 'WRONGTYPE', 1, true)
 end
 
--- No release wrote a session like this one; a version not known here is a newer release's.
+-- Tells whether no release wrote this session. An unknown version is a newer release's.
 local function unreadable(birth, seen, own)
   local version = string.sub(birth, 1, 1)
   if version ~= VERSION then return version == '' end
@@ -39,30 +39,30 @@ local function unreadable(birth, seen, own)
     or (own and (#own ~= 26 or string.find(own, '%D')))
 end
 
--- A session's own idle limit, or the one given.
+-- Returns a session's own idle limit, or else the given one.
 local function idle_of(own, idle)
   local limit = own and tonumber(string.sub(own, 1, 13)) or 0
   return limit > 0 and limit or idle
 end
 
--- A session past its absolute limit, or not seen for its idle limit, is none, even where its key
--- still stands: the limits may be shorter now than when the key's expiry was set. Only for VERSION.
+-- Tells whether a session is past its absolute or idle limit. Its key may still exist, because the
+-- limits may have been longer when the key's expiry was set. Only for VERSION.
 local function is_past(birth, seen, own, now, idle)
-  local deadline, limit = deadline_of(birth), idle_of(own, idle)
-  if deadline > 0 and deadline <= now then return true end
+  local ends_at, limit = end_of(birth), idle_of(own, idle)
+  if ends_at > 0 and ends_at <= now then return true end
   return limit and now - (seen and tonumber(seen) or created_of(birth)) >= limit
 end
 
--- At least 1: a session whose deadline has come stands until the script is done with it.
+-- At least 1, so that a session past its absolute limit exists until the script ends.
 local function ttl_for(limit, birth, now)
-  local deadline = deadline_of(birth)
-  if deadline > 0 and deadline - now < limit then return math.max(deadline - now, 1) end
+  local ends_at = end_of(birth)
+  if ends_at > 0 and ends_at - now < limit then return math.max(ends_at - now, 1) end
   return limit
 end
 
--- A session's idle limit moves at most once a step, a twentieth of it; sooner if the key's expiry was
--- set under a shorter limit. On a full server the record of it may fail (pcall) while the limit itself
--- still moves: reading goes on.
+-- Slides a session's idle limit, at most once in a step (a twentieth of it), or sooner if the key's
+-- expiry was set under a shorter limit. On a full server \0s may stay old (pcall), but the limit
+-- slides, so that reading goes on.
 local function slide(key, birth, seen, now, idle)
   local step, ttl = math.floor(idle / 20), ttl_for(idle, birth, now)
   if seen and now - tonumber(seen) < step and redis.call('PTTL', key) >= ttl - step then return 0 end
@@ -71,10 +71,9 @@ local function slide(key, birth, seen, now, idle)
   return 1
 end
 
--- Returns birth record, last seen, own limits and all that was found of a living session; false and
--- the tombstone's kind of an ended one; false and false where there is none; '' where what stands
--- there is unreadable. Without `idle` only own idle limits count. `names` are the fields to look for,
--- these four first.
+-- Returns the birth record, last seen, own limits and all loaded fields of a living session; false and
+-- the tombstone's kind of an ended one; false and false if there is none; '' if it is unreadable.
+-- Without `idle` only own idle limits count. `names` are the fields to load, these four first.
 local function inspect(key, now, idle, names)
   names = names or {'\0m', '\0s', '\0i', '\0t'}
   local found = redis.pcall('HMGET', key, unpack(names, 1, math.min(#names, CHUNK)))

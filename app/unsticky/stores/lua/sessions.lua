@@ -1,5 +1,5 @@
 -- KEYS: a user's index. ARGV: session prefix. Returns {name, birth, seen, own limits, label, ...} of
--- the living.
+-- the living sessions.
 include 'session'
 include 'keys'
 local index, prefix = KEYS[1], ARGV[1]
@@ -9,7 +9,7 @@ for _, name in ipairs(entries) do
   if string.sub(name, 1, 1) ~= '\0' then
     local birth, seen, own = inspect(prefix .. name, now)
     local held = birth and birth ~= '' and redis.call('HMGET', prefix .. name, '\0u', '\0l')
-    -- Another session may have begun where one of this user's had expired.
+    -- Another session may have begun under the name of an expired one of this user.
     if held and held[1] == digest then
       for _, value in ipairs({name, birth, seen or '', own or '', held[2] or ''}) do
         listed[#listed + 1] = value

@@ -1,5 +1,5 @@
--- KEYS: none. ARGV: cursor, pattern of session keys, how many keys to look at. Ends the living ones
--- among them; their users' lists forget them when next read. Returns {next cursor, ended keys}.
+-- KEYS: none. ARGV: cursor, pattern of session keys, how many keys to look at. Ends the living sessions
+-- among them; their users' indexes forget them at the next read. Returns {next cursor, ended keys}.
 include 'session'
 include 'keys'
 local found = redis.call('SCAN', ARGV[1], 'MATCH', ARGV[2], 'COUNT', ARGV[3])

@@ -1,9 +1,9 @@
--- The one script behind every change. All is validated before the first write, because scripts do
--- not roll back.
+-- Applies changes and a finish, or nothing. All is checked before the first write, because a script
+-- does not roll back.
 --
--- KEYS: session, where the operation's result is kept [, new session].
--- ARGV: as `change.lua` says; unused, absolute (0: none), nonce ('' unless creating), how the result
---       is kept ('' in a key of its own, 'make' likewise for a session that is made once, else the
+-- KEYS: session, key of the operation's result [, new session].
+-- ARGV: the five of `change.lua`; unused, absolute (0: none), nonce ('' unless creating), how the result
+--       is kept ('' in a separate key; 'make' likewise, for a session that is made once; otherwise the
 --       field of the session's results), finish: '', 'end' and its kind, 'move', 'unbind' (a move),
 --       or 'bind' and user's digest, stamp, label, most sessions, user's name; then the changes.
 -- Returns {0, slid, birth, results, ended, own limits, user [, fields]} | {1} missing | {2, kind} gone
@@ -14,21 +14,24 @@ include 'session'
 include 'keys'
 include 'answered'
 local key, operation, moved = KEYS[1], KEYS[2], KEYS[3]
-local idle, unused, absolute = tonumber(ARGV[1]), tonumber(ARGV[6]), tonumber(ARGV[7])
-local load, kept, nonce, entry, finish = ARGV[4] == '1', ARGV[5], ARGV[8], ARGV[9], ARGV[10]
+local idle, _, _, load, kept, unused, absolute, nonce, entry, finish = unpack(ARGV, 1, 10)
+local target, stamp, label, most, user_name = unpack(ARGV, 11, 15) -- only as many as `finish` has
+local at = 11 + (finish == 'bind' and 5 or finish == 'end' and 1 or 0)
+idle, unused, absolute, load = tonumber(idle), tonumber(unused), tonumber(absolute), load == '1'
+local given_idle = idle
 local once = entry == 'make'
 local plain = entry == '' or once
 local now = now_ms()
 
--- The result in a session's results begins with when it ends, because their key lives as long as the
--- last of them.
+-- A result among the session's results begins with its expiry, because their common key lives as long
+-- as the last of them.
 local function recorded()
   if plain then return redis.call('GET', operation) end
   local found = redis.call('HGET', operation, entry)
   return found and tonumber(string.sub(found, 1, 13)) > now and string.sub(found, 14)
 end
 
--- pcall: on a full server this must not take back what happened.
+-- pcall: an error of a full server must not hide that the changes were made.
 local function record(answer)
   if plain then return redis.pcall('SET', operation, packed(answer), 'PX', kept) end
   local count = redis.call('HLEN', operation)
@@ -43,7 +46,7 @@ local function record(answer)
   redis.call('PEXPIRE', operation, math.max(had, kept))
 end
 
--- The name and the digest of the user to whom a session is bound.
+-- Returns the name and the digest of the user to whom a session is bound.
 local function user_of(where)
   local found = redis.call('HMGET', where, '\0u', '\0n')
   local digest, name = found[1], found[2]
@@ -52,8 +55,6 @@ local function user_of(where)
   return string.sub(name, #digest + 1), digest
 end
 
-local at = 11
-if finish == 'end' then at = 12 elseif finish == 'bind' then at = 16 end
 include 'parsed'
 local birth, seen, own, current = inspect(key, now, idle, names)
 if birth == '' and once then return {9} end
@@ -61,19 +62,19 @@ local alive = birth and string.sub(birth, 1, 1) == VERSION
 local before = recorded()
 local answer = before and unpacked(before)
 if once and (answer or alive) and (alive or not birth) then
-  -- What this operation made is answered as it is now, whatever is to be written this time.
+  -- The session that this operation made is answered as it is now, whatever this resend would write.
   if not alive then return {2, 'adopted'} end
   answer = answer or {0, 0, birth, {}, {}}
   answer[7] = user_of(key)
 end
--- A result may outlive its session, and is then no answer; that of an end or a move tells how it ended,
--- and what was emptied may begin again, where the same must not be applied a second time. What lives
--- after its end has begun again.
+-- A result that outlives its session is no answer, except the result of an end or a move. If the session
+-- ended as emptied, the result still answers, because the session may begin again and the operation must
+-- not be applied twice. A session that lives after the operation that ended it has begun again.
 local emptied = not birth and seen == 'emptied'
 if answer and ((alive and finish ~= 'end') or (not alive and (finish == 'end' or moved or emptied))) then
   if alive then
     answer[3], answer[6] = birth, own or ''
-    -- Hours later this is a use of its own.
+    -- Hours later, a resend is another use.
     if seen and slide(key, birth, seen, now, idle_of(own, idle)) == 1 then answer[2] = 1 end
     if not before then record(answer) end
   end
@@ -89,7 +90,7 @@ if birth then
   if birth == '' then return {9} end
   if not alive then return {6, string.sub(birth, 1, 1)} end
 else
-  -- What was emptied held nothing, and may be made again under its name.
+  -- A session that ended as emptied held nothing, and may be made again under its name.
   if seen and (seen ~= 'emptied' or nonce == '') then return {2, seen} end
   if nonce == '' then return {1} end
   creating = true
@@ -99,31 +100,31 @@ end
 if creating then current = {} end
 include 'checked'
 
--- Validate the finish, and carry out an end.
+-- Check the finish; carry it out if it ends the session.
 local placing = finish == 'bind' or moved
-local digest = finish == 'bind' and ARGV[11]
+local digest = finish == 'bind' and target
 local index = digest and beside(moved or key, 'u', digest)
-if digest and ARGV[12] ~= '' then
+if digest and stamp ~= '' then
   local least = redis.call('HGET', index, '\0v')
-  if least and is_below(ARGV[12], least) then return {8, least} end
+  if least and is_below(stamp, least) then return {8, least} end
 end
 local user, bound = '', false
 if not creating and (finish ~= '' or limits) then user, bound = user_of(key) end
 if finish == 'end' then
-  bury(key, ARGV[11])
+  bury(key, target)
   if bound then redis.call('HDEL', beside(key, 'u', bound), name_in(key)) end
   answer = {0, 0, birth, results, {}, own or '', user}
   record(answer)
   return answer
 end
 
--- Apply. An HSET comes first: a full server refuses it, and nothing has changed. (It refuses nothing
--- of a script that has written.) Only to unbind, which is a logout, needs no room where nothing is set.
+-- Apply. HSET comes first: if a full server refuses it, nothing has changed. (It refuses nothing after a
+-- script's first write.) An unbind that sets no field, which is a logout, works on a full server too.
 if limits then
   own = (limits[1] > 0 or limits[2] > 0) and digits(limits[1]) .. digits(limits[2]) or false
 end
 if finish == 'unbind' then own = false end
--- The birth record of a session that was created then, under its own absolute limit or the given one.
+-- Returns the birth record for this time of creation, with its own absolute limit or the given one.
 local function born(created)
   local limit = own and tonumber(string.sub(own, 14, 26)) or 0
   if limit == 0 then limit = absolute end
@@ -141,7 +142,7 @@ if creating then
   local stands, _, late = redis.call('EXISTS', key) == 1, user_of(key)
   redis.call('HSET', key, '\0m', birth)
   if stands then
-    -- A session that is past: nothing of it is to come back.
+    -- A session past its limits is here: none of its data may come back.
     redis.call('DEL', key, beside(key, 'r', name_in(key)))
     if late then redis.call('HDEL', beside(key, 'u', late), name_in(key)) end
     redis.call('HSET', key, '\0m', birth)
@@ -158,7 +159,7 @@ else
   in_parts('HSET', key, sets)
   in_parts('HDEL', key, deletes)
 end
--- A move is a use of its own: it slides whatever was seen before.
+-- A move or a bind is a use, so it always slides.
 if placing or not creating then
   slid = slide(key, birth, not placing and not limits and seen, now, idle)
 end
@@ -174,30 +175,30 @@ if placing then
   if bound then
     local old = beside(KEYS[1], 'u', bound)
     if finish == 'move' then
-      -- Entered before the old entry goes: an index without entries would lose its own expiry.
+      -- Added before the old entry is removed: an index without entries would lose its expiry.
       local had = redis.call('PTTL', old)
       redis.call('HSET', old, name_in(key), digits(created_of(birth)))
-      keep_index(old, had, deadline_of(birth), now)
+      keep_index(old, had, end_of(birth), now)
     end
     redis.call('HDEL', old, mine)
   end
 elseif limits and bound then
   local old = beside(key, 'u', bound)
-  keep_index(old, redis.call('PTTL', old), deadline_of(birth), now)
+  keep_index(old, redis.call('PTTL', old), end_of(birth), now)
 end
 if digest then
-  -- Prune by existence, end the oldest beyond the limit, those first that are past, then enter.
-  local had, until_ = redis.call('PTTL', index), deadline_of(birth)
+  -- Remove entries without a session; end those beyond the limit, first the past, then the oldest; add.
+  local had, until_ = redis.call('PTTL', index), end_of(birth)
   local entries, living, prefix = redis.call('HGETALL', index), {}, string.sub(key, 1, -23)
   for i = 1, #entries, 2 do
     local name = entries[i]
     if string.sub(name, 1, 1) ~= '\0' and prefix .. name ~= key then
       if redis.pcall('HGET', prefix .. name, '\0u') == digest then
-        local there = inspect(prefix .. name, now, tonumber(ARGV[1]))
+        local there = inspect(prefix .. name, now, given_idle)
         living[#living + 1] = {name, there and tonumber(entries[i + 1]) or 0}
         if there and until_ > 0 and string.sub(there, 1, 1) == VERSION then
-          local deadline = deadline_of(there)
-          until_ = deadline > 0 and math.max(until_, deadline) or 0
+          local ends_at = end_of(there)
+          until_ = ends_at > 0 and math.max(until_, ends_at) or 0
         end
       else
         redis.call('HDEL', index, name)
@@ -205,12 +206,12 @@ if digest then
     end
   end
   table.sort(living, function(a, b) return a[2] < b[2] end)
-  for i = 1, #living - tonumber(ARGV[14]) + 1 do
+  for i = 1, #living - tonumber(most) + 1 do
     bury(prefix .. living[i][1], 'revoked')
     redis.call('HDEL', index, living[i][1])
     ended[#ended + 1] = living[i][1]
   end
-  redis.call('HSET', key, '\0s', digits(now), '\0u', digest, '\0n', digest .. ARGV[15], '\0l', ARGV[13])
+  redis.call('HSET', key, '\0s', digits(now), '\0u', digest, '\0n', digest .. user_name, '\0l', label)
   redis.call('HSET', index, name_in(key), digits(now))
   redis.call('PEXPIRE', key, ttl_for(idle, birth, now))
   keep_index(index, had, until_, now)

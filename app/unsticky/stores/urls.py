@@ -1,0 +1,218 @@
+"""Open a store or a client: from a URL, or with the settings of another library's client."""
+
+from __future__ import annotations
+
+import copy
+import inspect
+import logging
+import re
+from typing import Any, Final
+from urllib.parse import parse_qsl, quote, urlsplit
+
+import redis
+
+from ..errors import ConfigurationError
+from .base import Caps, Store
+from .client import Client
+from .memory import MemoryStore
+from .pool import IDLE_LIMIT, MOST, Pool
+from .redis import RedisStore
+
+_log = logging.getLogger("unsticky")
+
+_SENTINEL_SECONDS: Final = 0.3
+"""How long one Sentinel may take, in seconds, so that a dead one leaves time to ask the next."""
+
+_SCHEMES: Final = {"redis", "rediss", "unix"}
+
+
+def open_store(url: str, client: Any, prefix: str, caps: Caps) -> Store:
+    """Return the store that the configuration names. It does not connect yet.
+
+    Args:
+        url: `memory://`, a URL as for `client_from_url`, or `client`.
+        client: what `SESSION_REDIS` holds, used if `url` is `client`.
+        prefix: the beginning of all keys at a server.
+        caps: what a session may grow to.
+
+    Raises:
+        ConfigurationError: the URL cannot be read, or the client cannot be used.
+    """
+    if url == "client":
+        if client is None:
+            raise ConfigurationError(
+                "UNSTICKY_STORE is 'client' and SESSION_REDIS is not set: set it"
+            )
+        return RedisStore(client_like(client), prefix, caps)
+    if client is not None:
+        _log.warning("SESSION_REDIS is not used: UNSTICKY_STORE names another store")
+    if url.partition(":")[0] == "memory":
+        return MemoryStore(caps)
+    return RedisStore(client_from_url(url), prefix, caps)
+
+
+def client_from_url(url: str) -> Client:
+    """Return a client of the server at `url`. It does not connect yet.
+
+    Args:
+        url: `redis://`, `rediss://` or `unix://`, with options, as redis-py reads it.
+
+    Raises:
+        ConfigurationError: the URL cannot be read.
+    """
+    return _client(_pool_for(url))
+
+
+def client_like(client: Any) -> Client:
+    """Return a client with the settings of another library's client. It does not connect yet.
+
+    Args:
+        client: of one server, with a connection pool, such as redis.Redis, valkey.Valkey, or what
+            `Sentinel.master_for` returns. Its settings are used, its connections are not.
+
+    Raises:
+        ConfigurationError: it has no pool of one server, is asynchronous, or reads from replicas.
+    """
+    return _client(_pool_of(client))
+
+
+def _client(pool: Any) -> Client:
+    sentinels = _own_sentinels(pool)
+    try:
+        _made(pool, **sentinels)
+    except Exception as error:  # noqa: BLE001 (each library has its own)
+        message = f"a connection to {_address(pool)} cannot be made: {type(error).__qualname__}"
+        raise ConfigurationError(f"{message}; check the options in the store's URL") from None
+    connections = Pool(
+        lambda: _made(pool, **sentinels),
+        most=min(MOST, getattr(pool, "max_connections", MOST)),
+        idle_limit=float(pool.connection_kwargs.get("health_check_interval") or IDLE_LIMIT),
+    )
+    return Client(connections, _address(pool))
+
+
+def _pool_for(url: str) -> Any:
+    scheme, separator, _ = url.partition("://")
+    if scheme not in _SCHEMES or not separator:
+        known = scheme if separator and re.fullmatch("[a-z]{1,9}", scheme) else "something else"
+        message = (
+            f"UNSTICKY_STORE begins with {known!r}: use memory://, redis://, rediss:// or unix://"
+        )
+        raise ConfigurationError(message)
+    try:
+        _require_plain(url)
+        pool = redis.ConnectionPool.from_url(url, **_quiet())
+        _made(pool)
+    except (ValueError, TypeError, redis.RedisError):
+        # Neither the URL nor the reason is repeated: both may contain a piece of the password.
+        message = (
+            f"the store's {scheme}:// URL cannot be read (it may hold a password, so it is not "
+            "shown): it names a host or a socket's path, a database by its number, and options "
+            "that redis-py takes; write / as %2F, # as %23, ? as %3F and @ as %40 in a password"
+        )
+        raise ConfigurationError(message) from None
+    return pool
+
+
+def _require_plain(url: str) -> None:
+    """Refuse URLs that redis-py silently reads as something else.
+
+    It reads `redis://:12#34@store` as this machine at port 12, `redis://store/one` as database 0.
+    """
+    parts = urlsplit(url)
+    parse_qsl(parts.query, strict_parsing=True) if parts.query else None
+    if "#" in url:
+        raise ValueError("a fragment")
+    if parts.scheme == "unix":
+        if parts.netloc.rpartition("@")[2] or not parts.path.strip("/"):
+            raise ValueError("no path")
+    elif not parts.hostname or not re.fullmatch(r"/?\d*/?", parts.path):
+        raise ValueError("no host, or a database that is no number")
+
+
+def _quiet() -> dict[str, Any]:
+    """Return the settings that stop redis-py from naming itself, which costs two round trips."""
+    known = inspect.signature(redis.connection.AbstractConnection.__init__).parameters
+    return (
+        {"driver_info": None} if "driver_info" in known else {"lib_name": None, "lib_version": None}
+    )
+
+
+def _pool_of(client: Any) -> Any:
+    pool = getattr(client, "connection_pool", None)
+    kind = getattr(pool, "connection_class", None)
+    if not callable(kind) or not isinstance(getattr(pool, "connection_kwargs", None), dict):
+        why = "it has no connection pool of one server"
+    elif inspect.iscoroutinefunction(getattr(kind, "connect", None)):
+        why = "it is asynchronous"
+    elif not getattr(pool, "is_master", True):
+        why = "it reads from replicas, which take no writes"
+    else:
+        return pool
+    message = (
+        f"SESSION_REDIS is a {type(client).__qualname__}, and {why}: use a redis.Redis, a "
+        "valkey.Valkey or Sentinel.master_for()"
+    )
+    raise ConfigurationError(message)
+
+
+def _own_sentinels(pool: Any) -> dict[str, Any]:
+    """Return the settings by which a connection asks Sentinel through clients without retries.
+
+    The user's own clients would ask a dead Sentinel again and again, beyond any deadline.
+    """
+    if not hasattr(pool, "sentinel_manager"):
+        return {}
+    manager = copy.copy(pool.sentinel_manager)
+    manager.sentinels = [_impatient(client) for client in manager.sentinels]
+    proxy = copy.copy(pool.connection_kwargs["connection_pool"])
+    proxy.sentinel_manager = manager
+    return {"connection_pool": proxy}
+
+
+def _impatient(client: Any) -> Any:
+    pool = client.connection_pool
+    limits = {"socket_timeout": _SENTINEL_SECONDS, "socket_connect_timeout": _SENTINEL_SECONDS}
+    settings = _settings(pool, **limits)
+    own = type(pool)(connection_class=pool.connection_class, **settings)
+    return type(client)(connection_pool=own)
+
+
+def _made(pool: Any, **others: Any) -> Any:
+    """Return a connection that redis-py's pool does not count: it would not see that it closes."""
+    return pool.connection_class(**_settings(pool, **others))
+
+
+def _settings(pool: Any, **others: Any) -> dict[str, Any]:
+    """Return the settings of the pool's connections, with changes.
+
+    RESP2, because RESP3 sends pushes between replies, such as maintenance notices. No retries and
+    no health checks by the library, because they would not keep the deadline of `Client`.
+    """
+    settings = {
+        name: value
+        for name, value in pool.connection_kwargs.items()
+        if not name.startswith(("maint_notifications_", "oss_cluster_maint_", "orig_"))
+    }
+    return settings | {
+        "protocol": 2,
+        "decode_responses": False,
+        "retry": None,
+        "retry_on_timeout": False,
+        "retry_on_error": [],
+        "health_check_interval": 0,
+        **others,
+    }
+
+
+def _address(pool: Any) -> str:
+    settings = pool.connection_kwargs
+    if service := getattr(pool, "service_name", None):
+        return f"the primary that Sentinel names for {service!r}"
+    database = settings.get("db") or 0
+    if path := settings.get("path"):
+        return f"unix://{quote(path)}?db={database}"
+    secure = any("SSL" in kind.__name__ for kind in inspect.getmro(pool.connection_class))
+    host = quote(str(settings.get("host", "localhost")), safe=":")
+    place = f"[{host}]" if ":" in host else host
+    return f"{'rediss' if secure else 'redis'}://{place}:{settings.get('port', 6379)}/{database}"

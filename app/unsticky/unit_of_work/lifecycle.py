@@ -1,0 +1,287 @@
+"""The life of a session, as far as one request knows it: does it exist, did it end, what is its id.
+
+Each answer of the store becomes a state here and nowhere else.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from enum import Enum, auto
+from typing import Final, NamedTuple, TypeAlias
+
+from ..cookie import Reference, Token
+from ..errors import SessionError, SessionGone
+from ..limits import TOMBSTONE_LIFETIME_MS
+from ..request_facts import RequestFacts
+from ..state import ExtensionState
+from ..stores.base import Bind, Destroy, Gone, Missing, Move, Record, Written
+
+_TOO_LATE_SECONDS: Final = TOMBSTONE_LIFETIME_MS / 1000 - 5
+"""A request that runs longer than this may find that its session's tombstone expired. It can then
+not tell a rotated session from one that never existed, so it starts none and sends no cookie."""
+
+
+class Presence(Enum):
+    """What is known of the session that the request's cookie names."""
+
+    UNREAD = auto()
+    """Nothing yet."""
+    LIVE = auto()
+    """It exists."""
+    EMPTY = auto()
+    """There is none. The first write starts a new one."""
+    UNAVAILABLE = auto()
+    """The store could not be reached, and the view can live without it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Over:
+    """The session was rotated, or it ended while this request held it.
+
+    The browser may hold a newer cookie already. So this request starts no session and sends no
+    cookie. `kind` says how the session ended.
+    """
+
+    kind: str
+
+
+State: TypeAlias = Presence | Over
+
+
+class CookieAction(Enum):
+    """What the response does to the browser's cookie."""
+
+    LEAVE = auto()
+    SEND = auto()
+    DELETE = auto()
+
+
+class Cookie(NamedTuple):
+    """What the response sets the browser's cookie to.
+
+    Attributes:
+        value: empty to delete it.
+        max_age: seconds; 0 to delete it, None to keep it until the browser closes.
+    """
+
+    value: str
+    max_age: int | None
+
+
+class Rotation(NamedTuple):
+    """A new id for the session.
+
+    Attributes:
+        move: the change at the store; it may bind or unbind the session, too.
+        token: what the new cookie holds.
+    """
+
+    move: Move
+    token: Token
+
+
+class Lifecycle:
+    """See the module. `stored_session.StoredSession` adds the calls to the store.
+
+    Attributes:
+        facts: the request.
+        token: what the cookie holds, or will hold; None while there is no session.
+        state: what is known of the session.
+        record: when the session was created and how long it may live; None while not known.
+        slid: this request moved the session's idle limit.
+        created: this request created the session.
+        cookie: what the response does to the browser's cookie.
+        seen_alive: the session existed at some time during this request.
+        user: the user whom the session is bound to; None for nobody, or while not known.
+        logged_out: this request unbound or ended the session.
+    """
+
+    def __init__(self, extension: ExtensionState, tokens: list[Token], facts: RequestFacts) -> None:
+        self.facts = facts
+        # A browser may send several cookies of this name, of which the first may be stale.
+        self.token: Token | None = tokens[0] if tokens else None
+        self._others = tokens[1:]
+        self.state: State = Presence.UNREAD if tokens else Presence.EMPTY
+        self.record: Record | None = None
+        self.slid = False
+        self.created = False
+        self.cookie = CookieAction.LEAVE
+        self.seen_alive = False
+        self.user: str | None = None
+        self.logged_out = False
+        self._emptied: Token | None = None
+        self._extension = extension
+
+    # What is known.
+
+    @property
+    def retry(self) -> Callable[[], None] | None:
+        """Start another run of the request; None if that is not possible.
+
+        A request that changed which session the browser holds cannot run again: with the old
+        cookie it would find that session gone.
+        """
+        return self.facts.retry if self.cookie is CookieAction.LEAVE else None
+
+    @property
+    def may_drop(self) -> bool:
+        """Whether the changes of this request may be dropped because its session moved on.
+
+        It asked for a page while another request logged in or out, and never saw the session alive.
+        What it wrote, such as a token for a form, was not acknowledged to anybody.
+        """
+        state = self.state
+        rotated = isinstance(state, Over) and state.kind == "rotated"
+        return rotated and self.facts.is_safe and not self.seen_alive
+
+    @property
+    def ends_at(self) -> int:
+        """The session's absolute limit in seconds since 1970, 0 for none."""
+        if self.record is not None:
+            return -(-self.record.ends_at // 1000)
+        return self.token.ends_at if self.token is not None else 0
+
+    @property
+    def is_undecided(self) -> bool:
+        """Whether several cookies came, and it is not known yet which one counts."""
+        return self.state is Presence.UNREAD and bool(self._others)
+
+    def cookie_due(self, permanent: bool, *, refresh: bool) -> Cookie | None:  # noqa: FBT001 (a value)
+        """Return the cookie that the response sets; None to leave the browser's as it is.
+
+        A cookie is sent again if it was signed with an earlier secret, or says something that is
+        not true any more, or this request slid a permanent session and `refresh` is on.
+
+        Args:
+            permanent: the cookie outlives the browser.
+            refresh: Flask's `SESSION_REFRESH_EACH_REQUEST`.
+        """
+        token = self.token
+        if token is None:
+            return Cookie("", 0) if self.cookie is CookieAction.DELETE else None
+        ends_at = self.ends_at
+        if self.cookie is not CookieAction.SEND and not (
+            self.state is Presence.LIVE
+            and (
+                token.outdated
+                or permanent != token.permanent
+                or ends_at != token.ends_at
+                or (refresh and permanent and self.slid)
+            )
+        ):
+            return None
+        idle = (self.record and self.record.idle) or self._extension.lifetimes.idle
+        value = self._extension.ring.sign(token, ends_at, permanent=permanent)
+        return Cookie(value, idle // 1000 if permanent else None)
+
+    def take_up(self) -> None:
+        """Hold an emptied session again, which another request may have started again since."""
+        if self.token is None and self._emptied is not None:
+            self.token, self._emptied = self._emptied, None
+            self.state = Presence.LIVE if self.seen_alive else Presence.UNREAD
+
+    def leave(self) -> None:
+        """Treat the session as rotated by another request: write nothing, send no cookie."""
+        if not isinstance(self.state, Over):
+            self.state = Over("rotated")
+
+    def announce(self, event: str, **detail: object) -> None:
+        """Send a signal about this session, with its user if that is known."""
+        if self.user is not None:
+            detail["user"] = self.user
+        reference = self.token.reference if self.token is not None else None
+        self._extension.announce(event, reference, self.facts.request_id, **detail)
+
+    def _required_token(self) -> Token:
+        if self.token is None:
+            message = "there is no session"
+            raise SessionError(message)
+        return self.token
+
+    # What an answer of the store makes of the state.
+
+    def _tries_another(self) -> bool:
+        """Go on with the browser's next cookie if the session of this one does not exist."""
+        if self.state is not Presence.UNREAD or not self._others:
+            return False
+        self.token = self._others.pop(0)
+        return True
+
+    def _is_late(self, outcome: Missing | Gone) -> bool:
+        late = time.monotonic() - self.facts.began > _TOO_LATE_SECONDS
+        return late and isinstance(outcome, Missing)
+
+    def _follow(self, outcome: Written, finish: Destroy | Rotation) -> None:
+        if isinstance(finish, Destroy):
+            self._ended(by_request=finish.kind != "emptied")
+            return
+        previous = self._required_token()
+        self.token = finish.token._replace(permanent=previous.permanent)
+        self.cookie = CookieAction.SEND
+        self._bound(finish.move.bind)
+        self.announce("session_rotated", previous=previous.reference.handle)
+        if finish.move.unbind:
+            self.user, self.logged_out = None, True
+        self._announce_ended(outcome.ended)
+
+    def _bound(self, bind: Bind | None) -> None:
+        if bind is not None:
+            self.user = bind.name.decode()
+
+    def _announce_ended(self, references: tuple[Reference, ...]) -> None:
+        for ended in references:
+            self._extension.announce(
+                "session_revoked", ended, self.facts.request_id, reason="limit", user=self.user
+            )
+
+    def _found(self, record: Record) -> None:
+        self.state = Presence.LIVE
+        self.seen_alive = True
+        if self.cookie is CookieAction.DELETE:
+            self.cookie = CookieAction.SEND  # emptied, and started again by another request
+        self.record = record
+        if record.user is not None:
+            self.user = record.user.decode() or None
+        self.slid = self.slid or record.slid
+
+    def _forget(self) -> None:
+        self.state = Presence.EMPTY
+        self.token = None
+        self.record = None
+        self.user = None
+
+    def _lost(self, outcome: Missing | Gone) -> None:
+        """Refuse if the session was alive in this request; otherwise a new one may start."""
+        seen_alive = self.state is Presence.LIVE
+        if isinstance(outcome, Missing):
+            if seen_alive or self._is_late(outcome):
+                raise self._prevented("expired")
+            # The cookie was signed here, so there was a session.
+            self.announce("session_expired", kind="idle")
+            self._forget()
+        elif outcome.kind == "emptied":
+            # It held nothing and was bound to nobody. All requests that write now start the same.
+            self._emptied = self.token
+            self._forget()
+        else:
+            if seen_alive or outcome.kind == "rotated":
+                raise self._prevented(outcome.kind)
+            self._forget()
+
+    def _prevented(self, kind: str) -> SessionGone:
+        self.state = Over(kind)
+        self.cookie = CookieAction.LEAVE
+        self._extension.counters.revivals_prevented += 1
+        self.announce("session_revival_prevented", kind=kind)
+        return SessionGone(kind)
+
+    def _ended(self, *, by_request: bool = True) -> None:
+        self.announce("session_destroyed")
+        self.cookie = CookieAction.DELETE if self.facts.has_cookie else CookieAction.LEAVE
+        self.created = False
+        self.logged_out = self.logged_out or by_request
+        if not by_request:
+            self._emptied = self.token
+        self._forget()

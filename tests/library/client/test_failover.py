@@ -1,0 +1,144 @@
+"""A new primary is found without a restart, by its address and by Sentinel."""
+
+import contextlib
+import subprocess
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import redis
+from redis.sentinel import Sentinel
+from unsticky.errors import StoreUnavailable
+
+from tests.library.client.visitors import (
+    GENEROUS,
+    Opened,
+    Visitors,
+    await_no_threads,
+    connecting,
+    taken,
+)
+from tests.library.contract.places import AtServer, deadline
+from tests.support.ports import free_port
+from tests.support.servers import PATIENCE, Servers, find_program
+from tests.support.strange_servers import Relay
+
+
+@pytest.mark.parametrize("moves", ["by its address", "by a client"])
+def test_a_planned_failover_needs_no_restart(servers: Servers, opened: Opened, moves: str) -> None:
+    """The address leads to the new primary, the old connections to what is a replica now."""
+    old, new = servers.new("redis-server"), servers.new("redis-server")
+    relay = Relay(str(old.socket))
+    place = AtServer("old", old)
+    try:
+        given = redis.Redis.from_url(relay.url)
+        client = opened(given) if moves == "by a client" else opened(relay.url)
+        visitors = Visitors(client, place)
+        lines = [taken(client) for _ in range(4)]
+        for line in lines:
+            client._pool.give_back(line)  # noqa: SLF001
+        visitors.check()
+        for where in visitors.places.values():
+            new.raw.restore(place.key(where), 0, old.raw.dump(place.key(where)))
+        relay.target = str(new.socket)
+        old.raw.replicaof("127.0.0.1", 1)
+        visitors.check(6)
+        assert relay.connections == 5
+        given.close()
+    finally:
+        client.close()
+        place.close()
+        relay.close()
+        old.stop()
+        new.stop()
+
+
+@pytest.fixture(name="guarded")
+def _guarded(parser: str, servers: Servers) -> Iterator[tuple[Any, AtServer, AtServer]]:
+    """A Sentinel's client, the primary that it names, and its replica; a dead Sentinel first."""
+    if parser == "plain":
+        pytest.skip("Sentinel takes ten seconds, and replies are not what is tried")
+    ports = [free_port() for _ in range(3)]
+    first, second = (
+        AtServer(
+            "redis-server",
+            servers.new("redis-server", "--port", str(port), "--repl-diskless-sync-delay", "0"),
+        )
+        for port in ports[:2]
+    )
+    second.server.raw.replicaof("127.0.0.1", ports[0])
+    second.prefix = first.prefix
+    program = find_program("redis-server")
+    assert program is not None
+    with tempfile.TemporaryDirectory(prefix="c-") as folder:
+        settings = Path(folder, "sentinel.conf")
+        settings.write_text(
+            f"port {ports[2]}\ndir {folder}\n"
+            f"sentinel monitor shop 127.0.0.1 {ports[0]} 1\n"
+            "sentinel down-after-milliseconds shop 500\nsentinel failover-timeout shop 5000\n"
+        )
+        with Path(folder, "log").open("wb") as log:
+            process = subprocess.Popen([program, str(settings), "--sentinel"], stdout=log)
+        try:
+            sentinel: Any = Sentinel(  # type: ignore[no-untyped-call]
+                [("127.0.0.1", 1), ("127.0.0.1", ports[2])], sentinel_kwargs={"retry": None}
+            )
+            _await(lambda: bool(sentinel.sentinels[-1].ping()))
+            with contextlib.suppress(redis.ResponseError):  # only since Redis 7: it looks sooner
+                sentinel.sentinels[-1].execute_command("SENTINEL DEBUG", "INFO-PERIOD", "100")
+            _await(lambda: bool(sentinel.discover_slaves("shop")))
+            given = sentinel.master_for("shop")
+            yield given, first, second
+            given.close()
+            for each in sentinel.sentinels:
+                each.close()
+        finally:
+            process.kill()
+            process.wait()
+            for place in (first, second):
+                place.close()
+                place.server.stop()
+
+
+def _await(condition: Callable[[], bool]) -> None:
+    until = time.monotonic() + PATIENCE
+    while True:
+        with contextlib.suppress(redis.RedisError):
+            if condition():
+                return
+        assert time.monotonic() < until
+        time.sleep(0.02)
+
+
+def test_sentinels_failover_is_followed(
+    guarded: tuple[Any, AtServer, AtServer], opened: Opened
+) -> None:
+    """Once Sentinel names another primary, the next requests are served there."""
+    given, first, second = guarded
+    client = opened(given)
+    visitors = Visitors(client, first)
+    visitors.check()
+    _await(lambda: second.server.raw.dbsize() == first.server.raw.dbsize())
+    manager = given.connection_pool.sentinel_manager
+    _await(lambda: bool(manager.sentinels[-1].execute_command("SENTINEL FAILOVER", "shop")))
+    _await(lambda: first.server.raw.info("replication")["role"] == "slave")
+    started = time.monotonic()
+    visitors.check(3)
+    assert time.monotonic() - started < 6 * GENEROUS
+    assert client.address == "the primary that Sentinel names for 'shop'"
+
+
+def test_sentinels_that_are_down_are_asked_once(opened: Opened) -> None:
+    """Each costs one attempt, and the settings of its client are not shown."""
+    sentinel: Any = Sentinel(  # type: ignore[no-untyped-call]
+        [("127.0.0.1", 1), ("127.0.0.1", 2)], sentinel_kwargs={"password": "s3cret"}
+    )
+    before, started = connecting(), time.monotonic()
+    with pytest.raises(StoreUnavailable, match="no Sentinel names a primary") as caught:
+        opened(sentinel.master_for("shop")).ask(deadline(), "PING")
+    assert time.monotonic() - started < 1
+    assert "s3cret" not in str(caught.value)
+    await_no_threads(before)

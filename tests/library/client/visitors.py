@@ -1,0 +1,84 @@
+"""Two visitors, whose sessions a client reads."""
+
+import threading
+import time
+from collections.abc import Callable
+from typing import Any, Final, TypeAlias
+
+from unsticky.errors import StoreUnavailable
+from unsticky.stores import Client, Deadline, Record, RedisStore, Script, Write, Written
+from unsticky.stores.connection import Connection
+
+from tests.library.contract.places import (
+    CAPS,
+    LIFETIMES,
+    AtServer,
+    LimitedStore,
+    deadline,
+    operation,
+    reference,
+)
+
+DEADLINE: Final = 0.5
+GENEROUS: Final = DEADLINE + 1.0
+"""The deadline and what two busy processors add to it (seconds)."""
+
+PUSH: Final = b">2\r\n$10\r\ninvalidate\r\n*1\r\n$3\r\nkey\r\n"
+
+Opened: TypeAlias = Callable[[Any], Client]
+
+
+class Visitors:
+    """Two visitors with a session each.
+
+    Attributes:
+        store: reads them through the client.
+        places: where each visitor's session is.
+    """
+
+    def __init__(self, client: Client, place: AtServer) -> None:
+        self.store = LimitedStore(RedisStore(client, place.prefix, CAPS), LIFETIMES)
+        self.places = {b"ann": reference(), b"bob": reference()}
+        for name, where in self.places.items():
+            write = (Write(b"who", name, None),)
+            made = place.new_store().write(where, write, operation(), deadline(), create=True)
+            assert isinstance(made, Written)
+
+    def found(self, name: bytes) -> bytes | None:
+        """Return whose session a visitor gets, None if the store cannot say."""
+        try:
+            record = self.store.read(self.places[name], Deadline(DEADLINE))
+        except StoreUnavailable:
+            return None
+        assert isinstance(record, Record)
+        assert record.fields is not None
+        return record.fields[b"who"]
+
+    def check(self, times: int = 1) -> None:
+        """Check that each visitor gets their own session."""
+        for name in list(self.places) * times:
+            assert self.found(name) == name
+
+
+def run(client: Client) -> Any:
+    """Run a script that returns 0."""
+    return client.call(Script.from_text("return 0"), (), (), deadline())
+
+
+def taken(client: Client) -> Connection:
+    """Return a connection as a call takes it."""
+    with deadline() as time_left:
+        return client._pool.take(time_left)  # noqa: SLF001
+
+
+def connecting() -> set[threading.Thread]:
+    """Return the threads that connect to a server."""
+    return {thread for thread in threading.enumerate() if thread.name == "unsticky-connect"}
+
+
+def await_no_threads(before: set[threading.Thread]) -> None:
+    """Wait until no more threads connect than before."""
+    until = time.monotonic() + GENEROUS
+    while connecting() - before:
+        assert time.monotonic() < until, connecting()
+        time.sleep(0.01)

@@ -1,0 +1,345 @@
+"""The sessions of a user: the index, its limit, its stamps, its end."""
+
+import threading
+
+import pytest
+from unsticky.cookie import Reference
+from unsticky.limits import Lifetimes
+from unsticky.stores.base import (
+    Bind,
+    Destroy,
+    Gone,
+    Missing,
+    Move,
+    Record,
+    SetLimits,
+    StaleStamp,
+    Write,
+    Written,
+)
+
+from tests.library.contract.places import (
+    HOUR,
+    AtServer,
+    LimitedStore,
+    Place,
+    deadline,
+    operation,
+    reference,
+)
+
+
+def login(
+    place: Place,
+    store: LimitedStore,
+    user: Reference,
+    *,
+    limit: int = 100,
+    stamp: int | None = None,
+    label: bytes = b"",
+) -> Reference:
+    """Bind a new session, in a millisecond of its own."""
+    where = reference(user.bucket)
+    bind = Bind(user, stamp, label, limit)
+    written = store.write(where, (), operation(), deadline(), create=True, finish=bind)
+    assert isinstance(written, Written), written
+    place.let_pass(2)
+    return where
+
+
+def listed(store: LimitedStore, user: Reference) -> list[Reference]:
+    """Return the user's living sessions."""
+    return [entry.reference for entry in store.sessions(user, deadline())]
+
+
+def test_a_bound_session_is_listed_with_what_is_known_of_it(place: Place) -> None:
+    """The list has the time of binding, when it was last seen, and the label; oldest first."""
+    store, user = place.new_store(), reference()
+    before = place.now()
+    first = login(place, store, user, label=b"one")
+    second = login(place, store, user, label=b"two")
+    store.read(first, deadline())
+    entries = store.sessions(user, deadline())
+    assert [(entry.reference, entry.record.label) for entry in entries] == [
+        (first, b"one"),
+        (second, b"two"),
+    ]
+    assert before <= entries[0].record.created < entries[1].record.created <= place.now()
+    assert entries[0].record.seen is not None
+    assert store.sessions(reference(), deadline()) == ()
+
+
+def test_binding_by_a_move_restarts_the_clock_and_keeps_the_data(place: Place) -> None:
+    """A bound session has its fields at the new place, and an absolute limit from now on."""
+    store, user, where, successor = place.new_store(), reference(), reference(3), reference()
+    write = (Write(b"a", b"1", None),)
+    store.write(where, write, operation(), deadline(), create=True)
+    place.let_pass(5)
+    bound_at = place.now()
+    move = Move(successor, Bind(user, None, b"", 5))
+    assert isinstance(store.write(where, (), operation(), deadline(), finish=move), Written)
+    record = store.read(successor, deadline())
+    assert isinstance(record, Record)
+    assert record.fields == {b"a": b"1"}
+    assert record.created >= bound_at
+    assert record.ends_at == record.created + 24 * HOUR
+    assert store.read(where, deadline()) == Gone("rotated")
+    assert listed(store, user) == [successor]
+
+
+def test_moving_a_bound_session_keeps_its_place_in_the_list(place: Place) -> None:
+    """After a rotation the user has one session, the new one, with its old birth and label."""
+    store, user = place.new_store(), reference()
+    where, successor = login(place, store, user, label=b"one"), reference()
+    (before,) = store.sessions(user, deadline())
+    store.write(where, (), operation(), deadline(), finish=Move(successor))
+    (after,) = store.sessions(user, deadline())
+    assert after.reference == successor
+    assert (after.record.created, after.record.label) == (before.record.created, b"one")
+
+
+def test_binding_to_another_user_leaves_the_first_ones_list(place: Place) -> None:
+    """A session belongs to one user: bound anew it is the other's only."""
+    store, one, other = place.new_store(), reference(1), reference(2)
+    where, successor = login(place, store, one), reference(2)
+    move = Move(successor, Bind(other, None, b"", 5))
+    assert isinstance(store.write(where, (), operation(), deadline(), finish=move), Written)
+    assert listed(store, one) == []
+    assert listed(store, other) == [successor]
+
+
+def test_beyond_the_limit_the_oldest_end(place: Place) -> None:
+    """With a limit of three the fourth login ends the first session, and says so."""
+    store, user = place.new_store(), reference()
+    four = [login(place, store, user, limit=3) for _ in range(3)]
+    where = reference(user.bucket)
+    bind = Bind(user, None, b"", 3)
+    written = store.write(where, (), operation(), deadline(), create=True, finish=bind)
+    assert isinstance(written, Written)
+    assert written.ended == (four[0],)
+    assert store.read(four[0], deadline()) == Gone("revoked")
+    assert listed(store, user) == [four[1], four[2], where]
+
+
+def test_a_lowered_limit_ends_as_many_as_it_takes(place: Place) -> None:
+    """The limit holds after each login, also where more sessions were there."""
+    store, user = place.new_store(), reference()
+    for _ in range(4):
+        login(place, store, user)
+    last = login(place, store, user, limit=1)
+    assert listed(store, user) == [last]
+
+
+def test_moving_does_not_count_against_the_limit(place: Place) -> None:
+    """A session that is bound again at the limit replaces itself and ends no other."""
+    store, user = place.new_store(), reference()
+    one, two = login(place, store, user, limit=2), login(place, store, user, limit=2)
+    successor = reference()
+    move = Move(successor, Bind(user, None, b"", 2))
+    written = store.write(two, (), operation(), deadline(), finish=move)
+    assert isinstance(written, Written)
+    assert written.ended == ()
+    assert listed(store, user) == [one, successor]
+
+
+def test_parallel_logins_leave_exactly_the_limit(place: Place) -> None:
+    """Of twenty logins at once with a limit of three, three sessions live."""
+    store, user = place.new_store(), reference()
+    threads = [
+        threading.Thread(target=login, args=(place, store, user), kwargs={"limit": 3})
+        for _ in range(20)
+    ]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(listed(store, user)) == 3
+
+
+@pytest.mark.parametrize("end", ["destroy", "expire"])
+def test_the_index_holds_no_ghosts(place: Place, end: str) -> None:
+    """A session that ended or expired is not listed, and does not count against the limit."""
+    store, user = place.new_store(), reference()
+    ghost, other = login(place, store, user, limit=2), login(place, store, user, limit=2)
+    if end == "destroy":
+        store.write(ghost, (), operation(), deadline(), finish=Destroy())
+    else:
+        place.expire(ghost)
+    new = login(place, store, user, limit=2)
+    assert listed(store, user) == [other, new]
+
+
+def test_the_servers_index_is_pruned_and_expires(server_place: AtServer) -> None:
+    """The index's key holds living sessions only, and has an expiry, after a rotation too."""
+    store, user, raw = server_place.new_store(), reference(), server_place.server.raw
+    ghost = login(server_place, store, user)
+    server_place.expire(ghost)
+    where, successor = login(server_place, store, user), reference()
+    key = server_place.key(user, "u")
+    assert raw.hlen(key) == 1
+    store.write(where, (), operation(), deadline(), finish=Move(successor))
+    assert raw.hlen(key) == 1
+    assert 0 < raw.pttl(key) <= 24 * HOUR
+
+
+def test_ending_all_but_one(place: Place) -> None:
+    """All sessions of the user end as revoked except the one kept; another user's live."""
+    store, user, other = place.new_store(), reference(), reference()
+    one, kept, two = (login(place, store, user) for _ in range(3))
+    foreign = login(place, store, other)
+    ended = store.end_all(user, kept, None, operation(), deadline())
+    assert set(ended) == {one, two}
+    assert store.read(one, deadline()) == store.read(two, deadline()) == Gone("revoked")
+    assert listed(store, user) == [kept]
+    assert listed(store, other) == [foreign]
+    assert store.end_all(user, None, None, operation(), deadline()) == (kept,)
+    assert store.end_all(user, None, None, operation(), deadline()) == ()
+
+
+def test_a_bind_below_the_stamp_is_refused(place: Place) -> None:
+    """After all was ended with a stamp, an older credential binds nothing and changes nothing."""
+    store, user = place.new_store(), reference()
+    store.end_all(user, None, 5, operation(), deadline())
+    where, successor = reference(), reference()
+    write = (Write(b"a", b"1", None),)
+    store.write(where, write, operation(), deadline(), create=True)
+    move = Move(successor, Bind(user, 4, b"", 5))
+    changes = (Write(b"b", b"2", None),)
+    assert store.write(where, changes, operation(), deadline(), finish=move) == StaleStamp(5)
+    record = store.read(where, deadline())
+    assert isinstance(record, Record)
+    assert record.fields == {b"a": b"1"}
+    assert store.read(successor, deadline()) == Missing()
+    made = store.write(
+        successor, (), operation(), deadline(), create=True, finish=Bind(user, 4, b"", 5)
+    )
+    assert made == StaleStamp(5)
+    assert store.read(successor, deadline()) == Missing()
+    login(place, store, user, stamp=5)
+    login(place, store, user, stamp=6)
+
+
+def test_the_stamp_only_rises(place: Place) -> None:
+    """An older stamp that comes later does not lower the minimum."""
+    store, user = place.new_store(), reference()
+    store.end_all(user, None, 5, operation(), deadline())
+    store.end_all(user, None, 3, operation(), deadline())
+    where = reference()
+    bind = Bind(user, 4, b"", 5)
+    made = store.write(where, (), operation(), deadline(), create=True, finish=bind)
+    assert made == StaleStamp(5)
+
+
+def test_a_stamp_of_zero_counts(place: Place) -> None:
+    """Zero is a stamp: nothing lower replaces it."""
+    store, user = place.new_store(), reference()
+    store.end_all(user, None, 0, operation(), deadline())
+    store.end_all(user, None, -1, operation(), deadline())
+    bind = Bind(user, -1, b"", 5)
+    made = store.write(reference(), (), operation(), deadline(), create=True, finish=bind)
+    assert made == StaleStamp(0)
+    login(place, store, user, stamp=0)
+
+
+@pytest.mark.parametrize("stamp", [2**53 + 1, 1_763_900_000_123_456_789])
+def test_stamps_of_any_size_are_told_apart(place: Place, stamp: int) -> None:
+    """A stamp in nanoseconds is beyond what Lua's numbers hold, and one less is still refused."""
+    store, user = place.new_store(), reference()
+    store.end_all(user, None, stamp, operation(), deadline())
+    bind = Bind(user, stamp - 1, b"", 5)
+    made = store.write(reference(), (), operation(), deadline(), create=True, finish=bind)
+    assert made == StaleStamp(stamp)
+    login(place, store, user, stamp=stamp)
+
+
+# How long the index lives.
+
+SHORT = Lifetimes(idle=HOUR, absolute=60, unused=HOUR)
+ENDLESS = Lifetimes(idle=HOUR, absolute=None, unused=HOUR)
+
+
+@pytest.mark.parametrize("touch", ["bind", "stamp", "move"])
+def test_a_shorter_absolute_limit_hides_no_session(place: Place, touch: str) -> None:
+    """Sessions that began under a longer limit are listed and ended after the limit was lowered."""
+    store, user = place.new_store(), reference()
+    old = [login(place, store, user), login(place, store, user)]
+    lowered = store.under(SHORT)
+    if touch == "bind":
+        login(place, lowered, user)
+    elif touch == "stamp":
+        lowered.end_all(user, old.pop(), 5, operation(), deadline())
+        old = listed(store, user)
+    else:
+        successor = reference(user.bucket)
+        lowered.write(old.pop(), (), operation(), deadline(), finish=Move(successor))
+        old.append(successor)
+    place.let_pass(61)
+    assert set(listed(store, user)) == set(old)
+    assert set(lowered.end_all(user, None, None, operation(), deadline())) == set(old)
+    assert all(store.read(where, deadline()) == Gone("revoked") for where in old)
+
+
+@pytest.mark.parametrize("when", ["before", "at", "after"])
+def test_a_session_with_a_longer_own_limit_stays_listed(place: Place, when: str) -> None:
+    """A limit of its own, whenever it is set, lengthens the life of the index that lists it."""
+    store, user, where = place.new_store(SHORT), reference(), reference()
+    limits, bind = (SetLimits(HOUR, HOUR),), Bind(user, None, b"", 5)
+    store.write(where, limits if when == "before" else (), operation(), deadline(), create=True)
+    changes = limits if when == "at" else ()
+    store.write(where, changes, operation(), deadline(), finish=bind)
+    if when == "after":
+        store.write(where, limits, operation(), deadline())
+    place.let_pass(61)
+    assert listed(store, user) == [where]
+    assert store.end_all(user, None, None, operation(), deadline()) == (where,)
+
+
+def test_the_servers_index_is_never_shortened(server_place: AtServer) -> None:
+    """Its expiry is the latest that any call needed; without an absolute limit it has none."""
+    store, user, raw = server_place.new_store(), reference(), server_place.server.raw
+    key = server_place.key(user, "u")
+    lowered, endless = store.under(SHORT), store.under(ENDLESS)
+    login(server_place, lowered, user)
+    assert 0 < raw.pttl(key) <= 60
+    login(server_place, store, user)
+    for again in (lowered, store):
+        again.end_all(user, None, 5, operation(), deadline())
+        login(server_place, again, user, stamp=5)
+        assert 23 * HOUR < raw.pttl(key) <= 24 * HOUR
+    login(server_place, endless, user, stamp=5)
+    for again in (endless, lowered, store):
+        login(server_place, again, user, stamp=5)
+        again.end_all(user, None, 5, operation(), deadline())
+        assert raw.pttl(key) == -1
+
+
+def test_an_index_that_an_earlier_release_cut_short_is_repaired(server_place: AtServer) -> None:
+    """A bind looks at what is listed, and lets the index live as long as the last of it."""
+    store, user, raw = server_place.new_store(), reference(), server_place.server.raw
+    old = login(server_place, store, user)
+    raw.pexpire(server_place.key(user, "u"), 5000)
+    login(server_place, store.under(SHORT), user)
+    assert raw.pttl(server_place.key(user, "u")) > 23 * HOUR
+    assert old in listed(store, user)
+
+
+def test_a_limit_ends_what_nobody_uses_first(place: Place) -> None:
+    """Of the sessions beyond the limit, those past their idle limit go before older living ones."""
+    store, user = place.new_store(), reference()
+    used, unused = login(place, store, user), login(place, store, user)
+    place.let_pass(60)
+    store.write(used, (), operation(), deadline(), finish=None)
+    lowered = store.under(Lifetimes(idle=50, absolute=24 * HOUR, unused=50))
+    bind = Bind(user, None, b"", 2)
+    store.write(used, (SetLimits(HOUR, None),), operation(), deadline())
+    made = lowered.write(reference(7), (), operation(), deadline(), create=True, finish=bind)
+    assert isinstance(made, Written)
+    assert made.ended == (unused,)
+
+
+def test_an_index_of_ghosts_alone_still_expires(server_place: AtServer) -> None:
+    """Emptied while a session is bound, and entered at once, it has an expiry like before."""
+    store, user, raw = server_place.new_store(), reference(), server_place.server.raw
+    server_place.expire(login(server_place, store, user))
+    login(server_place, store.under(SHORT), user)
+    assert raw.pttl(server_place.key(user, "u")) > 0
