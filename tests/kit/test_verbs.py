@@ -8,7 +8,6 @@ import json
 import os
 import re
 import signal
-import stat
 import subprocess
 import tempfile
 import threading
@@ -230,15 +229,6 @@ def test_events_are_recorded(fresh: Stack) -> None:
     for event in events:
         assert event.keys() == {"time", "kind", "target", "detail"}
         assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z", event["time"])
-
-
-def test_secret_key_is_private_and_stays(fresh: Stack) -> None:
-    """The generated key is for its owner only, and the next `make up` keeps it."""
-    key = fresh.folder.secret_key
-    assert stat.S_IMODE(key.stat().st_mode) == 0o600
-    before = key.read_bytes()
-    fresh.up()
-    assert key.read_bytes() == before
 
 
 def test_clean_removes_everything(fresh: Stack) -> None:

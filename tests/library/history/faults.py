@@ -17,7 +17,7 @@ from tests.support.waiting import wait_until
 WORKERS = 8
 SLOTS = 2
 OPERATIONS = 900
-"""At most, of each worker: it keeps the sessions within their caps."""
+"""The most operations of each worker, so that the sessions stay within their caps."""
 
 DEADLINE = 0.4
 """The library's limit for one request's store calls, in seconds."""
@@ -25,14 +25,14 @@ DEADLINE = 0.4
 PAUSE = 0.6
 """How long the store is stopped, in seconds: longer than the deadline, so that answers are lost."""
 
-# How far a store that writes its file in the background may be behind (seconds): it puts a write
-# off for so long while the disk is busy with the one before.
+# How far, in seconds, a store that writes its file in the background may be behind: so long it
+# delays a write while the disk is busy with the last one.
 _EVERYSEC_BEHIND = 2.0
 _PATIENCE = 60.0
 
 
 class Run:
-    """Starts workers and store, causes the faults, ends both."""
+    """Starts all processes, causes the faults, ends all processes."""
 
     def __init__(self, store: DurableStore, fsync: Fsync, folder: Path, seed: int) -> None:
         self.outages: list[Outage] = []
@@ -42,7 +42,7 @@ class Run:
         self._incarnations = 0
 
     def play(self) -> list[Operation]:
-        """Cause all faults, one after the other; return what the workers did."""
+        """Cause all faults and return what the workers did."""
         for number in range(WORKERS):
             self._start_worker(number)
         try:
@@ -67,7 +67,7 @@ class Run:
         return read_journals(self._journals())
 
     def _kill_workers(self, number: int) -> None:
-        """Kill one worker after the other, and start a new one for each."""
+        """Kill some workers, one after the other, and replace each."""
         for _ in range(number):
             self._await_operations(self._random.randint(50, 150))
             place = self._random.randrange(WORKERS)
@@ -77,7 +77,7 @@ class Run:
             self._start_worker(place)
 
     def _await_operations(self, number: int) -> None:
-        """Wait until the workers have concluded so many more."""
+        """Wait until the workers have concluded this many more operations."""
         wanted = self._concluded() + number
 
         def are_there() -> bool:
@@ -95,21 +95,21 @@ class Run:
 
     def _kill_store(self) -> None:
         """Kill the store and start it again."""
-        self._store.kill()
+        self._store.stop()
         self._note_outage(time.monotonic())
         self._store.start()
 
     def _cut_power(self) -> None:
-        """Do what a power cut does to the store: what was not on the disk yet is lost."""
+        """Cut the store's power: what the disk does not have yet is lost."""
         durable, size = time.monotonic(), self._store.file_size()
         self._await_operations(100)
-        self._store.kill()
+        self._store.stop()
         self._note_outage(durable)
         self._store.cut_file(size)
         self._store.start()
 
     def _note_outage(self, durable: float) -> None:
-        """Note that what was acknowledged since `durable` may be undone, if it may."""
+        """Note that writes acknowledged since `durable` may be undone, if this store allows it."""
         if self._fsync == "everysec":
             self.outages.append(Outage(durable - _EVERYSEC_BEHIND, time.monotonic()))
 

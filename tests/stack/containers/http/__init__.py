@@ -1,1 +1,0 @@
-"""The HTTP contract of the shop, in containers."""
