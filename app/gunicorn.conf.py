@@ -1,6 +1,6 @@
 """Gunicorn's configuration: every setting with its reason, every choice from the environment.
 
-The file stands alone: put it beside an application and start
+The file needs no other file of this project: put it beside an application and start
 ``gunicorn -c gunicorn.conf.py``. It needs Gunicorn 25.2 or newer. It reads:
 
 ==================== ================================================== ====================
@@ -14,14 +14,14 @@ WORKER_CLASS         ``sync`` (see FairSyncWorker), ``gthread``,        sync
 THREADS              threads a worker, 1 to 256; gthread only           1
 REPLICA              name of this replica in the logs                   the host's name
 FORWARDED_ALLOW_IPS  addresses or networks of the proxies in front;     127.0.0.1,::1
-                     asked over TCP only
+                     used over TCP only
 LOG_LEVEL            debug, info, warning, error or critical            info
-RELOAD               1: workers start anew when a file beside this one   0
+RELOAD               1: workers restart if a file beside this one       0
                      changes; for development only
 SECRETS_DIR          where files with secrets are mounted               /run/secrets
 ==================== ================================================== ====================
 
-Each ``NAME_FILE`` that names a file in SECRETS_DIR gives its content to the application as
+If ``NAME_FILE`` names a file in SECRETS_DIR, the application gets the content of the file as
 ``NAME``: ``DATABASE_URL_FILE=/run/secrets/database_url`` becomes ``DATABASE_URL``.
 """
 
@@ -47,18 +47,18 @@ from gunicorn import util
 from gunicorn.glogging import Logger
 from gunicorn.workers.sync import SyncWorker
 
-# The first whose log can be switched off, which JsonLogger asks for; older ones end with an
+# JsonLogger needs `access_log_enabled`, which Gunicorn 25.2 added. Older versions raise an
 # AttributeError, some of them only at the first request.
 _OLDEST = (25, 2)
 if gunicorn.version_info[:2] < _OLDEST:
     raise SystemExit(
-        f"gunicorn.conf.py: Gunicorn {gunicorn.__version__} is too old for this file: "
-        "install 25.2 or newer."
+        f"error: Gunicorn {gunicorn.__version__} is too old for gunicorn.conf.py\n"
+        "  hint: install 25.2 or newer"
     )
 
 
-def _refuse(name: str, value: str, mend: str) -> SystemExit:
-    return SystemExit(f"gunicorn.conf.py: {name}={value!r} cannot be used: {mend}.")
+def _refuse(name: str, value: str, hint: str) -> SystemExit:
+    return SystemExit(f"error: gunicorn.conf.py cannot use {name}={value!r}\n  hint: {hint}")
 
 
 def _integer(name: str, default: int, lowest: int, highest: int) -> int:
@@ -81,10 +81,10 @@ def _proxies(name: str, default: str) -> str:
         try:
             ipaddress.ip_network(entry.strip())
         except ValueError:
-            mend = "list addresses or networks, such as 172.16.0.0/12, with commas between"
+            hint = "list addresses or networks, such as 172.16.0.0/12, with commas between"
             if entry.strip() == "*":
-                mend += "; with * any client could claim to come over TLS"
-            raise _refuse(name, text, mend) from None
+                hint += "; with * any client could claim to come over TLS"
+            raise _refuse(name, text, hint) from None
     return text
 
 
@@ -98,20 +98,20 @@ def _secrets(folder: Path) -> dict[str, str]:
         try:
             found[name] = Path(path).read_text(encoding="utf-8").strip()
         except (OSError, UnicodeDecodeError) as error:
-            mend = f"give a text file that this user can read ({error})"
-            raise _refuse(name, path, mend) from None
+            hint = f"give a text file that this user can read ({error})"
+            raise _refuse(name, path, hint) from None
     return found
 
 
 class JsonLogger(Logger):  # type: ignore[misc]  # Gunicorn ships no types
-    """Write the access log and the error log as JSON, one object a line.
+    """Write the access log and the error log as JSON, one object per line.
 
-    A format string cannot do this: a quote in a header would end its field,
-    and with a line break a client could forge a whole entry.
+    A format string is not safe: a quote in a header would end its field, and a
+    client could forge a whole entry with a line break.
     """
 
     def setup(self, cfg: Any) -> None:
-        """Set the handlers up as Gunicorn does, the error log with a JSON formatter."""
+        """Set up Gunicorn's handlers, and give the error log a JSON formatter."""
         super().setup(cfg)
         for handler in self.error_log.handlers:
             handler.setFormatter(JsonFormatter())
@@ -143,7 +143,7 @@ class JsonFormatter(logging.Formatter):
     """Format a log record as one JSON object on one line."""
 
     def format(self, record: logging.LogRecord) -> str:
-        """Return the object; ``exception`` holds the trace where there is one."""
+        """Return the object; ``exception`` holds the trace, if there is one."""
         entry = {
             "time": _now(),
             "log": record.name,
@@ -161,36 +161,36 @@ def _now() -> str:
 
 
 class FairSyncWorker(SyncWorker):  # type: ignore[misc]  # Gunicorn ships no types
-    """A sync worker that takes turns with its siblings.
+    """A sync worker that takes turns with the other workers.
 
     Gunicorn's own sync workers wait in ``select`` and race for each
-    connection, and the one that just answered usually wins: of 300 sequential
-    requests over 4 workers, single workers got between 9 and 124. Those that
-    wait in ``accept(2)`` are woken by Linux first in, first out: 74 to 76 each.
-    All share the master's one listener, so that no worker's end takes
-    connections with it, as it would with ``reuse_port``.
+    connection. The worker that answered last usually wins: of 300 sequential
+    requests over 4 workers, each got between 9 and 124. Linux wakes
+    workers that wait in ``accept(2)`` in the order in which they came: 74 to 76
+    requests each. All workers share the master's one listener, so that no
+    connection is lost when a worker ends, as it would be with ``reuse_port``.
     """
 
-    # How long a worker waits in accept(2) before it reports to the master and
-    # looks whether it should go: an idle worker ends within this time.
+    # A worker waits this long in accept(2), then reports to the master and
+    # checks whether it has to stop. So an idle worker ends within this time.
     TURN_SECONDS = 0.25
 
-    # How long a worker told to stop goes on to answer connections that wait.
-    # Whoever stops replicas takes them out of nginx first; this serves what
-    # had been sent by then.
+    # After SIGTERM a worker answers waiting connections for at most this long.
+    # The replica is out of nginx before it stops; these are requests that
+    # nginx had sent earlier.
     DRAIN_SECONDS = 5.0
 
-    told_to_stop = False
+    stopping = False
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
-        """On SIGTERM, finish what has been accepted and what waits, then go."""
-        self.told_to_stop = True
+        """On SIGTERM, finish the accepted and the waiting requests, then end."""
+        self.stopping = True
         super().handle_exit(sig, frame)
 
     def run(self) -> None:
-        """Serve until told to stop, recycled, or left without a master."""
-        # Others than Linux may ignore a time limit on accept(2), and one
-        # accept cannot wait for several listeners.
+        """Serve until SIGTERM, ``max_requests``, or the end of the master."""
+        # Systems other than Linux may ignore a time limit on accept(2), and
+        # one accept cannot wait for several listeners.
         if sys.platform != "linux" or len(self.sockets) != 1:
             super().run()
             return
@@ -202,7 +202,7 @@ class FairSyncWorker(SyncWorker):  # type: ignore[misc]  # Gunicorn ships no typ
             self.accept_one(listener)
             if not self.is_parent_alive():
                 return
-        if self.told_to_stop:
+        if self.stopping:
             self.drain(listener)
 
     def accept_one(self, listener: Any) -> None:
@@ -212,26 +212,25 @@ class FairSyncWorker(SyncWorker):  # type: ignore[misc]  # Gunicorn ships no typ
         except OSError as error:
             if error.errno not in (errno.EAGAIN, errno.ECONNABORTED):
                 raise
-            # A stock worker of the same master, before or after a reload with
-            # another WORKER_CLASS, takes the blocking mode off for all: the
-            # flag belongs to the listener that they share.
+            # After a reload with another WORKER_CLASS, Gunicorn's own workers
+            # may use the same listener. They make it non-blocking for all.
             listener.settimeout(None)
             return
-        # TCP connections inherit the listener's limit; a client may be slower.
+        # A TCP connection inherits the listener's limit, but clients may be slower.
         client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, _timeval(0))
         client.settimeout(None)
         util.close_on_exec(client)
         self.handle(listener, client, address)
 
     def drain(self, listener: Any) -> None:
-        """Answer the connections that wait, while there are any, up to DRAIN_SECONDS.
+        """Answer all waiting connections, for at most DRAIN_SECONDS.
 
-        Without this, a stop would reset them: the client cannot know whether a
+        Otherwise a stop would reset them. The client then cannot know whether a
         POST was carried out, and nginx does not send it again.
         """
         address = listener.getsockname()
-        # A stopping master removes its socket file first. If it is there, others
-        # go on listening (HUP, USR2) and what waits is theirs. TCP does not tell.
+        # A stopping master first removes its socket file. If the file exists, other
+        # workers still listen (HUP, USR2) and will answer. TCP has no such sign.
         if isinstance(address, str) and Path(address).exists():
             return
         waiting = select.poll()
@@ -240,23 +239,23 @@ class FairSyncWorker(SyncWorker):  # type: ignore[misc]  # Gunicorn ships no typ
         while waiting.poll(0) and time.monotonic() < end:
             self.notify()
             self.accept_one(listener)
-        # Now, while nobody waits: the process itself ends milliseconds later.
+        # Close now, while no connection waits: the process ends milliseconds later.
         listener.close()
 
 
 def when_ready(arbiter: Any) -> None:
-    """Let a graceful stop over TCP begin with keeping newcomers out.
+    """Accept no new connections over TCP once a graceful stop begins.
 
-    A listener that closes resets whoever waits in its queue, and a proxy that
-    had sent a POST there must not send it again. With a queue of length 0 the
-    kernel lets nobody connect while somebody waits: who stays out has sent
-    nothing, and the proxy goes elsewhere. In the master, because it alone
-    knows a stop from a reload, where workers end, too.
+    A listener that closes resets the connections in its queue. If a proxy has
+    sent a POST on one of them, it must not send the POST again. With a queue
+    of length 0 the kernel accepts no connection while another one waits, so
+    the proxy has sent nothing and uses another replica. The master does this,
+    because workers also end at a reload and only the master knows the reason.
     """
     stop = arbiter.stop
 
     def stop_gently(graceful: bool = True) -> None:  # noqa: FBT001, FBT002  # Gunicorn's own signature
-        # With a successor (USR2) the listener goes on.
+        # After USR2 a second master goes on with the listener.
         if graceful and not arbiter.reexec_pid:
             for listener in arbiter.LISTENERS:
                 if not isinstance(listener.getsockname(), str):
@@ -270,15 +269,15 @@ def _timeval(seconds: float) -> bytes:
     return struct.pack("@ll", int(seconds), int(seconds % 1 * 1_000_000))
 
 
-# Read here, once for all workers, so that they agree until the next HUP.
+# Read once for all workers, so that they have the same secrets until the next HUP.
 _SECRETS = _secrets(Path(os.environ.get("SECRETS_DIR") or "/run/secrets"))
 
 
 def post_fork(_arbiter: Any, _worker: Any) -> None:
-    """Hand the secrets to the application, which the worker imports next.
+    """Pass the secrets to the application, which the worker imports next.
 
-    Only here: the environment that the container was started with is shown to everybody who may
-    inspect it, and the master hands its own to whatever takes its place.
+    The master does not put them into its own environment, because a new master (USR2) inherits
+    it, and the start environment of a container is visible to all who may inspect the container.
     """
     for name, value in _SECRETS.items():
         del os.environ[name]
@@ -287,42 +286,42 @@ def post_fork(_arbiter: Any, _worker: Any) -> None:
 
 _REPLICA = os.environ.get("REPLICA") or socket.gethostname()
 
-# The application, found beside this file wherever Gunicorn was started. Not by
-# `chdir`: a relative path to this file would then be lost at the first HUP.
+# Gunicorn finds the application beside this file, whatever its working folder.
+# With `chdir`, a HUP would no longer find this file by a relative path.
 wsgi_app = os.environ.get("APP") or "shop:create_app()"
 pythonpath = str(Path(__file__).absolute().parent)
 
-# One listener for all workers. A socket file is open to its owner and group only.
+# One listener for all workers. Only owner and group may open a socket file.
 bind = os.environ.get("BIND") or "127.0.0.1:8000"
 umask = 0o007
 
-# Two per replica show that no request depends on its worker; CPU-bound
-# applications gain up to about one per core.
+# Two per replica show that no request depends on its worker. CPU-bound
+# applications gain from more, up to about one per core.
 workers = _integer("WORKERS", 2, 1, 256)
 
-# sync: measured through nginx, the least CPU per request (358 µs against 391 µs
-# for gthread with keep-alive), and without keep-alive no request can meet a
-# connection that is being closed. gthread or gevent for views that wait long.
+# sync needs the least CPU per request (through nginx 358 µs, against 391 µs for
+# gthread with keep-alive). Without keep-alive no request can arrive on a
+# connection that is closing. Use gthread or gevent for views that wait long.
 _class = _one_of("WORKER_CLASS", "sync", ("sync", "gthread", "gevent"))
 worker_class = FairSyncWorker if _class == "sync" else _class
 threads = _integer("THREADS", 1, 1, 256)
 if threads > 1 and _class != "gthread":
     raise _refuse("THREADS", str(threads), f"WORKER_CLASS={_class} has none; set gthread")
 
-# A view that hangs for 30 s loses its worker; nginx gives up at the same time.
-# On stop, workers have 25 s to finish, less than a container's 35 s grace.
+# Gunicorn ends a worker whose view hangs for 30 s; nginx gives up at the same
+# time. At a stop, workers have 25 s to finish; a container has 35 s.
 timeout = 30
 graceful_timeout = 25
 
-# Longer than nginx keeps an idle upstream connection (5 s), so that it is
-# always nginx who closes and no request meets a connection just closed here.
+# Longer than nginx keeps an idle upstream connection (5 s), so that nginx
+# always closes first and sends no request on a closed connection.
 keepalive = 15
 
-# Recycle workers against slow leaks, and not all at once.
+# Replace workers against slow leaks; the jitter spreads the replacements.
 max_requests = 10_000
 max_requests_jitter = 1_000
 
-# For development. Gunicorn watches the modules that were imported, not templates and the like.
+# For development. Gunicorn itself watches only imported modules, not templates and other files.
 reload = _one_of("RELOAD", "0", ("0", "1")) == "1"
 reload_extra_files = [
     str(path)
@@ -330,29 +329,29 @@ reload_extra_files = [
     if reload and path.suffix not in {"", ".py", ".pyc"}
 ]
 
-# Each worker loads the application itself: HUP then brings new code, and no
-# connection to the store is shared across a fork.
+# Each worker loads the application itself, so that HUP loads new code and
+# forked workers share no connection to the store.
 preload_app = False
 
-# The heartbeat is a file whose times change; on a disk that stalls, workers
-# would be killed for it.
+# Workers report to the master by the times of a file. On a slow disk Gunicorn
+# would kill them for a late report.
 worker_tmp_dir = "/dev/shm" if os.access("/dev/shm", os.W_OK | os.X_OK) else None  # noqa: S108  # not a temporary file of ours: Gunicorn makes an unnamed one there
 
-# Its default path is one per user, so two masters would take each other's, and
-# on a read-only root it cannot be made. Signals do all we need.
+# The default path is the same for all masters of a user, so that two masters
+# would share it, and a read-only root does not allow it. Signals are enough.
 control_socket_disable = True
 
-# Whom to believe about X-Forwarded-Proto. Over a unix socket it is whoever may
-# open the socket, and this list is not asked.
+# The proxies whose X-Forwarded-Proto counts. Over a unix socket the header
+# counts from every process that may open the socket.
 forwarded_allow_ips = _proxies("FORWARDED_ALLOW_IPS", "127.0.0.1,::1")
 
-# Slightly more than nginx lets through (8k a line), so that it is nginx who
-# refuses, with a problem document.
+# Slightly more than nginx accepts (8k per line), so that nginx rejects the
+# request with a problem document.
 limit_request_line = 8190
 limit_request_field_size = 16_380
 
-# Standard output for requests, standard error for the rest: whoever runs the
-# process collects and rotates them.
+# Requests go to standard output, the rest to standard error. The supervisor or
+# the container engine collects and rotates both.
 accesslog = "-"
 errorlog = "-"
 loglevel = _one_of("LOG_LEVEL", "info", ("debug", "info", "warning", "error", "critical"))

@@ -1,7 +1,7 @@
-"""Whether this container's Gunicorn answers: exit code 0, or 1 and the reason.
+"""Check that this container's Gunicorn answers: exit code 0, or 1 and the reason.
 
-For images without curl. It asks as nginx does, for HEALTH_PATH, under a host name that the
-application takes for its own; any answer but 2xx or 3xx is a failure.
+The image has no curl. The check asks for HEALTH_PATH as nginx does, under the first of
+TRUSTED_HOSTS. Every status except 2xx and 3xx is a failure.
 """
 
 import http.client
@@ -11,7 +11,7 @@ from http import HTTPStatus
 
 
 def main() -> str | None:
-    """Ask once, within 2 s; return what is wrong."""
+    """Ask once, for at most 2 s; return the reason of a failure, else None."""
     port = int(os.environ.get("BIND", "127.0.0.1:8000").rpartition(":")[2])
     host = (os.environ.get("TRUSTED_HOSTS") or "localhost").partition(",")[0].strip().lstrip(".")
     path = os.environ.get("HEALTH_PATH") or "/livez"

@@ -11,12 +11,12 @@ folder=${TLS_DIR:-$here/secrets/tls}
 [ $# -gt 0 ] || set -- localhost 127.0.0.1 ::1
 
 if [ -e "$folder/fullchain.pem" ]; then
-    echo "There is a certificate in $folder. To replace it, remove it first: rm $folder/*.pem"
+    echo "There is a certificate in $folder. To replace it, first remove it: rm $folder/*.pem"
     exit 0
 fi
 if ! command -v openssl >/dev/null; then
-    echo "error: the command openssl is missing." >&2
-    echo "  mend it: install it, or put fullchain.pem and privkey.pem into $folder yourself." >&2
+    echo "error: the command openssl is missing" >&2
+    echo "  hint: install it, or put fullchain.pem and privkey.pem into $folder yourself" >&2
     exit 1
 fi
 

@@ -13,27 +13,74 @@ import pytest
 from tests.support.checkout import ROOT
 
 if TYPE_CHECKING:
+    from tests.support.servers import Servers
     from tests.support.stack import Stack
 
 StartStack = Callable[..., "Stack"]
 
-_CHECKOUT = ROOT
+_INTERRUPTS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 # What a stack is made of. Not `.env`: the developer's own settings are not the tests'.
 _PARTS = ("Makefile", "app", "compose", "loadtest", "nginx", "requirements", "pyproject.toml")
 
 
-def pytest_configure() -> None:
+def pytest_configure(config: pytest.Config) -> None:
     """Clean up after SIGTERM and SIGHUP too, as after Ctrl-C.
 
     SIGINT, because a shell that starts the tests in the background lets them ignore it, and the
     verbs that they start would inherit that: a test would wait for ever for one to be interrupted.
     """
+    if config.pluginmanager.hasplugin("dsession"):
+        _wait_for_processes_of_tests()
 
     def interrupt(number: int, _: FrameType | None) -> None:
+        # Nothing interrupts the cleaning up. Not SIG_IGN, which its verbs would inherit.
+        for other in _INTERRUPTS:
+            signal.signal(other, lambda *_: None)
+        if config.pluginmanager.hasplugin("dsession"):
+            _interrupt_processes_of_tests(number)
         raise KeyboardInterrupt(signal.Signals(number).name)
 
-    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+    for number in _INTERRUPTS:
         signal.signal(number, interrupt)
+
+
+def _wait_for_processes_of_tests() -> None:
+    """Give pytest-xdist's processes the time to end their stacks; it kills them after 10 s."""
+    from xdist.workermanage import NodeManager
+
+    NodeManager.EXIT_TIMEOUT = 120
+
+
+def _interrupt_processes_of_tests(number: int) -> None:
+    import psutil
+
+    for child in psutil.Process().children():
+        child.send_signal(number)
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Say which tests stay together where several processes run them (pytest-xdist).
+
+    Everything that starts stacks stays in one process: it shares some, and none gets the load of
+    another. All other tests of a file stay together, as they may share servers.
+    """
+    if not config.pluginmanager.hasplugin("xdist"):
+        return
+    for item in items:
+        stacks = "new_stack" in getattr(item, "fixturenames", ())
+        group = "stacks" if stacks else item.path.relative_to(ROOT).as_posix()
+        item.add_marker(pytest.mark.xdist_group(group))
+
+
+@pytest.fixture(name="servers", scope="session")
+def _servers() -> Iterator["Servers"]:
+    """Start stores, and end those that tests share."""
+    from tests.support.servers import Servers
+
+    servers = Servers()
+    yield servers
+    servers.stop()
 
 
 @pytest.fixture(name="checkout", scope="session")
@@ -47,7 +94,7 @@ def _checkout() -> Iterator[Path]:
 def copy_checkout(into: Path) -> None:
     """Copy what a stack is made of into an existing folder."""
     for part in _PARTS:
-        source = _CHECKOUT / part
+        source = ROOT / part
         if source.is_dir():
             shutil.copytree(
                 source, into / part, ignore=shutil.ignore_patterns("__pycache__"), symlinks=True
@@ -58,21 +105,11 @@ def copy_checkout(into: Path) -> None:
 
 @pytest.fixture(name="new_stack", scope="session")
 def _new_stack(checkout: Path) -> Iterator[StartStack]:
-    """Make stacks that are not started yet; end every one of them, whatever became of it."""
+    """Make stacks that are not started yet; remove every one of them afterwards."""
     # Only here: the unit tests run without what the stacks need.
-    from tests.support.stack import Stack
-    from tests.support.wire import free_port
+    from tests.support.stack import Stack, stacks
 
-    made: list[Stack] = []
-
-    def make(**settings: str) -> Stack:
-        state_dir = Path(tempfile.mkdtemp(prefix="stack-"))
-        made.append(Stack(state_dir, free_port(), settings, checkout))
-        return made[-1]
-
-    yield make
-    errors = [error for stack in made if (error := stack.dispose())]
-    assert not errors, "\n".join(errors)
+    yield from stacks(Stack, checkout)
 
 
 @pytest.fixture(name="stack", scope="session")

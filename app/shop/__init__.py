@@ -1,7 +1,6 @@
-"""The demo shop: a catalog and a cart whose session any worker can serve.
+"""The demo shop: a catalog, a cart and orders, whose sessions any worker can serve.
 
-It shows how an application uses ``unsticky``, and it holds the HTTP contract
-that the tests, the load tests and the proofs rely on.
+It shows how an application uses `unsticky`, and keeps the contract of docs/http-api.md.
 """
 
 from shop.factory import create_app

@@ -2,22 +2,20 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
-
-from flask import Blueprint, Response, jsonify
+from dataclasses import dataclass
 
 from shop.problems import Problem
 
 
 @dataclass(frozen=True)
 class Product:
-    """One article.
+    """A product.
 
     Attributes:
-        sku: Stock keeping unit, the article's stable key.
-        name: What the shelf says.
-        price_cents: Price of one, in cents.
-        description: One line for whoever hesitates.
+        sku: Stock keeping unit: the stable key of the product.
+        name: Shown to people.
+        price_cents: The price of one, in cents.
+        description: One line.
     """
 
     sku: str
@@ -45,14 +43,12 @@ PRODUCTS = (
 
 BY_SKU = {product.sku: product for product in PRODUCTS}
 
-routes = Blueprint("catalog", __name__)
-
 
 def find(sku: str) -> Product:
     """Return the product with this sku.
 
     Raises:
-        Problem: 404 if nothing of that sku is sold here.
+        Problem: 404 if there is none.
     """
     try:
         return BY_SKU[sku]
@@ -60,9 +56,3 @@ def find(sku: str) -> Product:
         raise Problem(
             404, f"No product has the sku {sku!r}; GET /api/products lists them."
         ) from None
-
-
-@routes.get("/api/products")
-def products() -> Response:
-    """List the whole catalog. The session is not touched."""
-    return jsonify([asdict(product) for product in PRODUCTS])

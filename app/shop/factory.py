@@ -1,4 +1,4 @@
-"""The application factory: where the parts become one WSGI application."""
+"""The application factory: it puts the parts together to one WSGI application."""
 
 from __future__ import annotations
 
@@ -6,34 +6,20 @@ from flask import Flask
 from unsticky import Unsticky
 from werkzeug.middleware.proxy_fix import ProxyFix
 
-from shop import (
-    account_api,
-    admission,
-    cart_api,
-    catalog,
-    checkout_api,
-    health,
-    logs,
-    orders_api,
-    pages,
-    problems,
-    request_id,
-    session_api,
-)
-from shop.current import Shop
-from shop.headers import EveryAnswer
-from shop.records.records import Records
+from shop import api, logs, pages, problems, security, status
+from shop.context import REQUEST_ID, Shop
 from shop.settings import Settings
+from shop.store import Store
 
 
 def create_app(settings: Settings | None = None) -> Flask:
     """Return the shop.
 
     Args:
-        settings: What it needs to know; read from the environment by default.
+        settings: Read from the environment by default.
 
     Raises:
-        SettingsError: If the environment cannot configure it.
+        SettingsError: The environment cannot configure the shop.
     """
     settings = settings or Settings.from_env()
     logs.configure(settings.replica)
@@ -45,30 +31,29 @@ def create_app(settings: Settings | None = None) -> Flask:
         SESSION_COOKIE_HTTPONLY=True,
         SESSION_COOKIE_SAMESITE="Lax",
         SESSION_COOKIE_PATH="/",
-        UNSTICKY_STORE=settings.redis_url or "memory://",
-        UNSTICKY_REQUEST_ID_HEADER=request_id.HEADER,
+        UNSTICKY_STORE=settings.redis_url,
+        UNSTICKY_REQUEST_ID_HEADER=REQUEST_ID,
         UNSTICKY_CLEAR_SITE_DATA=True,
-        # Werkzeug cuts a body of unknown length off at this, without a word; one
-        # byte more than is allowed, and admission sees that it was too long.
-        MAX_CONTENT_LENGTH=admission.MOST_BODY_BYTES + 1,
+        # Werkzeug silently cuts a body of unknown length off here. One byte more than is allowed
+        # lets `security.check_size` see that the body was too long.
+        MAX_CONTENT_LENGTH=security.MOST_BODY_BYTES + 1,
         # Pages of two releases share the browser's cache while one is rolled out.
         SEND_FILE_MAX_AGE_DEFAULT=60,
     )
-    # A path with a doubled slash is unknown: 404, not a redirect to another.
+    # A path with a doubled slash is unknown: 404, not a redirect to another path.
     app.url_map.merge_slashes = False
     app.jinja_env.trim_blocks = app.jinja_env.lstrip_blocks = True
-    app.before_request(lambda: admission.check_host(settings))
-    app.before_request(admission.check_size)
-    app.before_request(admission.check_site)
+    app.before_request(lambda: security.check_host(settings))
+    app.before_request(security.check_size)
+    app.before_request(security.check_site)
     problems.install(app)
-    sessions = Unsticky(app, on_error=problems.of_session)
-    Shop(settings, sessions, Records.open(settings.redis_url)).attach(app)
-    parts = (catalog, cart_api, checkout_api, orders_api, account_api, session_api, health)
-    for part in parts:
-        app.register_blueprint(part.routes)
-    pages.install(app, sessions, settings)
+    shop = Shop(settings, Unsticky(app, on_error=problems.of_session), Store(settings.redis_url))
+    shop.attach(app)
+    app.register_blueprint(api.routes)
+    pages.install(app, shop)
+    status.install(app, shop)
 
     hops = settings.proxy_hops
     proxied = ProxyFix(app.wsgi_app, x_for=hops, x_proto=hops, x_host=hops)
-    app.wsgi_app = EveryAnswer(proxied, settings)  # type: ignore[method-assign]  # Flask's own way
+    app.wsgi_app = security.EveryAnswer(proxied, settings)  # type: ignore[method-assign]  # Flask's own way
     return app

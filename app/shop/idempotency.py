@@ -1,4 +1,4 @@
-"""Idempotency-Key: a request sent again has no second effect, and gets the first one's answer.
+"""Idempotency-Key: a request that is sent again has no second effect and gets the same answer.
 
 The semantics are those of the IETF draft (draft-ietf-httpapi-idempotency-key-header). A key holds
 for 24 hours, for one session, method and path:
@@ -8,39 +8,46 @@ for 24 hours, for one session, method and path:
 - while the first is being answered, 409 with ``Retry-After``; nginx's own resend of it goes on;
 - a malformed key is a 400.
 
-A worker may die after the effect and before its answer is stored. Then a later request does the
-work again, and finds the effect: what it changes is named after the key, too. So answers of 500 and
-above need not be stored. A client without a session gets no replay, because nobody else's may reach
-it.
+A worker may die after the effect and before it stores the answer. Then a later request runs the
+view again, and its atomic operations find that they are done: they are named after the key
+(`session.once`), and so is the order (`operation_name`). So answers of 500 and above need not be
+stored, and it does no harm if two requests run the view at once. A client without a session gets
+no replay, because no answer may reach another client.
 
 Forms bring their key in a hidden field.
 """
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass
 from functools import wraps
 from hashlib import sha256
 from http import HTTPStatus
 from secrets import token_urlsafe
-from typing import Final, ParamSpec
+from typing import Any, Final, ParamSpec, cast
 
-from flask import Response, current_app, request
+from flask import Response, current_app, g, request
 from flask.typing import ResponseReturnValue
-from unsticky import SessionError
+from unsticky import SessionError, session
 
-from shop.body import FORM_TYPES
-from shop.current import current_session, current_shop, name_operations
+from shop.context import current_shop, request_id
+from shop.parsing import FORM_TYPES
 from shop.problems import Problem
-from shop.records.answers import Answer, Answers, Busy, Other
-from shop.request_id import current_request_id
+from shop.store import digest, key
 
 HEADER: Final = "Idempotency-Key"
 FIELD: Final = "idempotency_key"
-"""The name of a form's hidden field; new_key() is its value."""
+"""The name of a form's hidden field; `new_key` is its value."""
+
+LEASE_MS: Final = 5_000
+"""How long a request may work on its answer before another may: a worker that died says nothing.
+It may be short, because a second run has the same effect."""
+
+_KEPT: Final = 24 * 3600
+"""Seconds."""
 
 _P = ParamSpec("_P")
 
@@ -56,60 +63,88 @@ def new_key() -> str:
     return token_urlsafe(16)
 
 
+def operation_name() -> str:
+    """Return the name of what this request does: by its key, or by the request's id."""
+    return cast("str", g.get("operation") or f"request {request_id()}")
+
+
 def idempotent(view: Callable[_P, ResponseReturnValue]) -> Callable[_P, ResponseReturnValue]:
     """Decorate a view so that it honours the request's key.
 
-    What the view changes must be atomic operations of the session, or of records that take a
-    next_operation(), and for the same request the same ones in the same order.
+    The view may change the session by its atomic operations, and may write records that are named
+    by `operation_name` and written once.
     """
 
     @wraps(view)
     def run(*args: _P.args, **kwargs: _P.kwargs) -> ResponseReturnValue:
-        key, session = _key(), current_session()
-        # A session that ended, or that only a cookie speaks of, has no time of creation.
-        if key is None or session.created is None:
+        given = _key()
+        # A session that ended, or a cookie without a session, has no time of creation.
+        if given is None or session.created is None:
             return view(*args, **kwargs)
-        name = sha256(f"{request.method}\0{request.path}\0{key}".encode()).hexdigest()[:32]
-        work = _Work(str(session.handle), name, _fingerprint(), str(current_request_id()))
-        stored = work.begin()
+        name = digest(str(session.handle), request.method, request.path, given)
+        answer = _Answer(name, _fingerprint())
+        stored = answer.begin()
         if stored is not None:
-            return _replayed(stored)
-        name_operations(f"{work.scope} {name}")
-        return work.do(lambda: view(*args, **kwargs))
+            return stored
+        g.operation = name
+        session.once(name)
+        return answer.of(lambda: view(*args, **kwargs))
 
     return run
 
 
-@dataclass(frozen=True)
-class _Work:
-    """What is to be answered once: see `Answers`."""
+class _Answer:
+    """The answer that belongs to a key: three records in the store.
 
-    scope: str
-    name: str
-    fingerprint: str
-    request_id: str
+    They are the fingerprint of the request that the key came with, the lease of the request that
+    is being answered, and the answer itself.
 
-    def begin(self) -> Answer | None:
-        """Return the stored answer; ``None`` if this request is to find one.
+    Args:
+        name: Of the key, with all that it is a key for.
+        fingerprint: Of this request.
+    """
+
+    def __init__(self, name: str, fingerprint: str) -> None:
+        self._fingerprint = fingerprint
+        self._request, self._lease, self._stored = (
+            key(kind, name) for kind in ("request", "lease", "answer")
+        )
+
+    def begin(self) -> Response | None:
+        """Return the stored answer; None if this request is to find one.
 
         Raises:
             Problem: 422 if the key came with another request, 409 while that one is being answered.
         """
-        found = self._answers.begin(self.scope, self.name, self.fingerprint, self.request_id)
-        if isinstance(found, Other):
+        me = str(request_id())
+        _, known, stored, mine, holder, left = current_shop().store.ask_all(
+            ("SET", self._request, self._fingerprint, "NX", "EX", _KEPT),
+            ("GET", self._request),
+            ("GET", self._stored),
+            ("SET", self._lease, me, "NX", "PX", LEASE_MS),
+            ("GET", self._lease),
+            ("PTTL", self._lease),
+        )
+        answer: dict[str, Any] = json.loads(stored) if stored else {}
+        first = answer.get("fingerprint") or (known.decode() if known else self._fingerprint)
+        if self._fingerprint != first:
+            if mine:
+                self._free(self._lease)
             detail = (
                 f"This {HEADER} came before with another request to {request.path}; "
-                "make a new key for each request that is to have an effect of its own."
+                "send a new key with each new request."
             )
             raise Problem(422, detail, code="idempotency-key-reused")
-        if isinstance(found, Busy):
-            detail = "The request with this key is being answered; send it again in a moment."
-            headers = {"Retry-After": str(-(-found.left // 1000))}
-            raise Problem(409, detail, code="idempotency-key-in-flight", headers=headers)
-        return found if isinstance(found, Answer) else None
+        if answer:
+            return _replayed(answer)
+        if (holder or b"").decode() == me:
+            return None
+        detail = "The request with this key is being answered; send it again in a moment."
+        headers = {"Retry-After": str(max(1, -(-left // 1000)))}
+        raise Problem(409, detail, code="idempotency-key-in-flight", headers=headers)
 
-    def do(self, view: Callable[[], ResponseReturnValue]) -> Response:
-        """Let the view answer, and keep the answer if it would be the same again."""
+    def of(self, view: Callable[[], ResponseReturnValue]) -> Response:
+        """Let the view answer, and store the answer unless a later run could find a better one."""
         lasting = False
         try:
             try:
@@ -117,25 +152,33 @@ class _Work:
             except Problem as problem:
                 response = problem.response()
             if response.status_code < HTTPStatus.INTERNAL_SERVER_ERROR:
-                self._answers.keep(self.scope, self.name, self.fingerprint, _answer(response))
+                self._store(response)
                 lasting = True
             return response
         finally:
             if not lasting:
-                self._free()
+                self._free(self._request, self._lease)
 
-    @property
-    def _answers(self) -> Answers:
-        return current_shop().records.answers
+    def _store(self, response: Response) -> None:
+        answer = {
+            "fingerprint": self._fingerprint,
+            "status": response.status_code,
+            "type": response.content_type,
+            "location": response.headers.get("Location"),
+            "body": response.get_data(as_text=True),
+        }
+        # The first answer stays: another request may have been given it.
+        text = json.dumps(answer)
+        current_shop().store.ask("SET", self._stored, text, "NX", "EX", _KEPT)
 
-    def _free(self) -> None:
-        # What cannot be freed ends with its lease.
+    def _free(self, *records: str) -> None:
+        # A lease that cannot be removed ends by itself.
         with suppress(SessionError):
-            self._answers.free(self.scope, self.name, self.request_id)
+            current_shop().store.ask("DEL", *records)
 
 
 def _key() -> str | None:
-    """Return the key that this request brings, ``None`` without one.
+    """Return the key that this request brings, None without one.
 
     Raises:
         Problem: 400 if it is malformed.
@@ -160,26 +203,17 @@ def _key() -> str | None:
 def _fingerprint() -> str:
     """Return what tells this request from others with its key."""
     if request.mimetype in FORM_TYPES:
-        # Not its bytes: each submission of a multipart form has a boundary of its own.
+        # Not the bytes: each submission of a multipart form has another boundary.
         text = repr(sorted(request.form.items(multi=True))).encode()
     else:
         text = request.mimetype.encode() + b"\0" + request.get_data()
     return sha256(text).hexdigest()[:32]
 
 
-def _answer(response: Response) -> Answer:
-    return Answer(
-        response.status_code,
-        response.content_type or "",
-        response.headers.get("Location", ""),
-        response.get_data(as_text=True),
-    )
-
-
-def _replayed(answer: Answer) -> Response:
-    response = Response(answer.body, answer.status, content_type=answer.media_type)
-    if answer.location:
-        response.headers["Location"] = answer.location
+def _replayed(answer: dict[str, Any]) -> Response:
+    response = Response(answer["body"], answer["status"], content_type=answer["type"])
+    if answer["location"]:
+        response.headers["Location"] = answer["location"]
     response.headers["Cache-Control"] = "no-store"
     response.headers["Idempotency-Replayed"] = "true"
     return response

@@ -7,11 +7,11 @@ import logging
 import os
 from datetime import UTC, datetime
 
-from shop.request_id import current_request_id
+from shop.context import request_id
 
 
 class JsonFormatter(logging.Formatter):
-    """Format a record as a JSON object that says which request and worker it is about.
+    """Format a record as a JSON object that names the request and the worker.
 
     Args:
         replica: The name of this replica.
@@ -22,14 +22,13 @@ class JsonFormatter(logging.Formatter):
         self._replica = replica
 
     def format(self, record: logging.LogRecord) -> str:
-        """Return the object; ``exception`` holds the trace where there is one."""
-        time = datetime.fromtimestamp(record.created, UTC)
+        """Return the object; `exception` holds the trace if there is one."""
         entry = {
-            "time": rfc3339(time),
+            "time": rfc3339(datetime.fromtimestamp(record.created, UTC)),
             "log": record.name,
             "level": record.levelname.lower(),
             "message": record.getMessage(),
-            "request_id": current_request_id(),
+            "request_id": request_id(),
             "served_by": f"{self._replica}/{os.getpid()}",
         }
         if record.exc_info:
@@ -40,7 +39,7 @@ class JsonFormatter(logging.Formatter):
 def configure(replica: str) -> None:
     """Send the logs of all libraries, from INFO on, through a JsonFormatter.
 
-    Calling it again only changes the replica's name.
+    A second call only changes the replica's name.
     """
     root = logging.getLogger()
     handler = next((h for h in root.handlers if isinstance(h.formatter, JsonFormatter)), None)

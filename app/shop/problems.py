@@ -1,8 +1,8 @@
-"""Problem documents (RFC 9457): what every error of the shop is told in.
+"""Problem documents (RFC 9457): the answer to every error.
 
-``type`` is ``about:blank`` throughout: the status says what kind of problem it
-is, ``code``, where there is one, which of several; ``detail`` says what to do
-about it. A browser that asked for a page gets the same as a page.
+`type` is always `about:blank`. The status says what kind of problem it is, and `code` which one if
+a status has several causes; `detail` says what to do. A browser that asked for a page gets the
+same content as a page.
 """
 
 from __future__ import annotations
@@ -17,22 +17,22 @@ from flask import Flask, Response, render_template, request
 from unsticky import SessionError
 from werkzeug.exceptions import HTTPException
 
-from shop.request_id import current_request_id
+from shop.context import request_id
 
 MEDIA_TYPE = "application/problem+json"
 
-_OUR_FAULT = "The shop made a mistake; its log tells more under this request's id."
+_OUR_FAULT = "The shop failed; its log has the cause under this request's id."
 
 _log = logging.getLogger(__name__)
 
 
-class Problem(Exception):  # RFC 9457 calls it a problem
+class Problem(Exception):
     """An error on its way to the client.
 
     Args:
         status: The HTTP status.
-        detail: What is wrong with this very request, with the value, and how to mend it.
-        code: A stable name for programs, where one status has several causes.
+        detail: What is wrong with this request, with the value, and what to do.
+        code: A stable name for programs, if the status has several causes.
         errors: For 422, what is wrong with which field: ``{"field", "detail"}`` each.
         headers: Header fields that belong to the answer, such as ``Retry-After``.
     """
@@ -61,7 +61,7 @@ class Problem(Exception):  # RFC 9457 calls it a problem
             "status": int(self.status),
             "detail": self.detail,
             "instance": request.path,
-            "request_id": current_request_id(),
+            "request_id": request_id(),
         }
         if self.code:
             document["code"] = self.code
@@ -70,7 +70,7 @@ class Problem(Exception):  # RFC 9457 calls it a problem
         return document
 
     def response(self) -> Response:
-        """Return the answer, which nobody may keep for another request."""
+        """Return the answer; no cache may keep it."""
         document = self.document()
         if _is_for_people() and _wants_page():
             response = Response(render_template("problem.html", problem=document))
@@ -94,8 +94,7 @@ def install(app: Flask) -> None:
 def of_session(error: SessionError) -> Response:
     """Return the answer for an error of the session library.
 
-    It serves both where a view raises and where the library finds out only
-    after the view, when it stores the session.
+    Either a view raised it, or the library met it after the view, when it stored the session.
     """
     if error.status == HTTPStatus.INTERNAL_SERVER_ERROR:
         return _of_bug(error)
@@ -107,7 +106,7 @@ def of_session(error: SessionError) -> Response:
 
 def _of_http(error: HTTPException) -> Response:
     status = error.code or HTTPStatus.INTERNAL_SERVER_ERROR
-    # Allow and the like belong to the answer; what describes its own HTML does not.
+    # Keep fields such as Allow, and drop those that describe werkzeug's own HTML.
     headers = {
         name: value for name, value in error.get_headers() if not name.lower().startswith("content")
     }
@@ -116,11 +115,9 @@ def _of_http(error: HTTPException) -> Response:
 
 def _detail(status: int, error: HTTPException) -> str:
     if status == HTTPStatus.NOT_FOUND:
-        return f"Nothing is at {request.path!r}."
+        return f"There is nothing at {request.path!r}."
     if status == HTTPStatus.METHOD_NOT_ALLOWED:
-        return (
-            f"{request.method} is not possible at {request.path!r}; the field Allow lists what is."
-        )
+        return f"{request.path!r} does not take {request.method}; see the header Allow."
     if status == HTTPStatus.INTERNAL_SERVER_ERROR:
         return _OUR_FAULT
     return error.description or HTTPStatus(status).description

@@ -1,7 +1,7 @@
-"""``python -m kit <verb>``: what the Makefile calls.
+"""``python -m kit <verb>``, which the Makefile calls.
 
-It starts in the caller's own Python with nothing but the standard library. Verbs that need more
-go on inside the private environment (:func:`kit.environment.enter`).
+It starts in the caller's Python with nothing but the standard library. Verbs that need more
+continue inside the private environment (`kit.setup.environment.enter`).
 """
 
 import io
@@ -18,7 +18,7 @@ def main(verb: str) -> int:
     """Run one verb and return the exit code."""
     signal.signal(signal.SIGTERM, _interrupt)
     for stream in (sys.stdout, sys.stderr):
-        # An older locale than UTF-8 must not turn a message into a traceback.
+        # A locale without UTF-8 must not turn a message into a traceback.
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="replace")
     try:
@@ -26,12 +26,12 @@ def main(verb: str) -> int:
     except KeyboardInterrupt:
         if verb == "logs":
             return 0
-        print("\nInterrupted. `make status` shows what runs, `make down` ends it.", flush=True)
+        print("\nInterrupted. `make status` shows what runs, `make down` stops it.", flush=True)
         return _INTERRUPTED
 
 
 def _run(verb: str) -> int:
-    # Imported late, so that Ctrl-C in the first moments is no traceback either.
+    # Imported late, so that Ctrl-C in the first moments prints no traceback.
     from kit import verbs
     from kit.console import complain
     from kit.errors import KitError, from_os_error

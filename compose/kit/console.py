@@ -1,8 +1,9 @@
-"""What the verbs print: steps as they are done, and failures with their cure."""
+"""What the verbs print: their steps, and failures with hints."""
 
 import os
 import sys
 import time
+import webbrowser
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -10,9 +11,9 @@ from kit.errors import KitError
 
 
 def say(text: str = "", end: str = "\n") -> None:
-    """Print a line to standard output at once; go on silently if nobody reads any more.
+    """Print a line to standard output at once; do nothing if nobody reads any more.
 
-    A stack must not stay half up because of ``make up | head``.
+    `make up | head` must not leave half a stack.
     """
     try:
         print(text, end=end, flush=True)
@@ -21,24 +22,24 @@ def say(text: str = "", end: str = "\n") -> None:
 
 
 def warn(text: str) -> None:
-    """Print one warning to standard error."""
+    """Print a warning to standard error."""
     print(f"warning: {text}", file=sys.stderr, flush=True)
 
 
 def complain(error: KitError) -> None:
-    """Print a failure and its cure to standard error."""
+    """Print a failure and its hints to standard error."""
     first, *rest = error.problem.splitlines()
     print(f"\nerror: {first}", file=sys.stderr)
     for line in rest:
         print(f"       {line}", file=sys.stderr)
-    for line in error.cure.splitlines():
-        print(f"  mend it: {line}" if line else "", file=sys.stderr)
+    for hint in error.hints:
+        print(f"  hint: {hint}", file=sys.stderr)
     sys.stderr.flush()
 
 
 @contextmanager
 def step(title: str) -> Iterator[None]:
-    """Print that a step begins, and what it took in seconds once it is done."""
+    """Print that a step begins and, once it is done, how many seconds it took."""
     say(f"  {title} …", end="")
     began = time.monotonic()
     try:
@@ -50,14 +51,13 @@ def step(title: str) -> Iterator[None]:
 
 
 class Counter:
-    """A line that counts up: redrawn in place on a terminal, every tenth item elsewhere."""
+    """A line that counts up, redrawn in place on a terminal."""
 
     def __init__(self, title: str, total: int) -> None:
-        """Start at nought of ``total``."""
         self._title, self._total, self._done = title, total, 0
 
     def advance(self, item: str) -> None:
-        """Count one more item and name it."""
+        """Count one more item and show its name."""
         self._done += 1
         line = f"  {self._title} [{self._done}/{self._total}] {item}"
         if sys.stdout.isatty():
@@ -69,3 +69,11 @@ class Counter:
         """End the redrawn line."""
         if sys.stdout.isatty() and self._done:
             say()
+
+
+def browse(url: str) -> None:
+    """Print an address, and open it in a browser if there is a desktop."""
+    say(url)
+    # Without a desktop, Python would start a text browser in this terminal.
+    if sys.platform == "darwin" or any(map(os.environ.get, ("DISPLAY", "WAYLAND_DISPLAY"))):
+        webbrowser.open(url)

@@ -1,4 +1,4 @@
-"""Reading ``.env``: the same plain subset that Docker Compose reads."""
+"""Read ``.env``: the plain subset of what Docker Compose reads."""
 
 import re
 from pathlib import Path
@@ -9,20 +9,20 @@ _LINE = re.compile(r"(?:export\s+)?(?P<name>[A-Za-z_][A-Za-z0-9_]*)\s*=\s*(?P<va
 
 
 def read(path: Path) -> dict[str, str]:
-    """Return the names and values of an environment file; empty if there is none.
+    """Return the names and values of an environment file; empty if there is no file.
 
-    A line is ``NAME=value``, optionally quoted; ``#`` starts a comment at the start of a line or
+    A line is ``NAME=value``, optionally quoted. ``#`` starts a comment at the start of a line, or
     after a space outside quotes. Nothing is expanded.
 
     Raises:
-        KitError: a line is not of that form.
+        KitError: a line has another form.
     """
     try:
         text = path.read_text(encoding="utf-8")
     except FileNotFoundError:
         return {}
     except UnicodeDecodeError as error:
-        raise KitError(f"{path} is not UTF-8: {error.reason}.", "Save it as UTF-8.") from error
+        raise KitError(f"{path} is not UTF-8: {error.reason}", "save it as UTF-8") from error
     values: dict[str, str] = {}
     for number, raw in enumerate(text.splitlines(), start=1):
         line = raw.strip()
@@ -31,10 +31,10 @@ def read(path: Path) -> dict[str, str]:
         match = _LINE.fullmatch(line)
         value = None if match is None else _unquote(match["value"])
         if match is None or value is None:
-            # The line itself may hold a secret: it is named by its number only.
+            # The line may hold a secret, so only its number is shown.
             raise KitError(
-                f"{path}, line {number} is not NAME=value.",
-                "Write NAME=value, NAME='value' or NAME=\"value\"; .env.example shows each name.",
+                f"{path}, line {number} is not NAME=value",
+                "write NAME=value, NAME='value' or NAME=\"value\"; .env.example shows each name",
             )
         values[match["name"]] = value
     return values

@@ -1,37 +1,35 @@
-"""What a verb raises when it cannot do its work."""
+"""What a verb raises if it cannot do its work."""
 
 import errno
 
 
 class KitError(Exception):
-    """A failure that the caller can mend.
+    """A failure that the caller can do something about.
 
-    Args:
-        problem: what is wrong, with the value.
-        cure: what to do about it.
+    Attributes:
+        problem: what is wrong, with the value: ``cannot x: reason``. More lines are details.
+        hints: what to do about it, one sentence each.
     """
 
-    def __init__(self, problem: str, cure: str) -> None:
-        """Keep both sentences; ``str()`` joins them on two lines."""
-        super().__init__(f"{problem}\n{cure}")
+    def __init__(self, problem: str, *hints: str) -> None:
+        super().__init__("\n".join((problem, *hints)))
         self.problem = problem
-        self.cure = cure
+        self.hints = hints
 
 
 def from_os_error(error: OSError) -> KitError:
-    """Turn an error of the operating system into one that names its cure."""
+    """Turn an error of the operating system into one with hints."""
     where = error.filename if error.filename is not None else "a file"
     problem = f"{where}: {error.strerror or error}"
     if error.errno in {errno.EACCES, errno.EPERM, errno.EROFS}:
         return KitError(
-            f"No permission: {problem}.",
-            "Make that place writable for you, or keep the stack elsewhere: "
-            "make up STATE_DIR=/a/folder/of/yours",
+            f"no permission: {problem}",
+            "get write access to that path, or use another folder: make up STATE_DIR=~/unsticky",
         )
     if error.errno in {errno.ENOSPC, errno.EDQUOT}:
         return KitError(
-            f"The disk is full: {problem}.",
-            "Free some space, or keep the stack on another disk: "
-            "make up STATE_DIR=/another/disk/unsticky. `make down` ends what has started.",
+            f"the disk is full: {problem}",
+            "free some space, or use another disk: make up STATE_DIR=/another/disk/unsticky",
+            "`make down` stops what has started",
         )
-    return KitError(f"{problem}.", "`make status` shows what runs, `make down` ends it.")
+    return KitError(problem, "`make status` shows what runs, `make down` stops it")

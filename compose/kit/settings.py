@@ -1,26 +1,26 @@
 """The settings of a stack, parsed once into a value that cannot be wrong.
 
-A name is looked up on make's command line, then in the environment, then in ``.env``; an empty
-value counts as not given. ``.env.example`` explains every name.
+A name on make's command line wins over the environment, and that over ``.env``; an empty value
+counts as not set. ``.env.example`` explains every name.
 """
 
 import difflib
 import os
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from kit import dotenv
 from kit.errors import KitError
 
-PROJECT = Path(__file__).resolve().parents[2]
+CHECKOUT = Path(__file__).resolve().parents[2]
 """The checkout that this kit is part of."""
 
 WORKER_CLASSES = ("sync", "gthread", "gevent")
 RUNTIMES = ("local", "docker")
 OVERLAYS = ("dev", "tls", "valkey")
-"""Files ``compose.<name>.yaml`` that a caller may choose."""
+"""The files ``compose.<name>.yaml`` that a caller can choose."""
 
 _NAMES = frozenset({
     "APP", "NGINX_BIN", "OVERLAYS", "PORT", "PROXY_HOPS", "READY_TIMEOUT", "REDIS_MAXMEMORY",
@@ -35,18 +35,27 @@ LOAD_NAMES = frozenset({
 })  # fmt: skip
 """Names that `make loadtest` and `make sweep` read."""
 
-# Read in compose/*.yaml: handed to Compose as they are, and not to replicas.
+# compose/*.yaml reads these: they go to Compose unchanged, and not to replicas.
 _COMPOSE = frozenset({
     "APP_CPUS", "APP_ENV_FILE", "APP_IMAGE", "APP_MEMORY", "APP_REQUIREMENTS", "BIND_ADDRESS",
     "COMPOSE_FILE", "COMPOSE_PROJECT_NAME", "HEALTH_PATH", "NGINX_CPUS", "NGINX_HSTS_SECONDS",
-    "NGINX_IMAGE", "NGINX_KEYED_PATHS", "NGINX_LOGIN_BURST", "NGINX_LOGIN_RATE", "NGINX_MEMORY",
-    "NGINX_UPSTREAM_KEEPALIVE", "NGINX_WORKER_PROCESSES", "PYTHON_IMAGE", "REDIS_CPUS",
-    "REDIS_HEALTH_PASSWORD_FILE", "REDIS_IMAGE", "REDIS_MEMORY", "REDIS_URL_FILE",
+    "NGINX_IDEMPOTENT_PATHS", "NGINX_IMAGE", "NGINX_LOGIN_BURST", "NGINX_LOGIN_RATE",
+    "NGINX_MEMORY", "NGINX_UPSTREAM_KEEPALIVE", "NGINX_WORKER_PROCESSES", "PYTHON_IMAGE",
+    "REDIS_CPUS", "REDIS_HEALTH_PASSWORD_FILE", "REDIS_IMAGE", "REDIS_MEMORY", "REDIS_URL_FILE",
     "REDIS_USERS_FILE", "TLS_DIR", "VALKEY_IMAGE",
 })  # fmt: skip
 
-# Read by the Makefile and by tests: not for replicas.
-_RESERVED = _COMPOSE | LOAD_NAMES | {"PYTHON", "REQUIRE_CONTAINERS"}
+# Other names for the same: Gunicorn's and Heroku's, and one of an older version of this kit.
+_ALIASES = {"WORKERS": "WEB_CONCURRENCY", "NGINX_IDEMPOTENT_PATHS": "NGINX_KEYED_PATHS"}
+
+# The Makefile and the tests read these: they do not go to replicas.
+_RESERVED = {*_COMPOSE, *LOAD_NAMES, *_ALIASES.values(), "PYTHON", "REQUIRE_CONTAINERS"}
+
+# The application's own settings, which the kit does not read.
+_APPLICATION = ("UNSTICKY_", "FLASK_", "SESSION_COOKIE_", "LOG_LEVEL", "RECENT_LOGIN_SECONDS")
+
+# The shop honours an Idempotency-Key there, so nginx may send such a POST again.
+_SHOPS_IDEMPOTENT_PATHS = "/api/(cart/items|checkout)"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -76,55 +85,87 @@ class Settings:
     proxy_hops: int
     ready_timeout: int
     extra: Mapping[str, str]
-    """Names of ``.env`` that are not the kit's: handed to the replicas as they are."""
+    """Names of ``.env`` that are not the kit's: they go to the replicas unchanged."""
     compose: Mapping[str, str]
-    """Names that only Compose reads: handed to it as they are."""
+    """Names that only Compose reads: they go to it unchanged."""
 
     @property
     def url(self) -> str:
-        """Where the stack answers, as a browser on this machine writes it."""
+        """The address of the stack for a browser on this machine."""
         if "tls" in self.overlays:
-            # The name that a certificate can be for.
+            # A certificate is for a name.
             return f"https://localhost:{self.tls_port}"
         return f"http://127.0.0.1:{self.port}"
 
     @property
     def own_store(self) -> bool:
-        """Whether the kit runs a store of its own, because no ``REDIS_URL`` was given."""
+        """Whether the kit runs the store, because ``REDIS_URL`` is not set."""
         return self.redis_url is None
 
+    @property
+    def idempotent_paths(self) -> str:
+        """The paths whose POSTs nginx may send again; none for an application that is not ours."""
+        return _SHOPS_IDEMPOTENT_PATHS if self.app.startswith("shop:") else ""
 
-def load(environ: Mapping[str, str] = os.environ, project: Path = PROJECT) -> Settings:
+    @property
+    def upstream_keepalive(self) -> str:
+        """How many idle connections nginx keeps to the replicas; sync workers close each."""
+        return "0" if self.worker_class == "sync" else "16"
+
+    @property
+    def application_variables(self) -> dict[str, str]:
+        """The application's own variables: those of the environment and of ``.env``."""
+        env = {name: text for name, text in os.environ.items() if name.startswith(_APPLICATION)}
+        return {**env, **self.extra}
+
+    def with_worker_class(self, worker_class: str) -> "Settings":
+        """Return the same settings for another class of workers."""
+        return replace(self, worker_class=worker_class, threads=1)
+
+    def make(self, verb: str) -> str:
+        """Return the command of a verb for this stack, as it stands in hints."""
+        return f"make {verb} RUNTIME=docker" if self.runtime == "docker" else f"make {verb}"
+
+
+def load(environ: Mapping[str, str] = os.environ, checkout: Path = CHECKOUT) -> Settings:
     """Return the settings for a checkout.
 
     Raises:
-        KitError: a value is not usable; the message names the value and what would be.
+        KitError: a value cannot be used; the message names it, and a value that can.
     """
-    file_values = dotenv.read(project / ".env")
-    given = {name: file_values[name] for name in _NAMES if file_values.get(name)}
-    given |= {name: environ[name] for name in _NAMES if environ.get(name)}
+    file_values = dotenv.read(checkout / ".env")
+
+    given: dict[str, str] = {}
+    for values in (file_values, environ):
+        for name in _NAMES | _COMPOSE:
+            if text := values.get(name) or values.get(_ALIASES.get(name, "")):
+                given[name] = text
     extra = {n: v for n, v in file_values.items() if n not in _NAMES | _RESERVED}
     for name in extra:
         if close := difflib.get_close_matches(name, _NAMES, n=1, cutoff=0.85):
             raise KitError(
-                f".env sets {name}, which is not a setting of the kit.",
-                f"Write {close[0]} if you meant that; other names are handed to the replicas.",
+                f".env sets {name}, which is not a setting of the kit",
+                f"did you mean {close[0]}? names that the kit does not know go to the replicas",
             )
-    compose = {
-        name: value for name in _COMPOSE if (value := environ.get(name) or file_values.get(name))
-    }
-    return _Reader(given, project).settings(extra, compose)
+    compose = {name: given[name] for name in _COMPOSE if name in given}
+    return _Reader(given, checkout).settings(extra, compose)
+
+
+def probe_host(trusted_hosts: str) -> str:
+    """Return one of ``TRUSTED_HOSTS``, for requests that ask whether the application is ready."""
+    hosts = [host.strip().lstrip(".") for host in trusted_hosts.split(",")]
+    return "localhost" if "localhost" in hosts else hosts[0]
 
 
 class _Reader:
-    """Reads typed values out of text, with a message for each way to be wrong."""
+    """Turns text into typed values, with an error for each text that cannot be used."""
 
-    def __init__(self, given: Mapping[str, str], project: Path) -> None:
-        self._given, self._project = given, project
+    def __init__(self, given: Mapping[str, str], checkout: Path) -> None:
+        self._given, self._checkout = given, checkout
 
     def settings(self, extra: Mapping[str, str], compose: Mapping[str, str]) -> Settings:
         if "SECRET_KEY" in self._given and "SECRET_KEY_FILE" in self._given:
-            raise KitError("Both SECRET_KEY and SECRET_KEY_FILE are set.", "Unset one of the two.")
+            raise KitError("both SECRET_KEY and SECRET_KEY_FILE are set", "unset one of the two")
         state_dir = self._path("STATE_DIR", ".state")
         return Settings(
             port=self._integer("PORT", 8080, 1, 65535),
@@ -159,8 +200,8 @@ class _Reader:
         text = self._given.get(name, str(default))
         if not re.fullmatch(r"\d{1,6}", text, re.ASCII) or not low <= int(text) <= high:
             raise KitError(
-                f"{name}={text} is not a whole number from {low} to {high}.",
-                f"For example: make up {name}={default}",
+                f"{name}={text} is not a whole number from {low} to {high}",
+                f"for example: make up {name}={default}",
             )
         return int(text)
 
@@ -169,8 +210,8 @@ class _Reader:
         threads = self._integer("THREADS", 4 if threaded else 1, 1, 256)
         if threads > 1 and not threaded:
             raise KitError(
-                f"THREADS={threads} needs WORKER_CLASS=gthread; the others have one thread.",
-                f"For example: make up WORKER_CLASS=gthread THREADS={threads}",
+                f"THREADS={threads} needs WORKER_CLASS=gthread; other workers have one thread",
+                f"for example: make up WORKER_CLASS=gthread THREADS={threads}",
             )
         return threads
 
@@ -180,14 +221,14 @@ class _Reader:
         for name in wanted:
             if name not in OVERLAYS:
                 raise KitError(
-                    f"OVERLAYS={name} is not one of {', '.join(OVERLAYS)}.",
-                    "For example: make up RUNTIME=docker OVERLAYS=tls,valkey. "
-                    "A store elsewhere is chosen by REDIS_URL.",
+                    f"OVERLAYS={name} is not one of {', '.join(OVERLAYS)}",
+                    "for example: make up RUNTIME=docker OVERLAYS=tls,valkey",
+                    "to use a store of your own, set REDIS_URL",
                 )
         if wanted and self._given.get("RUNTIME") != "docker":
             raise KitError(
-                f"OVERLAYS={','.join(wanted)} needs RUNTIME=docker.",
-                f"For example: make up RUNTIME=docker OVERLAYS={','.join(wanted)}",
+                f"OVERLAYS={','.join(wanted)} needs RUNTIME=docker",
+                f"for example: make up RUNTIME=docker OVERLAYS={','.join(wanted)}",
             )
         return wanted
 
@@ -195,25 +236,23 @@ class _Reader:
         text = self._given.get(name, choices[0])
         if text not in choices:
             raise KitError(
-                f"{name}={text} is not one of {', '.join(choices)}.",
-                f"For example: make up {name}={choices[0]}",
+                f"{name}={text} is not one of {', '.join(choices)}",
+                f"for example: make up {name}={choices[0]}",
             )
         return text
 
     def _matching(self, name: str, default: str, pattern: str, form: str) -> str:
         text = self._given.get(name, default)
         if not re.fullmatch(pattern, text, re.IGNORECASE):
-            raise KitError(f"{name}={text} is not {form}.", f"For example: {name}={default}")
+            raise KitError(f"{name}={text} is not {form}", f"for example: {name}={default}")
         return text
 
     def _path(self, name: str, default: str) -> Path:
         text = self._given.get(name, default)
         if not text.isprintable():
-            raise KitError(
-                f"{name}={text!r} has a control character in it.", "Choose another folder."
-            )
-        # Symbolic links stay: the caller's own name of the folder is the one in the messages.
-        return Path(os.path.normpath(self._project / Path(text).expanduser()))
+            raise KitError(f"{name}={text!r} contains a control character", "choose another folder")
+        # Symbolic links stay, so that messages show the path that the caller wrote.
+        return Path(os.path.normpath(self._checkout / Path(text).expanduser()))
 
     def _program(self, name: str) -> Path | None:
         if name not in self._given:
@@ -221,8 +260,8 @@ class _Reader:
         path = self._path(name, "")
         if not os.access(path, os.X_OK) or path.is_dir():
             raise KitError(
-                f"{name}={path} is not a program that you may run.",
-                f"Give its full path, or unset {name} to use the one that the kit installs.",
+                f"{name}={path} is not a program that you may run",
+                f"give its full path, or unset {name} to use the packaged program",
             )
         return path
 
@@ -231,7 +270,7 @@ class _Reader:
             return None
         path = self._path(name, "")
         if not os.access(path, os.R_OK) or path.is_dir():
-            raise KitError(f"{name}={path} is not a file that you may read.", "Give its full path.")
+            raise KitError(f"{name}={path} is not a file that you may read", "give its full path")
         return path
 
     def _redis_url(self) -> str | None:
@@ -240,8 +279,8 @@ class _Reader:
         if url is not None and url.partition("://")[0] not in schemes:
             # The URL may hold a password: only its scheme is shown.
             raise KitError(
-                f"REDIS_URL begins with {url.partition(':')[0]}:, which is no scheme of a store.",
-                f"Begin it with one of {', '.join(s + '://' for s in schemes)}, "
-                "or unset it to use the store that the kit runs.",
+                f"REDIS_URL begins with {url.partition(':')[0]}:, which is not a store's scheme",
+                f"begin it with one of {', '.join(s + '://' for s in schemes)}, "
+                "or unset it to use the kit's own store",
             )
         return url

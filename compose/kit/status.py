@@ -1,63 +1,82 @@
-"""What `make status` shows."""
+"""The table that `make status` prints, for both runtimes."""
 
-import json
+import time
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 
-from kit import table
 from kit.console import say
-from kit.folder import StateFolder
-from kit.processes import children, memory
-from kit.supervision import Process
+
+_HEADINGS = ("service", "pid", "state", "uptime", "memory", "requests")
+_MB = 1024 * 1024
 
 
-def show(processes: Mapping[str, Process], folder: StateFolder) -> None:
-    """Print a table of services and their workers, and where the stack answers."""
-    counts = requests(folder)
-    rows: list[table.Row] = []
-    for process in sorted(processes.values(), key=lambda p: p.name):
-        workers = sorted(children(process.pid)) if process.pid else []
-        is_replica = process.name.startswith("app-")
-        own = sum(n for who, n in counts.items() if who.startswith(f"{process.name}/"))
-        total = sum(counts.values()) if process.name == "nginx" else own if is_replica else None
-        rows.append((
-            process.name, str(process.pid or "-"), process.state.lower(),
-            table.uptime(process.started) if process.pid else "-",
-            _megabytes([process.pid, *workers]),
-            "" if total is None else str(total),
-        ))  # fmt: skip
-        rows.extend(
-            (
-                "  worker", str(pid), "", "", _megabytes([pid]),
-                str(counts[f"{process.name}/{pid}"]) if is_replica else "",
-            )
-            for pid in workers
-        )  # fmt: skip
-    table.show(rows)
-    say(f"\n{folder.url}   state: {folder.root}")
-    say("requests: lines of nginx's access log and its two rotated ones (10 MB each), by worker")
+@dataclass(frozen=True, slots=True)
+class Worker:
+    """A row below its service's: pid on the host, resident memory in bytes, and a signature.
+
+    Attributes:
+        signature: ``replica/pid``, as in nginx's log; None if it is unknown.
+    """
+
+    pid: int
+    memory: int
+    signature: str | None
 
 
-def requests(folder: StateFolder) -> Counter[str]:
-    """Count the requests in nginx's access log by ``replica/pid``, empty where none is named."""
-    found: Counter[str] = Counter()
-    for path in folder.log.glob("nginx.access.log*"):
-        with path.open(encoding="utf-8", errors="replace") as file:
-            found += served_by(file)
-    return found
+@dataclass(frozen=True, slots=True)
+class Service:
+    """A row of the table.
+
+    Attributes:
+        pid: of its first process; 0 if there is none.
+        started: seconds since the epoch.
+        memory: resident, of all its processes, in bytes.
+        signature: how the signatures of its requests begin; None if it serves none.
+    """
+
+    name: str
+    pid: int
+    state: str
+    started: float
+    memory: int
+    signature: str | None
+    workers: Sequence[Worker]
 
 
-def served_by(lines: Iterable[str]) -> Counter[str]:
-    """Count the lines of an access log by the ``replica/pid`` that they name."""
-    found: Counter[str] = Counter()
-    for line in lines:
-        try:
-            found[json.loads(line)["served_by"]] += 1
-        except (ValueError, KeyError, TypeError):
-            # A line that is being written, was cut by the rotation, or is of another log.
-            continue
-    return found
+def show(services: Iterable[Service], served: Counter[str], url: str, *notes: str) -> None:
+    """Print the table, where the stack answers, and what the numbers mean.
+
+    Args:
+        services: the rows.
+        served: how many requests each worker served, by signature.
+        url: the address of the stack.
+        notes: lines below the table.
+    """
+    rows = [_HEADINGS]
+    for each in sorted(services, key=lambda service: service.name):
+        requests = ""
+        if each.signature is not None:
+            requests = str(sum(n for who, n in served.items() if who.startswith(each.signature)))
+        uptime = _uptime(each.started) if each.pid else "-"
+        memory = _megabytes(each.memory)
+        rows.append((each.name, str(each.pid or "-"), each.state, uptime, memory, requests))
+        for worker in each.workers:
+            requests = "" if worker.signature is None else str(served[worker.signature])
+            rows.append(("  worker", str(worker.pid), "", "", _megabytes(worker.memory), requests))
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    for row in rows:
+        say("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())
+    say(f"\n{url}")
+    for note in notes:
+        say(note)
 
 
-def _megabytes(pids: Sequence[int]) -> str:
-    return table.megabytes(sum(memory(pid) for pid in pids if pid))
+def _uptime(started: float) -> str:
+    minutes, seconds = divmod(max(0, int(time.time() - started)), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02}:{seconds:02}"
+
+
+def _megabytes(size: int) -> str:
+    return f"{size / _MB:.0f} MB" if size else "-"

@@ -1,59 +1,173 @@
-"""Which verb calls what."""
+"""The verbs: those of a stack, written once over both runtimes, and those of the checkout."""
 
 import os
+import shutil
 import sys
+from collections.abc import Callable
 
-from kit import environment, load, runtime, settings
+from kit import checks, deployment
+from kit.console import browse, say, step, warn
+from kit.docker.runtime import DockerRuntime
 from kit.errors import KitError
+from kit.local.runtime import LocalRuntime
+from kit.settings import Settings, load
+from kit.state import StateFolder
+from kit.system import locks
 
-_CHECKS = frozenset(
-    {
-        "test",
-        "fuzz",
-        "foreign",
-        "lint",
-        "pins",
-        "bench",
-        "bench-race",
-        "bench-page",
-        "bench-session",
-    }
-)
+Runtime = LocalRuntime | DockerRuntime
 
 
 def run(verb: str) -> None:
-    """Carry out one verb.
+    """Run one verb.
 
     Raises:
-        KitError: it could not be done.
+        KitError: it fails.
+        SystemExit: a load test cannot be started.
     """
     if sys.platform == "win32":
-        raise KitError("The local runtime needs Linux or macOS.", "Use WSL 2 on Windows.")
-    if verb in load.VERBS:
-        load.run(verb)
-    wanted = settings.load()
-    if verb in _CHECKS:
-        environment.check_with(verb, wanted)
+        raise KitError("the local runtime needs Linux or macOS", "use WSL 2 on Windows")
+    if verb in checks.LOAD_VERBS:
+        checks.load_test(verb)
+    elif verb in checks.VERBS:
+        checks.run(verb, load())
+    elif verb in _VERBS:
+        settings = load()
+        runtime = DockerRuntime if settings.runtime == "docker" else LocalRuntime
+        _VERBS[verb](runtime(settings))
+    else:
+        raise KitError(f"there is no verb {verb!r}", "`make` alone lists them")
+
+
+def up(runtime: Runtime) -> None:
+    """Make the stack what the settings say; undo a first start that is interrupted."""
+    state, settings = runtime.state, runtime.settings
+    runtime.require()
+    state.claim()
+    # Now, before minutes may go into the environment, and again while no other verb can start.
+    _refuse_other_runtime(state, settings)
+    runtime.enter(to_deploy=True)
+    with locks.one_verb(state.verb_lock, "up"):
+        _refuse_other_runtime(state, settings)
+        was_running = runtime.is_running()
+        try:
+            deployment.deploy(runtime, was_running=was_running)
+        except KeyboardInterrupt:
+            if not was_running:
+                say("\nInterrupted: stopping what has started.")
+                runtime.shut_down(data=False)
+            raise
+        finally:
+            runtime.tidy()
+
+
+def down(runtime: Runtime) -> None:
+    """Stop everything; the store's data stays."""
+    state = runtime.state
+    if not state.is_claimed():
+        say(f"Nothing is running: there is no stack in {state.root}.")
         return
-    _run_on_stack(verb, runtime.choose(wanted))
+    runtime.require()
+    with locks.one_verb(state.verb_lock, "down"):
+        _shut_down(runtime, data=False)
+    clean_command = runtime.settings.make("clean")
+    say(f"The store's data and {state.root} stay; `{clean_command}` removes them.")
 
 
-def _run_on_stack(verb: str, stack: runtime.Runtime) -> None:
-    service = os.environ.get("SERVICE") or None
-    match verb:
-        case "up":
-            stack.up()
-        case "down":
-            stack.down()
-        case "restart":
-            stack.restart(service)
-        case "status":
-            stack.status()
-        case "logs":
-            stack.logs(service)
-        case "open":
-            stack.open()
-        case "clean":
-            stack.clean()
-        case _:
-            raise KitError(f"There is no verb {verb!r}.", "`make` alone prints all of them.")
+def restart(runtime: Runtime) -> None:
+    """Restart one service, or the replicas one after the other."""
+    _require_running(runtime)
+    runtime.enter(to_deploy=False)
+    with locks.one_verb(runtime.state.verb_lock, "restart"):
+        deployment.restart(runtime, _service())
+    say(f"Done. `{runtime.settings.make('status')}` shows what runs.")
+
+
+def show_status(runtime: Runtime) -> None:
+    """Print what runs."""
+    runtime.require()
+    if not runtime.is_running():
+        if orphans := runtime.orphans():
+            warn(f"supervisord was killed; `make down` stops what it left: {', '.join(orphans)}")
+        start = runtime.settings.make("up")
+        say(f"Nothing is running in {runtime.state.root}. `{start}` starts it.")
+        _mention_containers(runtime)
+        return
+    runtime.enter(to_deploy=False)
+    runtime.show_status()
+
+
+def follow_logs(runtime: Runtime) -> None:
+    """Print the logs of one service, or of all, until interrupted."""
+    runtime.require()
+    runtime.follow_logs(_service())
+
+
+def open_shop(runtime: Runtime) -> None:
+    """Print the address of the stack, and open it in a browser if there is one."""
+    _require_running(runtime)
+    browse(runtime.url)
+
+
+def clean(runtime: Runtime) -> None:
+    """Stop everything and remove all that was made, data included."""
+    state, settings = runtime.state, runtime.settings
+    if not state.is_claimed():
+        say(f"Nothing to remove: there is no stack in {state.root}.")
+        return
+    runtime.require()
+    with locks.one_verb(state.verb_lock, "clean"):
+        _refuse_other_runtime(state, settings)
+        _shut_down(runtime, data=True)
+        shutil.rmtree(state.root)
+    say(f"Removed the stack and {state.root}.")
+    if settings.venv_dir.exists():
+        say(f"VENV_DIR={settings.venv_dir} stays, because other stacks may use it.")
+
+
+_VERBS: dict[str, Callable[[Runtime], None]] = {
+    "up": up,
+    "down": down,
+    "restart": restart,
+    "status": show_status,
+    "logs": follow_logs,
+    "open": open_shop,
+    "clean": clean,
+}
+
+
+def _service() -> str | None:
+    return os.environ.get("SERVICE") or None
+
+
+def _require_running(runtime: Runtime) -> None:
+    runtime.require()
+    if not runtime.is_running():
+        raise KitError("nothing is running", f"start the stack: {runtime.settings.make('up')}")
+
+
+def _refuse_other_runtime(state: StateFolder, settings: Settings) -> None:
+    """Refuse a folder that holds the stack of the other runtime."""
+    if settings.runtime == "local" and state.project:
+        owner, other = f"the containers of {state.project}", "docker"
+    elif settings.runtime == "docker" and locks.holder(state.service_lock("supervisord")):
+        owner, other = "a stack of the local runtime", "local"
+    else:
+        return
+    raise KitError(
+        f"{state.root} belongs to {owner}",
+        f"stop them with `make down RUNTIME={other}`, or use another STATE_DIR",
+    )
+
+
+def _shut_down(runtime: Runtime, *, data: bool) -> None:
+    with step("stopping"):
+        ended = runtime.shut_down(data=data)
+    if ended:
+        runtime.state.record_event("stopped", "stack")
+    say(f"Stopped: {', '.join(ended)}." if ended else "Nothing was running.")
+    _mention_containers(runtime)
+
+
+def _mention_containers(runtime: Runtime) -> None:
+    if runtime.state.project:
+        say("This folder has containers: give RUNTIME=docker to the verbs for them.")

@@ -1,13 +1,11 @@
-"""Users who check out: everything they added is ordered, once."""
+"""Users who check out: everything that they added is ordered once."""
 
 import random
 import uuid
 from typing import Any
 
-from runs.kinds import Kind
-from visits import Answer, together
-
-from scenarios.visitor import CART, ShopJourney
+from loadtest import Answer, Failure, together
+from loadtest.scenarios.shop import CART, ShopJourney
 
 _CREATED, _EMPTY = 201, 409
 
@@ -25,14 +23,16 @@ class Buyer(ShopJourney):
         orders = [self._once(skus), self._twice(skus), *self._while_adding(skus)]
         listed = [order["order_id"] for order in self.get("/api/orders").json()]
         wanted = [order["order_id"] for order in reversed(orders)]
-        self.hold(
+        self.check(
             not set(wanted) - set(listed),
             # As with carts: a lost update leaves the others, an empty list is another session's.
-            Kind.LOST_UPDATE if listed else Kind.LOST_SESSION,
+            Failure.LOST_UPDATE if listed else Failure.LOST_SESSION,
             f"{len(set(wanted) - set(listed))} acknowledged orders are not listed",
         )
-        self.hold(
-            listed == wanted, Kind.WRONG_ANSWER, f"orders {listed} are listed instead of {wanted}"
+        self.check(
+            listed == wanted,
+            Failure.WRONG_ANSWER,
+            f"orders {listed} are listed instead of {wanted}",
         )
         self.look()
 
@@ -46,7 +46,7 @@ class Buyer(ShopJourney):
         order = self._ordered(answer)
         if "idempotency" in self.plan.offers:
             again = self.post("/api/checkout", headers=headers, expect=(_CREATED,)).json()
-            self.hold(again == order, Kind.WRONG_ANSWER, "the same checkout made another order")
+            self.check(again == order, Failure.WRONG_ANSWER, "the same checkout made another order")
         self.read()
         return order
 
@@ -60,7 +60,7 @@ class Buyer(ShopJourney):
 
         together(click, click)
         made = [answer for answer in answers if answer.status == _CREATED]
-        self.hold(len(made) == 1, Kind.WRONG_ANSWER, f"two clicks made {len(made)} orders")
+        self.check(len(made) == 1, Failure.WRONG_ANSWER, f"two clicks made {len(made)} orders")
         return self._ordered(made[0])
 
     def _while_adding(self, skus: list[str]) -> list[dict[str, Any]]:
@@ -79,9 +79,9 @@ class Buyer(ShopJourney):
         in_order = _quantities(ordered[0])
         left = _quantities(self.get("/api/cart").json())
         total = {sku: in_order.get(sku, 0) + left.get(sku, 0) for sku in {*in_order, *left}}
-        self.hold(
+        self.check(
             total == {first: 1, late: 1},
-            Kind.LOST_UPDATE,
+            Failure.LOST_UPDATE,
             f"order {in_order} and cart {left} are not together what was added",
         )
         self.cart.replace(left)
@@ -93,9 +93,9 @@ class Buyer(ShopJourney):
         """See that an order has all that was in the cart, which is empty now."""
         order: dict[str, Any] = answer.json()
         if difference := self.cart.difference(_quantities(order)):
-            self.hold(condition=False, kind=Kind.LOST_UPDATE, detail=f"ordered: {difference}")
+            self.check(condition=False, kind=Failure.LOST_UPDATE, detail=f"ordered: {difference}")
         total = sum(item["qty"] * item["price_cents"] for item in order["items"])
-        self.hold(total == order["total_cents"], Kind.WRONG_ANSWER, f"a wrong total: {order}")
+        self.check(total == order["total_cents"], Failure.WRONG_ANSWER, f"a wrong total: {order}")
         self.cart.replace({})
         return order
 

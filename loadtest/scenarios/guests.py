@@ -2,10 +2,8 @@
 
 import random
 
-from runs.kinds import Kind
-from visits import Expectation, together
-
-from scenarios.visitor import CART, ShopJourney
+from loadtest import Expectation, Failure, together
+from loadtest.scenarios.shop import CART, ShopJourney
 
 _TAB_ADDS = 4
 
@@ -24,15 +22,15 @@ class AnonymousBrowser(ShopJourney):
             self.think()
             self.read()
             self.think()
-        self.hold(
+        self.check(
             self.browser.session_cookie() is None,
-            Kind.WRONG_ANSWER,
+            Failure.WRONG_ANSWER,
             "looking around made a session",
         )
 
 
 class Shopper(ShopJourney):
-    """Fills a cart, changes its mind, and comes back to it."""
+    """Fills a cart, changes it, and comes back to it."""
 
     weight = 10
     needs = CART
@@ -88,7 +86,9 @@ class Bot(ShopJourney):
         for path in ("/api/products", "/api/cart", "/api/products", "/api/cart"):
             answer = self.get(path)
             self.browser.forget()
-            self.hold(
-                not answer.set_cookies, Kind.WRONG_ANSWER, f"a bot was given {answer.set_cookies}"
+            self.check(
+                not answer.set_cookies,
+                Failure.WRONG_ANSWER,
+                f"a bot got {answer.set_cookies}",
             )
             self.think()

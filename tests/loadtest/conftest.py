@@ -1,4 +1,4 @@
-"""One stack for all that is broken or brought along, started anew as another application."""
+"""One stack for the broken builds and for a user's application, restarted as each of them."""
 
 import shutil
 from collections.abc import Iterator
@@ -12,7 +12,7 @@ from tests.support.stack import Stack
 
 @pytest.fixture(name="copied", scope="package")
 def _copied(tmp_path_factory: pytest.TempPathFactory, new_stack: StartStack) -> Iterator[Stack]:
-    """A stack of a copied checkout, which also has the broken builds and somebody's own app."""
+    """A stack of a copied checkout that also has the broken builds and a user's application."""
     checkout = tmp_path_factory.mktemp("copied")
     copy_checkout(checkout)
     for name in ("broken.py", "notes.py"):

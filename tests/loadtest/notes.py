@@ -1,4 +1,4 @@
-"""Somebody's own application, which keeps notes in the session. Tests copy it beside the shop."""
+"""A user's own application, which keeps notes in the session. Tests copy it beside the shop."""
 
 import os
 import time
@@ -13,7 +13,7 @@ from unsticky import Unsticky
 
 
 def create_app() -> Flask:
-    """Return the application: every note is an entry of its own."""
+    """Return the application: every note is a separate entry."""
 
     def add(text: str) -> None:
         _session().map("notes")[uuid.uuid4()] = text
@@ -22,7 +22,7 @@ def create_app() -> Flask:
 
 
 def create_forgetful_app() -> Flask:
-    """Return one that writes the whole list back, over what another request has written."""
+    """Return one that writes the whole list back, and overwrites other requests' notes."""
 
     def add(text: str) -> None:
         notes = [*session.get("notes", []), text]

@@ -1,4 +1,4 @@
-"""What cannot be run has no verdict: exit 2, a sentence that says why, one that says what to do."""
+"""A run that cannot be made has no verdict: exit 2, the reason, and a hint."""
 
 import http.server
 import threading
@@ -6,12 +6,12 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from kit.folder import StateFolder
+from kit.state import StateFolder
 
 from tests.conftest import StartStack
-from tests.loadtest.target import run
+from tests.support.loadtests import run
+from tests.support.ports import free_port
 from tests.support.stack import Stack
-from tests.support.wire import free_port
 
 
 @pytest.fixture(name="nothing", scope="module")
@@ -41,38 +41,38 @@ def _stranger() -> Iterator[str]:
 
 
 @pytest.mark.parametrize(
-    ("settings", "problem", "cure"),
+    ("settings", "problem", "hint"),
     [
         ({"USERS": "0"}, "USERS=0 is not a whole number from 1", "USERS=50"),
         ({"PROFILE": "none"}, "has no profile 'none'", "default, strict, impossible"),
-        ({}, "Nothing is running in", "make up"),
+        ({}, "nothing is running in", "make up"),
         ({"REPLICAS": "0"}, "REPLICAS=0 is not", "make up REPLICAS=2"),
     ],
     ids=["users", "profile", "stack", "kit"],
 )
-def test_a_run_that_cannot_be(
-    nothing: Stack, settings: dict[str, str], problem: str, cure: str
+def test_an_impossible_run_is_refused(
+    nothing: Stack, settings: dict[str, str], problem: str, hint: str
 ) -> None:
-    """It is refused with what is wrong and its cure, before any request is made."""
+    """It is refused with the reason and a hint, before any request is made."""
     ran = run(nothing, **settings)
     assert ran.exit_code == 2, ran.printed
     assert problem in ran.printed
-    assert cure in ran.printed
+    assert hint in ran.printed
     assert ran.verdict.startswith("VERDICT error: ")
     assert problem in ran.verdict
 
 
-def test_a_host_that_is_down(nothing: Stack) -> None:
+def test_a_host_that_is_down_is_named(nothing: Stack) -> None:
     """Nobody listens: the address is named."""
     url = f"http://127.0.0.1:{free_port()}"
     ran = run(nothing, HOST=url)
     assert ran.exit_code == 2
     assert f"{url} does not answer" in ran.verdict
-    assert "mend it: Start it" in ran.printed
+    assert "hint: start it" in ran.printed
 
 
-def test_a_target_without_the_contract(nothing: Stack, stranger: str) -> None:
-    """No journey can be made: each is skipped for what it needs, and that is no pass."""
+def test_a_target_without_the_contract_is_refused(nothing: Stack, stranger: str) -> None:
+    """Every journey is skipped for what it needs, and that is no pass."""
     ran = run(nothing, HOST=stranger)
     assert ran.exit_code == 2
     assert "skipped    Shopper: the target does not offer cart, products, session" in ran.printed
@@ -80,20 +80,22 @@ def test_a_target_without_the_contract(nothing: Stack, stranger: str) -> None:
     assert "docs/loadtest.md" in ran.printed
 
 
-def test_a_folder_that_cannot_be_written(nothing: Stack, stranger: str, tmp_path: Path) -> None:
-    """The report's place is named before the load begins."""
+def test_an_unwritable_folder_is_named(nothing: Stack, stranger: str, tmp_path: Path) -> None:
+    """The folder is named before the load begins."""
     StateFolder(tmp_path).claim()
     (tmp_path / "loadtest").write_text("in the way")
     ran = run(nothing, HOST=stranger, STATE_DIR=str(tmp_path))
     assert ran.exit_code == 2
-    assert "The report cannot be written" in ran.verdict
+    assert "cannot write the report" in ran.verdict
     assert "STATE_DIR=" in ran.printed
 
 
-def test_a_scenario_that_does_not_load(nothing: Stack, stranger: str, tmp_path: Path) -> None:
-    """Its own trace is shown, and it is no finding of the target's."""
+def test_a_broken_scenario_shows_its_traceback(
+    nothing: Stack, stranger: str, tmp_path: Path
+) -> None:
+    """Its traceback is shown, and the target is not blamed."""
     scenario = tmp_path / "mine.py"
-    scenario.write_text("from visits import Journy\n")
+    scenario.write_text("from loadtest import Journy\n")
     status, printed = nothing.verb(
         "loadtest", HOST=stranger, SCENARIO=str(scenario), USERS="1", PROCESSES="1"
     )
@@ -104,17 +106,17 @@ def test_a_scenario_that_does_not_load(nothing: Stack, stranger: str, tmp_path: 
 
 @pytest.mark.parametrize(
     ("processes", "problem"),
-    [("1", "The load generator ended after"), ("2", "A process of the load generator ended after")],
+    [("1", "the load generator ended after"), ("2", "a process of the load generator ended after")],
 )
-def test_a_load_generator_that_dies(
+def test_a_dead_load_generator_leaves_no_verdict(
     nothing: Stack, stranger: str, tmp_path: Path, processes: str, problem: str
 ) -> None:
-    """What was measured by then is no verdict: half a run, or half its load, is no whole one."""
+    """There is no verdict on half a run, or on half its load."""
     scenario = tmp_path / "mortal.py"
     scenario.write_text(
         "import os\n"
         "from pathlib import Path\n"
-        "from visits import Journey\n\n\n"
+        "from loadtest import Journey\n\n\n"
         "class Mortal(Journey):\n"
         "    made = 0\n\n"
         "    def visit(self) -> None:\n"
@@ -132,13 +134,14 @@ def test_a_load_generator_that_dies(
     assert f"VERDICT error: {problem}" in ran.verdict
 
 
-def test_who_is_refused_pauses(nothing: Stack, stranger: str, tmp_path: Path) -> None:
-    """A target that answers none is not asked as fast as it refuses: a tenth of a second apart."""
+def test_a_refused_user_pauses(nothing: Stack, stranger: str, tmp_path: Path) -> None:
+    """A tenth of a second, however fast the target refuses. The scenario has the old names."""
     scenario = tmp_path / "eager.py"
     scenario.write_text(
         "from visits import Journey\n\n\n"
         "class Eager(Journey):\n"
         "    def visit(self) -> None:\n"
+        "        self.hold(True, 'lost update', '')\n"
         "        self.get('/')\n"
     )
     ran = run(nothing, HOST=stranger, SCENARIO=str(scenario), USERS="2", DURATION="2s")

@@ -1,4 +1,4 @@
-"""`make loadtest` on a healthy stack: the gate opens, and closes where it must."""
+"""`make loadtest` on a healthy stack: the gate passes, and fails where it must."""
 
 import csv
 import html.parser
@@ -11,15 +11,16 @@ from pathlib import Path
 
 import pytest
 
-from tests.loadtest.target import Ran, read, run
-from tests.support.stack import Stack, await_true
+from tests.support.loadtests import Ran, read, run
+from tests.support.stack import Stack
+from tests.support.waiting import wait_until
 
 _ONLY_BOTS = "Shopper=0 TwoTabs=0 AnonymousBrowser=0 Member=0 Buyer=0"
 
 
 @pytest.fixture(name="healthy", scope="module")
 def _healthy(stack: Stack) -> Ran:
-    """One run from two processes against the stack that tests share, its load in ten steps."""
+    """A ramp from two processes against the stack that tests share."""
     return run(stack, PROCESSES="2", USERS="10", DURATION="8s", SHAPE="ramp")
 
 
@@ -40,7 +41,7 @@ def test_every_worker_is_counted(stack: Stack, healthy: Ran) -> None:
 
 
 def test_percentiles_are_exact(healthy: Ran) -> None:
-    """What the report says is what the raw samples of all processes give, sample by sample."""
+    """The report agrees with the raw samples of all processes."""
     with (healthy.folder / "requests.csv").open(newline="") as file:
         rows = list(csv.DictReader(file))
     total = healthy.document["total"]
@@ -52,7 +53,7 @@ def test_percentiles_are_exact(healthy: Ran) -> None:
 
 
 def test_the_report_needs_nothing_beside_it(healthy: Ran) -> None:
-    """The page is well-formed, and loads neither script nor style nor picture from anywhere."""
+    """The page loads no script, style or picture from anywhere."""
     page = (healthy.folder / "report.html").read_text()
     asked: list[str] = []
 
@@ -71,7 +72,7 @@ def test_the_report_needs_nothing_beside_it(healthy: Ran) -> None:
 
 
 def test_each_tier_and_the_store_are_measured(healthy: Ran) -> None:
-    """CPU and memory of every tier, and the commands of the store, are there for our own stack."""
+    """For our own stack, the report has CPU and memory of every tier and the store's commands."""
     tiers = healthy.document["tiers"]
     assert set(tiers) == {"app", "nginx", "store", "load generator"}
     assert all(tier["cpu_us"] > 0 and tier["memory"] > 0 for tier in tiers.values())
@@ -79,7 +80,7 @@ def test_each_tier_and_the_store_are_measured(healthy: Ran) -> None:
 
 
 def test_the_impossible_profile_fails(stack: Stack) -> None:
-    """No server answers in a microsecond: exit 1, and the verdict says what failed by how much."""
+    """No server answers in a microsecond: exit 1, and the verdict has the excess of each limit."""
     ran = run(stack, PROFILE="impossible", DURATION="2s")
     assert ran.exit_code == 1
     assert ran.status != 0
@@ -89,8 +90,8 @@ def test_the_impossible_profile_fails(stack: Stack) -> None:
     assert ran.document["verdict"]["word"] == "fail"
 
 
-def test_ctrl_c_gives_the_report_so_far(stack: Stack) -> None:
-    """Interrupted, it reports what there is, says that it is no verdict, and leaves no process."""
+def test_ctrl_c_reports_what_there_is_so_far(stack: Stack) -> None:
+    """It reports what there is, says that this is no verdict, and leaves no process."""
     process = stack.start_verb(
         "loadtest", DURATION="60s", USERS="4", PROCESSES="2", STATE_DIR=str(stack.state_dir)
     )
@@ -101,7 +102,7 @@ def test_ctrl_c_gives_the_report_so_far(stack: Stack) -> None:
         return any(path.stat().st_size for folder in new for path in folder.glob("requests-*.csv"))
 
     try:
-        await_true(has_begun, "the load has begun")
+        wait_until(has_begun, "the load has begun")
     finally:
         os.killpg(process.pid, signal.SIGINT)
         printed, _ = process.communicate(timeout=30)
@@ -126,19 +127,19 @@ def test_an_open_loop_does_not_wait_for_the_target(stack: Stack) -> None:
     assert 37 <= visits <= 83
 
 
-def test_a_ramp_names_its_knee(healthy: Ran) -> None:
-    """The load rises in steps, and one of those that were measured is named the knee."""
+def test_a_ramp_names_the_capacity(healthy: Ran) -> None:
+    """The load rises in steps, and one of those that were measured is named the capacity."""
     steps = healthy.document["steps"]
     loads = [step["load"] for step in steps]
     assert loads == sorted(set(loads) & set(range(1, 11)))
     # On a busy machine a second may pass without an answer, and with it a step.
     assert len(loads) >= 5
     assert sum(step["knee"] for step in steps) == 1
-    assert "  knee       at " in healthy.printed
+    assert "  capacity   " in healthy.printed
 
 
-def test_two_runs_are_laid_side_by_side(stack: Stack, healthy: Ran) -> None:
-    """`make compare` prints ratios and writes a page; `make report` names the last run's page."""
+def test_two_runs_are_compared_side_by_side(stack: Stack, healthy: Ran) -> None:
+    """`make compare` prints ratios and writes a page; the report of the last run is named."""
     document = json.dumps({**healthy.document, "throughput": healthy.document["throughput"] * 2})
     twice = healthy.folder.with_name("twice-as-fast")
     twice.mkdir()
@@ -146,4 +147,4 @@ def test_two_runs_are_laid_side_by_side(stack: Stack, healthy: Ran) -> None:
     printed = stack.succeed("compare", A=healthy.folder.name, B=twice.name)
     assert re.search(r"requests/s +[\d.,]+ +[\d.,]+ +2\.00", printed), printed
     assert Path(printed.strip().splitlines()[-1]).read_text().startswith("<!doctype html>")
-    assert "report.html" in stack.succeed("report")
+    assert "report.html" in stack.succeed("loadtest", ARGS="report")

@@ -1,15 +1,15 @@
-"""What the shop keeps for users and for buyers, under load; and a logout that is none."""
+"""Users and buyers of the shop under load; and a logout that ends nothing."""
 
 import re
 
-from tests.loadtest.target import run
+from tests.support.loadtests import run
 from tests.support.stack import Stack
 
 _ONLY = "Shopper=0 TwoTabs=0 Bot=0 AnonymousBrowser=0"
 
 
-def test_carts_are_merged_and_orders_made_once(stack: Stack) -> None:
-    """Users log in and out and guests check out, at once, and nothing is lost or there twice."""
+def test_carts_come_along_and_orders_are_made_once(stack: Stack) -> None:
+    """Users log in and out while guests check out, and nothing is lost or doubled."""
     ran = run(stack, JOURNEYS=f"{_ONLY} Member=1 Buyer=2", DURATION="5s")
     assert ran.document["journeys"] == {
         "weights": {"Member": 1, "Buyer": 2}, "skipped": {}, "users": [], "unknown": [],
@@ -20,16 +20,16 @@ def test_carts_are_merged_and_orders_made_once(stack: Stack) -> None:
     assert {"POST /api/login", "POST /api/logout", "POST /api/checkout", "GET /api/orders"} <= asked
 
 
-def test_a_logout_that_is_none(copied: Stack) -> None:
-    """The cookie of before still lets in: a revived session, by its name."""
+def test_a_logout_that_ends_nothing_is_found(copied: Stack) -> None:
+    """The old cookie still works: a revived session, by its name."""
     copied.up(APP="broken:revived()")
     ran = run(copied, JOURNEYS=f"{_ONLY} Member=1 Buyer=0", USERS="3")
     assert ran.exit_code == 1
     assert re.match(r"VERDICT fail: revived session \d+ times", ran.verdict), ran.printed
 
 
-def test_a_shop_without_users(stack: Stack) -> None:
-    """Where there are none to log in, that journey is skipped, and the run says so."""
+def test_a_shop_without_users_skips_the_journey(stack: Stack) -> None:
+    """Without users the journey that logs in is skipped, and the run says so."""
     ran = run(stack, JOURNEYS=f"{_ONLY} Bot=1", ACCOUNTS="nobody:none", DURATION="1s")
     assert ran.status == 0, ran.printed
     assert "skipped    Member: the target does not offer accounts" in ran.printed

@@ -1,12 +1,12 @@
-"""A user's own application on a copied stack, under the scenario that docs/loadtest.md shows."""
+"""A user's own application, with the scenario that docs/loadtest.md shows."""
 
 import re
 from pathlib import Path
 
 import pytest
 
-from tests.loadtest.target import run
 from tests.support.checkout import ROOT
+from tests.support.loadtests import run
 from tests.support.stack import Stack
 
 _PAGE = ROOT / "docs" / "loadtest.md"
@@ -25,7 +25,7 @@ def _scenario(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_the_documented_scenario_passes_on_a_sound_application(
     copied: Stack, scenario: Path
 ) -> None:
-    """Its journeys are made, and what the target does not tell is said."""
+    """Its journeys are made, and the report says what is unknown."""
     copied.up(APP="notes:create_app()")
     ran = run(copied, SCENARIO=str(scenario), HOST=copied.folder.url or "", DURATION="2s")
     assert ran.verdict == "VERDICT pass", ran.printed
@@ -37,7 +37,7 @@ def test_the_documented_scenario_passes_on_a_sound_application(
 
 
 def test_the_documented_scenario_finds_what_is_lost(copied: Stack, scenario: Path) -> None:
-    """The same application, keeping its notes in one list, loses some of two tabs at once."""
+    """With its notes in one list, the same application loses some of two tabs."""
     copied.up(APP="notes:create_forgetful_app()")
     ran = run(copied, SCENARIO=str(scenario), DURATION="3s")
     assert re.match(r"VERDICT fail: lost update \d+ times \(0 allowed\)", ran.verdict), ran.printed

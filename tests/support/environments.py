@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
-from kit.locks import in_turn
+from kit.system.locks import in_turn
 
 from tests.support.checkout import ROOT
 

@@ -1,14 +1,17 @@
 """Bounded load while something happens to the stack: what was acknowledged, what failed."""
 
-import http.client
 import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
-from tests.support.browser import Browser
-from tests.support.stack import Stack, await_true
+import httpx
+
+from tests.support.shop_client import Cart, ShopClient, quantities
+from tests.support.stack import Stack
+from tests.support.waiting import wait_until
+from tests.support.wire import Answer
 
 
 @dataclass
@@ -28,7 +31,7 @@ class Load:
     def await_more(self, requests: int) -> None:
         """Return once so many more requests were answered, or something failed."""
         goal = self.answered + requests
-        await_true(lambda: self.answered >= goal or bool(self.failures), f"{requests} more answers")
+        wait_until(lambda: self.answered >= goal or bool(self.failures), f"{requests} more answers")
 
     def note(self, failure: str | None) -> None:
         """Count one outcome."""
@@ -56,40 +59,30 @@ def steady_load(stack: Stack, visitors: int = 8, *, keep_alive: bool = True) -> 
             load.stop.set()
 
 
-def _visit(load: Load, browser: Browser, number: int) -> None:
-    expected: dict[str, int] = {}
-    steps: list[Callable[[], tuple[str, int, dict[str, int]]]] = [
-        lambda: _outcome(browser, "POST", "tea", (expected.get("tea", 0) % 99) + 1),
-        lambda: _outcome(browser, "PUT", "jam", number + 1),
-        lambda: _outcome(browser, "GET", "", 0),
-    ]
-    with browser:
+def _visit(load: Load, client: ShopClient, number: int) -> None:
+    expected: Cart = {}
+    with client:
         while not load.stop.is_set():
-            for step in steps:
-                try:
-                    what, status, cart = step()
-                except (OSError, http.client.HTTPException) as error:
-                    load.note(f"{error!r}")
-                    return
-                if what == "POST":
-                    expected["tea"] = expected.get("tea", 0) + 1
-                elif what == "PUT":
-                    expected["jam"] = number + 1
-                if status != 200 or cart != expected:
-                    load.note(f"{what}: {status}, {cart} instead of {expected}")
-                    return
-                load.note(None)
+            expected["tea"] = expected.get("tea", 0) + 1
+            if not _try(load, lambda: client.add("tea"), expected):
+                return
+            expected["jam"] = number + 1
+            if not _try(load, lambda: client.set_quantity("jam", number + 1), expected):
+                return
+            if not _try(load, lambda: client.get("/api/cart"), expected):
+                return
             if expected["tea"] == 99:
-                browser.ask("DELETE", "/api/cart/items/tea")
+                client.ask("DELETE", "/api/cart/items/tea")
                 del expected["tea"]
 
 
-def _outcome(browser: Browser, what: str, sku: str, qty: int) -> tuple[str, int, dict[str, int]]:
-    if what == "POST":
-        answer = browser.add(sku)
-    elif what == "PUT":
-        answer = browser.send("PUT", f"/api/cart/items/{sku}", {"qty": qty})
-    else:
-        answer = browser.ask("GET", "/api/cart")
-    cart = {item["sku"]: item["qty"] for item in answer.json().get("items", [])}
-    return what, answer.status, cart
+def _try(load: Load, step: Callable[[], Answer], expected: Cart) -> bool:
+    """Make one request and note its outcome; return whether it was as expected."""
+    try:
+        answer = step()
+        assert (answer.status, quantities(answer.json())) == (200, expected)
+    except (httpx.TransportError, AssertionError, KeyError) as error:
+        load.note(repr(error))
+        return False
+    load.note(None)
+    return True

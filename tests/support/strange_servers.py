@@ -9,8 +9,8 @@ from collections.abc import Callable, Iterator, Sequence
 from unsticky.stores.replies import UNFINISHED, PlainReader
 
 Answer = Callable[[int, list[bytes]], bytes | None]
-"""Returns the reply to a command on a connection, whose number counts from 0. None: a PING with
-a text gets this text, all else +OK."""
+"""Returns the reply to a command on a connection, whose number counts from 0. None means the text
+of a PING with a text, and +OK otherwise."""
 
 Meddle = Callable[[bytes], Sequence[bytes | float]]
 """Changes data that the server sent: into pieces, with pauses in seconds between them."""
@@ -64,20 +64,30 @@ class StrangeServer:
 
 
 class Relay:
-    """Passes bytes between clients and a server's unix socket.
+    """Passes bytes between clients and a server.
+
+    Args:
+        target: the server's unix socket, or its port on 127.0.0.1.
 
     Attributes:
         target: the server of new connections; old ones keep theirs.
         meddle: changes what the server sends.
+        delay: for how long each piece is held back, in both directions (seconds).
+        losses: how many of the next answers get lost, each with its connection.
+        lost: how many got lost.
         connections: how many clients have connected.
     """
 
-    def __init__(self, target: str) -> None:
+    def __init__(self, target: str | int) -> None:
         self.target = target
         self.meddle: Meddle | None = None
+        self.delay = 0.0
+        self.losses = 0
+        self.lost = 0
         self.connections = 0
         self._silent: set[socket.socket] = set()
         self._clients: list[socket.socket] = []
+        self._closed = threading.Event()
         self._listener = _Listener(self._serve)
         self.port = self._listener.port
 
@@ -97,16 +107,17 @@ class Relay:
 
     def close(self) -> None:
         """Close all connections."""
+        self._closed.set()
         self._listener.close()
 
     def _serve(self, client: socket.socket) -> None:
         self.connections += 1
         self._clients.append(client)
-        with socket.socket(socket.AF_UNIX) as server:
-            server.connect(self.target)
+        with _connected(self.target) as server:
             back = threading.Thread(target=self._pass_back, args=(server, client), daemon=True)
             back.start()
             while data := client.recv(65536):
+                self._closed.wait(self.delay)
                 if client not in self._silent:
                     server.sendall(data)
             self._clients.remove(client)
@@ -116,12 +127,24 @@ class Relay:
     def _pass_back(self, server: socket.socket, client: socket.socket) -> None:
         with contextlib.suppress(OSError):
             while data := server.recv(65536):
+                self._closed.wait(self.delay)
+                if self.losses:
+                    self.losses, self.lost = self.losses - 1, self.lost + 1
+                    break
                 for piece in self.meddle(data) if self.meddle else (data,):
                     if isinstance(piece, float):
                         time.sleep(piece)  # what it is for
                     elif client not in self._silent:
                         client.sendall(piece)
             client.shutdown(socket.SHUT_RDWR)
+
+
+def _connected(target: str | int) -> socket.socket:
+    if isinstance(target, int):
+        return socket.create_connection(("127.0.0.1", target))
+    stream = socket.socket(socket.AF_UNIX)
+    stream.connect(target)
+    return stream
 
 
 class _Listener:

@@ -1,13 +1,13 @@
-"""Users: logging in and out, the password, the devices. The API and the pages call the same."""
+"""Users: login and logout, the password, the list of sessions. The API and the pages use this."""
 
-from shop.accounts.devices import Device, devices, end_device, end_other_devices
+from shop.accounts.credentials import LENGTHS
+from shop.accounts.devices import devices, end_device, end_other_devices
 from shop.accounts.login import change_password, log_in, log_out
-from shop.accounts.visitor import current_user, required_user
+from shop.accounts.visitor import required_user
 
 __all__ = [
-    "Device",
+    "LENGTHS",
     "change_password",
-    "current_user",
     "devices",
     "end_device",
     "end_other_devices",

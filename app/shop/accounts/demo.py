@@ -7,8 +7,8 @@ from typing import Final
 
 USERS: Final = ("ada", "grace", "linus")
 
-# Of each user's own name. They are not stored: a shop that is no demo any more lets none of them
-# in, whatever its store holds.
+# Each password is the user's name. They are not in the store, so a shop that is no longer a demo
+# lets none of these users in.
 PASSWORD_HASHES: Final[Mapping[str, str]] = {
     "ada": (
         "scrypt:16384:8:5$RfMX6efd7cS0qjyo$2f7e327745b938800465d061a81e1c1b950851625"

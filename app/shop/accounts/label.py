@@ -1,10 +1,10 @@
-"""What a user's list of sessions calls a browser."""
+"""The name of a browser in a user's list of sessions."""
 
 from __future__ import annotations
 
 from typing import Final
 
-# The first that is found counts: browsers name those that they descend from, too.
+# The first that is found counts: browsers also name those that they descend from.
 _BROWSERS: Final = (
     ("Edg", "Edge"),
     ("OPR/", "Opera"),
@@ -28,9 +28,9 @@ _LONGEST: Final = 40
 
 
 def browser_name(user_agent: str) -> str:
-    """Return a short name such as ``Firefox on Linux``; for a program what it calls itself first.
+    """Return a short name such as `Firefox on Linux`; for a program its first word.
 
-    Empty where the request does not tell.
+    Empty if the request does not say it.
     """
     browser = _first(_BROWSERS, user_agent)
     if not browser:

@@ -1,88 +1,86 @@
-"""Logging in, logging out, and changing the password."""
+"""Log in, log out, change the password."""
 
 from __future__ import annotations
 
-from flask import request
-from unsticky import OutcomeUnknown, StoreUnavailable, transaction
+from contextlib import suppress
 
-from shop.accounts import credentials, passwords
-from shop.accounts.entering import enter
+from flask import request
+from unsticky import OutcomeUnknown, SessionError, StoreUnavailable, session
+
+from shop import orders
+from shop.accounts import account, credentials, passwords
 from shop.accounts.label import browser_name
-from shop.accounts.visitor import current_user, login_required, require_recent_login, required_user
-from shop.current import current_session, current_shop
+from shop.accounts.visitor import login_required, require_recent_login, required_user
+from shop.context import current_shop
 from shop.problems import Problem
 
 
 def log_in(user: str, password: str) -> None:
-    """Make this the session of a user; their cart gets what the guest's held.
+    """Make this the session of a user, under a new id, with all that it holds.
 
-    A session of the same user gets a new id and counts as logged in just now; one of another user
-    ends first.
+    If the session belongs to another user, it ends first.
 
     Raises:
-        Problem: 401 ``wrong-credentials``; 429 ``too-many-logins``; 409 ``login-contended``.
-        SessionError: As the session library raises it, such as `SessionGone` where another login
-            of the same session won: the browser holds the winner's cookie.
+        Problem: 401 `wrong-credentials`; 429 `too-many-logins`.
+        SessionError: As the session library raises it, such as `SessionGone` if another login of
+            the same session came first: the browser holds that one's cookie.
     """
-    account = credentials.check(user, password)
-    if current_user() not in {None, user}:
-        current_session().destroy()
-    credentials.settle(user, account, trusted=True)
-    enter(user, account.stamp, _label())
+    found = credentials.check(user, password)
+    if session.user not in {None, user}:
+        log_out()
+    credentials.settle(user, found, trusted=True)
+    bind(user, found.version)
 
 
 def log_out() -> None:
-    """End the session, whoever's it is; the browser is told to forget what it stored.
+    """End the session with all that it holds; the browser is told to forget what it stored.
 
     Raises:
-        SessionError: It was not carried out, the session may live on.
+        SessionError: It was not carried out; the session may still live.
     """
-    current_session().destroy()
+    # A cart that was already taken for an order would be lost with the session.
+    with suppress(SessionError):
+        orders.write_down_taken()
+    session.destroy()
 
 
 def change_password(current: str, new: str) -> None:
     """Give the user another password and end all their other sessions; this one gets a new id.
 
-    A login that has checked the old password already cannot survive it, and if the worker ends in
-    between, the next login finishes the rest.
+    A login that has already checked the old password cannot survive it. If the worker dies in
+    between, the next login does the rest.
 
     Args:
-        current: The password as the user says it is.
+        current: The password as the user gives it.
         new: The new one, its length one of `passwords.LENGTHS`.
 
     Raises:
-        Problem: 401 ``login-required``, ``recent-login-required`` or ``wrong-credentials``; 429
-            ``too-many-logins``; 409 ``password-changed`` where another change came first.
-        SessionError: As the session library raises it; `OutcomeUnknown` also where the password was
-            changed and not all sessions of the old one are known to have ended.
+        Problem: 401 `login-required`, `recent-login-required` or `wrong-credentials`; 429
+            `too-many-logins`; 409 `password-changed` if another change came first.
+        SessionError: As the session library raises it; `OutcomeUnknown` also if the password was
+            changed and sessions from before may still live.
     """
     user = required_user()
     require_recent_login()
-    shop, session = current_shop(), current_session()
-    account = credentials.check(user, current)
-    if not credentials.settle(user, account):
+    found = credentials.check(user, current)
+    if not credentials.settle(user, found):
         raise login_required()
-    changed = shop.records.accounts.change(user, account.stamp, passwords.hashed(new))
+    changed = account.change(user, found.version, passwords.hashed(new))
     if changed is None:
-        detail = "The password was changed by another request meanwhile; this one changed nothing."
+        detail = "Another request changed the password meanwhile; this one changed nothing."
         raise Problem(409, detail, code="password-changed")
     try:
-        shop.sessions.revoke_all(user, keep=session, stamp=changed.stamp)
-        _renew(user, changed.stamp)
-        shop.records.accounts.settle(user, changed.stamp)
+        current_shop().sessions.revoke_all(user, keep=session, stamp=changed.version)
+        bind(user, changed.version)
+        account.settle(user, changed.version)
     except StoreUnavailable as error:
-        # It says that nothing was changed, and the password is the new one.
-        message = "the password was changed; the next login ends what sessions of the old one live"
+        # It would say that nothing was changed, but the password is the new one.
+        message = "the password was changed; the next login ends the sessions from before"
         raise OutcomeUnknown(message) from error
 
 
-@transaction()
-def _renew(user: str, stamp: int) -> str:
-    session = current_session()
-    session["stamp"] = stamp
-    session.bind(user, stamp=stamp, label=_label())
-    return ""
-
-
-def _label() -> str:
-    return browser_name(request.headers.get("User-Agent", ""))
+def bind(user: str, version: int) -> None:
+    """Make this the session of a user whose password has this version, under a new id."""
+    session["version"] = version
+    label = browser_name(request.headers.get("User-Agent", ""))
+    session.bind(user, stamp=version, label=label)

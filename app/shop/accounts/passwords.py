@@ -8,13 +8,13 @@ from typing import Final
 from werkzeug.security import check_password_hash, generate_password_hash
 
 METHOD: Final = "scrypt:16384:8:5"
-"""N, r and p as the OWASP Password Storage Cheat Sheet allows for 16 MiB: of its choices the one
-that several threads of one small container can afford at once."""
+"""N, r and p that the OWASP Password Storage Cheat Sheet allows for 16 MiB: the choice that several
+threads of one small container can afford at once."""
 
 LENGTHS: Final = range(8, 257)
 """In characters. The least that ASVS 5.0, 6.2.1 allows; up to whole sentences."""
 
-# Nobody's: checking it costs as much as checking somebody's.
+# Of no user: checking it costs as much as checking a user's.
 _NOBODY: Final = (
     "scrypt:16384:8:5$M0lLj21aCCmqV4i9$49564bae717266304351a6e38cec073521caaa13b"
     "e890ee757b603c6f4b1c8e0902e2b838c8d7281008298080dc6bc727022013c2e304b4fdbb2afddb31e44b9"
@@ -22,16 +22,16 @@ _NOBODY: Final = (
 
 
 def hashed(password: str) -> str:
-    """Return what is kept of a password: method, salt and hash."""
+    """Return method, salt and hash of a password, to be stored."""
     return generate_password_hash(_normal(password), METHOD)
 
 
 def matches(password: str, password_hash: str | None) -> bool:
-    """Tell whether it is the password; without a hash, False, after the same time."""
+    """Tell whether it is the password; without a hash False, after the same time."""
     right = check_password_hash(password_hash or _NOBODY, _normal(password))
     return right and password_hash is not None
 
 
 def _normal(password: str) -> str:
-    # The same letters come composed or not, as the keyboard pleases (NIST SP 800-63B-4, 3.1.1.2).
+    # Keyboards send the same letter composed or not (NIST SP 800-63B-4, 3.1.1.2).
     return unicodedata.normalize("NFKC", password)

@@ -3,18 +3,15 @@
 from __future__ import annotations
 
 from flask import Flask
-from unsticky import Unsticky
 
-from shop.pages import account, cart, login, orders, status
+from shop.context import Shop
+from shop.pages import account, cart, login, orders
 from shop.pages.blueprint import routes
-from shop.settings import Settings
 
-__all__ = ["account", "cart", "install", "login", "orders", "status"]
+__all__ = ["account", "cart", "install", "login", "orders"]
 
 
-def install(app: Flask, sessions: Unsticky, settings: Settings) -> None:
-    """Add the pages to the application; those that can, do without the store."""
-    sessions.optional(cart.shelf)
-    sessions.optional(status.show)
+def install(app: Flask, shop: Shop) -> None:
+    """Add the pages to the application; the shelf can do without the store."""
+    shop.sessions.optional(cart.shelf)
     app.register_blueprint(routes)
-    status.install(app, settings)

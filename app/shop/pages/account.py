@@ -1,7 +1,7 @@
 """The account: its devices and its password.
 
-What could lock its owner out needs a recent login. Where it is too old, the
-password is asked for in between, and then it goes on.
+What could lock its owner out needs a recent login. If the login is too old, a form asks for the
+password, and then goes on.
 """
 
 from __future__ import annotations
@@ -10,13 +10,14 @@ from collections.abc import Callable, Mapping
 from http import HTTPStatus
 
 from flask import flash, make_response, redirect, request, url_for
+from unsticky import session
 from werkzeug import Response
 
 from shop import accounts
 from shop.accounts import passwords
-from shop.body import form_fields
 from shop.pages.blueprint import page, routes
-from shop.pages.login import answer, attempt, told
+from shop.pages.login import answer, attempt, message
+from shop.parsing import form_fields
 from shop.problems import Problem
 
 _SHORTEST, _LONGEST = passwords.LENGTHS[0], passwords.LENGTHS[-1]
@@ -25,7 +26,7 @@ _WRONG = "That is not your password."
 
 @routes.errorhandler(Problem)
 def refused(problem: Problem) -> Response:
-    """Send a guest who needs to be somebody to the form to sign in; tell every other problem."""
+    """Send a guest to the form to sign in if a page is for users; show every other problem."""
     if problem.code == "login-required":
         return redirect(url_for("pages.login", next=url_for("pages.account")), 303)
     return problem.response()
@@ -33,13 +34,13 @@ def refused(problem: Problem) -> Response:
 
 @routes.get("/account")
 def account() -> str:
-    """Show whose account it is, its devices, and the form to change the password."""
+    """Show the user, the devices, and the form to change the password."""
     return _page({})
 
 
 @routes.post("/account/end")
 def end_device() -> Response:
-    """End the session ``handle``."""
+    """End the session `handle`."""
     handle = form_fields().get("handle", "")
 
     def end() -> str:
@@ -67,27 +68,27 @@ def end_others() -> Response:
 
 @routes.post("/account/password")
 def change_password() -> Response:
-    """Change the password from ``current`` to ``new``, which ``again`` repeats."""
+    """Change the password from `current` to `new`, which `again` repeats."""
     form = form_fields()
     current, new = form.get("current", ""), form.get("new", "")
     errors = {}
     if not current:
-        errors["current"] = "Your password as it is now is missing."
+        errors["current"] = "Your current password is missing."
     if len(new) not in passwords.LENGTHS:
         errors["new"] = f"A new password has {_SHORTEST} to {_LONGEST} characters."
     elif form.get("again") != new:
-        errors["again"] = "The new password is not the same twice."
+        errors["again"] = "The two new passwords are not the same."
     if errors:
         return make_response(_page(errors), 422)
     refusal = _changed(current, new)
     if refusal:
-        return answer(refusal, _page({"current": told(refusal, _WRONG)}))
+        return answer(refusal, _page({"current": message(refusal, _WRONG)}))
     flash("Your password is changed. Every other device is signed out.")
     return redirect(url_for("pages.account"), 303)
 
 
 def _changed(current: str, new: str) -> Problem | None:
-    """Change the password; return why not, where it is the password that was asked for."""
+    """Change the password; return the refusal if the current password was refused."""
     try:
         accounts.change_password(current, new)
     except Problem as problem:
@@ -105,9 +106,10 @@ def _changed(current: str, new: str) -> Problem | None:
 
 
 def _confirmed(act: Callable[[], str]) -> Response:
-    """Do what needs a recent login and say what was done; ask for the password where it must.
+    """Do what needs a recent login and say what was done; ask for the password if it must.
 
-    The form that asks holds the fields of this one and goes to the same place.
+    The form that asks for the password holds the fields of this request, and goes to the same
+    address.
     """
     form = form_fields()
     refusal = None
@@ -116,20 +118,22 @@ def _confirmed(act: Callable[[], str]) -> Response:
         refusal = attempt(accounts.required_user(), form["password"])
     if refusal is None:
         try:
-            said = act()
+            done = act()
         except Problem as problem:
             if problem.code != "recent-login-required":
                 raise
             refusal = problem
         else:
-            flash(said)
+            flash(done)
             return redirect(url_for("pages.account"), 303)
     else:
-        errors["password"] = told(refusal, _WRONG)
+        errors["password"] = message(refusal, _WRONG)
     kept = {name: value for name, value in form.items() if name not in {"username", "password"}}
-    asking = page("login.html", action=request.path, kept=kept, errors=errors)
-    return answer(refusal, asking)
+    return answer(refusal, page("login.html", action=request.path, kept=kept, errors=errors))
 
 
 def _page(errors: Mapping[str, str]) -> str:
-    return page("account.html", devices=accounts.devices(), errors=errors, shortest=_SHORTEST)
+    devices = accounts.devices()
+    return page(
+        "account.html", devices=devices, here=session.handle, errors=errors, shortest=_SHORTEST
+    )

@@ -1,4 +1,4 @@
-"""What the pages share: one blueprint, their header, and what every template may use."""
+"""What the pages share: one blueprint, their header, and the filters of the templates."""
 
 from __future__ import annotations
 
@@ -7,53 +7,57 @@ from datetime import UTC, datetime
 from typing import Any
 
 from flask import Blueprint, render_template
-from unsticky import StoreUnavailable
+from unsticky import StoreUnavailable, session
 
-from shop.cart import MOST_PER_LINE, Cart
-from shop.current import current_session, current_shop
-from shop.headers import served_by
+from shop import cart
+from shop.context import request_id, served_by
 from shop.logs import rfc3339
-from shop.request_id import current_request_id
 
 routes = Blueprint("pages", __name__)
 
 # A path of this shop and nothing else: browsers read `//` and `/\\` as the beginning of another
-# host's name, and take tabs and line ends out before they look.
+# host's name, and first remove tabs and line ends.
 _OWN_PATH = re.compile(r"(/[A-Za-z0-9_-]+)+|/")
 
 
-def page(template: str, **shown: Any) -> str:
-    """Return a page whose header shows who looks at it and how much is in their cart.
+def page(template: str, **values: Any) -> str:
+    """Return a page; its header shows the user and how much is in the cart.
 
-    Where the store cannot be reached, and the view does without it, the header does, too.
+    If the store cannot be reached and the view can live without it, the header says so.
 
     Args:
         template: Its file.
-        shown: What it shows; with ``count``, the cart need not be read for it.
+        values: For the template; with `count` the cart is not read for the header.
     """
-    session = current_session()
     known = session.available
     try:
-        count = shown.pop("count") if "count" in shown else Cart(session).count()
+        count = values.pop("count") if "count" in values else cart.count()
     except StoreUnavailable:
         count, known = 0, False
-    return render_template(template, known=known, user=session.get("user"), count=count, **shown)
+    return render_template(
+        template,
+        known=known,
+        user=session.user,
+        count=count,
+        most_per_line=cart.MOST_PER_LINE,
+        **values,
+    )
 
 
 def own_path(text: str | None) -> str | None:
-    """Return the path of this shop that a form or an address names; ``None`` for anything else."""
+    """Return a path of this shop that a form or an address names; None for anything else."""
     return text if text and _OWN_PATH.fullmatch(text) else None
 
 
 @routes.app_template_filter("money")
 def money(cents: int) -> str:
-    """Format an amount in cents, such as ``€12.50``."""
+    """Format an amount in cents, such as `€12.50`."""
     return f"€{cents // 100:,}.{cents % 100:02}"
 
 
 @routes.app_template_filter("moment")
 def moment(when: datetime | str) -> str:
-    """Format a time for people, such as ``5 Jan 2026, 09:30 UTC``; a text is of RFC 3339."""
+    """Format a time for people, such as `5 Jan 2026, 09:30 UTC`; a text is RFC 3339."""
     if isinstance(when, str):
         when = datetime.fromisoformat(when)
     when = when.astimezone(UTC)
@@ -62,7 +66,7 @@ def moment(when: datetime | str) -> str:
 
 @routes.app_template_filter("duration")
 def duration(milliseconds: int) -> str:
-    """Format a time that passed in its largest unit, such as ``3 min``."""
+    """Format a span of time in its largest unit, such as `3 min`."""
     seconds = milliseconds // 1000
     for size, unit in ((86_400, "d"), (3_600, "h"), (60, "min")):
         if seconds >= size:
@@ -74,10 +78,6 @@ routes.add_app_template_filter(rfc3339)
 
 
 @routes.app_context_processor
-def stack() -> dict[str, str | int | None]:
-    """Tell every template which worker makes the page, and for which request."""
-    return {
-        "served_by": served_by(current_shop().settings),
-        "request_id": current_request_id(),
-        "most_per_line": MOST_PER_LINE,
-    }
+def served() -> dict[str, str | None]:
+    """Give every template the worker that makes the page, and the id of the request."""
+    return {"served_by": served_by(), "request_id": request_id()}

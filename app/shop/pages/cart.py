@@ -1,8 +1,7 @@
 """The shelf and the cart.
 
-What a form changed is told on the page that the browser is redirected to (303),
-so that reloading it does not change anything again. What cannot be done is told
-at once, with the API's status: an error neither creates a session nor writes one.
+After a change the browser is redirected (303), so that a reload changes nothing again; the next
+page says what was done. A refusal is shown at once, with the API's status, and creates no session.
 """
 
 from __future__ import annotations
@@ -10,27 +9,24 @@ from __future__ import annotations
 from flask import flash, redirect, url_for
 from werkzeug import Response
 
-from shop import catalog, idempotency
-from shop.body import form_fields
-from shop.cart import MOST_PER_LINE, Cart
-from shop.current import current_session
-from shop.fields import Fields
+from shop import cart, catalog, idempotency
 from shop.pages.blueprint import page, routes
+from shop.parsing import Fields, form_fields
 
 
 @routes.get("/")
 def shelf() -> str:
     """Show the catalog, with a form at each product to add it.
 
-    The shelf does without the store: it then says that the cart is out of reach.
+    Without the store the page says that the cart cannot be reached.
     """
     return page("shelf.html", products=catalog.PRODUCTS)
 
 
-@routes.get("/cart")
-def cart() -> str:
+@routes.get("/cart", endpoint="cart")
+def show() -> str:
     """Show the cart, with forms to change it."""
-    lines = Cart(current_session()).lines()
+    lines = cart.lines()
     return page(
         "cart.html",
         lines=lines,
@@ -43,38 +39,38 @@ def cart() -> str:
 
 @routes.post("/cart/add")
 def add() -> Response:
-    """Add ``qty`` of ``sku`` and go back to the shelf."""
+    """Add `qty` of `sku` and go back to the shelf."""
     fields, sku = _line()
-    qty = fields.integer("qty", 1, MOST_PER_LINE, default=1)
+    qty = fields.integer("qty", 1, cart.MOST_PER_LINE, default=1)
     fields.check()
-    line = Cart(current_session()).add(sku, qty)
+    line = cart.add(sku, qty)
     flash(f"{line.name} is in the cart" + (f", {line.qty} of it." if line.qty > 1 else "."))
     return redirect(url_for("pages.shelf", _anchor=sku), 303)
 
 
 @routes.post("/cart/set")
 def put() -> Response:
-    """Set the line of ``sku`` to ``qty``, 0 removes it, and go back to the cart."""
+    """Set the line of `sku` to `qty`, 0 removes it, and go back to the cart."""
     fields, sku = _line()
-    qty = fields.integer("qty", 0, MOST_PER_LINE)
+    qty = fields.integer("qty", 0, cart.MOST_PER_LINE)
     fields.check()
-    Cart(current_session()).put(sku, qty)
+    cart.put(sku, qty)
     return _to_cart()
 
 
 @routes.post("/cart/remove")
 def remove() -> Response:
-    """Remove the line of ``sku`` and go back to the cart."""
+    """Remove the line of `sku` and go back to the cart."""
     fields, sku = _line()
     fields.check()
-    Cart(current_session()).remove(sku)
+    cart.put(sku, 0)
     return _to_cart()
 
 
 @routes.post("/cart/clear")
 def clear() -> Response:
     """Empty the cart and go back to it."""
-    Cart(current_session()).clear()
+    cart.clear()
     return _to_cart()
 
 
@@ -87,12 +83,9 @@ def _line() -> tuple[Fields, str]:
 
 
 def _number(text: str) -> int | str:
-    # Two digits say every quantity; what else was typed is shown as it is.
-    return (
-        int(text)
-        if text.isascii() and text.isdigit() and len(text) <= len(str(MOST_PER_LINE))
-        else text
-    )
+    # Every quantity has one or two digits; anything else is shown as it was typed.
+    digits = text.isascii() and text.isdigit() and len(text) <= len(str(cart.MOST_PER_LINE))
+    return int(text) if digits else text
 
 
 def _to_cart() -> Response:

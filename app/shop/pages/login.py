@@ -1,7 +1,7 @@
-"""Signing in and out.
+"""Sign in and out.
 
-What is refused is told on the form, with the API's status and the name kept: an
-error neither creates a session nor writes one.
+A refusal is shown on the form, with the API's status, and the form keeps the name; it creates no
+session.
 """
 
 from __future__ import annotations
@@ -9,13 +9,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from flask import flash, make_response, redirect, request, url_for
-from unsticky import SessionGone
+from unsticky import SessionGone, session
 from werkzeug import Response
 
 from shop import accounts
-from shop.body import form_fields
-from shop.current import current_shop
+from shop.context import current_shop
 from shop.pages.blueprint import own_path, page, routes
+from shop.parsing import form_fields
 from shop.problems import Problem
 
 _MINUTE = 60
@@ -23,16 +23,16 @@ _MINUTE = 60
 
 @routes.get("/login")
 def login() -> Response:
-    """Show the form; ``next`` names the page to go on to, at once by who is signed in already."""
+    """Show the form; a user who is signed in already goes on to the page in `next`."""
     after = own_path(request.args.get("next"))
-    if accounts.current_user() is not None:
+    if session.user is not None:
         return redirect(after or url_for("pages.account"), 303)
     return make_response(_form(after, signed_out="signed_out" in request.args))
 
 
 @routes.post("/login")
 def sign_in() -> Response:
-    """Sign in and go on to ``next``, by default to the shelf."""
+    """Sign in and go on to the page in `next`, by default to the shelf."""
     form = form_fields()
     name, password = form.get("username", ""), form.get("password", "")
     after = own_path(form.get("next"))
@@ -49,11 +49,10 @@ def sign_in() -> Response:
     except SessionGone as gone:
         if gone.kind != "rotated":
             raise
-        # Another window signed in first, and its session is what the browser holds now.
+        # Another window signed in first; the browser already has that session's cookie.
         return onward
     if refusal:
-        wrong = "That name and that password do not belong together."
-        errors["password"] = told(refusal, wrong)
+        errors["password"] = message(refusal, "The name or the password is wrong.")
         return answer(refusal, _form(after, name, errors))
     flash(f"Welcome, {name}.")
     return onward
@@ -61,16 +60,16 @@ def sign_in() -> Response:
 
 @routes.post("/logout")
 def sign_out() -> Response:
-    """Sign out and say so on the form to sign in again."""
+    """Sign out and go to the form to sign in again, which says so."""
     accounts.log_out()
     return redirect(url_for("pages.login", signed_out=1), 303)
 
 
 def attempt(name: str, password: str) -> Problem | None:
-    """Log in; return why not, where the form that asked is to be shown again.
+    """Log in; return the refusal if the same form can be shown again.
 
     Raises:
-        Problem: What no form can mend.
+        Problem: Any other refusal.
         SessionError: As `accounts.log_in` raises it.
     """
     try:
@@ -82,13 +81,8 @@ def attempt(name: str, password: str) -> Problem | None:
     return None
 
 
-def told(refusal: Problem, wrong: str) -> str:
-    """Return what a form says of a refusal that `attempt` returned.
-
-    Args:
-        refusal: It.
-        wrong: What to say where it was the password.
-    """
+def message(refusal: Problem, wrong: str) -> str:
+    """Return what a form says about a refusal of `attempt`; `wrong` if the password was wrong."""
     if refusal.code == "wrong-credentials":
         return wrong
     seconds = int(refusal.headers["Retry-After"])
@@ -97,7 +91,7 @@ def told(refusal: Problem, wrong: str) -> str:
 
 
 def answer(refusal: Problem, form: str) -> Response:
-    """Return a form again, with the status and the header fields of the refusal."""
+    """Return a form again, with the status and the headers of the refusal."""
     response = make_response(form, refusal.status)
     response.headers.update({"Cache-Control": "no-store", **refusal.headers})
     return response

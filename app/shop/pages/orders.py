@@ -1,7 +1,7 @@
-"""Ordering what is in the cart, and what was ordered.
+"""Order what is in the cart, and show what was ordered.
 
-The button carries an Idempotency-Key, made anew with each page: pressed twice, or sent again from
-the browser's history, it finds the order that it made.
+Each page of the cart has a button with a new Idempotency-Key. If it is pressed twice, or sent
+again from the browser's history, it finds the order that it made.
 """
 
 from __future__ import annotations
@@ -9,8 +9,7 @@ from __future__ import annotations
 from flask import redirect, url_for
 from flask.typing import ResponseReturnValue
 
-from shop import checkout
-from shop.current import current_session
+from shop import orders
 from shop.idempotency import idempotent
 from shop.pages.blueprint import page, routes
 from shop.problems import Problem
@@ -18,7 +17,7 @@ from shop.problems import Problem
 
 @routes.post("/checkout")
 def check_out() -> ResponseReturnValue:
-    """Order all that is in the cart and go to the order."""
+    """Order everything in the cart and go to the order."""
     try:
         return _once()
     except Problem as problem:
@@ -28,27 +27,25 @@ def check_out() -> ResponseReturnValue:
         return redirect(url_for("pages.orders"), 303)
 
 
-@routes.get("/orders")
-def orders() -> str:
+@routes.get("/orders", endpoint="orders")
+def show_all() -> str:
     """Show the newest orders first."""
-    found = checkout.orders(current_session())
-    return page("orders.html", orders=[checkout.document(order) for order in found])
+    return page("orders.html", orders=[order.document() for order in orders.orders()])
 
 
-@routes.get("/orders/<order_id>")
-def order(order_id: str) -> str:
+@routes.get("/orders/<order_id>", endpoint="order")
+def show_one(order_id: str) -> str:
     """Show one order.
 
     Raises:
-        Problem: 404 if whoever asks has none of that number among the newest.
+        Problem: 404 if the visitor has no such order among the newest.
     """
-    for found in checkout.orders(current_session()):
+    for found in orders.orders():
         if found.id == order_id:
-            return page("order.html", order=checkout.document(found))
+            return page("order.html", order=found.document())
     raise Problem(404, f"You have no order {order_id!r}.")
 
 
 @idempotent
 def _once() -> ResponseReturnValue:
-    made = checkout.check_out(current_session())
-    return redirect(url_for("pages.order", order_id=made.id), 303)
+    return redirect(url_for("pages.order", order_id=orders.check_out().id), 303)

@@ -1,20 +1,37 @@
-"""What the page ``/status`` draws: who serves, how much, and where one browser's requests went.
+"""The page `/status`: all workers, how much each serves, and where one browser's requests went.
 
-Workers tell of themselves on a board in the store, so that any worker can draw all of them.
-Nothing of it is on a request's way: a thread beside the requests does the telling.
+Workers publish what they do to the store, so that any of them can show all of them. A thread beside
+the requests does that, so that it delays none.
 """
 
-from shop.status.board import Board, Hop, MemoryBoard, RedisBoard, Sight, WorkerSeen
+from __future__ import annotations
+
+from flask import Flask
+
+from shop.context import Shop
+from shop.status import view
+from shop.status.cookie import TrackingCookie
 from shop.status.recorder import Recorder
-from shop.status.trail import Trail
+from shop.status.store import RequestEvent, Snapshot, StatusStore, WorkerStatus
 
 __all__ = [
-    "Board",
-    "Hop",
-    "MemoryBoard",
     "Recorder",
-    "RedisBoard",
-    "Sight",
-    "Trail",
-    "WorkerSeen",
+    "RequestEvent",
+    "Snapshot",
+    "StatusStore",
+    "TrackingCookie",
+    "WorkerStatus",
+    "install",
 ]
+
+
+def install(app: Flask, shop: Shop) -> None:
+    """Add the page; the workers publish what they serve if SERVED_BY allows it."""
+    shop.sessions.optional(view.show)
+    app.register_blueprint(view.routes)
+    if shop.settings.served_by:
+        cookie = TrackingCookie(secure=shop.settings.secure_cookie)
+        store = StatusStore(shop.store)
+        recorder = Recorder(app.wsgi_app, store, cookie, shop.settings.replica)
+        app.wsgi_app = recorder  # type: ignore[method-assign]  # Flask's own way
+        view.Status(store, cookie, recorder).attach(app)

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from shop.status.board import Hop, WorkerSeen
+from shop.status.store import RequestEvent, WorkerStatus
 
-# In user units of the SVG, which are CSS pixels as long as it is not scaled.
+# In user units of the SVG: CSS pixels, unless it is scaled.
 _ROW = 46
 _FIRST = 33
 _MARGIN = 18
@@ -16,11 +16,11 @@ _COLUMN = 28
 
 @dataclass(frozen=True)
 class Dot:
-    """One request where it was served."""
+    """One request, on the line of the worker that served it."""
 
     x: int
     y: int
-    hop: Hop
+    event: RequestEvent
 
 
 @dataclass(frozen=True)
@@ -28,7 +28,7 @@ class Row:
     """The line of one worker."""
 
     y: int
-    worker: WorkerSeen
+    worker: WorkerStatus
 
 
 @dataclass(frozen=True)
@@ -39,7 +39,7 @@ class Picture:
         width: Of the whole.
         height: Of the whole.
         rows: Top to bottom.
-        dots: Oldest first.
+        dots: The oldest first.
     """
 
     width: int
@@ -53,19 +53,21 @@ class Picture:
         return " ".join(f"{dot.x},{dot.y}" for dot in self.dots)
 
 
-def draw(workers: Sequence[WorkerSeen], hops: Sequence[Hop], columns: int) -> Picture:
+def draw(
+    workers: Sequence[WorkerStatus], requests: Sequence[RequestEvent], columns: int
+) -> Picture:
     """Return the picture of the last `columns` requests."""
     rows = tuple(Row(_FIRST + _ROW * number, worker) for number, worker in enumerate(workers))
     heights = {row.worker.name: row.y for row in rows}
-    # A worker may have ended so long ago that the board has forgotten it.
-    known = [hop for hop in hops if hop.worker in heights][-columns:]
+    # A worker may have ended so long ago that the store has forgotten it.
+    known = [event for event in requests if event.worker in heights][-columns:]
     free = columns - len(known)
     return Picture(
         width=2 * _MARGIN + _COLUMN * (columns - 1),
         height=_ROW * max(len(rows), 1),
         rows=rows,
         dots=tuple(
-            Dot(_MARGIN + _COLUMN * (free + number), heights[hop.worker], hop)
-            for number, hop in enumerate(known)
+            Dot(_MARGIN + _COLUMN * (free + number), heights[event.worker], event)
+            for number, event in enumerate(known)
         ),
     )

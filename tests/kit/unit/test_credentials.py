@@ -1,15 +1,17 @@
-"""What containers read as secrets: made once, readable in there, and to nobody else here."""
+"""The secrets of containers: made once, readable for containers, and for nobody else here."""
 
 import hashlib
 import os
+import re
 import stat
+import subprocess
 from pathlib import Path
 
 import pytest
-from kit.credentials import prepare
+from kit.docker.credentials import prepare
 from kit.errors import KitError
-from kit.folder import StateFolder
-from kit.settings import load
+from kit.settings import CHECKOUT, load
+from kit.state import StateFolder
 
 
 def _folder(tmp_path: Path) -> StateFolder:
@@ -18,8 +20,8 @@ def _folder(tmp_path: Path) -> StateFolder:
     return folder
 
 
-def test_made_once(tmp_path: Path) -> None:
-    """A second time changes no file; the store's users have the passwords' digests."""
+def test_secrets_are_made_once(tmp_path: Path) -> None:
+    """The second time changes no file; the store's users have the passwords' digests."""
     folder = _folder(tmp_path)
     files = {name: Path(path) for name, path in prepare(load({}, tmp_path), folder).items()}
     before = {path: (path.read_text(), path.stat().st_mtime_ns) for path in files.values()}
@@ -30,8 +32,8 @@ def test_made_once(tmp_path: Path) -> None:
     assert files["SECRET_KEY_FILE"].read_text() == folder.secret_key.read_text()
 
 
-def test_modes(tmp_path: Path) -> None:
-    """The folder is its owner's alone, whatever the umask; the files in it can be read by all."""
+def test_secrets_are_private(tmp_path: Path) -> None:
+    """Only its owner can enter the folder, whatever the umask; everybody can read its files."""
     folder = _folder(tmp_path)
     former = os.umask(0)
     try:
@@ -42,8 +44,8 @@ def test_modes(tmp_path: Path) -> None:
     assert {stat.S_IMODE(Path(path).stat().st_mode) for path in files.values()} == {0o444}
 
 
-def test_a_given_key_and_store(tmp_path: Path) -> None:
-    """A SECRET_KEY and a REDIS_URL of the caller's are what the files hold."""
+def test_given_key_and_store_are_used(tmp_path: Path) -> None:
+    """The files hold the caller's SECRET_KEY and REDIS_URL."""
     url = "rediss://user:password@redis.example:6379/0"
     settings = load({"SECRET_KEY": "k" * 32, "REDIS_URL": url}, tmp_path)
     files = prepare(settings, _folder(tmp_path))
@@ -52,7 +54,34 @@ def test_a_given_key_and_store(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("url", ["redis://127.0.0.1:6379/0", "unix:///run/redis.sock"])
-def test_a_store_of_this_host(tmp_path: Path, url: str) -> None:
-    """A store that only this host reaches is refused: inside a container it is another host."""
-    with pytest.raises(KitError, match="inside a container"):
+def test_store_of_this_host_is_refused(tmp_path: Path, url: str) -> None:
+    """A store that only this host reaches is refused, because containers cannot reach it."""
+    with pytest.raises(KitError, match="containers cannot reach"):
         prepare(load({"REDIS_URL": url}, tmp_path), _folder(tmp_path))
+
+
+def test_script_and_kit_make_the_same_secrets(tmp_path: Path) -> None:
+    """compose/secrets.sh and the kit make the same files, with the same modes and forms."""
+    script = tmp_path / "script"
+    subprocess.run(
+        ["sh", CHECKOUT / "compose" / "secrets.sh", script], check=True, capture_output=True
+    )
+    kit = _folder(tmp_path)
+    prepare(load({}, tmp_path), kit)
+
+    def made(folder: Path) -> dict[str, tuple[int, str]]:
+        files = [path for path in folder.iterdir() if path.name != ".gitignore"]
+        return {path.name: (stat.S_IMODE(path.stat().st_mode), _form(path)) for path in files}
+
+    assert made(script) == made(kit.secrets)
+    assert stat.S_IMODE(script.stat().st_mode) == stat.S_IMODE(kit.secrets.stat().st_mode)
+
+
+def _form(path: Path) -> str:
+    """Return the content with each secret and digest replaced, and digests compared to secrets."""
+    text = path.read_text()
+    for name in ("redis_url", "redis_health_password"):
+        secret = re.search("[0-9a-f]{64}", (path.parent / name).read_text())
+        assert secret
+        text = text.replace(hashlib.sha256(secret[0].encode()).hexdigest(), f"<digest of {name}>")
+    return re.sub("[0-9a-f]{64}", "<secret>", text)

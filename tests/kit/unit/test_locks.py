@@ -11,13 +11,14 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from kit import launch, locks
 from kit.errors import KitError
+from kit.local import launch
+from kit.system import locks
 
 Launch = Callable[[str], "subprocess.Popen[bytes]"]
 
 
-def test_one_verb_at_a_time(tmp_path: Path) -> None:
+def test_second_verb_is_refused(tmp_path: Path) -> None:
     """A second verb is refused while the first runs, names it, and may run afterwards."""
     lock = tmp_path / "lock"
     with locks.one_verb(lock, "up"):
@@ -69,14 +70,14 @@ def _await(condition: Callable[[], bool], seconds: float = 10) -> None:
         time.sleep(0.01)
 
 
-def test_a_service_gets_its_surroundings(launched: Launch, tmp_path: Path) -> None:
+def test_service_gets_its_folder_and_environment(launched: Launch, tmp_path: Path) -> None:
     """A service runs in its folder, with exactly the described environment."""
     out, _ = launched("pwd; env | grep -E 'PATH|MARK|HOME|LANG' | sort").communicate()
 
     assert out.decode().split() == [str(tmp_path), "MARK=given", "PATH=/usr/bin:/bin"]
 
 
-def test_the_lock_names_a_living_service(launched: Launch, tmp_path: Path) -> None:
+def test_lock_names_the_living_service(launched: Launch, tmp_path: Path) -> None:
     """While a service lives its lock names its first process, and afterwards nobody."""
     lock = tmp_path / "service.lock"
     assert locks.holder(lock) is None
@@ -91,7 +92,7 @@ def test_the_lock_names_a_living_service(launched: Launch, tmp_path: Path) -> No
     assert locks.holder(lock) is None
 
 
-def test_a_child_keeps_the_lock(launched: Launch, tmp_path: Path) -> None:
+def test_child_keeps_the_lock(launched: Launch, tmp_path: Path) -> None:
     """A service whose first process was killed still counts as there while a child lives."""
     process = launched("sleep 60 & echo ready; wait")
     assert process.stdout is not None
@@ -105,7 +106,7 @@ def test_a_child_keeps_the_lock(launched: Launch, tmp_path: Path) -> None:
     _await(lambda: locks.holder(tmp_path / "service.lock") is None)
 
 
-def test_a_successor_ends_what_is_left(launched: Launch, tmp_path: Path) -> None:
+def test_successor_ends_former_processes(launched: Launch, tmp_path: Path) -> None:
     """A service starts only once its predecessor's last process is gone, and sees to that."""
     first = launched("sleep 60 & echo ready; wait")
     assert first.stdout is not None
@@ -120,7 +121,7 @@ def test_a_successor_ends_what_is_left(launched: Launch, tmp_path: Path) -> None
     assert locks.holder(tmp_path / "service.lock") == second.pid
 
 
-def test_a_stale_pid_is_nobody(tmp_path: Path) -> None:
+def test_stale_pid_names_no_service(tmp_path: Path) -> None:
     """A lock file that names a living process but is not locked names nobody."""
     lock = tmp_path / "service.lock"
     lock.write_text(str(os.getpid()))
@@ -128,7 +129,7 @@ def test_a_stale_pid_is_nobody(tmp_path: Path) -> None:
     assert locks.holder(lock) is None
 
 
-def test_who_asks_is_not_the_service(tmp_path: Path) -> None:
+def test_two_verbs_that_ask_do_not_see_each_other(tmp_path: Path) -> None:
     """Two verbs that ask at the same moment do not take each other for the dead service."""
     lock = tmp_path / "service.lock"
     lock.write_text("4194304")
@@ -137,13 +138,13 @@ def test_who_asks_is_not_the_service(tmp_path: Path) -> None:
         assert locks.holder(lock) is None
 
 
-def test_waiting_in_turn(tmp_path: Path) -> None:
+def test_waiting_for_a_lock_is_reported(tmp_path: Path) -> None:
     """Whoever had to wait for a lock learns that another has been at work meanwhile."""
     lock = tmp_path / "lock"
     with locks.in_turn(lock) as waited:
         assert not waited
     script = (
-        "import pathlib, sys; from kit import locks\n"
+        "import pathlib, sys; from kit.system import locks\n"
         "print('imported', flush=True)\n"
         "with locks.in_turn(pathlib.Path(sys.argv[1])) as waited: print(waited)"
     )
@@ -152,7 +153,7 @@ def test_waiting_in_turn(tmp_path: Path) -> None:
         process = subprocess.Popen(
             [sys.executable, "-c", script, lock],
             stdout=subprocess.PIPE,
-            env={**os.environ, "PYTHONPATH": str(Path(locks.__file__).parents[1])},
+            env={**os.environ, "PYTHONPATH": str(Path(locks.__file__).parents[2])},
         )
         assert process.stdout is not None
         assert process.stdout.readline() == b"imported\n"

@@ -3,10 +3,10 @@
 import json
 from pathlib import Path
 
-from kit import logs
+from kit.system import logs
 
 
-def test_traces_are_condensed() -> None:
+def test_tracebacks_are_shortened() -> None:
     """JSON lines become their message and the end of their trace; plain traces their last line."""
     lines = [
         json.dumps({"message": "boom", "exception": "Traceback\n  a\n  File x\n    y()\nKeyError"}),
@@ -19,7 +19,7 @@ def test_traces_are_condensed() -> None:
     assert logs.condensed(lines) == ["boom", "  File x", "    y()", "KeyError", "ValueError: plain"]
 
 
-def test_last_lines_of_this_run(tmp_path: Path) -> None:
+def test_last_lines_are_those_of_this_run(tmp_path: Path) -> None:
     """Only lines after the given byte count, unless the file has been rotated since."""
     path = tmp_path / "app.log"
     path.write_text("old\nnew 1\nnew 2\n")
@@ -30,7 +30,7 @@ def test_last_lines_of_this_run(tmp_path: Path) -> None:
     assert logs.last_lines(tmp_path / "none.log", 5) == []
 
 
-def test_one_services_files(tmp_path: Path) -> None:
+def test_log_files_are_those_of_one_service(tmp_path: Path) -> None:
     """A service's files are its own: app-1 is not app-10."""
     for name in ("app-1.log", "app-1.access.log", "app-10.log", "nginx.log"):
         (tmp_path / name).touch()

@@ -4,8 +4,8 @@ import os
 from pathlib import Path
 
 import pytest
-from kit import release
 from kit.errors import KitError
+from kit.system import release
 
 
 @pytest.fixture(name="app")
@@ -21,7 +21,7 @@ def _app(tmp_path: Path) -> Path:
     return app
 
 
-def test_the_same_code_is_the_same_release(app: Path) -> None:
+def test_same_code_is_the_same_release(app: Path) -> None:
     """Freezing unchanged code gives the folder that is there, whatever was compiled meanwhile."""
     releases = app.parent / "releases"
     first = release.freeze(app, releases)
@@ -31,7 +31,7 @@ def test_the_same_code_is_the_same_release(app: Path) -> None:
     assert list(releases.iterdir()) == [first]
 
 
-def test_a_release_stays_as_it_was(app: Path) -> None:
+def test_edit_makes_another_release(app: Path) -> None:
     """Editing the checkout changes no release, and gives another one."""
     releases = app.parent / "releases"
     first = release.freeze(app, releases)
@@ -44,7 +44,7 @@ def test_a_release_stays_as_it_was(app: Path) -> None:
     assert (second / "shop" / "__init__.py").read_text() == "A = 2\n"
 
 
-def test_what_belongs(app: Path) -> None:
+def test_release_has_no_caches(app: Path) -> None:
     """Templates and data come along; caches and the Dockerfile do not."""
     frozen = release.freeze(app, app.parent / "releases")
 
@@ -53,7 +53,7 @@ def test_what_belongs(app: Path) -> None:
     assert not list(frozen.rglob("x.pyc"))
 
 
-def test_a_renamed_file_is_another_release(app: Path) -> None:
+def test_renamed_file_makes_another_release(app: Path) -> None:
     """The names of files count, not only their content."""
     first = release.freeze(app, app.parent / "releases")
     (app / "shop" / "cart.html").rename(app / "shop" / "tart.html")
@@ -75,7 +75,7 @@ def test_pruning_keeps_the_newest_and_the_used(app: Path) -> None:
     assert sorted(releases.iterdir()) == sorted([made[0], made[3], made[4]])
 
 
-def test_no_code(tmp_path: Path) -> None:
+def test_missing_code_is_refused(tmp_path: Path) -> None:
     """A checkout without app/ is refused by name."""
     with pytest.raises(KitError, match="gunicorn"):
         release.freeze(tmp_path / "app", tmp_path)

@@ -4,119 +4,90 @@ import json
 from pathlib import Path
 
 import pytest
-from kit import services
-from kit.environment import Environment
-from kit.folder import StateFolder
-from kit.program import configuration
+from kit.local import services
+from kit.local.supervisor import configuration
 from kit.settings import load
+from kit.setup.environment import Environment
+from kit.state import StateFolder
 
 
-@pytest.fixture(name="folder")
-def _folder(tmp_path: Path) -> StateFolder:
-    folder = StateFolder(tmp_path / "state")
-    folder.claim()
-    folder.create()
-    return folder
+@pytest.fixture(name="state")
+def _state(tmp_path: Path) -> StateFolder:
+    state = StateFolder(tmp_path / "state")
+    state.claim()
+    state.create()
+    return state
 
 
-def _described(folder: StateFolder, **environ: str) -> dict[str, str]:
-    environment = Environment(folder.root / "venv", ())
-    settings = load({"STATE_DIR": str(folder.root), **environ}, folder.root)
-    service = services.replica("app-1", settings, folder, environment, folder.root / "r")
-    described: dict[str, str] = json.loads(service.description(folder))["env"]
+def _described(state: StateFolder, **environ: str) -> dict[str, str]:
+    environment = Environment(state.root / "venv", ())
+    settings = load({"STATE_DIR": str(state.root), **environ}, state.root)
+    service = services.replica("app-1", settings, state, environment, state.root / "r")
+    described: dict[str, str] = json.loads(service.description(state))["env"]
     return described
 
 
-def test_a_key_is_made_once(folder: StateFolder) -> None:
+def test_key_is_made_once(state: StateFolder) -> None:
     """Without a secret one is made, for its owner only, and kept."""
-    first = _described(folder)["SECRET_KEY_FILE"]
+    first = _described(state)["SECRET_KEY_FILE"]
     key = Path(first).read_text()
 
     assert len(key) == 64
     assert Path(first).stat().st_mode & 0o777 == 0o600
-    assert Path(_described(folder)["SECRET_KEY_FILE"]).read_text() == key
+    assert Path(_described(state)["SECRET_KEY_FILE"]).read_text() == key
 
 
-def test_a_given_key_is_used(folder: StateFolder) -> None:
+def test_given_key_is_used(state: StateFolder) -> None:
     """A SECRET_KEY of the caller's goes to the replicas, and no other is made."""
-    env = _described(folder, SECRET_KEY="k" * 40)
+    env = _described(state, SECRET_KEY="k" * 40)
 
     assert env["SECRET_KEY"] == "k" * 40
     assert "SECRET_KEY_FILE" not in env
-    assert not folder.secret_key.exists()
+    assert not state.secret_key.exists()
 
 
-def test_a_given_store_is_used(folder: StateFolder) -> None:
+def test_given_store_is_used(state: StateFolder) -> None:
     """A REDIS_URL of the caller's reaches the replicas; otherwise they get the kit's own store."""
-    assert _described(folder, REDIS_URL="redis://h/1")["REDIS_URL"] == "redis://h/1"
-    assert _described(folder)["REDIS_URL"].startswith("unix:///")
+    assert _described(state, REDIS_URL="redis://h/1")["REDIS_URL"] == "redis://h/1"
+    assert _described(state)["REDIS_URL"].startswith("unix:///")
 
 
-def test_another_terminal_changes_nothing(
-    folder: StateFolder, monkeypatch: pytest.MonkeyPatch
+def test_other_terminal_changes_nothing(
+    state: StateFolder, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """What is started does not depend on chance variables of the terminal, nor on its PATH."""
-    before = _described(folder)
+    before = _described(state)
     monkeypatch.setenv("PATH", "/elsewhere")
     monkeypatch.setenv("WINDOWID", "42")
 
-    assert _described(folder) == before
+    assert _described(state) == before
 
 
-def test_the_applications_own_settings_reach_it(
-    folder: StateFolder, monkeypatch: pytest.MonkeyPatch
+def test_application_gets_its_own_variables(
+    state: StateFolder, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """UNSTICKY_* of the environment and unknown names of .env go to the replicas."""
     monkeypatch.setenv("UNSTICKY_DEADLINE", "2")
-    (folder.root / ".env").write_text("STRIPE_KEY=s\n")
+    (state.root / ".env").write_text("STRIPE_KEY=s\n")
 
-    env = _described(folder)
+    env = _described(state)
 
     assert (env["UNSTICKY_DEADLINE"], env["STRIPE_KEY"]) == ("2", "s")
 
 
-def test_supervisords_file_holds_no_path_of_the_callers(tmp_path: Path) -> None:
+def test_supervisord_file_has_no_path_of_the_caller(tmp_path: Path) -> None:
     """Whatever the folder is called, supervisord's file has only plain paths in it."""
-    folder = StateFolder(tmp_path / "odd %(x)s ;#\"'")
-    folder.claim()
-    folder.create()
-    settings = load({"STATE_DIR": str(folder.root)}, tmp_path)
+    state = StateFolder(tmp_path / "odd %(x)s ;#\"'")
+    state.claim()
+    state.create()
+    settings = load({"STATE_DIR": str(state.root)}, tmp_path)
     service = services.replica(
-        "app-1", settings, folder, Environment(folder.root / "venv", ()), folder.root / "r"
+        "app-1", settings, state, Environment(state.root / "venv", ()), state.root / "r"
     )
 
-    text = configuration([service], folder)
+    text = configuration([service], state)
 
-    folder.remove_sockets()
+    state.remove_sockets()
     assert "odd" not in text
     assert "command=run/launch app-1\n" in text
     assert "autostart=false" in text
-
-
-@pytest.mark.parametrize(
-    ("app", "paths"),
-    [("", "/api/(cart/items|checkout)"), ("shop:app", "/api/(cart/items|checkout)"), ("mine", "")],
-)
-def test_nginx_sends_keyed_posts_again_for_the_shop(
-    folder: StateFolder, app: str, paths: str
-) -> None:
-    """Another application may not honour the keys, so nothing is sent again for it."""
-    settings = load({"APP": app, "PORT": "9000"}, folder.root)
-
-    variables = services.nginx_variables(settings, folder, ["app-1", "app-2"])
-
-    assert variables["NGINX_KEYED_PATHS"] == paths
-
-
-@pytest.mark.parametrize(("worker_class", "kept"), [("sync", "0"), ("gthread", "16")])
-def test_nginx_keeps_connections_for_workers_that_do(
-    folder: StateFolder, worker_class: str, kept: str
-) -> None:
-    """Connections to the replicas stay open only for workers with keep-alive."""
-    settings = load({"WORKER_CLASS": worker_class, "PORT": "9000"}, folder.root)
-
-    variables = services.nginx_variables(settings, folder, ["app-1", "app-2"])
-
-    assert variables["NGINX_UPSTREAM_KEEPALIVE"] == kept
-    assert variables["NGINX_LISTEN"] == "127.0.0.1:9000"
-    assert variables["NGINX_UPSTREAM_SERVERS"].count("server unix:") == 2

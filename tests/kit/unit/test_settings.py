@@ -1,11 +1,11 @@
-"""Settings: one look-up order, and a clear refusal of what cannot be."""
+"""Settings: where a value comes from, and how an unusable one is refused."""
 
 import re
 from pathlib import Path
 
 import pytest
 from kit.errors import KitError
-from kit.settings import _COMPOSE, _NAMES, LOAD_NAMES, PROJECT, load
+from kit.settings import _ALIASES, _COMPOSE, _NAMES, CHECKOUT, LOAD_NAMES, load
 
 
 def test_defaults_are_those_of_the_example(tmp_path: Path) -> None:
@@ -18,8 +18,8 @@ def test_defaults_are_those_of_the_example(tmp_path: Path) -> None:
     assert settings.own_store
 
 
-def test_the_environment_wins_over_the_file(tmp_path: Path) -> None:
-    """A value of the environment, where make's command line arrives too, wins over .env."""
+def test_environment_wins_over_the_file(tmp_path: Path) -> None:
+    """A value of the environment, which includes make's command line, wins over .env."""
     (tmp_path / ".env").write_text("PORT=9000\nREPLICAS=3\n")
 
     settings = load({"PORT": "9001"}, tmp_path)
@@ -27,8 +27,26 @@ def test_the_environment_wins_over_the_file(tmp_path: Path) -> None:
     assert (settings.port, settings.replicas) == (9001, 3)
 
 
+@pytest.mark.parametrize("name", ["WORKERS", "NGINX_IDEMPOTENT_PATHS"])
+def test_alias_counts_unless_the_name_is_set(tmp_path: Path, name: str) -> None:
+    """WEB_CONCURRENCY means WORKERS; of both, the setting's own name wins."""
+
+    def value(environ: dict[str, str]) -> object:
+        settings = load(environ, tmp_path)
+        return settings.workers if name == "WORKERS" else settings.compose[name]
+
+    assert str(value({_ALIASES[name]: "5"})) == "5"
+    assert str(value({_ALIASES[name]: "5", name: "3"})) == "3"
+
+
+def test_number_of_settings_stays_in_its_budget() -> None:
+    """There are at most 80 settings: a new one replaces another, or has a reason."""
+    example = (CHECKOUT / ".env.example").read_text(encoding="utf-8")
+    assert len(re.findall(r"^#[A-Z_]+=", example, re.MULTILINE)) <= 80
+
+
 def test_empty_counts_as_not_set(tmp_path: Path) -> None:
-    """An empty value leaves what a weaker place says."""
+    """An empty value counts as not set."""
     (tmp_path / ".env").write_text("PORT=9000\n")
 
     assert load({"PORT": ""}, tmp_path).port == 9000
@@ -40,6 +58,9 @@ def test_empty_counts_as_not_set(tmp_path: Path) -> None:
         ("PORT", "0"),
         ("PORT", "65536"),
         ("PORT", "80a"),
+        ("REPLICAS", "1000000"),
+        ("WORKERS", "1.5"),
+        ("SHOP_DEMO", "maybe"),
         ("PORT", "٨٠٨٠"),
         ("REPLICAS", "0"),
         ("WORKERS", "-1"),
@@ -59,16 +80,16 @@ def test_empty_counts_as_not_set(tmp_path: Path) -> None:
     ],
 )
 def test_refusals_name_the_value(tmp_path: Path, name: str, value: str) -> None:
-    """A value that cannot be used is refused with its name, its value and what would do."""
+    """A value that cannot be used is refused with its name, the value, and one that can be used."""
     with pytest.raises(KitError) as refusal:
         load({name: value}, tmp_path)
 
     assert name in refusal.value.problem
     assert value in refusal.value.problem or repr(value) in refusal.value.problem
-    assert refusal.value.cure
+    assert refusal.value.hints
 
 
-def test_a_refused_store_url_hides_its_password(tmp_path: Path) -> None:
+def test_refused_store_url_hides_its_password(tmp_path: Path) -> None:
     """A REDIS_URL of a wrong scheme is refused without showing the password in it."""
     with pytest.raises(KitError) as refusal:
         load({"REDIS_URL": "http://:hunter2@example.org"}, tmp_path)
@@ -77,46 +98,46 @@ def test_a_refused_store_url_hides_its_password(tmp_path: Path) -> None:
 
 
 def test_both_secrets_are_refused(tmp_path: Path) -> None:
-    """SECRET_KEY beside SECRET_KEY_FILE is refused: it would not be clear which counts."""
-    with pytest.raises(KitError, match="Both SECRET_KEY and SECRET_KEY_FILE"):
+    """SECRET_KEY beside SECRET_KEY_FILE is refused, because it is unclear which counts."""
+    with pytest.raises(KitError, match="both SECRET_KEY and SECRET_KEY_FILE"):
         load({"SECRET_KEY": "x" * 32, "SECRET_KEY_FILE": __file__}, tmp_path)
 
 
 def test_gthread_has_threads(tmp_path: Path) -> None:
-    """THREADS counts for gthread, and has a default of its own there."""
+    """THREADS is for gthread alone, where its default is 4."""
     assert load({"WORKER_CLASS": "gthread"}, tmp_path).threads == 4
     assert load({"WORKER_CLASS": "gthread", "THREADS": "9"}, tmp_path).threads == 9
     assert load({}, tmp_path).threads == 1
 
 
-def test_other_names_of_the_file_are_handed_on(tmp_path: Path) -> None:
-    """A name that is not the kit's is kept for the replicas; the kit's own are not."""
+def test_other_names_of_the_file_go_to_the_replicas(tmp_path: Path) -> None:
+    """A name in .env that the kit does not know goes to the replicas; the kit's own do not."""
     (tmp_path / ".env").write_text("STRIPE_KEY='a b'\nPORT=9000\nTLS_PORT=8443\n")
 
     assert load({}, tmp_path).extra == {"STRIPE_KEY": "a b"}
 
 
-def test_a_slip_of_the_pen_is_caught(tmp_path: Path) -> None:
-    """A name in .env that is nearly one of the kit's is refused, with the one that is meant."""
+def test_misspelled_name_is_refused(tmp_path: Path) -> None:
+    """A name in .env that is nearly one of the kit's is refused, with the right name."""
     (tmp_path / ".env").write_text("REPLICSA=4\n")
 
     with pytest.raises(KitError, match="REPLICAS"):
         load({}, tmp_path)
 
 
-def test_the_example_explains_every_name() -> None:
+def test_example_explains_every_name() -> None:
     """Each setting of kit, shop, Compose and load test is in .env.example, commented out."""
-    example = (PROJECT / ".env.example").read_text(encoding="utf-8")
+    example = (CHECKOUT / ".env.example").read_text(encoding="utf-8")
 
     explained = set(re.findall(r"^#([A-Z_]+)=", example, re.MULTILINE))
     assert explained == _NAMES | _COMPOSE | LOAD_NAMES | {"RECENT_LOGIN_SECONDS"}
     assert not re.findall(r"^[A-Z_]+=", example, re.MULTILINE)
 
 
-def test_compose_reads_the_names_it_is_said_to() -> None:
+def test_compose_reads_known_names_only() -> None:
     """Each name that compose/*.yaml takes from the environment is the kit's or Compose's own."""
-    folder = PROJECT / "compose"
+    folder = CHECKOUT / "compose"
     texts = [path.read_text(encoding="utf-8") for path in folder.glob("*.yaml")]
     used = set(re.findall(r"\$\{([A-Z_]+)", "".join(texts)))
 
-    assert used - _NAMES - {"LOG_LEVEL"} == _COMPOSE - {"COMPOSE_FILE"}
+    assert used - _NAMES - {"LOG_LEVEL", *_ALIASES.values()} == _COMPOSE - {"COMPOSE_FILE"}

@@ -2,10 +2,10 @@
 
 from pathlib import Path
 
-from kit import templates
+from kit.system import templates
 
 
-def test_defined_names_only() -> None:
+def test_only_defined_names_are_replaced() -> None:
     """`$NAME` and `${NAME}` are replaced where NAME is defined; nginx's own variables stay."""
     text = "listen ${NGINX_LISTEN}; x $NGINX_LISTEN; proxy $host ${missing} $1 $$;"
 
@@ -15,14 +15,14 @@ def test_defined_names_only() -> None:
     )
 
 
-def test_the_filter_keeps_others_out() -> None:
+def test_filter_excludes_other_names() -> None:
     """With a filter, a defined variable of another name is not replaced."""
     variables = {"NGINX_A": "1", "host": "evil"}
 
     assert templates.substitute("$NGINX_A $host", variables, "^NGINX_") == "1 $host"
 
 
-def test_a_longer_name_is_another_name() -> None:
+def test_longer_name_is_another_name() -> None:
     """`$NAME_MORE` is not `$NAME` followed by text."""
     assert templates.substitute("$NAME_MORE ${NAME}_MORE", {"NAME": "x"}) == "$NAME_MORE x_MORE"
 
@@ -32,7 +32,7 @@ def test_values_are_not_rendered_again() -> None:
     assert templates.substitute("$A,$B", {"A": "$B", "B": ""}) == "$B,"
 
 
-def test_a_folder_of_templates(tmp_path: Path) -> None:
+def test_folder_of_templates_is_rendered(tmp_path: Path) -> None:
     """Each *.template gives a file without the suffix, in the same subfolder; others are left."""
     (tmp_path / "sub").mkdir()
     (tmp_path / "nginx.conf.template").write_text("$A")

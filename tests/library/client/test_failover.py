@@ -22,9 +22,9 @@ from tests.library.client.visitors import (
     taken,
 )
 from tests.library.contract.places import AtServer, deadline
+from tests.support.ports import free_port
 from tests.support.servers import PATIENCE, Servers, find_program
 from tests.support.strange_servers import Relay
-from tests.support.wire import free_port
 
 
 @pytest.mark.parametrize("moves", ["by its address", "by a client"])

@@ -18,8 +18,8 @@ from unsticky.stores import Client, client_like, open_store
 
 from tests.library.client.visitors import Opened, Visitors
 from tests.library.contract.places import CAPS, AtServer, deadline
+from tests.support.ports import free_port
 from tests.support.servers import Servers
-from tests.support.wire import free_port
 
 
 def _used(client: Client, place: AtServer) -> None:

@@ -8,16 +8,6 @@ from tests.library.contract.places import AtServer, InFakeredis, InSqlite, Memor
 from tests.support.servers import SERVERS, Servers
 
 
-@pytest.fixture(name="servers", scope="session")
-def _servers() -> Iterator[Servers]:
-    """Start servers, and end those that are shared."""
-    servers = Servers()
-    try:
-        yield servers
-    finally:
-        servers.stop()
-
-
 @pytest.fixture(name="place", params=["memory", "sqlite", *SERVERS, "fakeredis"])
 def _place(request: pytest.FixtureRequest, servers: Servers) -> Iterator[Place]:
     """Each kind of store, empty."""

@@ -271,7 +271,7 @@ def test_another_name_argument_or_session_is_another_operation(site: Site) -> No
     assert session.incr("n") == 1
 
 
-def test_a_refused_operation_may_succeed_later(site: Site) -> None:
+def test_an_operation_refused_by_its_bounds_may_succeed_later(site: Site) -> None:
     """Its bounds kept it from happening, so it has not happened yet."""
     browser = site.browser(keep=1)
     for outcome in (None, 3):

@@ -6,7 +6,7 @@ import tarfile
 import tempfile
 from pathlib import Path
 
-from kit.locks import in_turn
+from kit.system.locks import in_turn
 
 from tests.support import environments
 

@@ -12,6 +12,7 @@ from tests.library.history.operations import Operation, read_journals
 from tests.library.history.store import DurableStore, Fsync
 from tests.library.history.worker import Plan
 from tests.support.checkout import ROOT
+from tests.support.waiting import wait_until
 
 WORKERS = 8
 SLOTS = 2
@@ -27,7 +28,6 @@ PAUSE = 0.6
 # How far, in seconds, a store that writes its file in the background may be behind: so long it
 # delays a write while the disk is busy with the last one.
 _EVERYSEC_BEHIND = 2.0
-_PROJECT = ROOT
 _PATIENCE = 60.0
 
 
@@ -78,12 +78,14 @@ class Run:
 
     def _await_operations(self, number: int) -> None:
         """Wait until the workers have concluded this many more operations."""
-        wanted, end = self._concluded() + number, time.monotonic() + _PATIENCE
-        while self._concluded() < wanted:
-            assert time.monotonic() < end, "the workers make no progress"
+        wanted = self._concluded() + number
+
+        def are_there() -> bool:
             for worker in self._workers.values():
                 assert worker.poll() in {None, 0}, "a worker failed: see its output"
-            time.sleep(0.02)
+            return self._concluded() >= wanted
+
+        wait_until(are_there, f"{number} more operations", _PATIENCE)
 
     def _concluded(self) -> int:
         return sum(path.read_bytes().count(b'"outcome"') for path in self._journals())
@@ -124,7 +126,7 @@ class Run:
         )
         self._workers[number] = subprocess.Popen(
             [sys.executable, "-m", "tests.library.history.worker", plan.argument()],
-            cwd=_PROJECT,
+            cwd=ROOT,
             env={**os.environ, "PYTHONPATH": "app", "PYTHONDONTWRITEBYTECODE": "1"},
         )
 

@@ -1,7 +1,6 @@
 """A store with an append-only file, for histories that kill it, pause it and cut its power."""
 
 import os
-import signal
 from base64 import urlsafe_b64decode
 from collections.abc import Iterator
 from pathlib import Path
@@ -24,14 +23,6 @@ class DurableStore(Server):
         # Never rewritten: one file from beginning to end, so that it can be cut.
         super().__init__(program, folder, *options, "--auto-aof-rewrite-percentage", "0")
 
-    def pause(self) -> None:
-        """Stop the server's process where it is, so that it does not answer."""
-        self._process.send_signal(signal.SIGSTOP)
-
-    def resume(self) -> None:
-        """Let the server go on; it begins with what was sent meanwhile."""
-        self._process.send_signal(signal.SIGCONT)
-
     def file_size(self) -> int:
         """Return the bytes in the append-only file."""
         return self._file().stat().st_size
@@ -48,7 +39,7 @@ class DurableStore(Server):
                 yield _handle(key), _content(fields)
 
     def _file(self) -> Path:
-        (found,) = self._folder.glob("appendonlydir/*.incr.aof")
+        (found,) = self.folder.glob("appendonlydir/*.incr.aof")
         return found
 
 

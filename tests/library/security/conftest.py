@@ -2,10 +2,7 @@
 
 import itertools
 import json
-import os
-import subprocess
-import sys
-import time
+import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -13,16 +10,24 @@ from typing import Any
 import pytest
 from flask import Flask
 
-from tests.support.checkout import ROOT
+from tests.support.gunicorn import Gunicorn
 
-from .browser import Browser, to_app, to_socket
+from .browser import Browser
 from .target import create_app
 from .valkey import Valkey
 
-_ROOT = ROOT
 _numbers = itertools.count()
 
 NewApp = Callable[..., Flask]
+
+
+@pytest.fixture(name="valkey", scope="session")
+def _valkey() -> Iterator[Valkey]:
+    """A store that tests share; each application on it has a prefix of its own."""
+    server = Valkey()
+    server.start()
+    yield server
+    server.dispose()
 
 
 @pytest.fixture(name="own_valkey")
@@ -32,6 +37,15 @@ def _own_valkey() -> Iterator[Valkey]:
     server.start()
     yield server
     server.dispose()
+
+
+@pytest.fixture(name="store", params=["memory", "valkey"])
+def _store(request: pytest.FixtureRequest) -> str:
+    """Where sessions live: a test that takes this runs on each store."""
+    if request.param == "memory":
+        return "memory://"
+    server: Valkey = request.getfixturevalue("valkey")
+    return server.url
 
 
 @pytest.fixture(name="new_app", scope="session")
@@ -54,80 +68,50 @@ def _new_app() -> Iterator[NewApp]:
         app.extensions["unsticky"].state.store.close()
 
 
-class Workers:
+class Workers(Gunicorn):
     """The application on four processes of a real server.
 
     Attributes:
-        socket: where it listens.
-        log: everything that server and application wrote, at the finest level.
+        audit: the application's own log.
         prefix: of its keys in the store.
     """
 
     def __init__(self, valkey: Valkey, folder: Path, **config: Any) -> None:
-        self.log = folder / "log"
         self.audit = folder / "audit"
         self.prefix = "workers:"
-        self.socket = valkey.folder / "app"
         settings = {
             "SECRET_KEY": "a secret that only the tests know",
             "UNSTICKY_STORE": valkey.url,
             "SESSION_KEY_PREFIX": self.prefix,
             **config,
         }
-        with self.log.open("ab") as log:
-            self._process = subprocess.Popen(
-                [
-                    *(sys.executable, "-m", "gunicorn"),
-                    "tests.library.security.target:create_app()",
-                    *("--bind", f"unix:{self.socket}", "--workers", "4"),
-                    *("--config", str(_ROOT / "app/gunicorn.conf.py")),
-                    *("--pythonpath", f"{_ROOT / 'app'},{_ROOT}", "--log-level", "debug"),
-                ],
-                cwd=folder,
-                env=os.environ
-                | {f"FLASK_{name}": json.dumps(value) for name, value in settings.items()}
-                | {
-                    "PYTHONPATH": f"{_ROOT / 'app'}:{_ROOT}",
-                    "PYTHONDONTWRITEBYTECODE": "1",
-                    "TARGET_LOG": str(self.audit),
-                },
-                stdout=log,
-                stderr=log,
-            )
+        super().__init__(
+            folder,
+            "tests.library.security.target:create_app()",
+            *("--log-level", "debug"),
+            WORKERS="4",
+            TARGET_LOG=str(self.audit),
+            **{f"FLASK_{name}": json.dumps(value) for name, value in settings.items()},
+        )
 
     def browser(self) -> Browser:
         """Return a browser without cookies."""
-        return Browser(to_socket(self.socket))
-
-    def await_all(self) -> None:
-        """Wait until each of the four workers has answered."""
-        seen: set[int] = set()
-        deadline = time.monotonic() + 20
-        while len(seen) < 4:
-            assert time.monotonic() < deadline, self.log.read_text()
-            try:
-                seen.add(self.browser().get("/me").json()["pid"])
-            except OSError:
-                time.sleep(0.02)
-
-    def dispose(self) -> None:
-        """End the server."""
-        self._process.terminate()
-        self._process.wait(20)
+        return Browser(self.socket)
 
 
 @pytest.fixture(name="workers", scope="session")
-def _workers(valkey: Valkey, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Workers]:
+def _workers(valkey: Valkey) -> Iterator[Workers]:
     """Four workers; a user may have three sessions there."""
-    workers = Workers(valkey, tmp_path_factory.mktemp("workers"), UNSTICKY_MAX_SESSIONS_PER_USER=3)
-    try:
-        workers.await_all()
-        yield workers
-    finally:
-        workers.dispose()
+    with tempfile.TemporaryDirectory(prefix="w-") as folder:
+        workers = Workers(valkey, Path(folder), UNSTICKY_MAX_SESSIONS_PER_USER=3)
+        try:
+            workers.start("/me")
+            yield workers
+        finally:
+            workers.stop()
 
 
 @pytest.fixture(name="browse", scope="session")
 def _browse() -> Callable[[Flask], Browser]:
     """Make browsers of an application in this process."""
-    return lambda app: Browser(to_app(app), app.config["SESSION_COOKIE_NAME"])
+    return lambda app: Browser(app, app.config["SESSION_COOKIE_NAME"])

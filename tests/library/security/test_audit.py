@@ -41,7 +41,7 @@ class Told:
 
 
 def _send(browser: Browser, path: str, request_id: str, **values: Any) -> Any:
-    answer = browser.send("POST", path, values, {"X_Request_ID": request_id})
+    answer = browser.send("POST", path, values, {"X-Request-ID": request_id})
     return answer.json() if answer.body else None
 
 

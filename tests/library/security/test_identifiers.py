@@ -232,7 +232,7 @@ def test_18_raw_ids_are_nowhere(workers: Workers, valkey: Valkey) -> None:
             browser.post("/set", theme="again")
         issued += browser.issued
     assert len(set(issued)) == 28
-    haystack = _dump(valkey) + workers.log.read_bytes() + workers.audit.read_bytes()
+    haystack = _dump(valkey) + workers.output() + workers.audit.read_bytes()
     assert b"session_created" in haystack
     assert b"POST /rotate" in haystack or b'"/rotate"' in haystack
     found = [shape for cookie in issued for shape in _shapes(cookie) if shape in haystack]

@@ -15,13 +15,13 @@ from flask import Flask
 from redis.backoff import ExponentialBackoff
 from redis.retry import Retry
 
-from tests.support.strange_servers import Relay as Switchboard
-from tests.support.wire import Answer, free_port
+from tests.support.ports import free_port
+from tests.support.strange_servers import Relay
+from tests.support.wire import Answer
 
 from .browser import Browser
 from .conftest import NewApp
 from .peers import answering, breaking_then, dripping, talking
-from .relay import Relay
 from .test_identifiers import Browse
 from .valkey import Valkey
 
@@ -78,7 +78,7 @@ def _tcp_valkey() -> Iterator[Valkey]:
 def _relay(tcp_valkey: Valkey) -> Iterator[Relay]:
     relay = Relay(tcp_valkey.port)
     yield relay
-    relay.dispose()
+    relay.close()
 
 
 @pytest.fixture(name="browser")
@@ -339,16 +339,16 @@ def _other_valkey() -> Iterator[Valkey]:
 
 
 @pytest.fixture(name="switchboard")
-def _switchboard(tcp_valkey: Valkey) -> Iterator[Switchboard]:
+def _switchboard(tcp_valkey: Valkey) -> Iterator[Relay]:
     """An address that leads to a store, and may lead to another one later."""
-    switchboard = Switchboard(str(tcp_valkey.socket))
+    switchboard = Relay(str(tcp_valkey.socket))
     yield switchboard
     switchboard.close()
 
 
 @pytest.fixture(name="connected", params=["url", "client"])
 def _connected(
-    request: pytest.FixtureRequest, switchboard: Switchboard, new_app: NewApp
+    request: pytest.FixtureRequest, switchboard: Relay, new_app: NewApp
 ) -> Iterator[Flask]:
     """An application whose store is at the address, named by a URL or a client."""
     given = {"UNSTICKY_DEADLINE": _DEADLINE}
@@ -381,7 +381,7 @@ def _logged_in(browse: Browse, app: Flask, user: str) -> Browser:
 def test_22_failover_is_answered_as_declared(
     tcp_valkey: Valkey,
     other_valkey: Valkey,
-    switchboard: Switchboard,
+    switchboard: Relay,
     connected: Flask,
     browse: Browse,
 ) -> None:
@@ -415,7 +415,7 @@ def test_22_a_visitor_never_gets_anothers_session(connected: Flask, browse: Brow
 
 
 def test_22_connections_that_died_silently_are_not_used(
-    switchboard: Switchboard, connected: Flask, browse: Browse
+    switchboard: Relay, connected: Flask, browse: Browse
 ) -> None:
     """A firewall that drops idle connections costs nobody a request."""
     browser = _logged_in(browse, connected, "ann")
@@ -425,7 +425,7 @@ def test_22_connections_that_died_silently_are_not_used(
 
 
 def test_22_a_server_that_is_down_is_answered_at_once(
-    switchboard: Switchboard, connected: Flask, browse: Browse
+    switchboard: Relay, connected: Flask, browse: Browse
 ) -> None:
     """Whatever retries the application's own client is given, the worker is free again."""
     browser = _logged_in(browse, connected, "ann")

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.stack.nginx.edge import NGINX
+from tests.support.nginx import NGINX
 
-from .browser import Browser, to_socket
+from .browser import Browser
 from .conftest import Workers
 
 _CONFIGURATION = """
@@ -51,8 +51,8 @@ def _edge(workers: Workers, tmp_path: Path) -> Iterator[Path]:
 
 def test_11_no_user_is_shown_anothers_page(edge: Path) -> None:
     """Behind a cache that keeps everything it may, each user sees their own page, and no cookie."""
-    users = {name: Browser(to_socket(edge)) for name in ("cached-ann", "cached-bob")}
-    stranger = Browser(to_socket(edge))
+    users = {name: Browser(edge) for name in ("cached-ann", "cached-bob")}
+    stranger = Browser(edge)
     for name, browser in users.items():
         assert browser.post("/login", user=name).status == 200
     for _ in range(2):
@@ -67,7 +67,7 @@ def test_11_no_user_is_shown_anothers_page(edge: Path) -> None:
 
 def test_11_a_refreshed_cookie_is_kept_by_no_cache(edge: Path) -> None:
     """A page that sends a cookie again is not kept, so that its cookie reaches nobody else."""
-    owner, stranger = Browser(to_socket(edge)), Browser(to_socket(edge))
+    owner, stranger = Browser(edge), Browser(edge)
     owner.post("/set", theme="dark", permanent=True)
     assert owner.get("/me").headers["Set-Cookie"] is not None  # its first use slides it
     answer = stranger.get("/me")
@@ -77,7 +77,7 @@ def test_11_a_refreshed_cookie_is_kept_by_no_cache(edge: Path) -> None:
 
 def test_11_an_untouched_page_is_cached_for_all(edge: Path) -> None:
     """The page that looks at no session is kept, and served to everyone, cookie or not."""
-    owner, stranger = Browser(to_socket(edge)), Browser(to_socket(edge))
+    owner, stranger = Browser(edge), Browser(edge)
     owner.post("/set", theme="dark")
     assert owner.get("/untouched").headers["X-Cache"] == "MISS"
     assert stranger.get("/untouched").headers["X-Cache"] == "HIT"

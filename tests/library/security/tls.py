@@ -1,6 +1,5 @@
 """An application behind the kit's nginx, reached over TLS."""
 
-import http.client
 import ssl
 import tempfile
 import threading
@@ -13,11 +12,10 @@ from flask import Flask
 from werkzeug.middleware.proxy_fix import ProxyFix
 from werkzeug.serving import make_server
 
-from tests.stack.nginx.certificate import make_certificate
-from tests.stack.nginx.edge import Edge, defaults, with_tls
-from tests.support.wire import PATIENCE, Answer, ask_on
+from tests.support.certificate import make_certificate
+from tests.support.nginx import Nginx, defaults, with_tls
 
-from .browser import Browser, Send
+from .browser import Browser
 
 OverTls = Callable[[Flask], Browser]
 
@@ -41,24 +39,9 @@ def _over_tls() -> Iterator[OverTls]:
             tls = with_tls(certificates)
             run = folder / "nginx"
             run.mkdir()
-            edge = Edge.start(run, defaults(run, f"server unix:{socket};") | tls, {})
-            running.callback(edge.stop)
+            nginx = Nginx.start(run, defaults(run, f"server unix:{socket};") | tls, {})
+            running.callback(nginx.stop)
             trusted = ssl.create_default_context(cafile=certificates / "fullchain.pem")
-            return Browser(_to_tls(int(tls["NGINX_TLS_PORT"]), trusted), "__Host-sid")
+            return Browser(int(tls["NGINX_TLS_PORT"]), "__Host-sid", tls=trusted)
 
         yield make
-
-
-def _to_tls(port: int, trusted: ssl.SSLContext) -> Send:
-    """Return a way to send requests to a port of this host, each on a fresh connection."""
-
-    def send(method: str, path: str, headers: dict[str, str], body: bytes | None) -> Answer:
-        connection = http.client.HTTPSConnection(
-            "localhost", port, timeout=PATIENCE, context=trusted
-        )
-        try:
-            return ask_on(connection, method, path, body, headers)
-        finally:
-            connection.close()
-
-    return send

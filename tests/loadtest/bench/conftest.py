@@ -5,8 +5,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from bench import servers
-from bench.servers import Running
+
+from loadtest.frameworks import servers
+from loadtest.frameworks.servers import Running
 
 
 @pytest.fixture(name="folder")
@@ -18,6 +19,6 @@ def _folder() -> Iterator[Path]:
 
 @pytest.fixture(name="store")
 def _store(folder: Path) -> Iterator[Running]:
-    """A store of the test's own."""
+    """A store for one test."""
     with servers.store(folder) as running:
         yield running

@@ -1,14 +1,14 @@
-"""The browser of the measurements, at servers that are not as patient as it is."""
+"""The client of the benchmarks, with a server that refuses early."""
 
 import socket
 import threading
 from pathlib import Path
 
-from bench.browser import Answer, Browser
+from loadtest.frameworks.client import Answer, Browser
 
 
-def test_an_answer_before_the_body_was_read(folder: Path) -> None:
-    """A refusal that comes while the body is still being sent is the answer all the same."""
+def test_an_answer_before_the_body_was_read_is_returned(folder: Path) -> None:
+    """A server may refuse while the client still sends the body."""
     path = folder / "server.sock"
     with socket.socket(socket.AF_UNIX) as listener:
         listener.bind(str(path))

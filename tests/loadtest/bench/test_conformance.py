@@ -1,4 +1,4 @@
-"""Every application that is compared answers the cart calls of the shop's contract alike."""
+"""Every peer answers the cart calls of the shop's contract alike."""
 
 import json
 import os
@@ -8,18 +8,20 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from bench import servers
-from bench.browser import Answer, Browser
-from bench.calls import SHOP
-from peers.fleet import PEERS, Peer, store_url
 from shop.catalog import BY_SKU
 
+from loadtest.frameworks import contract, servers
+from loadtest.frameworks.benchmarks.testbed import filled_cart
+from loadtest.frameworks.client import Answer, Browser
+from loadtest.frameworks.peers import PEERS, Peer
 from tests.support.checkout import ROOT
 
-_CATALOG = json.loads((ROOT / "loadtest/peers/catalog.json").read_text(encoding="utf-8"))
+_CATALOG = json.loads((ROOT / "loadtest/frameworks/catalog.json").read_text(encoding="utf-8"))
+_COMPARED = [peer for peer in PEERS if peer.is_compared]
+_FLOORS = [peer for peer in PEERS if not peer.is_compared]
 
 
-@pytest.fixture(name="server", params=PEERS, ids=lambda peer: peer.name, scope="module")
+@pytest.fixture(name="server", params=_COMPARED, ids=lambda peer: peer.name, scope="module")
 def _server(request: pytest.FixtureRequest) -> Iterator[Path]:
     """Two processes of a peer, and their socket."""
     peer: Peer = request.param
@@ -28,9 +30,9 @@ def _server(request: pytest.FixtureRequest) -> Iterator[Path]:
         pytest.fail(f"{lacking}, and REQUIRE_SERVERS=1")
     if lacking:
         pytest.skip(lacking)
-    with tempfile.TemporaryDirectory(prefix="b-") as name, servers.store(Path(name)) as store:
-        url = store_url(store, peer)
-        with peer.start(peer.name, 2, url, Path(name)) as app:
+    with tempfile.TemporaryDirectory(prefix="b-") as name:
+        folder = Path(name)
+        with servers.store(folder) as store, peer.serve(2, store, folder) as app:
             yield app.socket
 
 
@@ -61,7 +63,7 @@ def test_the_peers_sell_what_the_shop_sells() -> None:
 
 
 def test_every_peer_keeps_the_contract(browser: Browser) -> None:
-    """Each call answers with the cart as it is afterwards; what is wrong changes nothing."""
+    """Each call answers with the new cart; a refused call changes nothing."""
     assert browser.ask("GET", "/api/cart") == Answer(200, _cart())
     for method, path, body, cart in (
         ("POST", "/api/cart/items", {"sku": "tea"}, _cart(tea=1)),
@@ -101,10 +103,18 @@ def test_every_peer_logs_in_and_out(browser: Browser) -> None:
     """A login changes the cookie and keeps the cart; a logout ends both."""
     browser.ask("POST", "/api/cart/items", {"sku": "wax"})
     before = browser.cookies()
-    assert browser.ask("POST", SHOP.login, SHOP.credentials) == Answer(200, {"user": "ada"})
+    assert browser.ask("POST", contract.LOGIN, contract.CREDENTIALS) == Answer(200, {"user": "ada"})
     assert browser.cookies() != before
-    assert browser.ask("GET", SHOP.whose).body["user"] == "ada"
+    assert browser.ask("GET", contract.SESSION).body["user"] == "ada"
     assert browser.ask("GET", "/api/cart") == Answer(200, _cart(wax=1))
-    assert browser.ask("POST", SHOP.logout).status == 204
-    assert browser.ask("GET", SHOP.whose).body["user"] is None
+    assert browser.ask("POST", contract.LOGOUT).status == 204
+    assert browser.ask("GET", contract.SESSION).body["user"] is None
     assert browser.ask("GET", "/api/cart") == Answer(200, _cart())
+
+
+@pytest.mark.parametrize("peer", _FLOORS, ids=lambda peer: peer.name)
+def test_the_floors_answer_as_the_load_asks(peer: Peer, folder: Path) -> None:
+    """The peers of `--only session` and `race` read a cart and add to it, each line by line."""
+    with servers.store(folder) as store, peer.serve(2, store, folder) as app:
+        added = filled_cart(app.socket).ask("POST", contract.ITEMS, {"sku": contract.SKUS[0]})
+    assert (added.status, added.body["count"]) == (200, 3 * len(contract.SKUS) + 1)

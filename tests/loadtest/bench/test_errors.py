@@ -1,4 +1,4 @@
-"""What keeps `make bench` from measuring is said in a line that says how to mend it."""
+"""`make bench` says why it cannot measure, and what to do about it."""
 
 import os
 import socket
@@ -7,18 +7,17 @@ import sys
 from pathlib import Path
 
 import pytest
-from bench import load, servers
-from bench.console import BenchError
 
+from loadtest import machine
+from loadtest.errors import LoadTestError
+from loadtest.frameworks import load, servers
 from tests.support.checkout import ROOT
-
-_PROJECT = ROOT
 
 
 def _bench(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
-    modules = f"{_PROJECT / 'loadtest'}:{_PROJECT / 'app'}"
+    modules = f"{ROOT}:{ROOT / 'app'}"
     return subprocess.run(
-        [sys.executable, "-m", "peers", *arguments],
+        [sys.executable, "-m", "loadtest", "bench", *arguments],
         env={**os.environ, "PYTHONPATH": modules, **environment},
         capture_output=True,
         text=True,
@@ -28,59 +27,61 @@ def _bench(*arguments: str, **environment: str) -> subprocess.CompletedProcess[s
 
 
 def _programs(folder: Path) -> str:
-    """Return a PATH on which there is a program by the name of wrk, and nothing else."""
+    """Return a PATH with a program named wrk, and nothing else."""
     (folder / "wrk").write_text("#!/bin/sh\n")
     (folder / "wrk").chmod(0o700)
     return str(folder)
 
 
 def test_without_wrk_it_says_how_to_get_it_and_takes_locust(tmp_path: Path) -> None:
-    """No wrk on the PATH: a line says so and what Locust means for the figures, and it goes on."""
+    """Without wrk a line says what Locust means for the figures, and the benchmark goes on."""
     done = _bench(PATH=str(tmp_path), REDIS_SERVER="/nonexistent/redis-server")
     assert done.stdout.startswith(
-        "wrk is not installed (apt-get install wrk, or brew install wrk): Locust asks in its "
-        "place, and its CPU bounds the throughput\n"
+        "wrk is not installed (apt-get install wrk, or brew install wrk): Locust makes the load, "
+        "and its CPU limits the throughput\n"
     )
-    assert done.stderr.startswith("error: store cannot be started: ")
+    assert done.stderr.startswith("error: cannot start store: ")
 
 
 def test_without_wrk_and_locust_it_says_how_to_get_one(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Neither is there: one line names the one that is better."""
+    """Without both, the hint names wrk, which is better."""
     monkeypatch.setenv("PATH", "/nonexistent")
     monkeypatch.setattr("importlib.util.find_spec", lambda _: None)
-    with pytest.raises(BenchError, match="neither wrk nor Locust is installed: apt-get install"):
+    with pytest.raises(
+        LoadTestError, match=r"neither wrk nor Locust is installed\n  hint: apt-get install"
+    ):
         load.generator()
 
 
 def test_without_npm_express_is_left_out(tmp_path: Path) -> None:
-    """Express is named with the reason; alone in the run, there is nothing left to measure."""
+    """Express is named with the reason; if it is alone, nothing is left to measure."""
     done = _bench("--only", "express", PATH=_programs(tmp_path))
     assert "express is left out: node is not on the PATH" in done.stdout
     assert "apt-get install npm" in done.stdout
-    assert done.returncode == 1
+    assert done.returncode == 2
     assert done.stderr.startswith("error: nothing is left to measure")
 
 
 def test_a_store_that_cannot_start_is_named(tmp_path: Path) -> None:
-    """REDIS_SERVER that names nothing, or something else: the message says so."""
+    """The message says that REDIS_SERVER names no program, or another one."""
     missing = _bench(PATH=_programs(tmp_path), REDIS_SERVER="/nonexistent/redis-server")
-    assert missing.returncode == 1
-    assert "store cannot be started: " in missing.stderr
+    assert missing.returncode == 2
+    assert "cannot start store: " in missing.stderr
     assert "/nonexistent/redis-server" in missing.stderr
     other = _bench(PATH=_programs(tmp_path), REDIS_SERVER="/bin/false")
-    assert other.returncode == 1
+    assert other.returncode == 2
     assert "store did not start" in other.stderr
 
 
 def test_a_port_that_was_taken_meanwhile_is_named(
     folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Another server on nginx's port is not mistaken for it."""
+    """Another server on nginx's port is not taken for nginx."""
     with socket.create_server(("127.0.0.1", 0)) as other:
-        monkeypatch.setattr(servers, "_free_port", lambda: other.getsockname()[1])
+        monkeypatch.setattr(machine, "free_port", lambda: other.getsockname()[1])
         app = servers.Running(os.getpid(), folder / "app.sock")
         with (
-            pytest.raises(BenchError, match=r"(?s)bind\(\).*run it again"),
+            pytest.raises(LoadTestError, match=r"(?s)bind\(\).*run it again"),
             servers.nginx({"app": app}, folder),
         ):
             pass
@@ -94,7 +95,7 @@ def test_a_port_that_was_taken_meanwhile_is_named(
             "echo 'npm error no such registry' >&2; echo 'npm error A complete log' >&2; exit 7",
             "npm ended with 7: npm error no such registry",
         ),
-        ("echo v22.1.0", "exit 1", "npm ended with 1: it did not say why"),
+        ("echo v22.1.0", "exit 1", "npm ended with 1: without a message"),
         ("echo 'no libuv' >&2; exit 127", "", "`node --version` ended with 127: no libuv"),
         ("echo 22", "", "`node --version` ended with 0: 22"),
         ("echo v16.20.2", "", "node is v16.20.2, and Express needs 18 or newer"),
@@ -103,7 +104,7 @@ def test_a_port_that_was_taken_meanwhile_is_named(
 def test_npm_or_node_that_fails_leaves_express_out(
     node: str, npm: str, reason: str, tmp_path: Path
 ) -> None:
-    """The last line they said is quoted, the others go on, and nothing half-installed is kept."""
+    """Their last line is quoted, the others go on, and nothing incomplete is kept."""
     path = _programs(tmp_path)
     for name, script in (("node", node), ("npm", npm)):
         (tmp_path / name).write_text(f"#!/bin/sh\n{script}\n")
@@ -116,13 +117,13 @@ def test_npm_or_node_that_fails_leaves_express_out(
         PATH=path, VENV_DIR=str(environments), REDIS_SERVER="/nonexistent/redis-server",
     )  # fmt: skip
     assert f"express is left out: {reason}\n" in done.stdout
-    assert done.stderr.startswith("error: store cannot be started: ")
+    assert done.stderr.startswith("error: cannot start store: ")
     assert not list(environments.iterdir())
 
 
-def test_raw_data_that_are_none_are_refused(tmp_path: Path) -> None:
-    """`--again` with another file says which kind of file it takes."""
+def test_another_file_than_raw_data_is_refused(tmp_path: Path) -> None:
+    """`--again` says which kind of file it takes."""
     (tmp_path / "other.json").write_text("{}")
     done = _bench("--again", str(tmp_path / "other.json"))
-    assert done.returncode == 1
-    assert "is no raw data of a run" in done.stderr
+    assert done.returncode == 2
+    assert "is no raw data of a comparison" in done.stderr

@@ -1,59 +1,56 @@
-"""wrk and Locust answer the same figures about the same application."""
+"""wrk and Locust measure the same figures of the same application."""
 
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from bench import servers
-from bench.browser import Browser
-from bench.calls import BENCH
-from bench.carts import application
-from bench.console import BenchError
-from bench.kinds import Kind
-from bench.load import Generator, Target
-from bench.servers import Running, Workers
+
+from loadtest.errors import LoadTestError
+from loadtest.frameworks import contract, peers, servers
+from loadtest.frameworks.client import Browser
+from loadtest.frameworks.load import Generator, Target
+from loadtest.frameworks.servers import Running
 
 _SESSIONS = 20
 _SECONDS = 1
 _ADDED = 0.2
-"""Of the requests of a mix, as many add."""
+"""The share of a mix that adds."""
 
 
-@pytest.fixture(name="asking", params=Generator)
-def _asking(request: pytest.FixtureRequest) -> Generator:
-    """Each generator; wrk only where it is."""
-    asking: Generator = request.param
-    if asking is Generator.WRK and shutil.which("wrk") is None:
+@pytest.fixture(name="generator", params=Generator)
+def _generator(request: pytest.FixtureRequest) -> Generator:
+    """Each generator; wrk only if it is installed."""
+    generator: Generator = request.param
+    if generator is Generator.WRK and shutil.which("wrk") is None:
         pytest.skip("wrk is not installed: apt-get install wrk")
-    return asking
+    return generator
 
 
 @contextmanager
-def _target(asking: Generator, store: Running, folder: Path) -> Iterator[Target]:
-    """Return the carts over this library, behind nginx; nobody has a session yet."""
-    environment = application(Kind.UNSTICKY, store.url)
+def _target(generator: Generator, store: Running, folder: Path) -> Iterator[Target]:
+    """Run the carts over this library behind nginx; there is no session yet."""
+    (peer,) = peers.named(["unsticky"])
     with (
-        servers.gunicorn("carts", environment, Workers("sync", 2), folder) as app,
+        peer.serve(2, store, folder) as app,
         servers.nginx({"carts": app}, folder) as (nginx, ports),
     ):
-        yield Target("carts", app, nginx, store, ports["carts"], BENCH, folder / "cookies", asking)
+        yield Target("carts", app, nginx, store, ports["carts"], folder / "cookies", generator)
 
 
 def _pieces(browsers: list[Browser]) -> int:
-    return sum(browser.ask("GET", BENCH.cart).body["count"] for browser in browsers)
+    return sum(browser.ask("GET", contract.CART).body["count"] for browser in browsers)
 
 
 def test_each_generator_makes_the_mix_without_an_error(
-    asking: Generator, store: Running, folder: Path
+    generator: Generator, store: Running, folder: Path
 ) -> None:
     """Every figure is there, and a fifth of the requests added to the carts of the cookies."""
-    with _target(asking, store, folder) as target:
+    with _target(generator, store, folder) as target:
         browsers = [Browser(target.app.socket) for _ in range(_SESSIONS)]
         for browser in browsers:
-            browser.ask("POST", BENCH.items, {"sku": BENCH.skus[0]})
+            browser.ask("POST", contract.ITEMS, {"sku": contract.SKUS[0]})
         headers = [browser.header() for browser in browsers]
         assert len(set(headers)) == _SESSIONS
         target.cookies.write_text("\n".join(headers) + "\n", encoding="ascii")
@@ -69,10 +66,12 @@ def test_each_generator_makes_the_mix_without_an_error(
     assert added / load.requests == pytest.approx(_ADDED, abs=0.1)
 
 
-def test_each_generator_counts_what_failed(asking: Generator, store: Running, folder: Path) -> None:
-    """Answers that refuse end the measurement with their number: nothing would be comparable."""
-    with _target(asking, store, folder) as target:
+def test_each_generator_counts_what_failed(
+    generator: Generator, store: Running, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Refusing answers end the measurement with their number: nothing would be comparable."""
+    monkeypatch.setattr(contract, "CART", "/nowhere")
+    with _target(generator, store, folder) as target:
         target.cookies.write_text("session=none\n", encoding="ascii")
-        wrong = replace(target, calls=replace(BENCH, cart="/nowhere"))
-        with pytest.raises(BenchError, match=r"^(\d+) of \1 requests failed with carts"):
-            wrong.load("read", _SECONDS)
+        with pytest.raises(LoadTestError, match=r"^(\d+) of \1 requests to carts failed"):
+            target.load("read", _SECONDS)

@@ -1,41 +1,32 @@
 """The load of a page finds what it is for."""
 
-from contextlib import ExitStack
-from pathlib import Path
-
 import pytest
-from bench import page, servers
-from bench.kinds import Kind
-from bench.page import Load
-from bench.pages import application
-from bench.servers import Running
+
+from loadtest.frameworks import peers
+from loadtest.frameworks.benchmarks import page
+from loadtest.frameworks.benchmarks.page import Load
 
 _LOADS = 5
 
 
-def _loads(kind: Kind, store: Running, folder: Path) -> list[Load]:
-    with ExitStack() as stack:
-        fleet = [
-            stack.enter_context(
-                servers.gunicorn(f"app{number}", application(kind, store.url), page.WORKERS, folder)
-            ).socket
-            for number in range(page.FLEETS)
-        ]
-        return page.load_pages(fleet, _LOADS, seconds=60)
+def _loads(name: str) -> list[Load]:
+    (peer,) = peers.named([name])
+    with page.fleet(peer) as sockets:
+        return page.load_pages(sockets, _LOADS, seconds=60)
 
 
-def test_what_a_cookie_loses_is_counted(store: Running, folder: Path) -> None:
+def test_lost_changes_of_a_cookie_are_counted() -> None:
     """Of two tabs' states, kept in one cookie, one is lost; of two orders, too."""
-    loads = _loads(Kind.COOKIE, store, folder)
+    loads = _loads("flask-cookie")
     assert len(loads) == _LOADS
     assert sum(load.login.lost for load in loads) >= 1
     assert sum(load.order.lost for load in loads) >= 1
     assert all(load.order.twice == load.order.refused == 0 for load in loads)
 
 
-def test_the_library_loses_and_refuses_nothing(store: Running, folder: Path) -> None:
+def test_the_library_loses_and_refuses_nothing() -> None:
     """No acknowledged change is lost or applied twice, no request refused, no login lost."""
-    assert _loads(Kind.UNSTICKY, store, folder) == [Load()] * _LOADS
+    assert _loads("unsticky") == [Load()] * _LOADS
 
 
 @pytest.mark.parametrize(("loads", "percent"), [(1, 95.0), (100, 2.95), (1000, 0.30)])

@@ -1,27 +1,25 @@
 """The races find what they are for."""
 
-from pathlib import Path
-
-import redis
-from bench import race, servers
-from bench.calls import BENCH
-from bench.servers import Running, Workers
+from loadtest.frameworks import peers
+from loadtest.frameworks.benchmarks import race
 
 _LOGOUTS = 2
 
 
-def test_a_last_writer_who_wins_is_caught(store: Running, folder: Path) -> None:
-    """Where additions meet in pairs, half are reported lost; every logout is reported undone."""
-    # Gunicorn finds modules in the folder that it is started in.
-    planted = Path(__file__).with_name("planted.py")
-    (folder / "planted.py").write_text(planted.read_text())
-    application = {"APP": "planted:create_app()", "REDIS_URL": store.url}
-    workers = Workers("gthread", 1, threads=race.IN_FLIGHT)
-    with servers.gunicorn("planted", application, workers, folder) as app:
-        additions = race.race_additions(app.socket, BENCH)
-        with redis.Redis.from_url(store.url) as client:
-            revivals = race.race_logouts(app.socket, BENCH, client, _LOGOUTS)
+def test_lost_updates_and_undone_logouts_are_counted() -> None:
+    """Flask's cookie, which the last writer wins, loses most additions and undoes every logout."""
+    (raced,) = race.rounds(peers.named(["flask-cookie"]), 1, _LOGOUTS)
+    additions, revivals = raced.additions, raced.revivals
     assert (additions.acknowledged, additions.refused, additions.failed) == (401, 0, 0)
     assert additions.lost >= 150
+    assert raced.document()["lost"] == additions.lost
     assert revivals.revived == revivals.replayed == _LOGOUTS
     assert revivals.statuses == {200: race.LATE_WRITERS * _LOGOUTS}
+
+
+def test_the_library_loses_and_revives_nothing() -> None:
+    """Every addition is there, each late writer is refused, and no logout is undone."""
+    (raced,) = race.rounds(peers.named(["unsticky"]), 1, _LOGOUTS)
+    assert (raced.additions.acknowledged, raced.additions.lost) == (401, 0)
+    assert raced.revivals.revived == raced.revivals.replayed == 0
+    assert raced.revivals.statuses == {409: race.LATE_WRITERS * _LOGOUTS}

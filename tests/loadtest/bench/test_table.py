@@ -1,11 +1,12 @@
-"""The table of a run says what its raw data say."""
+"""The table of a comparison says what its raw data say."""
 
-import re
+from pathlib import Path
 from typing import Any
 
 import pytest
-from peers import report, table
-from peers.table import Row
+
+from loadtest.frameworks.benchmarks import document, table
+from loadtest.frameworks.benchmarks.table import Row
 
 _LOADS = ("per_second", "p50_ms", "p99_ms", "app_us", "nginx_us", "store_us")
 
@@ -15,7 +16,7 @@ def _sample(peer: str, number: int, *figures: float) -> dict[str, Any]:
 
 
 def _still(trips: float, session: int | None) -> dict[str, Any]:
-    traffic = {"trips": trips, "octets": 10 * trips}
+    traffic = {"trips": trips, "bytes": 10 * trips}
     return {"read": traffic, "add": traffic, "worker": 31_460_000, "session": session}
 
 
@@ -27,13 +28,14 @@ def _raced(peer: str, lost: int, revived: int) -> dict[str, Any]:
 
 @pytest.fixture(name="raw")
 def _raw() -> dict[str, Any]:
-    """Three rounds of three peers, with figures that can be reckoned by heart."""
+    """Three rounds of three peers, with figures that can be checked by heart."""
     return {
         "time": "2026-01-02T03:04:05.678Z",
         "machine": "an abacus <&>",
         "python": "CPython 3.11.0",
         "packages": {"flask": "3.1.3"},
         "options": {"rounds": 3, "seconds": 1, "races": 2, "logouts": 10},
+        "generator": "Locust",
         "load_averages": [1.25, 0.5, 2.0],
         "skipped": {"express": "npm is not on the PATH"},
         "samples": [
@@ -63,61 +65,35 @@ def _row(raw: dict[str, Any], label: str) -> Row:
     return found
 
 
-def test_a_figure_is_the_median_with_the_middle_half_and_the_ratio(raw: dict[str, Any]) -> None:
-    """Of 500, 600 and 900 µs against 400 the cell says 600, 550 to 750, and 1.5 times."""
+def test_a_cell_has_the_median_the_middle_half_and_the_ratio(raw: dict[str, Any]) -> None:
+    """Of 500, 600 and 900 µs against 400 it says 600, 550 to 750, × 1.5; tiers are added."""
     own, theirs, _ = _row(raw, "CPU of the application").cells
     assert (own.text, own.ratio) == ("400 (400–400)", "")
     assert (theirs.text, theirs.ratio) == ("600 (550–750)", "× 1.50 (1.25–2.25)")
-
-
-def test_cpu_of_all_tiers_is_added_within_each_round(raw: dict[str, Any]) -> None:
-    """The sum's median is that of 575, 675 and 975, not a sum of medians of other rounds."""
     assert [cell.text for cell in _row(raw, "CPU of all three").cells] == [
-        "500 (500–500)",
-        "675 (625–825)",
-        "350 (350–350)",
-    ]
+        "500 (500–500)", "675 (625–825)", "350 (350–350)",
+    ]  # fmt: skip
 
 
-def test_whoever_is_best_on_a_row_is_marked_whoever_it_is(raw: dict[str, Any]) -> None:
-    """The most requests and the least CPU are marked; where all are equal, nobody is."""
-    assert [cell.best for cell in _row(raw, "requests/s").cells] == [False, False, True]
-    assert [cell.best for cell in _row(raw, "lost").cells] == [True, False, False]
-    assert [cell.best for cell in _row(raw, "memory of the store").cells] == [False, True, False]
-    assert not any(cell.best for cell in _row(raw, "CPU of nginx").cells)
-
-
-def test_races_say_the_least_and_the_most(raw: dict[str, Any]) -> None:
+def test_counts_say_the_least_and_the_most(raw: dict[str, Any]) -> None:
     """Losses of 192 and 221 are a range; a peer that has no such figure has a dash."""
-    assert [cell.text for cell in _row(raw, "lost").cells] == ["0", "192–221", "370"]
-    assert [cell.text for cell in _row(raw, "revived").cells] == ["0", "9–10", "10"]
-    assert [cell.text for cell in _row(raw, "memory of the store").cells] == ["272", "176", "–"]
+    lost, memory = _row(raw, "lost").cells, _row(raw, "memory of the store").cells
+    assert [(cell.text, cell.best) for cell in lost] == [
+        ("0", True), ("192–221", False), ("370", False),
+    ]  # fmt: skip
+    assert [cell.text for cell in memory] == ["272", "176", "–"]
 
 
-def test_both_documents_hold_every_cell_and_what_is_needed_to_judge_it(raw: dict[str, Any]) -> None:
-    """Markdown and HTML show the same cells, machine, versions, sources and who was left out."""
-    markdown, hypertext = report.markdown(raw), report.hypertext(raw)
-    for row in table.rows(raw, list(raw["still"])):
-        for document in (markdown, hypertext):
-            assert row.label in document
-            assert all(cell.text in document and cell.ratio in document for cell in row.cells)
-    for text in ("2026-01-02", "flask 3.1.3", "npm is not on the PATH", "0.5 to 2.0"):
+def test_both_documents_hold_every_cell_and_the_conditions(
+    raw: dict[str, Any], tmp_path: Path
+) -> None:
+    """Markdown and HTML show cells, machine, versions, load generator, and who was left out."""
+    markdown = document.markdown(raw)
+    page = document.write_page(tmp_path / "page.html", raw).read_text()
+    cells = [cell for row in table.rows(raw, list(raw["still"])) for cell in row.cells]
+    conditions = ("2026-01-02", "flask 3.1.3", "npm is not on the PATH", "Locust with 16", "0.5 to")
+    for text in (*conditions, *(cell.text for cell in cells), *(cell.ratio for cell in cells)):
         assert text in markdown
-        assert text in hypertext
-    assert "an abacus &lt;&amp;&gt;" in hypertext
-    assert 'href="https://flask-session.readthedocs.io/en/latest/config.html"' in hypertext
-    # Every row of the table has as many cells as its head.
-    widths = {line.count("|") for line in re.findall(r"^\|.*$", markdown, re.MULTILINE)}
-    assert widths == {5}
-
-
-def test_the_generator_that_asked_is_named(raw: dict[str, Any]) -> None:
-    """With Locust, the row of the throughput and both documents say so, and what it bounds."""
-    assert _row(raw, "requests/s").label == "requests/s"
-    assert "Load: wrk with 16 connections" in report.markdown(raw)
-    raw["generator"] = "Locust"
-    for document in (report.markdown(raw), report.hypertext(raw)):
-        assert "requests/s, bounded by Locust" in document
-        assert "Load: Locust with 16 connections" in document
-        assert "its own bounds the throughput" in document
-        assert "wrk with" not in document
+        assert text in page
+    assert "an abacus &lt;&amp;&gt;" in page
+    assert 'href="https://flask-session.readthedocs.io/en/latest/config.html"' in page

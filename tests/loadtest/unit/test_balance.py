@@ -1,14 +1,15 @@
-"""Who served, who did not, and who stands behind what was found."""
+"""Who served, who did not, and which worker all findings involve."""
 
 import pytest
-from runs import balance
-from runs.samples import Found
+
+from loadtest import Failure, Finding
+from loadtest.harness import balance
 
 _FOUR = ("app-1/1", "app-1/2", "app-2/3", "app-2/4")
 
 
-def _found(served_by: str, issuer: str = "") -> Found:
-    return Found(0.0, "lost session", "Shopper", "GET /", "gone", served_by, issuer, "id")
+def _found(served_by: str, issuer: str = "") -> Finding:
+    return Finding(Failure.LOST_SESSION, "gone", served_by=served_by, issuer=issuer)
 
 
 def test_even_shares_are_balanced() -> None:
@@ -17,7 +18,7 @@ def test_even_shares_are_balanced() -> None:
 
 
 def test_a_worker_that_never_appears_is_found() -> None:
-    """Also if nothing else is off: it is known to be there."""
+    """It is known from the list of workers."""
     served = dict.fromkeys(_FOUR[:3], 300)
     assert balance.unbalanced(served, _FOUR, _FOUR, 0.5) == [
         "app-2/4 never appeared in 900 requests"
@@ -25,18 +26,18 @@ def test_a_worker_that_never_appears_is_found() -> None:
 
 
 def test_a_share_beyond_the_tolerance_is_found() -> None:
-    """With what is even beside it."""
+    """The finding names the even share, too."""
     served = dict(zip(_FOUR, (2800, 400, 400, 400), strict=True))
     assert balance.unbalanced(served, _FOUR, _FOUR, 0.7) == ["app-1/1 served 70% where 25% is even"]
 
 
 def test_too_few_requests_prove_nothing() -> None:
-    """By chance alone a worker may be left out."""
+    """With few requests, chance may leave a worker out."""
     assert balance.unbalanced({"app-1/1": 90}, _FOUR, _FOUR, 0.5) == []
 
 
-def test_replicas_count_where_workers_came_and_went() -> None:
-    """A roll replaces workers: their replicas must still share the requests."""
+def test_replicas_are_compared_if_workers_changed() -> None:
+    """A deployment replaces workers: their replicas must still share the requests."""
     after = ("app-1/1", "app-1/2", "app-2/5", "app-2/6")
     served = {"app-1/1": 250, "app-1/2": 250, "app-2/3": 250, "app-2/5": 250}
     assert balance.unbalanced(served, _FOUR, after, 0.5) == []
@@ -57,6 +58,6 @@ def test_replicas_count_where_workers_came_and_went() -> None:
     ],
     ids=["worker", "replica", "nobody", "too few", "by chance", "unknown", "none"],
 )
-def test_who_is_in_all_findings_is_named(findings: list[Found], name: str) -> None:
+def test_the_worker_in_all_findings_is_named(findings: list[Finding], name: str) -> None:
     """One worker, else one replica, that served the answer or issued its cookie."""
     assert balance.suspect(findings, _FOUR) == name

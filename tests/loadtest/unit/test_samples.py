@@ -1,15 +1,16 @@
-"""What the load generator's processes write is what is read."""
+"""Samples are read as they were written."""
 
 import csv
 from pathlib import Path
 
 import pytest
-from runs.samples import Follower
+
+from loadtest.users.samples import Follower
 
 
 @pytest.mark.parametrize("between", ["\u2028", "\x85", "\x0b", "\n", "\r\n", '"', ","])
-def test_a_finding_may_quote_whatever_the_target_wrote(tmp_path: Path, between: str) -> None:
-    """Also what Python takes for the end of a line; the finding after it is another one."""
+def test_a_finding_may_quote_anything_the_target_wrote(tmp_path: Path, between: str) -> None:
+    """Also what Python takes for the end of a line; the next finding is still another one."""
     details = [f"a{between}b", "next"]
     with (tmp_path / "findings-1.csv").open("w", encoding="utf-8", newline="") as file:
         for detail in details:

@@ -1,19 +1,21 @@
-"""A sweep: which runs it makes, where it finds the knee, and what is left if one cannot be made."""
+"""A sweep: which runs it makes, the capacity that it finds, and what a failed run leaves."""
 
 import json
 from pathlib import Path
-from types import SimpleNamespace
+from types import SimpleNamespace as Value
 from typing import Any
 
 import pytest
-from runs import options, sweep
-from runs.errors import RunError
+
+from loadtest import settings
+from loadtest.errors import LoadTestError
+from loadtest.report import sweep
 
 _WORKERS = "2,4,8"
 
 
 class _Stacks:
-    """In place of real stacks: the target of the run that comes next."""
+    """Replaces real stacks: the target of the next run."""
 
     ended = False
     size = 0
@@ -29,21 +31,21 @@ class _Stacks:
 
 
 class _Runs:
-    """In place of real runs: a worker does 50 requests a second, all of them 205 at most."""
+    """Replaces real runs: each worker serves 50 requests a second, all workers 205 at most."""
 
     broken_from = 99
 
-    def __init__(self, wanted: options.Options, _say: object) -> None:
+    def __init__(self, wanted: settings.Settings, _say: object) -> None:
         self.wanted = wanted
 
-    def make(self) -> SimpleNamespace:
+    def make(self) -> tuple[Value, None]:
         if _Stacks.size >= self.broken_from:
-            raise RunError("The load generator did not begin.", "Mend the scenario.")
-        document = {
-            "throughput": min(50.0 * _Stacks.size, 205.0), "findings": {},
-            "total": {"percentiles": {"p95": 1.0}}, "tiers": {"app": {"cpu_us": 700.0}},
-        }  # fmt: skip
-        return SimpleNamespace(document=document, verdict=SimpleNamespace(word="pass"))
+            raise LoadTestError("the load generator did not begin")
+        result = Value(
+            throughput=min(50.0 * _Stacks.size, 205.0), counts={}, verdict=Value(word="pass"),
+            total=Value(percentiles={"p95": 1.0}), tiers={"app": Value(cpu_us=700.0)},
+        )  # fmt: skip
+        return result, None
 
 
 @pytest.fixture(name="printed")
@@ -61,26 +63,26 @@ def _points(state_dir: Path) -> list[dict[str, Any]]:
     return points
 
 
-def test_the_knee_is_where_more_workers_bring_little(printed: list[str], tmp_path: Path) -> None:
+def test_the_capacity_has_nearly_all_throughput(printed: list[str], tmp_path: Path) -> None:
     """Each combination runs once; four workers do 95 % of what eight do, in each class."""
-    wanted = options.parse({"STATE_DIR": str(tmp_path)})
+    wanted = settings.parse({"STATE_DIR": str(tmp_path)})
     page = sweep.make(wanted, printed.append)
     assert [(p["worker_class"], p["workers"]) for p in _points(tmp_path)] == [
         (name, workers) for name in ("sync", "gevent") for workers in (2, 4, 8)
     ]
     for name in ("sync", "gevent"):
-        assert any(f"{name:8} knee at 4 workers, 200 requests/s" in line for line in printed)
+        assert any(f"{name:8} capacity 4 workers, 200 requests/s" in line for line in printed)
     assert "Universal Scalability Law" in page.read_text()
     assert _Stacks.ended
 
 
-def test_a_run_that_cannot_be_made_leaves_those_before_it(
+def test_a_failed_run_leaves_the_runs_before_it(
     printed: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The error is raised, the stack is ended, and the runs that were made are in a report."""
+    """The error is raised, the stack ends, and a report holds the earlier runs."""
     monkeypatch.setattr(_Runs, "broken_from", 8)
-    wanted = options.parse({"STATE_DIR": str(tmp_path)})
-    with pytest.raises(RunError, match="did not begin"):
+    wanted = settings.parse({"STATE_DIR": str(tmp_path)})
+    with pytest.raises(LoadTestError, match="did not begin"):
         sweep.make(wanted, printed.append)
     assert [point["workers"] for point in _points(tmp_path)] == [2, 4]
     assert printed[-1].endswith("The report covers the 2 runs made so far.")
@@ -90,13 +92,13 @@ def test_a_run_that_cannot_be_made_leaves_those_before_it(
 @pytest.mark.parametrize(
     "given", [{"HOST": "http://127.0.0.1:1"}, {"RATE": "5"}, {"SHAPE": "spike"}], ids=str
 )
-def test_what_a_sweep_would_drop_is_refused(
+def test_a_setting_that_a_sweep_ignores_is_refused(
     given: dict[str, str], printed: list[str], tmp_path: Path
 ) -> None:
-    """A target, an open loop or another shape: an error that names it, before any stack runs."""
-    wanted = options.parse({"STATE_DIR": str(tmp_path), **given})
+    """A target, an open loop and another shape are refused before any stack runs."""
+    wanted = settings.parse({"STATE_DIR": str(tmp_path), **given})
     (name,) = given
-    with pytest.raises(RunError, match=rf"(?s){name}=.* Leave {name} away"):
+    with pytest.raises(LoadTestError, match=rf"(?s){name}=.*leave {name} out"):
         sweep.make(wanted, printed.append)
     assert not printed
     assert not _Stacks.ended

@@ -1,17 +1,18 @@
-"""What the commands exit with."""
+"""The exit codes of the commands."""
 
 import signal
 
 import pytest
-from runs import __main__ as verbs
+
+from loadtest import __main__ as verbs
 
 
-def test_a_mistake_of_our_own_is_no_verdict(
+def test_a_fault_of_the_load_test_is_no_verdict(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """Python would exit with 1, which says that the target failed; its trace is shown."""
+    """Exit code 2 and a traceback; Python's own exit code 1 would mean that the target failed."""
     monkeypatch.setattr(signal, "signal", lambda *_: None)
-    monkeypatch.setattr("runs.__main__._VERBS", {"loadtest": lambda: int("none")})
+    monkeypatch.setattr("loadtest.__main__._VERBS", {"loadtest": lambda: int("none")})
     assert verbs.main("loadtest") == 2
     printed = capsys.readouterr()
     assert printed.out.splitlines()[-1].startswith("VERDICT error: ValueError(")

@@ -71,7 +71,7 @@ def _visitors(chromium: Browser, stack: Stack) -> dict[str, Any]:
             expect(page.get_by_role("status")).to_be_visible()
             if order:
                 page.goto("/cart")
-                page.get_by_role("button", name="Order it all").click()
+                page.get_by_role("button", name="Order everything").click()
                 expect(page.get_by_role("article")).to_be_visible()
         cookies[name] = context.storage_state()
         context.close()
@@ -105,10 +105,10 @@ def test_axe(open_page: Open, axe_source: str, who: str, path: str, color_scheme
 def test_axe_on_what_is_wrong(open_page: Open, axe_source: str, color_scheme: str) -> None:
     """The checker finds nothing in a form that is shown again with what is wrong."""
     page = open_page("user", "/account", color_scheme=color_scheme)
-    for label in ("Password now", "New password", "New password again"):
+    for label in ("Current password", "New password", "New password again"):
         page.get_by_label(label, exact=True).fill("12345678")
     page.get_by_label("New password again").fill("87654321")
-    page.get_by_role("button", name="Change it").click()
+    page.get_by_role("button", name="Change the password").click()
     expect(page.get_by_role("alert")).to_be_focused()
     assert axe.violations(page, axe_source) == []
 

@@ -61,7 +61,7 @@ def test_every_worker_is_shown(page: Page, stack: Stack) -> None:
         raise AssertionError(f"{_RELOADS} pictures, none with a way across all workers")
 
 
-def test_what_this_browser_did(page: Page) -> None:
+def test_last_requests_of_this_browser(page: Page) -> None:
     """The requests are listed with what was asked, latest first; another browser's are not."""
     page.goto("/status?pause")
     page.goto("/cart")
@@ -72,7 +72,7 @@ def test_what_this_browser_did(page: Page) -> None:
     assert _last(page)[0] == page.locator("footer strong").inner_text()
 
 
-def test_another_browser_is_not_followed(new_page: NewPage) -> None:
+def test_other_browser_is_not_shown(new_page: NewPage) -> None:
     """One browser's picture has nothing of another's requests."""
     first, second = new_page(), new_page()
     first.goto("/status?pause")
@@ -85,18 +85,18 @@ def test_another_browser_is_not_followed(new_page: NewPage) -> None:
     )
 
 
-def test_it_is_live(page: Page) -> None:
-    """The page loads itself anew without JavaScript, until one pauses it."""
+def test_page_refreshes(page: Page) -> None:
+    """The page refreshes itself without JavaScript, until the visitor pauses it."""
     page.goto("/status")
     seen = page.locator("footer").inner_text()
     expect(page.locator("footer")).not_to_have_text(seen, timeout=15_000)
     page.get_by_role("link", name="Pause").click()
-    expect(page.get_by_role("link", name="Go on")).to_be_visible()
+    expect(page.get_by_role("link", name="Resume")).to_be_visible()
     assert page.locator("meta[http-equiv=refresh]").count() == 0
 
 
-def test_looking_makes_no_session(page: Page) -> None:
-    """Who only looks at the stack has no session; the trail's cookie is no session's."""
+def test_page_creates_no_session(page: Page) -> None:
+    """A visitor who only looks at the stack gets no session, only the tracking cookie."""
     page.goto("/status?pause")
     cookies = {cookie["name"]: cookie for cookie in page.context.cookies()}
     assert set(cookies) == {"trail"}
@@ -114,7 +114,7 @@ def _guest(new_page: NewPage, own_stack: Stack) -> Iterator[Page]:
     page.context.close()
 
 
-def test_a_killed_worker(guest: Page, own_stack: Stack) -> None:
+def test_killed_worker(guest: Page, own_stack: Stack) -> None:
     """A killed worker's line ends, another's begins, and the cart is as it was throughout."""
     _everyone_served(guest, own_stack)
     before = _workers(own_stack)
@@ -129,17 +129,17 @@ def test_a_killed_worker(guest: Page, own_stack: Stack) -> None:
     expect(workers.get_by_role("row", name=born)).not_to_contain_text("ended")
     told = guest.get_by_role("region", name="Kill one")
     expect(told).to_contain_text(f"{killed} ended")
-    expect(told).to_contain_text(f"{born} began")
-    expect(told).to_contain_text("Your cart: 1, as before.")
+    expect(told).to_contain_text(f"{born} replaced it")
+    expect(told).to_contain_text("Your cart is unchanged: 1.")
     assert guest.get_by_text("In your cart").locator("xpath=..").inner_text().split()[-1] == "1"
 
 
-def test_the_store_away(guest: Page, own_stack: Stack) -> None:
+def test_store_that_hangs(guest: Page, own_stack: Stack) -> None:
     """While the store hangs, the page is still there and says so; afterwards all is as before."""
     guest.goto("/status?pause")
     with own_stack.store_paused():
         guest.goto("/status?pause")
         expect(guest.get_by_role("region", name="Store")).to_contain_text("does not answer")
-        expect(guest.locator(".facts")).to_contain_text("out of reach")
+        expect(guest.locator(".facts")).to_contain_text("not reachable")
     guest.goto("/status")
-    expect(guest.locator(".facts")).not_to_contain_text("out of reach", timeout=15_000)
+    expect(guest.locator(".facts")).not_to_contain_text("not reachable", timeout=15_000)

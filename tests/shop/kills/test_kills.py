@@ -5,20 +5,22 @@ from secrets import token_hex
 import pytest
 
 from tests.shop.kills.conftest import NewVisitor
-from tests.shop.kills.visitor import Visitor
-from tests.stack.gunicorn_conf.server import Server, wait_until
+from tests.support.dying_shop import unless_killed
+from tests.support.gunicorn import Gunicorn
+from tests.support.shop_client import ShopClient
+from tests.support.waiting import wait_until
 
 # No call needs as many steps: the loops below end by themselves.
 _MOST = 30
 
 
 @pytest.fixture(name="_enough", autouse=True)
-def _enough_workers(workers: Server) -> None:
+def _enough_workers(workers: Gunicorn) -> None:
     """Begin with all workers alive."""
     wait_until(lambda: len(workers.workers()) == 4, "four workers")
 
 
-def _total(visitor: Visitor) -> dict[str, int]:
+def _total(visitor: ShopClient) -> dict[str, int]:
     """Return all that is in the cart and in orders."""
     total = visitor.cart()
     for order in visitor.ordered():
@@ -33,12 +35,11 @@ def test_checkouts_that_die(new_visitor: NewVisitor) -> None:
         visitor = new_visitor()
         visitor.add("tea", 2)
         visitor.add("jam", 3)
-        answer = visitor.check_out(X_Die_After=str(step))
+        answer = unless_killed(visitor.check_out, X_Dies_After=str(step))
         assert _total(visitor) == {"tea": 2, "jam": 3}, f"after {step} calls"
         if answer is not None:
             break
         retried = visitor.check_out()
-        assert retried is not None
         assert retried.status in {201, 409}
         assert visitor.ordered() == [{"tea": 2, "jam": 3}], f"after {step} calls"
         assert visitor.cart() == {}
@@ -53,7 +54,7 @@ def test_checkouts_that_die_and_are_sent_again(new_visitor: NewVisitor) -> None:
     for step in range(1, _MOST):
         visitor, key = new_visitor(), token_hex(8)
         visitor.add("tea", 2)
-        answer = visitor.check_out(key, X_Die_After=str(step))
+        answer = unless_killed(visitor.check_out, key, X_Dies_After=str(step))
         if answer is not None:
             break
         retried = visitor.insist("POST", "/api/checkout", key=key)
@@ -74,7 +75,7 @@ def test_adds_that_die_and_are_sent_again(new_visitor: NewVisitor) -> None:
     for step in range(1, _MOST):
         visitor, key = new_visitor(), token_hex(8)
         visitor.add("jam")
-        answer = visitor.add("tea", 2, key, X_Die_After=str(step))
+        answer = unless_killed(visitor.add, "tea", 2, key, X_Dies_After=str(step))
         if answer is not None:
             break
         for _ in range(2):
@@ -94,23 +95,21 @@ def test_a_request_that_nginx_sends_again(new_visitor: NewVisitor) -> None:
     for step in range(1, _MOST):
         visitor, key, id_ = new_visitor(), token_hex(8), token_hex(16)
         visitor.add("jam")
-        answer = visitor.add("tea", 2, key, X_Die_After=str(step), X_Request_ID=id_)
+        answer = unless_killed(visitor.add, "tea", 2, key, X_Dies_After=str(step), X_Request_ID=id_)
         if answer is not None:
             break
         again = visitor.add("tea", 2, key, X_Request_ID=id_)
-        assert again is not None
         assert (again.status, again.json()["count"]) == (200, 3), f"after {step} calls"
 
 
 def test_recoveries_that_die(new_visitor: NewVisitor) -> None:
-    """Whoever settles what a death left may die of it, too, at any step: the next one does it."""
+    """The request that finishes a checkout may die too, at any step: the next one finishes it."""
+    taken = _step_that_takes(new_visitor)
     for step in range(1, _MOST):
-        visitor = new_visitor()
-        visitor.add("tea", 2)
-        # Taken out of the cart, and not written down: the second call for a guest, too.
-        assert visitor.check_out(X_Die_After="2") is None
+        visitor = new_visitor().fill(tea=2)
+        assert unless_killed(visitor.check_out, X_Dies_After=str(taken)) is None
         assert visitor.cart() == {}
-        answer = visitor.ask("GET", "/api/orders", X_Die_After=str(step))
+        answer = unless_killed(visitor.get, "/api/orders", X_Dies_After=str(step))
         assert visitor.ordered() == [{"tea": 2}], f"after {step} calls"
         assert visitor.cart() == {}
         if answer is not None:
@@ -120,18 +119,11 @@ def test_recoveries_that_die(new_visitor: NewVisitor) -> None:
     assert step > 2, "the worker was never killed between two steps"
 
 
-def test_adoptions_that_die(workers: Server) -> None:
-    """A guest's orders become the user's once, at whichever step the worker dies."""
+def _step_that_takes(new_visitor: NewVisitor) -> int:
+    """Return which call of a checkout takes the cart."""
     for step in range(1, _MOST):
-        visitor, user = Visitor(workers.socket), f"adopting-{step}"
-        for sku in ("tea", "jam"):
-            visitor.add(sku)
-            visitor.check_out()
-        visitor.ask("POST", f"/test/user/{user}")
-        answer = visitor.ask("GET", "/api/orders", X_Die_After=str(step))
-        assert visitor.ordered() == [{"jam": 1}, {"tea": 1}], f"after {step} calls"
-        if answer is not None:
-            break
-    else:
-        pytest.fail("it never ended")
-    assert Visitor(workers.socket, user).ordered() == [{"jam": 1}, {"tea": 1}]
+        visitor = new_visitor().fill(tea=2)
+        assert unless_killed(visitor.check_out, X_Dies_After=str(step)) is None
+        if visitor.cart() == {}:
+            return step
+    pytest.fail("no call takes the cart")

@@ -1,1 +1,1 @@
-"""The shop, asked through WSGI, on the memory store and on a real Valkey."""
+"""Parts of the shop by themselves, and what no other place can show."""

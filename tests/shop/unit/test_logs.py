@@ -30,7 +30,7 @@ def _lines(shop: Flask) -> Iterator[io.StringIO]:
     handlers[0].setStream(before)
 
 
-def test_an_entry(shop: Flask, lines: io.StringIO) -> None:
+def test_entry_is_one_line_of_json(shop: Flask, lines: io.StringIO) -> None:
     """An entry is one line of JSON that names the request and the worker."""
 
     @shop.get("/api/told")
@@ -51,7 +51,7 @@ def test_an_entry(shop: Flask, lines: io.StringIO) -> None:
     }
 
 
-def test_a_trace(lines: io.StringIO) -> None:
+def test_trace_is_part_of_entry(lines: io.StringIO) -> None:
     """An exception's trace is part of its entry."""
     try:
         int("tea")

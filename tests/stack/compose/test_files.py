@@ -92,7 +92,7 @@ def test_every_service_is_hardened(overlays: tuple[str, ...]) -> None:
 
 
 @every_combination
-def test_only_nginx_is_reached(overlays: tuple[str, ...]) -> None:
+def test_only_nginx_publishes_ports(overlays: tuple[str, ...]) -> None:
     """Only nginx publishes ports, on this host alone; the store is reached by the replicas only."""
     model = _model(overlays)
     services = model["services"]
@@ -144,7 +144,7 @@ def test_every_default_image_has_a_tag(overlays: tuple[str, ...]) -> None:
 
 
 @every_combination
-def test_replicas_and_ports_are_what_was_asked_for(overlays: tuple[str, ...]) -> None:
+def test_replicas_and_ports_are_as_set(overlays: tuple[str, ...]) -> None:
     """REPLICAS, PORT and TLS_PORT mean here what they mean to the kit."""
     services = _model(overlays)["services"]
     assert services["app"]["deploy"]["replicas"] == 5
@@ -156,7 +156,7 @@ def test_replicas_and_ports_are_what_was_asked_for(overlays: tuple[str, ...]) ->
         assert services["nginx"]["environment"]["NGINX_TLS_PORT"] == "444"
 
 
-def test_a_store_elsewhere_needs_its_url() -> None:
+def test_external_store_needs_a_url() -> None:
     """Without REDIS_URL_FILE the overlay says what is missing, and nothing starts."""
     done = _config(("external",), {})
     assert done.returncode != 0

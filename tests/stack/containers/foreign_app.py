@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from tests.stack.containers.guide import blocks
-from tests.support.wire import free_port
+from tests.support.ports import free_port
 
 FOREIGN = Path(__file__).parent / "foreign"
 

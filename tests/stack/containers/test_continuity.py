@@ -4,14 +4,13 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.stack.containers.conftest import StartContainers
-from tests.stack.containers.stack import ContainerStack
 from tests.stack.local.test_continuity import (  # noqa: F401  (collected here, with this folder's stacks)
     test_a_session_meets_the_workers,
     test_concurrent_adds_are_all_kept,
     test_every_worker_sees_and_changes_one_cart,
     test_sessions_do_not_mix,
 )
+from tests.support.containers import ContainerStack, StartContainers
 
 
 @pytest.fixture(name="eight_workers", scope="module", params=["redis", "valkey"])

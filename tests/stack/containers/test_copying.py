@@ -19,13 +19,12 @@ import pytest
 
 from tests.stack.containers.foreign_app import ForeignApp, ForeignStack
 from tests.stack.containers.guide import GUIDE, blocks
-from tests.stack.containers.stack import require_engine
-from tests.stack.nginx.edge import NGINX
-from tests.support.browser import Browser
 from tests.support.checkout import ROOT
+from tests.support.client import Client, ask, serves
+from tests.support.containers import require_engine
+from tests.support.nginx import NGINX
 from tests.support.servers import PATIENCE, Server, find_program
-from tests.support.stack import await_true
-from tests.support.wire import ask
+from tests.support.waiting import wait_until
 
 _SECTIONS = {
     "visits": "Change the application",
@@ -107,13 +106,11 @@ def test_requests_reach_every_worker_of_every_container(stack: ForeignStack) -> 
 @_only("visits")
 def test_a_counter_in_the_session_is_exact(stack: ForeignStack) -> None:
     """Of 200 visits by one browser, 8 at a time, each gets a number of its own."""
-    browser = Browser(stack.port)
+    browser = Client(stack.port, "session")
     assert browser.ask("GET", "/").body == b"visit 1\n"
 
     def visit(_: int) -> tuple[int, bytes]:
-        visitor = Browser(stack.port)
-        visitor.cookies = dict(browser.cookies)
-        answer = visitor.ask("GET", "/")
+        answer = browser.tab().get("/")
         return answer.status, answer.body
 
     with ThreadPoolExecutor(8) as pool:
@@ -128,11 +125,10 @@ def test_a_list_in_the_session_loses_nothing(stack: ForeignStack) -> None:
 
     A 409 says that nothing was written; the browser then sends the note again.
     """
-    browser = Browser(stack.port)
+    browser = Client(stack.port, "session")
 
     def write(note: str) -> int:
-        writer = Browser(stack.port)
-        writer.cookies = dict(browser.cookies)
+        writer = browser.tab()
         body = urlencode({"note": note}).encode()
         for _ in range(20):
             status = writer.ask("POST", "/", body, _FORM).status
@@ -161,7 +157,7 @@ def test_files_and_links_are_the_same_from_every_container(stack: ForeignStack) 
     assert f'rel="canonical" href="http://127.0.0.1:{stack.port}/"' in page
 
 
-def test_a_replica_that_stops_finishes_what_it_has_begun(stack: ForeignStack) -> None:
+def test_stopped_replica_answers_requests_in_hand(stack: ForeignStack) -> None:
     """Its requests in hand are answered, by it; of those that come meanwhile hardly one is lost."""
     leaving = stack.replicas()[0]
 
@@ -194,7 +190,7 @@ def test_a_replica_that_stops_finishes_what_it_has_begun(stack: ForeignStack) ->
     assert took < _GRACE
 
 
-def test_the_stack_stops_and_finishes_what_is_in_hand(running: ForeignStack) -> None:
+def test_stack_stop_answers_requests_in_hand(running: ForeignStack) -> None:
     """All of 6 requests, some of which wait for a worker, are answered; all exit with 0.
 
     Whether both replicas are there makes no difference.
@@ -282,8 +278,8 @@ def test_the_pieces_do_without_containers(visits: ForeignApp, tmp_path: Path) ->
                 for script in scripts
             ]  # fmt: skip
         try:
-            await_true(lambda: _answers(visits.port), "an answer", PATIENCE)
-            browser = Browser(visits.port)
+            wait_until(lambda: serves(visits.port), "an answer")
+            browser = Client(visits.port, "session")
             assert [browser.ask("GET", "/").body for _ in range(3)] == [
                 b"visit 1\n", b"visit 2\n", b"visit 3\n",
             ]  # fmt: skip
@@ -293,10 +289,3 @@ def test_the_pieces_do_without_containers(visits: ForeignApp, tmp_path: Path) ->
             ends = [process.wait(PATIENCE) for process in running]
             store.stop()
     assert ends == [0, 0], (tmp_path / "log").read_text()
-
-
-def _answers(port: int) -> bool:
-    try:
-        return ask(port, "GET", "/livez").status == 200
-    except OSError:
-        return False

@@ -3,8 +3,8 @@
 from pathlib import Path
 
 from tests.conftest import copy_checkout
-from tests.stack.containers.conftest import StartContainers
-from tests.support.stack import await_true
+from tests.support.containers import StartContainers
+from tests.support.waiting import wait_until
 
 
 def test_changed_code_is_served(new_stack: StartContainers, tmp_path: Path) -> None:
@@ -19,7 +19,7 @@ def test_changed_code_is_served(new_stack: StartContainers, tmp_path: Path) -> N
     assert '"ok"' in text
     changed.write_text(text.replace('"ok"', '"changed"'))
     with stack.browser() as browser:
-        await_true(
+        wait_until(
             lambda: all(
                 browser.ask("GET", "/livez").json()["status"] == "changed" for _ in range(20)
             ),

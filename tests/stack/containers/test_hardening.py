@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from tests.stack.containers.stack import ContainerStack, docker
+from tests.support.containers import ContainerStack, docker
 
 Container = dict[str, Any]
 
@@ -75,7 +75,7 @@ _CHECKS: dict[str, Callable[[Container], bool]] = {
 
 @pytest.mark.parametrize("service", _SERVICES)
 @pytest.mark.parametrize("check", _CHECKS)
-def test_each_container(stack: ContainerStack, service: str, check: str) -> None:
+def test_container_is_hardened(stack: ContainerStack, service: str, check: str) -> None:
     """Every container of each service passes the named check."""
     containers = stack.inspect(service)
     assert containers
@@ -83,7 +83,7 @@ def test_each_container(stack: ContainerStack, service: str, check: str) -> None
 
 
 @pytest.mark.parametrize("service", _SERVICES)
-def test_the_user_is_the_one_that_was_meant(stack: ContainerStack, service: str) -> None:
+def test_container_runs_unprivileged(stack: ContainerStack, service: str) -> None:
     """Each service has a user of its own, and its first process has no capability at all."""
     for container in stack.inspect(service):
         assert container["Config"]["User"] == _USERS[service]
@@ -95,7 +95,7 @@ def test_the_user_is_the_one_that_was_meant(stack: ContainerStack, service: str)
 
 
 @pytest.mark.parametrize("service", _SERVICES)
-def test_who_reaches_whom(stack: ContainerStack, service: str) -> None:
+def test_container_is_in_its_networks_only(stack: ContainerStack, service: str) -> None:
     """Each container is in the networks it needs; only nginx's leads outside, and is published."""
     for container in stack.inspect(service):
         names = container["NetworkSettings"]["Networks"]
@@ -114,7 +114,7 @@ def _secrets(stack: ContainerStack) -> list[str]:
 
 
 @pytest.mark.parametrize("service", _SERVICES)
-def test_no_secret_is_shown(stack: ContainerStack, service: str) -> None:
+def test_engine_shows_no_secret(stack: ContainerStack, service: str) -> None:
     """No secret is in what the engine shows of a container, its image, or the image's history."""
     container = stack.inspect(service)[0]
     shown = "\n".join([
@@ -126,7 +126,7 @@ def test_no_secret_is_shown(stack: ContainerStack, service: str) -> None:
     assert [secret for secret in _secrets(stack) if secret in shown] == []
 
 
-def test_the_code_cannot_be_changed(stack: ContainerStack) -> None:
+def test_code_is_read_only(stack: ContainerStack) -> None:
     """The application's user owns no file of the image, and pip is not there to install any."""
     container = stack.inspect("app")[0]["Id"]
     own = "import os,sys; sys.exit(any(os.stat(os.path.join(d, f), follow_symlinks=False).st_uid "

@@ -1,7 +1,7 @@
 """`make loadtest` against containers: found without HOST, and measured as far as can be seen."""
 
-from tests.loadtest.target import run
-from tests.stack.containers.stack import ContainerStack
+from tests.support.containers import ContainerStack
+from tests.support.loadtests import run
 
 
 def test_the_containers_of_a_state_folder_are_the_target(stack: ContainerStack) -> None:

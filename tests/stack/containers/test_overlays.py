@@ -9,13 +9,18 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.stack.containers.conftest import StartContainers
-from tests.stack.containers.contract.conftest import ContainerServer
-from tests.stack.containers.stack import ContainerStack, docker, require_engine
 from tests.stack.local.test_continuity import (  # noqa: F401  (collected here, with this module's stacks)
     test_concurrent_adds_are_all_kept,
 )
-from tests.support.wire import ask_on, free_port
+from tests.support.client import ask
+from tests.support.containers import (
+    ContainerServer,
+    ContainerStack,
+    StartContainers,
+    docker,
+    require_engine,
+)
+from tests.support.ports import free_port
 
 
 @pytest.fixture(name="tls_stack", scope="module")
@@ -134,10 +139,10 @@ def test_an_external_store_is_the_only_one(
     external_stack: ContainerStack, outside: ContainerServer
 ) -> None:
     """With REDIS_URL the sessions are where it leads; no store and no volume is started for it."""
-    before = outside.raw.dbsize()
+    before = len(outside.keys("unsticky:*:s:*"))
     with external_stack.browser() as browser:
         browser.add("tea", 2)
-    assert outside.raw.dbsize() > before
+    assert len(outside.keys("unsticky:*:s:*")) > before
     mine = f"label=com.docker.compose.project={external_stack.project}"
     services = docker(
         "container", "ls", "--all", "--filter", mine,
@@ -149,9 +154,8 @@ def test_an_external_store_is_the_only_one(
 
 def test_the_plain_port_leads_to_tls(tls_stack: ContainerStack) -> None:
     """The plain port answers a POST with a 308 to the other port, and sets no cookie."""
-    connection = http.client.HTTPConnection("localhost", tls_stack.port, timeout=20)
-    answer = ask_on(connection, "POST", "/api/cart/items?a=1", b"{}")
-    connection.close()
+    named = {"Host": f"localhost:{tls_stack.port}"}
+    answer = ask(tls_stack.port, "POST", "/api/cart/items?a=1", b"{}", named)
     assert answer.status == 308
     port = tls_stack.settings["TLS_PORT"]
     assert answer.headers["Location"] == f"https://localhost:{port}/api/cart/items?a=1"

@@ -32,7 +32,7 @@ def _run(image: str, *arguments: str) -> str:
     return done.stdout
 
 
-def test_nginx_fills_in_the_templates() -> None:
+def test_nginx_standin_renders_templates() -> None:
     """The image's own user renders them to conf.d, by the filter, leaving nginx's variables."""
     said = _run(
         "NGINX_IMAGE",
@@ -48,7 +48,7 @@ def test_nginx_fills_in_the_templates() -> None:
     assert '"listen" directive is not allowed here' in said
 
 
-def test_nginx_starts_without_templates_where_it_may_not_write() -> None:
+def test_nginx_standin_starts_on_a_read_only_folder() -> None:
     """On a read-only conf.d the image complains and goes on: why the stack mounts a tmpfs there."""
     said = _run(
         "NGINX_IMAGE",
@@ -60,13 +60,13 @@ def test_nginx_starts_without_templates_where_it_may_not_write() -> None:
 
 
 @pytest.mark.parametrize("image", ["REDIS_IMAGE", "VALKEY_IMAGE"])
-def test_the_store_steps_down_from_root(image: str) -> None:
+def test_store_standin_runs_unprivileged(image: str) -> None:
     """As 999 it starts without a capability, and options alone mean the server."""
     said = _run(image, "--user=999:999", "--tmpfs=/data:uid=999", "--", "--version")
     assert said.startswith(("Redis server v=", "Valkey server v="))
 
 
-def test_python_has_what_the_build_needs() -> None:
+def test_python_standin_has_pip_and_venv() -> None:
     """`python` is 3.13 or newer, with pip and venv, and there is no compiler."""
     code = "import sys, venv, shutil; print(sys.version_info >= (3, 13), shutil.which('cc'))"
     assert _run("PYTHON_IMAGE", "--", "python", "-c", code).strip() == "True None"

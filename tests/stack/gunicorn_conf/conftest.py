@@ -6,21 +6,23 @@ from pathlib import Path
 
 import pytest
 
-from tests.stack.gunicorn_conf.server import Server
+from tests.support.gunicorn import Gunicorn
 
-NewServer = Callable[..., Server]
+_APP = "tests.stack.gunicorn_conf.application:app"
+
+NewServer = Callable[..., Gunicorn]
 
 
 @pytest.fixture(name="new_server")
 def _new_server() -> Iterator[NewServer]:
     """Make servers that are not started yet, each in a folder of its own with a short path."""
-    made: list[Server] = []
+    made: list[Gunicorn] = []
     with tempfile.TemporaryDirectory(prefix="gunicorn-") as folder:
 
-        def make(*arguments: str, **settings: str) -> Server:
+        def make(*arguments: str, app: str = _APP, **settings: str) -> Gunicorn:
             own = Path(folder) / str(len(made))
             own.mkdir()
-            made.append(Server(own, *arguments, **settings))
+            made.append(Gunicorn(own, app, *arguments, **settings))
             return made[-1]
 
         yield make

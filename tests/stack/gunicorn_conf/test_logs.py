@@ -5,12 +5,12 @@ import re
 from datetime import datetime
 
 from tests.stack.gunicorn_conf.conftest import NewServer
-from tests.stack.gunicorn_conf.server import wait_until
+from tests.support.waiting import wait_until
 
 _ID = "0123456789abcdef0123456789abcdef"
 
 
-def test_the_access_log(new_server: NewServer) -> None:
+def test_access_log_entry(new_server: NewServer) -> None:
     """Each request is one entry: who asked what, the answer, its time and which worker made it."""
     server = new_server("--max-requests=0").start()
     answer = server.get("/some?q=1", "User-Agent: curl", f"X-Request-ID: {_ID}")
@@ -33,7 +33,7 @@ def test_the_access_log(new_server: NewServer) -> None:
     }
 
 
-def test_clients_cannot_forge_entries(new_server: NewServer) -> None:
+def test_clients_cannot_forge_log_entries(new_server: NewServer) -> None:
     """Quotes, backslashes and bytes of other encodings in a header stay within its field."""
     server = new_server().start()
     forged = 'x", "status": 500, "y": "\\\xff\x85'
@@ -43,7 +43,7 @@ def test_clients_cannot_forge_entries(new_server: NewServer) -> None:
     assert (entry["status"], entry["user_agent"]) == (200, forged)
 
 
-def test_the_error_log(new_server: NewServer) -> None:
+def test_error_log_is_json_with_the_traceback(new_server: NewServer) -> None:
     """A failing application is one entry with its trace, and every other line is JSON, too."""
     server = new_server().start()
     assert server.get("/fail").status == 500
@@ -55,7 +55,7 @@ def test_the_error_log(new_server: NewServer) -> None:
     assert not [line for line in server.errors() if "text" in line]
 
 
-def test_replicas_are_named_after_their_host(new_server: NewServer) -> None:
+def test_replica_name_defaults_to_the_host(new_server: NewServer) -> None:
     """Without REPLICA the log names the host."""
     server = new_server(REPLICA="").start()
     assert server.errors()[0]["served_by"].rpartition("/")[0] == os.uname().nodename

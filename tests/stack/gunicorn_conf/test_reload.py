@@ -6,7 +6,8 @@ from pathlib import Path
 import pytest
 
 from tests.stack.gunicorn_conf.conftest import NewServer
-from tests.stack.gunicorn_conf.server import CONFIGURATION, Server, wait_until
+from tests.support.gunicorn import CONFIGURATION, Gunicorn
+from tests.support.waiting import wait_until
 
 _APPLICATION = """
 from pathlib import Path
@@ -30,9 +31,9 @@ def _code(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def _start(new_server: NewServer, code: Path, **settings: str) -> Server:
+def _start(new_server: NewServer, code: Path, **settings: str) -> Gunicorn:
     configuration = str(code / CONFIGURATION.name)
-    return new_server("-c", configuration, APP="hello:app", **settings).start()
+    return new_server("-c", configuration, app="hello:app", **settings).start()
 
 
 def test_workers_follow_the_code(new_server: NewServer, code: Path) -> None:
@@ -53,7 +54,7 @@ def test_workers_follow_the_code(new_server: NewServer, code: Path) -> None:
     wait_until(lambda: is_served(module, b"two second"), "the changed module")
 
 
-def test_a_production_server_does_not(new_server: NewServer, code: Path) -> None:
+def test_production_workers_do_not_follow_the_code(new_server: NewServer, code: Path) -> None:
     """Without it nothing watches: a file that changes on disk starts nothing anew."""
     server = _start(new_server, code, WORKERS="1")
     (old,) = server.workers()

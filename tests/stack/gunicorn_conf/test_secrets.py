@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from tests.stack.gunicorn_conf.conftest import NewServer
-from tests.stack.gunicorn_conf.server import wait_until
+from tests.support.waiting import wait_until
 
 
 @pytest.fixture(name="secrets")
@@ -16,7 +16,7 @@ def _secrets(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def test_the_application_finds_the_content(new_server: NewServer, secrets: Path) -> None:
+def test_application_gets_the_content_of_secret_files(new_server: NewServer, secrets: Path) -> None:
     """NAME_FILE below SECRETS_DIR becomes NAME before the application is imported, and is gone."""
     server = new_server(
         SECRETS_DIR=str(secrets), DATABASE_URL_FILE=f"{secrets}/database_url"
@@ -25,7 +25,7 @@ def test_the_application_finds_the_content(new_server: NewServer, secrets: Path)
     assert server.get("/imported/DATABASE_URL_FILE").body == b""
 
 
-def test_a_file_elsewhere_is_the_applications_own(new_server: NewServer, secrets: Path) -> None:
+def test_files_outside_secrets_dir_stay_paths(new_server: NewServer, secrets: Path) -> None:
     """SSL_CERT_FILE and its like, outside SECRETS_DIR, stay as they are."""
     elsewhere = f"{secrets}/database_url"
     server = new_server(SECRETS_DIR=f"{secrets}/other", SSL_CERT_FILE=elsewhere).start()
@@ -33,7 +33,7 @@ def test_a_file_elsewhere_is_the_applications_own(new_server: NewServer, secrets
     assert server.get("/imported/SSL_CERT").body == b""
 
 
-def test_no_process_was_started_with_them(new_server: NewServer, secrets: Path) -> None:
+def test_no_process_environment_shows_a_secret(new_server: NewServer, secrets: Path) -> None:
     """The environment that master and workers show to others holds the path, never the secret."""
     server = new_server(
         SECRETS_DIR=str(secrets), DATABASE_URL_FILE=f"{secrets}/database_url"
@@ -44,7 +44,7 @@ def test_no_process_was_started_with_them(new_server: NewServer, secrets: Path) 
         assert b"postgres://" not in shown
 
 
-def test_a_reload_brings_the_new_secret(new_server: NewServer, secrets: Path) -> None:
+def test_reload_reads_secrets_again(new_server: NewServer, secrets: Path) -> None:
     """HUP reads the files again, for all workers at once."""
     server = new_server(
         SECRETS_DIR=str(secrets), DATABASE_URL_FILE=f"{secrets}/database_url"
@@ -57,21 +57,21 @@ def test_a_reload_brings_the_new_secret(new_server: NewServer, secrets: Path) ->
     assert server.get("/imported/DATABASE_URL").body == b"postgres://app:two@db/app"
 
 
-def test_both_forms_are_refused(new_server: NewServer, secrets: Path) -> None:
+def test_name_and_name_file_together_are_refused(new_server: NewServer, secrets: Path) -> None:
     """NAME and NAME_FILE together end the start: nobody could tell which counts."""
     server = new_server(
         SECRETS_DIR=str(secrets), DATABASE_URL_FILE=f"{secrets}/database_url", DATABASE_URL="x"
     ).run()
     assert server.wait() == 1
-    (line,) = server.errors()
-    assert "DATABASE_URL is set, too" in line["text"]
-    assert "postgres" not in line["text"]
+    error, hint = [line["text"] for line in server.errors()]
+    assert hint == "  hint: DATABASE_URL is set, too; keep one"
+    assert "postgres" not in error
 
 
-def test_a_secret_that_is_not_there(new_server: NewServer, secrets: Path) -> None:
+def test_missing_secret_file_is_refused(new_server: NewServer, secrets: Path) -> None:
     """A file that cannot be read ends the start with its name and the reason."""
     server = new_server(SECRETS_DIR=str(secrets), API_KEY_FILE=f"{secrets}/api_key").run()
     assert server.wait() == 1
-    (line,) = server.errors()
-    assert f"API_KEY_FILE='{secrets}/api_key' cannot be used" in line["text"]
-    assert "No such file" in line["text"]
+    error, hint = [line["text"] for line in server.errors()]
+    assert error == f"error: gunicorn.conf.py cannot use API_KEY_FILE='{secrets}/api_key'"
+    assert "No such file" in hint

@@ -6,8 +6,10 @@ import sys
 import pytest
 
 from tests.stack.gunicorn_conf.conftest import NewServer
-from tests.stack.gunicorn_conf.server import CONFIGURATION, wait_until
-from tests.support.wire import ask, free_port
+from tests.support.client import ask
+from tests.support.gunicorn import CONFIGURATION
+from tests.support.ports import free_port
+from tests.support.waiting import wait_until
 
 
 @pytest.mark.parametrize(
@@ -27,11 +29,12 @@ from tests.support.wire import ask, free_port
     ],
 )
 def test_values_that_cannot_be_used(new_server: NewServer, name: str, value: str) -> None:
-    """A wrong value ends the start with code 1 and one line that names it and the cure."""
+    """A wrong value ends the start with code 1, an error that names it, and a hint."""
     server = new_server(**{name: value}).run()
     assert server.wait() == 1
-    (line,) = server.errors()
-    assert line["text"].startswith(f"gunicorn.conf.py: {name}={value!r} cannot be used: ")
+    error, hint = [line["text"] for line in server.errors()]
+    assert error == f"error: gunicorn.conf.py cannot use {name}={value!r}"
+    assert hint.startswith("  hint: ")
 
 
 def test_an_old_gunicorn() -> None:
@@ -45,8 +48,10 @@ def test_an_old_gunicorn() -> None:
         capture_output=True,
         text=True,
     )
-    sentence = "Gunicorn 25.1.0 is too old for this file: install 25.2 or newer."
-    assert (done.returncode, done.stderr) == (1, f"gunicorn.conf.py: {sentence}\n")
+    message = (
+        "error: Gunicorn 25.1.0 is too old for gunicorn.conf.py\n  hint: install 25.2 or newer\n"
+    )
+    assert (done.returncode, done.stderr) == (1, message)
 
 
 def test_an_empty_variable_counts_as_unset(new_server: NewServer) -> None:

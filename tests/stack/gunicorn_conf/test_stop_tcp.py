@@ -8,8 +8,9 @@ import psutil
 import pytest
 
 from tests.stack.gunicorn_conf.conftest import NewServer
-from tests.stack.gunicorn_conf.server import Server, finish, wait_until
-from tests.support.wire import PATIENCE, free_port
+from tests.support.gunicorn import Gunicorn, finish
+from tests.support.ports import free_port
+from tests.support.waiting import PATIENCE, wait_until
 
 # Nobody here needs longer to connect (seconds); nginx gives a replica one.
 _CONNECTING = 0.5
@@ -18,7 +19,7 @@ _CONNECTING = 0.5
 class TcpServer:
     """A server of two workers on a port."""
 
-    def __init__(self, server: Server, port: int) -> None:
+    def __init__(self, server: Gunicorn, port: int) -> None:
         self.server = server
         self._port = port
         server.run()
@@ -59,7 +60,7 @@ def _tcp(new_server: NewServer) -> TcpServer:
     return TcpServer(new_server(WORKERS="2", BIND=f"127.0.0.1:{port}"), port)
 
 
-def test_nobody_gets_through_who_would_not_be_served(tcp: TcpServer) -> None:
+def test_stopping_server_refuses_new_connections(tcp: TcpServer) -> None:
     """From TERM on nobody connects, while all who had are answered: a proxy may go elsewhere."""
     requests = [tcp.send(path) for path in ("/hold/one", "/hold/two", *["/"] * 20)]
     wait_until(lambda: len([*tcp.server.folder.glob("*.held")]) == 2, "two requests in hand")
@@ -72,7 +73,7 @@ def test_nobody_gets_through_who_would_not_be_served(tcp: TcpServer) -> None:
     assert tcp.server.wait() == 0
 
 
-def test_a_stop_under_load_loses_next_to_nothing(tcp: TcpServer) -> None:
+def test_stop_under_load_loses_almost_nothing(tcp: TcpServer) -> None:
     """Clients that ask while the server stops are answered, or do not get through at all.
 
     But for one who connects in the microseconds between a look at the queue and its closing. Of 8
@@ -105,7 +106,7 @@ def test_a_stop_under_load_loses_next_to_nothing(tcp: TcpServer) -> None:
     assert set(statuses) == {200}
 
 
-def test_a_reload_goes_on_listening(tcp: TcpServer) -> None:
+def test_reload_keeps_listening(tcp: TcpServer) -> None:
     """A reload ends workers, too, and nobody is kept out."""
     old = tcp.server.workers()
     tcp.server.signal(signal.SIGHUP)
@@ -113,7 +114,7 @@ def test_a_reload_goes_on_listening(tcp: TcpServer) -> None:
     assert [finish(tcp.send("/")).status for _ in range(20)] == [200] * 20
 
 
-def test_a_successor_goes_on_listening(tcp: TcpServer) -> None:
+def test_usr2_successor_keeps_listening(tcp: TcpServer) -> None:
     """After USR2 the old master's end leaves the listener, which is its successor's, as it was."""
     tcp.server.signal(signal.SIGUSR2)
     wait_until(lambda: len(tcp.server.booted()) == 4, "the successor's workers")

@@ -10,8 +10,11 @@ import psutil
 import pytest
 
 from tests.stack.gunicorn_conf.conftest import NewServer
-from tests.stack.gunicorn_conf.server import Server, finish, wait_until
-from tests.support.wire import PATIENCE, ask, free_port, read_answer
+from tests.support.client import serves
+from tests.support.gunicorn import Gunicorn, finish
+from tests.support.ports import free_port
+from tests.support.waiting import PATIENCE, wait_until
+from tests.support.wire import read_answer
 
 # Workers see it within 0.25 s; the rest is the interpreters' own end.
 _IDLE_STOP_SECONDS = 2.0
@@ -25,7 +28,7 @@ def _ended(pid: int) -> bool:
         return True
 
 
-def _replaced(server: Server, old: set[int]) -> bool:
+def _replaced(server: Gunicorn, old: set[int]) -> bool:
     workers = server.workers()
     return len(workers) == 2 and not workers & old
 
@@ -50,7 +53,7 @@ def test_workers_take_turns(new_server: NewServer) -> None:
     assert max(turns() for _ in range(5)) >= 90
 
 
-def test_a_busy_worker_is_passed_over(new_server: NewServer) -> None:
+def test_busy_worker_gets_no_new_requests(new_server: NewServer) -> None:
     """Requests do not queue behind a worker that is busy while another is free."""
     server = new_server(WORKERS="2").start()
     held = server.hold("one")
@@ -60,7 +63,7 @@ def test_a_busy_worker_is_passed_over(new_server: NewServer) -> None:
     assert len(answered) == 1
 
 
-def test_term_finishes_what_is_held_and_what_waits(new_server: NewServer) -> None:
+def test_term_answers_held_and_waiting_requests(new_server: NewServer) -> None:
     """TERM answers the request in hand and all that had connected, then the master ends with 0."""
     server = new_server(WORKERS="2").start()
     held = [server.hold("one"), server.hold("two")]
@@ -158,7 +161,7 @@ def test_workers_do_not_outlive_their_master(new_server: NewServer) -> None:
     wait_until(lambda: all(map(_ended, workers)), "workers that have ended", seconds=2)
 
 
-def test_a_hanging_request_costs_its_worker(new_server: NewServer) -> None:
+def test_timeout_replaces_the_worker(new_server: NewServer) -> None:
     """A request past the timeout ends its worker; another comes, and the rest goes on."""
     server = new_server("--timeout=1", WORKERS="2").start()
     before = server.workers()
@@ -169,7 +172,7 @@ def test_a_hanging_request_costs_its_worker(new_server: NewServer) -> None:
 
 
 @pytest.mark.parametrize("family", ["unix", "tcp"])
-def test_slow_clients_are_waited_for(new_server: NewServer, family: str) -> None:
+def test_slow_client_is_read_to_its_end(new_server: NewServer, family: str) -> None:
     """A client that pauses for longer than a worker's turn is read to its end."""
     if family == "unix":
         server = new_server(WORKERS="1").start()
@@ -177,7 +180,7 @@ def test_slow_clients_are_waited_for(new_server: NewServer, family: str) -> None
     else:
         port = free_port()
         server = new_server(WORKERS="1", BIND=f"127.0.0.1:{port}").run()
-        wait_until(functools.partial(_answers, port), "an answer")
+        wait_until(lambda: serves(port, "/"), "an answer")
         connection = socket.create_connection(("127.0.0.1", port), timeout=PATIENCE)
     with connection:
         connection.sendall(
@@ -187,10 +190,3 @@ def test_slow_clients_are_waited_for(new_server: NewServer, family: str) -> None
         time.sleep(0.6)
         connection.sendall(b"last")
         assert read_answer(connection).body == b"firstlast"
-
-
-def _answers(port: int) -> bool:
-    try:
-        return ask(port, "GET", "/").status == 200
-    except OSError:
-        return False

@@ -1,4 +1,7 @@
-"""What breaks, and what the visitor notices of it."""
+"""What happens to visitors when a part of the stack fails.
+
+`tests/stack/containers/test_faults.py` collects some of it again, with stacks of containers.
+"""
 
 import os
 import signal
@@ -10,18 +13,20 @@ from functools import partial
 import psutil
 import pytest
 
-from tests.support.browser import Browser
+from tests.support.client import ask
 from tests.support.load import steady_load
-from tests.support.stack import Stack, await_true
-from tests.support.wire import Answer, ask
+from tests.support.shop_client import ShopClient
+from tests.support.stack import Stack
+from tests.support.waiting import wait_until
+from tests.support.wire import Answer
 
 _CART = {"tea": 3, "jam": 1}
 
 
 @pytest.fixture(name="visitor")
-def _visitor(own_stack: Stack) -> Iterator[Browser]:
+def visitor_of_a_stack(own_stack: Stack) -> Iterator[ShopClient]:
     """A visitor with a full cart, of a stack where everything runs."""
-    await_true(own_stack.is_ready_throughout, "every worker is ready again")
+    wait_until(own_stack.is_ready_throughout, "every worker is ready again", 40)
     with own_stack.browser() as browser:
         for sku, qty in _CART.items():
             assert browser.add(sku, qty).status == 200
@@ -29,43 +34,49 @@ def _visitor(own_stack: Stack) -> Iterator[Browser]:
 
 
 def _await_new(workers: Callable[[], set[int]], old: set[int]) -> None:
-    """Wait until as many others do the work of the old ones, and those are gone."""
-    await_true(
+    """Wait until as many new workers have replaced the old ones."""
+    wait_until(
         lambda: len(workers()) == len(old) and not workers() & old,
         f"new workers have taken over from {old}",
     )
 
 
-def test_a_worker_is_killed(own_stack: Stack, visitor: Browser) -> None:
-    """A worker killed mid-session loses nothing: siblings serve, another takes its place."""
+def _await_recovery(stack: Stack) -> None:
+    wait_until(stack.is_ready_throughout, "every worker is ready again", stack.RECOVERY_SECONDS)
+
+
+def _workers(stack: Stack) -> set[str]:
+    return {f"{replica}/{pid}" for replica in stack.replicas() for pid in stack.workers(replica)}
+
+
+def test_killed_worker_loses_nothing(own_stack: Stack, visitor: ShopClient) -> None:
+    """If a worker is killed, the others serve the session, and a new one replaces it."""
     victim = int(visitor.session()["served_by"].partition("/")[2])
     os.kill(victim, signal.SIGKILL)
     for expected in range(2, 12):
         assert visitor.session()["hits"] == expected
         assert visitor.cart() == _CART
-    await_true(lambda: not psutil.pid_exists(victim), "the killed worker is gone")
-    await_true(
+    wait_until(lambda: not psutil.pid_exists(victim), "the killed worker is gone")
+    wait_until(
         lambda: all(len(own_stack.workers(name)) == 2 for name in ("app-1", "app-2")),
         "both replicas have two workers again",
     )
     assert visitor.cart() == _CART
 
 
-def test_workers_are_killed_over_keyed_requests(own_stack: Stack, visitor: Browser) -> None:
+def test_idempotent_posts_survive_killed_workers(own_stack: Stack, visitor: ShopClient) -> None:
     """Adds with an Idempotency-Key whose workers die are answered by the other replica, once."""
 
     def add(key: str) -> Answer:
-        with own_stack.browser() as tab:
-            tab.cookies = dict(visitor.cookies)
-            headers = {"Idempotency-Key": key, "Content-Type": "application/json"}
-            return tab.ask("POST", "/api/cart/items", b'{"sku":"wax"}', headers)
+        with visitor.tab() as tab:
+            return tab.add("wax", key=key)
 
     victims = own_stack.workers("app-1")
     everyone = victims | own_stack.workers("app-2")
     with ThreadPoolExecutor(len(everyone)) as threads:
         with own_stack.store_paused():
             adds = [threads.submit(add, f"key-{number}") for number in range(len(everyone))]
-            await_true(lambda: all(map(_is_busy, everyone)), "every worker serves a request")
+            wait_until(lambda: all(map(_is_busy, everyone)), "every worker serves a request")
             for victim in victims:
                 os.kill(victim, signal.SIGKILL)
         answers = [each.result() for each in adds]
@@ -79,20 +90,19 @@ def _is_busy(worker: int) -> bool:
     return sum("app-" in str(path) for path in paths) > 1
 
 
-def test_a_replica_is_killed(own_stack: Stack, visitor: Browser) -> None:
-    """A replica killed whole, master and workers, loses nothing: the other serves meanwhile."""
-    group = own_stack.pid("app-1")
-    os.killpg(group, signal.SIGKILL)
+def test_killed_replica_loses_nothing(own_stack: Stack, visitor: ShopClient) -> None:
+    """If a replica is killed, master and workers, the other one serves meanwhile."""
+    victim = own_stack.replicas()[0]
+    own_stack.kill_replica(victim)
     for _ in range(10):
         assert visitor.cart() == _CART
-    hits = [visitor.session()["hits"] for _ in range(5)]
-    assert hits == [1, 2, 3, 4, 5]
-    await_true(lambda: "app-1" in visitor.session()["served_by"], "app-1 serves again")
+    assert [visitor.session()["hits"] for _ in range(5)] == [1, 2, 3, 4, 5]
+    wait_until(lambda: victim in visitor.session()["served_by"], "it serves again", 40)
     assert visitor.cart() == _CART
 
 
-def test_a_replica_is_stopped(own_stack: Stack, visitor: Browser) -> None:
-    """With one replica fewer, and with both again, the cart is the same; nobody restarts."""
+def test_stopped_replica_loses_nothing(own_stack: Stack, visitor: ShopClient) -> None:
+    """With one replica less, and with two again, the cart is the same, and the first stays."""
     first = own_stack.workers("app-1")
     own_stack.up(REPLICAS="1")
     assert own_stack.replicas() == ["app-1"]
@@ -108,7 +118,7 @@ def test_a_replica_is_stopped(own_stack: Stack, visitor: Browser) -> None:
     assert own_stack.workers("app-1") == first
 
 
-def test_nginx_is_reloaded(own_stack: Stack, visitor: Browser) -> None:
+def test_reload_of_nginx_loses_nothing(own_stack: Stack, visitor: ShopClient) -> None:
     """Reloading nginx under load loses no request and no connection, and no cart."""
     master = own_stack.pid("nginx")
     with steady_load(own_stack) as load:
@@ -124,7 +134,9 @@ def test_nginx_is_reloaded(own_stack: Stack, visitor: Browser) -> None:
 
 
 @pytest.mark.parametrize("keep_alive", [True, False], ids=["kept", "fresh"])
-def test_replicas_are_reloaded(own_stack: Stack, visitor: Browser, *, keep_alive: bool) -> None:
+def test_reload_of_replicas_loses_nothing(
+    own_stack: Stack, visitor: ShopClient, *, keep_alive: bool
+) -> None:
     """HUP of both replicas under load, three times, loses no request; all workers are new then."""
     with steady_load(own_stack, keep_alive=keep_alive) as load:
         for _ in range(3):
@@ -139,17 +151,19 @@ def test_replicas_are_reloaded(own_stack: Stack, visitor: Browser, *, keep_alive
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL], ids=["TERM", "KILL"])
-def test_the_store_is_restarted(own_stack: Stack, visitor: Browser, number: signal.Signals) -> None:
+def test_restarted_store_has_every_cart(
+    own_stack: Stack, visitor: ShopClient, number: signal.Signals
+) -> None:
     """The store, ended and started again, has every cart; no replica is restarted for it."""
-    workers = own_stack.workers("app-1") | own_stack.workers("app-2")
+    workers = _workers(own_stack)
     # `appendfsync everysec` hands every write to the kernel at once: a killed server loses none.
-    own_stack.end_service("valkey", number)
-    await_true(own_stack.is_ready_throughout, "every worker is ready again", seconds=5)
+    own_stack.end_service(own_stack.STORE, number)
+    _await_recovery(own_stack)
     assert visitor.cart() == _CART
-    assert own_stack.workers("app-1") | own_stack.workers("app-2") == workers
+    assert _workers(own_stack) == workers
 
 
-def _assert_store_is_missed(stack: Stack, visitor: Browser) -> None:
+def _assert_store_is_missed(stack: Stack, visitor: ShopClient) -> None:
     for _ in range(6):
         began = time.monotonic()
         answer = visitor.ask("GET", "/api/cart")
@@ -170,35 +184,35 @@ def _assert_store_is_missed(stack: Stack, visitor: Browser) -> None:
     assert ask(stack.port, "GET", "/api/cart").status == 200
 
 
-def test_the_store_is_silent(own_stack: Stack, visitor: Browser) -> None:
+def test_silent_store_is_503(own_stack: Stack, visitor: ShopClient) -> None:
     """While the store answers nothing: 503 with Retry-After within 2 s, liveness and catalog stay.
 
     Once it answers, the next request is served, with the same workers and the same cookie.
     """
-    workers = own_stack.workers("app-1") | own_stack.workers("app-2")
+    workers = _workers(own_stack)
     with own_stack.store_paused():
         _assert_store_is_missed(own_stack, visitor)
-    await_true(own_stack.is_ready_throughout, "every worker is ready again", seconds=5)
+    _await_recovery(own_stack)
     assert visitor.cart().keys() == _CART.keys()
-    assert own_stack.workers("app-1") | own_stack.workers("app-2") == workers
+    assert _workers(own_stack) == workers
 
 
-def test_the_store_is_gone(own_stack: Stack, visitor: Browser) -> None:
+def test_missing_store_is_503_until_up(own_stack: Stack, visitor: ShopClient) -> None:
     """Without a store: the same; `make up` brings it back, with every cart, and nothing else."""
-    workers = own_stack.workers("app-1") | own_stack.workers("app-2")
+    workers = _workers(own_stack)
     nginx = own_stack.pid("nginx")
     own_stack.stop_service("valkey")
     _assert_store_is_missed(own_stack, visitor)
     # So long that each worker has failed to connect about a hundred times.
     assert {visitor.ask("GET", "/api/cart").status for _ in range(400)} == {503}
     own_stack.up()
-    await_true(own_stack.is_ready_throughout, "every worker is ready again", seconds=5)
+    _await_recovery(own_stack)
     assert visitor.cart() == _CART
-    assert own_stack.workers("app-1") | own_stack.workers("app-2") == workers
+    assert _workers(own_stack) == workers
     assert own_stack.pid("nginx") == nginx
 
 
-def test_the_store_is_full(own_stack: Stack, visitor: Browser) -> None:
+def test_full_store_is_503(own_stack: Stack, visitor: ShopClient) -> None:
     """A full store refuses to add, with a 503, and takes more once it has room; nothing is lost."""
     with own_stack.store() as store:
         limit = store.config_get("maxmemory")["maxmemory"]
@@ -214,17 +228,17 @@ def test_the_store_is_full(own_stack: Stack, visitor: Browser) -> None:
     assert visitor.add("tea").status == 200
 
 
-def test_nginx_is_killed(own_stack: Stack, visitor: Browser) -> None:
-    """Killed with its workers, nginx is started again on the same port, and the cart is there."""
+def test_killed_nginx_is_started_again(own_stack: Stack, visitor: ShopClient) -> None:
+    """If nginx is killed with its workers, it is started again, and the cart is there."""
     group = own_stack.pid("nginx")
     os.killpg(group, signal.SIGKILL)
-    await_true(own_stack.is_live, "nginx answers again")
+    wait_until(own_stack.is_live, "nginx answers again")
     assert own_stack.pid("nginx") != group
     assert visitor.cart() == _CART
 
 
-def test_slow_clients_hold_nobody(own_stack: Stack, visitor: Browser) -> None:
-    """More clients that send half a request than there are workers hold up nobody else."""
+def test_slow_clients_hold_up_nobody(own_stack: Stack, visitor: ShopClient) -> None:
+    """Forty clients that send half a request each do not hold up others."""
     with own_stack.hanging_clients(40):
         assert [visitor.session()["hits"] for _ in range(10)] == list(range(1, 11))
     assert visitor.cart() == _CART

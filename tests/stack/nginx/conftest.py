@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from tests.stack.nginx.edge import Edge, defaults
 from tests.stack.nginx.replica import Replica, Script
+from tests.support.nginx import Nginx, defaults
 
-StartEdge = Callable[..., Edge]
+StartEdge = Callable[..., Nginx]
 
 
 @pytest.fixture(name="run_folder", scope="session")
@@ -48,15 +48,15 @@ def _script(script_of_all: Script) -> Iterator[Script]:
 @pytest.fixture(name="start_edge", scope="session")
 def _start_edge(run_folder: Callable[[], Path], replicas: list[Replica]) -> Iterator[StartEdge]:
     """Start an nginx with other variables or shortened time limits."""
-    edges: list[Edge] = []
+    edges: list[Nginx] = []
 
-    def start(edits: dict[str, str] | None = None, **variables: str) -> Edge:
+    def start(edits: dict[str, str] | None = None, **variables: str) -> Nginx:
         run = run_folder()
         servers = "\n".join(
             f"server unix:{replica.socket_path} max_fails=1 fail_timeout=1s;"
             for replica in replicas
         )
-        edges.append(Edge.start(run, defaults(run, servers) | variables, edits or {}))
+        edges.append(Nginx.start(run, defaults(run, servers) | variables, edits or {}))
         return edges[-1]
 
     yield start
@@ -68,6 +68,6 @@ def _start_edge(run_folder: Callable[[], Path], replicas: list[Replica]) -> Iter
 
 
 @pytest.fixture(name="edge", scope="session")
-def _edge(start_edge: StartEdge) -> Edge:
+def _edge(start_edge: StartEdge) -> Nginx:
     """The nginx that tests share which leave it as it is."""
     return start_edge()

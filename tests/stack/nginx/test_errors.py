@@ -3,9 +3,10 @@
 import pytest
 
 from tests.stack.nginx.conftest import StartEdge
-from tests.stack.nginx.edge import Edge
 from tests.stack.nginx.replica import Script
-from tests.support.wire import Answer, ask, exchange
+from tests.support.client import ask
+from tests.support.nginx import Nginx
+from tests.support.wire import Answer, exchange
 
 _HOST = b"Host: shop.test\r\n"
 
@@ -54,14 +55,14 @@ def _assert_problem(answer: Answer, status: int) -> None:
 
 @pytest.mark.parametrize(("status", "request_bytes"), REFUSED.values(), ids=REFUSED.keys())
 def test_refusals_are_problem_documents(
-    edge: Edge, script: Script, status: int, request_bytes: bytes
+    edge: Nginx, script: Script, status: int, request_bytes: bytes
 ) -> None:
     """What nginx refuses by itself is a problem document with its id, and reaches no replica."""
     _assert_problem(exchange(edge.port, request_bytes), status)
     assert not script.seen
 
 
-def test_the_log_names_the_same_id(edge: Edge, script: Script) -> None:
+def test_access_log_has_the_id_of_a_refusal(edge: Nginx, script: Script) -> None:
     """The access log has the id, the status and the request line of a refused request."""
     answer = exchange(edge.port, b"TRACE /x HTTP/1.1\r\nHost: shop.test\r\n\r\n")
     entry = edge.logged(answer.request_id)
@@ -69,19 +70,19 @@ def test_the_log_names_the_same_id(edge: Edge, script: Script) -> None:
     assert not script.seen
 
 
-def test_a_refused_method_lists_the_allowed(edge: Edge) -> None:
+def test_method_not_allowed_lists_the_allowed(edge: Nginx) -> None:
     """A 405 carries Allow, which RFC 9110 requires."""
     answer = exchange(edge.port, b"TRACE / HTTP/1.1\r\nHost: shop.test\r\n\r\n")
     assert {"GET", "HEAD", "POST", "PUT", "DELETE"} <= set(answer.headers["Allow"].split(", "))
 
 
-def test_only_what_may_pass_is_asked_again(edge: Edge) -> None:
+def test_permanent_refusal_has_no_retry_after(edge: Nginx) -> None:
     """A refusal that repeating cannot mend carries no Retry-After."""
     answer = exchange(edge.port, b"TRACE / HTTP/1.1\r\nHost: shop.test\r\n\r\n")
     assert "Retry-After" not in answer.headers
 
 
-def test_the_largest_allowed_request_passes(edge: Edge, script: Script) -> None:
+def test_the_largest_allowed_request_passes(edge: Nginx, script: Script) -> None:
     """A body of 64 KiB, a cookie of 4 KiB and a line of nearly 8 KiB reach a replica whole."""
     path = "/" + "a" * 8000
     cookie = "sid=" + "c" * 4096
@@ -91,7 +92,7 @@ def test_the_largest_allowed_request_passes(edge: Edge, script: Script) -> None:
     assert (len(request.body), request.headers["cookie"]) == (65536, cookie)
 
 
-def test_no_replica_left(start_edge: StartEdge, script: Script) -> None:
+def test_no_living_replica_is_502(start_edge: StartEdge, script: Script) -> None:
     """When every replica dies over a GET, the client gets a 502 problem with Retry-After."""
     script.deaths = 2
     edge = start_edge()
@@ -101,7 +102,7 @@ def test_no_replica_left(start_edge: StartEdge, script: Script) -> None:
     assert len(script.requests("/x")) == 2
 
 
-def test_a_silent_replica(start_edge: StartEdge, script: Script) -> None:
+def test_silent_replica_is_504(start_edge: StartEdge, script: Script) -> None:
     """A replica that does not answer in time gives a 504 problem with Retry-After."""
     edge = start_edge({"proxy_read_timeout 30s": "proxy_read_timeout 200ms"})
     script.silent.set()
@@ -112,7 +113,7 @@ def test_a_silent_replica(start_edge: StartEdge, script: Script) -> None:
     assert len(script.requests("/x")) == 1
 
 
-def test_a_head_has_no_body(start_edge: StartEdge, script: Script) -> None:
+def test_error_of_a_head_has_no_body(start_edge: StartEdge, script: Script) -> None:
     """The error of a HEAD has the problem's header and no body."""
     script.deaths = 2
     answer = exchange(
@@ -123,7 +124,7 @@ def test_a_head_has_no_body(start_edge: StartEdge, script: Script) -> None:
 
 
 @pytest.mark.parametrize("status", [400, 404, 405, 409, 413, 422, 429, 500, 502, 503, 504])
-def test_the_applications_errors_pass(edge: Edge, script: Script, status: int) -> None:
+def test_application_errors_pass_unchanged(edge: Nginx, script: Script, status: int) -> None:
     """An error that the application answered reaches the client word by word, asked once."""
     path = f"/answer/{status}"
     answer = ask(edge.port, "GET", path)
@@ -132,7 +133,7 @@ def test_the_applications_errors_pass(edge: Edge, script: Script, status: int) -
 
 
 @pytest.mark.parametrize("path", ["/login", "/api/login"])
-def test_guessing_passwords_is_limited(start_edge: StartEdge, script: Script, path: str) -> None:
+def test_sign_in_attempts_are_limited(start_edge: StartEdge, script: Script, path: str) -> None:
     """Sign-in attempts beyond the burst are 429 problems; showing the form is not counted."""
     edge = start_edge(NGINX_LOGIN_RATE="1r/m", NGINX_LOGIN_BURST="2")
     forms = {ask(edge.port, "GET", path).status for _ in range(5)}

@@ -2,9 +2,10 @@
 
 import pytest
 
-from tests.stack.nginx.edge import Edge
 from tests.stack.nginx.replica import Script, Seen
-from tests.support.wire import ask, exchange
+from tests.support.client import ask
+from tests.support.nginx import Nginx
+from tests.support.wire import exchange
 
 _FORGED = {
     "X-Forwarded-For": "203.0.113.9",
@@ -25,7 +26,7 @@ def _one(script: Script, path: str) -> Seen:
     return request
 
 
-def test_forged_forwarding_headers_are_replaced(edge: Edge, script: Script) -> None:
+def test_forged_forwarding_headers_are_replaced(edge: Nginx, script: Script) -> None:
     """A client cannot choose the address, scheme, host or prefix that the application believes."""
     ask(edge.port, "GET", "/x", headers={"Host": "shop.test", **_FORGED})
     headers = _one(script, "/x").headers
@@ -40,13 +41,13 @@ def test_forged_forwarding_headers_are_replaced(edge: Edge, script: Script) -> N
     assert "forwarded" not in headers
 
 
-def test_headers_with_underscores_are_dropped(edge: Edge, script: Script) -> None:
+def test_headers_with_underscores_are_dropped(edge: Nginx, script: Script) -> None:
     """A header that WSGI would take for a forwarding header never reaches the application."""
     ask(edge.port, "GET", "/x", headers={"X_Forwarded_For": "203.0.113.9", "Script_Name": "/evil"})
     assert not {"x_forwarded_for", "script_name"} & _one(script, "/x").headers.keys()
 
 
-def test_the_request_id_is_ours(edge: Edge, script: Script) -> None:
+def test_clients_cannot_choose_the_request_id(edge: Nginx, script: Script) -> None:
     """One fresh id names a request to replica, client and log; an id that was sent does not."""
     answers = [ask(edge.port, "GET", "/x", headers=_FORGED) for _ in range(2)]
     ids = [answer.request_id for answer in answers]
@@ -56,34 +57,34 @@ def test_the_request_id_is_ours(edge: Edge, script: Script) -> None:
 
 
 @pytest.mark.parametrize("host", ["shop.test", "shop.test:8080", "127.0.0.1:8080", "[::1]:8080"])
-def test_host_and_port_reach_the_application(edge: Edge, script: Script, host: str) -> None:
+def test_host_and_port_reach_the_application(edge: Nginx, script: Script, host: str) -> None:
     """The application sees the host with the port that the client used, to compare Origin with."""
     ask(edge.port, "GET", "/x", headers={"Host": host})
     headers = _one(script, "/x").headers
     assert (headers["host"], headers["x-forwarded-host"]) == (host, host)
 
 
-def test_the_request_lines_host_wins(edge: Edge, script: Script) -> None:
+def test_host_of_the_request_line_wins(edge: Nginx, script: Script) -> None:
     """With a whole URL in the request line its host counts, not the Host header's (RFC 9112)."""
     exchange(edge.port, b"GET http://shop.test:8080/x HTTP/1.1\r\nHost: evil.test\r\n\r\n")
     headers = _one(script, "/x").headers
     assert (headers["host"], headers["x-forwarded-host"]) == ("shop.test:8080", "shop.test:8080")
 
 
-def test_paths_arrive_as_they_were_sent(edge: Edge, script: Script) -> None:
+def test_paths_arrive_as_they_were_sent(edge: Nginx, script: Script) -> None:
     """Escapes, double slashes and queries are the application's to judge."""
     path = "/a%2Fb//c/%C3%A9?q=1&q=%20"
     ask(edge.port, "GET", path)
     assert _one(script, path).method == "GET"
 
 
-def test_nginx_does_not_tell_its_version(edge: Edge) -> None:
+def test_nginx_does_not_tell_its_version(edge: Nginx) -> None:
     """Neither an answer nor an error names nginx's version."""
     for path in ("/x", "/.problem"):
         assert ask(edge.port, "GET", path).headers["Server"] == "nginx"
 
 
-def test_a_header_cannot_forge_a_log_line(edge: Edge) -> None:
+def test_a_header_cannot_forge_a_log_line(edge: Nginx) -> None:
     """Quotes and control characters in a header stay inside one field of one log line."""
     agent = 'x","status":200,"forged":"1\\'
     answer = ask(edge.port, "GET", "/x", headers={"User-Agent": agent})
@@ -91,7 +92,7 @@ def test_a_header_cannot_forge_a_log_line(edge: Edge) -> None:
     assert (entry["user_agent"], "forged" in entry) == (agent, False)
 
 
-def test_the_log_tells_where_a_request_went(edge: Edge, script: Script) -> None:
+def test_access_log_names_replica_and_times(edge: Nginx, script: Script) -> None:
     """An access log entry names client, request, status, replica and the times it took."""
     answer = ask(edge.port, "GET", "/x?q=1", headers={"Host": "shop.test:8080"})
     entry = edge.logged(answer.request_id)

@@ -4,14 +4,15 @@ import contextlib
 import socket
 
 from tests.stack.nginx.conftest import StartEdge
-from tests.stack.nginx.edge import Edge
 from tests.stack.nginx.replica import LARGE, Script
-from tests.support.wire import ask, read_answer
+from tests.support.client import ask
+from tests.support.nginx import Nginx
+from tests.support.wire import read_answer
 
 _HEAD = b"POST /slow HTTP/1.1\r\nHost: shop.test\r\nContent-Length: 10\r\n\r\n"
 
 
-def test_a_replica_sees_whole_requests_only(edge: Edge, script: Script) -> None:
+def test_replica_gets_complete_requests_only(edge: Nginx, script: Script) -> None:
     """A body that trickles in reaches a replica once it is whole; others are served meanwhile."""
     with socket.create_connection(("127.0.0.1", edge.port), timeout=10) as slow:
         slow.sendall(_HEAD + b"01234")
@@ -22,7 +23,7 @@ def test_a_replica_sees_whole_requests_only(edge: Edge, script: Script) -> None:
     assert [request.body for request in script.requests("/slow")] == [b"0123456789"]
 
 
-def test_a_worker_is_free_before_the_client_has_read(edge: Edge, script: Script) -> None:
+def test_slow_reader_does_not_hold_a_replica(edge: Nginx, script: Script) -> None:
     """A replica hands over a large answer whole though its client reads nothing yet."""
     with socket.create_connection(("127.0.0.1", edge.port), timeout=10) as slow:
         slow.sendall(b"GET /large HTTP/1.1\r\nHost: shop.test\r\n\r\n")
@@ -30,7 +31,7 @@ def test_a_worker_is_free_before_the_client_has_read(edge: Edge, script: Script)
         assert len(read_answer(slow).body) == LARGE
 
 
-def test_a_client_that_stops_is_cut_off(start_edge: StartEdge, script: Script) -> None:
+def test_stalled_client_is_disconnected(start_edge: StartEdge, script: Script) -> None:
     """Half a header or half a body ends the connection after the time limit; no replica sees it."""
     edge = start_edge(
         {

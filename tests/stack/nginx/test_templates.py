@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.stack.nginx.certificate import make_certificate
-from tests.stack.nginx.edge import TEMPLATES, check, defaults, render, with_tls
+from tests.support.certificate import make_certificate
+from tests.support.nginx import TEMPLATES, check, defaults, render, with_tls
 
 _IMAGE_UPSTREAM = (
     "resolver 127.0.0.11 valid=5s ipv6=off; server app:8000 resolve max_fails=1 fail_timeout=1s;"
@@ -25,19 +25,19 @@ def _variables(folder: Path, **others: str) -> dict[str, str]:
     "others",
     [
         {},
-        {"NGINX_UPSTREAM_KEEPALIVE": "16", "NGINX_KEYED_PATHS": "/a|/b/.{2,}"},
+        {"NGINX_UPSTREAM_KEEPALIVE": "16", "NGINX_IDEMPOTENT_PATHS": "/a|/b/.{2,}"},
         {"NGINX_UPSTREAM_SERVERS": _IMAGE_UPSTREAM, "NGINX_WORKER_PROCESSES": "auto"},
     ],
     ids=["local", "kept connections", "Compose"],
 )
-def test_nginx_accepts_them(tmp_path: Path, others: dict[str, str]) -> None:
+def test_nginx_accepts_the_templates(tmp_path: Path, others: dict[str, str]) -> None:
     """`nginx -t` accepts what is rendered for each runtime and worker class, without a warning."""
     tested = check(render(tmp_path, _variables(tmp_path, **others)), tmp_path)
     assert tested.returncode == 0, tested.stderr
     assert not re.search(r"\[(warn|error|alert|emerg)\]", tested.stderr), tested.stderr
 
 
-def test_nginx_accepts_tls(tmp_path: Path) -> None:
+def test_nginx_accepts_the_tls_listener(tmp_path: Path) -> None:
     """`nginx -t` accepts the listener for TLS, without a warning."""
     variables = _variables(tmp_path, **with_tls(make_certificate(tmp_path / "tls")))
     tested = check(render(tmp_path, variables), tmp_path)
@@ -47,7 +47,7 @@ def test_nginx_accepts_tls(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("edge", ["plain", "tls"])
 @pytest.mark.parametrize("upstream", [None, _IMAGE_UPSTREAM], ids=["local", "Compose"])
-def test_gixy_has_no_objection(tmp_path: Path, upstream: str | None, edge: str) -> None:
+def test_gixy_finds_no_issue(tmp_path: Path, upstream: str | None, edge: str) -> None:
     """gixy-ng finds nothing to object to in what is rendered for either runtime and listener."""
     others = {"NGINX_UPSTREAM_SERVERS": upstream} if upstream else {}
     if edge == "tls":
@@ -83,7 +83,7 @@ def test_a_missing_variable_is_refused(tmp_path: Path) -> None:
             assert check(render(tmp_path, variables), tmp_path).returncode != 0, name
 
 
-def test_the_images_envsubst_gives_the_same(tmp_path: Path) -> None:
+def test_envsubst_of_the_image_renders_the_same(tmp_path: Path) -> None:
     """GNU envsubst, which the official image uses, renders the same files."""
     envsubst = shutil.which("envsubst")
     if envsubst is None:
@@ -102,7 +102,7 @@ def test_the_images_envsubst_gives_the_same(tmp_path: Path) -> None:
         assert rendered == (tmp_path / template.stem).read_bytes()
 
 
-def test_every_file_is_included() -> None:
+def test_every_template_is_included() -> None:
     """Each file is included once, each listener by NGINX_EDGE; none lies about unused."""
     texts = {t.stem: t.read_text(encoding="utf-8") for t in TEMPLATES.glob("*.template")}
     included = re.findall(r"^ *include (\S+);", "".join(texts.values()), re.MULTILINE)

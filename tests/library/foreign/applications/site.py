@@ -9,7 +9,7 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
-from tests.support.wire import free_port
+from tests.support.ports import free_port
 
 from . import issuer
 from .application import Application

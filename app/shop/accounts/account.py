@@ -1,0 +1,84 @@
+"""Accounts: the hash of a user's password, and its version."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final
+
+from unsticky import OutcomeUnknown, StoreUnavailable
+from unsticky.stores import Script
+
+from shop.context import current_shop
+from shop.store import key
+
+_CHANGE: Final = Script.from_text("""
+if (redis.call('HGET', KEYS[1], 'version') or '0') ~= ARGV[1] then return 0 end
+redis.call('HSET', KEYS[1], 'version', ARGV[2], 'password', ARGV[3], 'revoke ' .. ARGV[2], '1')
+redis.call('HDEL', KEYS[1], 'revoke ' .. ARGV[1])
+return 1
+""")
+
+
+@dataclass(frozen=True)
+class Account:
+    """What the store holds of one user.
+
+    Attributes:
+        password_hash: Of the password that the user chose; None until then.
+        version: Of the password; each change adds one.
+        revoke_pending: The password was changed, and sessions of the one before may still live.
+    """
+
+    password_hash: str | None = None
+    version: int = 0
+    revoke_pending: bool = False
+
+
+def read(user: str) -> Account:
+    """Return a user's account."""
+    name = _key(user)
+    # HDEL of nothing: a server that is no longer the primary refuses it.
+    _, reply = current_shop().store.ask_all(("HDEL", name, ""), ("HGETALL", name))
+    fields = dict(zip(reply[::2], reply[1::2], strict=True))
+    version, password_hash = int(fields.get(b"version", 0)), fields.get(b"password")
+    return Account(
+        password_hash.decode() if password_hash else None,
+        version,
+        b"revoke %d" % version in fields,
+    )
+
+
+def change(user: str, version: int, password_hash: str) -> Account | None:
+    """Set another password if the account still has this version, and mark it as pending.
+
+    Args:
+        user: The name.
+        version: The one that was checked.
+        password_hash: Of the new password.
+
+    Returns:
+        The account as it is now; None if another change came first.
+
+    Raises:
+        StoreUnavailable: It was not changed.
+        OutcomeUnknown: It may have been changed.
+    """
+    new = version + 1
+    if not current_shop().store.run(_CHANGE, _key(user), version, new, password_hash):
+        # Each hash has its own salt, so a change that was sent twice recognises itself.
+        try:
+            found = read(user)
+        except StoreUnavailable as error:
+            raise OutcomeUnknown(str(error)) from error
+        if (found.version, found.password_hash) != (new, password_hash):
+            return None
+    return Account(password_hash, new, revoke_pending=True)
+
+
+def settle(user: str, version: int) -> None:
+    """Note that all sessions from before this version have ended."""
+    current_shop().store.ask("HDEL", _key(user), f"revoke {version}")
+
+
+def _key(user: str) -> str:
+    return key("account", "user", user)

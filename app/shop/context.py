@@ -1,0 +1,50 @@
+"""The application and the request that is being served, with their types."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from typing import cast
+
+from flask import Flask, current_app, has_request_context, request
+from unsticky import Unsticky
+
+from shop.settings import Settings
+from shop.store import Store
+
+REQUEST_ID: str = "X-Request-ID"
+"""The header that holds the request's id, in nginx's log, in ours and in the answer."""
+
+
+@dataclass(frozen=True)
+class Shop:
+    """The parts of the application that views need."""
+
+    settings: Settings
+    sessions: Unsticky
+    store: Store
+
+    def attach(self, app: Flask) -> None:
+        """Make this what `current_shop` returns within the application."""
+        app.extensions["shop"] = self
+
+    def close(self) -> None:
+        """Close the connections to the store."""
+        self.sessions.close()
+        self.store.close()
+
+
+def current_shop() -> Shop:
+    """Return the parts of the application that is being served."""
+    return cast("Shop", current_app.extensions["shop"])
+
+
+def request_id() -> str | None:
+    """Return the id of the request that is being served; None outside a request."""
+    return request.headers.get(REQUEST_ID) if has_request_context() else None
+
+
+def served_by() -> str | None:
+    """Return `<replica>/<pid>` of this worker; None if answers do not say it."""
+    settings = current_shop().settings
+    return f"{settings.replica}/{os.getpid()}" if settings.served_by else None

@@ -1,0 +1,164 @@
+"""Checkout and orders: the cart becomes an order exactly once, whichever worker dies.
+
+1. One atomic step moves the cart into another map of the session, whose name holds the order's id
+   and its owner. What was added before is in the order, what is added later stays in the cart.
+2. The order is priced and written to the store under that id and owner, unless it is there. So
+   this step may run again.
+3. The session forgets the map.
+
+If the worker dies in between, the map stays in the session, and the next request that lists the
+orders does steps 2 and 3.
+"""
+
+from __future__ import annotations
+
+import json
+from contextlib import suppress
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime, timedelta
+from secrets import token_hex
+from typing import Any, Final
+
+from unsticky import OutcomeUnknown, SessionError, StoreUnavailable, session, transact
+
+from shop import cart
+from shop.cart import Line
+from shop.context import current_shop
+from shop.idempotency import operation_name
+from shop.logs import rfc3339
+from shop.problems import Problem
+from shop.store import digest, key
+
+MOST_LISTED: Final = 100
+
+GUEST_LIFETIME: Final = timedelta(days=31)
+"""How long a guest's orders are kept after the last one: as long as a session can be idle."""
+
+_TAKEN: Final = "order"
+"""The first word of the name of a map that holds a cart which was taken for an order."""
+
+_GUEST: Final = "guest"
+"""The session's key for the random id of its guest."""
+
+
+@dataclass(frozen=True)
+class Order:
+    """An order that was written down; it keeps the names and prices of that moment.
+
+    Attributes:
+        id: Its name, which tells nothing else.
+        created: When it was written down, in UTC.
+        lines: By sku.
+    """
+
+    id: str
+    created: datetime
+    lines: tuple[Line, ...]
+
+    def document(self) -> dict[str, Any]:
+        """Return the order as the API shows it."""
+        return {
+            "order_id": self.id,
+            "created": rfc3339(self.created),
+            "items": [asdict(line) for line in self.lines],
+            "total_cents": sum(line.total_cents for line in self.lines),
+        }
+
+
+def check_out() -> Order:
+    """Make an order of everything in the cart.
+
+    The same checkout sent again, with its Idempotency-Key or by nginx, returns the same order.
+
+    Raises:
+        Problem: 409 if the cart is empty.
+        SessionError: As the session library raises it; `OutcomeUnknown` also if the cart was taken
+            and the order could not be written down.
+    """
+    # A visitor without a session gets none from this.
+    taken = _take() if session.created is not None else None
+    if taken is None:
+        detail = "The cart is empty; GET /api/orders lists what was ordered."
+        raise Problem(409, detail, code="cart-empty")
+    try:
+        return write_down(*taken)
+    except StoreUnavailable as error:
+        # It would say that nothing was changed, but the cart was taken.
+        message = "the cart was taken; its order is written down when the orders are listed"
+        raise OutcomeUnknown(message) from error
+
+
+def orders() -> list[Order]:
+    """Return the newest orders first, at most MOST_LISTED.
+
+    They are those of the user, and those that were made in this session before the login.
+    """
+    write_down_taken()
+    records = [key("orders", owner) for owner in (_user(), _guest()) if owner]
+    # HDEL of nothing: a server that is no longer the primary refuses it, where a plain read would
+    # answer from the past.
+    commands = [command for each in records for command in (("HDEL", each, ""), ("HGETALL", each))]
+    replies = current_shop().store.ask_all(*commands)[1::2]
+    found = [
+        _order(id_.decode(), content)
+        for fields in replies
+        for id_, content in zip(fields[::2], fields[1::2], strict=True)
+    ]
+    return sorted(found, key=lambda order: (order.created, order.id), reverse=True)[:MOST_LISTED]
+
+
+def write_down_taken() -> None:
+    """Finish the checkouts of this session whose worker died after it took the cart."""
+    for name in session.maps():
+        if name.startswith(f"{_TAKEN} "):
+            write_down(name, dict(session.map(name).items()))
+
+
+def _take() -> tuple[str, dict[str, int]] | None:
+    """Move the cart into a map; return its name and what it holds, None if the cart is empty."""
+    owner = _user() or _guest() or _named_guest()
+    name = f"{_TAKEN} {digest('check out', operation_name())[:16]} {owner}"
+    quantities = cart.stored().take(into=name)
+    return (name, quantities) if quantities else None
+
+
+def write_down(taken: str, quantities: dict[str, int]) -> Order:
+    """Write the order of a taken cart, unless it is there, and return what is there.
+
+    Args:
+        taken: The name of the map that holds the cart.
+        quantities: What it holds, sku → quantity.
+    """
+    _, id_, owner = taken.split(" ", 2)
+    record = key("orders", owner)
+    lines = [[line.sku, line.name, line.qty, line.price_cents] for line in cart.priced(quantities)]
+    content = json.dumps({"created": datetime.now(UTC).isoformat(), "lines": lines})
+    commands = [("HSETNX", record, id_, content), ("HGET", record, id_)]
+    if owner.startswith(_GUEST):
+        commands.append(("EXPIRE", record, str(int(GUEST_LIFETIME.total_seconds()))))
+    order = _order(id_, current_shop().store.ask_all(*commands)[1])
+    # The order stands. If the session cannot forget the map now, the next listing does it.
+    with suppress(SessionError):
+        if taken in session.maps():
+            session.map(taken).take()
+    return order
+
+
+def _order(id_: str, content: bytes) -> Order:
+    stored = json.loads(content)
+    lines = tuple(Line(*line) for line in stored["lines"])
+    return Order(id_, datetime.fromisoformat(stored["created"]), lines)
+
+
+def _user() -> str | None:
+    return f"user {session.user}" if session.user is not None else None
+
+
+def _guest() -> str | None:
+    return f"{_GUEST} {session[_GUEST]}" if _GUEST in session else None
+
+
+def _named_guest() -> str:
+    """Give the session a guest's id; if several requests do so at once, one of them decides."""
+    name = transact(lambda: session.setdefault(_GUEST, token_hex(16)))
+    return f"{_GUEST} {name}"

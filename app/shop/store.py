@@ -1,0 +1,74 @@
+"""What the shop keeps beside its sessions: a small port over the session library's store client.
+
+Each record lies under one key, `shop:{<digest of its owner>}:<kind>`. Orders, accounts and stored
+answers are written so that writing them twice is the same as writing them once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from hashlib import sha256
+from typing import Any, Final
+
+from unsticky import OutcomeUnknown, StoreUnavailable
+from unsticky.stores import Deadline, Part, Script, client_from_url
+
+DEADLINE: Final = 1.0
+"""Seconds that one call may take, connecting and sending it again included."""
+
+
+class Store:
+    """The store. Threads may share it, and processes that were forked.
+
+    Args:
+        url: `redis://`, `rediss://` or `unix://`.
+    """
+
+    def __init__(self, url: str) -> None:
+        self._client = client_from_url(url)
+
+    def ask(self, *command: Part) -> Any:
+        """Run one command and return its reply; see `ask_all`."""
+        return self.ask_all(command)[0]
+
+    def ask_all(self, *commands: Sequence[Part]) -> list[Any]:
+        """Run commands in one round trip and return their replies: bytes, integers, None, lists.
+
+        They must have the same effect if they run twice, because they are sent again if the
+        connection breaks. Other clients' commands may run between them.
+
+        Raises:
+            StoreUnavailable: Whether they ran is not known; they may be sent again.
+        """
+        try:
+            return self._client.ask_all(Deadline(DEADLINE), commands)
+        except OutcomeUnknown as error:
+            raise StoreUnavailable(str(error)) from error
+
+    def run(self, program: Script, name: str, *arguments: str | int) -> Any:
+        """Run a script on one key, atomically, and return its reply.
+
+        Raises:
+            StoreUnavailable: It did not run.
+            OutcomeUnknown: It may have run.
+        """
+        values = [str(argument).encode() for argument in arguments]
+        return self._client.call(program, [name.encode()], values, Deadline(DEADLINE))
+
+    def close(self) -> None:
+        """Close the connections; a later call opens new ones."""
+        self._client.close()
+
+
+def digest(*parts: str) -> str:
+    """Return 128 bits, in hexadecimal, that stand for these texts."""
+    return sha256("\0".join(parts).encode()).hexdigest()[:32]
+
+
+def key(kind: str, *owner: str) -> str:
+    """Return the key of a record.
+
+    All records of one owner are in one slot of a Redis Cluster. Owners are digests, because a name
+    may contain braces and need not be readable in a dump.
+    """
+    return f"shop:{{{digest(*owner)}}}:{kind}"

@@ -1,0 +1,108 @@
+"""The secrets that containers read: files in a folder that only the caller can enter.
+
+Compose mounts each file with the owner and the mode that it has on the host, and the containers'
+users differ from the caller. So everybody can read the files (0444) who can enter the folder
+(0700), and that is the caller alone. `compose/secrets.sh` makes the same files for plain Compose.
+"""
+
+import hashlib
+import os
+import secrets
+import subprocess
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from kit.console import warn
+from kit.errors import KitError
+from kit.settings import CHECKOUT, Settings
+from kit.state import StateFolder, write_private
+from kit.system import templates
+
+_HERE = {"localhost", "127.0.0.1", "::1"}
+
+
+def prepare(settings: Settings, state: StateFolder) -> dict[str, str]:
+    """Make what is missing, and return Compose's variables that name the files.
+
+    Raises:
+        KitError: containers cannot reach the store that the caller named.
+    """
+    folder = state.secrets
+    folder.mkdir(mode=0o700, exist_ok=True)
+    folder.chmod(0o700)
+    files = {"SECRET_KEY_FILE": _keep(folder / "secret_key", _secret_key(settings, state))}
+    if settings.redis_url is not None:
+        _require_outside(settings.redis_url)
+        files["REDIS_URL_FILE"] = _keep(folder / "redis_url_outside", settings.redis_url)
+        return files
+    names = ("redis_url", "redis_health_password")
+    if all((folder / name).exists() for name in names):
+        url, health = ((folder / name).read_text(encoding="utf-8") for name in names)
+    else:
+        url, health = f"redis://shop:{secrets.token_hex(32)}@redis:6379/0", secrets.token_hex(32)
+    # Rendered each time, because another version of the kit may allow the users something else.
+    users = templates.substitute(
+        (CHECKOUT / "compose" / "redis" / "users.acl.template").read_text(encoding="utf-8"),
+        {
+            "REDIS_APP_SHA256": _sha256(urlsplit(url).password or ""),
+            "REDIS_HEALTH_SHA256": _sha256(health),
+        },
+    )
+    return {
+        **files,
+        "REDIS_URL_FILE": _keep(folder / "redis_url", url),
+        "REDIS_HEALTH_PASSWORD_FILE": _keep(folder / "redis_health_password", health),
+        "REDIS_USERS_FILE": _keep(folder / "redis_users", users),
+    }
+
+
+def make_certificate(folder: Path) -> None:
+    """Make a certificate for development, once.
+
+    Raises:
+        KitError: openssl is missing or fails.
+    """
+    if (folder / "fullchain.pem").exists():
+        return
+    made = subprocess.run(
+        ["/bin/sh", CHECKOUT / "compose" / "certificate.sh"],
+        env={"TLS_DIR": str(folder), "PATH": os.environ["PATH"]},
+        check=False, capture_output=True, text=True,
+    )  # fmt: skip
+    if made.returncode:
+        raise KitError(
+            f"cannot make a certificate for OVERLAYS=tls:\n{made.stderr.strip()}",
+            "name a folder with fullchain.pem and privkey.pem: "
+            "make up RUNTIME=docker TLS_DIR=/etc/tls",
+        )
+    warn(f"made a certificate for development in {folder}; set TLS_DIR for a real one")
+
+
+def _secret_key(settings: Settings, state: StateFolder) -> str:
+    if settings.secret_key is not None:
+        return settings.secret_key
+    # Both runtimes use the generated key, so that cookies survive a change of runtime.
+    path = settings.secret_key_file or state.generated_key()
+    return path.read_text(encoding="utf-8").strip()
+
+
+def _require_outside(url: str) -> None:
+    parts = urlsplit(url)
+    if parts.scheme == "unix" or parts.hostname in _HERE:
+        raise KitError(
+            f"containers cannot reach REDIS_URL={parts.scheme}://{parts.hostname or '…'}: "
+            "inside a container, that is the container itself",
+            "name an address that containers reach, or unset it to use a store in a container",
+        )
+
+
+def _keep(path: Path, text: str) -> str:
+    """Write a file unless it holds the text already; its time says when it last changed."""
+    if not path.exists() or path.read_text(encoding="utf-8") != text:
+        write_private(path, text)
+        path.chmod(0o444)
+    return str(path)
+
+
+def _sha256(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()

@@ -1,0 +1,223 @@
+"""One Compose project: its files, its variables, its containers."""
+
+import hashlib
+import json
+import os
+import re
+import subprocess
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from kit.docker.containers import APP, CONFIG_LABEL, LABEL, NGINX, STORE, Container, parsed
+from kit.docker.engine import Engine
+from kit.settings import CHECKOUT, Settings
+from kit.state import StateFolder, write_private
+from kit.system import release
+
+_COMPOSE = CHECKOUT / "compose"
+_UNITS = {"": 1, "k": 1000, "kb": 1024, "m": 1000**2, "mb": 1024**2, "g": 1000**3, "gb": 1024**3}
+
+
+class Project:
+    """The containers of one state folder."""
+
+    def __init__(self, settings: Settings, state: StateFolder, engine: Engine) -> None:
+        self._settings, self._state, self._engine = settings, state, engine
+        digest = hashlib.sha256(os.fsencode(state.root)).hexdigest()[:8]
+        self.name = settings.compose.get("COMPOSE_PROJECT_NAME") or f"unsticky-{digest}"
+
+    @property
+    def overlays(self) -> list[str]:
+        """The overlays, in the order in which Compose reads them."""
+        if self._settings.own_store:
+            return list(self._settings.overlays)
+        # The overlay `valkey` is about the kit's own store.
+        return [*(o for o in self._settings.overlays if o != "valkey"), "external"]
+
+    def compose(self, *arguments: str, variables: Mapping[str, str]) -> str:
+        """Run ``docker compose`` on the project's files and return what it printed.
+
+        Args:
+            arguments: of Compose.
+            variables: of the files; they win over those of the settings.
+
+        Raises:
+            KitError: it failed.
+        """
+        return self._engine.ask(*self.command(*arguments), env=self.environment(variables))
+
+    def command(self, *arguments: str) -> list[str]:
+        """Return the arguments of ``docker`` for a Compose command on the project's files."""
+        files = ["compose.yaml", *(f"compose.{name}.yaml" for name in self.overlays)]
+        return [
+            "compose", "--project-name", self.name,
+            # The kit has read `.env`, and Compose's rules differ.
+            "--env-file", os.devnull, "--project-directory", str(_COMPOSE),
+            *(part for name in files for part in ("--file", str(_COMPOSE / name))),
+            "--file", str(self._state.compose_overlay), *arguments,
+        ]  # fmt: skip
+
+    def environment(self, variables: Mapping[str, str]) -> dict[str, str]:
+        """Return the environment of a Compose command, with these variables."""
+        return {**os.environ, **self._variables(), **variables}
+
+    def write_overlay(self, files: Mapping[str, str]) -> None:
+        """Write a Compose file of what only the kit knows, so that Compose sees its changes.
+
+        It holds the application's own variables, and digests of the files that a container mounts
+        or reads at its start.
+        """
+        environment = self._settings.application_variables
+        app = {
+            "environment": {name: _escaped(value) for name, value in environment.items()},
+            "labels": _labels(APP, _times(files, "SECRET_KEY_FILE", "REDIS_URL_FILE")),
+        }
+        nginx = {"labels": _labels(NGINX, _digest_of(CHECKOUT / "nginx", "*.template"))}
+        overlay: dict[str, Any] = {APP: app, NGINX: nginx}
+        if self._settings.own_store:
+            users = _times(files, "REDIS_USERS_FILE", "REDIS_HEALTH_PASSWORD_FILE")
+            conf = _digest_of(_COMPOSE / "redis", "redis.conf")
+            overlay[STORE] = {"labels": _labels(STORE, f"{conf} {users}")}
+        # JSON is YAML, too.
+        write_private(self._state.compose_overlay, json.dumps({"services": overlay}, indent=1))
+
+    def containers(self) -> list[Container]:
+        """Return the project's containers: the store, the replicas in order, nginx."""
+        ids = self._engine.ask(
+            "container", "ls", "--all", "--quiet", "--filter", f"label={LABEL}.project={self.name}"
+        ).split()
+        if not ids:
+            return []
+        # If one has gone since, the others are still printed.
+        printed = self._engine.attempt("container", "inspect", *ids).stdout
+        found = [parsed(entry, self.name) for entry in json.loads(printed or "[]")]
+        order = {STORE: 0, APP: 1, NGINX: 2}
+        return sorted(found, key=lambda c: (order.get(c.service, 3), c.number))
+
+    def mark(self, variables: dict[str, str]) -> None:
+        """Add a digest of what each service is made from; containers carry it as a label.
+
+        Compose's own digest, `config --hash`, leaves out what comes from an `env_file`.
+        """
+        unmarked = {**variables, **{_mark(name): "" for name in (STORE, APP, NGINX)}}
+        config = json.loads(self.compose("config", "--format", "json", variables=unmarked))
+        for name, service in config["services"].items():
+            for changed_without_restart in ("build", "depends_on", "scale"):
+                service.pop(changed_without_restart, None)
+            service["deploy"].pop("replicas", None)
+            text = json.dumps([service, config.get("networks")], sort_keys=True)
+            variables[_mark(name)] = hashlib.sha256(text.encode()).hexdigest()[:12]
+
+    def stop(self, containers: Sequence[Container]) -> None:
+        """Stop containers gracefully, all at once, and remove them."""
+        if ids := [container.id for container in containers]:
+            for container in containers:
+                if container.state == "paused":
+                    # It would receive the signal only once it continues.
+                    self._engine.ask("unpause", container.id)
+            self._engine.ask("stop", *ids)
+            self._engine.ask("rm", "--force", "--volumes", *ids)
+
+    def remove_all(self, *, data: bool) -> list[str]:
+        """Stop and remove the containers, nginx first and the store last, and their networks.
+
+        This needs only the engine's labels, so it also stops what other settings started.
+
+        Args:
+            data: remove the volumes as well.
+
+        Returns:
+            The names of the containers that were running.
+        """
+        found = self.containers()
+        for service in (NGINX, APP, STORE):
+            self.stop([container for container in found if container.service == service])
+        self.stop([c for c in found if c.service not in {NGINX, APP, STORE}])
+        for kind in ("network", "volume") if data else ("network",):
+            if names := self._owned(kind):
+                self._engine.ask(kind, "rm", *names)
+        return [c.name for c in found if c.state in {"running", "paused", "restarting"}]
+
+    def follow_logs(self, container: Container | None, history: int) -> None:
+        """Print the last lines of logs, then new lines, until interrupted."""
+        chosen = [] if container is None else [container.service]
+        if container is not None and container.service == APP:
+            chosen = ["--index", str(container.number), APP]
+        # Compose needs the services' names only, and the settings may differ today.
+        services_only = {c.service: {"image": "-"} for c in self.containers()}
+        # It prints itself, and an interruption is no failure.
+        subprocess.run(
+            [
+                *("docker", "compose", "--project-name", self.name, "--file", "-"),
+                *("logs", "--follow", "--tail", str(history), *chosen),
+            ],
+            check=False, text=True, input=json.dumps({"services": services_only}),
+        )  # fmt: skip
+
+    def _owned(self, kind: str) -> list[str]:
+        return self._engine.ask(
+            kind, "ls", "--quiet", "--filter", f"label={LABEL}.project={self.name}"
+        ).split()
+
+    def _variables(self) -> dict[str, str]:
+        s = self._settings
+        given = {
+            "PORT": str(s.port),
+            "TLS_PORT": str(s.tls_port),
+            "REPLICAS": str(s.replicas),
+            "WORKERS": str(s.workers),
+            "WORKER_CLASS": s.worker_class,
+            "THREADS": str(s.threads),
+            "APP": s.app,
+            "TRUSTED_HOSTS": s.trusted_hosts,
+            "PROXY_HOPS": str(s.proxy_hops),
+            "SERVED_BY": str(int(s.served_by)),
+            "SHOP_DEMO": str(int(s.shop_demo)),
+            "REDIS_MAXMEMORY": s.redis_maxmemory,
+        }
+        chosen = {
+            "NGINX_UPSTREAM_KEEPALIVE": s.upstream_keepalive,
+            "NGINX_IDEMPOTENT_PATHS": s.idempotent_paths,
+            "REDIS_MEMORY": _and_a_half(s.redis_maxmemory),
+            "TLS_DIR": str(self._state.certificates),
+            **s.compose,
+        }
+        return {**chosen, **given, "APP_REQUIREMENTS": requirements(s)}
+
+
+def requirements(settings: Settings) -> str:
+    """Return the names of the files in ``requirements/`` that the image installs."""
+    default = "runtime.txt gevent.txt" if settings.worker_class == "gevent" else "runtime.txt"
+    return settings.compose.get("APP_REQUIREMENTS", default)
+
+
+def _mark(service: str) -> str:
+    """Return Compose's variable for the digest of a service."""
+    return f"UNSTICKY_CONFIG_{service.upper()}"
+
+
+def _escaped(value: str) -> str:
+    """Keep Compose from replacing what looks like one of its variables."""
+    return value.replace("$", "$$")
+
+
+def _labels(service: str, files: str) -> dict[str, str]:
+    return {CONFIG_LABEL: f"${{{_mark(service)}:-}}", "unsticky.files": files}
+
+
+def _digest_of(folder: Path, pattern: str) -> str:
+    found = sorted(folder.glob(pattern))
+    return release.digest({path.relative_to(folder): path.read_bytes() for path in found})
+
+
+def _times(files: Mapping[str, str], *names: str) -> str:
+    # Not the content: somebody who may inspect containers must not learn a secret's digest.
+    return " ".join(str(Path(files[name]).stat().st_mtime_ns) for name in names)
+
+
+def _and_a_half(size: str) -> str:
+    """Return the memory of the store's container: its data, buffers, and a rewrite of its file."""
+    found = re.fullmatch(r"(\d+)([a-z]*)", size.lower())
+    assert found is not None, size
+    return str(int(found[1]) * _UNITS[found[2]] * 3 // 2)

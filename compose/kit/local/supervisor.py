@@ -1,0 +1,295 @@
+"""supervisord, one for each stack: start it, tell it about services, stop it."""
+
+import json
+import os
+import shlex
+import signal
+import subprocess
+import time
+from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from kit.errors import KitError
+from kit.local import launch
+from kit.local.rpc import NotRunningError, Supervisord
+from kit.local.services import NGINX, STORE, Service
+from kit.setup.environment import Environment
+from kit.state import StateFolder, write_private
+from kit.system import locks
+
+_NAME = "supervisord"
+_START_SECONDS = 15
+# Longer than the longest stop_seconds of a service.
+STOP_SECONDS = 60
+_MUTE_STOP_SECONDS = 2
+
+
+@dataclass(frozen=True, slots=True)
+class Process:
+    """What supervisord knows of one service; ``pid`` is 0 if there is no process."""
+
+    name: str
+    state: str
+    pid: int
+    started: int
+    """Seconds since the epoch."""
+
+    @property
+    def runs(self) -> bool:
+        """Whether it runs, or supervisord is about to see that it does."""
+        return self.state in {"RUNNING", "STARTING"}
+
+
+class Supervisor:
+    """The supervisord of one stack."""
+
+    def __init__(self, state: StateFolder) -> None:
+        self._state = state
+        self._call = Supervisord(state.sockets / "supervisor.sock")
+
+    def is_running(self) -> bool:
+        """Whether this stack's supervisord runs."""
+        return locks.holder(self._state.service_lock(_NAME)) is not None
+
+    def start(self, services: Sequence[Service], environment: Environment) -> None:
+        """Start supervisord, which knows these services, and wait until it answers.
+
+        Raises:
+            KitError: it ended instead; the message has its last words.
+        """
+        write_private(self._conf, configuration(services, self._state))
+        supervisord = Service(
+            name=_NAME,
+            argv=(str(environment.python), "-m", "supervisor.supervisord", "-c", str(self._conf)),
+            cwd=self._state.root,
+            priority=0,
+            stop_signal="TERM",
+            stop_seconds=STOP_SECONDS,
+            splits_output=False,
+        )
+        write_private(self._state.service_spec(_NAME), supervisord.description(self._state))
+        output = self._state.log / "supervisord.output.log"
+        with output.open("wb") as file:
+            # In its own session, so that Ctrl-C in the caller's terminal does not reach the stack.
+            process = subprocess.Popen(
+                [self._state.run / "launch", _NAME],
+                stdin=subprocess.DEVNULL,
+                stdout=file,
+                stderr=file,
+                cwd=self._state.root,
+                start_new_session=True,
+            )
+        deadline = time.monotonic() + _START_SECONDS
+        try:
+            while time.monotonic() < deadline and process.poll() is None:
+                if self._answers():
+                    return
+                time.sleep(0.02)
+        except KeyboardInterrupt:
+            # It may not hold its lock yet, by which other verbs would find it.
+            process.terminate()
+            process.wait()
+            raise
+        last = output.read_text(encoding="utf-8", errors="replace").strip()[-1000:]
+        raise KitError(
+            f"supervisord did not start. Its output:\n{last or '(nothing)'}",
+            f"see its log, {self._state.log / 'supervisord.log'}",
+            "`make down` stops what has started",
+        )
+
+    def write_launcher(self, environment: Environment) -> None:
+        """Write ``run/launch``, so that supervisord's format contains no path of the caller's."""
+        path = self._state.run / "launch"
+        python, script, run = (
+            shlex.quote(str(p)) for p in (environment.python, launch.__file__, self._state.run)
+        )
+        write_private(path, f'#!/bin/sh\nexec {python} -I -S {script} {run}/"$1".json\n')
+        path.chmod(0o700)
+
+    def adopt(self, services: Sequence[Service]) -> None:
+        """Tell supervisord about services; those that it knows already stay."""
+        text = configuration(services, self._state)
+        known = self.processes().keys()
+        unknown = {service.name for service in services} - known
+        if not unknown and self._conf.read_text(encoding="utf-8") == text:
+            return
+        write_private(self._conf, text)
+        ((_added, changed, _removed),) = self._call("reloadConfig")
+        for name in changed:
+            self.drop(name)
+        for name in sorted(unknown.union(changed)):
+            self._call("addProcessGroup", name)
+
+    def drop(self, *names: str) -> None:
+        """Stop services, all at once, and forget them."""
+        self.stop(*names)
+        for name in names:
+            self._call("removeProcessGroup", name)
+
+    def processes(self) -> dict[str, Process]:
+        """Return what supervisord knows of each service, by name."""
+        return {
+            p["name"]: Process(p["name"], p["statename"], p["pid"], p["start"])
+            for p in self._call("getAllProcessInfo")
+        }
+
+    def launch(self, service: Service) -> None:
+        """Start a service as it is described now. Do not wait until it is ready."""
+        self.stop(service.name)
+        write_private(self._state.service_spec(service.name), service.description(self._state))
+        self.start_again(service.name)
+
+    def start_again(self, name: str) -> None:
+        """Start a stopped service as it was described before."""
+        self._call("startProcess", name, False)  # noqa: FBT003  (XML-RPC: do not wait)
+
+    def is_as_described(self, service: Service) -> bool:
+        """Whether the service was last started with the same description."""
+        path = self._state.service_spec(service.name)
+        return path.exists() and path.read_text("utf-8") == service.description(self._state)
+
+    def described(self, name: str) -> dict[str, Any]:
+        """Return the description that a service was last started with."""
+        spec: dict[str, Any] = json.loads(self._state.service_spec(name).read_text("utf-8"))
+        return spec
+
+    def stop(self, *names: str) -> None:
+        """Stop services, all at once, and wait until they have ended."""
+        for name in names:
+            with suppress(NotRunningError):
+                self._call("stopProcess", name, False)  # noqa: FBT003  (XML-RPC: do not wait)
+        # supervisord kills what exceeds its stopwaitsecs. Each question also wakes it up.
+        while any(self.processes()[name].state == "STOPPING" for name in names):
+            time.sleep(0.02)
+
+    def signal(self, name: str, name_of_signal: str) -> None:
+        """Send a signal, such as ``HUP``, to a service's first process."""
+        self._call("signalProcess", name, name_of_signal)
+
+    def shut_down(self) -> list[str]:
+        """Stop supervisord and every service, in whatever condition they are.
+
+        Returns:
+            The names of the services that ended.
+        """
+        ended = self.living()
+        seconds = STOP_SECONDS
+        if supervisor := locks.holder(self._state.service_lock(_NAME)):
+            try:
+                self._stop_in_order()
+            except KitError:
+                # It runs and does not answer: it may be stopped, or its socket was removed.
+                seconds = _MUTE_STOP_SECONDS
+                os.kill(supervisor, signal.SIGTERM)
+            _await_end([self._state.service_lock(_NAME)], seconds)
+        self.end_orphans()
+        self._state.remove_sockets()
+        return ended
+
+    def living(self) -> list[str]:
+        """Return the services that have a process, with or without a supervisord."""
+        return [path.stem for path in self._held() if path.stem != _NAME]
+
+    def end_orphans(self) -> list[str]:
+        """Stop what a killed supervisord left behind; return the services' names."""
+        found = self.living()
+        for number, seconds in ((signal.SIGTERM, 10.0), (signal.SIGKILL, 5.0)):
+            left = self._held()
+            for path in left:
+                if group := locks.holder(path):
+                    with suppress(ProcessLookupError):
+                        # A stopped process would receive the signal only once it continues.
+                        os.killpg(group, signal.SIGCONT)
+                        os.killpg(group, number)
+            _await_end(left, seconds)
+        return found
+
+    @property
+    def _conf(self) -> Path:
+        return self._state.run / "supervisord.conf"
+
+    def _held(self) -> list[Path]:
+        return [p for p in sorted(self._state.run.glob("*.lock")) if locks.holder(p) is not None]
+
+    def _stop_in_order(self) -> None:
+        """Stop nginx, then the replicas at once, then the store, then supervisord itself.
+
+        Left alone, supervisord would look at one service a second.
+        """
+        names = self.processes().keys()
+        for group in ([NGINX], sorted(names - {NGINX, STORE}), [STORE]):
+            self.stop(*(name for name in group if name in names))
+        self._call("shutdown")
+
+    def _answers(self) -> bool:
+        try:
+            return bool(self._call("getState")["statename"] == "RUNNING")
+        except KitError:
+            return False
+
+
+def configuration(services: Sequence[Service], state: StateFolder) -> str:
+    """Return supervisord's configuration.
+
+    Every path except the control socket's is relative to the state folder, where supervisord
+    runs, because its format would interpret ``%``, ``;`` and ``#`` in a folder's name.
+    """
+    sections = [_HEAD.format(socket=state.sockets / "supervisor.sock")]
+    for service in services:
+        name = service.name
+        output = (
+            f"stdout_logfile=log/{name}.access.log\nstderr_logfile=log/{name}.log"
+            if service.splits_output
+            else f"stdout_logfile=log/{name}.log\nredirect_stderr=true"
+        )
+        sections.append(_PROGRAM.format(service=service, output=output))
+    return "\n".join(sections)
+
+
+_HEAD = """\
+[supervisord]
+nodaemon=true
+silent=true
+umask=077
+logfile=log/supervisord.log
+logfile_maxbytes=5MB
+logfile_backups=2
+pidfile=run/supervisord.pid
+childlogdir=log
+
+[unix_http_server]
+file={socket}
+chmod=0700
+
+[rpcinterface:supervisor]
+supervisor.rpcinterface_factory=supervisor.rpcinterface:make_main_rpcinterface
+"""
+
+# autostart=false: the kit starts them in order, each once the one before has answered.
+# startretries: about two minutes of attempts, each a second later than the one before.
+_PROGRAM = """\
+[program:{service.name}]
+command=run/launch {service.name}
+priority={service.priority}
+autostart=false
+autorestart=true
+startsecs=1
+startretries=15
+stopsignal={service.stop_signal}
+stopwaitsecs={service.stop_seconds}
+killasgroup=true
+{output}
+stdout_logfile_maxbytes=10MB
+stdout_logfile_backups=2
+stderr_logfile_maxbytes=10MB
+stderr_logfile_backups=2
+"""
+
+
+def _await_end(paths: Sequence[Path], seconds: float) -> None:
+    deadline = time.monotonic() + seconds
+    while time.monotonic() < deadline and any(locks.holder(p) is not None for p in paths):
+        time.sleep(0.02)

@@ -1,0 +1,156 @@
+"""Build a virtual environment with pip, and explain a failure."""
+
+import importlib.util
+import platform
+import re
+import shutil
+import subprocess
+import sys
+from collections import deque
+from collections.abc import Collection, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+from kit.console import Counter, say, step
+from kit.errors import KitError
+
+# Where each wheel exists: (system, machine). Both are published for glibc only.
+_NGINX_WHEELS = {("Linux", "x86_64"), ("Linux", "aarch64"), ("Darwin", "arm64")}
+_VALKEY_WHEELS = {("Linux", "x86_64"), ("Linux", "aarch64"), ("Darwin", "arm64")}
+
+
+def require_venv() -> None:
+    """Check that this Python can make virtual environments.
+
+    Raises:
+        KitError: it cannot; Debian and Ubuntu have a separate package for that.
+    """
+    if any(importlib.util.find_spec(name) is None for name in ("venv", "ensurepip")):
+        version = f"{sys.version_info.major}.{sys.version_info.minor}"
+        raise KitError(
+            f"{sys.executable} has no venv module",
+            f"on Debian and Ubuntu: apt install python{version}-venv",
+            "elsewhere, use another Python: make up PYTHON=/path/to/python3",
+        )
+
+
+# pip alone takes 15 MB.
+_LEAST_BYTES = 20_000_000
+
+
+def require_wheels(groups: Collection[str]) -> None:
+    """Check that there are packages of these groups' programs for this machine.
+
+    Raises:
+        KitError: one is missing; the message says how to use your own program.
+    """
+    system, machine = platform.system(), platform.machine()
+    machine = {"amd64": "x86_64", "arm64": "aarch64" if system == "Linux" else "arm64"}.get(
+        machine, machine
+    )
+    lacking = []
+    if "nginx" in groups and (system, machine) not in _NGINX_WHEELS:
+        lacking.append(("nginx", "NGINX_BIN=/path/to/nginx (1.30.4 or newer)"))
+    if "valkey" in groups and (system, machine) not in _VALKEY_WHEELS:
+        lacking.append(("Valkey", "REDIS_SERVER=/path/to/redis-server, or REDIS_URL=redis://…"))
+    if lacking:
+        raise KitError(
+            f"no package of {' and '.join(n for n, _ in lacking)} exists for {system} on {machine}",
+            "install it yourself, then: make up " + " ".join(how for _, how in lacking),
+        )
+
+
+def install(root: Path, pins: Sequence[Path]) -> None:
+    """Build an environment at ``root`` with exactly the pinned packages.
+
+    Raises:
+        KitError: this fails; the message says why.
+    """
+    say(f"Building a private environment in {root} (once; nothing else changes)")
+    with step("creating it"):
+        made = subprocess.run(
+            [sys.executable, "-m", "venv", root],
+            check=False,
+            capture_output=True,
+            text=True,
+            errors="replace",
+        )
+    if made.returncode:
+        raise _explain(made.stdout + made.stderr, root)
+    counter = Counter("packages", len({name for path in pins for name in _pinned(path)}))
+    # The pins are complete, so pip resolves nothing. Wheels only, so it compiles nothing.
+    command = [
+        root / "bin" / "python", "-m", "pip", "install", "--no-deps", "--require-hashes",
+        "--only-binary", ":all:", "--no-input", "--disable-pip-version-check", "--no-color",
+        "--progress-bar", "off", "--retries", "2",
+        *(argument for pins in pins for argument in ("-r", pins)),
+    ]  # fmt: skip
+    last: deque[str] = deque(maxlen=60)
+    with subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, errors="replace"
+    ) as pip:
+        for line in pip.stdout or ():
+            last.append(line)
+            if match := re.match(r"Collecting ([\w.-]+)|Processing \S*?/([\w.-]+?)-\d", line):
+                counter.advance(match[1] or match[2])
+    counter.finish()
+    if pip.returncode:
+        raise _explain("".join(last), root)
+
+
+def _pinned(path: Path) -> list[str]:
+    """Return the names in a file of pins, but those for Windows or for older Pythons only."""
+    text = path.read_text(encoding="utf-8")
+    return re.findall(r"^([\w.-]+)==[^;\s]++(?! ;.*(?:win32|full_version <))", text, re.MULTILINE)
+
+
+class _Known(NamedTuple):
+    """A failure that pip reports, and what it means."""
+
+    pattern: str
+    problem: str
+    hint: str
+
+
+# The first that is found counts.
+_KNOWN = (
+    _Known(
+        "No space left on device|Disk quota exceeded",
+        "the disk is full",
+        "free about 200 MB, or use another disk: make up STATE_DIR=/another/disk/unsticky",
+    ),
+    _Known(
+        "NewConnectionError|NameResolutionError|name resolution|ConnectTimeout|ProxyError|"
+        "Network is unreachable|Connection refused|timed out",
+        "cannot reach the package index",
+        "connect to the network for the first use, or set pip's PIP_INDEX_URL or PIP_PROXY",
+    ),
+    _Known(
+        "DO NOT MATCH THE HASHES",
+        "a package differs from the pinned one",
+        "use another package index: this one serves another file than the one that was checked",
+    ),
+    _Known(
+        "No matching distribution found|Could not find a version",
+        f"there is no wheel of a package for {platform.system()} on {platform.machine()} "
+        f"with Python {platform.python_version()}",
+        "on musl (Alpine) or with a very new Python: set PYTHON= to a glibc Python 3.11 to 3.13, "
+        "or use your own programs: NGINX_BIN=, REDIS_SERVER= or REDIS_URL=",
+    ),
+    _Known(
+        "Permission denied|Read-only file system",
+        "no permission to write the environment",
+        "use another folder: make up STATE_DIR=~/unsticky",
+    ),
+)
+
+
+def _explain(output: str, root: Path) -> KitError:
+    tail = "\n".join(output.strip().splitlines()[-4:])
+    if shutil.disk_usage(root.parent).free < _LEAST_BYTES:
+        # The venv module does not print the system's error.
+        output = "No space left on device"
+    for known in _KNOWN:
+        if re.search(known.pattern, output):
+            return KitError(f"{known.problem}. The end of the output:\n{tail}", known.hint)
+    return KitError(f"cannot build the private environment. The end of the output:\n{tail}")

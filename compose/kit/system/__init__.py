@@ -1,0 +1,1 @@
+"""What the kit asks the operating system, and plain files."""

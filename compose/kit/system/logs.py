@@ -1,0 +1,124 @@
+"""The logs of services: read their last lines, follow them, count their requests."""
+
+import itertools
+import json
+import os
+import time
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import TextIO
+
+_BLOCK = 16_384
+_POLL_SECONDS = 0.25
+# File, code and the error itself.
+_FRAME_LINES = 3
+# How many lines of a log an error message shows, and how many are read to find them.
+_SHOWN_LINES = 12
+READ_LINES = 60
+
+
+def last_lines(path: Path, count: int, start: int = 0) -> list[str]:
+    """Return the last lines of a file that may not exist, none from before byte ``start``."""
+    try:
+        with path.open("rb") as file:
+            file.seek(0, 2)
+            end = file.tell()
+            # A rotated file starts at 0 again.
+            file.seek(max(start if start <= end else 0, end - _BLOCK))
+            return file.read().decode(errors="replace").splitlines()[-count:]
+    except FileNotFoundError:
+        return []
+
+
+def condensed(lines: Sequence[str]) -> list[str]:
+    """Shorten log lines for people: JSON to its message, tracebacks to their last frame."""
+    shown: list[str] = []
+    for line in lines:
+        try:
+            entry = json.loads(line)
+        except ValueError:
+            entry = None
+        if isinstance(entry, dict) and "message" in entry:
+            shown.append(str(entry["message"]))
+            shown += str(entry.get("exception") or "").splitlines()[-_FRAME_LINES:]
+        elif not line.startswith((" ", "Traceback (")):
+            shown.append(line)
+    # A service that restarts again and again repeats itself.
+    return [line for line, _ in itertools.groupby(shown)]
+
+
+def last_words(lines: Sequence[str]) -> str:
+    """Return the end of a log as part of an error message."""
+    shown = condensed(lines)[-_SHOWN_LINES:] or ["(nothing)"]
+    return "Its last words:\n" + "\n".join(f"  {line}" for line in shown)
+
+
+def served_by(lines: Iterable[str]) -> Counter[str]:
+    """Count the lines of nginx's access log by the worker that they name, ``replica/pid``."""
+    found: Counter[str] = Counter()
+    for line in lines:
+        try:
+            found[json.loads(line)["served_by"]] += 1
+        except (ValueError, KeyError, TypeError):
+            # An incomplete line, or one of the error log.
+            continue
+    return found
+
+
+def files(folder: Path, service: str | None) -> list[Path]:
+    """Return the log files of one service, or of all."""
+    pattern = "*.log" if service is None else f"{service}.*log"
+    return sorted(path for path in folder.glob(pattern) if ".output." not in path.name)
+
+
+def follow(paths: Sequence[Path], history: int) -> None:
+    """Print the last lines of each file, then new ones as they come, until interrupted."""
+    tails = [_Tail(path, history) for path in paths]
+    width = max(len(tail.name) for tail in tails)
+    while True:
+        quiet = True
+        for tail in tails:
+            for line in tail.new_lines():
+                quiet = False
+                # Not `say`, so that `make logs | head` ends.
+                print(f"{tail.name:{width}} | {line}", flush=True)  # noqa: T201
+        if quiet:
+            time.sleep(_POLL_SECONDS)
+
+
+class _Tail:
+    def __init__(self, path: Path, history: int) -> None:
+        self.name = path.name.removesuffix(".log").replace(".", " ")
+        self._path = path
+        self._history = last_lines(path, history)
+        self._file: TextIO | None = None
+        self._open(at_end=True)
+
+    def new_lines(self) -> Iterator[str]:
+        yield from self._history
+        self._history = []
+        if self._file is not None:
+            yield from (line.rstrip("\n") for line in self._file)
+        if self._was_rotated():
+            self._open(at_end=False)
+
+    def _open(self, *, at_end: bool) -> None:
+        if self._file is not None:
+            self._file.close()
+        try:
+            self._file = self._path.open(encoding="utf-8", errors="replace")
+        except FileNotFoundError:
+            self._file = None
+            return
+        if at_end:
+            self._file.seek(0, 2)
+
+    def _was_rotated(self) -> bool:
+        try:
+            now = self._path.stat()
+        except FileNotFoundError:
+            return False
+        if self._file is None:
+            return True
+        return not os.path.samestat(now, os.fstat(self._file.fileno()))

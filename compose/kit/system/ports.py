@@ -1,0 +1,54 @@
+"""Whether a TCP port is free to listen on."""
+
+import socket
+
+from kit.errors import KitError
+from kit.system.processes import listener
+
+
+def require_free(
+    port: int,
+    address: str = "127.0.0.1",
+    *,
+    name: str = "PORT",
+    by_root: bool = False,
+    verb: str = "make up",
+) -> None:
+    """Check that a program can listen on a port of an address of this host.
+
+    Args:
+        port: a TCP port.
+        address: IPv4 or IPv6.
+        name: the setting that holds the port.
+        by_root: the program runs as root, so it may use ports below 1024. A caller who is not
+            root cannot check those.
+        verb: the command that tries again with another port.
+
+    Raises:
+        KitError: another program listens there, or the caller has no permission to.
+    """
+    family = socket.AF_INET6 if ":" in address else socket.AF_INET
+    with socket.socket(family, socket.SOCK_STREAM) as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((address.strip("[]"), port))
+            probe.listen()
+        except PermissionError as error:
+            if not by_root:
+                raise KitError(
+                    f"cannot listen on port {port}: only root may use ports below 1024",
+                    f"choose a higher one: {verb} {name}=8080",
+                ) from error
+        except OSError as error:
+            raise KitError(
+                f"port {port} of {address} is in use by {listener(port)}",
+                f"choose another: {verb} {name}={_free_port(port)}",
+            ) from error
+
+
+def _free_port(near: int) -> int:
+    for port in range(near + 1, min(near + 100, 65536)):
+        with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as probe:
+            if probe.connect_ex(("127.0.0.1", port)) != 0:
+                return port
+    return 8080

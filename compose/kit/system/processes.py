@@ -1,0 +1,52 @@
+"""Ask the operating system about processes.
+
+psutil is imported late, because ``make down`` must stop a stack whose environment was removed.
+"""
+
+import os
+from contextlib import suppress
+
+
+def children(pid: int) -> frozenset[int]:
+    """Return the pids of a process's children: the workers of a master."""
+    import psutil
+
+    try:
+        return frozenset(child.pid for child in psutil.Process(pid).children())
+    except psutil.NoSuchProcess:
+        return frozenset()
+
+
+def memory(pid: int) -> int:
+    """Return the resident memory of a process in bytes; 0 if it has gone."""
+    import psutil
+
+    try:
+        return int(psutil.Process(pid).memory_info().rss)
+    except psutil.NoSuchProcess:
+        return 0
+
+
+def runs_as_root() -> bool:
+    """Whether the processes that this one starts run as root."""
+    return os.getuid() == 0
+
+
+def listener(port: int) -> str:
+    """Return the program that listens on a TCP port, if the caller may know it.
+
+    The docker runtime has no environment, and so no psutil.
+    """
+    try:
+        import psutil
+    except ImportError:
+        return "another program"
+
+    with suppress(psutil.Error):
+        for connection in psutil.net_connections(kind="tcp"):
+            at = connection.laddr
+            if connection.status == psutil.CONN_LISTEN and at and at.port == port:
+                if connection.pid is None:
+                    break
+                return f"{psutil.Process(connection.pid).name()} (pid {connection.pid})"
+    return "another program"

@@ -1,0 +1,107 @@
+"""Ask a service whether it is ready: only an answer counts."""
+
+import http.client
+import json
+import socket
+import ssl
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+_PROBE_SECONDS = 5.0
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """The result of a probe; `problem` is empty if the service is ready."""
+
+    problem: str = ""
+    is_final: bool = False
+    """Whether waiting longer cannot help."""
+
+    @property
+    def is_ready(self) -> bool:
+        """Whether the service answered as expected."""
+        return not self.problem
+
+
+def store(path: Path) -> Answer:
+    """Write to the store on a unix socket; a store that loads its data or is full is not ready."""
+    try:
+        with _unix(path) as connection:
+            # The key is removed at once, because people count keys to see what makes a session.
+            connection.sendall(b"SET unsticky:kit:ready 1 EX 10\r\nDEL unsticky:kit:ready\r\n")
+            answer, _, _ = connection.recv(200).decode(errors="replace").partition("\r\n")
+    except OSError as error:
+        return Answer(f"its socket does not answer ({error.strerror or error})")
+    return Answer() if answer == "+OK" else Answer(f"it refused a write: {answer}")
+
+
+def replica(path: Path, host: str) -> Answer:
+    """Request ``/readyz`` from a replica on its unix socket.
+
+    404 counts as ready: the application answers, and has no such path.
+    """
+    try:
+        with _unix(path) as connection:
+            connection.sendall(f"GET /readyz HTTP/1.0\r\nHost: {host}\r\n\r\n".encode())
+            response = http.client.HTTPResponse(connection)
+            response.begin()
+            return _verdict("/readyz", response)
+    except (OSError, http.client.HTTPException) as error:
+        return Answer(f"its socket does not answer ({error})")
+
+
+def nginx(port: int, host: str, path: str = "/livez", *, tls: bool = False) -> Answer:
+    """Request a path through nginx, without checking its certificate."""
+    connection = (
+        http.client.HTTPSConnection(
+            "127.0.0.1",
+            port,
+            timeout=_PROBE_SECONDS,
+            context=ssl._create_unverified_context(),  # noqa: S323, SLF001  (our own port of this host)
+        )
+        if tls
+        else http.client.HTTPConnection("127.0.0.1", port, timeout=_PROBE_SECONDS)
+    )
+    try:
+        connection.request("GET", path, headers={"Host": host, "Connection": "close"})
+        return _verdict(path, connection.getresponse())
+    except (OSError, http.client.HTTPException) as error:
+        return Answer(f"port {port} does not answer ({error})")
+    finally:
+        connection.close()
+
+
+def wait(probe: Callable[[], Answer], deadline: float) -> Answer:
+    """Probe until the answer is final or `time.monotonic()` passes the deadline."""
+    while True:
+        answer = probe()
+        if answer.is_ready or answer.is_final or time.monotonic() > deadline:
+            return answer
+        time.sleep(0.05)
+
+
+def _unix(path: Path) -> socket.socket:
+    connection = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    connection.settimeout(_PROBE_SECONDS)
+    try:
+        connection.connect(str(path))
+    except OSError:
+        connection.close()
+        raise
+    return connection
+
+
+def _verdict(path: str, response: http.client.HTTPResponse) -> Answer:
+    body = response.read(10_000)
+    if response.status in {200, 404}:
+        return Answer()
+    try:
+        problem = json.loads(body)
+    except ValueError:
+        problem = None
+    detail = problem.get("detail") or problem.get("title") if isinstance(problem, dict) else None
+    reason = f": {str(detail).rstrip('.')}" if detail else ""
+    return Answer(f"{path} answers {response.status}{reason}")

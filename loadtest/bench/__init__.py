@@ -1,1 +1,0 @@
-"""Measurements of the session library beside others: programs with a table and raw data."""

@@ -1,0 +1,195 @@
+"""Flask over each kind of session; the views are the same.
+
+`loadtest.frameworks.apps.flask_cart:create_app('unsticky')`, with the store's URL in REDIS_URL.
+"""
+
+import os
+from typing import Any, cast
+
+import redis
+from flask import Flask, Response, jsonify, request, session
+
+from loadtest.frameworks import contract
+from loadtest.frameworks.apps import cart
+from loadtest.frameworks.apps.cart import Refused
+
+KINDS = ("none", "blob", "flask-cookie", "flask-session", "unsticky-plain", "unsticky")
+"""`none`: a constant cart without a session; `unsticky-plain`: this library under plain code."""
+
+
+class Cart:
+    """A dict in the session, as Flask applications keep it."""
+
+    def lines(self) -> dict[str, int]:
+        """Return the quantities by sku."""
+        lines: dict[str, int] = session.get("cart", {})
+        return lines
+
+    def add(self, sku: str, qty: int) -> dict[str, int]:
+        """Add to a line, and return the quantities.
+
+        Raises:
+            Refused: 409, it would hold too many.
+        """
+        lines = self.lines()
+        cart.add(lines, sku, qty)
+        session["cart"] = lines
+        return lines
+
+    def put(self, sku: str, qty: int) -> None:
+        """Set a line; 0 removes it."""
+        lines = self.lines()
+        cart.put(lines, sku, qty)
+        session["cart"] = lines
+
+    def clear(self) -> None:
+        """Remove all lines."""
+        session.pop("cart", None)
+
+
+class _ConstantCart(Cart):
+    """Three of each sku, every time: the floor of every comparison."""
+
+    def lines(self) -> dict[str, int]:
+        return dict.fromkeys(contract.SKUS, 3)
+
+    def add(self, sku: str, qty: int) -> dict[str, int]:
+        lines = self.lines()
+        cart.add(lines, sku, qty)
+        return lines
+
+
+class _MapCart(Cart):
+    """A map of this library's session: the store adds atomically."""
+
+    def lines(self) -> dict[str, int]:
+        return dict(_own().map("cart").items())
+
+    def add(self, sku: str, qty: int) -> dict[str, int]:
+        from unsticky import OutOfRange
+
+        lines = _own().map("cart")
+        try:
+            lines.incr(sku, qty, minimum=0, maximum=cart.MOST_PER_LINE)
+        except OutOfRange:
+            raise cart.full(sku) from None
+        return dict(lines.items())
+
+    def put(self, sku: str, qty: int) -> None:
+        # The same operations as on a plain dict.
+        cart.put(_own().map("cart"), sku, qty)
+
+    def clear(self) -> None:
+        _own().map("cart").clear()
+
+
+def create_app(kind: str) -> Flask:
+    """Return the application over one of `KINDS`."""
+    app = Flask("peer")
+    app.config.update(
+        SECRET_KEY=cart.SECRET,
+        SESSION_COOKIE_SAMESITE="Lax",
+        PERMANENT_SESSION_LIFETIME=cart.LIFETIME,
+    )
+    store = redis.Redis.from_url(os.environ["REDIS_URL"])
+    basket = install(app, kind, store)
+    _add_cart_calls(app, basket)
+    _add_session_calls(app, kind)
+
+    @app.errorhandler(Refused)
+    def refuse(error: Refused) -> tuple[Response, int]:
+        return jsonify(error.problem), error.status
+
+    @app.post("/late/<gate>")
+    def late(gate: str) -> dict[str, Any]:
+        """Add to the cart once the session was read and the driver has opened the gate."""
+        basket.lines()
+        store.rpush(f"held:{gate}", 1)
+        store.blpop([f"go:{gate}"], timeout=contract.GATE_SECONDS)
+        return cart.shown(basket.add("milk", 1))
+
+    return app
+
+
+def install(app: Flask, kind: str, store: redis.Redis) -> Cart:
+    """Give the application its sessions, and return the cart that fits them."""
+    # Only what a kind needs is imported: the processes are compared.
+    match kind:
+        case "none":
+            return _ConstantCart()
+        case "blob":
+            from loadtest.frameworks.apps.blob import BlobInterface
+
+            app.session_interface = BlobInterface(store, cart.SECRET.encode(), cart.LIFETIME)
+        case "flask-cookie":
+            pass
+        case "flask-session":
+            from flask_session import Session
+
+            app.config.update(SESSION_TYPE="redis", SESSION_REDIS=store)
+            Session(app)
+        case "unsticky" | "unsticky-plain":
+            from unsticky import Unsticky
+
+            app.config["UNSTICKY_STORE"] = os.environ["REDIS_URL"]
+            Unsticky(app)
+        case _:
+            raise ValueError(f"{kind!r} is none of {', '.join(KINDS)}")
+    return _MapCart() if kind == "unsticky" else Cart()
+
+
+def _add_cart_calls(app: Flask, basket: Cart) -> None:
+    @app.get("/api/cart")
+    def show() -> dict[str, Any]:
+        return cart.shown(basket.lines())
+
+    @app.post("/api/cart/items")
+    def add() -> dict[str, Any]:
+        return cart.shown(basket.add(*cart.wanted(_body())))
+
+    @app.put("/api/cart/items/<sku>")
+    def put(sku: str) -> dict[str, Any]:
+        basket.put(cart.known(sku), cart.quantity(_body(), 0))
+        return cart.shown(basket.lines())
+
+    @app.delete("/api/cart/items/<sku>")
+    def remove(sku: str) -> dict[str, Any]:
+        basket.put(cart.known(sku), 0)
+        return cart.shown(basket.lines())
+
+    @app.delete("/api/cart")
+    def clear() -> dict[str, Any]:
+        basket.clear()
+        return cart.shown(basket.lines())
+
+
+def _add_session_calls(app: Flask, kind: str) -> None:
+    @app.post("/api/login")
+    def login() -> dict[str, Any]:
+        user = str(_body()["username"])
+        if kind == "unsticky":
+            _own().bind(user)
+        elif kind == "flask-session" and session:
+            cast("Any", app.session_interface).regenerate(session)
+        session["user"] = user
+        return {"user": user}
+
+    @app.post("/api/logout")
+    def logout() -> tuple[str, int]:
+        if kind == "unsticky":
+            _own().destroy()
+        else:
+            session.clear()
+        return "", 204
+
+    @app.get("/api/session")
+    def whose() -> dict[str, Any]:
+        return {"user": session.get("user")}
+
+
+def _own() -> Any:
+    return cast("Any", session)  # Flask types its proxy as its own session
+
+
+def _body() -> dict[str, Any]:
+    return cart.parsed(request.content_type or "", request.get_data())

@@ -1,0 +1,133 @@
+"""The comparison: all peers under the same load in turn, then through the same races.
+
+Requests per second, latency, CPU of every tier, round trips and bytes to the store, memory, lost
+updates and revived sessions, in one table.
+"""
+
+import json
+import statistics
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Final
+
+from loadtest import machine
+from loadtest.console import say, table
+from loadtest.errors import LoadTestError
+from loadtest.frameworks import node, raw
+from loadtest.frameworks.benchmarks import document, race, traffic
+from loadtest.frameworks.benchmarks import table as figures
+from loadtest.frameworks.benchmarks.testbed import Testbed, filled_cart, under_load
+from loadtest.frameworks.benchmarks.traffic import Meter, Traffic
+from loadtest.frameworks.load import Generator
+from loadtest.frameworks.peers import Peer
+from loadtest.frameworks.servers import Running
+from loadtest.processes import memory_bytes
+
+_DOCUMENT: Final = machine.CHECKOUT / "docs" / "benchmarks.md"
+# Node gets faster for the first 10,000 requests; imports, caches and connections need less.
+_WARM_SECONDS: Final = 6
+
+
+@dataclass(frozen=True)
+class Still:
+    """What is measured once for each peer, at rest; memory in bytes.
+
+    Attributes:
+        worker: a worker's memory after the load.
+        session: the store's memory for a session with eight lines; None without a store.
+    """
+
+    read: Traffic
+    add: Traffic
+    worker: int
+    session: int | None
+
+
+def measure(
+    peers: Sequence[Peer],
+    skipped: Mapping[str, str],
+    generator: Generator,
+    options: Mapping[str, Any],
+) -> Path:
+    """Compare the peers, and return the file with the raw data.
+
+    Args:
+        peers: who takes part.
+        skipped: who does not, and why.
+        generator: of the load.
+        options: `rounds` and `seconds` of load; `races`, and the `logouts` in each.
+
+    Raises:
+        LoadTestError: one cannot be started, or answers wrongly.
+    """
+    with under_load(peers, document.PROCESSES, generator) as bed:
+        traffics = _traffic(bed)
+        bed.warm_up(_WARM_SECONDS)
+        samples = bed.samples(["mix"], options["rounds"], options["seconds"])
+        still = {
+            peer.name: Still(*traffics[peer], _worker(app), bed.session_bytes(peer))
+            for peer, app in bed.apps.items()
+        }
+    raced = race.rounds(peers, options["races"], options["logouts"])
+    packages = {name for peer in peers for name in peer.packages}
+    return raw.save(
+        "peers",
+        {
+            "options": options,
+            "generator": generator,
+            "skipped": skipped,
+            "load_averages": bed.load_averages,
+            "samples": [asdict(sample) for sample in samples],
+            "still": {name: asdict(each) for name, each in still.items()},
+            "raced": [each.document() for each in raced],
+        },
+        packages=(*raw.PACKAGES, *sorted(packages - set(raw.PACKAGES))),
+        more=node.versions() if "express" in still else {},
+    )
+
+
+def write(path: Path, *, is_documented: bool) -> None:
+    """Print the table of a comparison, and write it beside the raw data.
+
+    Raises:
+        LoadTestError: the file holds something else.
+    """
+    try:
+        data = json.loads(path.read_text(encoding="utf-8"))
+        peers = document.measured_peers(data)
+        rows = figures.rows(data, [peer.name for peer in peers])
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise LoadTestError(
+            f"{path} is no raw data of a comparison ({error!r})", "name a file peers-*.json"
+        ) from None
+    # One peer a line: there are more of them than a terminal has room for in a row.
+    for row in rows:
+        say()
+        cells = zip(peers, row.cells, strict=True)
+        lines = [(peer.title, cell.text, cell.ratio) for peer, cell in cells]
+        for line in table([(row.label, "", ""), *lines], ruled=True):
+            say(line)
+    text = document.markdown(data)
+    path.with_suffix(".md").write_text(text, encoding="utf-8")
+    document.write_page(path.with_suffix(".html"), data)
+    if is_documented:
+        _DOCUMENT.write_text(text, encoding="utf-8")
+        say(f"written: {_DOCUMENT}")
+    say(f"the same table: {path.with_suffix('.html')} and .md")
+
+
+def _traffic(bed: Testbed) -> dict[Peer, tuple[Traffic, Traffic]]:
+    meter = Meter(bed.store)
+    found = {}
+    for peer, app in bed.apps.items():
+        browser = filled_cart(app.socket)
+        found[peer] = (traffic.of_reads(meter, browser), traffic.of_adds(meter, browser))
+    meter.close()
+    return found
+
+
+def _worker(app: Running) -> int:
+    # The largest: beside its workers a server may have a process that only watches.
+    sizes = sorted(map(memory_bytes, app.workers()), reverse=True)
+    return int(statistics.mean(sizes[: document.PROCESSES]))

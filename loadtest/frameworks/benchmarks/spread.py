@@ -1,0 +1,27 @@
+"""Medians, and how far they can be trusted."""
+
+import random
+import statistics
+from collections.abc import Sequence
+
+
+def spread(values: Sequence[float], digits: int = 0) -> str:
+    """Return the median with the middle half of the values: `103 (98-110)`."""
+    low, middle, high = statistics.quantiles(values, n=4, method="inclusive")
+    return f"{middle:.{digits}f} ({low:.{digits}f}-{high:.{digits}f})"
+
+
+def ratio(mine: Sequence[float], theirs: Sequence[float]) -> str:
+    """Return the ratio of two medians, and where 90 % of it lie if the rounds are drawn again.
+
+    Not the median of the ratios: a difference near zero in one noisy round would make it anything.
+    """
+    draw = random.Random(1)
+    pairs = list(zip(mine, theirs, strict=True))
+    ratios = sorted(_of_medians(draw.choices(pairs, k=len(pairs))) for _ in range(1000))
+    return f"{_of_medians(pairs):.2f} ({ratios[50]:.2f}-{ratios[949]:.2f})"
+
+
+def _of_medians(pairs: Sequence[tuple[float, float]]) -> float:
+    mine, theirs = zip(*pairs, strict=True)
+    return float(statistics.median(mine) / statistics.median(theirs))

@@ -1,0 +1,96 @@
+"""An HTTP client with a cookie jar, over unix sockets.
+
+All requests in flight share the jar, like the tabs of a browser. With several servers, requests go
+to each in turn.
+"""
+
+import contextlib
+import http.client
+import itertools
+import json
+import socket
+import threading
+from collections.abc import Sequence
+from http.cookies import SimpleCookie
+from pathlib import Path
+from typing import Any, NamedTuple
+
+TIMEOUT = 20.0
+"""Of a request, in seconds."""
+
+
+class Answer(NamedTuple):
+    """A status, and the body's JSON, None if it is not JSON."""
+
+    status: int
+    body: Any
+
+
+class Browser:
+    """See the module. Several threads may call its methods."""
+
+    def __init__(
+        self, server: Path | Sequence[Path], cookies: dict[str, str] | None = None
+    ) -> None:
+        self._servers = itertools.cycle([server] if isinstance(server, Path) else server)
+        self._cookies = dict(cookies or {})
+        self._lock = threading.Lock()
+
+    def cookies(self) -> dict[str, str]:
+        """Return a copy of the jar."""
+        with self._lock:
+            return dict(self._cookies)
+
+    def header(self) -> str:
+        """Return the jar as the value of a Cookie header."""
+        return "; ".join(f"{name}={value}" for name, value in self.cookies().items())
+
+    def ask(self, method: str, path: str, body: object = None) -> Answer:
+        """Send one request, with a body as JSON if there is one."""
+        content = None if body is None else json.dumps(body).encode()
+        return self.send(method, path, content)
+
+    def send(
+        self, method: str, path: str, content: bytes | None, content_type: str = "application/json"
+    ) -> Answer:
+        """Send one request on a new connection, and keep the cookies of its answer."""
+        headers = {"Host": "localhost", "Connection": "close"}
+        if cookies := self.header():
+            headers["Cookie"] = cookies
+        if content is not None:
+            headers["Content-Type"] = content_type
+        with self._lock:
+            server = next(self._servers)
+        connection = _UnixConnection(server)
+        try:
+            # A server may refuse before it has read the body: its answer can be read then.
+            with contextlib.suppress(BrokenPipeError, ConnectionResetError):
+                connection.request(method, path, body=content, headers=headers)
+            response = connection.getresponse()
+            data = response.read()
+            self._keep(response.headers.get_all("Set-Cookie", []))
+        finally:
+            connection.close()
+        is_json = "json" in response.headers.get_content_type()
+        return Answer(response.status, json.loads(data) if is_json else None)
+
+    def _keep(self, headers: list[str]) -> None:
+        for header in headers:
+            for name, morsel in SimpleCookie(header).items():
+                ended = morsel["max-age"] == "0" or morsel["expires"].endswith("1970 00:00:00 GMT")
+                with self._lock:
+                    if ended:
+                        self._cookies.pop(name, None)
+                    else:
+                        self._cookies[name] = morsel.value
+
+
+class _UnixConnection(http.client.HTTPConnection):
+    def __init__(self, server: Path) -> None:
+        super().__init__("localhost", timeout=TIMEOUT)
+        self._server = server
+
+    def connect(self) -> None:
+        self.sock = socket.socket(socket.AF_UNIX)
+        self.sock.settimeout(TIMEOUT)
+        self.sock.connect(str(self._server))

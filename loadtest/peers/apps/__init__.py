@@ -1,1 +1,0 @@
-"""One small application for each framework, in that framework's own manner."""

@@ -1,0 +1,136 @@
+"""The browser of one visitor: it keeps cookies, and checks the session's cookie at each answer."""
+
+from typing import Any, ClassVar, Unpack
+
+from locust.contrib.fasthttp import FastHttpSession
+from locust.user import User
+
+from loadtest.users.findings import Answer, Failure, Finding, How, Refused
+from loadtest.users.samples import headers_of
+
+_TIMEOUT = 35.0
+_SHOWN = 200
+# As browsers have for one host. geventhttpclient's default is one, and tabs would take turns.
+_CONNECTIONS = 6
+
+
+class Browser:
+    """Sends requests, keeps cookies, and watches the session's cookie.
+
+    Args:
+        user: the Locust user that it belongs to.
+        session_cookie: the name of the cookie that must not change unless the request says
+            `rotates`, with or without `__Host-` before it. `None` checks no cookie.
+        late: seconds by which the visit began too late. They count for its first request, so that
+            a load generator or a target that falls behind is seen (coordinated omission).
+
+    Attributes:
+        workers: every `X-Served-By` that a browser of this process has met.
+    """
+
+    workers: ClassVar[set[str]] = set()
+
+    def __init__(self, user: User, session_cookie: str | None, late: float = 0.0) -> None:
+        self._late = late
+        self._cookie = session_cookie
+        self._issuer = ""
+        self._session = FastHttpSession(
+            base_url=user.host,
+            request_event=user.environment.events.request,
+            user=user,
+            network_timeout=_TIMEOUT,
+            connection_timeout=_TIMEOUT,
+            max_retries=0,
+            concurrency=_CONNECTIONS,
+        )
+        self.last: Answer | None = None
+        """The answer that came last."""
+        self.lost: Finding | None = None
+        """The first finding that the session's cookie was replaced or removed."""
+
+    def ask(self, method: str, path: str, **how: Unpack[How]) -> Answer:
+        """Send one request.
+
+        Raises:
+            Refused: no answer came, or one with a status that was not expected.
+            Finding: the session's cookie changed or vanished.
+        """
+        expect, named = how.get("expect", (200,)), f"{method} {how.get('name', path)}"
+        before = self.session_cookie()
+        late, self._late = self._late, 0.0
+        with self._session.request(
+            method,
+            path,
+            name=named,
+            json=how.get("json"),
+            headers=dict(how.get("headers", {})),
+            catch_response=True,
+            context={"late_ms": late * 1000},
+        ) as response:
+            status = int(response.status_code)
+            if status in expect:
+                response.success()
+            elif status:
+                response.failure(f"status {status}")
+        fields = headers_of(response)
+        answer = Answer(
+            request=named,
+            status=status,
+            body=response.content or b"",
+            request_id=fields.get("x-request-id", ""),
+            served_by=fields.get("x-served-by", ""),
+            issuer=self._issuer,
+            set_cookies=_set_cookies(response),
+        )
+        self.last = answer
+        if answer.served_by:
+            self.workers.add(answer.served_by)
+        if status not in expect:
+            error = getattr(response, "error", None)
+            raise Refused(status, repr(error) if not status else str(answer.body[:_SHOWN]))
+        self._watch_cookie(before, answer, rotates=how.get("rotates", False))
+        return answer
+
+    def session_cookie(self) -> str | None:
+        """Return the value of the session's cookie in the jar."""
+        for cookie in self._session.cookiejar:
+            if cookie.name.removeprefix("__Host-") == self._cookie:
+                return str(cookie.value)
+        return None
+
+    def cookie_header(self) -> dict[str, str]:
+        """Return the jar as a header, for a request of another browser."""
+        pairs = "; ".join(f"{cookie.name}={cookie.value}" for cookie in self._session.cookiejar)
+        return {"Cookie": pairs} if pairs else {}
+
+    def forget(self) -> None:
+        """Forget all cookies."""
+        self._session.cookiejar.clear()
+
+    def close(self) -> None:
+        """Close its connections."""
+        self._session.client.close()
+
+    def _watch_cookie(self, before: str | None, answer: Answer, *, rotates: bool) -> None:
+        after = self.session_cookie()
+        if after == before:
+            return
+        issuer, self._issuer = self._issuer, answer.served_by
+        if before is None or rotates:
+            return
+        if after is None:
+            detail = "the session's cookie vanished: the answer removed it"
+        else:
+            detail = "the answer brought another session's cookie"
+            detail += f" in place of the one from {issuer}" if issuer else ""
+        self.lost = self.lost or Finding(Failure.LOST_SESSION, detail, answer)
+        raise self.lost
+
+
+def _set_cookies(response: Any) -> frozenset[str]:
+    fields = getattr(response, "headers", None)
+    return frozenset(
+        value.partition("=")[0].strip()
+        for name, value in (fields.items() if fields is not None else ())
+        if name.lower() == "set-cookie"
+    )

@@ -1,0 +1,60 @@
+"""`python -m tests.docs.budgets`: how large folders and files are, and what is too large.
+
+`make lint` prints the result. It warns and never fails: a reviewer decides whether a file holds two
+ideas. What may exceed a limit is listed here with its reason.
+"""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Final
+
+from tests.support.checkout import ROOT
+
+PRODUCT: Final = ("app", "compose", "loadtest")
+MODULES: Final = 12
+"""Python modules in a folder, at most."""
+LINES: Final = 300
+"""Lines in a file of the product, at most."""
+
+_LARGER_FOLDERS: Final = {
+    # As many as Flask itself has: the library is one package that users copy as a whole.
+    "app/unsticky": 24,
+}
+_LARGER_FILES: Final = {
+    "app/gunicorn.conf.py": "one file to copy, as it must be; a third of it gives reasons",
+}
+
+
+def modules(*parts: str) -> Iterator[Path]:
+    """Yield every Python file of these folders of the checkout."""
+    for part in parts:
+        yield from sorted((ROOT / part).rglob("*.py"))
+
+
+def warnings() -> list[str]:
+    """Return a line for each folder and each file that is too large."""
+    found = []
+    files = list(modules(*PRODUCT, "tests"))
+    for folder in sorted({path.parent for path in files}):
+        name = folder.relative_to(ROOT).as_posix()
+        count = sum(path.parent == folder and path.name != "__init__.py" for path in files)
+        most = _LARGER_FOLDERS.get(name, MODULES)
+        # Tests are found by their names, not by reading the folder.
+        if count > most and not name.startswith("tests/"):
+            found.append(f"{name}: {count} modules, more than {most}")
+    for path in modules(*PRODUCT):
+        name = path.relative_to(ROOT).as_posix()
+        lines = len(path.read_text(encoding="utf-8").splitlines())
+        if lines > LINES and name not in _LARGER_FILES:
+            found.append(f"{name}: {lines} lines, more than {LINES}")
+    return found
+
+
+def main() -> None:
+    """Print the warnings."""
+    for warning in warnings():
+        print(f"warning: {warning}")  # noqa: T201 (what the program is for)
+
+
+if __name__ == "__main__":
+    main()

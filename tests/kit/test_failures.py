@@ -1,0 +1,319 @@
+"""Verbs of the local runtime that fail: the message, the exit status, and what runs afterwards."""
+
+import contextlib
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import psutil
+import pytest
+
+from tests.conftest import StartStack, copy_checkout
+from tests.support.ports import free_port
+from tests.support.stack import Stack, processes_of
+from tests.support.waiting import wait_until
+
+_NOBODY = 65534
+
+
+@pytest.fixture(name="broken")
+def _broken(new_stack: StartStack) -> Iterator[Stack]:
+    """A stack of one replica with one worker, not started."""
+    stack = new_stack(REPLICAS="1", WORKERS="1", READY_TIMEOUT="15")
+    yield stack
+    assert not stack.dispose()
+
+
+def _stores_of(stack: Stack) -> list[psutil.Process]:
+    return [process for process in stack.processes() if "valkey" in process.name().lower()]
+
+
+def test_taken_port_starts_nothing(broken: Stack) -> None:
+    """A taken port is named, before anything starts."""
+    with socket.socket() as other:
+        other.bind(("127.0.0.1", broken.port))
+        other.listen()
+        printed = broken.fail("up")
+    assert str(broken.port) in printed
+    assert "PORT=" in printed
+    assert broken.processes() == []
+
+
+def test_change_to_a_taken_port_is_refused(broken: Stack) -> None:
+    """A change to a taken port is refused, and the stack stays at its port."""
+    broken.up()
+    with socket.socket() as other:
+        other.bind(("127.0.0.1", 0))
+        other.listen()
+        taken = other.getsockname()[1]
+        assert str(taken) in broken.fail("up", PORT=str(taken))
+    assert broken.is_ready()
+
+
+def test_unusable_value_starts_nothing(broken: Stack) -> None:
+    """A value that cannot be used is named with its variable, and nothing starts."""
+    printed = broken.fail("up", WORKER_CLASS="tornado")
+    assert "error: WORKER_CLASS=tornado is not one of" in printed
+    assert broken.processes() == []
+
+
+def test_replica_that_does_not_start_is_explained(broken: Stack) -> None:
+    """An application that cannot be loaded: its last words are shown; `up` goes on from there."""
+    printed = broken.fail("up", APP="shop:no_such_factory()")
+    assert "app-1" in printed
+    assert "no_such_factory" in printed
+    assert "make down" in printed
+    broken.up()
+    assert broken.is_ready()
+    assert len(broken.replicas()) == 1
+
+
+@pytest.mark.parametrize("kind", ["TCP", "unix"])
+def test_unreachable_store_fails_up(broken: Stack, kind: str) -> None:
+    """If nothing answers at REDIS_URL, `make up` fails within READY_TIMEOUT and says why."""
+    url = (
+        f"redis://:pass-word@127.0.0.1:{free_port()}/0"
+        if kind == "TCP"
+        else f"unix://{broken.state_dir}/nobody.sock"
+    )
+    printed = broken.fail("up", REDIS_URL=url, READY_TIMEOUT="5")
+    assert "503" in printed or "store" in printed.lower()
+    assert "pass-word" not in printed
+    broken.down()
+    assert broken.processes() == []
+
+
+def test_own_store_replaces_the_kits(new_stack: StartStack, stack: Stack) -> None:
+    """With REDIS_URL the carts are in that store, and the kit starts none."""
+    guest = new_stack(REPLICAS="1", WORKERS="1")
+    guest.up(REDIS_URL=f"unix://{stack.folder.sockets}/valkey.sock?db=1")
+    browser = guest.browser()
+    browser.add("tea")
+    assert browser.cart() == {"tea": 1}
+    assert _stores_of(guest) == []
+    assert not guest.dispose()
+
+
+def test_stale_pid_files_harm_nobody(broken: Stack) -> None:
+    """If stale pid files name another program, the stack starts, and the program goes on."""
+    broken.up()
+    broken.down()
+    with subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE) as stranger:
+        pid = str(stranger.pid)
+        for name in ("supervisord.pid", *(f"{n}.lock" for n in ("supervisord", "nginx", "valkey"))):
+            (broken.folder.run / name).write_text(pid)
+        (broken.folder.nginx / "nginx.pid").write_text(pid)
+        broken.up()
+        assert broken.is_ready()
+        broken.down()
+        assert stranger.poll() is None
+        assert stranger.stdin is not None
+        stranger.stdin.write(b"\n")
+        stranger.stdin.close()
+
+
+def test_up_after_supervisord_was_killed(broken: Stack) -> None:
+    """After kill -9 of supervisord, `make up` runs one store on the data, with the carts in it."""
+    broken.up()
+    browser = broken.browser()
+    browser.add("tea", 2)
+    os.kill(broken.pid("supervisord"), signal.SIGKILL)
+    assert len(_stores_of(broken)) == 1
+    broken.up()
+    assert len(_stores_of(broken)) == 1
+    assert broken.replicas() == ["app-1"]
+    assert browser.cart() == {"tea": 2}
+
+
+def test_down_after_supervisord_was_killed(broken: Stack) -> None:
+    """After kill -9 of supervisord, `make status` says so, and `make down` stops every process."""
+    broken.up()
+    os.kill(broken.pid("supervisord"), signal.SIGKILL)
+    assert "make down" in broken.succeed("status") or broken.processes()
+    broken.down()
+    assert broken.processes() == []
+
+
+def test_up_after_everything_was_killed(broken: Stack) -> None:
+    """After kill -9 of everything, `make up` starts with what the store had written."""
+    broken.up()
+    browser = broken.browser()
+    browser.add("tea", 2)
+    for process in broken.processes():
+        with contextlib.suppress(psutil.NoSuchProcess):
+            process.kill()
+    wait_until(lambda: broken.processes() == [], "all are gone")
+    broken.up()
+    assert browser.cart() == {"tea": 2}
+
+
+@pytest.mark.parametrize("part", ["supervisord", "Valkey", "app-1"])
+def test_interrupted_up_leaves_nothing(broken: Stack, part: str) -> None:
+    """Ctrl-C at any step ends `make up` without a traceback; `down` and `up` work afterwards."""
+    process = broken.start_verb("up")
+    assert process.stdout is not None
+    printed = ""
+    while part not in printed:
+        character = process.stdout.read(1)
+        assert character, printed
+        printed += character
+    os.killpg(process.pid, signal.SIGINT)
+    rest, _ = process.communicate(timeout=60)
+    assert process.returncode != 0
+    assert "Traceback" not in printed + rest
+    assert "make down" in rest
+    broken.down()
+    assert broken.processes() == []
+    broken.up()
+    assert broken.is_ready()
+
+
+def test_second_verb_is_refused(broken: Stack) -> None:
+    """While one verb changes a stack, another one is refused, with the name of the first."""
+    first = broken.start_verb("up")
+    lock = broken.folder.verb_lock
+    wait_until(lambda: lock.exists() and "make up" in lock.read_text(), "the first verb works")
+    printed = broken.fail("down")
+    assert "make up" in printed
+    assert first.wait(60) == 0
+    first.communicate()
+    assert broken.is_ready()
+
+
+def test_first_up_without_network_fails(broken: Stack) -> None:
+    """Without a package index the first `make up` says so, and leaves no incomplete environment."""
+    nowhere = f"http://127.0.0.1:{free_port()}/simple"
+    broken.prefix = ("env", f"PIP_INDEX_URL={nowhere}", "PIP_CONFIG_FILE=/dev/null",
+                     "PIP_RETRIES=0", "PIP_NO_CACHE_DIR=1", "PIP_EXTRA_INDEX_URL=")  # fmt: skip
+    venvs = broken.state_dir / "venv"
+    printed = broken.fail("up", VENV_DIR=str(venvs))
+    assert "package index" in printed
+    assert not list(venvs.glob("run-*"))
+
+
+@pytest.fixture(name="ordinary")
+def _ordinary() -> Iterator[Stack]:
+    """A stack of an ordinary user, in their checkout, not started."""
+    with tempfile.TemporaryDirectory(prefix="user-") as home:
+        checkout = Path(home, "checkout")
+        checkout.mkdir()
+        copy_checkout(checkout)
+        stack = Stack(Path(home, "state"), free_port(), {"REPLICAS": "2", "WORKERS": "1"}, checkout)
+        if os.geteuid() == 0:
+            if shutil.which("setpriv") is None:
+                pytest.skip("as root, setpriv (util-linux) is needed to become somebody else")
+            stack.prefix = (
+                *("setpriv", f"--reuid={_NOBODY}", f"--regid={_NOBODY}", "--clear-groups"),
+                *("env", "-u", "PYTHON", f"HOME={home}"),
+            )
+            _give_a_python(stack, Path(home))
+            for path in (Path(home), *Path(home).rglob("*")):
+                os.chown(path, _NOBODY, _NOBODY)
+        yield stack
+        assert not stack.dispose()
+
+
+def _give_a_python(stack: Stack, home: Path) -> None:
+    """Let the user build an environment if root's Python is in a folder that only root enters."""
+
+    def runs(*command: str) -> bool:
+        found = subprocess.run([*stack.prefix, *command], capture_output=True, check=False)
+        return found.returncode == 0
+
+    if runs(sys.executable, "-V"):
+        return
+    stack.settings["VENV_DIR"] = str(home / "venv")
+    wanted = "import ensurepip, sys, venv; sys.exit(sys.version_info < (3, 11))"
+    if not runs("python3", "-c", wanted):
+        pytest.skip("not run: there is no Python 3.11 with venv that an ordinary user may run")
+
+
+def test_ordinary_user_can_run_a_stack(ordinary: Stack) -> None:
+    """An ordinary user can start and stop a stack, whose processes are theirs."""
+    ordinary.up()
+    browser = ordinary.browser()
+    browser.add("tea")
+    assert browser.cart() == {"tea": 1}
+    users = {process.uids().effective for process in ordinary.processes()}
+    assert users == {_NOBODY if os.geteuid() == 0 else os.geteuid()}
+    ordinary.down()
+    assert ordinary.processes() == []
+
+
+def test_state_dir_without_permission_is_refused(ordinary: Stack) -> None:
+    """A STATE_DIR that the caller may not write is named, with a hint."""
+    locked = ordinary.checkout.parent / "locked"
+    locked.mkdir(mode=0o555)
+    printed = ordinary.fail("up", STATE_DIR=str(locked / "state"))
+    assert "ermission" in printed
+    assert str(locked) in printed
+    assert processes_of(locked) == []
+
+
+@pytest.fixture(name="small_disk")
+def _small_disk() -> Iterator[Callable[[int], Path]]:
+    """Mount a disk of so many KiB; root only."""
+    mounted: list[str] = []
+
+    def make(kilobytes: int) -> Path:
+        folder = tempfile.mkdtemp(prefix="disk-")
+        if (
+            os.geteuid() != 0
+            or (mount := shutil.which("mount")) is None
+            or subprocess.run(
+                [mount, "-t", "tmpfs", "-o", f"size={kilobytes}k,mode=0700", "none", folder],
+                capture_output=True,
+                check=False,
+            ).returncode
+        ):
+            Path(folder).rmdir()
+            pytest.skip("not run: this machine does not let the test mount a small disk")
+        mounted.append(folder)
+        return Path(folder)
+
+    yield make
+    for folder in mounted:
+        subprocess.run([shutil.which("umount") or "umount", "-l", folder], check=True)
+        Path(folder).rmdir()
+
+
+def test_full_disk_fails_up(new_stack: StartStack, small_disk: Callable[[int], Path]) -> None:
+    """Without room for a release `make up` says that the disk is full; `down` stops the rest."""
+    outer = new_stack(REPLICAS="1", WORKERS="1")
+    stack = Stack(small_disk(64) / "state", outer.port, outer.settings, outer.checkout)
+    assert "disk" in stack.fail("up").lower()
+    stack.verb("down")
+    assert stack.processes() == []
+
+
+def test_disk_that_fills_loses_nothing(
+    new_stack: StartStack, small_disk: Callable[[int], Path]
+) -> None:
+    """If the disk fills while the shop runs, nothing acknowledged is lost; it recovers."""
+    outer = new_stack(REPLICAS="1", WORKERS="1")
+    disk = small_disk(8 * 1024)
+    stack = Stack(disk / "state", outer.port, outer.settings, outer.checkout)
+    stack.up()
+    browser = stack.browser()
+    assert browser.add("tea", 2).status == 200
+    filler = disk / "filler"
+    with contextlib.suppress(OSError), filler.open("wb") as file:
+        while True:
+            file.write(bytes(4096))
+            file.flush()
+    acknowledged = 2
+    for _ in range(20):
+        answer = browser.add("tea")
+        assert answer.status in {200, 503}
+        acknowledged += answer.status == 200
+    filler.unlink()
+    wait_until(stack.is_ready, "the shop is ready again", seconds=30)
+    assert browser.cart()["tea"] >= acknowledged
+    stack.down()
+    assert stack.processes() == []

@@ -1,0 +1,50 @@
+"""The tests themselves leave nothing behind, even if they are interrupted."""
+
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+import pytest
+
+from tests.support.checkout import ROOT
+from tests.support.stack import processes_of
+from tests.support.waiting import wait_until
+
+_CHECKOUT = ROOT
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_interrupted_test_run_leaves_nothing(number: signal.Signals) -> None:
+    """A test run that is interrupted stops its stack and removes its folders."""
+    with tempfile.TemporaryDirectory(prefix="run-") as temporary:
+        folder = Path(temporary)
+        with subprocess.Popen(
+            [
+                *(sys.executable, "-m", "pytest", "-q", "-o", f"cache_dir={temporary}/cache"),
+                *(
+                    "-k",
+                    "meets_the_workers and 400",
+                    str(_CHECKOUT / "tests/stack/local/test_continuity.py"),
+                ),
+            ],
+            cwd=_CHECKOUT,
+            # A path short enough for sockets, and nobody else's.
+            env=os.environ | {"TMPDIR": temporary},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            start_new_session=True,
+        ) as run:
+            wait_until(lambda: _has_served(folder), "the run has a stack that works", seconds=60)
+            run.send_signal(number)
+            printed, _ = run.communicate(timeout=60)
+        assert "KeyboardInterrupt" in printed, printed
+        assert processes_of(folder) == []
+        assert {path.name for path in folder.iterdir()} <= {"cache"}
+
+
+def _has_served(folder: Path) -> bool:
+    return any(log.stat().st_size for log in folder.glob("stack-*/log/nginx.access.log"))

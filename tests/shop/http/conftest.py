@@ -1,0 +1,58 @@
+"""The shop at two kinds of places; tests/shop/containers runs the same tests at a third."""
+
+from collections.abc import Iterator
+
+import pytest
+
+from tests.shop.conftest import NewShop
+from tests.shop.http.places import Place, in_process, through_nginx
+from tests.support.servers import Server
+from tests.support.shop_client import ShopClient
+from tests.support.wire import Answer
+
+
+@pytest.fixture(name="place", params=["in process", "through nginx"])
+def _place(request: pytest.FixtureRequest) -> Place:
+    """The shop in this process, and behind nginx on four workers."""
+    if request.param == "through nginx":
+        return through_nginx(request.getfixturevalue("stack"))
+    new_shop: NewShop = request.getfixturevalue("new_shop")
+    server: Server = request.getfixturevalue("server")
+    return in_process(new_shop(demo=True, served_by=True), server)
+
+
+@pytest.fixture(name="client")
+def _client(place: Place) -> ShopClient:
+    """A visitor without a cookie."""
+    return place.visit()
+
+
+@pytest.fixture(name="customer", params=["guest", "user"])
+def _customer(request: pytest.FixtureRequest, client: ShopClient) -> ShopClient:
+    """A guest with a session, and a user."""
+    if request.param == "user":
+        return client.logged_in("grace")
+    client.session()
+    return client
+
+
+@pytest.fixture(name="no_new_session")
+def _no_new_session(place: Place) -> Iterator[None]:
+    """Assert that the test leaves no new session in the store."""
+    before = place.sessions()
+    yield
+    assert place.sessions() <= before
+
+
+def assert_problem(answer: Answer, status: int, code: str | None = None) -> None:
+    """Assert that an answer is a problem document of this status, and of this code if given."""
+    assert answer.status == status, answer.text
+    assert answer.headers["Content-Type"] == "application/problem+json"
+    problem = answer.json()
+    assert problem["type"] == "about:blank"
+    assert problem["status"] == status
+    assert problem["title"]
+    assert problem["detail"]
+    assert problem["request_id"] == answer.headers["X-Request-ID"]
+    assert "Set-Cookie" not in answer.headers
+    assert code is None or problem["code"] == code

@@ -1,0 +1,1 @@
+"""The pages in this process: forms, redirects and what they say, without JavaScript."""

@@ -1,0 +1,1 @@
+"""Requests that take turns at the store, at every interleaving that matters."""

@@ -1,0 +1,74 @@
+"""Where nginx and the shop meet: what nginx changes, refuses, or lets through to Gunicorn."""
+
+import json
+
+import pytest
+
+from tests.support.client import ask
+from tests.support.stack import Stack
+from tests.support.wire import exchange
+
+_JSON = {"Content-Type": "application/json"}
+
+
+def test_forwarding_headers_of_a_client_are_ignored(stack: Stack) -> None:
+    """A client that claims TLS, another host or a prefix is served as what it is."""
+    forged = {
+        "X-Forwarded-Proto": "https",
+        "X-Forwarded-Ssl": "on",
+        "X-Forwarded-Host": "evil.test",
+        "X-Forwarded-Prefix": "/evil",
+        "X-Request-ID": "f" * 32,
+    }
+    answer = ask(stack.port, "POST", "/api/cart/items", b'{"sku":"tea"}', _JSON | forged)
+    assert answer.status == 200
+    assert answer.request_id != "f" * 32
+    assert "Secure" not in answer.headers["Set-Cookie"]
+
+
+def test_host_is_another_name_of_this_machine(stack: Stack) -> None:
+    """The origin that the check of other sites compares is the one that the browser sees."""
+    named = {"Host": f"localhost:{stack.port}", "Origin": f"http://localhost:{stack.port}"}
+    answer = ask(stack.port, "POST", "/api/cart/items", b'{"sku":"tea"}', _JSON | named)
+    assert answer.status == 200
+
+
+def test_request_without_host(stack: Stack) -> None:
+    """HTTP/1.0 without a Host is a 400."""
+    answer = exchange(stack.port, b"GET /livez HTTP/1.0\r\n\r\n")
+    assert (answer.status, answer.media_type) == (400, "application/problem+json")
+
+
+@pytest.mark.parametrize("size", [65_537, 1_000_000])
+def test_announced_body_over_the_limit(stack: Stack, size: int) -> None:
+    """A body over 64 KiB is a 413 before it is sent."""
+    request = (
+        b"POST /api/cart/items HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
+        b"Content-Length: %d\r\n\r\n" % size
+    )
+    answer = exchange(stack.port, request)
+    assert (answer.status, answer.media_type) == (413, "application/problem+json")
+    assert answer.json()["request_id"] == answer.request_id
+
+
+def test_refusal_of_nginx_creates_no_session(stack: Stack) -> None:
+    """An error that nginx answers sets no cookie and stores nothing."""
+    before = stack.stored()
+    answer = exchange(stack.port, b"TRACE / HTTP/1.1\r\nHost: localhost\r\n\r\n")
+    assert (answer.status, "Set-Cookie" in answer.headers) == (405, False)
+    assert stack.stored() == before
+
+
+@pytest.mark.parametrize("line", ["8000", "cookie", "fields"])
+def test_gunicorn_takes_what_nginx_lets_through(stack: Stack, line: str) -> None:
+    """A long request line, a long cookie and many headers get the shop's answer, not HTML."""
+    path, headers = "/livez", b""
+    if line == "8000":
+        path += "?" + "q" * 8000
+    elif line == "cookie":
+        headers = b"Cookie: other=" + b"c" * 8000 + b"\r\n"
+    else:
+        headers = b"".join(b"X-%d: 1\r\n" % number for number in range(78))
+    request = f"GET {path} HTTP/1.1\r\nHost: localhost\r\n".encode() + headers + b"\r\n"
+    answer = exchange(stack.port, request)
+    assert (answer.status, json.loads(answer.body)) == (200, {"status": "ok"})
