@@ -70,7 +70,7 @@ def test_the_shop_works_as_its_user(store: Store) -> None:
         ["revoke-everyone", "--yes"],
     ):
         assert operator.invoke(args=["unsticky", *command]).exit_code == 0, command
-    app.extensions["unsticky"].backend.store.close()
+    app.extensions["unsticky"].close()
     app.extensions["shop"].records.close()
     assert store.refused("shop") == []
 
