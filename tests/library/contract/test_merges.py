@@ -9,8 +9,8 @@ from flask import Response, flash, get_flashed_messages
 from unsticky import ABSENT
 from unsticky import session as flask_session
 
-from tests.library.contract.places import Place
 from tests.support.browsers import Answer, Browser, Site, make_site
+from tests.support.places import Place
 
 
 def race(site: Site, browser: Browser, mine: dict[str, Any], theirs: dict[str, Any]) -> Answer:
