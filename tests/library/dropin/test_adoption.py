@@ -244,7 +244,7 @@ def _sessions_of(app: Flask, user: str) -> list[str]:
 
 def _in_step(app: Flask, barrier: threading.Barrier) -> None:
     """Let each adoption of `app` wait for the others once it has read the old session."""
-    predecessor = app.extensions["unsticky"].state.adoption._predecessor  # noqa: SLF001 (the seam to hold)
+    predecessor = app.extensions["unsticky"].state.adoption._predecessor  # noqa: SLF001 (paused here)
     find = predecessor.find
 
     def find_and_wait(*arguments: Any) -> Any:
