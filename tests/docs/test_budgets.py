@@ -22,7 +22,7 @@ _SETTINGS = 80
 
 @pytest.mark.parametrize(("part", "mark"), _SUPPRESSIONS)
 def test_suppressions_do_not_rise(part: str, mark: str) -> None:
-    """Whoever adds a suppression removes another one, or changes the number with a reason."""
+    """A new suppression replaces one, or its commit gives a reason and changes the number."""
     folders = PRODUCT if part == "product" else ("tests",)
     found = sum(path.read_text().count(f"# {mark}") for path in modules(*folders))
     assert found <= _SUPPRESSIONS[part, mark]

@@ -100,7 +100,7 @@ def test_round_trips_without_a_cookie(
 
 
 def test_round_trips_of_an_unknown_id(server_place: AtServer) -> None:
-    """An id that the store does not know costs one trip to find out and one to begin anew."""
+    """An unknown id costs one round trip to find out, and one to begin a session."""
     site = make_site(server_place)
     browser = site.browser(a=1)
     site.stored(browser)
