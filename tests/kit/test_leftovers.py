@@ -23,7 +23,7 @@ def test_interrupted_test_run_leaves_nothing(number: signal.Signals, processes: 
         with subprocess.Popen(
             [
                 *(sys.executable, "-m", "pytest", "-q", "-o", f"cache_dir={temporary}/cache"),
-                *("-n", processes, "--dist", "loadgroup", f"--basetemp={temporary}/tmp"),
+                *("-n", processes, "--dist", "loadgroup", f"--basetemp={temporary}/base"),
                 *(
                     "-k",
                     "meets_the_workers and 400",
@@ -43,7 +43,7 @@ def test_interrupted_test_run_leaves_nothing(number: signal.Signals, processes: 
             printed, _ = run.communicate(timeout=60)
         assert "KeyboardInterrupt" in printed, printed
         assert processes_of(folder) == []
-        assert {path.name for path in folder.iterdir()} <= {"cache", "tmp"}
+        assert {path.name for path in folder.iterdir()} <= {"cache", "base"}
 
 
 def _has_served(folder: Path) -> bool:
