@@ -1,9 +1,10 @@
 """Who a client is, and how much one client may have at once."""
 
 import re
+import runpy
 import socket
 from contextlib import ExitStack
-from typing import Any
+from pathlib import Path
 
 import pytest
 
@@ -54,13 +55,12 @@ def test_clients_do_not_limit_each_other(one_each: Nginx, first: str, second: st
     wait_until(lambda: _status(one_each.port, first) == 200, "the first is gone")
 
 
-def test_readme_has_the_same_rule() -> None:
+def test_readme_has_the_same_rule(tmp_path: Path) -> None:
     """The function in README.md, which applications copy, finds the same clients."""
     readme = (TEMPLATES / "README.md").read_text(encoding="utf-8")
     (code,) = re.findall(r"^```python\n(.*?)^```", readme, re.MULTILINE | re.DOTALL)
-    names: dict[str, Any] = {}
-    exec(code, names)  # noqa: S102  (our own documentation)
-    client = names["client"]
+    (tmp_path / "readme.py").write_text(code, encoding="utf-8")
+    client = runpy.run_path(str(tmp_path / "readme.py"))["client"]
     assert [pair for pair in SAME if client(pair[0]) != client(pair[1])] == []
     assert [pair for pair in DIFFERENT if client(pair[0]) == client(pair[1])] == []
 

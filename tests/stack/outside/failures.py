@@ -140,29 +140,40 @@ def _kill_replica(stack: Failing) -> None:
 CASES: Final = [
     Case("nothing"),
     *(
-        Case(f"{rate:g} deadly requests/s", rate=rate, kill=Failing.kill_by_request,
-             workers=workers, max_fails=max_fails, seconds=22 if rate < 1 else SECONDS)
+        Case(
+            f"{rate:g} deadly requests/s",
+            rate=rate,
+            kill=Failing.kill_by_request,
+            workers=workers,
+            max_fails=max_fails,
+            seconds=22 if rate < 1 else SECONDS,
+        )
         for workers in (2, 8)
         for max_fails in (1, 0)
         for rate in (0.1, 1, 5)
     ),
-    Case("1 deadly request/s, gthread", rate=1, kill=Failing.kill_by_request,
-         worker_class="gthread"),
+    Case(
+        "1 deadly request/s, gthread", rate=1, kill=Failing.kill_by_request, worker_class="gthread"
+    ),
     Case("1 worker killed/s", rate=1, kill=Failing.kill_worker),
     *(
         case
         for max_fails in (1, 0)
         for case in (
             Case("a dead replica", _kill_replica, max_fails=max_fails),
-            Case("a paused replica", lambda stack: stack.signal_replica(signal.SIGSTOP),
-                 max_fails=max_fails, seconds=40),
+            Case(
+                "a paused replica",
+                lambda stack: stack.signal_replica(signal.SIGSTOP),
+                max_fails=max_fails,
+                seconds=40,
+            ),
             Case("a replica 1 s slower", slow=1, max_fails=max_fails),
         )
     ),
     Case("a full store", _fill_store),
     Case("a paused store", lambda stack: stack.store.pause()),
     Case("41 logins at once", _log_in_41_times),
-]  # fmt: skip
+]
 
 
 def table(results: list[dict[str, Any]]) -> str:
