@@ -84,10 +84,11 @@ def test_the_idle_limit_moves_once_a_step(place: Place) -> None:
     again = read(store, where)
     assert not again.slid
     seen = again.seen
-    written = store.write(where, (Add(b"n", 1),), operation(), deadline())
-    assert isinstance(written, Written)
-    assert not written.record.slid
-    assert read(store, where).seen == seen
+    for create in (False, True):  # each has its own script
+        written = store.write(where, (Add(b"n", 1),), operation(), deadline(), create=create)
+        assert isinstance(written, Written)
+        assert not written.record.slid
+        assert read(store, where).seen == seen
     place.let_pass(200)
     assert read(store, where).slid
     later = read(store, where)
