@@ -18,7 +18,7 @@ from werkzeug.datastructures import Headers
 from werkzeug.exceptions import RequestEntityTooLarge
 
 from shop.context import REQUEST_ID
-from shop.problems import Problem
+from shop.problems import Problem, quoted
 from shop.settings import Settings
 
 if TYPE_CHECKING:
@@ -64,7 +64,8 @@ def check_host(settings: Settings) -> None:
             return
     given = request.headers.get("Host", "")
     raise Problem(
-        400, f"This server does not serve the host {given!r}; TRUSTED_HOSTS lists those it does."
+        400,
+        f"This server does not serve the host {quoted(given)}; TRUSTED_HOSTS lists those it does.",
     )
 
 
@@ -95,14 +96,14 @@ def check_site() -> None:
     site = request.headers.get("Sec-Fetch-Site")
     if site is not None:
         if site not in {"same-origin", "none"}:
-            raise Problem(403, f"The request comes from another site (Sec-Fetch-Site: {site}).")
+            given = quoted(site)
+            raise Problem(403, f"The request comes from another site (Sec-Fetch-Site: {given}).")
         return
     origin = request.headers.get("Origin")
     own = f"{request.scheme}://{request.host}".lower()
     if origin is not None and origin != own:
-        raise Problem(
-            403, f"The request comes from the origin {origin}; only {own} may change things here."
-        )
+        origins = f"the origin {quoted(origin)}; only {quoted(own)}"
+        raise Problem(403, f"The request comes from {origins} may change things here.")
 
 
 class EveryAnswer:
