@@ -77,8 +77,7 @@ def encode(value: object, path: str = "value") -> bytes:
     try:
         return _pack(base)
     except ValueError as error:  # a container with 2**32 items or more
-        message = f"{path} cannot be stored: {error}"
-        raise Unserializable(message) from error
+        raise Unserializable(f"{path} cannot be stored: {error}") from error
 
 
 def decode(data: bytes) -> Any:
@@ -106,8 +105,7 @@ def decode(data: bytes) -> Any:
         InvalidOperation,
         KeyError,
     ) as error:
-        message = f"unreadable bytes ({type(error).__name__})"
-        raise Corrupt(message) from error
+        raise Corrupt(f"unreadable bytes ({type(error).__name__})") from error
     return value
 
 
@@ -124,11 +122,9 @@ def _bound(value: Any, depth: int) -> None:
     MessagePack would accept a bytearray, a memoryview and extension types of any code.
     """
     if type(value) not in CONTAINERS:
-        message = f"{type(value).__qualname__} is not one of the listed types"
-        raise ValueError(message)
+        raise ValueError(f"{type(value).__qualname__} is not one of the listed types")
     if depth > MAX_DEPTH:
-        message = f"nested deeper than {MAX_DEPTH} levels"
-        raise ValueError(message)
+        raise ValueError(f"nested deeper than {MAX_DEPTH} levels")
     for item in value:
         if type(item) not in IMMUTABLE:
             _bound(item, depth + 1)
@@ -172,8 +168,9 @@ def _zone_name(zone: tzinfo | None) -> str | list[Any] | None:
         parts: list[Any] = [offset.days * 86_400 + offset.seconds, offset.microseconds]
         name = zone.tzname(None)
         return parts if name == timezone(offset).tzname(None) else [*parts, str.__str__(name)]
-    message = f"the time zone {zone!r} cannot be stored; use datetime.timezone or zoneinfo.ZoneInfo"
-    raise Unserializable(message)
+    raise Unserializable(
+        f"the time zone {zone!r} cannot be stored; use datetime.timezone or zoneinfo.ZoneInfo"
+    )
 
 
 def _zone(name: str | list[Any] | None) -> tzinfo | None:
@@ -248,8 +245,7 @@ _RESTORERS: dict[int, Callable[[bytes, int], Any]] = {
 def _restore(depth: int, code: int, body: bytes) -> Any:
     restore = _RESTORERS.get(code)
     if restore is None:
-        message = f"unknown extension type {code}"
-        raise ValueError(message)
+        raise ValueError(f"unknown extension type {code}")
     try:
         return restore(body, depth)
     except (struct.error, AttributeError) as error:

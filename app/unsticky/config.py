@@ -119,11 +119,13 @@ def parse_secrets(key: object, fallbacks: Any) -> tuple[bytes, ...]:
     """
     fallbacks = fallbacks or ()
     if isinstance(fallbacks, (str, bytes)):
-        message = "SECRET_KEY_FALLBACKS is a single string: use a list of earlier keys"
-        raise ConfigurationError(message)
+        raise ConfigurationError(
+            "SECRET_KEY_FALLBACKS is a single string: use a list of earlier keys"
+        )
     if not all(fallbacks):
-        message = "SECRET_KEY_FALLBACKS holds an empty key, with which anyone could sign: remove it"
-        raise ConfigurationError(message)
+        raise ConfigurationError(
+            "SECRET_KEY_FALLBACKS holds an empty key, with which anyone could sign: remove it"
+        )
     earlier = (_bytes("SECRET_KEY_FALLBACKS", secret) for secret in fallbacks)
     return (_bytes("SECRET_KEY", key), *earlier)
 
@@ -132,8 +134,7 @@ def _bytes(key: str, value: object) -> bytes:
     if isinstance(value, str):
         value = value.encode()
     if not isinstance(value, bytes):
-        message = f"{key} is a {type(value).__qualname__}: use str or bytes"
-        raise ConfigurationError(message)
+        raise ConfigurationError(f"{key} is a {type(value).__qualname__}: use str or bytes")
     return value
 
 
@@ -143,8 +144,9 @@ def _pepper(config: Mapping[str, Any]) -> bytes | None:
         return None
     pepper = _bytes("UNSTICKY_PEPPER", value)
     if len(pepper) < 16:
-        message = f"UNSTICKY_PEPPER has {len(pepper)} bytes: use at least 16 random bytes"
-        raise ConfigurationError(message)
+        raise ConfigurationError(
+            f"UNSTICKY_PEPPER has {len(pepper)} bytes: use at least 16 random bytes"
+        )
     return pepper
 
 

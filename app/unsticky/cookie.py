@@ -131,13 +131,13 @@ class KeyRing:
             Unserializable: it holds a lone surrogate, which has no UTF-8.
         """
         if not isinstance(user, str):
-            message = f"a user's name is a str, such as str(user.id), not {user!r}"
-            raise TypeError(message)
+            raise TypeError(f"a user's name is a str, such as str(user.id), not {user!r}")
         try:
             digest = self._digest(b"user\0" + user.encode())
         except UnicodeEncodeError as error:
-            message = f"the user's name {user!r} holds a lone surrogate, which has no UTF-8"
-            raise Unserializable(message) from error
+            raise Unserializable(
+                f"the user's name {user!r} holds a lone surrogate, which has no UTF-8"
+            ) from error
         return Reference(int.from_bytes(digest[:2], "big") % BUCKETS, digest)
 
     def _digest(self, data: bytes) -> bytes:

@@ -94,8 +94,7 @@ def name_of(field: bytes) -> str:
         cause: Exception | None = None
     except (IndexError, UnicodeDecodeError) as error:
         cause = error
-    message = f"unreadable field name {field!r}"
-    raise Corrupt(message) from cause
+    raise Corrupt(f"unreadable field name {field!r}") from cause
 
 
 @lru_cache(maxsize=4096)
@@ -123,8 +122,7 @@ def order(field: bytes) -> tuple[bytes, bool, str | bytes, str, Any]:
 
 def _text(name: object) -> str:
     if not issubclass(type(name), str):
-        message = f"session keys are str, not {type(name).__qualname__}: {name!r}"
-        raise Unserializable(message)
+        raise Unserializable(f"session keys are str, not {type(name).__qualname__}: {name!r}")
     return str.__str__(name)
 
 
@@ -133,8 +131,9 @@ def _key(key: object) -> Any:
     for base, convert in _KEY_BASES:
         if issubclass(kind, base) and kind is not bool:
             return convert(key)
-    message = f"a map's keys are str, int, bytes or UUID, not {kind.__qualname__}: {key!r}"
-    raise Unserializable(message)
+    raise Unserializable(
+        f"a map's keys are str, int, bytes or UUID, not {kind.__qualname__}: {key!r}"
+    )
 
 
 @lru_cache(maxsize=1024)
@@ -156,13 +155,13 @@ def _prefixed(name: str) -> bytes:
     try:
         encoded = name.encode()
     except UnicodeEncodeError as error:
-        message = f"the session key {name!r} holds a lone surrogate, which has no UTF-8"
-        raise Unserializable(message) from error
+        raise Unserializable(
+            f"the session key {name!r} holds a lone surrogate, which has no UTF-8"
+        ) from error
     if len(encoded) > _MAX_NAME:
-        message = (
+        raise Unserializable(
             f"the session key {name[:40]!r}… has {len(encoded)} bytes; the limit is {_MAX_NAME}"
         )
-        raise Unserializable(message)
     return bytes((len(encoded),)) + encoded
 
 

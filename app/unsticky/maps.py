@@ -96,8 +96,7 @@ class SessionMap(MutableMapping[Any, Any]):
         if into is None:
             taken = self._unit.take(self._prefix)
         elif into == self._name:
-            message = f"the map {into!r} cannot be taken into itself: name another one"
-            raise ValueError(message)
+            raise ValueError(f"the map {into!r} cannot be taken into itself: name another one")
         else:
             taken = self._unit.take(self._prefix, _prefix(self._unit, into))
         return {entry_key(self._prefix, field): value for field, value in taken.items()}
@@ -119,8 +118,7 @@ class SessionMap(MutableMapping[Any, Any]):
 
 def _prefix(unit: UnitOfWork, name: str) -> bytes:
     if unit.knows(plain_field(name)):
-        message = f"{name!r} is a plain key: give the map another name"
-        raise TypeError(message)
+        raise TypeError(f"{name!r} is a plain key: give the map another name")
     return map_prefix(name)
 
 

@@ -65,8 +65,7 @@ def plain(value: object, path: str, check: Callable[[object], object], depth: in
         _checked(base, path, check)
         return base
     if depth > MAX_DEPTH:
-        message = f"{path} is nested deeper than {MAX_DEPTH} levels"
-        raise Unserializable(message)
+        raise Unserializable(f"{path} is nested deeper than {MAX_DEPTH} levels")
     if kind is dict:
         return {
             _hashable(key, f"{path} key {key!r}", check, depth + 1): plain(
@@ -86,11 +85,10 @@ def _hashable(value: object, path: str, check: Callable[[object], object], depth
     try:
         hash(base)
     except TypeError as error:
-        message = (
+        raise Unserializable(
             f"{path} is a {_name(value)}, which is stored as a {type(base).__qualname__}, "
             "so it cannot be a key of a dict or an item of a set"
-        )
-        raise Unserializable(message) from error
+        ) from error
     return base
 
 
@@ -98,14 +96,11 @@ def _checked(leaf: object, path: str, check: Callable[[object], object]) -> None
     try:
         check(leaf)
     except UnicodeEncodeError as error:
-        message = f"{path} holds a lone surrogate, which has no UTF-8"
-        raise Unserializable(message) from error
+        raise Unserializable(f"{path} holds a lone surrogate, which has no UTF-8") from error
     except Unserializable as error:
-        message = f"{path}: {error}"
-        raise Unserializable(message) from error
+        raise Unserializable(f"{path}: {error}") from error
     except ValueError as error:  # more than 4 GiB
-        message = f"{path} cannot be stored: {error}"
-        raise Unserializable(message) from error
+        raise Unserializable(f"{path} cannot be stored: {error}") from error
 
 
 def _base(value: object, path: str) -> Any:
@@ -120,13 +115,11 @@ def _base(value: object, path: str) -> Any:
         if is_dataclass(value) and not isinstance(value, type):
             return {field.name: getattr(value, field.name) for field in fields(value)}
     except Exception as error:  # of the application's code, such as `__html__` or `items`
-        message = (
+        raise Unserializable(
             f"{path} is a {_name(value)}, which could not be converted to be stored: {error!r}"
-        )
-        raise Unserializable(message) from error
+        ) from error
     hint = "store its .value" if isinstance(value, Enum) else "convert it to plain values first"
-    message = f"{path} is a {_name(value)}, which cannot be stored; {hint}"
-    raise Unserializable(message)
+    raise Unserializable(f"{path} is a {_name(value)}, which cannot be stored; {hint}")
 
 
 def _name(value: object) -> str:

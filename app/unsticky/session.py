@@ -75,8 +75,7 @@ class Session(SessionMixin):
         value = self._read(name)
         if value is NOTHING:
             if fields.is_name(name) and self._unit.has_any(fields.map_prefix(name)):
-                message = f"{name!r} is a map: use session.map({name!r})"
-                raise TypeError(message)
+                raise TypeError(f"{name!r} is a map: use session.map({name!r})")
             raise KeyError(name)
         return value
 
@@ -88,8 +87,7 @@ class Session(SessionMixin):
         """
         field_ = fields.plain_field(name)
         if self._unit.has_any(fields.map_prefix(name)):
-            message = f"{name!r} is a map: use session.map({name!r})"
-            raise TypeError(message)
+            raise TypeError(f"{name!r} is a map: use session.map({name!r})")
         self._unit.write(field_, value, f"session[{name!r}]")
 
     def __delitem__(self, name: str) -> None:

@@ -128,11 +128,10 @@ class ExtensionState:
         before, now = self._read_once, self._settings_read_once()
         for name in before.keys() | now.keys():
             if before.get(name) is not now.get(name) and before.get(name) != now.get(name):
-                message = (
+                raise ConfigurationError(
                     f"{name} was changed after Unsticky(app) had read it, which has no effect: "
                     "set it before Unsticky(app)"
                 )
-                raise ConfigurationError(message)
 
     def failed(self, error: SessionError) -> None:
         """Note that the store did not serve a request; the first of several failures is logged."""

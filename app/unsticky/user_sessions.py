@@ -76,8 +76,7 @@ class UserSessions:
                 finish=Destroy("revoked"),
             )
         except OutcomeUnknown as error:
-            message = f"the session may still be alive: {error}"
-            raise StoreUnavailable(message) from error
+            raise StoreUnavailable(f"the session may still be alive: {error}") from error
         if not isinstance(outcome, Written):
             return False
         user = {"user": outcome.record.user.decode()} if outcome.record.user else {}
@@ -115,8 +114,7 @@ class UserSessions:
                 subject, kept, stamp, _operation(), self._extension.lifetimes, self._deadline()
             )
         except OutcomeUnknown as error:
-            message = f"some sessions may still be alive: {error}"
-            raise StoreUnavailable(message) from error
+            raise StoreUnavailable(f"some sessions may still be alive: {error}") from error
         for reference in ended:
             self._extension.announce(
                 "session_revoked", reference, self._request_id, reason="revoke_all", user=user

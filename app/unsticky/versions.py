@@ -39,8 +39,7 @@ def check(installed: Callable[[str], str] = version) -> None:
     if old:
         found_ones = ", ".join(f"{package} {found}" for package, found, _ in old)
         wanted = " ".join(f"'{package}>={oldest}'" for package, _, oldest in old)
-        message = f"too old for Unsticky: {found_ones}; run pip install {wanted}"
-        raise ConfigurationError(message)
+        raise ConfigurationError(f"too old for Unsticky: {found_ones}; run pip install {wanted}")
 
 
 def _numbers(text: str) -> tuple[int, ...]:

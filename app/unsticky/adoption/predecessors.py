@@ -216,8 +216,7 @@ class FlaskSession:
 
 def _refuse(code: int, body: bytes) -> Any:
     del body
-    message = f"unknown extension type {code}"
-    raise ValueError(message)
+    raise ValueError(f"unknown extension type {code}")
 
 
 def _secrets(app: Flask) -> list[bytes]:

@@ -32,8 +32,9 @@ def adoption_from_config(app: Flask, settings: Config) -> Adoption | None:
     if not kind and not until:
         return None
     if kind not in {"flask-session", "flask-cookie"}:
-        message = f"UNSTICKY_ADOPT is {kind!r}: use 'flask-session' or 'flask-cookie'"
-        raise ConfigurationError(message)
+        raise ConfigurationError(
+            f"UNSTICKY_ADOPT is {kind!r}: use 'flask-session' or 'flask-cookie'"
+        )
     end = _instant(until)
     field = config.get("UNSTICKY_ADOPT_USER_FIELD")
     adoption = Adoption(
@@ -56,11 +57,10 @@ def _flask_session(app: Flask, settings: Config) -> FlaskSession:
     if prefix is None:
         prefix = "session:"
         if app.config.get("SESSION_KEY_PREFIX"):
-            message = (
+            raise ConfigurationError(
                 "UNSTICKY_ADOPT_PREFIX is not set, and SESSION_KEY_PREFIX may be the old one: set "
                 "it to what Flask-Session's keys begin with ('session:' by default)"
             )
-            raise ConfigurationError(message)
     return FlaskSession(app, _client(app, settings), str(prefix))
 
 
@@ -70,11 +70,10 @@ def _client(app: Flask, settings: Config) -> Client:
         return client_like(given)
     if not settings.store.startswith("memory:"):
         return client_from_url(settings.store)
-    message = (
+    raise ConfigurationError(
         "UNSTICKY_ADOPT is 'flask-session', but the store of Flask-Session is not known: "
         "set SESSION_REDIS to the client that Flask-Session used"
     )
-    raise ConfigurationError(message)
 
 
 def _instant(value: object) -> datetime:
@@ -92,8 +91,7 @@ def _instant(value: object) -> datetime:
             return datetime.combine(value, time(), UTC) + timedelta(days=1)
     except (ValueError, OverflowError):
         pass
-    message = (
+    raise ConfigurationError(
         f"UNSTICKY_ADOPT_UNTIL is {value!r}: use a day, such as '2026-12-31'. Old cookies do not "
         "count after it; PERMANENT_SESSION_LIFETIME after the switch is enough"
     )
-    raise ConfigurationError(message)

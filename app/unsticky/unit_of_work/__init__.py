@@ -205,11 +205,10 @@ class UnitOfWork:
         """Name the operations from here on by `name`; see `Session.once`."""
         self._contents.refuse_if_sealed()
         if self.in_transaction:
-            message = (
+            raise SessionError(
                 "a transaction's changes follow from what it read, so a name does not make them "
                 "the same again: call session.once outside of @transaction"
             )
-            raise SessionError(message)
         self._stored.names().once(name)
 
     def add(self, field: bytes, delta: int, minimum: int | None, maximum: int | None) -> int:
@@ -362,11 +361,10 @@ class UnitOfWork:
 
     def _refuse_if_silent(self) -> None:
         if self._stored.facts.silent:
-            message = (
+            raise SessionError(
                 "a handler without a response cannot send the cookie of a new id: "
                 "log in by an HTTP request"
             )
-            raise SessionError(message)
 
     @contextmanager
     def _all_or_nothing(self) -> Iterator[None]:

@@ -43,12 +43,11 @@ def refuse_changed(held: Iterable[HeldValue], changes: ChangeSet) -> None:
         if not changes.is_value(item.field, item.value) and encode(item.value) != item.encoded
     ]
     if changed:
-        message = (
+        raise SessionError(
             f"{', '.join(map(describe, changed))}: changed through an object that is no longer the "
             "session's. It was read before a transaction, rolled back with one, or merged with "
             "another request's changes. Read it from the session again"
         )
-        raise SessionError(message)
 
 
 class ChangeSet:

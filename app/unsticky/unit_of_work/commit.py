@@ -129,8 +129,9 @@ def _commit_after_end(contents: Contents, compared: tuple[Change, ...]) -> None:
     try:
         commit_changes(contents)
     except StoreUnavailable as error:
-        message = f"the session ended, and what was set afterwards was not stored: {error}"
-        raise OutcomeUnknown(message) from error
+        raise OutcomeUnknown(
+            f"the session ended, and what was set afterwards was not stored: {error}"
+        ) from error
 
 
 def _changes(contents: Contents) -> tuple[Change, ...]:

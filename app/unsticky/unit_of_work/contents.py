@@ -157,16 +157,16 @@ class Contents:
             self.refuse_if_sealed()
         self.touched = self.modified = True
         if self.stored.state is Presence.UNAVAILABLE:
-            message = "the store is unavailable: this view's session is empty and read-only"
-            raise StoreUnavailable(message)
+            raise StoreUnavailable(
+                "the store is unavailable: this view's session is empty and read-only"
+            )
         if self.stored.adopts:
             self.stored.adopt()
 
     def refuse_if_sealed(self) -> None:
         """Raise SessionError if the response was made."""
         if self.sealed:
-            message = "the response was made: change the session before returning it"
-            raise SessionError(message)
+            raise SessionError("the response was made: change the session before returning it")
 
     def settle(self) -> None:
         """Note that the store holds nothing else if there is no session, or a new one started."""

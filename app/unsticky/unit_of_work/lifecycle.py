@@ -1,6 +1,7 @@
 """The life of a session, as far as one request knows it: does it exist, did it end, what is its id.
 
-Each answer of the store becomes a state here and nowhere else.
+What an answer of the store to a write makes of the state is decided here; `stored_session` decides
+it for a load and an adoption.
 """
 
 from __future__ import annotations
@@ -196,8 +197,7 @@ class Lifecycle:
 
     def _required_token(self) -> Token:
         if self.token is None:
-            message = "there is no session"
-            raise SessionError(message)
+            raise SessionError("there is no session")
         return self.token
 
     # What an answer of the store makes of the state.

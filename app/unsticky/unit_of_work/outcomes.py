@@ -49,11 +49,9 @@ def check_counter(delta: int, minimum: int | None, maximum: int | None) -> None:
         if value is None and name != "delta":
             continue
         if type(value) is not int:
-            message = f"{name} is {value!r}: counters take int"
-            raise TypeError(message)
+            raise TypeError(f"{name} is {value!r}: counters take int")
         if abs(value) > COUNTER_LIMIT:
-            message = f"{name} is {value}: counters stay within ±{COUNTER_LIMIT}"
-            raise ValueError(message)
+            raise ValueError(f"{name} is {value}: counters stay within ±{COUNTER_LIMIT}")
 
 
 def read_of_nothing(changes: tuple[Change, ...]) -> dict[bytes, bytes | None]:

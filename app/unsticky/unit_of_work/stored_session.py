@@ -298,8 +298,9 @@ class StoredSession(Lifecycle):
         create: bool = False,
     ) -> WriteOutcome:
         if self.state is Presence.UNAVAILABLE:
-            message = "the store is unavailable: this view's session is empty and read-only"
-            raise StoreUnavailable(message)
+            raise StoreUnavailable(
+                "the store is unavailable: this view's session is empty and read-only"
+            )
         extension = self._extension
         try:
             outcome = extension.store.write(
@@ -331,18 +332,16 @@ class StoredSession(Lifecycle):
             return self._send(reference, (), self._operation((), finish, atomic=False), finish)
         except OutcomeUnknown as error:
             # Ending a session twice does no harm, so the client may simply try again.
-            message = f"the session may still be alive: {error}"
-            raise StoreUnavailable(message) from error
+            raise StoreUnavailable(f"the session may still be alive: {error}") from error
 
     def _create(
         self, changes: tuple[Change, ...], operation: Operation, rotation: Rotation | None
     ) -> Written | Conflicting:
         if self.facts.silent:
-            message = (
+            raise SessionError(
                 "a handler without a response cannot send the cookie of a new session: "
                 "start the session in an HTTP request"
             )
-            raise SessionError(message)
         emptied = self._emptied
         token = rotation.token if rotation is not None else emptied or self._extension.ring.mint()
         bind = rotation.move.bind if rotation is not None else None

@@ -139,7 +139,7 @@ def test_two_verbs_that_ask_do_not_see_each_other(tmp_path: Path) -> None:
 
 
 def test_waiting_for_a_lock_is_reported(tmp_path: Path) -> None:
-    """Whoever had to wait for a lock learns that another has been at work meanwhile."""
+    """A process that waited for a lock learns that another one held it before."""
     lock = tmp_path / "lock"
     with locks.in_turn(lock) as waited:
         assert not waited

@@ -213,12 +213,12 @@ def fresh_world(place: Place, kept: Site | None = None) -> World:
     site = kept or make_site(
         place, UNSTICKY_REQUEST_ID_HEADER="X-Request-ID", UNSTICKY_DEADLINE=10.0
     )
-    backend = site.sessions.state
-    inner: Any = getattr(backend.store, "inner", backend.store)
+    state = site.sessions.state
+    inner: Any = getattr(state.store, "inner", state.store)
     if isinstance(place, Memory):
         inner = MemoryStore(CAPS)
     store = Watched(inner)
-    backend.store = store
+    state.store = store
     return World(site, store)
 
 

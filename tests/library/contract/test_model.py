@@ -233,8 +233,8 @@ class _Machine(RuleBasedStateMachine):
     def the_store_equals_the_model(self) -> None:
         for stored in self.all:
             assert stored.reference is not None
-            backend = self.site.sessions.state
-            record = backend.store.read(stored.reference, backend.lifetimes, deadline())
+            state = self.site.sessions.state
+            record = state.store.read(stored.reference, state.lifetimes, deadline())
             if stored.ended is not None:
                 assert not isinstance(record, Record)
                 continue

@@ -23,8 +23,8 @@ USES: list[tuple[str, int, Callable[[Session], object]]] = [
     ("read", 1, lambda session: session.get("a")),
     ("read twice", 1, lambda session: (session.get("a"), dict(session))),
     ("read a map", 1, lambda session: list(session.map("cart").items())),
-    ("blind write", 1, lambda session: session.update(a=2)),
-    ("blind writes", 1, lambda session: session.update(a=2, b=3)),
+    ("unread write", 1, lambda session: session.update(a=2)),
+    ("unread writes", 1, lambda session: session.update(a=2, b=3)),
     ("write what is there", 1, lambda session: (session["a"], session.update(a=1))),
     ("incr", 1, lambda session: session.incr("n")),
     ("incr then read", 1, lambda session: (session.incr("n"), session["a"])),
@@ -100,7 +100,7 @@ def test_round_trips_without_a_cookie(
 
 
 def test_round_trips_of_an_unknown_id(server_place: AtServer) -> None:
-    """An id that the store does not know costs one trip to find out and one to begin anew."""
+    """An unknown id costs one round trip to find out, and one to begin a session."""
     site = make_site(server_place)
     browser = site.browser(a=1)
     site.stored(browser)
