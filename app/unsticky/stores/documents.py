@@ -71,9 +71,15 @@ class Session:
         """Return it after a use, and whether its idle limit slid.
 
         It slides if it was last seen a step ago (a 20th of the limit), or was set under a limit
-        that was shorter by a step.
+        that was shorter by a step. See `Lifetimes.unused` for a session that may not be in use.
         """
         idle = self.idle or lifetimes.idle
+        if lifetimes.unused < idle and not always:
+            last = self.created if self.seen is None else self.seen
+            if now - last < lifetimes.apart:
+                return self, False
+            if self.seen is None:
+                idle = min(idle, max(lifetimes.unused, self.expires - now))
         later = replace(self.expiring_in(idle, now), seen=now)
         step = idle // 20
         recent = self.seen is not None and now - self.seen < step

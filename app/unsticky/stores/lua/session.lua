@@ -63,7 +63,17 @@ end
 -- Slides a session's idle limit, at most once in a step (a twentieth of it), or sooner if the key's
 -- expiry was set under a shorter limit. On a full server \0s may stay old (pcall), but the limit
 -- slides, so that reading goes on.
-local function slide(key, birth, seen, now, idle)
+--
+-- A session that is not known to be in use has the limit `unused`, if that is shorter: a use within
+-- APART_MS after the one before does not count, and the first that counts does not end this (but never
+-- makes its life shorter, because an adopted session may have more).
+local APART_MS = 60000
+local function slide(key, birth, seen, now, idle, unused)
+  if unused < idle then
+    local last = seen and tonumber(seen) or created_of(birth)
+    if now - last < math.min(APART_MS, math.floor(unused / 4)) then return 0 end
+    if not seen then idle = math.min(idle, math.max(unused, redis.call('PTTL', key))) end
+  end
   local step, ttl = math.floor(idle / 20), ttl_for(idle, birth, now)
   if seen and now - tonumber(seen) < step and redis.call('PTTL', key) >= ttl - step then return 0 end
   redis.pcall('HSET', key, '\0s', digits(now))
