@@ -1,7 +1,5 @@
 """Limits that come with each call, and limits that a session has for itself."""
 
-from dataclasses import replace
-
 import pytest
 from unsticky.cookie import Reference
 from unsticky.limits import Lifetimes
@@ -109,7 +107,7 @@ def test_a_raised_idle_limit_holds_from_the_next_use(place: Place) -> None:
     store = place.new_store(BRIEF)
     where = make(store)
     read(store, where)
-    assert read(store.under(replace(LIFETIMES, unused=HOUR)), where).slid
+    assert read(store.under(LIFETIMES), where).slid
     place.let_pass(BRIEF.idle + 1)
     assert read(store.under(LIFETIMES), where).fields == {b"a": b"1"}
 

@@ -127,7 +127,14 @@ def _use(store: LimitedStore, where: Reference, use: str) -> None:
 @pytest.mark.parametrize("use", ["read", "write"])
 @pytest.mark.parametrize(
     ("apart", "found"),
-    [((), Missing), ((0,) * 9, Missing), ((110,), Missing), ((110, 110), Record)],
+    [
+        ((), Missing),
+        ((0,) * 9, Missing),
+        ((110,), Missing),
+        ((0, 110), Missing),
+        ((110, 110), Record),
+        ((0, 110, 110), Record),
+    ],
 )
 def test_three_uses_apart_keep_a_session(
     place: Place, use: str, apart: tuple[int, ...], found: type

@@ -64,18 +64,19 @@ end
 -- expiry was set under a shorter limit. On a full server \0s may stay old (pcall), but the limit
 -- slides, so that reading goes on.
 --
--- A session that is not known to be in use has the limit `unused`, if that is shorter: a use within
--- APART_MS after the one before does not count, and the first that counts does not end this (but never
--- makes its life shorter, because an adopted session may have more).
-local APART_MS = 60000
+-- A session that is not known to be in use has the limit `unused`, if that is shorter. It is in use if
+-- this use, the one before and its creation are `apart`, or if it was not seen for longer than `unused`,
+-- since it has had a longer limit then. It may have that for another reason, and never gets a shorter one.
 local function slide(key, birth, seen, now, idle, unused)
-  if unused < idle then
-    local last = seen and tonumber(seen) or created_of(birth)
-    if now - last < math.min(APART_MS, math.floor(unused / 4)) then return 0 end
-    if not seen then idle = math.min(idle, math.max(unused, redis.call('PTTL', key))) end
+  local step, limit, last = math.floor(idle / 20), idle, seen and tonumber(seen) or created_of(birth)
+  if unused < idle and now - last < unused then
+    local apart = math.min(60000, math.floor(unused / 4))
+    if not seen or now - last < apart or last - created_of(birth) < apart then
+      limit, step = math.min(idle, math.max(unused, redis.call('PTTL', key))), apart
+    end
   end
-  local step, ttl = math.floor(idle / 20), ttl_for(idle, birth, now)
-  if seen and now - tonumber(seen) < step and redis.call('PTTL', key) >= ttl - step then return 0 end
+  local ttl = ttl_for(limit, birth, now)
+  if seen and now - last < step and redis.call('PTTL', key) >= ttl - step then return 0 end
   redis.pcall('HSET', key, '\0s', digits(now))
   redis.call('PEXPIRE', key, ttl)
   return 1
