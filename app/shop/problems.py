@@ -21,6 +21,8 @@ from shop.context import request_id
 
 MEDIA_TYPE = "application/problem+json"
 
+HEALTH_CHECKS = frozenset({"/livez", "/readyz"})
+
 MOST_QUOTED = 40
 """Characters of one text of a client that a problem shows."""
 
@@ -150,7 +152,7 @@ def _of_bug(error: Exception) -> Response:
 
 
 def _is_for_people() -> bool:
-    return not (request.path.startswith("/api/") or request.path in {"/livez", "/readyz"})
+    return not (request.path.startswith("/api/") or request.path in HEALTH_CHECKS)
 
 
 def _wants_page() -> bool:

@@ -18,7 +18,7 @@ from werkzeug.datastructures import Headers
 from werkzeug.exceptions import RequestEntityTooLarge
 
 from shop.context import REQUEST_ID
-from shop.problems import Problem, quoted
+from shop.problems import HEALTH_CHECKS, Problem, quoted
 from shop.settings import Settings
 
 if TYPE_CHECKING:
@@ -50,11 +50,14 @@ _REQUEST_ID_FORM = re.compile(r"[0-9a-f]{32}")
 def check_host(settings: Settings) -> None:
     """Refuse requests for hosts that are not ours.
 
+    Health checks are answered for every host: a load balancer's probe names an address, or none.
     Flask's own check splits names at the first colon, so that `[::1]` never matches.
 
     Raises:
         Problem: 400 if `Host` is missing, malformed or not a trusted one.
     """
+    if request.path in HEALTH_CHECKS:
+        return
     # Empty if the header is missing or has characters that no host has.
     name = request.host.lower()
     if not name.endswith("]"):

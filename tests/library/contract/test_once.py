@@ -18,7 +18,8 @@ from unsticky.stores.base import (
     Written,
 )
 
-from tests.library.contract.places import (
+from tests.support.browsers import Browser, Site, make_site, unit_of
+from tests.support.places import (
     HOUR,
     LIFETIMES,
     AtServer,
@@ -27,7 +28,6 @@ from tests.library.contract.places import (
     operation,
     reference,
 )
-from tests.support.browsers import Browser, Site, make_site, unit_of
 
 DAY = 24 * 3_600_000
 

@@ -5,8 +5,8 @@ from collections.abc import Callable
 import pytest
 from unsticky import Session
 
-from tests.library.contract.places import AtServer
 from tests.support.browsers import make_site, unit_of
+from tests.support.places import AtServer
 
 
 def _once(session: Session) -> None:
