@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import os
 from dataclasses import dataclass
-from typing import cast
+from ipaddress import IPv6Address, ip_address, ip_network
+from typing import Final, cast
 
 from flask import Flask, current_app, has_request_context, request
 from unsticky import Unsticky
@@ -12,7 +13,7 @@ from unsticky import Unsticky
 from shop.settings import Settings
 from shop.store import Store
 
-REQUEST_ID: str = "X-Request-ID"
+REQUEST_ID: Final = "X-Request-ID"
 """The header that holds the request's id, in nginx's log, in ours and in the answer."""
 
 
@@ -37,6 +38,26 @@ class Shop:
 def current_shop() -> Shop:
     """Return the parts of the application that is being served."""
     return cast("Shop", current_app.extensions["shop"])
+
+
+_IPV6_NETWORK: Final = 64
+
+
+def client_of(address: str) -> str:
+    """Return the client that an address belongs to: itself, or the /64 network of an IPv6 address.
+
+    A provider gives each customer at least such a network, so that one machine has 2^64 addresses.
+    nginx counts clients by the same rule.
+    """
+    try:
+        found = ip_address(address)
+    except ValueError:
+        return address  # a unix socket without a proxy
+    if isinstance(found, IPv6Address):
+        if found.ipv4_mapped is None:
+            return str(ip_network((found.packed, _IPV6_NETWORK), strict=False))
+        found = found.ipv4_mapped
+    return str(found)
 
 
 def request_id() -> str | None:
