@@ -11,12 +11,14 @@ import pytest
 from flask import Flask
 from shop import orders
 from shop.accounts import attempts, hashing, passwords
+from shop.context import client_of
 from shop.idempotency import MOST_STORED, idempotent
 from shop.status.store import RequestEvent, StatusStore, WorkerStatus
 from shop.store import Store, key
 from unsticky import session
 
 from tests.shop.conftest import NewShop
+from tests.support.same_client import DIFFERENT, SAME
 from tests.support.servers import Server
 from tests.support.shop_client import ShopClient
 from tests.support.waiting import wait_until
@@ -252,3 +254,11 @@ def test_recent_login_is_judged_by_the_stores_clock(
     assert client.send("DELETE", "/api/sessions").status == 204
     monkeypatch.setattr(Store, "ask", an_hour_later)
     assert client.send("DELETE", "/api/sessions").json()["code"] == "recent-login-required"
+
+
+def test_client_is_the_same_as_for_nginx() -> None:
+    """The shop and nginx (tests/stack/nginx/test_clients.py) count the same addresses as one."""
+    assert [client_of(one) == client_of(other) for one, other in SAME] == [True] * len(SAME)
+    assert [client_of(one) == client_of(other) for one, other in DIFFERENT] == [False] * len(
+        DIFFERENT
+    )
