@@ -139,7 +139,7 @@ def test_two_verbs_that_ask_do_not_see_each_other(tmp_path: Path) -> None:
 
 
 def test_waiting_for_a_lock_is_reported(tmp_path: Path) -> None:
-    """Whoever had to wait for a lock learns that another has been at work meanwhile."""
+    """Who has to wait for a lock is told for whom, and learns that another was at work."""
     lock = tmp_path / "lock"
     with locks.in_turn(lock) as waited:
         assert not waited
@@ -160,4 +160,17 @@ def test_waiting_for_a_lock_is_reported(tmp_path: Path) -> None:
         with pytest.raises(subprocess.TimeoutExpired):
             process.wait(timeout=0.5)
     out, _ = process.communicate(timeout=10)
-    assert out == b"True\n"
+    waiting, result = out.decode().splitlines()
+    assert f"process {os.getpid()}" in waiting
+    assert str(tmp_path) in waiting
+    assert result == "True"
+
+
+@pytest.mark.parametrize("kind", ["one_verb", "in_turn"])
+def test_lock_is_for_its_owner_alone(tmp_path: Path, kind: str) -> None:
+    """No other user can open a lock, and so hold it, also if an older version made it for all."""
+    lock = tmp_path / "lock"
+    lock.touch(mode=0o666)
+    lock.chmod(0o666)
+    with locks.one_verb(lock, "up") if kind == "one_verb" else locks.in_turn(lock):
+        assert lock.stat().st_mode & 0o777 == 0o600
