@@ -122,7 +122,7 @@ def _stack(new_stack: StartStack) -> "Stack":
 
 @pytest.fixture(name="own_stack", scope="module")
 def _own_stack(new_stack: StartStack) -> Iterator["Stack"]:
-    """A stack of two replicas with two workers, which one module may break and mend again."""
+    """A stack of two replicas with two workers, which one module may break and repair."""
     stack = new_stack(REPLICAS="2", WORKERS="2")
     stack.up()
     yield stack

@@ -89,7 +89,7 @@ class Interface(SessionInterface):
             response.headers["Clear-Site-Data"] = '"cache", "storage"'
         adoption = extension.adoption
         if adoption is not None and adoption.cookie and unit.old_cookie_spent:
-            self._delete_cookie(response, adoption.cookie)
+            self._set_cookie(response, Cookie("", 0), adoption.cookie)
         cookie = unit.cookie_due(refresh=extension.app.config["SESSION_REFRESH_EACH_REQUEST"])
         if cookie is not None:
             self._set_cookie(response, cookie)
@@ -120,19 +120,13 @@ class Interface(SessionInterface):
         with suppress(SessionError):
             self._describe(session, unit, response)
 
-    def _delete_cookie(self, response: Response, name: str) -> None:
-        """Delete the cookie of the library used before, if it has another name."""
-        cookie = self.extension.cookie
-        response.delete_cookie(
-            name, cookie.path, cookie.domain, cookie.secure, cookie.httponly, cookie.samesite
-        )
-
-    def _set_cookie(self, response: Response, cookie: Cookie) -> None:
+    def _set_cookie(self, response: Response, cookie: Cookie, name: str = "") -> None:
+        """Set or delete the session's cookie, or one of another name, with the same attributes."""
         attributes = self.extension.cookie
         # Werkzeug knows Partitioned since 3.1.
         more = {"partitioned": True} if attributes.partitioned else {}
         response.set_cookie(
-            attributes.name,
+            name or attributes.name,
             cookie.value,
             max_age=cookie.max_age,
             expires=0 if cookie.max_age == 0 else None,

@@ -30,7 +30,7 @@ def _application(url: str) -> Flask:
         return {"count": session.incr("count")}
 
     @app.post("/set")
-    def set_blindly() -> str:
+    def set_unread() -> str:
         session["theme"] = "dark"
         return ""
 

@@ -8,7 +8,7 @@ import pytest
 
 from tests.support.checkout import ROOT
 
-_PAGES = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/*.md")])
+_PAGES = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/*.md"), *ROOT.glob("[cn]*/README.md")])
 
 
 def _read_keys() -> set[str]:
@@ -38,7 +38,7 @@ def test_every_named_test_exists() -> None:
     assert missing == []
 
 
-@pytest.mark.parametrize("page", _PAGES, ids=lambda page: page.name)
+@pytest.mark.parametrize("page", _PAGES, ids=lambda page: str(page.relative_to(ROOT)))
 def test_every_link_leads_somewhere(page: Path) -> None:
     """Links inside the repository lead to files that are there."""
     targets = re.findall(r"\]\((?!https?:|#)([^)#]+)", page.read_text())

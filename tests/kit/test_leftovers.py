@@ -13,24 +13,24 @@ from tests.support.checkout import ROOT
 from tests.support.stack import processes_of
 from tests.support.waiting import wait_until
 
-_CHECKOUT = ROOT
 
-
+@pytest.mark.parametrize("processes", ["0", "2"])
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_interrupted_test_run_leaves_nothing(number: signal.Signals) -> None:
-    """A test run that is interrupted stops its stack and removes its folders."""
+def test_interrupted_test_run_leaves_nothing(number: signal.Signals, processes: str) -> None:
+    """A test run that is interrupted, in one process or in more, stops its stack."""
     with tempfile.TemporaryDirectory(prefix="run-") as temporary:
         folder = Path(temporary)
         with subprocess.Popen(
             [
                 *(sys.executable, "-m", "pytest", "-q", "-o", f"cache_dir={temporary}/cache"),
+                *("-n", processes, "--dist", "loadgroup", f"--basetemp={temporary}/base"),
                 *(
                     "-k",
                     "meets_the_workers and 400",
-                    str(_CHECKOUT / "tests/stack/local/test_continuity.py"),
+                    str(ROOT / "tests/stack/local/test_continuity.py"),
                 ),
             ],
-            cwd=_CHECKOUT,
+            cwd=ROOT,
             # A path short enough for sockets, and nobody else's.
             env=os.environ | {"TMPDIR": temporary},
             stdout=subprocess.PIPE,
@@ -43,7 +43,7 @@ def test_interrupted_test_run_leaves_nothing(number: signal.Signals) -> None:
             printed, _ = run.communicate(timeout=60)
         assert "KeyboardInterrupt" in printed, printed
         assert processes_of(folder) == []
-        assert {path.name for path in folder.iterdir()} <= {"cache"}
+        assert {path.name for path in folder.iterdir()} <= {"cache", "base"}
 
 
 def _has_served(folder: Path) -> bool:

@@ -1,4 +1,4 @@
-"""The time limits of a shutdown, which stand in seven files: each outer one exceeds the inner."""
+"""The time limits of a shutdown, from several files: each outer one exceeds the inner."""
 
 import re
 from pathlib import Path

@@ -248,10 +248,10 @@ class Stack:
         """Return a client of the kit's own store."""
         return redis.Redis(unix_socket_path=str(self.folder.sockets / "valkey.sock"))
 
-    def stored(self) -> int:
-        """Return how many keys the store holds, those of the page /status left out."""
+    def stored(self) -> set[bytes]:
+        """Return the keys that the store holds, those of the page /status left out."""
         with self.store() as client:
-            return sum(not key.startswith(b"shop:{status}:") for key in client.scan_iter())
+            return {key for key in client.scan_iter() if not key.startswith(b"shop:{status}:")}
 
     def processes(self) -> list[psutil.Process]:
         """Return every process that runs from the state folder or has it in its command."""

@@ -1,6 +1,7 @@
 """The life of a session, as far as one request knows it: does it exist, did it end, what is its id.
 
-Each answer of the store becomes a state here and nowhere else.
+What an answer of the store to a write makes of the state is decided here; `stored_session` decides
+it for a load and an adoption.
 """
 
 from __future__ import annotations

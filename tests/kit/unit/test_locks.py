@@ -139,7 +139,7 @@ def test_two_verbs_that_ask_do_not_see_each_other(tmp_path: Path) -> None:
 
 
 def test_waiting_for_a_lock_is_reported(tmp_path: Path) -> None:
-    """Who has to wait for a lock is told for whom, and learns that another was at work."""
+    """A process that waits for a lock says for whom, and learns that another one held it."""
     lock = tmp_path / "lock"
     with locks.in_turn(lock) as waited:
         assert not waited

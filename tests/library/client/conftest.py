@@ -7,7 +7,7 @@ import pytest
 from unsticky.stores import Client, client_from_url, client_like, replies
 
 from tests.library.client.visitors import Opened
-from tests.library.contract.places import AtServer
+from tests.support.places import AtServer
 from tests.support.servers import Servers
 from tests.support.strange_servers import Relay
 

@@ -8,7 +8,7 @@ from unsticky.stores import Script, replies
 from unsticky.stores.replies import UNFINISHED, PlainReader
 
 from tests.library.client.visitors import PUSH, Opened
-from tests.library.contract.places import AtServer, deadline
+from tests.support.places import AtServer, deadline
 from tests.support.strange_servers import bulk
 
 

@@ -22,8 +22,8 @@ from tests.library.client.visitors import (
     connecting,
     taken,
 )
-from tests.library.contract.places import AtServer, deadline
 from tests.support.checkout import ROOT
+from tests.support.places import AtServer, deadline
 from tests.support.strange_servers import Relay, strange
 
 

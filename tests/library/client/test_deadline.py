@@ -8,7 +8,7 @@ from unsticky.errors import OutcomeUnknown
 from unsticky.stores import Deadline
 
 from tests.library.client.visitors import DEADLINE, GENEROUS, Opened
-from tests.library.contract.places import deadline
+from tests.support.places import deadline
 from tests.support.strange_servers import Relay
 
 

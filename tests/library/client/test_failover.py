@@ -21,7 +21,7 @@ from tests.library.client.visitors import (
     connecting,
     taken,
 )
-from tests.library.contract.places import AtServer, deadline
+from tests.support.places import AtServer, deadline
 from tests.support.ports import free_port
 from tests.support.servers import PATIENCE, Servers, find_program
 from tests.support.strange_servers import Relay

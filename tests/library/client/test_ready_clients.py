@@ -17,7 +17,7 @@ from unsticky.errors import ConfigurationError, OutcomeUnknown, StoreUnavailable
 from unsticky.stores import Client, client_like, open_store
 
 from tests.library.client.visitors import Opened, Visitors
-from tests.library.contract.places import CAPS, AtServer, deadline
+from tests.support.places import CAPS, AtServer, deadline
 from tests.support.ports import free_port
 from tests.support.servers import Servers
 

@@ -6,7 +6,7 @@ import pytest
 from unsticky.errors import StoreUnavailable
 
 from tests.library.client.visitors import Opened, run, taken
-from tests.library.contract.places import deadline
+from tests.support.places import deadline
 from tests.support.strange_servers import strange
 
 _MOVED_ON = {

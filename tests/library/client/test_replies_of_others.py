@@ -10,7 +10,7 @@ from unsticky.errors import OutcomeUnknown
 from unsticky.stores import UNREAD, Write, Written
 
 from tests.library.client.visitors import DEADLINE, PUSH, Opened, Visitors, run
-from tests.library.contract.places import AtServer, deadline, operation
+from tests.support.places import AtServer, deadline, operation
 from tests.support.strange_servers import Meddle, Relay, strange
 
 

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.library.contract.places import AtServer, InFakeredis, InSqlite, Memory, Place
+from tests.support.places import AtServer, InFakeredis, InSqlite, Memory, Place
 from tests.support.servers import SERVERS, Servers
 
 

@@ -28,8 +28,8 @@ from unsticky.stores.base import (
 )
 from unsticky.stores.memory import MemoryStore
 
-from tests.library.contract.places import CAPS, Memory, Place
 from tests.support.browsers import Browser, InFlight, Site, make_site
+from tests.support.places import CAPS, Memory, Place
 
 Fields: TypeAlias = dict[str, Any]
 """Values by `name`, or for a map's entry by `map.key`."""
@@ -213,12 +213,12 @@ def fresh_world(place: Place, kept: Site | None = None) -> World:
     site = kept or make_site(
         place, UNSTICKY_REQUEST_ID_HEADER="X-Request-ID", UNSTICKY_DEADLINE=10.0
     )
-    backend = site.sessions.state
-    inner: Any = getattr(backend.store, "inner", backend.store)
+    state = site.sessions.state
+    inner: Any = getattr(state.store, "inner", state.store)
     if isinstance(place, Memory):
         inner = MemoryStore(CAPS)
     store = Watched(inner)
-    backend.store = store
+    state.store = store
     return World(site, store)
 
 

@@ -24,8 +24,8 @@ from tests.library.contract.fuzz_judge import Judge
 from tests.library.contract.fuzz_outcomes import Outcome
 from tests.library.contract.fuzz_visits import Visit
 from tests.library.contract.fuzz_world import World, answered, fresh_world, in_flight
-from tests.library.contract.places import AtServer, Memory, Place
 from tests.support.browsers import Site, unit_of
+from tests.support.places import AtServer, Memory, Place
 from tests.support.servers import Servers
 
 _ERRORS: dict[str, Callable[[], SessionError]] = {

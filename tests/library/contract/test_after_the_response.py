@@ -17,8 +17,8 @@ from unsticky import StoreUnavailable
 from unsticky import session as flask_session
 from unsticky.session import current_session
 
-from tests.library.contract.places import AtServer, Place
 from tests.support.browsers import Browser, Site, make_site, spend_deadline, unit_of
+from tests.support.places import AtServer, Place
 
 
 def visitor(site: Site, **fields: Any) -> FlaskClient:

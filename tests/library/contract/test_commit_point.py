@@ -13,8 +13,8 @@ from unsticky.session import current_session
 from unsticky.unit_of_work import UnitOfWork
 from werkzeug.wrappers import Response as AnyResponse
 
-from tests.library.contract.places import Place
 from tests.support.browsers import Browser, Site, make_site
+from tests.support.places import Place
 
 
 def interfere(site: Site, browser: Browser, **fields: Any) -> None:

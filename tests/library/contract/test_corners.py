@@ -8,8 +8,8 @@ from unsticky import session as flask_session
 from unsticky.fields import entry_field, map_prefix, plain_field
 from unsticky.stores.base import Move, Written
 
-from tests.library.contract.places import Place, deadline, operation, reference
 from tests.support.browsers import Browser, Site, make_site, unit_of
+from tests.support.places import Place, deadline, operation, reference
 
 
 def permanent(site: Site) -> Browser:

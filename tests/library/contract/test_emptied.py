@@ -6,8 +6,8 @@ from typing import Any
 import pytest
 from unsticky import Conflict, Session
 
-from tests.library.contract.places import Place
 from tests.support.browsers import Browser, InFlight, Site, make_site, unit_of
+from tests.support.places import Place
 
 Act = Callable[[Session], object]
 

@@ -19,7 +19,7 @@ from unsticky.unit_of_work.stored_session import StoredSession
 
 from tests.library.contract.fuzz_cases import Case, Step, make_case, shrunk
 from tests.library.contract.fuzzing import Fuzzer, case_names, kind_of, main, table
-from tests.library.contract.places import AtServer, Memory
+from tests.support.places import AtServer, Memory
 
 Plant = Callable[[pytest.MonkeyPatch], None]
 
@@ -111,10 +111,10 @@ def _unbinds_without_leaving_the_user(patch: pytest.MonkeyPatch) -> None:
 def _takes_every_write_for_unread(patch: pytest.MonkeyPatch) -> None:
     writes = ChangeSet._writes  # noqa: SLF001
 
-    def blind(self: ChangeSet, *prefix: bytes) -> Iterator[Write]:
+    def unread(self: ChangeSet, *prefix: bytes) -> Iterator[Write]:
         return (Write(write.field, write.value, UNREAD) for write in writes(self, *prefix))
 
-    patch.setattr(ChangeSet, "_writes", blind)
+    patch.setattr(ChangeSet, "_writes", unread)
 
 
 def _moves_by_copying(patch: pytest.MonkeyPatch) -> None:

@@ -6,8 +6,8 @@ import sys
 
 import pytest
 
-from tests.library.contract.places import AtServer
 from tests.support.checkout import ROOT
+from tests.support.places import AtServer
 from tests.support.strange_servers import Relay, strange
 
 _PATCHED = """

@@ -8,8 +8,8 @@ import pytest
 from unsticky import SessionError
 from unsticky.cookie import Reference
 
-from tests.library.contract.places import Place
 from tests.support.browsers import Browser, InFlight, Site, make_site, unit_of
+from tests.support.places import Place
 
 BEFORE: dict[str, Any] = {"same": "base", "n": 1, "cart": {"milk": 2, "tea": 1}}
 OPERATIONS = (

@@ -22,7 +22,7 @@ from unsticky.stores.base import (
     Written,
 )
 
-from tests.library.contract.places import (
+from tests.support.places import (
     HOUR,
     LIFETIMES,
     AtServer,

@@ -15,7 +15,7 @@ from unsticky.stores.base import (
     Written,
 )
 
-from tests.library.contract.places import (
+from tests.support.places import (
     HOUR,
     AtServer,
     LimitedStore,
@@ -176,7 +176,7 @@ def test_a_tombstone_holds_no_data_and_goes_after_a_minute(server_place: AtServe
 
 def test_a_tombstone_is_forgotten_after_a_minute() -> None:
     """In memory, too, an ended session is unknown once no request can still hold it."""
-    from tests.library.contract.places import Memory
+    from tests.support.places import Memory
 
     place = Memory()
     store = place.new_store()

@@ -9,8 +9,8 @@ from flask import Response, flash, get_flashed_messages
 from unsticky import ABSENT
 from unsticky import session as flask_session
 
-from tests.library.contract.places import Place
 from tests.support.browsers import Answer, Browser, Site, make_site
+from tests.support.places import Place
 
 
 def race(site: Site, browser: Browser, mine: dict[str, Any], theirs: dict[str, Any]) -> Answer:
@@ -160,7 +160,7 @@ def test_a_rule_of_the_applications_own(place: Place, rule: Any, kept: Any) -> N
 
 
 def test_overwriting_is_counted_and_named(place: Place, caplog: pytest.LogCaptureFixture) -> None:
-    """With the policy `overwrite` the last one wins, and log and counters say so."""
+    """With `UNSTICKY_CONFLICT="overwrite"` the last one wins, and log and counters say so."""
     site = make_site(place, UNSTICKY_CONFLICT="overwrite")
     browser = site.browser(field=1)
     with caplog.at_level(logging.WARNING, "unsticky"):

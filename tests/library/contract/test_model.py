@@ -17,8 +17,8 @@ from unsticky.cookie import Reference
 from unsticky.fields import name_of
 from unsticky.stores.base import Record
 
-from tests.library.contract.places import Place, deadline
 from tests.support.browsers import Browser, InFlight, Site, make_site, unit_of
+from tests.support.places import Place, deadline
 
 _SLOTS = st.integers(0, 2)
 _NAMES = st.sampled_from(["a", "b"])
@@ -233,8 +233,8 @@ class _Machine(RuleBasedStateMachine):
     def the_store_equals_the_model(self) -> None:
         for stored in self.all:
             assert stored.reference is not None
-            backend = self.site.sessions.state
-            record = backend.store.read(stored.reference, backend.lifetimes, deadline())
+            state = self.site.sessions.state
+            record = state.store.read(stored.reference, state.lifetimes, deadline())
             if stored.ended is not None:
                 assert not isinstance(record, Record)
                 continue

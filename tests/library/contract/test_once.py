@@ -16,8 +16,8 @@ from unsticky.stores.base import (
     Written,
 )
 
-from tests.library.contract.places import AtServer, Place, deadline, operation, reference
 from tests.support.browsers import Browser, Site, make_site, unit_of
+from tests.support.places import AtServer, Place, deadline, operation, reference
 
 DAY = 24 * 3_600_000
 

@@ -8,8 +8,8 @@ import pytest
 from unsticky import Conflict, Session, SessionError, transaction
 from unsticky import session as flask_session
 
-from tests.library.contract.places import Place
 from tests.support.browsers import Answer, Browser, Site, make_site, unit_of
+from tests.support.places import Place
 
 
 def race(

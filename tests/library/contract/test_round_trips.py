@@ -5,8 +5,8 @@ from collections.abc import Callable
 import pytest
 from unsticky import Session
 
-from tests.library.contract.places import AtServer
 from tests.support.browsers import make_site, unit_of
+from tests.support.places import AtServer
 
 
 def _once(session: Session) -> None:
@@ -100,7 +100,7 @@ def test_round_trips_without_a_cookie(
 
 
 def test_round_trips_of_an_unknown_id(server_place: AtServer) -> None:
-    """An id that the store does not know costs one trip to find out and one to begin anew."""
+    """An unknown id costs one round trip to find out, and one to begin a session."""
     site = make_site(server_place)
     browser = site.browser(a=1)
     site.stored(browser)

@@ -13,8 +13,8 @@ from unsticky import session as flask_session
 from unsticky.session import current_session
 from werkzeug.middleware.dispatcher import DispatcherMiddleware
 
-from tests.library.contract.places import Place
 from tests.support.browsers import Browser, Site, make_site, unit_of
+from tests.support.places import Place
 
 
 class Interrupted:

@@ -15,7 +15,7 @@ from unsticky.stores.base import (
     Written,
 )
 
-from tests.library.contract.places import (
+from tests.support.places import (
     AtServer,
     Place,
     deadline,

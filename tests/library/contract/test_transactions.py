@@ -7,8 +7,8 @@ import pytest
 from flask import abort, request
 from unsticky import Conflict, Session, session, transact, transaction
 
-from tests.library.contract.places import Place
 from tests.support.browsers import Browser, Site, make_site, unit_of
+from tests.support.places import Place
 
 
 class _World:

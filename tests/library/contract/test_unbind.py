@@ -18,7 +18,7 @@ from unsticky.stores.base import (
     Written,
 )
 
-from tests.library.contract.places import (
+from tests.support.places import (
     HOUR,
     AtServer,
     LimitedStore,

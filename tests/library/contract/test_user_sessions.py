@@ -18,7 +18,7 @@ from unsticky.stores.base import (
     Written,
 )
 
-from tests.library.contract.places import (
+from tests.support.places import (
     HOUR,
     AtServer,
     LimitedStore,
@@ -99,7 +99,7 @@ def test_moving_a_bound_session_keeps_its_place_in_the_list(place: Place) -> Non
 
 
 def test_binding_to_another_user_leaves_the_first_ones_list(place: Place) -> None:
-    """A session belongs to one user: bound anew it is the other's only."""
+    """A session belongs to one user: bound to another one, it is that user's only."""
     store, one, other = place.new_store(), reference(1), reference(2)
     where, successor = login(place, store, one), reference(2)
     move = Move(successor, Bind(other, None, b"", 5))

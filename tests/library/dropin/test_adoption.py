@@ -244,7 +244,7 @@ def _sessions_of(app: Flask, user: str) -> list[str]:
 
 def _in_step(app: Flask, barrier: threading.Barrier) -> None:
     """Let each adoption of `app` wait for the others once it has read the old session."""
-    predecessor = app.extensions["unsticky"].state.adoption._predecessor  # noqa: SLF001 (the seam to hold)
+    predecessor = app.extensions["unsticky"].state.adoption._predecessor  # noqa: SLF001 (paused here)
     find = predecessor.find
 
     def find_and_wait(*arguments: Any) -> Any:
@@ -421,6 +421,23 @@ def test_another_cookie_name(world: _World) -> None:
     assert browser.user(app) == "ann"
     assert browser.get(app, "/logout").status_code == 200
     assert browser.user(app) is None
+
+
+def test_an_old_cookie_is_deleted_with_the_attributes_that_it_was_set_with(world: _World) -> None:
+    """A browser keeps a partitioned cookie that is deleted without Partitioned."""
+    browser = _signed_in(world)
+    app = world.worker(
+        SESSION_COOKIE_NAME="sid",
+        UNSTICKY_ADOPT_COOKIE="session",
+        SESSION_COOKIE_SECURE=True,
+        SESSION_COOKIE_PARTITIONED=True,
+    )
+    answer = browser.get(app, "/me")
+    deleted = [line for line in answer.headers.getlist("Set-Cookie") if line.startswith("session=")]
+    assert len(deleted) == 1
+    assert {"Max-Age=0", "Secure", "HttpOnly", "Partitioned", "SameSite=Lax"} <= set(
+        deleted[0].split("; ")
+    )
 
 
 def test_applications_name_their_users_field(world: _World) -> None:

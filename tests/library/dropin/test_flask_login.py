@@ -115,7 +115,7 @@ def test_a_login_binds_under_a_new_id_and_keeps_the_data(app: Flask) -> None:
 
 
 def test_the_cookie_from_before_the_login_is_nobody(app: Flask) -> None:
-    """Whoever kept the cookie from before the login is not logged in by it (CWE-384)."""
+    """A cookie from before the login is not logged in by it (CWE-384)."""
     client, thief = app.test_client(), app.test_client()
     client.get("/set")
     thief.set_cookie("session", _cookie(client) or "")

@@ -155,7 +155,7 @@ class _Judge:
             if op.kind not in _LEAVES_ITS_TAG:
                 continue
             lineage, places = self._lineage(op), alive.pop(op.tag, [])
-            if places and lineage in certainly_ended:
+            if lineage in places and lineage in certainly_ended:
                 self._violated(f"{op.kind} {op.tag} is alive although its session was ended")
             # A change of unknown outcome may be in a new session that its worker does not know.
             elif op.outcome is Outcome.ACKNOWLEDGED and any(place != lineage for place in places):

@@ -113,7 +113,7 @@ def test_19_a_planted_value_is_set_aside(
     (aside,) = valkey.keys(f"{app.config['SESSION_KEY_PREFIX']}*:q:*")
     assert valkey.hash(aside)[_THEME] == blob
     assert valkey.ask("PTTL", aside) > 0
-    # The next request begins anew.
+    # The next request begins a new session.
     assert browser.get("/me").json()["data"] == {}
     assert browser.post("/set", theme="light").status == 200
     assert browser.get("/me").json()["data"] == {"theme": "light"}

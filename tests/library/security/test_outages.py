@@ -37,7 +37,7 @@ class Fault:
 
     Attributes:
         begin: makes it happen.
-        end: mends it.
+        end: repairs it.
         reads: whether reads still answer.
     """
 
@@ -168,7 +168,7 @@ def test_22_an_optional_view_lives_without(befallen: Fault, browser: Browser) ->
 
 
 def test_22_a_page_without_session_does_not_notice(befallen: Fault, browser: Browser) -> None:
-    """Whoever never looks at the session is served as ever."""
+    """A view that does not touch the session is served as usual."""
     del befallen
     assert _timed(lambda: browser.get("/untouched")).status == 200
 

@@ -9,7 +9,7 @@ _PEPPER = "a pepper that is no secret key"
 
 
 def test_20_a_rotation_loses_no_session(new_app: NewApp, store: str, browse: Browse) -> None:
-    """Old cookies are accepted and signed anew; once the old key is dropped they are still in."""
+    """Old cookies are accepted and signed again; without the old key they still count."""
     shared = {"SESSION_KEY_PREFIX": "rotating:", "UNSTICKY_PEPPER": _PEPPER}
     first = new_app(store, SECRET_KEY="old", **shared)
     both = new_app(store, SECRET_KEY="new", SECRET_KEY_FALLBACKS=["old"], **shared)

@@ -86,6 +86,6 @@ def _axe_source(tmp_path_factory: pytest.TempPathFactory) -> str:
 
 @pytest.fixture(name="pictures", scope="session")
 def _pictures() -> Path | None:
-    """Where to put the README's pictures; ``PICTURES=docs/pictures`` takes them anew."""
+    """Where to put the README's pictures; ``PICTURES=docs/pictures`` takes them again."""
     folder = os.environ.get("PICTURES")
     return Path(folder) if folder else None

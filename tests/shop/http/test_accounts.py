@@ -52,13 +52,13 @@ def test_login_racing_adds(client: ShopClient) -> None:
             threads.submit(tab.add, sku)
             for tab, sku in zip(tabs[:100], islice(cycle(_SKUS), 100), strict=True)
         ]
-        entering = threads.submit(login.log_in, "grace")
+        logging_in = threads.submit(login.log_in, "grace")
         adds += [
             threads.submit(tab.add, sku)
             for tab, sku in zip(tabs[100:], islice(cycle(_SKUS), 100), strict=True)
         ]
         statuses = [add.result().status for add in adds]
-        assert entering.result().status == 200
+        assert logging_in.result().status == 200
     assert all(tab.cookie == client.cookie for tab in tabs)
     assert set(statuses) <= {200, 409}
     assert sum(login.cart().values()) == 1 + statuses.count(200)

@@ -26,7 +26,7 @@ def _stack(new_stack: StartContainers) -> ContainerStack:
 
 @pytest.fixture(name="own_stack", scope="module")
 def _own_stack(new_stack: StartContainers) -> Iterator[ContainerStack]:
-    """Containers of two replicas with two workers, which one module may break and mend again."""
+    """Containers of two replicas with two workers, which one module may break and repair."""
     stack = new_stack(REPLICAS="2", WORKERS="2")
     stack.up()
     yield stack

@@ -21,7 +21,7 @@ _PASSED_ON = (
     "PATH", "HOME", "DOCKER_HOST", "DOCKER_CONTEXT", "DOCKER_CONFIG",
     "PYTHON_IMAGE", "NGINX_IMAGE", "REDIS_IMAGE",
 )  # fmt: skip
-# Seconds: a build that installs all packages anew, and whatever else an engine takes long for.
+# Seconds: a build that installs all packages, and whatever else an engine takes long for.
 _BUILD, _PATIENCE = 300.0, 60.0
 
 

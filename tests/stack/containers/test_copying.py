@@ -33,7 +33,7 @@ _SECTIONS = {
 }
 # What runs for each application: containers of it, and Gunicorn workers in each.
 _REPLICAS, _WORKERS = 2, 2
-# What compose.yaml gives the replicas to stop; whoever takes longer is killed (seconds).
+# What compose.yaml gives the replicas to stop; one that takes longer is killed (seconds).
 _GRACE = 35
 _FORM = {"Content-Type": "application/x-www-form-urlencoded"}
 
@@ -245,7 +245,7 @@ def test_every_file_is_explained(visits: ForeignApp) -> None:
 
 
 def test_no_secret_is_committed(visits: ForeignApp) -> None:
-    """Whoever adds all files to a repository leaves the secrets out."""
+    """`git add` of all files leaves the secrets out."""
     visits.shell(blocks("Start it", "sh")[0].text.splitlines()[0])
     assert (visits.folder / "compose" / "secrets" / "secret_key").exists()
     visits.shell("git init --quiet; git add .")

@@ -8,7 +8,7 @@ from tests.support.waiting import wait_until
 
 
 def test_changed_code_is_served(new_stack: StartContainers, tmp_path: Path) -> None:
-    """Each worker starts anew with the changed file; image and container are the same as before."""
+    """Each worker starts again with the changed file; image and container stay the same."""
     stack = new_stack(OVERLAYS="dev", REPLICAS="1", WORKERS="2")
     stack.checkout = tmp_path
     copy_checkout(tmp_path)

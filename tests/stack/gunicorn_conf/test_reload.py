@@ -55,7 +55,7 @@ def test_workers_follow_the_code(new_server: NewServer, code: Path) -> None:
 
 
 def test_production_workers_do_not_follow_the_code(new_server: NewServer, code: Path) -> None:
-    """Without it nothing watches: a file that changes on disk starts nothing anew."""
+    """Without it nothing watches: a file that changes on disk restarts nothing."""
     server = _start(new_server, code, WORKERS="1")
     (old,) = server.workers()
     (code / "hello.py").write_text("raise SystemExit", encoding="utf-8")

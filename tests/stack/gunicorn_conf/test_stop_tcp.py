@@ -1,4 +1,4 @@
-"""A stop over TCP, where a listener that closes would reset whoever waits in its queue."""
+"""A stop over TCP, where a listener that closes would reset the connections in its queue."""
 
 import signal
 import socket

@@ -77,7 +77,7 @@ def test_method_not_allowed_lists_the_allowed(edge: Nginx) -> None:
 
 
 def test_permanent_refusal_has_no_retry_after(edge: Nginx) -> None:
-    """A refusal that repeating cannot mend carries no Retry-After."""
+    """A refusal that repeating cannot change has no Retry-After."""
     answer = exchange(edge.port, b"TRACE / HTTP/1.1\r\nHost: shop.test\r\n\r\n")
     assert "Retry-After" not in answer.headers
 
