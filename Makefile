@@ -1,6 +1,12 @@
 # The verbs. Bare `make` lists them. `compose/kit/run` finds Python and runs one.
 # A variable comes from the command line, the environment or .env; see .env.example.
 
+# make would expand a `$` in a value: half of a password would be gone, and nobody would notice.
+$(foreach name,$(.VARIABLES),$(if $(findstring command,$(origin $(name))),\
+    $(if $(findstring $$,$(subst $$$$,,$(value $(name)))),\
+        $(error cannot use $(name)=…: make expands the `$$` in it. \
+            Write `$$$$` for each, or set $(name) in .env or in the environment))))
+
 .DEFAULT_GOAL := help
 .PHONY: help up down restart status logs open clean test fuzz foreign lint pins bench \
 	loadtest compare sweep

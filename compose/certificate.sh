@@ -6,8 +6,9 @@
 # It goes to TLS_DIR, secrets/tls beside this file by default. curl trusts it with
 # --cacert compose/secrets/tls/fullchain.pem; a browser asks once.
 set -eu
-here=$(cd "$(dirname "$0")" && pwd)
+here=$(CDPATH="" cd -- "$(dirname -- "$0")" && pwd)
 folder=${TLS_DIR:-$here/secrets/tls}
+case $folder in /*) ;; *) folder=$PWD/$folder ;; esac
 [ $# -gt 0 ] || set -- localhost 127.0.0.1 ::1
 
 if [ -e "$folder/fullchain.pem" ]; then
@@ -20,8 +21,19 @@ if ! command -v openssl >/dev/null; then
     exit 1
 fi
 
-# Other users of this host are kept out by the folder above; the container's user must get in.
-(umask 077 && mkdir -p "$(dirname "$folder")")
+# The container's user must be able to read the key, so a folder above keeps this host's users out.
+above=$(dirname -- "$folder")
+(umask 077 && mkdir -p "$above")
+private=
+while [ -z "$private" ] && [ "$above" != "$(dirname -- "$above")" ]; do
+    private=$(find -L "$above" -prune ! -perm -001 ! -perm -010)
+    above=$(dirname -- "$above")
+done
+if [ -z "$private" ]; then
+    echo "error: other users could read the private key: they can enter $(dirname -- "$folder")" >&2
+    echo "  hint: chmod 700 that folder, or set TLS_DIR to one inside a folder that is yours" >&2
+    exit 1
+fi
 mkdir -p "$folder"
 chmod 755 "$folder"
 

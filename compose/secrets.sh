@@ -6,7 +6,7 @@
 # The folder is yours alone (0700); the files in it can be read by everybody who can enter it,
 # because the containers' users must.
 set -eu
-here=$(cd "$(dirname "$0")" && pwd)
+here=$(CDPATH="" cd -- "$(dirname -- "$0")" && pwd)
 folder=${1:-$here/secrets}
 
 (umask 077 && mkdir -p "$folder")

@@ -12,6 +12,9 @@ CHECKOUT = Path(__file__).resolve().parents[1]
 """The root of this checkout."""
 
 
+_FOREIGN = ("GIT_", "GUNICORN_", "LOCUST_", "NODE_", "UVICORN_", "WEB_CONCURRENCY")
+
+
 def description() -> str:
     """Return processor, cores and kernel in one line."""
     return f"{_processor()}, {os.cpu_count()} cores, {platform.system()} {platform.release()}"
@@ -40,11 +43,20 @@ def commit() -> str:
     try:
         git = subprocess.run(
             ["git", "-C", str(CHECKOUT), "describe", "--always", "--dirty"],
-            capture_output=True, text=True, check=False,
+            capture_output=True, text=True, check=False, env=environment(),
         )  # fmt: skip
     except OSError:
         return "unknown"
     return git.stdout.strip() or "unknown"
+
+
+def environment(**own: str) -> dict[str, str]:
+    """Return the environment of a program: the caller's without settings of such programs.
+
+    A hook of git, for example, sets GIT_DIR to another repository.
+    """
+    inherited = {name: text for name, text in os.environ.items() if not name.startswith(_FOREIGN)}
+    return {**inherited, **own}
 
 
 def free_port() -> int:

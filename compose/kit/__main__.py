@@ -17,6 +17,8 @@ _INTERRUPTED = 128 + signal.SIGINT
 def main(verb: str) -> int:
     """Run one verb and return the exit code."""
     signal.signal(signal.SIGTERM, _interrupt)
+    # Whatever it was: the caller can use what this makes, and others cannot write to it.
+    os.umask((os.umask(0) | 0o022) & 0o077)
     for stream in (sys.stdout, sys.stderr):
         # A locale without UTF-8 must not turn a message into a traceback.
         if isinstance(stream, io.TextIOWrapper):

@@ -9,10 +9,10 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from kit import dotenv
-from kit.console import complain, say
+from kit.console import complain, say, warn
 from kit.errors import KitError, from_os_error
 from kit.local.nginx import Nginx
-from kit.settings import CHECKOUT, LOAD_NAMES, Settings, load
+from kit.settings import CHECKOUT, LOAD_NAMES, Settings, is_typed, load
 from kit.setup import environment
 from kit.setup.environment import Environment
 from kit.state import StateFolder
@@ -64,6 +64,7 @@ def load_test(verb: str) -> None:
         chosen = environment.to_load(settings)
         environment.ensure(chosen)
         from_file = dotenv.read(CHECKOUT / ".env")
+        given = _given()
     except (KitError, OSError) as error:
         shown = from_os_error(error) if isinstance(error, OSError) else error
         complain(shown)
@@ -72,14 +73,27 @@ def load_test(verb: str) -> None:
         raise SystemExit(_NO_VERDICT) from None
     values = {
         **{name: from_file[name] for name in LOAD_NAMES if from_file.get(name)},
-        **{name: os.environ[name] for name in LOAD_NAMES if os.environ.get(name)},
+        **{name: given[name] for name in LOAD_NAMES if given.get(name)},
         "PYTHONPATH": _PATH,
         "STATE_DIR": str(settings.state_dir),
         "VENV_DIR": str(settings.venv_dir),
     }
     command = [str(chosen.python), "-m", "loadtest", verb]
     sys.stdout.flush()
-    os.execve(chosen.python, command, {**os.environ, **values})
+    os.execve(chosen.python, command, {**given, **values})
+
+
+def _given() -> dict[str, str]:
+    """Return the environment. HOST counts only if it is an address, or was typed as one.
+
+    conda and csh set it to the name of the machine.
+    """
+    given = dict(os.environ)
+    host = given.get("HOST", "")
+    if host and "://" not in host and not is_typed("HOST"):
+        warn(f"HOST={host} of the environment is no address, so it does not count")
+        del given["HOST"]
+    return given
 
 
 class _Checks:

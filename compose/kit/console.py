@@ -10,6 +10,13 @@ from contextlib import contextmanager
 from kit.errors import KitError
 
 
+def plain(text: str) -> str:
+    """Return text in which nothing controls a terminal: clients decide what stands in logs."""
+    return "".join(
+        c if c.isprintable() or c == "\t" else c.encode("unicode_escape").decode() for c in text
+    )
+
+
 def say(text: str = "", end: str = "\n") -> None:
     """Print a line to standard output at once; do nothing if nobody reads any more.
 
@@ -28,7 +35,7 @@ def warn(text: str) -> None:
 
 def complain(error: KitError) -> None:
     """Print a failure and its hints to standard error."""
-    first, *rest = error.problem.splitlines()
+    first, *rest = map(plain, error.problem.splitlines())
     print(f"\nerror: {first}", file=sys.stderr)
     for line in rest:
         print(f"       {line}", file=sys.stderr)

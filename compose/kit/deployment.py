@@ -137,8 +137,12 @@ def await_ready(stack: Stack, name: str, probe: Callable[[], Answer] | None = No
     Raises:
         KitError: it does not within ``READY_TIMEOUT``; the message has its last words.
     """
-    deadline = time.monotonic() + stack.settings.ready_timeout
-    answer = readiness.wait(probe or stack.probe(name), deadline)
+    seconds = stack.settings.ready_timeout
+    answer = readiness.wait(
+        probe or stack.probe(name),
+        time.monotonic() + seconds,
+        lambda problem: say(f" {problem}; waiting {seconds} s at most …", end=""),
+    )
     if not answer.is_ready:
         make = stack.settings.make
         raise KitError(
@@ -161,7 +165,7 @@ def _deploy_replicas(stack: Stack, before: Sequence[Replica]) -> list[str]:
         if missing := stack.settings.replicas - len(kept):
             started = stack.start(missing)
         for replica in started:
-            with step(f"{replica.name} ({stack.settings.workers} workers)"):
+            with step(f"{replica.name} ({_counted(stack.settings.workers, 'worker')})"):
                 await_ready(stack, replica.name)
     except KitError as error:
         if not running:
@@ -196,14 +200,15 @@ def _report(
         return
     had = sum(replica.runs for replica in before)
     if had and had != s.replicas:
-        state.record_event("scaled", "app", f"{had} to {s.replicas} replicas")
+        state.record_event("scaled", "app", f"{had} to {_counted(s.replicas, 'replica')}")
     summary = stack.summary()
     code = next(f"{name} {summary[name]}" for name in ("release", "image") if name in summary)
-    detail = f"{s.replicas} replicas of {s.workers} workers, {code}"
+    workers = _counted(s.workers, f"{s.worker_class} worker")
+    detail = f"{_counted(s.replicas, 'replica')} of {workers}, {code}"
     state.record_event("changed" if was_running else "started", "stack", detail)
     names = ", ".join(replica.name for replica in stack.replicas())
     summary = {
-        "replicas": f"{names}: {s.workers} {s.worker_class} workers each",
+        "replicas": f"{names}: {workers}{' each' if s.replicas > 1 else ''}",
         **summary,
         "state": str(state.root),
     }
@@ -212,3 +217,7 @@ def _report(
         say(f"  {name:10} {text}")
     verbs = " | ".join(s.make(verb) for verb in ("open", "status", "logs", "down"))
     say(f"\nNext: {verbs}")
+
+
+def _counted(number: int, noun: str) -> str:
+    return f"{number} {noun}{'s' if number != 1 else ''}"

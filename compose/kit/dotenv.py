@@ -1,6 +1,8 @@
 """Read ``.env``: the plain subset of what Docker Compose reads."""
 
+import codecs
 import re
+import unicodedata
 from pathlib import Path
 
 from kit.errors import KitError
@@ -12,19 +14,21 @@ def read(path: Path) -> dict[str, str]:
     """Return the names and values of an environment file; empty if there is no file.
 
     A line is ``NAME=value``, optionally quoted. ``#`` starts a comment at the start of a line, or
-    after a space outside quotes. Nothing is expanded.
+    after a space outside quotes. Nothing is expanded. The encoding is UTF-8, or UTF-16 with a
+    byte-order mark, and a line may end as on any system.
 
     Raises:
         KitError: a line has another form.
     """
     try:
-        text = path.read_text(encoding="utf-8")
+        text = _decoded(path.read_bytes())
     except FileNotFoundError:
         return {}
     except UnicodeDecodeError as error:
         raise KitError(f"{path} is not UTF-8: {error.reason}", "save it as UTF-8") from error
     values: dict[str, str] = {}
-    for number, raw in enumerate(text.splitlines(), start=1):
+    # Not `splitlines`, which also ends a line at characters that a value may contain.
+    for number, raw in enumerate(re.split(r"\r\n|\r|\n", text), start=1):
         line = raw.strip()
         if not line or line.startswith("#"):
             continue
@@ -34,13 +38,25 @@ def read(path: Path) -> dict[str, str]:
             # The line may hold a secret, so only its number is shown.
             raise KitError(
                 f"{path}, line {number} is not NAME=value",
-                "write NAME=value, NAME='value' or NAME=\"value\"; .env.example shows each name",
+                "write NAME=value, NAME='value' or NAME=\"value\" with straight quotes; "
+                ".env.example shows each name",
             )
         values[match["name"]] = value
     return values
 
 
+def _decoded(data: bytes) -> str:
+    """Decode what an editor saved; a byte-order mark is not part of the first name."""
+    if data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
+        return data.decode("utf-16")
+    return data.decode("utf-8-sig")
+
+
 def _unquote(text: str) -> str | None:
+    """Return a value without its quotes; None if it is malformed."""
+    # Typographic quotes are a word processor's, and NUL is one of UTF-16 without a mark.
+    if unicodedata.category(text[:1] or " ") in {"Pi", "Pf"} or "\0" in text:
+        return None
     if text[:1] in {"'", '"'}:
         quoted = re.fullmatch(r"(['\"])(?P<inner>.*?)\1\s*(?:#.*)?", text)
         return None if quoted is None else quoted["inner"]

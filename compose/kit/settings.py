@@ -13,6 +13,7 @@ from pathlib import Path
 
 from kit import dotenv
 from kit.errors import KitError
+from kit.system import store_url
 
 CHECKOUT = Path(__file__).resolve().parents[2]
 """The checkout that this kit is part of."""
@@ -148,7 +149,20 @@ def load(environ: Mapping[str, str] = os.environ, checkout: Path = CHECKOUT) -> 
                 f"did you mean {close[0]}? names that the kit does not know go to the replicas",
             )
     compose = {name: given[name] for name in _COMPOSE if name in given}
-    return _Reader(given, checkout).settings(extra, compose)
+    try:
+        return _Reader(given, checkout).settings(extra, compose)
+    except KitError as error:
+        # Such as a PORT that another program has exported.
+        name = error.problem.partition("=")[0]
+        if not environ.get(name) or is_typed(name, environ):
+            raise
+        hint = f"{name} comes from the environment: `unset {name}`"
+        raise KitError(error.problem, *error.hints, hint) from None
+
+
+def is_typed(name: str, environ: Mapping[str, str] = os.environ) -> bool:
+    """Whether a variable stands on make's command line, and not only in the environment."""
+    return re.search(rf"(?:^|\s){name}=", environ.get("MAKEFLAGS", "")) is not None
 
 
 def probe_host(trusted_hosts: str) -> str:
@@ -237,7 +251,7 @@ class _Reader:
         if text not in choices:
             raise KitError(
                 f"{name}={text} is not one of {', '.join(choices)}",
-                f"for example: make up {name}={choices[0]}",
+                f"for example: {name}={choices[0]}",
             )
         return text
 
@@ -251,8 +265,12 @@ class _Reader:
         text = self._given.get(name, default)
         if not text.isprintable():
             raise KitError(f"{name}={text!r} contains a control character", "choose another folder")
+        try:
+            path = Path(text).expanduser()
+        except RuntimeError as error:
+            raise KitError(f"{name}={text} begins with nobody's home", "write the path") from error
         # Symbolic links stay, so that messages show the path that the caller wrote.
-        return Path(os.path.normpath(self._checkout / Path(text).expanduser()))
+        return Path(os.path.normpath(self._checkout / path))
 
     def _program(self, name: str) -> Path | None:
         if name not in self._given:
@@ -275,12 +293,10 @@ class _Reader:
 
     def _redis_url(self) -> str | None:
         url = self._given.get("REDIS_URL")
-        schemes = ("redis", "rediss", "unix")
-        if url is not None and url.partition("://")[0] not in schemes:
-            # The URL may hold a password: only its scheme is shown.
+        if url is not None and (problem := store_url.problem(url)):
             raise KitError(
-                f"REDIS_URL begins with {url.partition(':')[0]}:, which is not a store's scheme",
-                f"begin it with one of {', '.join(s + '://' for s in schemes)}, "
+                f"REDIS_URL cannot be used: {problem}",
+                "for example: redis://user:password@127.0.0.1:6379/0 or unix:///run/redis.sock?db=0",
                 "or unset it to use the kit's own store",
             )
         return url

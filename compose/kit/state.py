@@ -8,6 +8,7 @@ import secrets
 import shutil
 import stat
 import tempfile
+from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -33,6 +34,7 @@ class StateFolder:
         nginx: the rendered nginx configuration and nginx's temporary files.
         data: the store's append-only file, which ``make down`` keeps.
         releases: frozen copies of the code, one folder for each content.
+        mounted: frozen copies of the checkout's files that containers mount.
         events: what happened to the stack, one JSON object a line.
         verb_lock: the lock that a verb holds while it changes the stack.
         secret_key: the generated key that signs cookies.
@@ -48,6 +50,7 @@ class StateFolder:
         self.nginx = root / "nginx"
         self.data = root / "data"
         self.releases = root / "releases"
+        self.mounted = root / "mounted"
         self.events = root / "events.jsonl"
         self.verb_lock = root / "lock"
         self.secret_key = root / "secret_key"
@@ -69,13 +72,15 @@ class StateFolder:
 
     @property
     def sockets(self) -> Path:
-        """The folder of the unix sockets: `run`, or a short folder if that path is too long."""
-        if _fits(self.run):
-            return self.run
-        name = f"unsticky-{os.getuid()}-{hashlib.sha256(os.fsencode(self.root)).hexdigest()[:12]}"
+        """The folder of the unix sockets: `run`, or the short folder that `create` made."""
         recorded = Path(_text(self.run / "sockets"))
         # A copied state folder contains the record of the original.
-        return recorded if recorded.name == name else _short_folder(name)
+        is_ours = recorded.name.startswith(self._short_name) and not _fits(self.run)
+        return recorded if is_ours else self.run
+
+    @property
+    def _short_name(self) -> str:
+        return f"unsticky-{hashlib.sha256(os.fsencode(self.root)).hexdigest()[:12]}-"
 
     @property
     def url(self) -> str | None:
@@ -129,11 +134,16 @@ class StateFolder:
         return self.secret_key
 
     def claim(self) -> None:
-        """Make the folder and mark it as the state of a stack.
+        """Make the folder, for its owner alone, and mark it as the state of a stack.
 
         Raises:
-            KitError: the folder holds other files.
+            KitError: the folder holds other files, or is a link to nothing.
         """
+        if self.root.is_symlink() and not self.root.exists():
+            raise KitError(
+                f"STATE_DIR={self.root} is a link to {self.root.readlink()}, which does not exist",
+                "make that folder, or remove the link",
+            )
         here = {path.name for path in self.root.iterdir()} if self.root.is_dir() else set()
         strangers = here - _HARMLESS
         if strangers and not self.is_claimed():
@@ -142,6 +152,9 @@ class StateFolder:
                 "name a new or an empty folder, because `make clean` removes it",
             )
         self.root.mkdir(parents=True, exist_ok=True)
+        if self.root.stat().st_uid == os.getuid():
+            # Who can open the locks in it could hold them, and keep every verb out.
+            self.root.chmod(0o700)
         (self.root / _MARK).touch()
 
     def is_claimed(self) -> bool:
@@ -149,16 +162,16 @@ class StateFolder:
         return (self.root / _MARK).exists()
 
     def create(self) -> None:
-        """Make the folders inside a claimed one, and choose the folder of the sockets.
+        """Make the folders inside a claimed one, and that of the sockets.
 
         Raises:
-            KitError: the short folder of the sockets is not private.
+            KitError: no short folder for the sockets can be made.
         """
         for path in (self.run, self.log, self.nginx, self.data, self.releases):
             path.mkdir(mode=0o700, exist_ok=True)
-        sockets = self.sockets
-        _make_private(sockets)
-        (self.run / "sockets").write_text(str(sockets), encoding="utf-8")
+        if not _fits(self.run) and (self.sockets == self.run or not _is_private(self.sockets)):
+            short = _short_folder(self._short_name)
+            (self.run / "sockets").write_text(str(short), encoding="utf-8")
 
     def remove_sockets(self) -> None:
         """Remove the socket files, and the short folder if there is one."""
@@ -170,12 +183,31 @@ class StateFolder:
             shutil.rmtree(sockets, ignore_errors=True)
         (self.run / "sockets").unlink(missing_ok=True)
 
+    def remove(self) -> list[Path]:
+        """Remove the folder with all that is in it; return the targets of links, which stay.
 
-def _short_folder(name: str) -> Path:
+        If `root` is a link or a mount point, it stays and is empty.
+        """
+        targets = []
+        # The mark last, so that an interrupted removal can go on.
+        for path in sorted(self.root.iterdir(), key=lambda path: path.name == _MARK):
+            if path.is_symlink():
+                targets.append(path.resolve())
+            if path.is_dir() and not path.is_symlink():
+                shutil.rmtree(path)
+            else:
+                path.unlink()
+        with suppress(OSError):
+            self.root.rmdir()
+        return targets
+
+
+def _short_folder(prefix: str) -> Path:
+    """Make a private folder. Its name is random, so that nobody can take it before."""
     runtime = os.environ.get("XDG_RUNTIME_DIR", "")
-    for base in (runtime, tempfile.gettempdir(), "/tmp"):  # noqa: S108  (made 0700, owner checked)
-        if base and os.access(base, os.W_OK) and _fits(Path(base, name)):
-            return Path(base, name)
+    for base in (runtime, tempfile.gettempdir(), "/tmp"):  # noqa: S108  (made by mkdtemp)
+        if base and os.access(base, os.W_OK) and _fits(Path(base, f"{prefix}12345678")):
+            return Path(tempfile.mkdtemp(prefix=prefix, dir=base))
     raise KitError(
         f"the path of STATE_DIR is too long for a unix socket ({_LONGEST_ADDRESS} bytes), and "
         "neither XDG_RUNTIME_DIR nor the temporary folder can be used instead",
@@ -188,14 +220,13 @@ def _fits(folder: Path) -> bool:
     return length <= _LONGEST_ADDRESS and _PLAIN.fullmatch(str(folder)) is not None
 
 
-def _make_private(path: Path) -> None:
-    path.mkdir(mode=0o700, exist_ok=True)
-    found = path.lstat()
-    if not stat.S_ISDIR(found.st_mode) or found.st_uid != os.getuid() or found.st_mode & 0o077:
-        raise KitError(
-            f"{path} is not a private folder of yours (mode 0700)",
-            "remove it, or choose another STATE_DIR",
-        )
+def _is_private(path: Path) -> bool:
+    """Whether it is a folder that only the caller can enter."""
+    try:
+        found = path.lstat()
+    except FileNotFoundError:
+        return False
+    return stat.S_IMODE(found.st_mode) == 0o700 and found.st_uid == os.getuid() and path.is_dir()
 
 
 def _text(path: Path) -> str:

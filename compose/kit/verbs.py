@@ -1,12 +1,11 @@
 """The verbs: those of a stack, written once over both runtimes, and those of the checkout."""
 
 import os
-import shutil
 import sys
 from collections.abc import Callable
 
 from kit import checks, deployment
-from kit.console import browse, say, step, warn
+from kit.console import browse, say, step
 from kit.docker.runtime import DockerRuntime
 from kit.errors import KitError
 from kit.local.runtime import LocalRuntime
@@ -85,9 +84,8 @@ def restart(runtime: Runtime) -> None:
 def show_status(runtime: Runtime) -> None:
     """Print what runs."""
     runtime.require()
+    _refuse_orphans(runtime)
     if not runtime.is_running():
-        if orphans := runtime.orphans():
-            warn(f"supervisord was killed; `make down` stops what it left: {', '.join(orphans)}")
         start = runtime.settings.make("up")
         say(f"Nothing is running in {runtime.state.root}. `{start}` starts it.")
         _mention_containers(runtime)
@@ -118,8 +116,11 @@ def clean(runtime: Runtime) -> None:
     with locks.one_verb(state.verb_lock, "clean"):
         _refuse_other_runtime(state, settings)
         _shut_down(runtime, data=True)
-        shutil.rmtree(state.root)
-    say(f"Removed the stack and {state.root}.")
+        targets = state.remove()
+    rest = ", which is a link or a disk and stays" if state.root.exists() else ""
+    say(f"Removed the stack and all in {state.root}{rest}.")
+    for target in targets:
+        say(f"{target} stays: only a link in the folder named it.")
     if settings.venv_dir.exists():
         say(f"VENV_DIR={settings.venv_dir} stays, because other stacks may use it.")
 
@@ -141,8 +142,19 @@ def _service() -> str | None:
 
 def _require_running(runtime: Runtime) -> None:
     runtime.require()
+    _refuse_orphans(runtime)
     if not runtime.is_running():
         raise KitError("nothing is running", f"start the stack: {runtime.settings.make('up')}")
+
+
+def _refuse_orphans(runtime: Runtime) -> None:
+    """Refuse a stack whose supervisord was killed: its services run, and nothing restarts them."""
+    if orphans := runtime.orphans():
+        raise KitError(
+            f"supervisord was killed; {', '.join(orphans)} still run, but nothing restarts them",
+            f"`{runtime.settings.make('up')}` starts supervisord and all of them again",
+            f"`{runtime.settings.make('down')}` stops them",
+        )
 
 
 def _refuse_other_runtime(state: StateFolder, settings: Settings) -> None:

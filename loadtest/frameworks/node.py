@@ -42,7 +42,7 @@ def version() -> str:
     try:
         node = subprocess.run(
             ["node", "--version"],
-            capture_output=True, text=True, check=False,
+            capture_output=True, text=True, check=False, env=machine.environment(),
         )  # fmt: skip
     except OSError as error:
         raise LoadTestError(f"cannot start node: {error}") from error
@@ -95,11 +95,16 @@ def installed() -> Path:
 
 def _install(folder: Path) -> None:
     # No lock file: it would name the host that the packages came from.
-    options = ("--no-package-lock", "--no-audit", "--no-fund", "--omit=dev", "--loglevel=error")
+    options = (
+        "--no-package-lock", "--no-audit", "--no-fund", "--omit=dev", "--loglevel=error",
+        # The caller's settings of these are for other packages.
+        "--global=false", "--dry-run=false", "--package-lock-only=false",
+    )  # fmt: skip
     try:
         npm = subprocess.run(
             ["npm", "install", *options],
             cwd=folder, capture_output=True, text=True, timeout=_SECONDS, check=False,
+            env=machine.environment(),
         )  # fmt: skip
     except OSError as error:
         raise LoadTestError(f"cannot start npm: {error}") from error
@@ -111,6 +116,11 @@ def _install(folder: Path) -> None:
         raise LoadTestError(
             f"npm ended with {npm.returncode}: {_last_line(npm.stderr or npm.stdout)}"
         )
+
+    manifest = json.loads((folder / "package.json").read_text(encoding="utf-8"))
+    for name in manifest["dependencies"]:
+        if not (folder / "node_modules" / name / "package.json").is_file():
+            raise LoadTestError(f"npm has not installed {name}, and ended without an error")
 
 
 def _last_line(text: str) -> str:

@@ -208,7 +208,7 @@ def _started(
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=subprocess.STDOUT,
-                env={**os.environ, **(environment or {})},
+                env=machine.environment(**(environment or {})),
             )
         except OSError as error:
             raise LoadTestError(f"cannot start {name}: {error}") from error

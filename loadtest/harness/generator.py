@@ -41,12 +41,13 @@ class Generator:
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=subprocess.STDOUT,
-                env={
-                    **os.environ,
+                env=machine.environment(
                     **plan.to_environ(),
-                    "PYTHONPATH": str(machine.CHECKOUT),
-                    "PYTHONDONTWRITEBYTECODE": "1",
-                },
+                    PYTHONPATH=str(machine.CHECKOUT),
+                    PYTHONDONTWRITEBYTECODE="1",
+                    # Locust would read ~/.locust.conf.
+                    HOME=plan.folder,
+                ),
                 start_new_session=True,
             )
 

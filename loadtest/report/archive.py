@@ -25,6 +25,11 @@ def named(state_dir: Path, variable: str, name: str | None) -> Path:
         LoadTestError: there is no such run.
     """
     kept = _kept(state_dir)
+    if not name and variable == "A" and len(kept) == 1:
+        raise LoadTestError(
+            f"there is only one run in {state_dir / 'loadtest'}: {kept[0].name}",
+            "make another to compare it with: make loadtest",
+        )
     if not name:
         # Without names: the last one beside the one before it.
         name = "-1" if variable == "B" else "-2"

@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from kit.console import plain
 from kit.docker.containers import APP, CONFIG_LABEL, LABEL, NGINX, STORE, Container, parsed
 from kit.docker.engine import Engine
 from kit.settings import CHECKOUT, Settings
@@ -24,8 +25,11 @@ class Project:
 
     def __init__(self, settings: Settings, state: StateFolder, engine: Engine) -> None:
         self._settings, self._state, self._engine = settings, state, engine
+        self._mounted: list[Path] = []
         digest = hashlib.sha256(os.fsencode(state.root)).hexdigest()[:8]
-        self.name = settings.compose.get("COMPOSE_PROJECT_NAME") or f"unsticky-{digest}"
+        # What is recorded has containers, even if the state folder has moved.
+        given = settings.compose.get("COMPOSE_PROJECT_NAME")
+        self.name = given or state.project or f"unsticky-{digest}"
 
     @property
     def overlays(self) -> list[str]:
@@ -60,25 +64,40 @@ class Project:
 
     def environment(self, variables: Mapping[str, str]) -> dict[str, str]:
         """Return the environment of a Compose command, with these variables."""
-        return {**os.environ, **self._variables(), **variables}
+        # Compose's own variables, such as COMPOSE_PROFILES, are for the caller's other projects.
+        # The image's file needs BuildKit.
+        inherited = {
+            name: text
+            for name, text in os.environ.items()
+            if not name.startswith("COMPOSE_") and name != "DOCKER_BUILDKIT"
+        }
+        return {**inherited, **self._variables(), **variables}
 
     def write_overlay(self, files: Mapping[str, str]) -> None:
         """Write a Compose file of what only the kit knows, so that Compose sees its changes.
 
-        It holds the application's own variables, and digests of the files that a container mounts
-        or reads at its start.
+        It holds the application's own variables, copies of the files that containers mount, because
+        the checkout may move or change, and digests of what a container reads at its start.
         """
+        self._state.mounted.mkdir(exist_ok=True)
         environment = self._settings.application_variables
         app = {
             "environment": {name: _escaped(value) for name, value in environment.items()},
             "labels": _labels(APP, _times(files, "SECRET_KEY_FILE", "REDIS_URL_FILE")),
         }
-        nginx = {"labels": _labels(NGINX, _digest_of(CHECKOUT / "nginx", "*.template"))}
+        templates = self._kept(CHECKOUT / "nginx", "*.template")
+        nginx = {
+            "labels": _labels(NGINX, templates.name),
+            "volumes": [_bind(templates, "/etc/nginx/templates")],
+        }
         overlay: dict[str, Any] = {APP: app, NGINX: nginx}
         if self._settings.own_store:
             users = _times(files, "REDIS_USERS_FILE", "REDIS_HEALTH_PASSWORD_FILE")
-            conf = _digest_of(_COMPOSE / "redis", "redis.conf")
-            overlay[STORE] = {"labels": _labels(STORE, f"{conf} {users}")}
+            conf = self._kept(_COMPOSE / "redis", "redis.conf")
+            overlay[STORE] = {
+                "labels": _labels(STORE, f"{conf.name} {users}"),
+                "volumes": [_bind(conf / "redis.conf", "/etc/redis/redis.conf")],
+            }
         # JSON is YAML, too.
         write_private(self._state.compose_overlay, json.dumps({"services": overlay}, indent=1))
 
@@ -146,14 +165,34 @@ class Project:
             chosen = ["--index", str(container.number), APP]
         # Compose needs the services' names only, and the settings may differ today.
         services_only = {c.service: {"image": "-"} for c in self.containers()}
-        # It prints itself, and an interruption is no failure.
-        subprocess.run(
-            [
-                *("docker", "compose", "--project-name", self.name, "--file", "-"),
-                *("logs", "--follow", "--tail", str(history), *chosen),
-            ],
-            check=False, text=True, input=json.dumps({"services": services_only}),
-        )  # fmt: skip
+        command = [
+            *("docker", "compose", "--project-name", self.name, "--file", "-"),
+            *("logs", "--follow", "--tail", str(history), *chosen),
+        ]
+        with subprocess.Popen(
+            command, text=True, errors="replace", stdin=subprocess.PIPE, stdout=subprocess.PIPE
+        ) as compose:
+            assert compose.stdin is not None
+            assert compose.stdout is not None
+            compose.stdin.write(json.dumps({"services": services_only}))
+            compose.stdin.close()
+            try:
+                for line in compose.stdout:
+                    # Not `say`, so that `make logs | head` ends.
+                    print(plain(line.rstrip("\r\n")), flush=True)  # noqa: T201
+            finally:
+                compose.terminate()
+
+    def prune_mounted(self) -> None:
+        """Remove old copies of files that containers mounted."""
+        release.prune(self._state.mounted, *self._mounted)
+
+    def _kept(self, folder: Path, pattern: str) -> Path:
+        """Copy files into the state folder, and return the folder of that copy."""
+        content = {path.relative_to(folder): path.read_bytes() for path in folder.glob(pattern)}
+        kept = release.keep(dict(sorted(content.items())), self._state.mounted)
+        self._mounted.append(kept)
+        return kept
 
     def _owned(self, kind: str) -> list[str]:
         return self._engine.ask(
@@ -206,9 +245,14 @@ def _labels(service: str, files: str) -> dict[str, str]:
     return {CONFIG_LABEL: f"${{{_mark(service)}:-}}", "unsticky.files": files}
 
 
-def _digest_of(folder: Path, pattern: str) -> str:
-    found = sorted(folder.glob(pattern))
-    return release.digest({path.relative_to(folder): path.read_bytes() for path in found})
+def _bind(source: Path, target: str) -> dict[str, Any]:
+    return {
+        "type": "bind",
+        "source": _escaped(str(source)),
+        "target": target,
+        "read_only": True,
+        "bind": {"create_host_path": False},
+    }
 
 
 def _times(files: Mapping[str, str], *names: str) -> str:

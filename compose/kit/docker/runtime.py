@@ -156,6 +156,7 @@ class DockerRuntime:
             with step(f"stopping {', '.join(container.name for container in others)}"):
                 self._project.stop(others)
         self._images.prune()
+        self._project.prune_mounted()
         return [container.name for container in others]
 
     def restart_service(self, name: str) -> None:

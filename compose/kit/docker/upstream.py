@@ -9,7 +9,6 @@ from collections.abc import Sequence
 
 from kit.docker.containers import Container, processes
 from kit.docker.engine import Engine
-from kit.settings import CHECKOUT
 from kit.system import templates
 from kit.system.reload import reload
 
@@ -41,7 +40,9 @@ class Upstream:
         Raises:
             KitError: nginx keeps the old list.
         """
-        template = (CHECKOUT / "nginx" / "upstream.conf.template").read_text(encoding="utf-8")
+        # The template that this nginx was started with; the checkout may have another one.
+        path = "/etc/nginx/templates/upstream.conf.template"
+        template = self._engine.ask("exec", self._nginx.id, "cat", path)
         variables = {n: v for n, v in self._nginx.env.items() if n.startswith("NGINX_")}
         text = templates.substitute(template, {**variables, _NAME: servers})
         path = f"{_CONF}/upstream.conf"

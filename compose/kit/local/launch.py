@@ -1,7 +1,8 @@
 """Become one service: take its lock, then replace this process by the service.
 
-supervisord runs this file by path in an isolated interpreter, with the service's description as
-the only argument: ``{"argv", "env", "cwd", "lock"}``. The service and its children inherit the
+supervisord runs a copy of this file in the state folder, because the checkout may move or change.
+The interpreter is isolated, and the only argument is a file that describes the service:
+``{"argv", "env", "cwd", "lock"}``. The service and its children inherit the
 lock. So it shows that the service exists as long as one of them lives, even if supervisord was
 killed, and a second store never opens the same data.
 """

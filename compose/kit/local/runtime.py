@@ -6,18 +6,19 @@ from functools import cached_property
 from pathlib import Path
 
 from kit import status
-from kit.console import step, warn
+from kit.console import say, step, warn
 from kit.deployment import Replica, await_ready
 from kit.errors import KitError
 from kit.local import services
 from kit.local.nginx import Nginx, rendered_port
-from kit.local.services import NGINX, STORE, Service
+from kit.local.services import NGINX, STORE, Service, is_replica
 from kit.local.supervisor import Process, Supervisor
+from kit.local.table import row
 from kit.settings import CHECKOUT, Settings, probe_host
 from kit.setup import environment
 from kit.state import StateFolder
-from kit.system import logs, ports, readiness, release
-from kit.system.processes import children, memory, runs_as_root
+from kit.system import logs, ports, readiness, release, store_url
+from kit.system.processes import children, require_files, runs_as_root
 from kit.system.reload import reload
 
 _BROKEN = {"BACKOFF", "FATAL", "EXITED"}
@@ -88,7 +89,7 @@ class LocalRuntime:
             with path.open(encoding="utf-8", errors="replace") as file:
                 served += logs.served_by(file)
         status.show(
-            map(_row, self._supervisor.processes().values()), served, self.url,
+            map(row, self._supervisor.settled().values()), served, self.url,
             f"state: {self.state.root}",
             "requests: in nginx's access log and its two rotated ones (10 MB each)",
         )  # fmt: skip
@@ -102,13 +103,22 @@ class LocalRuntime:
             raise KitError(
                 f"SERVICE={service} has no log", f"choose one of {', '.join(sorted(known))}"
             )
-        logs.follow(logs.files(self.state.log, service), 10)
+        files = logs.files(self.state.log, service)
+        logs.follow(files, 10, lambda: bool(self._supervisor.living()))
+        say("\nNothing is running: this is the end of the logs.")
 
     # What a deployment needs: see `kit.deployment.Stack`.
 
     def prepare(self) -> None:
+        if former := self._supervisor.former_root():
+            warn(f"{former} has moved to {self.state.root}: stopping all, which runs on its paths")
+            self._supervisor.shut_down()
+        if not self.is_running():
+            self.state.remove_sockets()
         self.state.create()
         self._require_port()
+        self._require_store()
+        require_files(services.files_of(self.settings))
         if runs_as_root():
             warn("nginx and Gunicorn run as root, like you; an ordinary user is safer")
         self._supervisor.write_launcher(self._environment)
@@ -117,8 +127,6 @@ class LocalRuntime:
         if self.is_running():
             self._supervisor.adopt(wanted)
             return
-        self.state.remove_sockets()
-        self.state.create()
         with step("supervisord"):
             self._supervisor.start(wanted, self._environment)
 
@@ -190,7 +198,7 @@ class LocalRuntime:
 
     def probe(self, name: str) -> Callable[[], readiness.Answer]:
         # As the replicas were started: a restart does not need the same settings again.
-        a_replica = name if _is_replica(name) else next(iter(self._names()), name)
+        a_replica = name if is_replica(name) else next(iter(self._names()), name)
         env = self._supervisor.described(a_replica)["env"]
         host = probe_host(env.get("TRUSTED_HOSTS", self.settings.trusted_hosts))
         workers = int(env.get("WORKERS", 0))
@@ -240,11 +248,20 @@ class LocalRuntime:
             warn(f"supervisord was killed; stopped what it left behind: {', '.join(orphans)}")
         ports.require_free(self.settings.port)
 
+    def _require_store(self) -> None:
+        """Refuse a store that does not answer at all: waiting for replicas would not help."""
+        url = self.settings.redis_url
+        if url and (problem := store_url.refusal(url)):
+            raise KitError(
+                f"cannot connect to the store at REDIS_URL: {problem}",
+                "start that store or correct REDIS_URL; unset it to use the kit's own store",
+            )
+
     def _names(self) -> list[str]:
         """Return the names of the replicas that supervisord knows, in order."""
         if not self.is_running():
             return []
-        return sorted(filter(_is_replica, self._supervisor.processes()), key=_number)
+        return sorted(filter(is_replica, self._supervisor.processes()), key=_number)
 
     def _wanted(self, replicas: Sequence[str]) -> list[Service]:
         """Return the services that supervisord has to know, with these replicas."""
@@ -271,24 +288,6 @@ class LocalRuntime:
             lambda: children(nginx.pid),
             "`make logs SERVICE=nginx` shows why, `make restart SERVICE=nginx` restarts it",
         )
-
-
-def _row(process: Process) -> status.Service:
-    workers = sorted(children(process.pid)) if process.pid else []
-    # As nginx's log names them; nginx itself serves every request.
-    signature = "" if process.name == NGINX else None
-    if is_replica := _is_replica(process.name):
-        signature = f"{process.name}/"
-    return status.Service(
-        process.name, process.pid, process.state.lower(), process.started,
-        sum(map(memory, [process.pid, *workers])) if process.pid else 0, signature,
-        [status.Worker(pid, memory(pid), f"{signature}{pid}" if is_replica else None)
-         for pid in workers],
-    )  # fmt: skip
-
-
-def _is_replica(name: str) -> bool:
-    return name.startswith("app-")
 
 
 def _number(name: str) -> int:

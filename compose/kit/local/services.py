@@ -17,8 +17,9 @@ NGINX = "nginx"
 
 _PATH = "/usr/local/bin:/usr/bin:/bin"
 # What a process needs from the caller's environment. With the whole environment, `make up` from
-# another terminal would find other services than those that run, and replace them.
-_INHERITED = ("HOME", "LANG", "LC_ALL", "LD_LIBRARY_PATH", "SSL_CERT_FILE", "TMPDIR", "TZ")
+# another terminal would find other services than those that run, and replace them. Not LANG and
+# LC_ALL, either: ssh sends them, and Redis does not start with a locale that this host lacks.
+_INHERITED = ("HOME", "LD_LIBRARY_PATH", "SSL_CERT_FILE", "TMPDIR", "TZ")
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,3 +126,18 @@ def replica(
         splits_output=True,
         env=env,
     )  # fmt: skip
+
+
+def is_replica(name: str) -> bool:
+    """Whether a service is a replica, by its name."""
+    return name.startswith("app-")
+
+
+def files_of(settings: Settings) -> int:
+    """Return how many files one process of a stack may have to open.
+
+    The store needs 32, and one for each connection; supervisord about five for each service. At
+    a change there are twice as many replicas.
+    """
+    replica = 5 + settings.workers * settings.threads
+    return 64 + 2 * settings.replicas * replica

@@ -14,6 +14,7 @@ from typing import Any
 
 from kit.errors import KitError
 from kit.local import launch
+from kit.local.configuration import configuration
 from kit.local.rpc import NotRunningError, Supervisord
 from kit.local.services import NGINX, STORE, Service
 from kit.setup.environment import Environment
@@ -25,6 +26,8 @@ _START_SECONDS = 15
 # Longer than the longest stop_seconds of a service.
 STOP_SECONDS = 60
 _MUTE_STOP_SECONDS = 2
+# Longer than startsecs of a service.
+_SETTLE_SECONDS = 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,11 +51,19 @@ class Supervisor:
 
     def __init__(self, state: StateFolder) -> None:
         self._state = state
-        self._call = Supervisord(state.sockets / "supervisor.sock")
 
     def is_running(self) -> bool:
         """Whether this stack's supervisord runs."""
         return locks.holder(self._state.service_lock(_NAME)) is not None
+
+    def former_root(self) -> Path | None:
+        """Return where the state folder was when supervisord started, if that is elsewhere."""
+        if not self.is_running():
+            return None
+        former = Path(self.described(_NAME)["cwd"])
+        with suppress(FileNotFoundError):
+            return None if former.samefile(self._state.root) else former
+        return former
 
     def start(self, services: Sequence[Service], environment: Environment) -> None:
         """Start supervisord, which knows these services, and wait until it answers.
@@ -101,12 +112,15 @@ class Supervisor:
         )
 
     def write_launcher(self, environment: Environment) -> None:
-        """Write ``run/launch``, so that supervisord's format contains no path of the caller's."""
+        """Write ``run/launch``, so that supervisord's format contains no path of the caller's.
+
+        It needs nothing of the checkout, and starts in the state folder.
+        """
         path = self._state.run / "launch"
-        python, script, run = (
-            shlex.quote(str(p)) for p in (environment.python, launch.__file__, self._state.run)
-        )
-        write_private(path, f'#!/bin/sh\nexec {python} -I -S {script} {run}/"$1".json\n')
+        script = Path(launch.__file__).read_text(encoding="utf-8")
+        write_private(path.with_suffix(".py"), script)
+        python = shlex.quote(str(environment.python))
+        write_private(path, f'#!/bin/sh\nexec {python} -I -S run/launch.py run/"$1".json\n')
         path.chmod(0o700)
 
     def adopt(self, services: Sequence[Service]) -> None:
@@ -135,6 +149,16 @@ class Supervisor:
             p["name"]: Process(p["name"], p["statename"], p["pid"], p["start"])
             for p in self._call("getAllProcessInfo")
         }
+
+    def settled(self) -> dict[str, Process]:
+        """Return the same, once supervisord has seen that what it has just started runs."""
+        deadline = time.monotonic() + _SETTLE_SECONDS
+        while True:
+            found = self.processes()
+            starting = any(process.state == "STARTING" for process in found.values())
+            if not starting or time.monotonic() > deadline:
+                return found
+            time.sleep(0.05)
 
     def launch(self, service: Service) -> None:
         """Start a service as it is described now. Do not wait until it is ready."""
@@ -208,6 +232,10 @@ class Supervisor:
         return found
 
     @property
+    def _call(self) -> Supervisord:
+        return Supervisord(self._state.sockets / "supervisor.sock")
+
+    @property
     def _conf(self) -> Path:
         return self._state.run / "supervisord.conf"
 
@@ -229,64 +257,6 @@ class Supervisor:
             return bool(self._call("getState")["statename"] == "RUNNING")
         except KitError:
             return False
-
-
-def configuration(services: Sequence[Service], state: StateFolder) -> str:
-    """Return supervisord's configuration.
-
-    Every path except the control socket's is relative to the state folder, where supervisord
-    runs, because its format would interpret ``%``, ``;`` and ``#`` in a folder's name.
-    """
-    sections = [_HEAD.format(socket=state.sockets / "supervisor.sock")]
-    for service in services:
-        name = service.name
-        output = (
-            f"stdout_logfile=log/{name}.access.log\nstderr_logfile=log/{name}.log"
-            if service.splits_output
-            else f"stdout_logfile=log/{name}.log\nredirect_stderr=true"
-        )
-        sections.append(_PROGRAM.format(service=service, output=output))
-    return "\n".join(sections)
-
-
-_HEAD = """\
-[supervisord]
-nodaemon=true
-silent=true
-umask=077
-logfile=log/supervisord.log
-logfile_maxbytes=5MB
-logfile_backups=2
-pidfile=run/supervisord.pid
-childlogdir=log
-
-[unix_http_server]
-file={socket}
-chmod=0700
-
-[rpcinterface:supervisor]
-supervisor.rpcinterface_factory=supervisor.rpcinterface:make_main_rpcinterface
-"""
-
-# autostart=false: the kit starts them in order, each once the one before has answered.
-# startretries: about two minutes of attempts, each a second later than the one before.
-_PROGRAM = """\
-[program:{service.name}]
-command=run/launch {service.name}
-priority={service.priority}
-autostart=false
-autorestart=true
-startsecs=1
-startretries=15
-stopsignal={service.stop_signal}
-stopwaitsecs={service.stop_seconds}
-killasgroup=true
-{output}
-stdout_logfile_maxbytes=10MB
-stdout_logfile_backups=2
-stderr_logfile_maxbytes=10MB
-stderr_logfile_backups=2
-"""
 
 
 def _await_end(paths: Sequence[Path], seconds: float) -> None:

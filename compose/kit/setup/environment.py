@@ -96,6 +96,8 @@ def ensure(environment: Environment) -> None:
         shutil.rmtree(environment.root, ignore_errors=True)
         try:
             installation.install(environment.root, environment.pins)
+            # Or a power cut could leave the mark, and files without their content.
+            os.sync()
             environment.mark_complete()
         except BaseException:
             shutil.rmtree(environment.root, ignore_errors=True)
@@ -105,7 +107,8 @@ def ensure(environment: Environment) -> None:
 def enter(environment: Environment) -> None:
     """Continue inside the environment: run the same verb with its Python, unless this is it."""
     if Path(sys.prefix) != environment.root:
-        os.execv(environment.python, [str(environment.python), "-m", "kit", *sys.argv[1:]])
+        python = str(environment.python)
+        os.execv(python, [python, "-P", "-s", "-m", "kit", *sys.argv[1:]])
 
 
 def _named(kind: str, groups: Sequence[str], settings: Settings) -> Environment:

@@ -3,9 +3,11 @@
 import fcntl
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import TextIO
 
+from kit.console import say
 from kit.errors import KitError
 
 
@@ -16,32 +18,26 @@ def one_verb(path: Path, verb: str) -> Iterator[None]:
     Raises:
         KitError: another verb holds the lock.
     """
-    with path.open("a+", encoding="utf-8") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            file.seek(0)
+    with _opened(path) as file:
+        if not _is_free(file):
             raise KitError(
                 f"{file.read() or 'another verb'} is changing this stack ({path.parent})",
                 "wait until it has finished, or interrupt it with Ctrl-C",
-            ) from None
-        file.truncate(0)
-        file.write(f"`make {verb}` (pid {os.getpid()})")
-        file.flush()
+            )
+        _sign(file, f"`make {verb}` (pid {os.getpid()})")
         yield
 
 
 @contextmanager
 def in_turn(path: Path) -> Iterator[bool]:
-    """Wait for a lock; the value says whether another process held it first."""
-    with path.open("a", encoding="utf-8") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
+    """Wait for a lock, and say so; the value says whether another process held it first."""
+    with _opened(path) as file:
+        waited = not _is_free(file)
+        if waited:
+            say(f"Waiting for {file.read() or 'another process'}, which works in {path.parent} …")
             fcntl.flock(file, fcntl.LOCK_EX)
-            yield True
-        else:
-            yield False
+        _sign(file, f"process {os.getpid()}")
+        yield waited
 
 
 def holder(path: Path) -> int | None:
@@ -63,3 +59,27 @@ def holder(path: Path) -> int | None:
             text = file.read()
             return int(text) if text else None
     return None
+
+
+def _opened(path: Path) -> TextIO:
+    """Open a lock that only its owner can open: who can open a file can also lock it."""
+    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    with suppress(PermissionError):
+        os.fchmod(descriptor, 0o600)
+    return os.fdopen(descriptor, "r+", encoding="utf-8")
+
+
+def _is_free(file: TextIO) -> bool:
+    """Take a lock unless another process holds it."""
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
+
+
+def _sign(file: TextIO, holder: str) -> None:
+    file.seek(0)
+    file.truncate()
+    file.write(holder)
+    file.flush()

@@ -5,9 +5,11 @@ import json
 import os
 import time
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import TextIO
+
+from kit.console import plain
 
 _BLOCK = 16_384
 _POLL_SECONDS = 0.25
@@ -72,19 +74,22 @@ def files(folder: Path, service: str | None) -> list[Path]:
     return sorted(path for path in folder.glob(pattern) if ".output." not in path.name)
 
 
-def follow(paths: Sequence[Path], history: int) -> None:
-    """Print the last lines of each file, then new ones as they come, until interrupted."""
+def follow(paths: Sequence[Path], history: int, is_running: Callable[[], bool]) -> None:
+    """Print the last lines of each file, then new ones as long as the stack runs."""
     tails = [_Tail(path, history) for path in paths]
     width = max(len(tail.name) for tail in tails)
-    while True:
-        quiet = True
+    goes_on = True
+    while goes_on:
+        # Asked before the lines are read, so that the last ones are printed, too.
+        goes_on = is_running()
         for tail in tails:
             for line in tail.new_lines():
-                quiet = False
                 # Not `say`, so that `make logs | head` ends.
-                print(f"{tail.name:{width}} | {line}", flush=True)  # noqa: T201
-        if quiet:
+                print(f"{tail.name:{width}} | {plain(line)}", flush=True)  # noqa: T201
+        if goes_on:
             time.sleep(_POLL_SECONDS)
+    for tail in tails:
+        tail.close()
 
 
 class _Tail:
@@ -103,9 +108,12 @@ class _Tail:
         if self._was_rotated():
             self._open(at_end=False)
 
-    def _open(self, *, at_end: bool) -> None:
+    def close(self) -> None:
         if self._file is not None:
             self._file.close()
+
+    def _open(self, *, at_end: bool) -> None:
+        self.close()
         try:
             self._file = self._path.open(encoding="utf-8", errors="replace")
         except FileNotFoundError:

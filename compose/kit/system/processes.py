@@ -4,7 +4,11 @@ psutil is imported late, because ``make down`` must stop a stack whose environme
 """
 
 import os
+import resource
+import sys
 from contextlib import suppress
+
+from kit.errors import KitError
 
 
 def children(pid: int) -> frozenset[int]:
@@ -25,6 +29,27 @@ def memory(pid: int) -> int:
         return int(psutil.Process(pid).memory_info().rss)
     except psutil.NoSuchProcess:
         return 0
+
+
+def most_files() -> int:
+    """Return how many files a process that the caller starts may open at once."""
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    return sys.maxsize if hard == resource.RLIM_INFINITY else hard
+
+
+def require_files(count: int) -> None:
+    """Check that processes may open so many files.
+
+    Raises:
+        KitError: they may not.
+    """
+    allowed = most_files()
+    if allowed < count:
+        raise KitError(
+            f"you may open {allowed} files at once (`ulimit -n`), and this stack needs {count}",
+            "use a shell with a higher limit; `nofile` in /etc/security/limits.conf sets it",
+            "or start fewer REPLICAS, WORKERS or THREADS",
+        )
 
 
 def runs_as_root() -> bool:

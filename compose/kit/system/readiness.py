@@ -10,6 +10,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 _PROBE_SECONDS = 5.0
+# Then whoever waits is told what for.
+_PATIENCE_SECONDS = 5.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,12 +76,24 @@ def nginx(port: int, host: str, path: str = "/livez", *, tls: bool = False) -> A
         connection.close()
 
 
-def wait(probe: Callable[[], Answer], deadline: float) -> Answer:
-    """Probe until the answer is final or `time.monotonic()` passes the deadline."""
+def wait(
+    probe: Callable[[], Answer], deadline: float, tell: Callable[[str], object] = lambda _: None
+) -> Answer:
+    """Probe until the answer is final or `time.monotonic()` passes the deadline.
+
+    Args:
+        probe: asks once.
+        deadline: of `time.monotonic()`.
+        tell: is called once with the problem, if waiting takes long.
+    """
+    patience = time.monotonic() + _PATIENCE_SECONDS
     while True:
         answer = probe()
         if answer.is_ready or answer.is_final or time.monotonic() > deadline:
             return answer
+        if time.monotonic() > patience:
+            tell(answer.problem)
+            patience = deadline
         time.sleep(0.05)
 
 

@@ -9,13 +9,15 @@ import hashlib
 import os
 import shutil
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from kit.errors import KitError
 
 _KEPT = 3
-_LEFT_OUT = ("__pycache__", "Dockerfile")
+# Caches, editors' copies, and what `pip install .` leaves: none is code.
+_LEFT_OUT = (".", "__pycache__", "Dockerfile")
+_LEFT_OUT_ENDS = (".egg-info", ".pyc", "~")
 
 
 def freeze(source: Path, releases: Path) -> Path:
@@ -31,28 +33,43 @@ def freeze(source: Path, releases: Path) -> Path:
             f"{source / 'gunicorn.conf.py'} is missing", "restore app/ from the repository"
         )
     # Read once, so that name and content agree even if a file is saved meanwhile.
-    relative = content_of(source)
-    release = releases / digest(relative)
-    if not release.exists():
-        with tempfile.TemporaryDirectory(dir=releases, prefix=".new-") as parent:
+    return keep(content_of(source), releases, lambda copy: compileall.compile_dir(copy, quiet=2))
+
+
+def keep(
+    content: Mapping[Path, bytes], folder: Path, finish: Callable[[Path], object] = lambda _: None
+) -> Path:
+    """Write content below a folder, named after it, and return that; all users may read it.
+
+    Args:
+        content: files by their relative paths.
+        folder: where it is kept; it exists.
+        finish: works on the copy before it has its name.
+    """
+    kept = folder / digest(content)
+    if not kept.exists():
+        with tempfile.TemporaryDirectory(dir=folder, prefix=".new-") as parent:
             copy = Path(parent, "release")
-            for path, data in relative.items():
+            for path, data in content.items():
                 (copy / path).parent.mkdir(parents=True, exist_ok=True)
                 (copy / path).write_bytes(data)
-            compileall.compile_dir(copy, quiet=2)
-            copy.rename(release)
-    os.utime(release)
-    return release
+            finish(copy)
+            # Containers read some of it as other users, whatever the caller's umask is.
+            for path in (copy, *copy.rglob("*")):
+                path.chmod(0o755 if path.is_dir() else 0o644)
+            copy.rename(kept)
+    os.utime(kept)
+    return kept
 
 
-def prune(releases: Path, in_use: Path) -> None:
-    """Remove all but the three newest releases, and never the one in use."""
+def prune(folder: Path, *in_use: Path) -> None:
+    """Remove all that `keep` wrote but three: what is in use, and the newest others."""
     found = sorted(
-        (p for p in releases.iterdir() if not p.name.startswith(".") and p != in_use),
+        (p for p in folder.iterdir() if not p.name.startswith(".") and p not in in_use),
         key=lambda p: p.stat().st_mtime,
         reverse=True,
     )
-    for old in found[_KEPT - 1 :]:
+    for old in found[max(0, _KEPT - len(in_use)) :]:
         shutil.rmtree(old, ignore_errors=True)
 
 
@@ -61,7 +78,7 @@ def content_of(source: Path) -> dict[Path, bytes]:
     return {
         path.relative_to(source): path.read_bytes()
         for path in sorted(source.rglob("*"))
-        if _belongs(path)
+        if path.is_file() and _belongs(path.relative_to(source))
     }
 
 
@@ -74,5 +91,4 @@ def digest(content: Mapping[Path, bytes]) -> str:
 
 
 def _belongs(path: Path) -> bool:
-    names = path.parts[-2:]
-    return path.is_file() and not any(n.startswith((".", *_LEFT_OUT)) for n in names)
+    return not any(n.startswith(_LEFT_OUT) or n.endswith(_LEFT_OUT_ENDS) for n in path.parts)

@@ -5,6 +5,7 @@ import os
 import re
 import stat
 import subprocess
+import tempfile
 from pathlib import Path
 
 import pytest
@@ -85,3 +86,40 @@ def _form(path: Path) -> str:
         assert secret
         text = text.replace(hashlib.sha256(secret[0].encode()).hexdigest(), f"<digest of {name}>")
     return re.sub("[0-9a-f]{64}", "<secret>", text)
+
+
+def _certificate(folder: Path, **environ: str) -> "subprocess.CompletedProcess[str]":
+    return subprocess.run(
+        ["sh", "compose/certificate.sh"], cwd=CHECKOUT, check=False, capture_output=True, text=True,
+        env={"PATH": os.environ["PATH"], "TLS_DIR": str(folder), **environ},
+    )  # fmt: skip
+
+
+def test_certificate_in_an_open_folder_is_refused() -> None:
+    """A private key that others could read is not made; a private folder above is enough."""
+    # pytest's own folder is private.
+    with tempfile.TemporaryDirectory(prefix="open-") as name:
+        above = Path(name, "above")
+        above.mkdir(mode=0o755)
+        Path(name).chmod(0o755)
+        refused = _certificate(above / "tls")
+        assert refused.returncode == 1
+        assert str(above) in refused.stderr
+        assert "hint:" in refused.stderr
+        assert not list(above.rglob("*.pem"))
+        above.chmod(0o700)
+        made = _certificate(above / "tls")
+        assert made.returncode == 0, made.stderr
+        assert (above / "tls" / "privkey.pem").exists()
+
+
+def test_scripts_ignore_cdpath(tmp_path: Path) -> None:
+    """With CDPATH set, `cd` prints where it goes, which is not part of a folder's name."""
+    script = CHECKOUT / "compose" / "secrets.sh"
+    done = subprocess.run(
+        ["sh", "compose/secrets.sh", tmp_path / "made"], cwd=CHECKOUT, check=False,
+        capture_output=True, text=True,
+        env={"PATH": os.environ["PATH"], "CDPATH": f"{CHECKOUT}:/"},
+    )  # fmt: skip
+    assert done.returncode == 0, (script, done.stderr)
+    assert "user shop" in (tmp_path / "made" / "redis_users").read_text()

@@ -31,12 +31,46 @@ def test_every_form_is_read(tmp_path: Path) -> None:
     }
 
 
+@pytest.mark.parametrize(
+    ("encoding", "end"),
+    [
+        ("utf-8", "\n"),
+        ("utf-8", "\r\n"),
+        ("utf-8", "\r"),
+        ("utf-8-sig", "\n"),
+        ("utf-8-sig", "\r\n"),
+        ("utf-16", "\r\n"),
+    ],
+)
+def test_every_editors_file_is_read(tmp_path: Path, encoding: str, end: str) -> None:
+    """Byte-order marks, UTF-16 and the line ends of other systems change no value."""
+    path = tmp_path / ".env"
+    lines = ["PORT=8081", "export NAME='Zoë # 1'  # gone", "", "SPLIT=a\u2028b\x0cc", "LAST=x "]
+    path.write_bytes(end.join(lines).encode(encoding))
+
+    assert dotenv.read(path) == {
+        "PORT": "8081",
+        "NAME": "Zoë # 1",
+        "SPLIT": "a\u2028b\x0cc",
+        "LAST": "x",
+    }
+
+
+def test_utf16_without_a_mark_is_refused(tmp_path: Path) -> None:
+    """UTF-16 without a byte-order mark is refused; it reads as UTF-8 with NULs."""
+    path = tmp_path / ".env"
+    path.write_bytes("PORT=8081\n".encode("utf-16-le"))
+
+    with pytest.raises(KitError, match="line 1 is not NAME=value"):
+        dotenv.read(path)
+
+
 def test_missing_file_has_no_values(tmp_path: Path) -> None:
     """A checkout without .env has no values from it."""
     assert dotenv.read(tmp_path / ".env") == {}
 
 
-@pytest.mark.parametrize("line", ["PORT 8080", "=x", "A='open", "1A=2"])
+@pytest.mark.parametrize("line", ["PORT 8080", "=x", "A='open", "1A=2", "A=“curly”"])
 def test_malformed_line_is_named_by_number(tmp_path: Path, line: str) -> None:
     """A line that is not NAME=value is refused by its number; it may hold a secret."""
     path = tmp_path / ".env"

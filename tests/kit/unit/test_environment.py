@@ -1,10 +1,11 @@
 """Private environments: named after their pins, complete or absent."""
 
+import re
 from pathlib import Path
 
 import pytest
 from kit.errors import KitError
-from kit.settings import load
+from kit.settings import CHECKOUT, load
 from kit.setup import environment, installation
 from kit.setup.environment import Environment
 
@@ -113,3 +114,73 @@ def test_failed_installation_is_explained(tmp_path: Path, output: str, reason: s
 
     assert reason in error.problem
     assert output.splitlines()[-1] in error.problem
+
+
+@pytest.fixture(name="pins")
+def _pins(tmp_path: Path) -> Path:
+    """The pins of one small package."""
+    text = (CHECKOUT / "requirements" / "gevent.txt").read_text()
+    (block,) = re.findall(r"^packaging==.*(?:\n    .*)*", text, re.MULTILINE)
+    pins = tmp_path / "small.txt"
+    pins.write_text(block)
+    return pins
+
+
+def _breaking_settings(folder: Path, kind: str) -> dict[str, str]:
+    """Return variables with which pip would install somewhere else, or nothing."""
+    if kind == "environment":
+        names = ("PIP_USER", "PIP_DRY_RUN", "PIP_QUIET", "PIP_REQUIRE_VIRTUALENV")
+        return {**dict.fromkeys(names, "1"), "PIP_TARGET": str(folder / "target")}
+    (folder / "constraints.txt").write_text("packaging<1\n")
+    conf = folder / "pip.conf"
+    conf.write_text(
+        f"[global]\nuser = true\nquiet = 2\nconstraint = {folder}/constraints.txt\n"
+        f"[install]\nprefix = {folder}/prefix\nno-binary = :all:\n"
+    )
+    return {"PIP_CONFIG_FILE": str(conf)}
+
+
+@pytest.mark.parametrize("kind", ["environment", "file"])
+def test_callers_pip_settings_do_not_count(
+    tmp_path: Path, pins: Path, monkeypatch: pytest.MonkeyPatch, kind: str
+) -> None:
+    """Settings of pip for the caller's own packages neither break nor empty an environment."""
+    for name, text in _breaking_settings(tmp_path, kind).items():
+        monkeypatch.setenv(name, text)
+
+    installation.install(tmp_path / "venv", [pins])
+
+    assert list(tmp_path.glob("venv/lib/python*/site-packages/packaging/__init__.py"))
+    assert not (tmp_path / "target").exists()
+    assert not (tmp_path / "prefix").exists()
+
+
+def test_callers_package_index_counts(
+    tmp_path: Path, pins: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The index, certificate and proxy of pip's configuration are those that are used."""
+    conf = tmp_path / "pip.conf"
+    conf.write_text("[global]\nindex-url = http://127.0.0.1:9/simple\nfind-links =\n")
+    monkeypatch.setenv("PIP_CONFIG_FILE", str(conf))
+    for name in ("PIP_INDEX_URL", "PIP_FIND_LINKS", "PIP_EXTRA_INDEX_URL"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("PIP_NO_CACHE_DIR", "1")
+    monkeypatch.setattr(installation, "_explain", lambda output, _: KitError(output))
+
+    with pytest.raises(KitError, match=r"127\.0\.0\.1"):
+        installation.install(tmp_path / "venv", [pins])
+
+
+def test_installation_without_packages_is_not_complete(
+    tmp_path: Path, pins: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """If pip ends well and a package is missing, the environment is removed."""
+    dry = installation._pip_environment  # noqa: SLF001  (what makes pip install nothing)
+    wrong = {"PIP_DRY_RUN": "1", "PIP_FIND_LINKS": ""}
+    monkeypatch.setattr(installation, "_pip_environment", lambda *a: {**dry(*a), **wrong})
+    private = Environment(tmp_path / "venv" / "run-1", (pins,))
+
+    with pytest.raises(KitError, match="packaging"):
+        environment.ensure(private)
+
+    assert not private.root.exists()

@@ -139,7 +139,7 @@ def test_two_verbs_that_ask_do_not_see_each_other(tmp_path: Path) -> None:
 
 
 def test_waiting_for_a_lock_is_reported(tmp_path: Path) -> None:
-    """A process that waited for a lock learns that another one held it before."""
+    """A process that waits for a lock says for whom, and learns that another one held it."""
     lock = tmp_path / "lock"
     with locks.in_turn(lock) as waited:
         assert not waited
@@ -157,7 +157,18 @@ def test_waiting_for_a_lock_is_reported(tmp_path: Path) -> None:
         )
         assert process.stdout is not None
         assert process.stdout.readline() == b"imported\n"
-        with pytest.raises(subprocess.TimeoutExpired):
-            process.wait(timeout=0.5)
+        waiting = process.stdout.readline().decode()
     out, _ = process.communicate(timeout=10)
+    assert f"process {os.getpid()}" in waiting
+    assert str(tmp_path) in waiting
     assert out == b"True\n"
+
+
+@pytest.mark.parametrize("kind", ["one_verb", "in_turn"])
+def test_lock_is_for_its_owner_alone(tmp_path: Path, kind: str) -> None:
+    """No other user can open a lock, and so hold it, also if an older version made it for all."""
+    lock = tmp_path / "lock"
+    lock.touch(mode=0o666)
+    lock.chmod(0o666)
+    with locks.one_verb(lock, "up") if kind == "one_verb" else locks.in_turn(lock):
+        assert lock.stat().st_mode & 0o777 == 0o600

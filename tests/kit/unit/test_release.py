@@ -70,7 +70,7 @@ def test_pruning_keeps_the_newest_and_the_used(app: Path) -> None:
         made.append(release.freeze(app, releases))
         os.utime(made[-1], (number, number))
 
-    release.prune(releases, in_use=made[0])
+    release.prune(releases, made[0])
 
     assert sorted(releases.iterdir()) == sorted([made[0], made[3], made[4]])
 
@@ -79,3 +79,35 @@ def test_missing_code_is_refused(tmp_path: Path) -> None:
     """A checkout without app/ is refused by name."""
     with pytest.raises(KitError, match="gunicorn"):
         release.freeze(tmp_path / "app", tmp_path)
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "unsticky.egg-info/PKG-INFO",
+        "shop/cart.py~",
+        "shop/stale.pyc",
+        ".venv/lib/python3/site-packages/flask/app.py",
+        "shop/__pycache__/deep/x.txt",
+    ],
+)
+def test_leftovers_are_no_code(app: Path, name: str) -> None:
+    """What `pip install .`, an editor or a cache leaves in app/ makes no other release."""
+    before = release.content_of(app)
+    (app / name).parent.mkdir(parents=True, exist_ok=True)
+    (app / name).touch()
+
+    assert release.content_of(app) == before
+
+
+def test_kept_files_are_readable_whatever_the_umask(tmp_path: Path) -> None:
+    """Containers read some copies as other users, so a private umask does not close them."""
+    former = os.umask(0o077)
+    try:
+        kept = release.keep({Path("a", "b"): b"x"}, tmp_path)
+    finally:
+        os.umask(former)
+
+    assert [p.stat().st_mode & 0o777 for p in (kept, kept / "a", kept / "a" / "b")] == [
+        0o755, 0o755, 0o644,
+    ]  # fmt: skip

@@ -4,11 +4,14 @@ import json
 from pathlib import Path
 
 import pytest
-from kit.local import services
-from kit.local.supervisor import configuration
-from kit.settings import load
+from kit.errors import KitError
+from kit.local import launch, services
+from kit.local.configuration import configuration
+from kit.local.supervisor import Supervisor
+from kit.settings import CHECKOUT, load
 from kit.setup.environment import Environment
 from kit.state import StateFolder
+from kit.system import processes
 
 
 @pytest.fixture(name="state")
@@ -59,6 +62,9 @@ def test_other_terminal_changes_nothing(
     before = _described(state)
     monkeypatch.setenv("PATH", "/elsewhere")
     monkeypatch.setenv("WINDOWID", "42")
+    # ssh sends these, and Redis does not start with a locale that its host lacks.
+    monkeypatch.setenv("LC_ALL", "xx_YY.UTF-8")
+    monkeypatch.setenv("LANG", "xx_YY.UTF-8")
 
     assert _described(state) == before
 
@@ -91,3 +97,27 @@ def test_supervisord_file_has_no_path_of_the_caller(tmp_path: Path) -> None:
     assert "odd" not in text
     assert "command=run/launch app-1\n" in text
     assert "autostart=false" in text
+
+
+def test_launcher_needs_no_checkout(state: StateFolder) -> None:
+    """What starts services names nothing outside the state folder and its environment."""
+    Supervisor(state).write_launcher(Environment(state.root / "venv", ()))
+
+    launcher = (state.run / "launch").read_text()
+    assert str(CHECKOUT) not in launcher
+    assert (state.run / "launch.py").read_bytes() == Path(launch.__file__).read_bytes()
+
+
+def test_files_suffice_for_the_connections(tmp_path: Path) -> None:
+    """`ulimit -n 256` is enough for the default stack; each thread may have a connection."""
+    assert services.files_of(load({}, tmp_path)) <= 256
+    big = {"REPLICAS": "8", "WORKERS": "8", "WORKER_CLASS": "gthread", "THREADS": "16"}
+    assert services.files_of(load(big, tmp_path)) > 32 + 8 * 8 * 16
+
+
+def test_too_few_files_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A limit of open files below what the stack needs is named, with both numbers."""
+    monkeypatch.setattr(processes, "most_files", lambda: 64)
+
+    with pytest.raises(KitError, match=r"you may open 64 files at once .* needs 92"):
+        processes.require_files(92)

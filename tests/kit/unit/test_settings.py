@@ -141,3 +141,65 @@ def test_compose_reads_known_names_only() -> None:
     used = set(re.findall(r"\$\{([A-Z_]+)", "".join(texts)))
 
     assert used - _NAMES - {"LOG_LEVEL", *_ALIASES.values()} == _COMPOSE - {"COMPOSE_FILE"}
+
+
+def test_value_of_the_environment_is_named_as_such(tmp_path: Path) -> None:
+    """A refused value that another program may have exported is said to be the environment's."""
+    port = {"PORT": "tcp://10.0.0.1:80"}
+    with pytest.raises(KitError) as of_environment:
+        load(port, tmp_path)
+    with pytest.raises(KitError) as typed:
+        load({**port, "MAKEFLAGS": "s -- PORT=tcp://10.0.0.1:80"}, tmp_path)
+
+    assert "`unset PORT`" in of_environment.value.hints[-1]
+    assert "unset" not in str(typed.value)
+
+
+@pytest.mark.parametrize(
+    ("url", "problem"),
+    [
+        ("redis://:hunter2@h:port/0", "port"),
+        ("redis://:hun/ter2@h", "port"),
+        ("redis://:hunter2@h/orders", "database"),
+        ("redis://:hunter#2@h", "%23"),
+        ("redis://", "no host"),
+        ("redis://[::1", "host"),
+        ("unix://run/redis.sock", "three slashes"),
+        ("memory://", "rediss://"),
+        ("hunter2", "rediss://"),
+    ],
+)
+def test_malformed_store_is_reported_by_its_own_name(
+    tmp_path: Path, url: str, problem: str
+) -> None:
+    """A REDIS_URL that cannot be read is refused at once, as REDIS_URL, and is not shown."""
+    with pytest.raises(KitError, match=f"REDIS_URL cannot be used: .*{problem}") as refusal:
+        load({"REDIS_URL": url}, tmp_path)
+
+    assert "hun" not in str(refusal.value)
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "redis://h", "rediss://u:p%2F@[::1]:6380/3?ssl_cert_reqs=none", "redis://h?db=1",
+        "unix:///run/redis.sock?db=1", "unix://:p@/run/redis.sock",
+    ],
+)  # fmt: skip
+def test_store_of_every_form_is_accepted(tmp_path: Path, url: str) -> None:
+    """What redis-py reads is not refused."""
+    assert load({"REDIS_URL": url}, tmp_path).redis_url == url
+
+
+def test_home_of_nobody_is_refused(tmp_path: Path) -> None:
+    """`~name` of a user who does not exist is refused with the setting's name."""
+    with pytest.raises(KitError, match="STATE_DIR=~nobody-of-this-name/x"):
+        load({"STATE_DIR": "~nobody-of-this-name/x"}, tmp_path)
+
+
+def test_example_of_a_choice_fits_every_verb(tmp_path: Path) -> None:
+    """The hint names a value and no verb, because any verb may have been given."""
+    with pytest.raises(KitError) as refusal:
+        load({"RUNTIME": "podman"}, tmp_path)
+
+    assert refusal.value.hints[0] == "for example: RUNTIME=local"

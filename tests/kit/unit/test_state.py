@@ -40,8 +40,9 @@ def test_unusable_path_gets_a_short_folder(short: Path, name: str) -> None:
     with socket.socket(socket.AF_UNIX) as listener:
         listener.bind(str(folder.sockets / "supervisor.sock.4194304"))
 
+    sockets = folder.sockets
     folder.remove_sockets()
-    assert not folder.sockets.exists()
+    assert not sockets.exists()
 
 
 def test_short_folder_is_found_again(short: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -65,14 +66,73 @@ def test_copied_folder_gets_its_own_sockets(short: Path) -> None:
     assert StateFolder(short / "a copy").sockets != original.sockets
 
 
-def test_short_folder_of_others_is_refused(short: Path) -> None:
-    """A stand-in that others may enter, as one laid there by another user, is refused."""
+def test_short_folder_cannot_be_taken_by_others(short: Path) -> None:
+    """A stand-in that is open to others is not used, nor one that somebody made before."""
     folder = StateFolder(short / "with space")
-    folder.sockets.mkdir(mode=0o755)
+    folder.claim()
+    folder.create()
+    taken = folder.sockets
+    taken.chmod(0o755)
+
+    folder.create()
+
+    assert folder.sockets != taken
+    assert folder.sockets.stat().st_mode & 0o777 == 0o700
+
+
+def test_folder_is_for_its_owner_alone(tmp_path: Path) -> None:
+    """A state folder is closed to other users, who could lock its locks; an older one is, too."""
+    folder = StateFolder(tmp_path / "state")
+    folder.root.mkdir(mode=0o755)
     folder.claim()
 
-    with pytest.raises(KitError, match="not a private folder"):
-        folder.create()
+    assert folder.root.stat().st_mode & 0o777 == 0o700
+
+
+def test_link_to_nothing_is_refused(tmp_path: Path) -> None:
+    """A state folder that is a link to a folder that is gone, as of a disk, is refused."""
+    (tmp_path / "state").symlink_to(tmp_path / "unmounted")
+
+    with pytest.raises(KitError, match=r"a link to .*unmounted, which does not exist"):
+        StateFolder(tmp_path / "state").claim()
+
+
+def test_linked_folder_stays_and_is_empty(tmp_path: Path) -> None:
+    """If the state folder is a link, it is emptied; the targets of links in it stay."""
+    disk, shared = tmp_path / "disk", tmp_path / "shared"
+    disk.mkdir()
+    shared.mkdir()
+    (tmp_path / "state").symlink_to(disk)
+    folder = StateFolder(tmp_path / "state")
+    folder.claim()
+    folder.create()
+    (folder.root / "venv").symlink_to(shared)
+
+    assert folder.remove() == [shared]
+
+    assert list(disk.iterdir()) == []
+    assert shared.is_dir()
+    folder.claim()
+    assert folder.is_claimed()
+
+
+def test_removal_can_be_repeated(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A removal that fails half-way leaves a folder that is still known as one of the kit."""
+    folder = StateFolder(tmp_path / "state")
+    folder.claim()
+    folder.create()
+    with monkeypatch.context() as patched:
+        patched.setattr(shutil, "rmtree", _refuse)
+        with pytest.raises(PermissionError):
+            folder.remove()
+
+    assert folder.is_claimed()
+    folder.remove()
+    assert not folder.root.exists()
+
+
+def _refuse(path: Path) -> None:
+    raise PermissionError(path)
 
 
 def test_folder_with_other_files_is_refused(tmp_path: Path) -> None:
