@@ -104,7 +104,7 @@ def test_other_users_cannot_hold_a_lock(small: Stack, tmp_path: Path) -> None:
     if os.geteuid() == 0 and (setpriv := shutil.which("setpriv")):
         (tmp_path / "here").touch()
         nobody = [setpriv, "--reuid=65534", "--regid=65534", "--clear-groups"]
-        lock = ["flock", "--nonblock", small.folder.verb_lock, "true"]
+        lock = ["flock", "--nonblock", str(small.folder.verb_lock), "true"]
         held = subprocess.run([*nobody, *lock], capture_output=True, check=False)
         assert held.returncode != 0
         assert b"ermission denied" in held.stderr
