@@ -188,8 +188,14 @@ def test_second_verb_is_refused(broken: Stack) -> None:
 def test_first_up_without_network_fails(broken: Stack) -> None:
     """Without a package index the first `make up` says so, and leaves no incomplete environment."""
     nowhere = f"http://127.0.0.1:{free_port()}/simple"
-    broken.prefix = ("env", f"PIP_INDEX_URL={nowhere}", "PIP_CONFIG_FILE=/dev/null",
-                     "PIP_RETRIES=0", "PIP_NO_CACHE_DIR=1", "PIP_EXTRA_INDEX_URL=")  # fmt: skip
+    broken.prefix = (
+        "env",
+        f"PIP_INDEX_URL={nowhere}",
+        "PIP_CONFIG_FILE=/dev/null",
+        "PIP_RETRIES=0",
+        "PIP_NO_CACHE_DIR=1",
+        "PIP_EXTRA_INDEX_URL=",
+    )
     venvs = broken.state_dir / "venv"
     printed = broken.fail("up", VENV_DIR=str(venvs))
     assert "package index" in printed
@@ -248,8 +254,12 @@ def test_ordinary_user_can_run_a_stack(ordinary: Stack) -> None:
 def test_ordinary_user_needs_no_usual_limits(ordinary: Stack) -> None:
     """A user with an odd umask, 256 open files and few processes can run a stack."""
     ordinary.prefix = (
-        *ordinary.prefix, "sh", "-c", 'umask 777; ulimit -n 256; ulimit -u 150; exec "$@"', "sh",
-    )  # fmt: skip
+        *ordinary.prefix,
+        "sh",
+        "-c",
+        'umask 777; ulimit -n 256; ulimit -u 150; exec "$@"',
+        "sh",
+    )
     ordinary.up()
     assert ordinary.is_ready()
     ordinary.down()

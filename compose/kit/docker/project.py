@@ -179,7 +179,7 @@ class Project:
             try:
                 for line in compose.stdout:
                     # Not `say`, so that `make logs | head` ends.
-                    print(plain(line.rstrip("\r\n")), flush=True)  # noqa: T201
+                    print(plain(line.rstrip("\r\n")), flush=True)
             finally:
                 compose.terminate()
 

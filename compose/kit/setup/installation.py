@@ -81,20 +81,38 @@ def install(root: Path, pins: Sequence[Path]) -> None:
         raise _explain(made.stdout + made.stderr, root)
     counter = Counter("packages", len({name for path in pins for name in _pinned(path)}))
     program: list[str | Path] = [
-        root / "bin" / "python", "-I", "-m", "pip", "--disable-pip-version-check",
-    ]  # fmt: skip
+        root / "bin" / "python",
+        "-I",
+        "-m",
+        "pip",
+        "--disable-pip-version-check",
+    ]
     # The pins are complete, so pip resolves nothing. Wheels only, so it compiles nothing.
     command: list[str | Path] = [
-        *program, "install", "--no-deps", "--require-hashes",
-        "--only-binary", ":all:", "--no-input", "--no-color", "--progress-bar", "off",
-        "--retries", "2", *(argument for pins in pins for argument in ("-r", pins)),
-    ]  # fmt: skip
+        *program,
+        "install",
+        "--no-deps",
+        "--require-hashes",
+        "--only-binary",
+        ":all:",
+        "--no-input",
+        "--no-color",
+        "--progress-bar",
+        "off",
+        "--retries",
+        "2",
+        *(argument for pins in pins for argument in ("-r", pins)),
+    ]
     environment = _pip_environment(program, root)
     last: deque[str] = deque(maxlen=60)
     with subprocess.Popen(
-        command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, errors="replace",
+        command,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        errors="replace",
         env=environment,
-    ) as pip:  # fmt: skip
+    ) as pip:
         for line in pip.stdout or ():
             last.append(line)
             if match := re.match(r"Collecting ([\w.-]+)|Processing \S*?/([\w.-]+?)-\d", line):
@@ -105,8 +123,12 @@ def install(root: Path, pins: Sequence[Path]) -> None:
     # It finds each package installed, or fails.
     checked = subprocess.run(
         [*command, "--no-index"],
-        check=False, capture_output=True, text=True, errors="replace", env=environment,
-    )  # fmt: skip
+        check=False,
+        capture_output=True,
+        text=True,
+        errors="replace",
+        env=environment,
+    )
     if checked.returncode:
         raise _explain(checked.stdout + checked.stderr, root)
 
@@ -114,10 +136,22 @@ def install(root: Path, pins: Sequence[Path]) -> None:
 # Where packages come from is the caller's affair; how they are installed is not. Other settings,
 # such as `user`, `target` or `constraint`, are for the caller's own packages.
 _PIP_SETTINGS = (
-    "cache-dir", "cert", "client-cert", "default-timeout", "extra-index-url", "find-links",
-    "index-url", "keyring-provider", "no-cache-dir", "no-index", "proxy", "timeout",
-    "trusted-host", "use-deprecated", "use-feature",
-)  # fmt: skip
+    "cache-dir",
+    "cert",
+    "client-cert",
+    "default-timeout",
+    "extra-index-url",
+    "find-links",
+    "index-url",
+    "keyring-provider",
+    "no-cache-dir",
+    "no-index",
+    "proxy",
+    "timeout",
+    "trusted-host",
+    "use-deprecated",
+    "use-feature",
+)
 # From weak to strong, as pip applies them to `pip install`.
 _PIP_SECTIONS = ("global", "install", ":env:")
 
@@ -127,9 +161,13 @@ def _pip_environment(program: Sequence[str | Path], root: Path) -> dict[str, str
     # Else the caller's `user = true` or `quiet` would apply to this command, too.
     listing = {"PIP_USER": "0", "PIP_GLOBAL": "0", "PIP_SITE": "0", "PIP_QUIET": "0"}
     listed = subprocess.run(
-        [*program, "config", "list"], env={**os.environ, **listing},
-        check=False, capture_output=True, text=True, errors="replace",
-    )  # fmt: skip
+        [*program, "config", "list"],
+        env={**os.environ, **listing},
+        check=False,
+        capture_output=True,
+        text=True,
+        errors="replace",
+    )
     if listed.returncode:
         raise _explain(listed.stdout + listed.stderr, root)
     found: dict[str, dict[str, str]] = {section: {} for section in _PIP_SECTIONS}

@@ -85,7 +85,7 @@ def follow(paths: Sequence[Path], history: int, is_running: Callable[[], bool]) 
         for tail in tails:
             for line in tail.new_lines():
                 # Not `say`, so that `make logs | head` ends.
-                print(f"{tail.name:{width}} | {plain(line)}", flush=True)  # noqa: T201
+                print(f"{tail.name:{width}} | {plain(line)}", flush=True)
         if goes_on:
             time.sleep(_POLL_SECONDS)
     for tail in tails:
