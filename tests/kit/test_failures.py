@@ -144,6 +144,9 @@ def test_up_after_everything_was_killed(broken: Stack) -> None:
     broken.up()
     browser = broken.browser()
     browser.add("tea", 2)
+    # While a slow disk syncs, the store may keep for two seconds what it has acknowledged.
+    with broken.store() as store:
+        wait_until(lambda: store.info("persistence")["aof_buffer_length"] == 0, "all is written")
     for process in broken.processes():
         with contextlib.suppress(psutil.NoSuchProcess):
             process.kill()
@@ -248,8 +251,12 @@ def test_ordinary_user_can_run_a_stack(ordinary: Stack) -> None:
 def test_ordinary_user_needs_no_usual_limits(ordinary: Stack) -> None:
     """A user with an odd umask, 256 open files and few processes can run a stack."""
     ordinary.prefix = (
-        *ordinary.prefix, "sh", "-c", 'umask 777; ulimit -n 256; ulimit -u 150; exec "$@"', "sh",
-    )  # fmt: skip
+        *ordinary.prefix,
+        "sh",
+        "-c",
+        'umask 777; ulimit -n 256; ulimit -u 150; exec "$@"',
+        "sh",
+    )
     ordinary.up()
     assert ordinary.is_ready()
     ordinary.down()

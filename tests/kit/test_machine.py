@@ -104,7 +104,7 @@ def test_other_users_cannot_hold_a_lock(small: Stack, tmp_path: Path) -> None:
     if os.geteuid() == 0 and (setpriv := shutil.which("setpriv")):
         (tmp_path / "here").touch()
         nobody = [setpriv, "--reuid=65534", "--regid=65534", "--clear-groups"]
-        lock = ["flock", "--nonblock", small.folder.verb_lock, "true"]
+        lock = ["flock", "--nonblock", str(small.folder.verb_lock), "true"]
         held = subprocess.run([*nobody, *lock], capture_output=True, check=False)
         assert held.returncode != 0
         assert b"ermission denied" in held.stderr
@@ -141,9 +141,14 @@ def test_python_settings_of_the_caller_do_not_count(small: Stack, tmp_path: Path
     """PYTHONHOME, PYTHONPATH, PYTHONWARNINGS and others are for other programs."""
     (tmp_path / "json.py").write_text("raise SystemExit('not this one')\n")
     small.prefix = (
-        "env", "PYTHONHOME=/nowhere", f"PYTHONPATH={tmp_path}", "PYTHONWARNINGS=error",
-        "PYTHONOPTIMIZE=2", "PYTHONUTF8=x", "PYTHONINSPECT=1",
-    )  # fmt: skip
+        "env",
+        "PYTHONHOME=/nowhere",
+        f"PYTHONPATH={tmp_path}",
+        "PYTHONWARNINGS=error",
+        "PYTHONOPTIMIZE=2",
+        "PYTHONUTF8=x",
+        "PYTHONINSPECT=1",
+    )
     small.up()
     assert small.is_ready()
 
@@ -182,9 +187,14 @@ def test_settings_of_other_load_tests_do_not_count(small: Stack, tmp_path: Path)
     (tmp_path / ".locust.conf").write_text("exclude-tags = [everything]\nno-such-option = 1\n")
     small.up()
     small.prefix = (
-        "env", f"HOME={tmp_path}", "HOST=x86_64-conda-linux-gnu", "LOCUST_TAGS=none",
-        "LOCUST_HEADLESS=nonsense", "LOCUST_RUN_TIME=1s", "GIT_DIR=/nowhere",
-    )  # fmt: skip
+        "env",
+        f"HOME={tmp_path}",
+        "HOST=x86_64-conda-linux-gnu",
+        "LOCUST_TAGS=none",
+        "LOCUST_HEADLESS=nonsense",
+        "LOCUST_RUN_TIME=1s",
+        "GIT_DIR=/nowhere",
+    )
     ran = loadtests.run(small, DURATION="2s", USERS="2")
     assert "HOST=x86_64-conda-linux-gnu of the environment is no address" in ran.printed
     assert ran.status == 0, ran.printed
@@ -257,8 +267,12 @@ def test_slow_start_says_what_it_waits_for(small: Stack) -> None:
     """A store that refuses the password: while `make up` waits, it says why."""
     small.up()
     url = f"unix://:wrong@{small.folder.sockets}/valkey.sock"
-    guest = Stack(small.state_dir.with_name(f"{small.state_dir.name}-guest"), free_port(),
-                  {"REPLICAS": "1", "WORKERS": "1"}, small.checkout)  # fmt: skip
+    guest = Stack(
+        small.state_dir.with_name(f"{small.state_dir.name}-guest"),
+        free_port(),
+        {"REPLICAS": "1", "WORKERS": "1"},
+        small.checkout,
+    )
     printed = guest.fail("up", REDIS_URL=url, READY_TIMEOUT="8")
     assert "waiting 8 s at most" in printed
     assert not guest.dispose()
@@ -301,8 +315,10 @@ def test_install_from_the_checkout_takes_nothing_old(moving: Stack) -> None:
     options = ("--no-deps", "--no-build-isolation", "--no-index", "--wheel-dir", str(wheels))
     done = subprocess.run(
         [sys.executable, "-m", "pip", "wheel", *options, checkout],
-        check=False, capture_output=True, text=True,
-    )  # fmt: skip
+        check=False,
+        capture_output=True,
+        text=True,
+    )
     assert done.returncode == 0, done.stderr
     (wheel,) = wheels.iterdir()
     names = zipfile.ZipFile(wheel).namelist()

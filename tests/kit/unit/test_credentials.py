@@ -90,9 +90,13 @@ def _form(path: Path) -> str:
 
 def _certificate(folder: Path, **environ: str) -> "subprocess.CompletedProcess[str]":
     return subprocess.run(
-        ["sh", "compose/certificate.sh"], cwd=CHECKOUT, check=False, capture_output=True, text=True,
+        ["sh", "compose/certificate.sh"],
+        cwd=CHECKOUT,
+        check=False,
+        capture_output=True,
+        text=True,
         env={"PATH": os.environ["PATH"], "TLS_DIR": str(folder), **environ},
-    )  # fmt: skip
+    )
 
 
 def test_certificate_in_an_open_folder_is_refused() -> None:
@@ -117,9 +121,12 @@ def test_scripts_ignore_cdpath(tmp_path: Path) -> None:
     """With CDPATH set, `cd` prints where it goes, which is not part of a folder's name."""
     script = CHECKOUT / "compose" / "secrets.sh"
     done = subprocess.run(
-        ["sh", "compose/secrets.sh", tmp_path / "made"], cwd=CHECKOUT, check=False,
-        capture_output=True, text=True,
+        ["sh", "compose/secrets.sh", tmp_path / "made"],
+        cwd=CHECKOUT,
+        check=False,
+        capture_output=True,
+        text=True,
         env={"PATH": os.environ["PATH"], "CDPATH": f"{CHECKOUT}:/"},
-    )  # fmt: skip
+    )
     assert done.returncode == 0, (script, done.stderr)
     assert "user shop" in (tmp_path / "made" / "redis_users").read_text()

@@ -109,5 +109,7 @@ def test_kept_files_are_readable_whatever_the_umask(tmp_path: Path) -> None:
         os.umask(former)
 
     assert [p.stat().st_mode & 0o777 for p in (kept, kept / "a", kept / "a" / "b")] == [
-        0o755, 0o755, 0o644,
-    ]  # fmt: skip
+        0o755,
+        0o755,
+        0o644,
+    ]

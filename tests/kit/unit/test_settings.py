@@ -182,10 +182,13 @@ def test_malformed_store_is_reported_by_its_own_name(
 @pytest.mark.parametrize(
     "url",
     [
-        "redis://h", "rediss://u:p%2F@[::1]:6380/3?ssl_cert_reqs=none", "redis://h?db=1",
-        "unix:///run/redis.sock?db=1", "unix://:p@/run/redis.sock",
+        "redis://h",
+        "rediss://u:p%2F@[::1]:6380/3?ssl_cert_reqs=none",
+        "redis://h?db=1",
+        "unix:///run/redis.sock?db=1",
+        "unix://:p@/run/redis.sock",
     ],
-)  # fmt: skip
+)
 def test_store_of_every_form_is_accepted(tmp_path: Path, url: str) -> None:
     """What redis-py reads is not refused."""
     assert load({"REDIS_URL": url}, tmp_path).redis_url == url
