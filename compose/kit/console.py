@@ -28,6 +28,11 @@ def say(text: str = "", end: str = "\n") -> None:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
+def show_line(text: str) -> None:
+    """Print a line of a log; unlike `say`, end if nobody reads: `make logs | head`."""
+    print(plain(text), flush=True)
+
+
 def warn(text: str) -> None:
     """Print a warning to standard error."""
     print(f"warning: {text}", file=sys.stderr, flush=True)

@@ -144,6 +144,9 @@ def test_up_after_everything_was_killed(broken: Stack) -> None:
     broken.up()
     browser = broken.browser()
     browser.add("tea", 2)
+    # While a slow disk syncs, the store may keep for two seconds what it has acknowledged.
+    with broken.store() as store:
+        wait_until(lambda: store.info("persistence")["aof_buffer_length"] == 0, "all is written")
     for process in broken.processes():
         with contextlib.suppress(psutil.NoSuchProcess):
             process.kill()

@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from kit.console import plain
+from kit.console import show_line
 from kit.docker.containers import APP, CONFIG_LABEL, LABEL, NGINX, STORE, Container, parsed
 from kit.docker.engine import Engine
 from kit.settings import CHECKOUT, Settings
@@ -178,8 +178,7 @@ class Project:
             compose.stdin.close()
             try:
                 for line in compose.stdout:
-                    # Not `say`, so that `make logs | head` ends.
-                    print(plain(line.rstrip("\r\n")), flush=True)
+                    show_line(line.rstrip("\r\n"))
             finally:
                 compose.terminate()
 

@@ -14,13 +14,13 @@ def row(process: Process) -> status.Service:
     if serves := is_replica(process.name):
         signature = f"{process.name}/"
     return status.Service(
-        process.name,
-        process.pid,
-        process.state.lower(),
-        process.started,
-        sum(map(memory, [process.pid, *workers])) if process.pid else 0,
-        signature,
-        [
+        name=process.name,
+        pid=process.pid,
+        state=process.state.lower(),
+        started=process.started,
+        memory=sum(map(memory, [process.pid, *workers])) if process.pid else 0,
+        signature=signature,
+        workers=[
             status.Worker(pid, memory(pid), f"{signature}{pid}" if serves else None)
             for pid in workers
         ],

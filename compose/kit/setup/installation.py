@@ -9,7 +9,7 @@ import shutil
 import subprocess
 import sys
 from collections import deque
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -70,25 +70,12 @@ def install(root: Path, pins: Sequence[Path]) -> None:
     """
     say(f"Building a private environment in {root} (once; nothing else changes)")
     with step("creating it"):
-        made = subprocess.run(
-            [sys.executable, "-I", "-m", "venv", root],
-            check=False,
-            capture_output=True,
-            text=True,
-            errors="replace",
-        )
-    if made.returncode:
-        raise _explain(made.stdout + made.stderr, root)
+        _run([sys.executable, "-I", "-m", "venv", str(root)], root)
     counter = Counter("packages", len({name for path in pins for name in _pinned(path)}))
-    program: list[str | Path] = [
-        root / "bin" / "python",
-        "-I",
-        "-m",
-        "pip",
-        "--disable-pip-version-check",
-    ]
+    python = str(root / "bin" / "python")
+    program = [python, "-I", "-m", "pip", "--disable-pip-version-check"]
     # The pins are complete, so pip resolves nothing. Wheels only, so it compiles nothing.
-    command: list[str | Path] = [
+    command = [
         *program,
         "install",
         "--no-deps",
@@ -101,17 +88,17 @@ def install(root: Path, pins: Sequence[Path]) -> None:
         "off",
         "--retries",
         "2",
-        *(argument for pins in pins for argument in ("-r", pins)),
+        *(f"--requirement={path}" for path in pins),
     ]
     environment = _pip_environment(program, root)
     last: deque[str] = deque(maxlen=60)
     with subprocess.Popen(
         command,
+        env=environment,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
         errors="replace",
-        env=environment,
     ) as pip:
         for line in pip.stdout or ():
             last.append(line)
@@ -121,57 +108,41 @@ def install(root: Path, pins: Sequence[Path]) -> None:
     if pip.returncode:
         raise _explain("".join(last), root)
     # It finds each package installed, or fails.
-    checked = subprocess.run(
-        [*command, "--no-index"],
-        check=False,
-        capture_output=True,
-        text=True,
-        errors="replace",
-        env=environment,
-    )
-    if checked.returncode:
-        raise _explain(checked.stdout + checked.stderr, root)
+    _run([*command, "--no-index"], root, {**environment, "PIP_FIND_LINKS": ""})
 
 
 # Where packages come from is the caller's affair; how they are installed is not. Other settings,
 # such as `user`, `target` or `constraint`, are for the caller's own packages.
-_PIP_SETTINGS = (
-    "cache-dir",
-    "cert",
-    "client-cert",
-    "default-timeout",
-    "extra-index-url",
-    "find-links",
-    "index-url",
-    "keyring-provider",
-    "no-cache-dir",
-    "no-index",
-    "proxy",
-    "timeout",
-    "trusted-host",
-    "use-deprecated",
-    "use-feature",
+_PIP_SETTINGS = frozenset(
+    {
+        "cache-dir",
+        "cert",
+        "client-cert",
+        "default-timeout",
+        "extra-index-url",
+        "find-links",
+        "index-url",
+        "keyring-provider",
+        "no-cache-dir",
+        "no-index",
+        "proxy",
+        "timeout",
+        "trusted-host",
+        "use-deprecated",
+        "use-feature",
+    }
 )
 # From weak to strong, as pip applies them to `pip install`.
 _PIP_SECTIONS = ("global", "install", ":env:")
 
 
-def _pip_environment(program: Sequence[str | Path], root: Path) -> dict[str, str]:
+def _pip_environment(program: Sequence[str], root: Path) -> dict[str, str]:
     """Return an environment in which pip knows `_PIP_SETTINGS` of the caller's, and no other."""
     # Else the caller's `user = true` or `quiet` would apply to this command, too.
     listing = {"PIP_USER": "0", "PIP_GLOBAL": "0", "PIP_SITE": "0", "PIP_QUIET": "0"}
-    listed = subprocess.run(
-        [*program, "config", "list"],
-        env={**os.environ, **listing},
-        check=False,
-        capture_output=True,
-        text=True,
-        errors="replace",
-    )
-    if listed.returncode:
-        raise _explain(listed.stdout + listed.stderr, root)
+    listed = _run([*program, "config", "list"], root, {**os.environ, **listing})
     found: dict[str, dict[str, str]] = {section: {} for section in _PIP_SECTIONS}
-    for line in listed.stdout.splitlines():
+    for line in listed.splitlines():
         name, _, value = line.partition("=")
         section, _, setting = name.rpartition(".")
         if section in found and setting in _PIP_SETTINGS:
@@ -180,6 +151,20 @@ def _pip_environment(program: Sequence[str | Path], root: Path) -> dict[str, str
     others = {name: text for name, text in os.environ.items() if not name.startswith("PIP_")}
     known = {name: text for section in _PIP_SECTIONS for name, text in found[section].items()}
     return {**others, "PIP_CONFIG_FILE": os.devnull, **known}
+
+
+def _run(command: Sequence[str], root: Path, environment: Mapping[str, str] | None = None) -> str:
+    """Run a program and return what it printed.
+
+    Raises:
+        KitError: it fails; the message says why.
+    """
+    done = subprocess.run(
+        command, env=environment, check=False, capture_output=True, text=True, errors="replace"
+    )
+    if done.returncode:
+        raise _explain(done.stdout + done.stderr, root)
+    return done.stdout
 
 
 def _pinned(path: Path) -> list[str]:

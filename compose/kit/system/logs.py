@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import TextIO
 
-from kit.console import plain
+from kit.console import show_line
 
 _BLOCK = 16_384
 _POLL_SECONDS = 0.25
@@ -84,8 +84,7 @@ def follow(paths: Sequence[Path], history: int, is_running: Callable[[], bool]) 
         goes_on = is_running()
         for tail in tails:
             for line in tail.new_lines():
-                # Not `say`, so that `make logs | head` ends.
-                print(f"{tail.name:{width}} | {plain(line)}", flush=True)
+                show_line(f"{tail.name:{width}} | {line}")
         if goes_on:
             time.sleep(_POLL_SECONDS)
     for tail in tails:

@@ -33,6 +33,19 @@ def test_secrets_are_private_files(tidy: ContainerStack) -> None:
     }  # fmt: skip
 
 
+def test_containers_mount_nothing_of_the_checkout(tidy: ContainerStack) -> None:
+    """A container that restarts finds its files, even if the checkout has moved or changed."""
+    sources = {
+        mount["Source"]
+        for service in ("nginx", "app", "redis")
+        for entry in tidy.inspect(service)
+        for mount in entry["Mounts"]
+        if mount["Type"] == "bind"
+    }
+    assert len(sources) >= 2
+    assert [source for source in sources if not source.startswith(f"{tidy.state_dir}/")] == []
+
+
 def test_local_runtime_refuses_the_folder(tidy: ContainerStack, tmp_path: Path) -> None:
     """The local runtime refuses a folder with containers at once, and names their project."""
     assert tidy.project in tidy.fail("up", RUNTIME="local", VENV_DIR=str(tmp_path))

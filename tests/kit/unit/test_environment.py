@@ -175,9 +175,9 @@ def test_installation_without_packages_is_not_complete(
     tmp_path: Path, pins: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """If pip ends well and a package is missing, the environment is removed."""
-    dry = installation._pip_environment  # noqa: SLF001  (what makes pip install nothing)
-    wrong = {"PIP_DRY_RUN": "1", "PIP_FIND_LINKS": ""}
-    monkeypatch.setattr(installation, "_pip_environment", lambda *a: {**dry(*a), **wrong})
+    known = vars(installation)["_PIP_SETTINGS"]
+    monkeypatch.setattr(installation, "_PIP_SETTINGS", known | {"dry-run"})
+    monkeypatch.setenv("PIP_DRY_RUN", "1")
     private = Environment(tmp_path / "venv" / "run-1", (pins,))
 
     with pytest.raises(KitError, match="packaging"):
