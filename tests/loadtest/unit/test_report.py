@@ -28,6 +28,7 @@ _DOCUMENT: dict[str, Any] = {
     },
     "target": {
         "url": "http://shop.example", "offers": [], "tells_workers": False, "is_ours": False,
+        "login": "",
     },
     "plan": {
         "scenario": "mine.py", "users": 5, "rate": 0, "duration": 3.0, "shape": "steady",

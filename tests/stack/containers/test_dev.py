@@ -14,10 +14,10 @@ def test_changed_code_is_served(new_stack: StartContainers, tmp_path: Path) -> N
     copy_checkout(tmp_path)
     stack.up()
     before = stack.replicas()
-    changed = tmp_path / "app" / "shop" / "health.py"
+    changed = tmp_path / "app" / "shop" / "api.py"
     text = changed.read_text()
-    assert '"ok"' in text
-    changed.write_text(text.replace('"ok"', '"changed"'))
+    assert 'status="ok"' in text
+    changed.write_text(text.replace('status="ok"', 'status="changed"'))
     with stack.browser() as browser:
         wait_until(
             lambda: all(
