@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from shop.problems import Problem
+from shop.problems import Problem, quoted
 
 
 @dataclass(frozen=True)
@@ -54,5 +54,5 @@ def find(sku: str) -> Product:
         return BY_SKU[sku]
     except KeyError:
         raise Problem(
-            404, f"No product has the sku {sku!r}; GET /api/products lists them."
+            404, f"No product has the sku {quoted(sku)}; GET /api/products lists them."
         ) from None

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import os
 from dataclasses import dataclass
-from typing import cast
+from ipaddress import IPv4Address, IPv6Address, IPv6Network, ip_address, ip_network
+from typing import Final, cast
 
 from flask import Flask, current_app, has_request_context, request
 from unsticky import Unsticky
@@ -12,7 +13,7 @@ from unsticky import Unsticky
 from shop.settings import Settings
 from shop.store import Store
 
-REQUEST_ID: str = "X-Request-ID"
+REQUEST_ID: Final = "X-Request-ID"
 """The header that holds the request's id, in nginx's log, in ours and in the answer."""
 
 
@@ -37,6 +38,29 @@ class Shop:
 def current_shop() -> Shop:
     """Return the parts of the application that is being served."""
     return cast("Shop", current_app.extensions["shop"])
+
+
+_IPV6_NETWORK: Final = 64
+_NAT64: Final = IPv6Network("64:ff9b::/96")
+
+
+def client_of(address: str) -> str:
+    """Return the client that an address belongs to: itself, or the /64 network of an IPv6 address.
+
+    A provider gives each customer at least such a network, so that one machine has 2^64 addresses.
+    An IPv4 address inside an IPv6 one (mapped, or translated by NAT64: RFC 6052) counts as itself.
+    nginx counts clients by the same rule (nginx/client.conf.template).
+    """
+    try:
+        found = ip_address(address)
+    except ValueError:
+        return address  # a unix socket without a proxy
+    if isinstance(found, IPv6Address):
+        inner = IPv4Address(found.packed[12:]) if found in _NAT64 else found.ipv4_mapped
+        if inner is None:
+            return str(ip_network((found.packed, _IPV6_NETWORK), strict=False))
+        found = inner
+    return str(found)
 
 
 def request_id() -> str | None:

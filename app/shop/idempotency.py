@@ -4,15 +4,16 @@ The semantics are those of the IETF draft (draft-ietf-httpapi-idempotency-key-he
 for 24 hours, for one session, method and path:
 
 - the same request again gets the stored answer, marked with ``Idempotency-Replayed: true``;
+- what succeeded and what conflicted (409) is stored; other refusals are made again;
 - another request with that key is a 422;
 - while the first is being answered, 409 with ``Retry-After``; nginx's own resend of it goes on;
 - a malformed key is a 400.
 
 A worker may die after the effect and before it stores the answer. Then a later request runs the
 view again, and its atomic operations find that they are done: they are named after the key
-(`session.once`), and so is the order (`operation_name`). So answers of 500 and above need not be
-stored, and it does no harm if two requests run the view at once. A client without a session gets
-no replay, because no answer may reach another client.
+(`session.once`), and so is the order (`operation_name`). So not every answer must be stored, and it
+does no harm if two requests run the view at once. A client without a session gets no replay,
+because no answer may reach another client.
 
 Forms bring their key in a hidden field.
 """
@@ -25,7 +26,6 @@ from collections.abc import Callable
 from contextlib import suppress
 from functools import wraps
 from hashlib import sha256
-from http import HTTPStatus
 from secrets import token_urlsafe
 from typing import Any, Final, ParamSpec, cast
 
@@ -35,7 +35,7 @@ from unsticky import SessionError, session
 
 from shop.context import current_shop, request_id
 from shop.parsing import FORM_TYPES
-from shop.problems import Problem
+from shop.problems import Problem, quoted
 from shop.store import digest, key
 
 HEADER: Final = "Idempotency-Key"
@@ -48,6 +48,12 @@ It may be short, because a second run has the same effect."""
 
 _KEPT: Final = 24 * 3600
 """Seconds."""
+
+MOST_STORED: Final = 8 * 1024
+"""Bytes of an answer's body that are stored."""
+
+_STORED_STATUSES: Final = frozenset({200, 201, 204, 303, 409})
+"""What succeeded, also by a form, or conflicted: another run would answer something else."""
 
 _P = ParamSpec("_P")
 
@@ -144,22 +150,24 @@ class _Answer:
         raise Problem(409, detail, code="idempotency-key-in-flight", headers=headers)
 
     def of(self, view: Callable[[], ResponseReturnValue]) -> Response:
-        """Let the view answer, and store the answer unless a later run could find a better one."""
-        lasting = False
+        """Let the view answer, and store the answer unless another run would find it again."""
+        lasting, stored = True, False
         try:
             try:
                 response = current_app.make_response(current_app.ensure_sync(view)())
             except Problem as problem:
-                response = problem.response()
-            if response.status_code < HTTPStatus.INTERNAL_SERVER_ERROR:
-                self._store(response)
-                lasting = True
+                response, lasting = problem.response(), problem.lasting
+            if lasting and response.status_code in _STORED_STATUSES:
+                stored = self._store(response)
             return response
         finally:
-            if not lasting:
+            if not stored:
                 self._free(self._request, self._lease)
 
-    def _store(self, response: Response) -> None:
+    def _store(self, response: Response) -> bool:
+        """Store an answer that is not too large; return whether it is stored."""
+        if len(response.get_data()) > MOST_STORED:
+            return False
         answer = {
             "fingerprint": self._fingerprint,
             "status": response.status_code,
@@ -170,6 +178,7 @@ class _Answer:
         # The first answer stays: another request may have been given it.
         text = json.dumps(answer)
         current_shop().store.ask("SET", self._stored, text, "NX", "EX", _KEPT)
+        return True
 
     def _free(self, *records: str) -> None:
         # A lease that cannot be removed ends by itself.
@@ -188,12 +197,12 @@ def _key() -> str | None:
         given = request.form.get(FIELD)
     if given is None:
         return None
-    quoted = _QUOTED.fullmatch(given)
-    if quoted:
-        return re.sub(r"\\(.)", r"\1", quoted[1])
+    string = _QUOTED.fullmatch(given)
+    if string:
+        return re.sub(r"\\(.)", r"\1", string[1])
     if not _BARE.fullmatch(given):
         detail = (
-            f"The {HEADER} {given[:40]!r} is malformed: send one string of 1 to 255 ASCII "
+            f"The {HEADER} {quoted(given)} is malformed: send one string of 1 to 255 ASCII "
             f'characters in double quotes, such as "8e03978e-40d5-43e8-bc93-6894a57f9324".'
         )
         raise Problem(400, detail, code="idempotency-key-malformed")

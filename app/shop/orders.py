@@ -30,6 +30,7 @@ from shop.problems import Problem
 from shop.store import digest, key
 
 MOST_LISTED: Final = 100
+"""How many orders of one owner are listed; of more than twice as many, the oldest are forgotten."""
 
 GUEST_LIFETIME: Final = timedelta(days=31)
 """How long a guest's orders are kept after the last one: as long as a session can be idle."""
@@ -68,18 +69,18 @@ class Order:
 def check_out() -> Order:
     """Make an order of everything in the cart.
 
-    The same checkout sent again, with its Idempotency-Key or by nginx, returns the same order.
+    The same checkout sent again, with its Idempotency-Key or by nginx, returns the same order. If
+    there is nothing to order, nothing is stored.
 
     Raises:
         Problem: 409 if the cart is empty.
         SessionError: As the session library raises it; `OutcomeUnknown` also if the cart was taken
             and the order could not be written down.
     """
-    # A visitor without a session gets none from this.
-    taken = _take() if session.created is not None else None
+    taken = _take()
     if taken is None:
         detail = "The cart is empty; GET /api/orders lists what was ordered."
-        raise Problem(409, detail, code="cart-empty")
+        raise Problem(409, detail, code="cart-empty", lasting=False)
     try:
         return write_down(*taken)
     except StoreUnavailable as error:
@@ -95,16 +96,7 @@ def orders() -> list[Order]:
     """
     write_down_taken()
     records = [key("orders", owner) for owner in (_user(), _guest()) if owner]
-    # HDEL of nothing: a server that is no longer the primary refuses it, where a plain read would
-    # answer from the past.
-    commands = [command for each in records for command in (("HDEL", each, ""), ("HGETALL", each))]
-    replies = current_shop().store.ask_all(*commands)[1::2]
-    found = [
-        _order(id_.decode(), content)
-        for fields in replies
-        for id_, content in zip(fields[::2], fields[1::2], strict=True)
-    ]
-    return sorted(found, key=lambda order: (order.created, order.id), reverse=True)[:MOST_LISTED]
+    return _newest_first(*records)[:MOST_LISTED]
 
 
 def write_down_taken() -> None:
@@ -116,10 +108,23 @@ def write_down_taken() -> None:
 
 def _take() -> tuple[str, dict[str, int]] | None:
     """Move the cart into a map; return its name and what it holds, None if the cart is empty."""
+    id_ = digest("check out", operation_name())[:16]
+    if not (dict(cart.stored().items()) or _is_begun(id_)):
+        return None
     owner = _user() or _guest() or _named_guest()
-    name = f"{_TAKEN} {digest('check out', operation_name())[:16]} {owner}"
+    name = f"{_TAKEN} {id_} {owner}"
     quantities = cart.stored().take(into=name)
     return (name, quantities) if quantities else None
+
+
+def _is_begun(id_: str) -> bool:
+    """Tell whether an earlier run of this checkout took the cart for this order."""
+    owner = _user() or _guest()
+    if owner is None:
+        return False
+    record = key("orders", owner)
+    _, written = current_shop().store.ask_all(("HDEL", record, ""), ("HEXISTS", record, id_))
+    return bool(written) or f"{_TAKEN} {id_} {owner}" in session.maps()
 
 
 def write_down(taken: str, quantities: dict[str, int]) -> Order:
@@ -133,15 +138,36 @@ def write_down(taken: str, quantities: dict[str, int]) -> Order:
     record = key("orders", owner)
     lines = [[line.sku, line.name, line.qty, line.price_cents] for line in cart.priced(quantities)]
     content = json.dumps({"created": datetime.now(UTC).isoformat(), "lines": lines})
-    commands = [("HSETNX", record, id_, content), ("HGET", record, id_)]
+    commands = [("HSETNX", record, id_, content), ("HGET", record, id_), ("HLEN", record)]
     if owner.startswith(_GUEST):
         commands.append(("EXPIRE", record, str(int(GUEST_LIFETIME.total_seconds()))))
-    order = _order(id_, current_shop().store.ask_all(*commands)[1])
+    _, written, count, *_ = current_shop().store.ask_all(*commands)
+    if count > 2 * MOST_LISTED:
+        _forget_oldest(record)
+    order = _order(id_, written)
     # The order stands. If the session cannot forget the map now, the next listing does it.
     with suppress(SessionError):
         if taken in session.maps():
             session.map(taken).take()
     return order
+
+
+def _newest_first(*records: str) -> list[Order]:
+    # HDEL of nothing: a server that is no longer the primary refuses it, where a plain read would
+    # answer from the past.
+    commands = [command for each in records for command in (("HDEL", each, ""), ("HGETALL", each))]
+    found = [
+        _order(id_.decode(), content)
+        for fields in current_shop().store.ask_all(*commands)[1::2]
+        for id_, content in zip(fields[::2], fields[1::2], strict=True)
+    ]
+    return sorted(found, key=lambda order: (order.created, order.id), reverse=True)
+
+
+def _forget_oldest(record: str) -> None:
+    """Forget the orders that are no longer listed."""
+    forgotten = [order.id for order in _newest_first(record)[MOST_LISTED:]]
+    current_shop().store.ask("HDEL", record, *forgotten)
 
 
 def _order(id_: str, content: bytes) -> Order:

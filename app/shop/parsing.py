@@ -1,8 +1,8 @@
 """Read what a client sends, strictly; each fault has one status.
 
 The first check that fails answers: 413 too large, 415 not JSON by its content type, 400 not a JSON
-object, 422 a field that cannot be used. Unknown fields are ignored: while a release is rolled out,
-a client of the newer one may meet the older one.
+object, 422 a field that cannot be used or that the call does not have. If an unknown field were
+ignored, a client that writes `quantity` for `qty` would be told that its request was carried out.
 """
 
 from __future__ import annotations
@@ -13,12 +13,14 @@ from typing import Any, NoReturn, TypeVar
 
 from flask import request
 
-from shop.problems import Problem
+from shop.problems import MOST_QUOTED, Problem, quoted
 
 FORM_TYPES = ("application/x-www-form-urlencoded", "multipart/form-data")
 JSON_TYPE = "application/json"
 
-_MOST_SHOWN = 40
+_MOST_UNKNOWN = 8
+"""Unknown fields that an answer names: a body of 64 KiB can have thousands."""
+
 _T = TypeVar("_T")
 
 
@@ -58,12 +60,12 @@ def form_fields() -> Mapping[str, str]:
 def _require_type(*types: str) -> None:
     expected = " or ".join(types)
     if request.mimetype not in types:
-        given = repr(request.mimetype) if request.mimetype else "missing"
+        given = quoted(request.mimetype) if request.mimetype else "missing"
         detail = f"The Content-Type is {given}; this call takes {expected}."
         raise Problem(415, detail, headers={"Accept": ", ".join(types)})
     coding = request.headers.get("Content-Encoding", "identity")
     if coding.lower() != "identity":
-        detail = f"The Content-Encoding is {coding!r}; send the body as it is."
+        detail = f"The Content-Encoding is {quoted(coding)}; send the body as it is."
         raise Problem(415, detail, headers={"Accept-Encoding": "identity"})
 
 
@@ -81,7 +83,7 @@ def _no_number(name: str) -> NoReturn:
 
 
 class Fields:
-    """The fields of one body; a body with several faults gets one 422 that names them all.
+    """The fields of one body; a body with several faults gets one 422 that names them.
 
     Read each field, then call `check`. What the methods return is only valid if `check` passed.
 
@@ -91,11 +93,12 @@ class Fields:
 
     def __init__(self, values: Mapping[str, Any]) -> None:
         self._values = values
+        self._known: set[str] = set()
         self._errors: list[dict[str, str]] = []
 
     def text(self, name: str) -> str:
         """Return a string field."""
-        value = self._values.get(name)
+        value = self._value(name)
         if isinstance(value, str):
             return value
         return self._wrong(name, "must be a string", "")
@@ -107,7 +110,7 @@ class Fields:
             name: The field.
             lengths: How many characters it may have.
         """
-        value = self._values.get(name)
+        value = self._value(name)
         if not isinstance(value, str):
             return self._refuse(name, "must be a string", "")
         if len(value) not in lengths:
@@ -127,26 +130,34 @@ class Fields:
             highest: The most it may be.
             default: Its value if it is missing; without one it must be there.
         """
-        value = self._values.get(name, default)
+        value = self._value(name, default)
         # By its exact type: bool is an int in Python, but true is no quantity.
         if type(value) is int and lowest <= value <= highest:
             return value
         return self._wrong(name, f"must be an integer from {lowest} to {highest}", lowest)
 
     def check(self) -> None:
-        """Refuse the body if any field is wrong.
+        """Refuse the body if a field is wrong, or if it has one that was not read.
 
         Raises:
             Problem: 422 with `errors`.
         """
+        known = ", ".join(sorted(self._known))
+        unknown = [name for name in self._values if name not in self._known]
+        for name in unknown[:_MOST_UNKNOWN]:
+            self._refuse(name[:MOST_QUOTED], f"is no field of this call, which takes {known}", "")
         if self._errors:
             names = ", ".join(error["field"] for error in self._errors)
             raise Problem(422, f"These fields cannot be used: {names}.", errors=self._errors)
 
+    def _value(self, name: str, default: Any = None) -> Any:
+        self._known.add(name)
+        return self._values.get(name, default)
+
     def _wrong(self, name: str, rule: str, instead: _T) -> _T:
         given = json.dumps(self._values[name]) if name in self._values else "missing"
-        if len(given) > _MOST_SHOWN:
-            given = given[:_MOST_SHOWN] + "…"
+        if len(given) > MOST_QUOTED:
+            given = given[:MOST_QUOTED] + "…"
         return self._refuse(name, f"{rule}; it is {given}", instead)
 
     def _refuse(self, name: str, detail: str, instead: _T) -> _T:

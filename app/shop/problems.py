@@ -21,13 +21,28 @@ from shop.context import request_id
 
 MEDIA_TYPE = "application/problem+json"
 
+HEALTH_CHECKS = frozenset({"/livez", "/readyz"})
+
+MOST_QUOTED = 40
+"""Characters of one text of a client that a problem shows."""
+
+_LONGEST_PATH = 200
+
 _OUR_FAULT = "The shop failed; its log has the cause under this request's id."
 
 _log = logging.getLogger(__name__)
 
 
+def quoted(text: str) -> str:
+    """Return a client's text as a `detail` may show it: in quotes, escaped, and cut."""
+    return repr(_cut(text, MOST_QUOTED))
+
+
 class Problem(Exception):
     """An error on its way to the client.
+
+    A problem may be stored and logged, so its size must not follow from that of the request: show
+    what a client sent by `quoted` only.
 
     Args:
         status: The HTTP status.
@@ -35,6 +50,7 @@ class Problem(Exception):
         code: A stable name for programs, if the status has several causes.
         errors: For 422, what is wrong with which field: ``{"field", "detail"}`` each.
         headers: Header fields that belong to the answer, such as ``Retry-After``.
+        lasting: Whether an Idempotency-Key may keep it. False if to refuse again costs nothing.
     """
 
     def __init__(
@@ -45,6 +61,7 @@ class Problem(Exception):
         code: str | None = None,
         errors: Sequence[Mapping[str, str]] = (),
         headers: Mapping[str, str] | None = None,
+        lasting: bool = True,
     ) -> None:
         super().__init__(detail)
         self.status = HTTPStatus(status)
@@ -52,6 +69,7 @@ class Problem(Exception):
         self.code = code
         self.errors = list(errors)
         self.headers = dict(headers or {})
+        self.lasting = lasting
 
     def document(self) -> dict[str, Any]:
         """Return the members of the problem document."""
@@ -60,7 +78,7 @@ class Problem(Exception):
             "title": self.status.phrase,
             "status": int(self.status),
             "detail": self.detail,
-            "instance": request.path,
+            "instance": _cut(request.path, _LONGEST_PATH),
             "request_id": request_id(),
         }
         if self.code:
@@ -115,12 +133,17 @@ def _of_http(error: HTTPException) -> Response:
 
 def _detail(status: int, error: HTTPException) -> str:
     if status == HTTPStatus.NOT_FOUND:
-        return f"There is nothing at {request.path!r}."
+        return f"There is nothing at {quoted(request.path)}."
     if status == HTTPStatus.METHOD_NOT_ALLOWED:
-        return f"{request.path!r} does not take {request.method}; see the header Allow."
+        path, method = quoted(request.path), quoted(request.method)
+        return f"{path} does not take {method}; see the header Allow."
     if status == HTTPStatus.INTERNAL_SERVER_ERROR:
         return _OUR_FAULT
     return error.description or HTTPStatus(status).description
+
+
+def _cut(text: str, most: int) -> str:
+    return text if len(text) <= most else f"{text[: most - 1]}…"
 
 
 def _of_bug(error: Exception) -> Response:
@@ -129,7 +152,7 @@ def _of_bug(error: Exception) -> Response:
 
 
 def _is_for_people() -> bool:
-    return not (request.path.startswith("/api/") or request.path in {"/livez", "/readyz"})
+    return not (request.path.startswith("/api/") or request.path in HEALTH_CHECKS)
 
 
 def _wants_page() -> bool:

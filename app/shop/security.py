@@ -18,7 +18,7 @@ from werkzeug.datastructures import Headers
 from werkzeug.exceptions import RequestEntityTooLarge
 
 from shop.context import REQUEST_ID
-from shop.problems import Problem
+from shop.problems import HEALTH_CHECKS, Problem, quoted
 from shop.settings import Settings
 
 if TYPE_CHECKING:
@@ -50,11 +50,14 @@ _REQUEST_ID_FORM = re.compile(r"[0-9a-f]{32}")
 def check_host(settings: Settings) -> None:
     """Refuse requests for hosts that are not ours.
 
+    Health checks are answered for every host: a load balancer's probe names an address, or none.
     Flask's own check splits names at the first colon, so that `[::1]` never matches.
 
     Raises:
         Problem: 400 if `Host` is missing, malformed or not a trusted one.
     """
+    if request.path in HEALTH_CHECKS:
+        return
     # Empty if the header is missing or has characters that no host has.
     name = request.host.lower()
     if not name.endswith("]"):
@@ -64,7 +67,8 @@ def check_host(settings: Settings) -> None:
             return
     given = request.headers.get("Host", "")
     raise Problem(
-        400, f"This server does not serve the host {given!r}; TRUSTED_HOSTS lists those it does."
+        400,
+        f"This server does not serve the host {quoted(given)}; TRUSTED_HOSTS lists those it does.",
     )
 
 
@@ -95,14 +99,14 @@ def check_site() -> None:
     site = request.headers.get("Sec-Fetch-Site")
     if site is not None:
         if site not in {"same-origin", "none"}:
-            raise Problem(403, f"The request comes from another site (Sec-Fetch-Site: {site}).")
+            given = quoted(site)
+            raise Problem(403, f"The request comes from another site (Sec-Fetch-Site: {given}).")
         return
     origin = request.headers.get("Origin")
     own = f"{request.scheme}://{request.host}".lower()
     if origin is not None and origin != own:
-        raise Problem(
-            403, f"The request comes from the origin {origin}; only {own} may change things here."
-        )
+        origins = f"the origin {quoted(origin)}; only {quoted(own)}"
+        raise Problem(403, f"The request comes from {origins} may change things here.")
 
 
 class EveryAnswer:

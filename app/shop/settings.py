@@ -19,6 +19,7 @@ _PLACEHOLDER = re.compile(
 _HOST = re.compile(r"\.?[a-z0-9_]([a-z0-9_.-]*[a-z0-9_])?|\[[0-9a-f:.]+\]")
 _MOST_HOPS = 8
 _MOST_SECONDS = 86_400
+_MOST_WORKERS = 256
 _NEW_SECRET = "make one: python3 -c 'import secrets; print(secrets.token_hex(32))'"
 
 
@@ -50,6 +51,7 @@ class Settings:
         demo: Whether the demo's users exist: ada, grace and linus, whose passwords are their names.
         recent_login_seconds: How old a login may be for changing the password and for ending
             sessions.
+        workers: How many processes serve this replica; half of them may hash passwords at once.
     """
 
     secret_key: str = field(repr=False)
@@ -61,6 +63,7 @@ class Settings:
     secure_cookie: bool = False
     demo: bool = False
     recent_login_seconds: int = 900
+    workers: int = 2
 
     @classmethod
     def from_env(cls, environ: Mapping[str, str] | None = None) -> Settings:
@@ -86,6 +89,7 @@ class Settings:
             recent_login_seconds=_number(
                 env, "RECENT_LOGIN_SECONDS", 900, range(1, _MOST_SECONDS + 1)
             ),
+            workers=_number(env, "WORKERS", 2, range(1, _MOST_WORKERS + 1)),
         )
 
 

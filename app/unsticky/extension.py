@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 from collections.abc import Callable
 from functools import partial
 from typing import Any, TypeVar
@@ -107,6 +108,9 @@ class Unsticky:
         show_keys_first(app)
         app.cli.add_command(commands(UserSessions(state), partial(_ping, state)))
         self._log_store(state)
+        for name in sorted(os.environ):
+            if name.startswith("UNSTICKY_") and name != "UNSTICKY_STORE" and name not in app.config:
+                _log.warning("%s in the environment is not read: set it in app.config", name)
 
     @property
     def state(self) -> ExtensionState:

@@ -10,6 +10,7 @@ from typing import Any, Final, NoReturn, TypeAlias
 from uuid import UUID
 
 from .codec import encode
+from .limits import MOST_FLASHES
 
 
 class Absent(Enum):
@@ -77,6 +78,12 @@ def strict(base: Any, mine: Any, theirs: Any) -> NoReturn:  # noqa: ARG001 (the 
     raise Unmergeable
 
 
+def flashed(base: Any, mine: Any, theirs: Any) -> Any:
+    """Merge flashed messages as `appended` does, and keep the newest."""
+    merged = appended(base, mine, theirs)
+    return merged if merged is ABSENT else merged[-MOST_FLASHES:]
+
+
 def appended(base: Any, mine: Any, theirs: Any) -> Any:
     """Merge lists that are appended to and emptied, such as Flask's flashed messages.
 
@@ -98,7 +105,7 @@ def appended(base: Any, mine: Any, theirs: Any) -> Any:
 
 
 BUILT_IN: Final[Mapping[str, Merge]] = {
-    "_flashes": appended,
+    "_flashes": flashed,
     "_fresh": last_wins,
     "_permanent": last_wins,
     "_id": last_wins,

@@ -12,6 +12,7 @@ from flask.sessions import SessionMixin
 from . import fields
 from .config import milliseconds
 from .errors import Unserializable
+from .limits import MOST_FLASHES
 from .maps import SessionMap
 from .request_facts import RequestFacts
 from .state import ExtensionState
@@ -86,6 +87,9 @@ class Session(SessionMixin):
             Unserializable: the value, or a part of it, cannot be stored; the message has the path.
         """
         field_ = fields.plain_field(name)
+        # A client that never looks at a page sees none of its messages.
+        if field_ == fields.FLASHES and isinstance(value, list) and len(value) > MOST_FLASHES:
+            value = value[-MOST_FLASHES:]
         if self._unit.has_any(fields.map_prefix(name)):
             raise TypeError(f"{name!r} is a map: use session.map({name!r})")
         self._unit.write(field_, value, f"session[{name!r}]")

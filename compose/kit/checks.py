@@ -120,7 +120,12 @@ class _Checks:
         self._program("lint-imports", ["--cache-dir", ".state/cache/imports"])
         self._program(
             "check-jsonschema",
-            ["--builtin-schema", "vendor.github-workflows", *CHECKOUT.glob(".github/*/*.yml")],
+            [
+                "--builtin-schema",
+                "vendor.github-workflows",
+                *CHECKOUT.glob(".github/*/*.yml"),
+                *CHECKOUT.glob("docs/workflows/*.yml"),
+            ],
         )
         self._python("tests.docs.budgets", [])
         self._program("shellcheck", _shell_scripts())

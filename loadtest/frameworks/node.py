@@ -42,8 +42,11 @@ def version() -> str:
     try:
         node = subprocess.run(
             ["node", "--version"],
-            capture_output=True, text=True, check=False, env=machine.environment(),
-        )  # fmt: skip
+            capture_output=True,
+            text=True,
+            check=False,
+            env=machine.environment(),
+        )
     except OSError as error:
         raise LoadTestError(f"cannot start node: {error}") from error
     output = node.stdout.strip()
@@ -96,16 +99,26 @@ def installed() -> Path:
 def _install(folder: Path) -> None:
     # No lock file: it would name the host that the packages came from.
     options = (
-        "--no-package-lock", "--no-audit", "--no-fund", "--omit=dev", "--loglevel=error",
+        "--no-package-lock",
+        "--no-audit",
+        "--no-fund",
+        "--omit=dev",
+        "--loglevel=error",
         # The caller's settings of these are for other packages.
-        "--global=false", "--dry-run=false", "--package-lock-only=false",
-    )  # fmt: skip
+        "--global=false",
+        "--dry-run=false",
+        "--package-lock-only=false",
+    )
     try:
         npm = subprocess.run(
             ["npm", "install", *options],
-            cwd=folder, capture_output=True, text=True, timeout=_SECONDS, check=False,
+            cwd=folder,
+            capture_output=True,
+            text=True,
+            timeout=_SECONDS,
+            check=False,
             env=machine.environment(),
-        )  # fmt: skip
+        )
     except OSError as error:
         raise LoadTestError(f"cannot start npm: {error}") from error
     except subprocess.TimeoutExpired:

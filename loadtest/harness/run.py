@@ -67,6 +67,7 @@ class Run:
         self._figures = Figures()
         self._meter = Meter()
         self._interrupted = False
+        self._login = ""
 
     def make(self) -> tuple[RunResult, Path]:
         """Make the run; return its result, and the folder with `run.json` and the raw data.
@@ -79,6 +80,7 @@ class Run:
         profile = gate.load(settings.slo, settings.profile)
         stack, url = self._located()
         found = replace(target.ask(url, settings.plan.accounts), is_ours=stack is not None)
+        self._login = found.login
         folder = _new_folder(settings)
         plan = replace(settings.plan, offers=found.offers, folder=str(folder))
         before = _seen(stack)
@@ -164,7 +166,8 @@ class Run:
         if journeys is None:
             return False
         for name, missing in journeys.skipped.items():
-            self._say(f"  skipped    {name}: the target does not offer {', '.join(missing)}")
+            why = f" ({self._login})" if self._login and "accounts" in missing else ""
+            self._say(f"  skipped    {name}: the target does not offer {', '.join(missing)}{why}")
         if journeys.unknown:
             raise LoadTestError(
                 f"JOURNEYS={' '.join(journeys.unknown)}: the scenario has no such journey",

@@ -23,12 +23,14 @@ class Target:
         offers: the parts of the shop's contract that it has.
         tells_workers: whether its answers carry `X-Served-By`.
         is_ours: whether it is the stack of our state folder.
+        login: what it answered to the login of the first account, if that was not a success.
     """
 
     url: str
     offers: tuple[str, ...]
     tells_workers: bool
     is_ours: bool = False
+    login: str = ""
 
 
 def ask(url: str, accounts: Sequence[tuple[str, str]] = ()) -> Target:
@@ -43,7 +45,8 @@ def ask(url: str, accounts: Sequence[tuple[str, str]] = ()) -> Target:
     """
     client = _Client(url)
     products = client.send("GET", "/api/products")
-    offers = []
+    offers: list[str] = []
+    login = ""
     if isinstance(products, list) and products:
         offers.append("products")
     if _has(client.send("GET", "/api/session"), "handle", "hits"):
@@ -52,11 +55,19 @@ def ask(url: str, accounts: Sequence[tuple[str, str]] = ()) -> Target:
         offers.append("cart")
     if {"products", "session", "cart"} <= set(offers):
         # Only a target with the contract gets a POST.
-        offers += _beyond_cart(client, str(products[0]["sku"]), accounts)
-    return Target(url, tuple(offers), client.tells_workers)
+        offers += _beyond_cart(client, str(products[0]["sku"]))
+        for name, password in accounts[:1]:
+            client.send("POST", "/api/login", {"username": name, "password": password})
+            if client.status == http.client.OK:
+                offers.append("accounts")
+                client.send("POST", "/api/logout")
+            else:
+                wait = f", Retry-After: {client.retry_after}" if client.retry_after else ""
+                login = f"POST /api/login as {name} answered {client.status}{wait}"
+    return Target(url, tuple(offers), client.tells_workers, login=login)
 
 
-def _beyond_cart(client: "_Client", sku: str, accounts: Sequence[tuple[str, str]]) -> list[str]:
+def _beyond_cart(client: "_Client", sku: str) -> list[str]:
     offers = []
     key = {"Idempotency-Key": str(uuid.uuid4())}
     for _ in range(2):
@@ -66,11 +77,6 @@ def _beyond_cart(client: "_Client", sku: str, accounts: Sequence[tuple[str, str]
     client.send("POST", "/api/checkout")
     if client.status in {http.client.CREATED, http.client.CONFLICT}:
         offers.append("checkout")
-    for name, password in accounts[:1]:
-        client.send("POST", "/api/login", {"username": name, "password": password})
-        if client.status == http.client.OK:
-            offers.append("accounts")
-            client.send("POST", "/api/logout")
     return offers
 
 
@@ -79,10 +85,12 @@ class _Client:
 
     Attributes:
         status: of the last answer.
+        retry_after: the last refusal's `Retry-After`.
         tells_workers: whether an answer carried `X-Served-By`.
     """
 
     status = 0
+    retry_after: str | None = None
     tells_workers = False
 
     def __init__(self, url: str) -> None:
@@ -109,7 +117,7 @@ class _Client:
                 self.tells_workers = self.tells_workers or "X-Served-By" in response.headers
         except urllib.error.HTTPError as error:
             error.close()
-            self.status = error.code
+            self.status, self.retry_after = error.code, error.headers.get("Retry-After")
             return None
         except (OSError, http.client.HTTPException) as error:
             reason = getattr(error, "reason", error)

@@ -53,7 +53,7 @@ def warnings() -> list[str]:
 def main() -> None:
     """Print the warnings."""
     for warning in warnings():
-        print(f"warning: {warning}")  # noqa: T201 (what the program is for)
+        print(f"warning: {warning}")
 
 
 if __name__ == "__main__":

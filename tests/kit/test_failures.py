@@ -191,8 +191,14 @@ def test_second_verb_is_refused(broken: Stack) -> None:
 def test_first_up_without_network_fails(broken: Stack) -> None:
     """Without a package index the first `make up` says so, and leaves no incomplete environment."""
     nowhere = f"http://127.0.0.1:{free_port()}/simple"
-    broken.prefix = ("env", f"PIP_INDEX_URL={nowhere}", "PIP_CONFIG_FILE=/dev/null",
-                     "PIP_RETRIES=0", "PIP_NO_CACHE_DIR=1", "PIP_EXTRA_INDEX_URL=")  # fmt: skip
+    broken.prefix = (
+        "env",
+        f"PIP_INDEX_URL={nowhere}",
+        "PIP_CONFIG_FILE=/dev/null",
+        "PIP_RETRIES=0",
+        "PIP_NO_CACHE_DIR=1",
+        "PIP_EXTRA_INDEX_URL=",
+    )
     venvs = broken.state_dir / "venv"
     printed = broken.fail("up", VENV_DIR=str(venvs))
     assert "package index" in printed

@@ -32,4 +32,18 @@ def test_a_shop_without_users_skips_the_journey(stack: Stack) -> None:
     """Without users the journey that logs in is skipped, and the run says so."""
     ran = run(stack, JOURNEYS=f"{_ONLY} Bot=1", ACCOUNTS="nobody:none", DURATION="1s")
     assert ran.status == 0, ran.printed
-    assert "skipped    Member: the target does not offer accounts" in ran.printed
+    said = "skipped    Member: the target does not offer accounts (POST /api/login as nobody"
+    assert f"{said} answered 401)" in ran.printed
+
+
+def test_a_limited_login_is_said(stack: Stack) -> None:
+    """After too many wrong passwords the run says that this is why no user logs in."""
+    visitor = stack.browser()
+    try:
+        while visitor.log_in("linus", "wrong").status != 429:
+            pass
+        ran = run(stack, JOURNEYS=f"{_ONLY} Bot=1", ACCOUNTS="linus:linus", DURATION="1s")
+    finally:
+        with stack.store() as store:
+            store.delete(*store.scan_iter("shop:*:failures"))
+    assert "POST /api/login as linus answered 429, Retry-After: " in ran.printed

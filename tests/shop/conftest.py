@@ -29,8 +29,9 @@ def _new_shop(server: Server, monkeypatch: pytest.MonkeyPatch) -> Iterator[NewSh
     made: list[Flask] = []
 
     def make(**settings: Any) -> Flask:
-        given = {"secret_key": SECRET, "redis_url": server.url, "replica": "app-1", **settings}
-        made.append(create_app(Settings(**given)))
+        # Tests send many logins at once from one process.
+        settings = {"redis_url": server.url, "replica": "app-1", "workers": 64, **settings}
+        made.append(create_app(Settings(**{"secret_key": SECRET, **settings})))
         return made[-1]
 
     yield make

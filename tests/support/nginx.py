@@ -32,7 +32,7 @@ def defaults(run: Path, upstream_servers: str) -> dict[str, str]:
         "NGINX_USER_DIRECTIVE": "user root root;" if os.geteuid() == 0 else "",
         "NGINX_UPSTREAM_SERVERS": upstream_servers,
         "NGINX_UPSTREAM_KEEPALIVE": "0",
-        "NGINX_LOGIN_RATE": "5r/s",
+        "NGINX_LOGIN_RATE": "3r/s",
         "NGINX_LOGIN_BURST": "40",
         "NGINX_IDEMPOTENT_PATHS": "",
         "NGINX_HSTS_SECONDS": "31536000",

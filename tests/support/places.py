@@ -28,7 +28,7 @@ from unsticky.stores.base import (
     WriteOutcome,
     Written,
 )
-from unsticky.stores.documents import Session
+from unsticky.stores.documents import Session, Tombstone, key_of
 from unsticky.stores.memory import DocumentStore, MemoryStore
 from unsticky.stores.planning import Plan
 from unsticky.stores.redis import RedisStore
@@ -107,7 +107,7 @@ class Place(Protocol):
         """Overwrite stored bytes, as someone who can write to the store could."""
 
     def expire(self, reference: Reference) -> None:
-        """Let the session there expire."""
+        """Let the session there, or its tombstone, expire."""
 
     def serve(self, app: Flask, **settings: Any) -> Unsticky:
         """Give an application sessions in this store."""
@@ -150,7 +150,8 @@ class Memory:
         """See `Place.expire`."""
 
         def expired(plan: Plan) -> None:
-            if isinstance(found := plan.find(reference), Session):
+            found = plan.get(key_of("session", reference))
+            if isinstance(found, (Session, Tombstone)):
                 plan.put(reference, replace(found, expires=0))
 
         self._stores[0].carry_out(expired, deadline())

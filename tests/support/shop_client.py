@@ -113,14 +113,16 @@ class ShopClient(Client):
         user: str | None = self.session()["user"]
         return user
 
-    def insist(self, method: str, path: str, document: object = None, *, key: str) -> Answer:
-        """Send a request with its key until no other request with that key is in flight."""
+    def insist(
+        self, method: str, path: str, document: object = None, *, key: str | None = None
+    ) -> Answer:
+        """Send a request until no other one with its key is in flight, and the logins are few."""
         deadline = time.monotonic() + PATIENCE
         while True:
             answer = self.send(method, path, document, _keyed(key, {}))
-            if not in_flight(answer):
+            if not (in_flight(answer) or is_busy(answer)):
                 return answer
-            assert time.monotonic() < deadline, f"the key {key} stays in flight"
+            assert time.monotonic() < deadline, f"{path} with the key {key}: {answer}"
             time.sleep(random.uniform(0.01, 0.05))
 
     def _read(self, path: str) -> Any:
@@ -132,6 +134,11 @@ class ShopClient(Client):
 def in_flight(answer: Answer) -> bool:
     """Return whether another request with the same `Idempotency-Key` is being answered."""
     return answer.status == 409 and answer.json().get("code") == "idempotency-key-in-flight"
+
+
+def is_busy(answer: Answer) -> bool:
+    """Return whether the replica refused a login because it hashes others."""
+    return answer.status == 429 and answer.json().get("code") == "logins-busy"
 
 
 def quantities(document: dict[str, Any]) -> Cart:

@@ -65,14 +65,21 @@ def change(user: str, version: int, password_hash: str) -> Account | None:
     """
     new = version + 1
     if not current_shop().store.run(_CHANGE, _key(user), version, new, password_hash):
-        # Each hash has its own salt, so a change that was sent twice recognises itself.
         try:
-            found = read(user)
+            if not is_changed(user, version, password_hash):
+                return None
         except StoreUnavailable as error:
             raise OutcomeUnknown(str(error)) from error
-        if (found.version, found.password_hash) != (new, password_hash):
-            return None
     return Account(password_hash, new, revoke_pending=True)
+
+
+def is_changed(user: str, version: int, password_hash: str) -> bool:
+    """Tell whether `change` with these arguments was the last change.
+
+    Each hash has its own salt, so a change that was sent twice recognises itself.
+    """
+    found = read(user)
+    return (found.version, found.password_hash) == (version + 1, password_hash)
 
 
 def settle(user: str, version: int) -> None:

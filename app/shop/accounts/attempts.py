@@ -1,4 +1,8 @@
-"""Failed logins: a counter for each user and address, so that a stranger cannot lock a user out."""
+"""Failed logins: a counter for each user and client, so that a stranger cannot lock a user out.
+
+An attempt counts before its password is checked, and a login that succeeds resets the count. If it
+counted afterwards, many attempts at once would all be checked before the first of them counts.
+"""
 
 from __future__ import annotations
 
@@ -17,31 +21,33 @@ WINDOW_SECONDS: Final = 300
 """It begins with the first failure."""
 
 _COUNT: Final = Script.from_text("""
-local failures = redis.call('INCR', KEYS[1])
-if failures == 1 then redis.call('EXPIRE', KEYS[1], ARGV[1]) end
-return failures
+if tonumber(redis.call('GET', KEYS[1]) or 0) >= tonumber(ARGV[1]) then
+  return math.max(redis.call('PTTL', KEYS[1]), 1)
+end
+if redis.call('INCR', KEYS[1]) == 1 then redis.call('EXPIRE', KEYS[1], ARGV[2]) end
+return 0
 """)
 
 
-def seconds_to_wait(user: str, address: str) -> int:
-    """Return how long this address must wait before it may try this user again, or 0."""
-    name = _key(user, address)
-    failures, left = current_shop().store.ask_all(("GET", name), ("PTTL", name))
-    return max(1, -(-left // 1000)) if int(failures or 0) >= MOST else 0
+def count(user: str, client: str) -> int:
+    """Count an attempt; return how many seconds this client must wait instead, or 0.
 
+    If it is sent twice it counts twice, which errs on the safe side.
 
-def fail(user: str, address: str) -> None:
-    """Count a failure. If it is sent twice it counts twice, which errs on the safe side."""
+    Raises:
+        StoreUnavailable: The store cannot be reached.
+    """
     try:
-        current_shop().store.run(_COUNT, _key(user, address), WINDOW_SECONDS)
+        left = current_shop().store.run(_COUNT, _key(user, client), MOST, WINDOW_SECONDS)
     except OutcomeUnknown as error:
         raise StoreUnavailable(str(error)) from error
+    return -(-int(left) // 1000)
 
 
-def forget(user: str, address: str) -> None:
+def forget(user: str, client: str) -> None:
     """Start again from zero, because a login succeeded."""
-    current_shop().store.ask("DEL", _key(user, address))
+    current_shop().store.ask("DEL", _key(user, client))
 
 
-def _key(user: str, address: str) -> str:
-    return key("failures", "user", user, address)
+def _key(user: str, client: str) -> str:
+    return key("failures", "user", user, client)

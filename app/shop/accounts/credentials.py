@@ -2,20 +2,16 @@
 
 from __future__ import annotations
 
-from ipaddress import IPv6Address, ip_address, ip_network
-
 from flask import request
 from unsticky import session
 
-from shop.accounts import account, attempts, demo, passwords
+from shop.accounts import account, attempts, demo, hashing, passwords
 from shop.accounts.account import Account
-from shop.context import current_shop
+from shop.context import client_of, current_shop
 from shop.problems import Problem
 
 LENGTHS = range(passwords.LENGTHS[-1] + 1)
 """In characters, of names and passwords that are tried."""
-
-_IPV6_NETWORK = 64
 
 
 def check(user: str, password: str) -> Account:
@@ -24,22 +20,26 @@ def check(user: str, password: str) -> Account:
     An unknown user and a wrong password get the same answer after the same time.
 
     Raises:
-        Problem: 401 `wrong-credentials`, or 429 with `Retry-After` after too many failures from
-            one address.
+        Problem: 401 `wrong-credentials`; 429 with `Retry-After`: `too-many-logins` after too many
+            failures of one client, `logins-busy` while the replica hashes others.
     """
-    address = _client()
-    if wait := attempts.seconds_to_wait(user, address):
-        raise Problem(
-            429,
-            f"Too many failed logins: try again in {wait} s.",
-            code="too-many-logins",
-            headers={"Retry-After": str(wait)},
-        )
-    found = account.read(user)
-    if not passwords.matches(password, _hash(user, found)):
-        attempts.fail(user, address)
-        raise Problem(401, "The name or the password is wrong.", code="wrong-credentials")
-    attempts.forget(user, address)
+    wrong = Problem(401, "The name or the password is wrong.", code="wrong-credentials")
+    # Nobody has such a name or password, and to normalize a long text takes seconds.
+    if len(user) not in LENGTHS or len(password) not in LENGTHS:
+        raise wrong
+    client = client_of(request.remote_addr or "")
+    with hashing.place():
+        if wait := attempts.count(user, client):
+            raise Problem(
+                429,
+                f"Too many failed logins: try again in {wait} s.",
+                code="too-many-logins",
+                headers={"Retry-After": str(wait)},
+            )
+        found = account.read(user)
+        if not passwords.matches(password, _hash(user, found)):
+            raise wrong
+    attempts.forget(user, client)
     return found
 
 
@@ -69,15 +69,3 @@ def _hash(user: str, found: Account) -> str | None:
     if not (current_shop().settings.demo and user in demo.USERS):
         return None
     return found.password_hash or demo.PASSWORD_HASHES[user]
-
-
-def _client() -> str:
-    """Return whose failures count together: an address, or the IPv6 network of one client."""
-    text = request.remote_addr or ""
-    try:
-        address = ip_address(text)
-    except ValueError:
-        return text  # a unix socket without a proxy
-    if isinstance(address, IPv6Address) and address.ipv4_mapped is None:
-        return str(ip_network((address, _IPV6_NETWORK), strict=False))
-    return str(address)

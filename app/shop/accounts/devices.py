@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from unsticky import SessionInfo, session
 
+from shop import resends
 from shop.accounts import account, credentials, login
 from shop.accounts.visitor import login_required, require_recent_login, required_user
 from shop.context import current_shop
-from shop.problems import Problem
+from shop.problems import Problem, quoted
 
 
 def devices() -> tuple[SessionInfo, ...]:
@@ -26,15 +27,21 @@ def end_device(handle: str) -> None:
         Problem: 401 `login-required` or `recent-login-required`; 404 if the user has no such
             session.
     """
+    resent = resends.noted() is not None
+    if resent and session.user is None:
+        return  # The first run of this request ended its own session.
     user = _settled_user()
     require_recent_login()
     if handle == session.handle:
+        resends.note(handle)
         login.log_out()
         return
     sessions = current_shop().sessions
     own = any(device.handle == handle for device in sessions.of(user))
-    if not (own and sessions.revoke(handle)):
-        raise Problem(404, f"You have no session {handle!r}; GET /api/sessions lists them.")
+    if own:
+        resends.note(handle)
+    if not (own and sessions.revoke(handle)) and not resent:
+        raise Problem(404, f"You have no session {quoted(handle)}; GET /api/sessions lists them.")
 
 
 def end_other_devices() -> int:

@@ -7,8 +7,8 @@ from contextlib import suppress
 from flask import request
 from unsticky import OutcomeUnknown, SessionError, StoreUnavailable, session
 
-from shop import orders
-from shop.accounts import account, credentials, passwords
+from shop import orders, resends
+from shop.accounts import account, credentials, hashing, passwords
 from shop.accounts.label import browser_name
 from shop.accounts.visitor import login_required, require_recent_login, required_user
 from shop.context import current_shop
@@ -21,7 +21,7 @@ def log_in(user: str, password: str) -> None:
     If the session belongs to another user, it ends first.
 
     Raises:
-        Problem: 401 `wrong-credentials`; 429 `too-many-logins`.
+        Problem: 401 `wrong-credentials`; 429 `too-many-logins` or `logins-busy`.
         SessionError: As the session library raises it, such as `SessionGone` if another login of
             the same session came first: the browser holds that one's cookie.
     """
@@ -48,7 +48,7 @@ def change_password(current: str, new: str) -> None:
     """Give the user another password and end all their other sessions; this one gets a new id.
 
     A login that has already checked the old password cannot survive it. If the worker dies in
-    between, the next login does the rest.
+    between, nginx's resend of the request does the rest, or the next login.
 
     Args:
         current: The password as the user gives it.
@@ -56,27 +56,40 @@ def change_password(current: str, new: str) -> None:
 
     Raises:
         Problem: 401 `login-required`, `recent-login-required` or `wrong-credentials`; 429
-            `too-many-logins`; 409 `password-changed` if another change came first.
+            `too-many-logins` or `logins-busy`; 409 `password-changed` if another change came first.
         SessionError: As the session library raises it; `OutcomeUnknown` also if the password was
             changed and sessions from before may still live.
     """
+    plan = resends.noted()
+    if plan is None or not account.is_changed(*plan):
+        plan = _change(current, new)
+    elif session.user is None:
+        return  # The first run gave the session a new id, and the browser did not get its cookie.
+    user, version = plan[0], plan[1] + 1
+    try:
+        current_shop().sessions.revoke_all(user, keep=session, stamp=version)
+        bind(user, version)
+        account.settle(user, version)
+    except StoreUnavailable as error:
+        # It would say that nothing was changed, but the password is the new one.
+        message = "the password was changed; the next login ends the sessions from before"
+        raise OutcomeUnknown(message) from error
+
+
+def _change(current: str, new: str) -> tuple[str, int, str]:
+    """Set the password alone; return the user, the version before, and the new hash."""
     user = required_user()
     require_recent_login()
     found = credentials.check(user, current)
     if not credentials.settle(user, found):
         raise login_required()
-    changed = account.change(user, found.version, passwords.hashed(new))
-    if changed is None:
+    with hashing.place():
+        password_hash = passwords.hashed(new)
+    user, version, password_hash = resends.note((user, found.version, password_hash))
+    if account.change(user, version, password_hash) is None:
         detail = "Another request changed the password meanwhile; this one changed nothing."
         raise Problem(409, detail, code="password-changed")
-    try:
-        current_shop().sessions.revoke_all(user, keep=session, stamp=changed.version)
-        bind(user, changed.version)
-        account.settle(user, changed.version)
-    except StoreUnavailable as error:
-        # It would say that nothing was changed, but the password is the new one.
-        message = "the password was changed; the next login ends the sessions from before"
-        raise OutcomeUnknown(message) from error
+    return user, version, password_hash
 
 
 def bind(user: str, version: int) -> None:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
-
 from unsticky import session
 
 from shop.context import current_shop
@@ -35,7 +33,11 @@ def require_recent_login() -> None:
     Raises:
         Problem: 401 `recent-login-required` if the login is older than RECENT_LOGIN_SECONDS.
     """
-    at, most = session.created, current_shop().settings.recent_login_seconds
-    if at is None or (datetime.now(UTC) - at).total_seconds() > most:
+    shop, at = current_shop(), session.created
+    most = shop.settings.recent_login_seconds
+    # By the store's clock, which also tells when the session was created.
+    seconds, microseconds = shop.store.ask("TIME")
+    now = int(seconds) + int(microseconds) / 1_000_000
+    if at is None or now - at.timestamp() > most:
         detail = f"For this the login must be at most {most} s old: log in again, then repeat it."
         raise Problem(401, detail, code="recent-login-required")

@@ -16,7 +16,7 @@ from werkzeug import Response
 from shop import accounts
 from shop.accounts import passwords
 from shop.pages.blueprint import page, routes
-from shop.pages.login import answer, attempt, message
+from shop.pages.login import REFUSALS, answer, attempt, message
 from shop.parsing import form_fields
 from shop.problems import Problem
 
@@ -92,7 +92,7 @@ def _changed(current: str, new: str) -> Problem | None:
     try:
         accounts.change_password(current, new)
     except Problem as problem:
-        if problem.code in {"wrong-credentials", "too-many-logins"}:
+        if problem.code in REFUSALS:
             return problem
         if problem.code != "recent-login-required":
             raise

@@ -40,7 +40,7 @@ def show() -> str:
 @routes.post("/cart/add")
 def add() -> Response:
     """Add `qty` of `sku` and go back to the shelf."""
-    fields, sku = _line()
+    fields, sku = _line("sku", "qty")
     qty = fields.integer("qty", 1, cart.MOST_PER_LINE, default=1)
     fields.check()
     line = cart.add(sku, qty)
@@ -51,7 +51,7 @@ def add() -> Response:
 @routes.post("/cart/set")
 def put() -> Response:
     """Set the line of `sku` to `qty`, 0 removes it, and go back to the cart."""
-    fields, sku = _line()
+    fields, sku = _line("sku", "qty")
     qty = fields.integer("qty", 0, cart.MOST_PER_LINE)
     fields.check()
     cart.put(sku, qty)
@@ -61,7 +61,7 @@ def put() -> Response:
 @routes.post("/cart/remove")
 def remove() -> Response:
     """Remove the line of `sku` and go back to the cart."""
-    fields, sku = _line()
+    fields, sku = _line("sku")
     fields.check()
     cart.put(sku, 0)
     return _to_cart()
@@ -74,10 +74,11 @@ def clear() -> Response:
     return _to_cart()
 
 
-def _line() -> tuple[Fields, str]:
+def _line(*names: str) -> tuple[Fields, str]:
     form = form_fields()
+    given = {name: form[name] for name in names if name in form}
     fields = Fields(
-        {name: _number(value) if name == "qty" else value for name, value in form.items()}
+        {name: _number(value) if name == "qty" else value for name, value in given.items()}
     )
     return fields, fields.text("sku")
 

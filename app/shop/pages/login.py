@@ -18,6 +18,9 @@ from shop.pages.blueprint import own_path, page, routes
 from shop.parsing import form_fields
 from shop.problems import Problem
 
+REFUSALS = {"wrong-credentials", "too-many-logins", "logins-busy"}
+"""The codes of a refused password, after which the same form can be shown again."""
+
 _MINUTE = 60
 
 
@@ -75,7 +78,7 @@ def attempt(name: str, password: str) -> Problem | None:
     try:
         accounts.log_in(name, password)
     except Problem as problem:
-        if problem.code not in {"wrong-credentials", "too-many-logins"}:
+        if problem.code not in REFUSALS:
             raise
         return problem
     return None
@@ -85,6 +88,8 @@ def message(refusal: Problem, wrong: str) -> str:
     """Return what a form says about a refusal of `attempt`; `wrong` if the password was wrong."""
     if refusal.code == "wrong-credentials":
         return wrong
+    if refusal.code == "logins-busy":
+        return refusal.detail
     seconds = int(refusal.headers["Retry-After"])
     wait = f"{seconds} seconds" if seconds < _MINUTE else f"{-(-seconds // _MINUTE)} minutes"
     return f"Too many wrong passwords. Try again in {wait}."

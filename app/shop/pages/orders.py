@@ -12,7 +12,7 @@ from flask.typing import ResponseReturnValue
 from shop import orders
 from shop.idempotency import idempotent
 from shop.pages.blueprint import page, routes
-from shop.problems import Problem
+from shop.problems import Problem, quoted
 
 
 @routes.post("/checkout")
@@ -43,7 +43,7 @@ def show_one(order_id: str) -> str:
     for found in orders.orders():
         if found.id == order_id:
             return page("order.html", order=found.document())
-    raise Problem(404, f"You have no order {order_id!r}.")
+    raise Problem(404, f"You have no order {quoted(order_id)}.")
 
 
 @idempotent

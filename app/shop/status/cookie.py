@@ -6,12 +6,16 @@ id, and looking at it must not create a session. Only `/status` sets it.
 
 from __future__ import annotations
 
-import hashlib
 import re
 import secrets
+from collections.abc import Mapping
+from typing import Any
 
 from flask import Response
 from werkzeug.http import dump_cookie
+
+from shop.context import client_of
+from shop.store import digest
 
 _LIFETIME_SECONDS = 600
 
@@ -28,17 +32,22 @@ class TrackingCookie:
         self._name = "__Host-trail" if secure else "trail"
         self._pattern = re.compile(rf"(?:^|;\s*){self._name}=([0-9a-f]{{32}})(?:;|$)")
 
-    def browser(self, cookies: str) -> str | None:
-        """Return the name of a browser, by its `Cookie` header; None without the cookie.
+    def browser(self, environ: Mapping[str, Any]) -> str | None:
+        """Return the name of a browser, by its WSGI environment; None without the cookie.
 
-        It is a digest, so that the store does not hold the cookie's value.
+        It is a digest, so that the store does not hold the cookie's value. The client and its
+        program belong to it: whoever plants a cookie of theirs in another's browser, which other
+        hosts of one domain can do over plain HTTP, does not see that browser's requests.
         """
-        found = self._pattern.search(cookies)
-        return hashlib.sha256(found[1].encode()).hexdigest()[:32] if found else None
+        found = self._pattern.search(environ.get("HTTP_COOKIE", ""))
+        if not found:
+            return None
+        client = client_of(environ.get("REMOTE_ADDR") or "")
+        return digest(found[1], client, environ.get("HTTP_USER_AGENT", ""))
 
-    def set(self, response: Response, cookies: str) -> None:
+    def set(self, response: Response, environ: Mapping[str, Any]) -> None:
         """Give the browser the cookie, or keep it for another ten minutes."""
-        found = self._pattern.search(cookies)
+        found = self._pattern.search(environ.get("HTTP_COOKIE", ""))
         cookie = dump_cookie(
             self._name,
             found[1] if found else secrets.token_hex(16),

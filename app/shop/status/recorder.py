@@ -29,6 +29,7 @@ _PAUSE = 0.05
 _MOST_UNPUBLISHED = 200
 
 _LONGEST_PATH = 48
+_LONGEST_METHOD = 16
 _NOT_DRAWN = ("/static/", "/livez", "/readyz")
 
 _SERVER_ERROR = 500
@@ -119,7 +120,7 @@ class Recorder:
     def _count(self, environ: WSGIEnvironment, at: int, status: int) -> None:
         path = environ.get("PATH_INFO", "")
         drawn = not path.startswith(_NOT_DRAWN)
-        browser = self._cookie.browser(environ.get("HTTP_COOKIE", "")) if drawn else None
+        browser = self._cookie.browser(environ) if drawn else None
         with self._lock:
             tally = self._process_tally()
             tally.requests += 1
@@ -128,7 +129,7 @@ class Recorder:
                 if len(path) > _LONGEST_PATH:
                     path = path[: _LONGEST_PATH - 1] + "…"
                 worker = f"{self._replica}/{tally.pid}"
-                method = environ.get("REQUEST_METHOD", "")
+                method = environ.get("REQUEST_METHOD", "")[:_LONGEST_METHOD]
                 event = RequestEvent(at, worker, method, path, status)
                 tally.unpublished.append((browser, event))
                 self._wake.set()

@@ -17,9 +17,11 @@ SILENT_MS = 3_000
 # Ended workers are shown for a while.
 _KEEP_WORKER_MS = 30_000
 
-# Any visitor can start a list of requests, so they are short and soon forgotten.
+# Any visitor can start lists of requests, with as many cookies as they like. So lists are short
+# and soon forgotten, and there are at most so many: some browsers share one.
 _KEEP_REQUESTS_MS = 600_000
 _MOST_REQUESTS = 48
+_LISTS = 1024
 
 # With braces: in a Cluster all of it is in one slot.
 _PREFIX = "shop:{status}:"
@@ -119,11 +121,10 @@ class StatusStore:
             ("SADD", _WORKERS, worker.name),
             ("PEXPIRE", _WORKERS, _KEEP_WORKER_MS),
         ]
-        for browser in dict.fromkeys(browser for browser, _ in requests):
-            key = _of_browser(browser)
-            events = (json.dumps(asdict(event)) for of, event in requests if of == browser)
+        for key in dict.fromkeys(_of_browser(browser) for browser, _ in requests):
+            events = [[of, asdict(event)] for of, event in requests if _of_browser(of) == key]
             commands += [
-                ("RPUSH", key, *events),
+                ("RPUSH", key, *map(json.dumps, events)),
                 ("LTRIM", key, -_MOST_REQUESTS, -1),
                 ("PEXPIRE", key, _KEEP_REQUESTS_MS),
             ]
@@ -148,7 +149,8 @@ class StatusStore:
         except SessionError:
             return Snapshot((), (), None)
         # An event that was sent twice, because a connection broke, is one.
-        requests = dict.fromkeys(RequestEvent(**json.loads(event)) for event in events)
+        theirs = (event for of, event in map(json.loads, events) if of == browser)
+        requests = dict.fromkeys(RequestEvent(**event) for event in theirs)
         return Snapshot(
             workers=tuple(sorted(workers, key=lambda worker: (worker.replica, int(worker.pid)))),
             requests=tuple(sorted(requests, key=lambda event: event.at)),
@@ -185,4 +187,4 @@ def _of_worker(name: str) -> str:
 
 
 def _of_browser(name: str) -> str:
-    return f"{_PREFIX}requests:{name}"
+    return f"{_PREFIX}requests:{int(name[:8] or '0', 16) % _LISTS}"

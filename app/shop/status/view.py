@@ -52,10 +52,9 @@ def show() -> Response:
     if "shop.status" not in current_app.extensions:
         raise Problem(404, "This shop does not show who serves; SERVED_BY=1 makes it.")
     status = cast("Status", current_app.extensions["shop.status"])
-    cookies = request.headers.get("Cookie", "")
     started = time.perf_counter()
     snapshot = _with_this_request(
-        status.store.read(status.cookie.browser(cookies)), status.recorder.worker()
+        status.store.read(status.cookie.browser(request.environ)), status.recorder.worker()
     )
     workers, requests = snapshot.workers, snapshot.requests
     shown = page(
@@ -76,7 +75,7 @@ def show() -> Response:
     )
     response = make_response(shown)
     response.headers["Cache-Control"] = "no-store"
-    status.cookie.set(response, cookies)
+    status.cookie.set(response, request.environ)
     return response
 
 

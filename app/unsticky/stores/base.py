@@ -356,7 +356,8 @@ class Store(Protocol):
     ) -> Record | Missing | Gone | Unreadable:
         """Return the session with its fields; slide its idle limit if it was seen a step ago.
 
-        A step is a 20th of the idle limit. A session last seen longer ago than its idle limit (its
+        A step is a 20th of the idle limit; `Lifetimes.unused` says which sessions have a shorter
+        limit. A session last seen longer ago than its idle limit (its
         own, or that of `lifetimes`) is `Missing`, even if it was to live longer then. A replica, or
         a primary that was replaced, raises `StoreUnavailable` and does not return old data.
         """

@@ -71,15 +71,26 @@ class Session:
         """Return it after a use, and whether its idle limit slid.
 
         It slides if it was last seen a step ago (a 20th of the limit), or was set under a limit
-        that was shorter by a step.
+        that was shorter by a step. See `Lifetimes.unused` for a session that may not be in use.
         """
-        idle = self.idle or lifetimes.idle
-        later = replace(self.expiring_in(idle, now), seen=now)
-        step = idle // 20
+        limit = self.idle or lifetimes.idle
+        step = limit // 20
+        if not (always or lifetimes.unused >= limit or self._is_in_use(now, lifetimes)):
+            limit, step = min(limit, max(lifetimes.unused, self.expires - now)), lifetimes.apart
+        later = replace(self.expiring_in(limit, now), seen=now)
         recent = self.seen is not None and now - self.seen < step
         if recent and not always and self.expires >= later.expires - step:
             return self, False
         return later, True
+
+    def _is_in_use(self, now: int, lifetimes: Lifetimes) -> bool:
+        """Tell whether this use, the one before and its creation are apart.
+
+        If it was not seen for longer than the unused limit, it has had a longer limit.
+        """
+        last = self.created if self.seen is None else self.seen
+        apart = min(now - last, last - self.created) >= lifetimes.apart
+        return apart or now - last >= lifetimes.unused
 
     def begun_again(self, now: int, lifetimes: Lifetimes) -> Session:
         """Return it with all its limits counted from now."""

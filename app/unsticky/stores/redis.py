@@ -88,9 +88,9 @@ class RedisStore:
         self, reference: Reference, lifetimes: Lifetimes, deadline: Deadline, *, slide: bool = True
     ) -> Record | Missing | Gone | Unreadable:
         """See `Store.read`."""
-        idle = self._limits(lifetimes)[0]
+        idle, unused, _ = self._limits(lifetimes)
         keys = (self._key(b"s", reference),)
-        reply = self._ask(self._read, keys, (idle, b"1" if slide else _EMPTY), deadline)
+        reply = self._ask(self._read, keys, (idle, unused, b"1" if slide else _EMPTY), deadline)
         status = reply[0]
         if status == 0:
             fields = _paired(reply[2])
@@ -127,13 +127,14 @@ class RedisStore:
         )
         idle, unused, absolute = self._limits(lifetimes)
         script = self._change
-        arguments: tuple[bytes, ...] = (idle, *self._caps, b"1" if load else _EMPTY, b"%d" % kept)
+        loads, lasts = b"1" if load else _EMPTY, b"%d" % kept
+        arguments: tuple[bytes, ...] = (idle, *self._caps, loads, lasts, unused)
         # "L" is the mark of a limit, or a value; with a value the longer script does the same.
         if create or finish is not None or entry or b"L" in what:
             script = self._write
             # Not part of the operation's name: a creation that is resent is the same operation.
             nonce = urlsafe_b64encode(secrets.token_bytes(6)) if create else _EMPTY
-            arguments += (unused, absolute, nonce, entry, *finishing)
+            arguments += (absolute, nonce, entry, *finishing)
         reply = self.client.call(script, (session, result, *moved), (*arguments, *what), deadline)
         if reply[0] != 0:
             return _refused(reply)

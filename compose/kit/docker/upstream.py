@@ -26,8 +26,7 @@ class Upstream:
         """Send requests to these replicas only; wait until the others have none."""
         self._install(
             "\n    ".join(
-                f"server {replica.addresses['front']}:8000 max_fails=1 fail_timeout=1s;"
-                for replica in replicas
+                f"server {replica.addresses['front']}:8000 max_fails=0;" for replica in replicas
             )
         )
 

@@ -86,7 +86,7 @@ class Nginx:
             else "",
             "NGINX_UPSTREAM_SERVERS": _upstream_servers(self._state, replicas),
             "NGINX_UPSTREAM_KEEPALIVE": settings.upstream_keepalive,
-            "NGINX_LOGIN_RATE": "5r/s",
+            "NGINX_LOGIN_RATE": "3r/s",
             "NGINX_LOGIN_BURST": "40",
             "NGINX_IDEMPOTENT_PATHS": settings.idempotent_paths,
             "NGINX_HSTS_SECONDS": "31536000",
@@ -133,9 +133,7 @@ def rendered_port(state: StateFolder) -> int | None:
 
 
 def _upstream_servers(state: StateFolder, replicas: Sequence[str]) -> str:
-    return "\n    ".join(
-        f"server unix:{socket_of(name, state)} max_fails=1 fail_timeout=1s;" for name in replicas
-    )
+    return "\n    ".join(f"server unix:{socket_of(name, state)} max_fails=0;" for name in replicas)
 
 
 def _contents(folder: Path) -> dict[str, str]:

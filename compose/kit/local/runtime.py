@@ -89,10 +89,12 @@ class LocalRuntime:
             with path.open(encoding="utf-8", errors="replace") as file:
                 served += logs.served_by(file)
         status.show(
-            map(row, self._supervisor.settled().values()), served, self.url,
+            map(row, self._supervisor.settled().values()),
+            served,
+            self.url,
             f"state: {self.state.root}",
             "requests: in nginx's access log and its two rotated ones (10 MB each)",
-        )  # fmt: skip
+        )
 
     def follow_logs(self, service: str | None) -> None:
         """Print the logs of one service, or of all, until interrupted."""

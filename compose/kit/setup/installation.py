@@ -76,10 +76,20 @@ def install(root: Path, pins: Sequence[Path]) -> None:
     program = [python, "-I", "-m", "pip", "--disable-pip-version-check"]
     # The pins are complete, so pip resolves nothing. Wheels only, so it compiles nothing.
     command = [
-        *program, "install", "--no-deps", "--require-hashes",
-        "--only-binary", ":all:", "--no-input", "--no-color", "--progress-bar", "off",
-        "--retries", "2", *(f"--requirement={path}" for path in pins),
-    ]  # fmt: skip
+        *program,
+        "install",
+        "--no-deps",
+        "--require-hashes",
+        "--only-binary",
+        ":all:",
+        "--no-input",
+        "--no-color",
+        "--progress-bar",
+        "off",
+        "--retries",
+        "2",
+        *(f"--requirement={path}" for path in pins),
+    ]
     environment = _pip_environment(program, root)
     last: deque[str] = deque(maxlen=60)
     with subprocess.Popen(
@@ -103,11 +113,25 @@ def install(root: Path, pins: Sequence[Path]) -> None:
 
 # Where packages come from is the caller's affair; how they are installed is not. Other settings,
 # such as `user`, `target` or `constraint`, are for the caller's own packages.
-_PIP_SETTINGS = frozenset({
-    "cache-dir", "cert", "client-cert", "default-timeout", "extra-index-url", "find-links",
-    "index-url", "keyring-provider", "no-cache-dir", "no-index", "proxy", "timeout",
-    "trusted-host", "use-deprecated", "use-feature",
-})  # fmt: skip
+_PIP_SETTINGS = frozenset(
+    {
+        "cache-dir",
+        "cert",
+        "client-cert",
+        "default-timeout",
+        "extra-index-url",
+        "find-links",
+        "index-url",
+        "keyring-provider",
+        "no-cache-dir",
+        "no-index",
+        "proxy",
+        "timeout",
+        "trusted-host",
+        "use-deprecated",
+        "use-feature",
+    }
+)
 # From weak to strong, as pip applies them to `pip install`.
 _PIP_SECTIONS = ("global", "install", ":env:")
 

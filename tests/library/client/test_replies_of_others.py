@@ -79,6 +79,15 @@ def test_two_visitors_never_get_each_others_session(
     visitors.check()
 
 
+def test_a_command_gets_no_reply_of_another(relay: Relay, opened: Opened) -> None:
+    """A reply too many before the command's own is not taken for it: the mark is missing."""
+    client = opened(relay.url)
+    assert client.ask(deadline(), "ECHO", "own") == b"own"
+    relay.meddle = lambda data: (b"$5\r\nstray\r\n" + data,)
+    with pytest.raises(OutcomeUnknown, match="no reply to what was sent"):
+        client.ask(deadline(), "ECHO", "own")
+
+
 def test_a_reply_that_comes_after_the_deadline_is_nobodys(
     place: AtServer, relay: Relay, opened: Opened
 ) -> None:

@@ -1,11 +1,14 @@
 """How sessions begin and end: lifetimes by the store's clock, slides, tombstones, moves."""
 
+from dataclasses import replace
+
 import pytest
 from unsticky.cookie import Reference
 from unsticky.limits import Lifetimes
 from unsticky.stores.base import (
     UNREAD,
     Add,
+    Bind,
     Destroy,
     Gone,
     Missing,
@@ -27,6 +30,8 @@ from tests.support.places import (
 
 # Short enough to wait for, long against what a call takes here (ms).
 SHORT = Lifetimes(idle=400, absolute=None, unused=400)
+_UNUSED = Lifetimes(idle=HOUR, absolute=None, unused=400)
+"""Uses are apart after a quarter of the unused limit, 100 ms."""
 
 
 def make(store: LimitedStore, *, where: Reference | None = None) -> Reference:
@@ -84,10 +89,11 @@ def test_the_idle_limit_moves_once_a_step(place: Place) -> None:
     again = read(store, where)
     assert not again.slid
     seen = again.seen
-    written = store.write(where, (Add(b"n", 1),), operation(), deadline())
-    assert isinstance(written, Written)
-    assert not written.record.slid
-    assert read(store, where).seen == seen
+    for create in (False, True):  # each has its own script
+        written = store.write(where, (Add(b"n", 1),), operation(), deadline(), create=create)
+        assert isinstance(written, Written)
+        assert not written.record.slid
+        assert read(store, where).seen == seen
     place.let_pass(200)
     assert read(store, where).slid
     later = read(store, where)
@@ -112,14 +118,71 @@ def test_rotating_over_and_over_keeps_a_session_alive(place: Place) -> None:
     read(store, where)
 
 
-def test_a_session_seen_once_ends_sooner(place: Place) -> None:
-    """A session that was only made lives for the unused limit; one that was seen again for idle."""
-    store = place.new_store(Lifetimes(idle=HOUR, absolute=None, unused=300))
-    once, twice = make(store), make(store)
-    read(store, twice)
-    place.let_pass(301)
-    assert store.read(once, deadline()) == Missing()
-    read(store, twice)
+def _use(store: LimitedStore, where: Reference, use: str) -> None:
+    if use == "read":
+        read(store, where)
+    else:
+        assert isinstance(store.write(where, (Add(b"n", 1),), operation(), deadline()), Written)
+
+
+@pytest.mark.parametrize("use", ["read", "write"])
+@pytest.mark.parametrize(
+    ("apart", "found"),
+    [
+        ((), Missing),
+        ((0,) * 9, Missing),
+        ((110,), Missing),
+        ((0, 110), Missing),
+        ((110, 110), Record),
+        ((0, 110, 110), Record),
+    ],
+)
+def test_three_uses_apart_keep_a_session(
+    place: Place, use: str, apart: tuple[int, ...], found: type
+) -> None:
+    """A session lives for the unused limit until three uses of it, the first included, are apart.
+
+    Uses that follow each other count as one, however many there are.
+    """
+    store = place.new_store(_UNUSED)
+    where = make(store)
+    for milliseconds in apart:
+        place.let_pass(milliseconds)
+        _use(store, where, use)
+    place.let_pass(_UNUSED.unused + 1)
+    assert isinstance(store.read(where, deadline()), found)
+
+
+def test_a_use_that_counts_begins_the_unused_limit_again(place: Place) -> None:
+    """The second use does not keep a session for the idle limit, but for the unused limit."""
+    store = place.new_store(_UNUSED)
+    where = make(store)
+    for _ in range(2):
+        place.let_pass(_UNUSED.unused - 100)
+        read(store, where)
+
+
+@pytest.mark.parametrize("finish", ["bind", "move"])
+def test_a_bound_session_is_in_use(place: Place, finish: str) -> None:
+    """A login, or another id, keeps a session for the idle limit at once."""
+    store = place.new_store(_UNUSED)
+    where, successor = make(store), reference()
+    bind = Bind(reference(), None, b"", 9)
+    moved = Move(successor, bind if finish == "bind" else None)
+    assert isinstance(store.write(where, (), operation(), deadline(), finish=moved), Written)
+    read(store, successor)
+    place.let_pass(_UNUSED.unused + 1)
+    read(store, successor)
+
+
+def test_a_use_never_shortens_a_life(place: Place) -> None:
+    """A session that was made to live for the idle limit, as an adopted one, keeps it."""
+    store = place.new_store(replace(_UNUSED, unused=_UNUSED.idle))
+    where, store = make(store), store.under(_UNUSED)
+    place.let_pass(110)
+    read(store, where)
+    place.let_pass(_UNUSED.unused + 1)
+    read(store, where)
 
 
 def test_nothing_outlives_the_absolute_limit(place: Place) -> None:
@@ -139,8 +202,10 @@ def test_the_servers_ttl_never_passes_either_limit(server_place: AtServer) -> No
     store = server_place.new_store(Lifetimes(idle=HOUR, absolute=HOUR + 1000, unused=1000))
     where, raw = make(store), server_place.server.raw
     key = server_place.key(where)
-    assert 0 < raw.pttl(key) <= 1000
-    read(store, where)
+    for _ in range(2):
+        assert 0 < raw.pttl(key) <= 1000
+        server_place.let_pass(250)
+        read(store, where)
     assert HOUR - 2000 < raw.pttl(key) <= HOUR
     server_place.let_pass(100)
     successor = reference()

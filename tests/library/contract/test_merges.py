@@ -8,6 +8,7 @@ import pytest
 from flask import Response, flash, get_flashed_messages
 from unsticky import ABSENT
 from unsticky import session as flask_session
+from unsticky.limits import MOST_FLASHES
 
 from tests.support.browsers import Answer, Browser, Site, make_site
 from tests.support.places import Place
@@ -110,6 +111,36 @@ def test_flashed_messages_of_two_requests_all_stay(place: Place) -> None:
     mine, theirs = [("message", "mine")], [("message", "old"), ("message", "theirs")]
     assert race(site, browser, {"_flashes": mine}, {"_flashes": theirs}).status == 200
     assert site.stored(browser) == {"_flashes": [("message", "theirs"), ("message", "mine")]}
+
+
+def test_only_the_newest_flashes_stay(place: Place) -> None:
+    """A client that never looks at a page does not fill its session with messages."""
+    site = make_site(place)
+
+    @site.app.post("/flash/<int:number>")
+    def flash_it(number: int) -> str:
+        flash(str(number))
+        return ""
+
+    @site.app.get("/shown")
+    def shown() -> list[Any]:
+        return [*get_flashed_messages()]
+
+    client = site.app.test_client()
+    for number in range(MOST_FLASHES + 5):
+        client.post(f"/flash/{number}")
+    assert client.get("/shown").json == [str(n) for n in range(5, MOST_FLASHES + 5)]
+
+
+def test_merged_flashes_have_the_same_limit(place: Place) -> None:
+    """What two requests flash at once is merged to the newest messages."""
+    site = make_site(place)
+    many = [("message", str(number)) for number in range(MOST_FLASHES)]
+    browser = site.browser(_flashes=many)
+    mine, theirs = [*many, ("message", "mine")], [*many[1:], ("message", "theirs")]
+    assert race(site, browser, {"_flashes": mine}, {"_flashes": theirs}).status == 200
+    kept = [*many[2:], ("message", "theirs"), ("message", "mine")]
+    assert site.stored(browser) == {"_flashes": kept}
 
 
 def test_flask_s_own_flashes_survive_each_other(place: Place) -> None:

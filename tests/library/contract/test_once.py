@@ -1,5 +1,7 @@
 """`session.once(name)` and `take(into=…)`: what holds where a worker dies between two steps."""
 
+from dataclasses import replace
+
 import pytest
 from unsticky import OutOfRange, SessionError, transaction
 from unsticky import session as flask_session
@@ -17,7 +19,15 @@ from unsticky.stores.base import (
 )
 
 from tests.support.browsers import Browser, Site, make_site, unit_of
-from tests.support.places import AtServer, Place, deadline, operation, reference
+from tests.support.places import (
+    HOUR,
+    LIFETIMES,
+    AtServer,
+    Place,
+    deadline,
+    operation,
+    reference,
+)
 
 DAY = 24 * 3_600_000
 
@@ -362,7 +372,7 @@ def test_a_named_result_is_kept_for_a_day_beside_its_session(server_place: AtSer
 
 def test_an_old_result_is_a_use_of_the_session(place: Place) -> None:
     """A repeat hours later slides the session's idle limit as any use does."""
-    store, where = place.new_store(), reference()
+    store, where = place.new_store(replace(LIFETIMES, unused=HOUR)), reference()
     store.write(where, (Write(b"n", b"1", None),), operation(), deadline(), create=True)
     name = Operation(b"key", 1, DAY)
     first = store.write(where, (Add(b"n", 1),), name, deadline())

@@ -2,6 +2,7 @@
 
 from typing import Any
 
+import pytest
 from unsticky.cookie import Reference
 from unsticky.stores.base import (
     UNREAD,
@@ -41,11 +42,12 @@ def twice(
     return first, second
 
 
-def test_a_resent_add_counts_once(place: Place) -> None:
+@pytest.mark.parametrize("create", [False, True])  # each has its own script
+def test_a_resent_add_counts_once(place: Place, *, create: bool) -> None:
     """Both answers are the sum, and it was added once."""
     store = place.new_store()
     where = make(store)
-    first, second = twice(store, where, Add(b"n", 5))
+    first, second = twice(store, where, Add(b"n", 5), create=create)
     assert first.results == second.results == (6,)
     record = store.read(where, deadline())
     assert isinstance(record, Record)

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 from flask import abort, request
-from unsticky import Conflict, Session, session, transact, transaction
+from unsticky import Conflict, OutOfRange, Session, session, transact, transaction
 
 from tests.support.browsers import Browser, Site, make_site, unit_of
 from tests.support.places import Place
@@ -74,6 +74,24 @@ def test_what_was_only_read_is_compared_too(place: Place) -> None:
     world = _World(place, body, interfere=lambda other: other.update(stock=0), stock=1)
     assert world.post() == 200
     assert world.stored() == {"stock": 0, "sold": False}
+
+
+@pytest.mark.parametrize(
+    ("count", "delta", "bounds"),
+    [(1, -2, {"minimum": 0}), (1, 2, {"maximum": 2}), (10**15 - 1, 1, {})],
+)
+def test_adding_beyond_bounds_is_refused(
+    place: Place, count: int, delta: int, bounds: dict[str, int]
+) -> None:
+    """In a transaction, too, a sum beyond its bounds is refused, and the counter stays."""
+
+    def body(session: Session) -> None:
+        with pytest.raises(OutOfRange):
+            session.incr("n", delta, **bounds)
+
+    world = _World(place, body, n=count)
+    assert world.post() == 200
+    assert world.stored() == {"n": count}
 
 
 def test_absence_that_was_read_is_compared(place: Place) -> None:

@@ -11,12 +11,14 @@ import pytest
 from flask import Flask
 
 from tests.support.gunicorn import Gunicorn
+from tests.support.waiting import wait_until
 
 from .browser import Browser
 from .target import create_app
 from .valkey import Valkey
 
 _numbers = itertools.count()
+_WORKERS = 4
 
 NewApp = Callable[..., Flask]
 
@@ -89,7 +91,7 @@ class Workers(Gunicorn):
             folder,
             "tests.library.security.target:create_app()",
             *("--log-level", "debug"),
-            WORKERS="4",
+            WORKERS=str(_WORKERS),
             TARGET_LOG=str(self.audit),
             **{f"FLASK_{name}": json.dumps(value) for name, value in settings.items()},
         )
@@ -106,6 +108,13 @@ def _workers(valkey: Valkey) -> Iterator[Workers]:
         workers = Workers(valkey, Path(folder), UNSTICKY_MAX_SESSIONS_PER_USER=3)
         try:
             workers.start("/me")
+            seen: set[int] = set()
+
+            def all_answered() -> bool:
+                seen.add(workers.browser().get("/me").json()["pid"])
+                return len(seen) == _WORKERS
+
+            wait_until(all_answered, "an answer of each worker")
             yield workers
         finally:
             workers.stop()

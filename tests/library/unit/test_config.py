@@ -145,3 +145,16 @@ def test_rules_of_the_applications_own_stand_beside_the_built_in() -> None:
 def test_secrets_may_be_text_or_bytes() -> None:
     """Both give the same key."""
     assert parse_secrets(b"x", ["y"]) == (b"x", b"y")
+
+
+def test_a_setting_in_the_environment_alone_is_not_ignored_silently(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A warning names it, unless the application has put it into its configuration."""
+    monkeypatch.setenv("UNSTICKY_MERGE", '{"user": "last"}')
+    monkeypatch.setenv("UNSTICKY_DEADLINE", "2")
+    app = Flask(__name__)
+    app.config.update(GOOD, UNSTICKY_DEADLINE=2)
+    Unsticky(app)
+    warned = [record.getMessage() for record in caplog.records if record.levelname == "WARNING"]
+    assert warned == ["UNSTICKY_MERGE in the environment is not read: set it in app.config"]

@@ -136,6 +136,10 @@ def test_cart_per_session(client: ShopClient, user: str | None) -> None:
 
 
 def test_cart_unknown_fields(client: ShopClient) -> None:
-    """A field that this release does not know is ignored."""
-    answer = client.post("/api/cart/items", sku="tea", wrapping="paper")
-    assert quantities(answer.json()) == {"tea": 1}
+    """A field that a call does not have is named in a 422, and nothing is changed."""
+    answer = client.fill(tea=1).post("/api/cart/items", sku="jam", quantity=5)
+    assert_problem(answer, 422)
+    (error,) = answer.json()["errors"]
+    assert error["field"] == "quantity"
+    assert "qty, sku" in error["detail"]
+    assert client.cart() == {"tea": 1}

@@ -43,7 +43,7 @@ def test_key_replay_checkout(customer: ShopClient, key: str) -> None:
 
 
 def test_key_replay_refusal(customer: ShopClient, key: str) -> None:
-    """What was refused once is refused again with the same document."""
+    """A conflict is answered again with the same document; any other refusal is made again."""
     customer.fill(tea=99)
     first = customer.add("tea", key=key)
     assert_problem(first, 409)
@@ -52,6 +52,10 @@ def test_key_replay_refusal(customer: ShopClient, key: str) -> None:
     assert (again.status, again.json()) == (409, first.json())
     assert again.headers["Content-Type"] == "application/problem+json"
     assert customer.cart() == {}
+    for _ in range(2):
+        wrong = customer.add("glue", key=token_hex(16))
+        assert_problem(wrong, 404)
+        assert "Idempotency-Replayed" not in wrong.headers
 
 
 def test_key_other_body(customer: ShopClient, key: str) -> None:

@@ -1,5 +1,7 @@
 """A worker that dies at any step of a login or of a change of the password."""
 
+from secrets import token_hex
+
 import pytest
 
 from tests.support.dying_shop import unless_killed
@@ -67,3 +69,49 @@ def test_password_changes_that_die(server: Server, workers: Gunicorn) -> None:
         pytest.fail("it never ended")
     assert outcomes == sorted(outcomes)
     assert set(outcomes) == {False, True}
+
+
+def test_password_changes_that_nginx_sends_again(server: Server, workers: Gunicorn) -> None:
+    """The same request at another worker is a 204, wherever the first one died."""
+    for step in range(1, _MOST):
+        server.raw.flushall()
+        ada, other = (ShopClient(workers.socket).logged_in("ada") for _ in range(2))
+        tab, id_ = ada.tab(), token_hex(16)
+        died = unless_killed(
+            tab.change_password, "ada", _NEW, X_Dies_After=str(step), X_Request_ID=id_
+        )
+        if died is not None:
+            break
+        assert tab.change_password("ada", _NEW, X_Request_ID=id_).status == 204, f"call {step}"
+        fresh = ada.visitor()
+        assert fresh.log_in("ada", "ada").status == 401
+        assert fresh.log_in("ada", _NEW).status == 200
+        assert other.user() is None
+        assert tab.change_password("ada", _NEW, X_Request_ID=token_hex(16)).status == 401
+    else:
+        pytest.fail("it never ended")
+    assert step > 10
+
+
+@pytest.mark.parametrize("whose", ["this", "another"])
+def test_ends_of_sessions_that_nginx_sends_again(
+    server: Server, workers: Gunicorn, whose: str
+) -> None:
+    """The same DELETE at another worker is a 204, and not a 404 because the first one worked."""
+    for step in range(1, _MOST):
+        server.raw.flushall()
+        ada, other = (ShopClient(workers.socket).logged_in("ada") for _ in range(2))
+        ended = ada if whose == "this" else other
+        path, id_ = f"/api/sessions/{ended.session()['handle']}", token_hex(16)
+        sent = {"X-Request-ID": id_}
+        dies = {**sent, "X-Dies-After": str(step)}
+        tab = ada.tab()
+        if unless_killed(tab.send, "DELETE", path, None, dies) is not None:
+            break
+        assert tab.send("DELETE", path, None, sent).status == 204, f"after {step} calls"
+        assert ended.user() is None
+        again = ada.send("DELETE", path, None, {"X-Request-ID": token_hex(16)})
+        assert again.status == (401 if whose == "this" else 404)
+    else:
+        pytest.fail("it never ended")
+    assert step > 3

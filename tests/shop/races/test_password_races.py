@@ -68,7 +68,7 @@ def test_second_change_is_refused(visit: Visit) -> None:
         Turn(lambda: tab.change_password("ada", "Byron 1788")),
     ]
     for change in changes:
-        change.let_on(4)  # both have checked the old password
+        change.let_on(8)  # both have checked the old password
     assert changes[0].finish().status == 204
     answer = changes[1].finish()
     assert (answer.status, answer.json()["code"]) == (409, "password-changed")

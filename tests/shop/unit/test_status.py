@@ -90,13 +90,15 @@ def test_page_without_right_to_info(browser: FlaskClient, server: Server) -> Non
 @pytest.mark.parametrize("value", ["", "x", "A" * 32, "0" * 31, "0" * 33, "{status}"])
 def test_forged_tracking_cookies(value: str) -> None:
     """A cookie that the page did not set counts for nothing."""
-    assert TrackingCookie(secure=False).browser(f"sid=1; trail={value}") is None
+    environ = {"HTTP_COOKIE": f"sid=1; trail={value}"}
+    assert TrackingCookie(secure=False).browser(environ) is None
 
 
 def test_tracking_cookie_over_tls() -> None:
     """Over TLS only the cookie counts that no other host and no plain connection could set."""
-    assert TrackingCookie(secure=True).browser("trail=" + "0" * 32) is None
-    assert TrackingCookie(secure=True).browser("__Host-trail=" + "0" * 32) is not None
+    cookie, value = TrackingCookie(secure=True), "trail=" + "0" * 32
+    assert cookie.browser({"HTTP_COOKIE": value}) is None
+    assert cookie.browser({"HTTP_COOKIE": f"__Host-{value}"}) is not None
 
 
 def test_picture_has_the_last_requests() -> None:

@@ -7,12 +7,18 @@ import os
 import re
 import shutil
 import subprocess
-from collections.abc import Mapping
+import sys
+import threading
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
 import pytest
 
 from tests.support.checkout import ROOT
+from tests.support.ports import free_port
+from tests.support.waiting import PATIENCE
 
 _FOLDER = ROOT / "compose"
 _OVERLAYS = sorted(path.name.split(".")[1] for path in _FOLDER.glob("compose.*.yaml"))
@@ -154,6 +160,55 @@ def test_replicas_and_ports_are_as_set(overlays: tuple[str, ...]) -> None:
     assert secure == ("1" if "tls" in overlays else "0")
     if "tls" in overlays:
         assert services["nginx"]["environment"]["NGINX_TLS_PORT"] == "444"
+
+
+def test_temporary_folder_of_nginx_holds_long_answers() -> None:
+    """One answer fills a small part of it, and the container's memory holds it beside nginx."""
+    proxy = (ROOT / "nginx" / "proxy.conf.template").read_text(encoding="utf-8")
+    (largest,) = re.findall(r"^proxy_max_temp_file_size (\d+)m;", proxy, re.MULTILINE)
+    nginx = _model(())["services"]["nginx"]
+    (folder,) = re.findall(r"tmp:size=(\d+)m", " ".join(nginx["tmpfs"]))
+    assert int(largest) * 16 <= int(folder)
+    # 4,090 clients that had sent 31 KB of a header each: 193 MB.
+    assert int(nginx["deploy"]["resources"]["limits"]["memory"]) >= (int(folder) + 193) * 2**20
+
+
+@pytest.mark.parametrize(
+    "proxy", ["http_proxy", "HTTP_PROXY", "https_proxy", "ALL_PROXY", "all_proxy"]
+)
+def test_no_proxy_reaches_the_health_checks(proxy: str) -> None:
+    """The engine passes its configured proxies to every container; no check may use them."""
+    if shutil.which("curl") is None:
+        pytest.skip("curl is not installed")
+    word, *command = _model(())["services"]["nginx"]["healthcheck"]["test"]
+    assert word == "CMD"
+    environment = {"PATH": os.environ["PATH"], proxy: f"http://127.0.0.1:{free_port()}"}
+    with _answering() as port:
+        command = [part.replace(":8080", f":{port}") for part in command]
+        done = subprocess.run(command, env=environment, check=False, timeout=PATIENCE)
+        assert done.returncode == 0
+        environment |= {"BIND": f"0.0.0.0:{port}", "HEALTH_PATH": "/"}
+        replica = [sys.executable, str(ROOT / "app" / "healthcheck.py")]
+        done = subprocess.run(replica, env=environment, check=False, timeout=PATIENCE)
+        assert done.returncode == 0
+
+
+@contextmanager
+def _answering() -> Iterator[int]:
+    """Answer 200 on a port of this host."""
+    with ThreadingHTTPServer(("127.0.0.1", 0), _Ok) as server:
+        threading.Thread(target=server.serve_forever, args=(0.05,), daemon=True).start()
+        yield server.server_address[1]
+        server.shutdown()
+
+
+class _Ok(BaseHTTPRequestHandler):
+    def do_GET(self) -> None:
+        self.send_response(200)
+        self.end_headers()
+
+    def log_message(self, *_: object) -> None:
+        """Stay quiet."""
 
 
 def test_external_store_needs_a_url() -> None:

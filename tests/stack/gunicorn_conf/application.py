@@ -1,6 +1,7 @@
 """A small application whose requests last as long as a test wants."""
 
 import os
+import sys
 import time
 from collections.abc import Iterable
 from pathlib import Path
@@ -19,7 +20,8 @@ def app(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[byt
     ``/hold/NAME`` first makes the file NAME.held in the folder HOLDS and waits
     until NAME.go is there; ``/body`` answers with the request's body, ``/scheme``
     with its scheme, ``/imported/NAME`` with the environment variable of that name
-    as it was when this module was imported; ``/fail`` fails.
+    as it was when this module was imported; ``/fail`` fails; ``/exit/STATUS`` ends the worker;
+    ``/loaded/MODULE`` tells whether a module is loaded.
     """
     path = str(environ["PATH_INFO"])
     body = str(os.getpid()).encode()
@@ -31,6 +33,10 @@ def app(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[byt
         body = environ["wsgi.url_scheme"].encode()
     elif path.startswith("/imported/"):
         body = _IMPORTED.get(path.rpartition("/")[2], "").encode()
+    elif path.startswith("/loaded/"):
+        body = str(path.rpartition("/")[2] in sys.modules).encode()
+    elif path.startswith("/exit/"):
+        os._exit(int(path.rpartition("/")[2]))
     elif path == "/fail":
         raise RuntimeError("as asked")
     request_id = str(environ.get("HTTP_X_REQUEST_ID", ""))

@@ -53,6 +53,40 @@ def test_workers_take_turns(new_server: NewServer) -> None:
     assert max(turns() for _ in range(5)) >= 90
 
 
+@pytest.mark.parametrize("status", [1, 3, 4])
+def test_worker_that_ends_leaves_the_others(new_server: NewServer, status: int) -> None:
+    """Whatever status a request ends its worker with, the others go on, and it is replaced."""
+    server = new_server(WORKERS="2").start()
+    held = server.hold("one")
+    for _ in range(3):
+        with server.send(f"/exit/{status}") as connection:
+            assert connection.recv(1) == b""
+        assert server.get().status == 200
+    server.release("one")
+    assert finish(held).status == 200
+    assert server.process
+    assert server.process.poll() is None
+    wait_until(lambda: len(server.booted()) == 5, "a worker for each that ended")
+
+
+@pytest.mark.parametrize(("worker_class", "loaded"), [("sync", b"True"), ("gevent", b"False")])
+def test_large_packages_are_loaded_once(
+    new_server: NewServer, worker_class: str, loaded: bytes
+) -> None:
+    """The master has loaded Flask for its workers, but for gevent, which must come first."""
+    server = new_server(WORKER_CLASS=worker_class).start()
+    assert server.get("/loaded/flask").body == loaded
+    assert server.get("/loaded/shop").body == b"False"
+
+
+def test_application_that_does_not_load_ends_the_replica(new_server: NewServer) -> None:
+    """The master ends, so that a release that cannot start is noticed."""
+    server = new_server(app="tests.stack.gunicorn_conf.application:nothing").run()
+    assert server.wait() == 4
+    server = new_server(app="tests.stack.gunicorn_conf.no_such_module:app").run()
+    assert server.wait() == 3
+
+
 def test_busy_worker_gets_no_new_requests(new_server: NewServer) -> None:
     """Requests do not queue behind a worker that is busy while another is free."""
     server = new_server(WORKERS="2").start()

@@ -8,8 +8,12 @@ from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 
-# More than all of nginx's proxy buffers and the kernel's socket buffers together.
-LARGE = 32 * 1024 * 1024
+# More than nginx's buffers in memory and the kernel's together, less than nginx's file.
+LARGE = 12 * 1024 * 1024
+# More than that file, too.
+HUGE = 32 * 1024 * 1024
+
+_SIZES = {"/large": LARGE, "/huge": HUGE}
 
 
 @dataclass(frozen=True)
@@ -118,8 +122,8 @@ class _Handler(BaseHTTPRequestHandler):
         if request.path.startswith("/answer/"):
             status, media_type = int(request.path.rsplit("/", 1)[1]), "application/problem+json"
             body = b'{"title":"the application\'s own words"}'
-        elif request.path == "/large":
-            media_type, body = "application/octet-stream", bytes(LARGE)
+        elif request.path in _SIZES:
+            media_type, body = "application/octet-stream", bytes(_SIZES[request.path])
         self.send_response(status)
         self.send_header("Content-Type", media_type)
         self.send_header("Content-Length", str(len(body)))

@@ -1,11 +1,15 @@
 """Errors that nginx makes are problem documents; those of the application are its own."""
 
+import time
+from concurrent.futures import ThreadPoolExecutor
+
 import pytest
 
 from tests.stack.nginx.conftest import StartEdge
 from tests.stack.nginx.replica import Script
 from tests.support.client import ask
 from tests.support.nginx import Nginx
+from tests.support.waiting import wait_until
 from tests.support.wire import Answer, exchange
 
 _HOST = b"Host: shop.test\r\n"
@@ -35,6 +39,8 @@ REFUSED = {
         501,
         b"POST / HTTP/1.1\r\n" + _HOST + b"Transfer-Encoding: gzip\r\n\r\n",
     ),
+    "a control character": (400, b"GET / HTTP/1.1\r\n" + _HOST + b"Referer: \x1b[2J\r\n\r\n"),
+    "a control character of Unicode": (400, b"GET /\xc2\x9b2J HTTP/1.1\r\n" + _HOST + b"\r\n"),
     "another HTTP": (505, b"GET / HTTP/2.7\r\n" + _HOST + b"\r\n"),
 }
 
@@ -134,13 +140,22 @@ def test_application_errors_pass_unchanged(edge: Nginx, script: Script, status: 
 
 @pytest.mark.parametrize("path", ["/login", "/api/login"])
 def test_sign_in_attempts_are_limited(start_edge: StartEdge, script: Script, path: str) -> None:
-    """Sign-in attempts beyond the burst are 429 problems; showing the form is not counted."""
-    edge = start_edge(NGINX_LOGIN_RATE="1r/m", NGINX_LOGIN_BURST="2")
+    """Two logins are sent at once, the others of the burst wait for their turn, the rest get 429.
+
+    Showing the form is not counted.
+    """
+    edge = start_edge(NGINX_LOGIN_RATE="1r/s", NGINX_LOGIN_BURST="3")
     forms = {ask(edge.port, "GET", path).status for _ in range(5)}
     assert forms == {200}
     script.reset()
-    answers = [ask(edge.port, "POST", path, b"") for _ in range(5)]
-    assert [answer.status for answer in answers] == [200, 200, 200, 429, 429]
+    begin = time.monotonic()
+    with ThreadPoolExecutor(6) as pool:
+        sent = [pool.submit(ask, edge.port, "POST", path, b"") for _ in range(6)]
+        wait_until(lambda: len(script.requests(path)) == 2, "two logins")
+        assert time.monotonic() - begin < 1
+        answers = sorted((each.result() for each in sent), key=lambda answer: answer.status)
+    assert [answer.status for answer in answers] == [200, 200, 200, 200, 429, 429]
+    assert time.monotonic() - begin > 1.9
     _assert_problem(answers[-1], 429)
     assert answers[-1].headers["Retry-After"] == "1"
-    assert len(script.requests(path)) == 3
+    assert len(script.requests(path)) == 4

@@ -2,6 +2,7 @@
 
 import pytest
 
+from tests.stack.nginx.conftest import StartEdge
 from tests.stack.nginx.replica import Script, Seen
 from tests.support.client import ask
 from tests.support.nginx import Nginx
@@ -64,6 +65,24 @@ def test_host_and_port_reach_the_application(edge: Nginx, script: Script, host: 
     assert (headers["host"], headers["x-forwarded-host"]) == (host, host)
 
 
+@pytest.mark.parametrize(
+    ("host", "arrives"),
+    [
+        (b"", "_"),
+        (b"Host: 10.1.2.3:8080\r\n", "10.1.2.3:8080"),
+        (b"Host: [fe80::1]\r\n", "[fe80::1]"),
+    ],
+)
+def test_probe_without_host_reaches_the_application(
+    edge: Nginx, script: Script, host: bytes, arrives: str
+) -> None:
+    """A load balancer's probe, with an address as its host or none by HTTP/1.0, is passed on."""
+    version = b"1.1" if host else b"1.0"
+    answer = exchange(edge.port, b"GET /livez HTTP/" + version + b"\r\n" + host + b"\r\n")
+    assert answer.status == 200
+    assert _one(script, "/livez").headers["host"] == arrives
+
+
 def test_host_of_the_request_line_wins(edge: Nginx, script: Script) -> None:
     """With a whole URL in the request line its host counts, not the Host header's (RFC 9112)."""
     exchange(edge.port, b"GET http://shop.test:8080/x HTTP/1.1\r\nHost: evil.test\r\n\r\n")
@@ -90,6 +109,37 @@ def test_a_header_cannot_forge_a_log_line(edge: Nginx) -> None:
     answer = ask(edge.port, "GET", "/x", headers={"User-Agent": agent})
     entry = edge.logged(answer.request_id)
     assert (entry["user_agent"], "forged" in entry) == (agent, False)
+
+
+@pytest.mark.parametrize("agent", [b"\x1b[2J", b"\xc2\x9b2J", b"\x9b2J", b"\x7f", b"caf\xc3\xa9"])
+def test_log_has_printable_ascii_only(edge: Nginx, agent: bytes) -> None:
+    """What could move a terminal's cursor, or is no valid JSON, is not in the log."""
+    lines = (b"GET /caf\xc3\xa9 HTTP/1.1", b"Host: shop.test", b"User-Agent: " + agent, b"", b"")
+    answer = exchange(edge.port, b"\r\n".join(lines))
+    assert answer.status == 200
+    entry = edge.logged(answer.request_id)
+    assert entry["request"] == "GET (not printable ASCII)"
+    assert entry["user_agent"] == "(not printable ASCII)"
+
+
+def test_log_of_a_rejected_host_has_printable_ascii_only(edge: Nginx) -> None:
+    """A Host that nginx rejects cannot move the cursor, either."""
+    answer = exchange(edge.port, b"GET / HTTP/1.1\r\nHost: \xc2\x9b2J\r\n\r\n")
+    assert edge.logged(answer.request_id)["host"] == "(not printable ASCII)"
+
+
+def test_error_log_has_no_control_characters(start_edge: StartEdge) -> None:
+    """A rejected login is in the error log with its Referer, unless that has control characters."""
+    edge = start_edge(NGINX_LOGIN_RATE="1r/m", NGINX_LOGIN_BURST="1")
+    head = b"POST /login HTTP/1.1\r\nHost: shop.test\r\nContent-Length: 0\r\nReferer: "
+    statuses = [
+        exchange(edge.port, head + referer + b"\r\n\r\n").status
+        for referer in (b"/a", b"/b", b"/c", b"\x1b[2J", b"\xc2\x9b2J", b"\x7f")
+    ]
+    assert statuses == [200, 200, 429, 400, 400, 400]
+    logged = (edge.run / "error.log").read_bytes()
+    assert b'referrer: "/c"' in logged
+    assert b"2J" not in logged
 
 
 def test_access_log_names_replica_and_times(edge: Nginx, script: Script) -> None:

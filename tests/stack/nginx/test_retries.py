@@ -39,8 +39,7 @@ def test_unsent_post_is_retried(
     """A POST whose replica cannot be reached goes to the other, whichever is the one gone."""
     for gone in replicas:
         servers = "\n".join(
-            f"server unix:{replica.socket_path}{'.gone' if replica is gone else ''}"
-            " max_fails=1 fail_timeout=1s;"
+            f"server unix:{replica.socket_path}{'.gone' if replica is gone else ''} max_fails=0;"
             for replica in replicas
         )
         edge = start_edge(NGINX_UPSTREAM_SERVERS=servers)
@@ -49,6 +48,25 @@ def test_unsent_post_is_retried(
         assert {request.replica for request in script.requests("/x")} == {
             replica.name for replica in replicas if replica is not gone
         }
+
+
+@pytest.mark.parametrize("method", ["GET", "POST"])
+def test_unsent_request_gets_a_second_round(start_edge: StartEdge, method: str) -> None:
+    """If nginx could send a request to no replica, it begins again with the list as it is then."""
+    servers = "server unix:/nowhere-1.sock max_fails=0; server unix:/nowhere-2.sock max_fails=0;"
+    edge = start_edge(NGINX_UPSTREAM_SERVERS=servers)
+    answer = ask(edge.port, method, "/x", b"")
+    assert (answer.status, answer.media_type) == (502, "application/problem+json")
+    assert edge.logged(answer.request_id)["upstream_status"] == "502, 502 : 502, 502"
+
+
+def test_deadly_request_takes_no_replica_out(start_edge: StartEdge, script: Script) -> None:
+    """After a request that killed a worker of each replica, the next ones are answered."""
+    edge = start_edge()
+    for _ in range(5):
+        script.deaths = 2
+        assert ask(edge.port, "GET", "/deadly").status == 502
+        assert [ask(edge.port, "POST", "/x", b"").status for _ in range(4)] == [200] * 4
 
 
 def test_request_is_tried_on_two_replicas_at_most(

@@ -2,11 +2,16 @@
 
 import contextlib
 import socket
+import time
+from pathlib import Path
+
+import psutil
 
 from tests.stack.nginx.conftest import StartEdge
-from tests.stack.nginx.replica import LARGE, Script
+from tests.stack.nginx.replica import HUGE, LARGE, Script
 from tests.support.client import ask
 from tests.support.nginx import Nginx
+from tests.support.waiting import wait_until
 from tests.support.wire import read_answer
 
 _HEAD = b"POST /slow HTTP/1.1\r\nHost: shop.test\r\nContent-Length: 10\r\n\r\n"
@@ -31,12 +36,48 @@ def test_slow_reader_does_not_hold_a_replica(edge: Nginx, script: Script) -> Non
         assert len(read_answer(slow).body) == LARGE
 
 
+def test_slow_reader_gets_the_whole_answer(start_edge: StartEdge) -> None:
+    """A reader may be slow: 6 KiB/s here, if all times are 40 times as long as in this test."""
+    edge = start_edge({"send_timeout 60s": "send_timeout 1500ms"})
+    with socket.create_connection(("127.0.0.1", edge.port), timeout=10) as slow:
+        slow.sendall(b"GET /large HTTP/1.1\r\nHost: shop.test\r\n\r\n")
+        read, end = 0, time.monotonic() + 6
+        while time.monotonic() < end:
+            read += len(slow.recv(12 * 1024, socket.MSG_WAITALL))
+            time.sleep(0.05)
+        assert read < LARGE / 2
+        while part := slow.recv(1024 * 1024):
+            read += len(part)
+            if read > LARGE:
+                break
+    assert read > LARGE
+
+
+def test_long_answer_does_not_fill_the_temporary_folder(edge: Nginx) -> None:
+    """Of an answer that nobody reads, nginx keeps 16 MiB; then the replica waits. All arrives."""
+    with socket.create_connection(("127.0.0.1", edge.port), timeout=10) as slow:
+        slow.sendall(b"GET /huge HTTP/1.1\r\nHost: shop.test\r\n\r\n")
+        wait_until(lambda: _largest_file(edge) > 15 * 1024 * 1024, "a file of 16 MiB")
+        assert len(read_answer(slow).body) == HUGE
+        assert _largest_file(edge) <= 16 * 1024 * 1024
+
+
+def _largest_file(edge: Nginx) -> int:
+    """Return the size of the largest file that nginx's workers have open, in bytes."""
+    sizes = [0]
+    for worker in psutil.Process(edge.process.pid).children():
+        for path in Path(f"/proc/{worker.pid}/fd").iterdir():
+            with contextlib.suppress(FileNotFoundError):
+                sizes.append(path.stat().st_size)
+    return max(sizes)
+
+
 def test_stalled_client_is_disconnected(start_edge: StartEdge, script: Script) -> None:
     """Half a header or half a body ends the connection after the time limit; no replica sees it."""
     edge = start_edge(
         {
-            "client_header_timeout 10s": "client_header_timeout 300ms",
-            "client_body_timeout 10s": "client_body_timeout 300ms",
+            "client_header_timeout 5s": "client_header_timeout 300ms",
+            "client_body_timeout 30s": "client_body_timeout 300ms",
         }
     )
     for part in (_HEAD[:30], _HEAD + b"01234"):

@@ -1,11 +1,11 @@
 -- A short `write.lua` for writes that neither create nor end nor bind a session: almost all of them.
 --
 -- KEYS: session, key of the operation's result. ARGV: idle, most fields, most bytes, load, how long the
---       result is kept (ms); then the changes.
+--       result is kept (ms), unused; then the changes.
 -- Returns what `write.lua` returns.
 local key, operation = KEYS[1], KEYS[2]
 local CHUNK = 4000
-local at, creating = 6, false
+local at, creating = 7, false
 include 'parsed'
 include 'now'
 local current = redis.pcall('HMGET', key, unpack(names, 1, math.min(#names, CHUNK)))
@@ -35,7 +35,7 @@ else
   answer = {0, 0, birth, results, {}, own or '', ''}
 end
 -- Hours later, a resend is another use.
-local slides = seen or not before
+local slides, unused = seen or not before, tonumber(ARGV[6])
 include 'slid'
 if slid == 1 then answer[2] = 1 end
 -- pcall: an error of a full server must not hide that the changes were made.

@@ -1,4 +1,4 @@
--- KEYS: session. ARGV: idle, whether to slide. Returns {0, slid, fields} | {1} missing | {2, kind} gone
+-- KEYS: session. ARGV: idle, unused, whether to slide. Returns {0, slid, fields} | {1} missing | {2, kind} gone
 --       | {6, version} | {9} unreadable.
 local key = KEYS[1]
 -- A write that changes nothing: a server that is no longer the primary refuses it, but would answer a
@@ -20,6 +20,6 @@ for i = 1, #fields, 2 do
 end
 if not birth then return {1} end
 include 'judged'
-local slides = ARGV[2] ~= ''
+local slides, unused = ARGV[3] ~= '', tonumber(ARGV[2])
 include 'slid'
 return {0, slid, fields}

@@ -63,9 +63,20 @@ end
 -- Slides a session's idle limit, at most once in a step (a twentieth of it), or sooner if the key's
 -- expiry was set under a shorter limit. On a full server \0s may stay old (pcall), but the limit
 -- slides, so that reading goes on.
-local function slide(key, birth, seen, now, idle)
-  local step, ttl = math.floor(idle / 20), ttl_for(idle, birth, now)
-  if seen and now - tonumber(seen) < step and redis.call('PTTL', key) >= ttl - step then return 0 end
+--
+-- A session that is not known to be in use has the limit `unused`, if that is shorter. It is in use if
+-- this use, the one before and its creation are `apart`, or if it was not seen for longer than `unused`,
+-- since it has had a longer limit then. It may have that for another reason, and never gets a shorter one.
+local function slide(key, birth, seen, now, idle, unused)
+  local step, limit, last = math.floor(idle / 20), idle, seen and tonumber(seen) or created_of(birth)
+  if unused < idle and now - last < unused then
+    local apart = math.min(60000, math.floor(unused / 4))
+    if not seen or now - last < apart or last - created_of(birth) < apart then
+      limit, step = math.min(idle, math.max(unused, redis.call('PTTL', key))), apart
+    end
+  end
+  local ttl = ttl_for(limit, birth, now)
+  if seen and now - last < step and redis.call('PTTL', key) >= ttl - step then return 0 end
   redis.pcall('HSET', key, '\0s', digits(now))
   redis.call('PEXPIRE', key, ttl)
   return 1

@@ -2,7 +2,7 @@
 -- does not roll back.
 --
 -- KEYS: session, key of the operation's result [, new session].
--- ARGV: the five of `change.lua`; unused, absolute (0: none), nonce ('' unless creating), how the result
+-- ARGV: the six of `change.lua`; absolute (0: none), nonce ('' unless creating), how the result
 --       is kept ('' in a separate key; 'make' likewise, for a session that is made once; otherwise the
 --       field of the session's results), finish: '', 'end' and its kind, 'move', 'unbind' (a move),
 --       or 'bind' and user's digest, stamp, label, most sessions, user's name; then the changes.
@@ -75,7 +75,7 @@ if answer and ((alive and finish ~= 'end') or (not alive and (finish == 'end' or
   if alive then
     answer[3], answer[6] = birth, own or ''
     -- Hours later, a resend is another use.
-    if seen and slide(key, birth, seen, now, idle_of(own, idle)) == 1 then answer[2] = 1 end
+    if seen and slide(key, birth, seen, now, idle_of(own, idle), unused) == 1 then answer[2] = 1 end
     if not before then record(answer) end
   end
   if load and finish ~= 'end' then
@@ -159,9 +159,10 @@ else
   in_parts('HSET', key, sets)
   in_parts('HDEL', key, deletes)
 end
--- A move or a bind is a use, so it always slides.
+-- A move, a bind or new limits always slide, and show that the session is in use.
+local shown = placing or limits
 if placing or not creating then
-  slid = slide(key, birth, not placing and not limits and seen, now, idle)
+  slid = slide(key, birth, not shown and seen, now, idle, shown and idle or unused)
 end
 local ended = {}
 if placing then

@@ -1,0 +1,1 @@
+"""Public reports and failures of single parts, tried from outside on the whole stack."""
