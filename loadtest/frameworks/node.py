@@ -133,7 +133,7 @@ def _install(folder: Path) -> None:
     manifest = json.loads((folder / "package.json").read_text(encoding="utf-8"))
     for name in manifest["dependencies"]:
         if not (folder / "node_modules" / name / "package.json").is_file():
-            raise LoadTestError(f"npm has not installed {name}, and ended without an error")
+            raise LoadTestError(f"npm ended with 0 and has not installed {name}")
 
 
 def _last_line(text: str) -> str:
