@@ -299,12 +299,12 @@ def test_own_limits_are_what_a_list_of_sessions_tells(place: Place) -> None:
     store, user = place.new_store(), reference()
     bind = Bind(user, None, b"", 5)
     long = make(store, SetLimits(2 * HOUR, None), finish=bind)
-    short = make(store, SetLimits(100, None), finish=bind)
+    short = make(store, SetLimits(500, None), finish=bind)
     assert {entry.reference: entry.record.idle for entry in store.sessions(user, deadline())} == {
         long: 2 * HOUR,
-        short: 100,
+        short: 500,
     }
-    place.let_pass(101)
+    place.let_pass(501)
     assert [entry.reference for entry in store.sessions(user, deadline())] == [long]
 
 
