@@ -212,16 +212,20 @@ class _Judge:
     def _judge_totals(self) -> None:
         certain: Counter[str] = Counter()
         possible: Counter[str] = Counter()
+        # Such a change may have begun a session that no worker knows.
+        unknown = 0
         for op in self._operations:
             if op.kind is Kind.TOTAL and op.outcome is not Outcome.REFUSED:
                 certain[self._lineage(op)] += self._is_certain(op)
                 possible[self._lineage(op)] += 1
+                unknown += op.outcome is Outcome.UNKNOWN
+        known = {self._lineage(op) for op in self._operations}
         for root, _, content in self._sessions:
             total = content.get("total", 0)
-            if not certain[root] <= total <= possible[root]:
+            tried = possible[root] if root in known else unknown
+            if not certain[root] <= total <= tried:
                 self._violated(
-                    f"{root} counts {total}: {certain[root]} are certain, "
-                    f"{possible[root]} were tried"
+                    f"{root} counts {total}: {certain[root]} are certain, {tried} were tried"
                 )
 
     def _judge_notes(self) -> None:

@@ -1,6 +1,7 @@
 """The checker finds each kind of violation."""
 
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
@@ -46,6 +47,16 @@ def test_an_unknown_change_may_be_there_or_not() -> None:
     assert not there.violations
     assert not not_there.violations
     assert (there.tally.unknown_applied, not_there.tally.unknown_applied) == (1, 0)
+
+
+def test_an_unknown_change_may_have_begun_a_session_that_no_worker_knows() -> None:
+    """After a logout it is no revival, unless it is in a session of the ended lineage."""
+    end = Operation("e", Kind.DESTROY, "h", 4, Outcome.ACKNOWLEDGED, 5)
+    late = [Operation("l", Kind.ADD, "h", 6), Operation("t", Kind.TOTAL, "h", 6)]
+    begun: dict[str, dict[str, Any]] = {"n": {"tags": {"l": 1}}, "m": {"total": 1}}
+    assert not judge([BEGIN, end, *late], begun.items()).violations
+    assert judge([BEGIN, end, *late], [("h", {"lineage": "b", "tags": {"l": 1}})]).violations
+    assert judge([BEGIN, end, *late], [("m", {"total": 2})]).violations
 
 
 def test_a_revived_session_is_found() -> None:
