@@ -35,9 +35,9 @@ class TrackingCookie:
     def browser(self, environ: Mapping[str, Any]) -> str | None:
         """Return the name of a browser, by its WSGI environment; None without the cookie.
 
-        It is a digest, so that the store does not hold the cookie's value. The client and its
-        program belong to it: whoever plants a cookie of theirs in another's browser, which other
-        hosts of one domain can do over plain HTTP, does not see that browser's requests.
+        It is a digest, so that the store does not hold the cookie's value. The client's
+        address and program are part of it. Another host of the domain can plant its own cookie in
+        this browser over plain HTTP, but does not see this browser's requests.
         """
         found = self._pattern.search(environ.get("HTTP_COOKIE", ""))
         if not found:

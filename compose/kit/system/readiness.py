@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 _PROBE_SECONDS = 5.0
-# Then whoever waits is told what for.
+# After this time a message says what the verb waits for.
 _PATIENCE_SECONDS = 5.0
 
 

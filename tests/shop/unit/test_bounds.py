@@ -217,7 +217,7 @@ def _drawn(client: ShopClient, path: str) -> Callable[[], bool]:
 
 
 def test_planted_trail_shows_nothing(shop: Flask) -> None:
-    """Whoever plants their tracking cookie in another browser does not see its requests."""
+    """A tracking cookie that was planted in another browser does not show its requests."""
     attacker, victim = ShopClient(shop), ShopClient(shop)
     attacker.get("/status")
     victim.cookies.update(attacker.cookies)

@@ -1,4 +1,4 @@
-"""Greets whoever comes: WSGI without a framework."""
+"""Greets every client: WSGI without a framework."""
 
 import time
 from collections.abc import Callable, Iterable
