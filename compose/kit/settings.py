@@ -126,17 +126,27 @@ class Settings:
         """The address of this host on which nginx in a container is published."""
         return self.compose.get("BIND_ADDRESS", "127.0.0.1")
 
+    @property
+    def of_replicas(self) -> dict[str, str]:
+        """The variables of Gunicorn and of the shop that both runtimes give to replicas."""
+        return {
+            "APP": self.app,
+            "WORKERS": str(self.workers),
+            "WORKER_CLASS": self.worker_class,
+            "THREADS": str(self.threads),
+            "SHOP_DEMO": str(int(self.shop_demo)),
+            "SERVED_BY": str(int(self.served_by)),
+            "TRUSTED_HOSTS": self.trusted_hosts,
+            "PROXY_HOPS": str(self.proxy_hops),
+        }
+
     def make(self, verb: str) -> str:
         """Return the command of a verb for this stack, as it stands in hints."""
         return f"make {verb} RUNTIME=docker" if self.runtime == "docker" else f"make {verb}"
 
 
 def load(environ: Mapping[str, str] = os.environ, checkout: Path = CHECKOUT) -> Settings:
-    """Return the settings for a checkout.
-
-    Raises:
-        KitError: a value cannot be used; the message names it, and a value that can.
-    """
+    """Return the settings for a checkout."""
     file_values = dotenv.read(checkout / ".env")
     ours = {**environ, "HOST": ""} if foreign_host(environ) else environ
     given: dict[str, str] = {}

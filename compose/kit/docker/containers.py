@@ -79,11 +79,7 @@ def parsed(entry: Any, project: str) -> Container:
 
 
 def find(containers: Sequence[Container], name: str) -> Container:
-    """Return the container of that name.
-
-    Raises:
-        KitError: there is none.
-    """
+    """Return the container of that name."""
     for container in containers:
         if container.name == name:
             return container

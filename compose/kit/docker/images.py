@@ -27,11 +27,7 @@ class Images:
         return self._settings.compose.get("APP_IMAGE") or f"{self._repository}:{self._digest()}"
 
     def provide(self, variables: Mapping[str, str]) -> None:
-        """Build or pull the images that are missing.
-
-        Raises:
-            KitError: the engine cannot; the message has its last words.
-        """
+        """Build or pull the images that are missing."""
         app = variables["APP_IMAGE"]
         for image in self._project.compose("config", "--images", variables=variables).split():
             if image == app and not self._settings.compose.get("APP_IMAGE"):

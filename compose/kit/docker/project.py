@@ -45,9 +45,6 @@ class Project:
         Args:
             arguments: of Compose.
             variables: of the files; they win over those of the settings.
-
-        Raises:
-            KitError: it failed.
         """
         return self.engine.ask(*self.command(*arguments), env=self.environment(variables))
 
@@ -202,28 +199,19 @@ class Project:
 
     def _variables(self) -> dict[str, str]:
         s = self._settings
-        given = {
-            "PORT": str(s.port),
-            "TLS_PORT": str(s.tls_port),
-            "REPLICAS": str(s.replicas),
-            "WORKERS": str(s.workers),
-            "WORKER_CLASS": s.worker_class,
-            "THREADS": str(s.threads),
-            "APP": s.app,
-            "TRUSTED_HOSTS": s.trusted_hosts,
-            "PROXY_HOPS": str(s.proxy_hops),
-            "SERVED_BY": str(int(s.served_by)),
-            "SHOP_DEMO": str(int(s.shop_demo)),
-            "REDIS_MAXMEMORY": s.redis_maxmemory,
-        }
-        chosen = {
+        return {
             "NGINX_UPSTREAM_KEEPALIVE": s.upstream_keepalive,
             "NGINX_IDEMPOTENT_PATHS": s.idempotent_paths,
             "REDIS_MEMORY": _and_a_half(s.redis_maxmemory),
             "TLS_DIR": str(self._state.certificates),
             **s.compose,
+            **s.of_replicas,
+            "PORT": str(s.port),
+            "TLS_PORT": str(s.tls_port),
+            "REPLICAS": str(s.replicas),
+            "REDIS_MAXMEMORY": s.redis_maxmemory,
+            "APP_REQUIREMENTS": requirements(s),
         }
-        return {**chosen, **given, "APP_REQUIREMENTS": requirements(s)}
 
 
 def requirements(settings: Settings) -> str:

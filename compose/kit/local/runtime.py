@@ -75,11 +75,9 @@ class LocalRuntime:
         for path in self.state.log.glob("nginx.access.log*"):
             with path.open(encoding="utf-8", errors="replace") as file:
                 served += logs.served_by(file)
-        status.show(
-            map(row, self._supervisor.settled().values()), served, self.url,
-            f"state: {self.state.root}",
-            "requests: in nginx's access log and its two rotated ones (10 MB each)",
-        )  # fmt: skip
+        state = f"state: {self.state.root}"
+        counted = "requests: in nginx's access log and its two rotated ones (10 MB each)"
+        status.show(map(row, self._supervisor.settled().values()), served, self.url, state, counted)
 
     def follow_logs(self, service: str | None) -> None:
         known = {path.name.partition(".")[0] for path in logs.files(self.state.log, None)}

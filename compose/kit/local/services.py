@@ -71,10 +71,7 @@ def store(settings: Settings, state: StateFolder, environment: Environment) -> S
     template = CHECKOUT / "compose" / "redis" / "valkey.conf.template"
     text = templates.substitute(
         template.read_text(encoding="utf-8"),
-        {
-            "REDIS_SOCKET": str(socket_of(STORE, state)),
-            "REDIS_MAXMEMORY": settings.redis_maxmemory,
-        },
+        {"REDIS_SOCKET": str(socket_of(STORE, state)), "REDIS_MAXMEMORY": settings.redis_maxmemory},
     )
     path = state.run / "valkey.conf"
     path.write_text(text, encoding="utf-8")
@@ -96,16 +93,9 @@ def replica(
     """Return the service of one replica: a Gunicorn master on its own socket."""
     env = {
         **settings.application,
-        "APP": settings.app,
+        **settings.of_replicas,
         "BIND": f"unix:{socket_of(name, state)}",
         "REPLICA": name,
-        "WORKERS": str(settings.workers),
-        "WORKER_CLASS": settings.worker_class,
-        "THREADS": str(settings.threads),
-        "SHOP_DEMO": str(int(settings.shop_demo)),
-        "SERVED_BY": str(int(settings.served_by)),
-        "TRUSTED_HOSTS": settings.trusted_hosts,
-        "PROXY_HOPS": str(settings.proxy_hops),
         "REDIS_URL": settings.redis_url or f"unix://{socket_of(STORE, state)}?db=0",
         # A release stays as it was frozen, and its bytecode is there already.
         "PYTHONDONTWRITEBYTECODE": "1",

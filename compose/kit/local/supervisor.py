@@ -68,11 +68,7 @@ class Supervisor:
         return former
 
     def start(self, services: Sequence[Service], environment: Environment) -> None:
-        """Start supervisord, which knows these services, and wait until it answers.
-
-        Raises:
-            KitError: it ended instead; the message has its last words.
-        """
+        """Start supervisord, which knows these services, and wait until it answers."""
         write_private(self._conf, configuration(services, self._state))
         supervisord = Service(
             name=_NAME,
@@ -89,11 +85,11 @@ class Supervisor:
             # In its own session, so that Ctrl-C in the caller's terminal does not reach the stack.
             process = subprocess.Popen(
                 [self._state.run / "launch", _NAME],
+                cwd=self._state.root,
+                start_new_session=True,
                 stdin=subprocess.DEVNULL,
                 stdout=file,
                 stderr=file,
-                cwd=self._state.root,
-                start_new_session=True,
             )
         deadline = time.monotonic() + _START_SECONDS
         try:
@@ -155,12 +151,11 @@ class Supervisor:
     def settled(self) -> dict[str, Process]:
         """Return the same, once supervisord has seen that what it has just started runs."""
         deadline = time.monotonic() + _SETTLE_SECONDS
-        while True:
-            found = self.processes()
-            starting = any(process.state == "STARTING" for process in found.values())
-            if not starting or time.monotonic() > deadline:
-                return found
+        while time.monotonic() < deadline and any(
+            process.state == "STARTING" for process in self.processes().values()
+        ):
             time.sleep(0.05)
+        return self.processes()
 
     def launch(self, service: Service) -> None:
         """Start a service as it is described now. Do not wait until it is ready."""

@@ -24,9 +24,6 @@ def freeze(source: Path, releases: Path) -> Path:
     """Copy the code at ``source`` and return the folder of its release.
 
     The same content gives the same folder.
-
-    Raises:
-        KitError: there is no code at ``source``.
     """
     if not (source / "gunicorn.conf.py").is_file():
         raise KitError(
