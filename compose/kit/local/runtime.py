@@ -12,7 +12,7 @@ from kit.local.nginx import Nginx, rendered_port
 from kit.local.services import NGINX, STORE, is_replica
 from kit.local.supervisor import Supervisor
 from kit.local.table import row
-from kit.runtime import Replica
+from kit.runtime import Replica, Runtime
 from kit.settings import CHECKOUT, Settings, probe_host
 from kit.setup import environment
 from kit.state import StateFolder
@@ -23,8 +23,8 @@ _BROKEN = {"BACKOFF", "FATAL", "EXITED"}
 _MOST_STARTS = 2
 
 
-class LocalRuntime:
-    """One stack of processes, whose files are in one state folder: see `kit.runtime.Runtime`."""
+class LocalRuntime(Runtime):
+    """One stack of processes, whose files are in one state folder."""
 
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
@@ -36,10 +36,6 @@ class LocalRuntime:
     @property
     def url(self) -> str:
         return self.state.url or self.settings.url
-
-    def require(self) -> None:
-        # Nothing but the Python that runs this.
-        pass
 
     def enter(self, *, to_deploy: bool) -> None:
         if to_deploy:
