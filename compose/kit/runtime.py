@@ -80,11 +80,7 @@ class Runtime(Protocol):
         """Stop a service and start it again as it was started before. Do not wait."""
 
     def shut_down(self, *, data: bool) -> list[str]:
-        """Stop everything, and remove what is outside the state folder, perhaps with the data.
-
-        Returns:
-            The names of the services that ended.
-        """
+        """Stop everything, perhaps remove the data; return the names of what ended."""
 
     def tidy(self) -> None:
         """Leave nothing outside the state folder if nothing runs."""

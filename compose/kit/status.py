@@ -44,14 +44,7 @@ class Service:
 
 
 def show(services: Iterable[Service], served: Counter[str], url: str, *notes: str) -> None:
-    """Print the table, the address of the stack, and notes.
-
-    Args:
-        services: the rows.
-        served: how many requests each worker served, by signature.
-        url: the address.
-        notes: such as what the numbers mean.
-    """
+    """Print the table, with the requests that each signature served, the address, and notes."""
     rows = [_HEADINGS]
     for each in sorted(services, key=lambda service: service.name):
         requests = ""

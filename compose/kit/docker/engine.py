@@ -88,13 +88,7 @@ class Engine:
     def ask(
         self, *arguments: str, env: Mapping[str, str] | None = None, text: str | None = None
     ) -> str:
-        """Run ``docker`` and return what it printed; an error has its last words.
-
-        Args:
-            arguments: of the program.
-            env: its whole environment; the caller's by default.
-            text: its standard input.
-        """
+        """Run ``docker`` with an environment and a standard input; return what it printed."""
         done = self.attempt(*arguments, env=env, text=text)
         if done.returncode:
             raise explained(arguments, done.stderr or done.stdout)
@@ -103,7 +97,7 @@ class Engine:
     def attempt(
         self, *arguments: str, env: Mapping[str, str] | None = None, text: str | None = None
     ) -> subprocess.CompletedProcess[str]:
-        """Run ``docker`` and return its exit status and output, unless the engine hangs."""
+        """Do the same, but return the exit status and the output of a failure, too."""
         quick = arguments[:1] == ("version",)
         try:
             return subprocess.run(

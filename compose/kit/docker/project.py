@@ -40,12 +40,7 @@ class Project:
         return [*(o for o in self._settings.overlays if o != "valkey"), "external"]
 
     def compose(self, *arguments: str, variables: Mapping[str, str]) -> str:
-        """Run ``docker compose`` on the project's files and return what it printed.
-
-        Args:
-            arguments: of Compose.
-            variables: of the files; they win over those of the settings.
-        """
+        """Run ``docker compose`` on the project's files and return what it printed."""
         return self.engine.ask(*self.command(*arguments), env=self.environment(variables))
 
     def command(self, *arguments: str) -> list[str]:
@@ -60,7 +55,7 @@ class Project:
         ]  # fmt: skip
 
     def environment(self, variables: Mapping[str, str]) -> dict[str, str]:
-        """Return the environment of a Compose command, with these variables."""
+        """Return the environment of a Compose command; these variables win over the settings'."""
         # Compose's own variables, such as COMPOSE_PROFILES, are for the caller's other projects.
         # The image's file needs BuildKit.
         inherited = {
@@ -140,13 +135,8 @@ class Project:
     def remove_all(self, *, data: bool) -> list[str]:
         """Stop and remove the containers, nginx first and the store last, and their networks.
 
-        This needs only the engine's labels, so it also stops what other settings started.
-
-        Args:
-            data: remove the volumes as well.
-
-        Returns:
-            The names of the containers that were running.
+        This needs only the engine's labels, so it also stops what other settings started. With the
+        data, the volumes go as well. It returns the names of the containers that were running.
         """
         found = self.containers()
         for service in (NGINX, APP, STORE):

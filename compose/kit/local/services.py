@@ -38,10 +38,10 @@ class Service:
     name: str
     argv: tuple[str, ...]
     cwd: Path
-    priority: int
-    stop_signal: str
-    stop_seconds: int
-    splits_output: bool
+    priority: int = 0
+    stop_signal: str = "TERM"
+    stop_seconds: int = 30
+    splits_output: bool = False
     env: Mapping[str, str] = field(default_factory=dict)
     config: str = ""
 
@@ -80,9 +80,6 @@ def store(settings: Settings, state: StateFolder, environment: Environment) -> S
         argv=(str(program), str(path)),
         cwd=state.data,
         priority=100,
-        stop_signal="TERM",
-        stop_seconds=30,
-        splits_output=False,
         config=hashlib.sha256(text.encode()).hexdigest(),
     )
 
@@ -111,7 +108,6 @@ def replica(
         ),
         cwd=release,
         priority=200,
-        stop_signal="TERM",
         # Longer than graceful_timeout in gunicorn.conf.py, 25 s.
         stop_seconds=35,
         splits_output=True,

@@ -70,15 +70,8 @@ class Supervisor:
     def start(self, services: Sequence[Service], environment: Environment) -> None:
         """Start supervisord, which knows these services, and wait until it answers."""
         write_private(self._conf, configuration(services, self._state))
-        supervisord = Service(
-            name=_NAME,
-            argv=(str(environment.python), "-m", "supervisor.supervisord", "-c", str(self._conf)),
-            cwd=self._state.root,
-            priority=0,
-            stop_signal="TERM",
-            stop_seconds=STOP_SECONDS,
-            splits_output=False,
-        )
+        argv = (str(environment.python), "-m", "supervisor.supervisord", "-c", str(self._conf))
+        supervisord = Service(_NAME, argv, self._state.root)
         write_private(self._state.service_spec(_NAME), supervisord.description(self._state))
         output = self._state.log / "supervisord.output.log"
         with output.open("wb") as file:
@@ -198,11 +191,7 @@ class Supervisor:
         self._call("signalProcess", name, name_of_signal)
 
     def shut_down(self) -> list[str]:
-        """Stop supervisord and every service, in whatever condition they are.
-
-        Returns:
-            The names of the services that ended.
-        """
+        """Stop everything, in whatever condition it is; return the services that ended."""
         ended = self.living()
         seconds = STOP_SECONDS
         if supervisor := locks.holder(self._state.service_lock(_NAME)):

@@ -14,15 +14,14 @@ def require_free(
     by_root: bool = False,
     verb: str = "make up",
 ) -> None:
-    """Check that a program can listen on a port of an address of this host.
+    """Check that a program can listen on a TCP port of an IPv4 or IPv6 address of this host.
 
     Args:
-        port: a TCP port.
-        address: IPv4 or IPv6.
-        name: the setting that holds the port.
-        by_root: the program runs as root, so it may use ports below 1024. A caller who is not
-            root cannot check those.
-        verb: the command that tries again with another port.
+        port: the value of the setting `name`, with which `verb` tries again.
+        address: on which the program listens.
+        name: in the hint.
+        by_root: it may use ports below 1024; a caller who is not root cannot check those.
+        verb: in the hint.
     """
     family = socket.AF_INET6 if ":" in address else socket.AF_INET
     with socket.socket(family, socket.SOCK_STREAM) as probe:

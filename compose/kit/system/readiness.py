@@ -76,10 +76,7 @@ def wait(
 ) -> Answer:
     """Probe until the answer is final or `time.monotonic()` passes the deadline.
 
-    Args:
-        probe: asks once.
-        deadline: of `time.monotonic()`.
-        tell: is called once with the problem, if waiting takes long.
+    If that takes long, `tell` is called once with the problem.
     """
     patience = time.monotonic() + _PATIENCE_SECONDS
     while True:

@@ -36,12 +36,9 @@ def freeze(source: Path, releases: Path) -> Path:
 def keep(
     content: Mapping[Path, bytes], folder: Path, finish: Callable[[Path], object] = lambda _: None
 ) -> Path:
-    """Write content below a folder, named after it, and return that; all users may read it.
+    """Write files, by their relative paths, to a folder named after them; all users may read it.
 
-    Args:
-        content: files by their relative paths.
-        folder: where it is kept; it exists.
-        finish: works on the copy before it has its name.
+    `finish` works on the copy before it has its name.
     """
     kept = folder / digest(content)
     if not kept.exists():
