@@ -10,14 +10,13 @@ from kit.local import services
 from kit.local.deployment import LocalDeployment
 from kit.local.nginx import Nginx, rendered_port
 from kit.local.services import NGINX, STORE, is_replica
-from kit.local.supervisor import Supervisor
-from kit.local.table import row
+from kit.local.supervisor import Process, Supervisor
 from kit.runtime import Replica, Runtime
 from kit.settings import CHECKOUT, Settings, probe_host
 from kit.setup import environment
 from kit.state import StateFolder
 from kit.system import logs, ports, readiness, release, store_url
-from kit.system.processes import children, require_files, runs_as_root
+from kit.system.processes import children, memory, require_files, runs_as_root
 
 _BROKEN = {"BACKOFF", "FATAL", "EXITED"}
 _MOST_STARTS = 2
@@ -73,7 +72,9 @@ class LocalRuntime(Runtime):
                 served += logs.served_by(file)
         state = f"state: {self.state.root}"
         counted = "requests: in nginx's access log and its two rotated ones (10 MB each)"
-        status.show(map(row, self._supervisor.settled().values()), served, self.url, state, counted)
+        status.show(
+            map(_row, self._supervisor.settled().values()), served, self.url, state, counted
+        )
 
     def follow_logs(self, service: str | None) -> None:
         known = {path.name.partition(".")[0] for path in logs.files(self.state.log, None)}
@@ -171,3 +172,23 @@ class LocalRuntime(Runtime):
         elif orphans := self._supervisor.end_orphans():
             warn(f"supervisord was killed; stopped what it left behind: {', '.join(orphans)}")
         ports.require_free(self.settings.port)
+
+
+def _row(process: Process) -> status.Service:
+    workers = sorted(children(process.pid)) if process.pid else []
+    # As nginx's log names them; nginx itself serves every request.
+    signature = "" if process.name == NGINX else None
+    if serves := is_replica(process.name):
+        signature = f"{process.name}/"
+    return status.Service(
+        name=process.name,
+        pid=process.pid,
+        state=process.state.lower(),
+        started=process.started,
+        memory=sum(map(memory, [process.pid, *workers])) if process.pid else 0,
+        signature=signature,
+        workers=[
+            status.Worker(pid, memory(pid), f"{signature}{pid}" if serves else None)
+            for pid in workers
+        ],
+    )
