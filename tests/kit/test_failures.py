@@ -229,24 +229,16 @@ def _give_a_python(stack: Stack, home: Path) -> None:
         pytest.skip("not run: there is no Python 3.11 with venv that an ordinary user may run")
 
 
-def test_ordinary_user_can_run_a_stack(ordinary: Stack) -> None:
-    """An ordinary user can start and stop a stack, whose processes are theirs."""
+def test_ordinary_user_with_odd_limits_can_run_a_stack(ordinary: Stack) -> None:
+    """With an odd umask, 256 files and few processes a user can run a stack, which is theirs."""
+    limits = 'umask 777; ulimit -n 256; ulimit -u 150; exec "$@"'
+    ordinary.prefix = (*ordinary.prefix, "sh", "-c", limits, "sh")
     ordinary.up()
     browser = ordinary.browser()
     browser.add("tea")
     assert browser.cart() == {"tea": 1}
     users = {process.uids().effective for process in ordinary.processes()}
     assert users == {_NOBODY if os.geteuid() == 0 else os.geteuid()}
-    ordinary.down()
-    assert ordinary.processes() == []
-
-
-def test_ordinary_user_needs_no_usual_limits(ordinary: Stack) -> None:
-    """A user with an odd umask, 256 open files and few processes can run a stack."""
-    limits = 'umask 777; ulimit -n 256; ulimit -u 150; exec "$@"'
-    ordinary.prefix = (*ordinary.prefix, "sh", "-c", limits, "sh")
-    ordinary.up()
-    assert ordinary.is_ready()
     ordinary.down()
     assert ordinary.processes() == []
 
