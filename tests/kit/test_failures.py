@@ -229,7 +229,7 @@ def _give_a_python(stack: Stack, home: Path) -> None:
         pytest.skip("not run: there is no Python 3.11 with venv that an ordinary user may run")
 
 
-def test_ordinary_user_with_odd_limits_can_run_a_stack(ordinary: Stack) -> None:
+def test_ordinary_user_needs_no_usual_limits(ordinary: Stack) -> None:
     """With an odd umask, 256 files and few processes a user can run a stack, which is theirs."""
     limits = 'umask 777; ulimit -n 256; ulimit -u 150; exec "$@"'
     ordinary.prefix = (*ordinary.prefix, "sh", "-c", limits, "sh")
