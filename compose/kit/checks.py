@@ -18,7 +18,6 @@ from kit.setup.environment import Environment
 from kit.state import StateFolder
 
 VERBS = frozenset({"test", "fuzz", "foreign", "lint", "pins", "bench"})
-LOAD_VERBS = frozenset({"loadtest", "compare", "sweep"})
 
 _GROUPS = (
     "runtime", "local", "gevent", "nginx", "valkey", "test", "lint", "bench", "load", "foreign",
@@ -49,15 +48,13 @@ def run(verb: str, settings: Settings) -> None:
     _Checks(chosen, settings).run(verb)
 
 
-def load_test(verb: str) -> None:
-    """Become the program of one of `LOAD_VERBS`, so that Ctrl-C and the exit code are its own.
+def load_test() -> None:
+    """Become the program of `make loadtest`, so that Ctrl-C and the exit code are its own.
 
     Raises:
-        SystemExit: 2, if the program cannot be started. `loadtest` then says that there is no
-            verdict, as it does in each such case.
+        SystemExit: 2, if the program cannot be started. A run then has no verdict, and says so.
     """
-    if verb == "loadtest" and _arguments() == ["report"]:
-        verb = "report"
+    arguments = _arguments()
     try:
         settings = load()
         StateFolder(settings.state_dir).claim()
@@ -68,7 +65,7 @@ def load_test(verb: str) -> None:
     except (KitError, OSError) as error:
         shown = from_os_error(error) if isinstance(error, OSError) else error
         complain(shown)
-        if verb == "loadtest":
+        if not arguments:
             say(f"VERDICT error: {shown.problem.splitlines()[0]}")
         raise SystemExit(_NO_VERDICT) from None
     values = {
@@ -78,7 +75,7 @@ def load_test(verb: str) -> None:
         "STATE_DIR": str(settings.state_dir),
         "VENV_DIR": str(settings.venv_dir),
     }
-    command = [str(chosen.python), "-m", "loadtest", verb]
+    command = [str(chosen.python), "-m", "loadtest", *arguments]
     sys.stdout.flush()
     os.execve(chosen.python, command, {**given, **values})
 

@@ -34,7 +34,7 @@ LOAD_NAMES = frozenset({
     "ACCOUNTS", "DURATION", "HOST", "JOURNEYS", "PROCESSES", "PROFILE", "RATE", "SCENARIO", "SHAPE",
     "SLO", "SWEEP", "THINK", "USERS",
 })  # fmt: skip
-"""Names that `make loadtest` and `make sweep` read."""
+"""Names that `make loadtest` reads."""
 
 # compose/*.yaml reads these: they go to Compose unchanged, and not to replicas.
 _COMPOSE = frozenset({

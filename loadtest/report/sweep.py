@@ -1,4 +1,4 @@
-"""`make sweep`: a run for each number of replicas and workers and each worker class.
+"""`make loadtest ARGS=sweep`: a run for each number of replicas and workers and each worker class.
 
 It runs its own stack beside the one of STATE_DIR, always of the local runtime, finds the capacity
 of each worker class, and fits the Universal Scalability Law to the throughputs.
@@ -191,7 +191,7 @@ def _plan(settings: Settings) -> Plan:
         if given:
             raise LoadTestError(
                 f"cannot use {given}: a sweep {why}",
-                f"leave {given.partition('=')[0]} out, or use it with `make loadtest`",
+                f"leave {given.partition('=')[0]} out, or use it with `make loadtest` alone",
             )
     return replace(
         plan,

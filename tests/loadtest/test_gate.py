@@ -139,12 +139,12 @@ def test_a_ramp_names_the_capacity(healthy: Ran) -> None:
 
 
 def test_two_runs_are_compared_side_by_side(stack: Stack, healthy: Ran) -> None:
-    """`make compare` prints ratios and writes a page; the report of the last run is named."""
+    """A comparison prints ratios and writes a page; the report of the last run is named."""
     document = json.dumps({**healthy.document, "throughput": healthy.document["throughput"] * 2})
     twice = healthy.folder.with_name("twice-as-fast")
     twice.mkdir()
     (twice / "run.json").write_text(document)
-    printed = stack.succeed("compare", A=healthy.folder.name, B=twice.name)
+    printed = stack.succeed("loadtest", ARGS="compare", A=healthy.folder.name, B=twice.name)
     assert re.search(r"requests/s +[\d.,]+ +[\d.,]+ +2\.00", printed), printed
     assert Path(printed.strip().splitlines()[-1]).read_text().startswith("<!doctype html>")
     assert "report.html" in stack.succeed("loadtest", ARGS="report")
