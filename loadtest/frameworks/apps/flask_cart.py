@@ -36,16 +36,6 @@ class Cart:
         session["cart"] = lines
         return lines
 
-    def put(self, sku: str, qty: int) -> None:
-        """Set a line; 0 removes it."""
-        lines = self.lines()
-        cart.put(lines, sku, qty)
-        session["cart"] = lines
-
-    def clear(self) -> None:
-        """Remove all lines."""
-        session.pop("cart", None)
-
 
 class _ConstantCart(Cart):
     """Three of each sku, every time: the floor of every comparison."""
@@ -74,13 +64,6 @@ class _MapCart(Cart):
         except OutOfRange:
             raise cart.full(sku) from None
         return dict(lines.items())
-
-    def put(self, sku: str, qty: int) -> None:
-        # The same operations as on a plain dict.
-        cart.put(_own().map("cart"), sku, qty)
-
-    def clear(self) -> None:
-        _own().map("cart").clear()
 
 
 def create_app(kind: str) -> Flask:
@@ -146,21 +129,6 @@ def _add_cart_calls(app: Flask, basket: Cart) -> None:
     @app.post("/api/cart/items")
     def add() -> dict[str, Any]:
         return cart.shown(basket.add(*cart.wanted(_body())))
-
-    @app.put("/api/cart/items/<sku>")
-    def put(sku: str) -> dict[str, Any]:
-        basket.put(cart.known(sku), cart.quantity(_body(), 0))
-        return cart.shown(basket.lines())
-
-    @app.delete("/api/cart/items/<sku>")
-    def remove(sku: str) -> dict[str, Any]:
-        basket.put(cart.known(sku), 0)
-        return cart.shown(basket.lines())
-
-    @app.delete("/api/cart")
-    def clear() -> dict[str, Any]:
-        basket.clear()
-        return cart.shown(basket.lines())
 
 
 def _add_session_calls(app: Flask, kind: str) -> None:
