@@ -6,7 +6,8 @@ from pathlib import Path
 from loadtest.console import table
 from loadtest.harness.result import RunResult
 from loadtest.report import charts, pages
-from loadtest.report.charts import Line, number
+from loadtest.report.charts import Line
+from loadtest.report.pages import number
 from loadtest.report.run import series
 from loadtest.report.terminal import MB
 

@@ -157,16 +157,3 @@ def _range(values: Iterable[float], digits: int) -> str:
 
 def _dashed(text: str) -> str:
     return text.replace("-", "–")
-
-
-def markdown(header: Sequence[str], rows: Sequence[Row]) -> str:
-    """Return the table as Markdown; the best of each row in bold."""
-    lines = ["| |" + "|".join(f" {title} " for title in header) + "|"]
-    lines.append("|---|" + "---|" * len(header))
-    for row in rows:
-        cells = []
-        for cell in row.cells:
-            text = f"**{cell.text}**" if cell.best else cell.text
-            cells.append(f" {text}<br>{cell.ratio} " if cell.ratio else f" {text} ")
-        lines.append(f"| {row.label} |" + "|".join(cells) + "|")
-    return "\n".join(lines) + "\n"
