@@ -18,6 +18,12 @@ def warn(text: str) -> None:
     print(text, file=sys.stderr, flush=True)
 
 
+def show(rows: Sequence[Sequence[str]]) -> None:
+    """Print a table, with a line below its header."""
+    for line in table(rows, ruled=True):
+        say(line)
+
+
 def table(rows: Sequence[Sequence[str]], *, ruled: bool = False) -> list[str]:
     """Return lines with the first column to the left and the others to the right.
 

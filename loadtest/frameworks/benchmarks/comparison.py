@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from loadtest import machine
-from loadtest.console import say, table
+from loadtest.console import say, show
 from loadtest.errors import LoadTestError
 from loadtest.frameworks import node, raw
 from loadtest.frameworks.benchmarks import document, race, traffic
@@ -106,8 +106,7 @@ def write(path: Path, *, is_documented: bool) -> None:
         say()
         cells = zip(peers, row.cells, strict=True)
         lines = [(peer.title, cell.text, cell.ratio) for peer, cell in cells]
-        for line in table([(row.label, "", ""), *lines], ruled=True):
-            say(line)
+        show([(row.label, "", ""), *lines])
     text = document.markdown(data)
     path.with_suffix(".md").write_text(text, encoding="utf-8")
     document.write_page(path.with_suffix(".html"), data)

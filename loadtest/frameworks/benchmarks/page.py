@@ -25,7 +25,7 @@ from pathlib import Path
 from typing import Any, Final
 from uuid import uuid4
 
-from loadtest.console import say, table
+from loadtest.console import say, show
 from loadtest.errors import LoadTestError
 from loadtest.frameworks import raw, servers
 from loadtest.frameworks.client import Answer, Browser
@@ -152,8 +152,7 @@ def measure(peers: Sequence[Peer], *, loads: int, seconds: float) -> None:
         "session", "step", "loads", *(name.replace("_", " ") for name in _MET), "0 means up to",
     )  # fmt: skip
     rows = [_row(name, step.name, done) for name, done in found.items() for step in fields(Load)]
-    for line in table([header, *rows], ruled=True):
-        say(line)
+    show([header, *rows])
     raw.save(
         "page",
         {

@@ -17,7 +17,7 @@ from uuid import uuid4
 
 import redis
 
-from loadtest.console import say, table
+from loadtest.console import say, show
 from loadtest.errors import LoadTestError
 from loadtest.frameworks import contract, raw
 from loadtest.frameworks.benchmarks.testbed import serving
@@ -109,8 +109,7 @@ def measure(
         _row(entry, [each for each in raced if (each.peer, each.worker_class) == entry])
         for entry in entries
     ]
-    for line in table([header, *rows], ruled=True):
-        say(line)
+    show([header, *rows])
     options = {"rounds": number, "logouts": logouts, "worker_classes": worker_classes}
     raw.save("race", {"options": options, "rounds": [each.document() for each in raced]})
 

@@ -93,10 +93,10 @@ def test_a_port_that_was_taken_meanwhile_is_named(
         (
             "echo v22.1.0",
             "echo 'npm error no such registry' >&2; echo 'npm error A complete log' >&2; exit 7",
-            "npm ended with 7: npm error no such registry",
+            "`npm install` ended with 7: npm error no such registry",
         ),
-        ("echo v22.1.0", "exit 1", "npm ended with 1: without a message"),
-        ("echo v22.1.0", "exit 0", "npm ended with 0 and has not installed connect-redis"),
+        ("echo v22.1.0", "exit 1", "`npm install` ended with 1: without a message"),
+        ("echo v22.1.0", "exit 0", "npm has not installed connect-redis"),
         ("echo 'no libuv' >&2; exit 127", "", "`node --version` ended with 127: no libuv"),
         ("echo 22", "", "`node --version` ended with 0: 22"),
         ("echo v16.20.2", "", "node is v16.20.2, and Express needs 18 or newer"),
