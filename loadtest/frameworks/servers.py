@@ -78,33 +78,13 @@ class Running:
     socket: Path
     keepalive: bool = False
 
-    @property
-    def url(self) -> str:
-        """The store's URL, as redis-py reads it."""
-        return self.database(0)
-
-    def database(self, number: int) -> str:
+    def database(self, number: int = 0) -> str:
         """Return the URL of one of the store's databases, 0 to 15."""
         return f"unix://{self.socket}?db={number}"
 
     def workers(self) -> tuple[int, ...]:
         """Return the process ids of the children."""
         return tuple(child.pid for child in family(self.pid)[1:])
-
-
-@dataclass(frozen=True)
-class Workers:
-    """How an application is served.
-
-    Attributes:
-        kind: sync, gthread or gevent.
-        processes: how many.
-        threads: of each, for gthread.
-    """
-
-    kind: str
-    processes: int
-    threads: int = 4
 
 
 @contextmanager
@@ -119,29 +99,28 @@ def store(folder: Path) -> Iterator[Running]:
 
 @contextmanager
 def gunicorn(
-    name: str, application: Mapping[str, str], workers: Workers, folder: Path
+    path: Path, application: Mapping[str, str], worker_class: str, processes: int
 ) -> Iterator[Running]:
     """Run a WSGI application with the project's own Gunicorn configuration.
 
     Args:
-        name: of its socket and its log.
+        path: of its socket.
         application: its environment; APP is `module:callable`.
-        workers: how it is served.
-        folder: for its socket.
+        worker_class: sync, gthread (with four threads) or gevent.
+        processes: how many workers.
     """
-    configuration = folder / "gunicorn.conf.py"
+    configuration = path.with_name("gunicorn.conf.py")
     configuration.write_text(_GUNICORN, encoding="utf-8")
     command = [sys.executable, "-m", "gunicorn", "-c", str(configuration)]
-    path = folder / f"{name}.sock"
     environment = {
         **application,
         "BIND": f"unix:{path}",
-        "WORKERS": str(workers.processes),
-        "WORKER_CLASS": workers.kind,
-        "THREADS": str(workers.threads if workers.kind == "gthread" else 1),
+        "WORKERS": str(processes),
+        "WORKER_CLASS": worker_class,
+        "THREADS": "4" if worker_class == "gthread" else "1",
     }
-    keepalive = workers.kind != "sync"
-    with listening(command, path, workers.processes, environment, keepalive=keepalive) as running:
+    keepalive = worker_class != "sync"
+    with listening(command, path, processes, environment, keepalive=keepalive) as running:
         yield running
 
 

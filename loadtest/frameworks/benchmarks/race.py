@@ -93,8 +93,8 @@ def measure(
     Raises:
         LoadTestError: a peer cannot be started, or fails.
     """
-    own = [peer for peer in peers if peer.start is not None]
-    others = [peer for peer in peers if peer.start is None]
+    own = [peer for peer in peers if peer.server != "gunicorn"]
+    others = [peer for peer in peers if peer.server == "gunicorn"]
     raced = []
     for worker_class in worker_classes if others else ():
         raced += rounds(others, number, logouts, worker_class)

@@ -43,7 +43,7 @@ class Meter:
     """Reads the store's counters; nothing else may use the store at the same time."""
 
     def __init__(self, store: Running) -> None:
-        self._client: Any = redis.Redis.from_url(store.url)
+        self._client: Any = redis.Redis.from_url(store.database())
         self._client.set_response_callback("INFO", lambda answer, **_: answer)
         self._count()
         self._own = self._since(self._count())  # what counting itself adds
