@@ -1,7 +1,7 @@
 """Capacity: the load beyond which the throughput hardly grows."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from itertools import pairwise
 
 from loadtest.harness.figures import Second
@@ -25,8 +25,7 @@ class Step:
     load: float
     throughput: float
     p95: float
-    # `run.json` has had this name from the beginning.
-    is_capacity: bool = field(default=False, metadata={"json": "knee"})
+    is_capacity: bool = False
 
 
 def of_ramp(timeline: Sequence[Second], duration: float, most: float) -> list[Step]:
