@@ -1,6 +1,4 @@
-"""CPU time and memory of processes that come and go."""
-
-from collections.abc import Iterable
+"""Processes that come and go."""
 
 import psutil
 
@@ -17,16 +15,6 @@ def family(pid: int, *, recursive: bool = False) -> list[psutil.Process]:
         return [process, *process.children(recursive=recursive)]
     except psutil.NoSuchProcess:
         return []
-
-
-def cpu_seconds(pids: Iterable[int]) -> float:
-    """Return the user and system time of processes so far, with all their threads.
-
-    Raises:
-        psutil.NoSuchProcess: one of them has ended.
-    """
-    times = [psutil.Process(pid).cpu_times() for pid in pids]
-    return sum(each.user + each.system for each in times)
 
 
 def memory_bytes(pid: int) -> int:

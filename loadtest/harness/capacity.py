@@ -29,13 +29,7 @@ class Step:
 
 
 def of_ramp(timeline: Sequence[Second], duration: float, most: float) -> list[Step]:
-    """Return each step of a ramp that was measured.
-
-    Args:
-        timeline: the seconds of the run.
-        duration: of the ramp, in seconds.
-        most: the load of the last step.
-    """
+    """Return each measured step of a ramp of so many seconds; `most` is the last one's load."""
     steps = []
     ends = [duration * number / RAMP_STEPS for number in range(RAMP_STEPS + 1)]
     for number, (low, high) in enumerate(pairwise(ends), 1):

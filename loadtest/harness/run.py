@@ -249,11 +249,7 @@ class Run:
 
 
 def surroundings(environment: Path | None) -> Surroundings:
-    """Return on what a run is made.
-
-    Args:
-        environment: the virtual environment of the target, if it is known.
-    """
+    """Return on what a run is made, with the versions of a virtual environment of the target."""
     return Surroundings(
         machine=machine.description(),
         load_average=round(os.getloadavg()[0], 2),

@@ -18,12 +18,7 @@ _PRODUCTS: Final[dict[str, dict[str, Any]]] = json.loads(
 
 
 class Refused(Exception):
-    """The call cannot be carried out.
-
-    Args:
-        status: the status code.
-        detail: one sentence for the caller.
-    """
+    """The call cannot be carried out: a status code, and one sentence for the caller."""
 
     def __init__(self, status: int, detail: str) -> None:
         super().__init__(detail)

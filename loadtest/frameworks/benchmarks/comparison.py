@@ -50,13 +50,9 @@ def measure(
     generator: Generator,
     options: Mapping[str, Any],
 ) -> Path:
-    """Compare the peers, and return the file with the raw data.
+    """Compare the peers, and return the file with the raw data, which also says who is skipped.
 
-    Args:
-        peers: who takes part.
-        skipped: who does not, and why.
-        generator: of the load.
-        options: `rounds` and `seconds` of load; `races`, and the `logouts` in each.
+    The options are `rounds` and `seconds` of load, `races`, and the `logouts` in each.
 
     Raises:
         LoadTestError: one cannot be started, or answers wrongly.

@@ -128,12 +128,9 @@ def bound(loads: int) -> float:
 
 
 def measure(peers: Sequence[Peer], *, loads: int, seconds: float) -> None:
-    """Load the page of each peer, print the table, and keep the raw data.
+    """Load the page of Flask peers, print the table, and keep the raw data.
 
-    Args:
-        peers: who takes part; Flask applications.
-        loads: of each.
-        seconds: for each peer at most.
+    Each peer gets so many loads, and so many seconds at most.
 
     Raises:
         LoadTestError: a peer cannot be started, or fails.

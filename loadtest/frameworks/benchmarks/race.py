@@ -84,11 +84,7 @@ def measure(
 ) -> None:
     """Race with each worker class, print the table, and keep the raw data.
 
-    Args:
-        peers: who takes part.
-        number: of rounds.
-        logouts: in each round.
-        worker_classes: of Gunicorn; a peer with its own server races once.
+    A peer with its own server races once, whatever the worker classes of Gunicorn are.
 
     Raises:
         LoadTestError: a peer cannot be started, or fails.

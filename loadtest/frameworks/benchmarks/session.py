@@ -33,14 +33,7 @@ def measure(
 ) -> None:
     """Measure, print the tables, and keep the raw data.
 
-    Args:
-        peers: who takes part.
-        generator: of the load.
-        modes: read, add, mix.
-        rounds: in which the peers take turns.
-        seconds: of load for each sample.
-        workers: processes of each peer.
-        worker_class: of Gunicorn.
+    The peers take turns in each round, and each sample takes so many seconds.
 
     Raises:
         LoadTestError: a request failed, or a worker ended meanwhile.

@@ -38,12 +38,12 @@ class Sample(Load):
     mode: str
 
 
+@dataclass
 class Carts:
-    """The sessions of the load on one target, and how full their lines may be."""
+    """The sessions of the load on one target; `_added` is how much was added to each line."""
 
-    def __init__(self, target: Target) -> None:
-        self._target = target
-        self._added = 0.0
+    _target: Target
+    _added: float = 0.0
 
     def make(self) -> None:
         """Make new sessions, each with a line of every sku, and write their cookies."""
