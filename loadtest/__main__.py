@@ -62,9 +62,7 @@ def _loadtest() -> int:
         result, folder = Run(wanted, say, progress).make()
     finally:
         progress.finish()
-    say()
-    for line in terminal.lines(result):
-        say(line)
+    say(f"\n{terminal.summary(result)}")
     page = report.write(folder, result)
     say(f"\n  report     {page}")
     say(f"  raw data   {folder}")

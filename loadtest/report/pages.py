@@ -12,7 +12,7 @@ _THOUSAND = 1000
 _PAGES = Environment(
     loader=FileSystemLoader(Path(__file__).with_name("templates")),
     # Names, errors and details come from the target, which may be anybody's.
-    autoescape=select_autoescape(disabled_extensions=["md"], default=True),
+    autoescape=select_autoescape(disabled_extensions=["md", "txt"], default=True),
     undefined=StrictUndefined,
     trim_blocks=True,
     lstrip_blocks=True,
@@ -37,7 +37,7 @@ _PAGES.filters.update(number=number, inline=inline)
 
 
 def rendered(template: str, **values: Any) -> Markup:
-    """Return a template with its values, which it has escaped unless it is Markdown."""
+    """Return a template with its values, which it has escaped unless it is text."""
     return Markup(_PAGES.get_template(template).render(values))  # noqa: S704 (see above)
 
 
