@@ -26,11 +26,9 @@ def python() -> str:
 
 
 def versions(packages: Iterable[str], environment: Path | None = None) -> dict[str, str]:
-    """Return the versions of those packages that are installed.
+    """Return the versions of those packages that are installed; their names are in lower case.
 
-    Args:
-        packages: their names, in lower case.
-        environment: a virtual environment; by default the one that this process runs in.
+    Without a virtual environment, it is the one that this process runs in.
     """
     folders = environment.glob("lib/python*/site-packages") if environment else []
     there = distributions(path=[*map(str, folders)]) if environment else distributions()

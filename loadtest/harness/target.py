@@ -33,11 +33,7 @@ class Target:
 
 
 def ask(url: str, accounts: Sequence[tuple[str, str]] = ()) -> Target:
-    """Find out what a target offers, with about ten requests.
-
-    Args:
-        url: its address.
-        accounts: users who should exist there; the first of them logs in and out.
+    """Find out what a target offers, with about ten requests; the first account logs in and out.
 
     Raises:
         LoadTestError: it does not answer.

@@ -28,7 +28,7 @@ from uuid import uuid4
 from loadtest.console import say, show
 from loadtest.errors import LoadTestError
 from loadtest.frameworks import raw, servers
-from loadtest.frameworks.client import Answer, Browser
+from loadtest.frameworks.client import Browser
 from loadtest.frameworks.peers import Peer
 
 PEERS: Final = ("flask-cookie", "flask-session", "unsticky-plain", "unsticky")
@@ -100,12 +100,9 @@ class Visitor:
         for (method, path), answer in zip(requests, answers, strict=True):
             if answer.status not in {_OK, _WRONG, _REFUSED}:
                 raise LoadTestError(f"{method} {path} was answered {answer.status}")
-        step.refused += sum(map(_is_refused, answers))
-        return [answer.body for answer in answers if not _is_refused(answer)]
-
-
-def _is_refused(answer: Answer) -> bool:
-    return answer.status == _REFUSED
+        bodies = [answer.body for answer in answers if answer.status != _REFUSED]
+        step.refused += len(answers) - len(bodies)
+        return bodies
 
 
 def load_pages(app: Sequence[Path], loads: int, seconds: float) -> list[Load]:

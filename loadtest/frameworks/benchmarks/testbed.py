@@ -5,7 +5,7 @@ import statistics
 import tempfile
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
@@ -62,6 +62,7 @@ class Carts:
         return load
 
 
+@dataclass
 class Testbed:
     """Peers that run.
 
@@ -69,11 +70,10 @@ class Testbed:
         load_averages: of the machine, at the begin of each round.
     """
 
-    def __init__(
-        self, store: Running, apps: Mapping[Peer, Running], carts: Mapping[Peer, Carts]
-    ) -> None:
-        self.store, self.apps, self._carts = store, apps, carts
-        self.load_averages: list[float] = []
+    store: Running
+    apps: Mapping[Peer, Running]
+    _carts: Mapping[Peer, Carts]
+    load_averages: list[float] = field(default_factory=list)
 
     def warm_up(self, seconds: int) -> None:
         """Load every peer, and forget the figures."""
