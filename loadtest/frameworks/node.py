@@ -87,17 +87,9 @@ def installed() -> Path:
 
 def _install(folder: Path) -> None:
     # No lock file: it would name the host that the packages came from.
-    options = (
-        "--no-package-lock",
-        "--no-audit",
-        "--no-fund",
-        "--omit=dev",
-        "--loglevel=error",
-        # The caller's settings of these are for other packages.
-        "--global=false",
-        "--dry-run=false",
-        "--package-lock-only=false",
-    )
+    options = ["--no-package-lock", "--no-audit", "--no-fund", "--omit=dev", "--loglevel=error"]
+    # The caller's settings of these are for other packages.
+    options += ["--global=false", "--dry-run=false", "--package-lock-only=false"]
     _output(["npm", "install", *options], folder)
     manifest = json.loads((folder / "package.json").read_text(encoding="utf-8"))
     for name in manifest["dependencies"]:

@@ -152,5 +152,5 @@ class Follower:
 
 def headers_of(response: Any) -> dict[str, str]:
     """Return the headers of a Locust response, names in lower case; none if no answer came."""
-    fields = getattr(response, "headers", None)
-    return {name.lower(): value for name, value in fields.items()} if fields is not None else {}
+    fields = getattr(response, "headers", None) or {}
+    return {name.lower(): value for name, value in fields.items()}

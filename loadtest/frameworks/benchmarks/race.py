@@ -20,6 +20,7 @@ import redis
 from loadtest.console import say, show
 from loadtest.errors import LoadTestError
 from loadtest.frameworks import contract, raw
+from loadtest.frameworks.benchmarks.spread import least_most
 from loadtest.frameworks.benchmarks.testbed import serving
 from loadtest.frameworks.client import Browser
 from loadtest.frameworks.peers import Peer
@@ -190,17 +191,12 @@ def _expect_ok(browser: Browser, path: str, body: object = None) -> None:
 
 def _row(entry: tuple[str, str], raced: Sequence[Raced]) -> tuple[str, ...]:
     peer, worker_class = entry
+    additions, revivals = ([each.additions for each in raced], [each.revivals for each in raced])
     return (
         peer,
         worker_class or "its own",
-        _range([each.additions.acknowledged for each in raced]),
-        _range([each.additions.refused for each in raced]),
-        _range([each.additions.lost for each in raced]),
-        _range([each.revivals.revived for each in raced]),
-        _range([each.revivals.replayed for each in raced]),
-    )
-
-
-def _range(values: Sequence[int]) -> str:
-    low, high = min(values), max(values)
-    return str(low) if low == high else f"{low}-{high}"
+        *(least_most([getattr(each, name) for each in additions])
+          for name in ("acknowledged", "refused", "lost")),
+        *(least_most([getattr(each, name) for each in revivals])
+          for name in ("revived", "replayed")),
+    )  # fmt: skip

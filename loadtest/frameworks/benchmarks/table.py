@@ -1,12 +1,12 @@
 """From raw data to one table: medians, how far they spread, and ratios to this library."""
 
 import statistics
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
 from loadtest.frameworks.benchmarks.race import ADDITIONS
-from loadtest.frameworks.benchmarks.spread import ratio, spread
+from loadtest.frameworks.benchmarks.spread import least_most, ratio, spread
 from loadtest.frameworks.load import Generator
 
 REFERENCE: Final = "unsticky"
@@ -129,7 +129,7 @@ def _row(figure: Figure, values: Mapping[str, Sequence[float]]) -> Row:
         if not found:
             cells.append(Cell(ABSENT))
             continue
-        text = spread(found, figure.digits) if figure.spreads else _range(found, figure.digits)
+        text = spread(found, figure.digits) if figure.spreads else least_most(found, figure.digits)
         compared = peer != REFERENCE and figure.spreads and any(reference)
         # Counts have no ratio: the library's is often zero.
         cells.append(
@@ -140,11 +140,6 @@ def _row(figure: Figure, values: Mapping[str, Sequence[float]]) -> Row:
             )
         )
     return Row(figure.label, tuple(cells))
-
-
-def _range(values: Iterable[float], digits: int) -> str:
-    texts = [f"{value:.{digits}f}" for value in sorted(values)]
-    return texts[0] if texts[0] == texts[-1] else f"{texts[0]}-{texts[-1]}"
 
 
 def _dashed(text: str) -> str:

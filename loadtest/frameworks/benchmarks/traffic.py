@@ -6,7 +6,7 @@ from a socket (`total_reads_processed`) is a round trip. What happens inside a s
 
 import statistics
 from dataclasses import dataclass
-from typing import Any, Final, NamedTuple
+from typing import Any, Final
 
 import redis
 
@@ -30,21 +30,13 @@ class Traffic:
     bytes: float
 
 
-class _Count(NamedTuple):
-    """The store's counters; `answer` is the length of the answer that held them."""
-
-    reads: int
-    received: int
-    sent: int
-    answer: int
-
-
 class Meter:
     """Reads the store's counters; nothing else may use the store at the same time."""
 
     def __init__(self, store: Running) -> None:
         self._client: Any = redis.Redis.from_url(store.database())
         self._client.set_response_callback("INFO", lambda answer, **_: answer)
+        self._answered = 0
         self._count()
         self._own = self._since(self._count())  # what counting itself adds
 
@@ -72,17 +64,19 @@ class Meter:
             statistics.median(each.bytes for each in spent) - self._own.bytes,
         )
 
-    def _since(self, before: _Count) -> Traffic:
-        # The answer with the first count was sent after it was counted.
+    def _since(self, before: Traffic) -> Traffic:
         now = self._count()
-        size = now.received - before.received + now.sent - before.sent - before.answer
-        return Traffic(now.reads - before.reads, size)
+        return Traffic(now.trips - before.trips, now.bytes - before.bytes)
 
-    def _count(self) -> _Count:
+    def _count(self) -> Traffic:
+        """Return the store's counters, without the answers that held them before."""
         answer: bytes = self._client.info("stats")
         stats = dict(line.split(b":", 1) for line in answer.split() if b":" in line)
         reads, received, sent = (int(stats[name]) for name in _COUNTERS)
-        return _Count(reads, received, sent, len(answer))
+        counted = Traffic(reads, received + sent - self._answered)
+        # The store counts this answer once it is sent.
+        self._answered += len(answer)
+        return counted
 
 
 def of_reads(meter: Meter, browser: Browser) -> Traffic:
