@@ -15,12 +15,3 @@ def family(pid: int, *, recursive: bool = False) -> list[psutil.Process]:
         return [process, *process.children(recursive=recursive)]
     except psutil.NoSuchProcess:
         return []
-
-
-def memory_bytes(pid: int) -> int:
-    """Return the proportional set size: shared pages are divided by those who share them.
-
-    Raises:
-        psutil.NoSuchProcess: it has ended.
-    """
-    return int(psutil.Process(pid).memory_full_info().pss)

@@ -109,7 +109,7 @@ def _parsed(arguments: Sequence[str]) -> argparse.Namespace:
     parser.add_argument(
         "--seconds",
         type=_count,
-        help="of load: peers 3, session 1 a sample; page 300 a peer at most",
+        help="of load: peers 3, session 1 a sample; page 300 a peer",
     )
     parser.add_argument("--races", type=_count, default=5, help="peers: rounds of both races")
     parser.add_argument("--logouts", type=_count, default=10, help="peers, race: in each round")

@@ -54,10 +54,6 @@ class Running:
         """Return the URL of one of the store's databases, 0 to 15."""
         return f"unix://{self.socket}?db={number}"
 
-    def workers(self) -> tuple[int, ...]:
-        """Return the process ids of the children."""
-        return tuple(child.pid for child in family(self.pid)[1:])
-
 
 @contextmanager
 def store(folder: Path) -> Iterator[Running]:
@@ -108,7 +104,7 @@ def listening(
     with _started(command, path.parent, path.stem, {**environment, **modules}) as process:
         _await_socket(process, path, log)
         running = Running(process.pid, path, keepalive)
-        _await(lambda: len(running.workers()) >= processes, process, log)
+        _await(lambda: len(family(running.pid)) > processes, process, log)
         yield running
 
 

@@ -26,11 +26,7 @@ class Cart:
         return lines
 
     def add(self, sku: str, qty: int) -> dict[str, int]:
-        """Add to a line, and return the quantities.
-
-        Raises:
-            Refused: 409, it would hold too many.
-        """
+        """Add to a line, and return the quantities."""
         lines = self.lines()
         cart.add(lines, sku, qty)
         session["cart"] = lines

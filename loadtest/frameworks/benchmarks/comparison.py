@@ -22,7 +22,7 @@ from loadtest.frameworks.benchmarks.traffic import Meter, Traffic
 from loadtest.frameworks.load import Generator
 from loadtest.frameworks.peers import Peer
 from loadtest.frameworks.servers import Running
-from loadtest.processes import memory_bytes
+from loadtest.processes import family
 
 _DOCUMENT: Final = machine.CHECKOUT / "docs" / "benchmarks.md"
 # Node gets faster for the first 10,000 requests; imports, caches and connections need less.
@@ -123,6 +123,7 @@ def _traffic(bed: Testbed) -> dict[Peer, tuple[Traffic, Traffic]]:
 
 
 def _worker(app: Running) -> int:
+    """Return the mean proportional set size: shared pages are divided by those who share them."""
+    sizes = [process.memory_full_info().pss for process in family(app.pid)[1:]]
     # The largest: beside its workers a server may have a process that only watches.
-    sizes = sorted(map(memory_bytes, app.workers()), reverse=True)
-    return int(statistics.mean(sizes[: document.PROCESSES]))
+    return int(statistics.mean(sorted(sizes)[-document.PROCESSES :]))
