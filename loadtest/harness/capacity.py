@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
+from statistics import median_high
 
 from loadtest.harness.figures import Second
 from loadtest.shapes import RAMP_STEPS
@@ -60,5 +61,4 @@ def drift(timeline: Sequence[Second]) -> tuple[float, float] | None:
     quarter = len(values) // 4
     if not quarter:
         return None
-    first, last = sorted(values[:quarter]), sorted(values[-quarter:])
-    return first[quarter // 2], last[quarter // 2]
+    return median_high(values[:quarter]), median_high(values[-quarter:])

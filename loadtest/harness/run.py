@@ -21,7 +21,7 @@ from loadtest.harness.meter import Meter
 from loadtest.harness.result import GENERATOR, RunResult, Surroundings
 from loadtest.harness.stack import Stack
 from loadtest.harness.target import Target
-from loadtest.processes import tree
+from loadtest.processes import family
 from loadtest.settings import Plan, Settings
 from loadtest.users.findings import CONTINUITY, Failure, Finding
 from loadtest.users.samples import Follower
@@ -153,7 +153,7 @@ class Run:
 
     def _look(self, follower: Follower, generator: Generator, stack: Stack | None) -> None:
         tiers = stack.processes() if stack else {}
-        self._meter.read(time.time(), {**tiers, GENERATOR: tree(generator.pid)})
+        self._meter.read(time.time(), {**tiers, GENERATOR: family(generator.pid, recursive=True)})
         figures = self._figures
         figures.take(follower.requests(), follower.findings())
         if figures.requests:

@@ -9,15 +9,6 @@ from loadtest.console import say
 from loadtest.errors import LoadTestError
 
 
-def latest(state_dir: Path) -> Path:
-    """Return the folder of the last run.
-
-    Raises:
-        LoadTestError: there is none.
-    """
-    return _kept(state_dir)[-1]
-
-
 def named(state_dir: Path, variable: str, name: str | None) -> Path:
     """Return the folder of a run by its name, its path, or its place from the end (-1 the last).
 

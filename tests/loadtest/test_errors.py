@@ -1,12 +1,13 @@
 """A run that cannot be made has no verdict: exit 2, the reason, and a hint."""
 
-import http.server
 import threading
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from kit.state import StateFolder
+from werkzeug.exceptions import NotFound
+from werkzeug.serving import make_server
 
 from tests.conftest import StartStack
 from tests.support.loadtests import run
@@ -23,18 +24,10 @@ def _nothing(new_stack: StartStack) -> Stack:
 @pytest.fixture(name="stranger", scope="module")
 def _stranger() -> Iterator[str]:
     """A server that has nothing of the shop's contract; its address."""
-
-    class Handler(http.server.BaseHTTPRequestHandler):
-        def do_GET(self) -> None:
-            self.send_error(404)
-
-        def log_message(self, *_: object) -> None:
-            pass
-
-    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    server = make_server("127.0.0.1", 0, NotFound(), threaded=True)
     thread = threading.Thread(target=server.serve_forever, daemon=True)
     thread.start()
-    yield f"http://127.0.0.1:{server.server_address[1]}"
+    yield f"http://127.0.0.1:{server.port}"
     server.shutdown()
     server.server_close()
     thread.join()

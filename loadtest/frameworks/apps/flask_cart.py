@@ -13,9 +13,6 @@ from loadtest.frameworks import contract
 from loadtest.frameworks.apps import cart
 from loadtest.frameworks.apps.cart import Refused
 
-KINDS = ("none", "blob", "flask-cookie", "flask-session", "unsticky-plain", "unsticky")
-"""`none`: a constant cart without a session; `unsticky-plain`: this library under plain code."""
-
 
 class Cart:
     """A dict in the session, as Flask applications keep it."""
@@ -63,7 +60,7 @@ class _MapCart(Cart):
 
 
 def create_app(kind: str) -> Flask:
-    """Return the application over one of `KINDS`."""
+    """Return the application over one of the kinds of `install`."""
     app = Flask("peer")
     app.config.update(
         SECRET_KEY=cart.SECRET,
@@ -79,19 +76,24 @@ def create_app(kind: str) -> Flask:
     def refuse(error: Refused) -> tuple[Response, int]:
         return jsonify(error.problem), error.status
 
-    @app.post("/late/<gate>")
-    def late(gate: str) -> dict[str, Any]:
-        """Add to the cart once the session was read and the driver has opened the gate."""
-        basket.lines()
-        store.rpush(f"held:{gate}", 1)
-        store.blpop([f"go:{gate}"], timeout=contract.GATE_SECONDS)
-        return cart.shown(basket.add("milk", 1))
+    _add_late_call(app, basket, store)
+    return app
 
+
+def create_shop() -> Flask:
+    """Return the shop itself, with the one call more that the race of logouts needs."""
+    import shop
+
+    app: Flask = shop.create_app()
+    _add_late_call(app, _MapCart(), redis.Redis.from_url(os.environ["REDIS_URL"]))
     return app
 
 
 def install(app: Flask, kind: str, store: redis.Redis) -> Cart:
-    """Give the application its sessions, and return the cart that fits them."""
+    """Give the application its sessions, and return the cart that fits them.
+
+    `none` is a constant cart without a session, `unsticky-plain` this library under plain code.
+    """
     # Only what a kind needs is imported: the processes are compared.
     match kind:
         case "none":
@@ -113,7 +115,7 @@ def install(app: Flask, kind: str, store: redis.Redis) -> Cart:
             app.config["UNSTICKY_STORE"] = os.environ["REDIS_URL"]
             Unsticky(app)
         case _:
-            raise ValueError(f"{kind!r} is none of {', '.join(KINDS)}")
+            raise ValueError(f"{kind!r} is no kind of session")
     return _MapCart() if kind == "unsticky" else Cart()
 
 
@@ -125,6 +127,16 @@ def _add_cart_calls(app: Flask, basket: Cart) -> None:
     @app.post("/api/cart/items")
     def add() -> dict[str, Any]:
         return cart.shown(basket.add(*cart.wanted(_body())))
+
+
+def _add_late_call(app: Flask, basket: Cart, store: redis.Redis) -> None:
+    @app.post("/late/<gate>")
+    def late(gate: str) -> dict[str, Any]:
+        """Add to the cart once the session was read and the driver has opened the gate."""
+        basket.lines()
+        store.rpush(f"held:{gate}", 1)
+        store.blpop([f"go:{gate}"], timeout=contract.GATE_SECONDS)
+        return cart.shown(basket.add("milk", 1))
 
 
 def _add_session_calls(app: Flask, kind: str) -> None:
