@@ -75,7 +75,7 @@ def _report() -> None:
     from loadtest.report import archive
     from loadtest.report import run as report
 
-    folder = archive.named(settings.state_dir(), "B", None)
+    folder = archive.named(settings.state_dir())
     archive.show(report.write(folder, RunResult.read(folder)))
 
 

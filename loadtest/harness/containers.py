@@ -78,9 +78,8 @@ class Containers(Stack):
         """Return the processes of each tier that this machine can see."""
         tiers: dict[str, list[psutil.Process]] = {}
         for container in self._seen():
-            tiers.setdefault(_TIERS[container.service], []).extend(
-                family(container.pid, recursive=True)
-            )
+            tier = tiers.setdefault(_TIERS[container.service], [])
+            tier += family(container.pid, recursive=True)
         return tiers
 
     def store_calls(self) -> dict[str, int]:
