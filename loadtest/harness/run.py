@@ -51,10 +51,7 @@ class _Seen:
 class Run:
     """A run in the making.
 
-    Args:
-        settings: of the run.
-        say: prints a line.
-        progress: receives seconds, good requests a second, p95 in ms, errors, findings.
+    `progress` receives seconds, good requests a second, p95 in ms, errors, findings.
     """
 
     def __init__(

@@ -13,8 +13,6 @@ from loadtest.report.terminal import MB
 
 _HEADER = ("", "A", "B", "B/A")
 
-Row = tuple[str, str, str, str]
-
 
 def lines(a: RunResult, b: RunResult) -> list[str]:
     """Return the comparison for a terminal."""
@@ -40,7 +38,7 @@ def write(path: Path, a: RunResult, b: RunResult) -> Path:
     )  # fmt: skip
 
 
-def _rows(a: RunResult, b: RunResult) -> list[Row]:
+def _rows(a: RunResult, b: RunResult) -> list[tuple[str, ...]]:
     rows = [_row("requests/s", a.throughput, b.throughput)]
     rows += [
         _row(f"{point} ms", a.total.percentiles[point], b.total.percentiles[point])
@@ -65,7 +63,7 @@ def _rows(a: RunResult, b: RunResult) -> list[Row]:
     return rows
 
 
-def _row(name: str, a: float, b: float) -> Row:
+def _row(name: str, a: float, b: float) -> tuple[str, ...]:
     return name, number(a), number(b), f"{b / a:.2f}" if a else "-"
 
 

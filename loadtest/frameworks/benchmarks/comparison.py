@@ -15,7 +15,7 @@ from loadtest import machine
 from loadtest.console import say, show
 from loadtest.errors import LoadTestError
 from loadtest.frameworks import node, raw
-from loadtest.frameworks.benchmarks import document, race, traffic
+from loadtest.frameworks.benchmarks import document, race
 from loadtest.frameworks.benchmarks import table as figures
 from loadtest.frameworks.benchmarks.testbed import Testbed, filled_cart, under_load
 from loadtest.frameworks.benchmarks.traffic import Meter, Traffic
@@ -117,7 +117,7 @@ def _traffic(bed: Testbed) -> dict[Peer, tuple[Traffic, Traffic]]:
     found = {}
     for peer, app in bed.apps.items():
         browser = filled_cart(app.socket)
-        found[peer] = (traffic.of_reads(meter, browser), traffic.of_adds(meter, browser))
+        found[peer] = (meter.of_reads(browser), meter.of_adds(browser))
     meter.close()
     return found
 

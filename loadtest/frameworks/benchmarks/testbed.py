@@ -151,9 +151,7 @@ def filled_cart(server: Path) -> Browser:
     """
     browser = Browser(server)
     for sku in contract.SKUS:
-        status, _ = browser.ask("POST", contract.ITEMS, {"sku": sku, "qty": QUANTITY})
-        if status != 200:
-            raise LoadTestError(f"{server.stem} answered {status} to POST {contract.ITEMS}")
+        browser.expect("POST", contract.ITEMS, {"sku": sku, "qty": QUANTITY})
     status, body = browser.ask("GET", contract.CART)
     if body is None or body.get("count") != QUANTITY * len(contract.SKUS):
         raise LoadTestError(f"{server.stem} answered {status} with {body!r} to GET {contract.CART}")
