@@ -49,10 +49,7 @@ class _Seen:
 
 
 class Run:
-    """A run in the making.
-
-    `progress` receives seconds, good requests a second, p95 in ms, errors, findings.
-    """
+    """A run; `progress` receives seconds, good requests a second, p95 in ms, errors, findings."""
 
     def __init__(
         self,
@@ -228,10 +225,11 @@ class Run:
             },
             events=stack.events(figures.first, after.time) if stack else [],
             steps=capacity.of_ramp(timeline, plan.duration, plan.rate or plan.users)
-            if plan.shape == "ramp" else [],
+            if plan.shape == "ramp"
+            else [],
             drift=capacity.drift(timeline) if plan.shape == "soak" else None,
             surroundings=surroundings(stack.environment if stack else None),
-        )  # fmt: skip
+        )
 
     def _suspects(self) -> dict[str, str]:
         by_kind: dict[str, list[Finding]] = defaultdict(list)

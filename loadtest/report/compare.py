@@ -28,10 +28,11 @@ def write(path: Path, a: RunResult, b: RunResult) -> Path:
     drawn = {
         name: charts.lines(
             [Line("A", "c1", series(a.timeline, name)), Line("B", "c2", series(b.timeline, name))],
-            title=f"{name} over time", x_unit="s",
+            title=f"{name} over time",
+            x_unit="s",
         )
         for name in ("requests", "p95")
-    }  # fmt: skip
+    }
     return pages.write(
         path, "compare.html", runs=[("A", a, _described(a)), ("B", b, _described(b))],
         header=_HEADER, rows=_rows(a, b), notes=_notes(a, b), charts=drawn,

@@ -103,7 +103,7 @@ def test_ctrl_c_reports_what_there_is_so_far(stack: Stack) -> None:
     assert ran.document["total"]["requests"] > 0
     listed = subprocess.run(
         ["pgrep", "-fl", str(ran.folder)], capture_output=True, text=True, check=False
-    )  # fmt: skip
+    )
     assert listed.stdout == ""
 
 

@@ -31,8 +31,9 @@ def test_the_documented_scenario_passes_on_a_sound_application(
     assert ran.verdict == "VERDICT pass", ran.printed
     assert set(ran.document["journeys"]["weights"]) == {"Writer", "TwoTabs"}
     assert {endpoint["name"] for endpoint in ran.document["endpoints"]} == {
-        "GET /notes", "POST /notes",
-    }  # fmt: skip
+        "GET /notes",
+        "POST /notes",
+    }
     assert "served     unknown" in ran.printed
 
 

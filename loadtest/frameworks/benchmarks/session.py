@@ -45,8 +45,9 @@ def measure(
     names = [peer.name for peer in peers]
     for mode in modes:
         say(f"\n{mode}, µs of CPU for each request: median (middle half) of {rounds} rounds")
-        rows = [_row(name, [s for s in samples if (s.peer, s.mode) == (name, mode)])
-                for name in names]  # fmt: skip
+        rows = [
+            _row(name, [s for s in samples if (s.peer, s.mode) == (name, mode)]) for name in names
+        ]
         show([("session", "app", "nginx", "store", "requests/s", "p99 ms"), *rows])
     if {_FLOOR, _REFERENCE} <= set(names):
         say("\nsession tax: app µs above the same views without a session, and its ratio to blob's")

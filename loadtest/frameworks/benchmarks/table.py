@@ -102,7 +102,7 @@ def figures(logouts: int, of_load: Generator) -> tuple[Figure, ...]:
         Figure("bytes to and from the store, adding", "add bytes", spreads=False),
         Figure("memory of a worker, MB", "worker_mb", 1, spreads=False),
         Figure("memory of the store, bytes/session", "session", spreads=False),
-    )  # fmt: skip
+    )
 
 
 def rows(raw: Raw, peers: Sequence[str]) -> list[Row]:
