@@ -24,7 +24,7 @@ CHECKOUT = Path(__file__).resolve().parents[2]
 OVERLAYS = ("dev", "tls", "valkey")
 """The files ``compose.<name>.yaml`` that a caller can choose."""
 
-# `make loadtest` and `make sweep` read these.
+# `make loadtest` reads these.
 _LOAD = frozenset({
     "ACCOUNTS", "DURATION", "HOST", "JOURNEYS", "PROCESSES", "PROFILE", "RATE", "SCENARIO", "SHAPE",
     "SLO", "SWEEP", "THINK", "USERS",

@@ -68,7 +68,7 @@ def to_bench(settings: Settings) -> Environment:
 
 
 def to_load(settings: Settings) -> Environment:
-    """Return the environment that `make loadtest` and the verbs beside it use."""
+    """Return the environment that `make loadtest` uses."""
     return _named("load", settings, "load")
 
 
