@@ -11,7 +11,6 @@ from kit.errors import KitError
 
 APP, STORE, NGINX = "app", "redis", "nginx"
 LABEL = "com.docker.compose"
-CONFIG_LABEL = "unsticky.config"
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,7 +23,6 @@ class Container:
         started: seconds since the epoch.
         pid: of its first process, on the engine's host; 0 if there is none.
         addresses: by the network's name, without the project's.
-        config: digest of what it was made from (see `Project.marks`).
     """
 
     id: str
@@ -38,7 +36,6 @@ class Container:
     pid: int
     addresses: Mapping[str, str]
     env: Mapping[str, str]
-    config: str
 
     @property
     def name(self) -> str:
@@ -74,7 +71,6 @@ def parsed(entry: Any, project: str) -> Container:
             for name, network in entry["NetworkSettings"]["Networks"].items()
         },
         env=dict(pair.split("=", 1) for pair in entry["Config"]["Env"] or [] if "=" in pair),
-        config=labels.get(CONFIG_LABEL, ""),
     )
 
 

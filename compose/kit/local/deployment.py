@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from kit.console import step
-from kit.deployment import await_ready
+from kit.deployment import await_ready, exchange
 from kit.local import services
 from kit.local.nginx import Nginx
 from kit.local.services import STORE, Service
@@ -17,7 +17,7 @@ from kit.system import release
 
 @dataclass(frozen=True, slots=True)
 class LocalDeployment:
-    """Services of one release, in one environment: see `kit.runtime.Deployment`."""
+    """Services of one release, in one environment: a `kit.runtime.Deployment`."""
 
     runtime: Runtime
     supervisor: Supervisor
@@ -33,6 +33,9 @@ class LocalDeployment:
             return
         with step("supervisord"):
             self.supervisor.start(wanted, self.environment)
+
+    def change(self) -> list[str]:
+        return exchange(self.runtime, self)
 
     def ensure_store(self) -> bool:
         return self.runtime.settings.own_store and self._ensure(self._store(), "Valkey")

@@ -256,3 +256,4 @@ def _visit(visits: Visits, port: int, number: int, pause: float) -> None:
             else:
                 visits.answered[method] += 1
         visits.end.wait(pause)
+    connection.close()
