@@ -40,9 +40,9 @@ class Visitor:
         try:
             cookie = "; ".join(f"{name}={value}" for name, value in self.cookies.items())
             headers = {"Host": f"{self.host}:{self.port}", "Accept": "text/html,*/*;q=0.5"}
-            connection.request(
-                "GET", path, headers=headers | ({"Cookie": cookie} if cookie else {})
-            )
+            if cookie:
+                headers["Cookie"] = cookie
+            connection.request("GET", path, headers=headers)
             response = connection.getresponse()
             for line in response.headers.get_all("Set-Cookie", ()):
                 self._keep(line, changed)

@@ -1,6 +1,7 @@
 """Find out what an application is called, where it answers, and where it lists its packages."""
 
 import ast
+import difflib
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -25,6 +26,7 @@ _NOT_CODE = {
     "instance",
     "deploy",
 }
+_SETS = r"(?:config\.(?:from_|update)|config\[[^\]]+\] = |secret_key = )"
 _LARGEST_BYTES = 1_000_000
 
 
@@ -64,6 +66,30 @@ def find_app(folder: Path) -> Place:
         if named and place.app.partition(":")[0] == named.partition(":")[0]:
             return place
     return found[0]
+
+
+def proposal(folder: Path) -> str:
+    """Return the change of the application, as a diff: two lines that give it the library.
+
+    It is empty if the library is there already, or if no module makes the Flask object.
+    """
+    for place in _places(folder):
+        if not place.line:
+            continue
+        before = _text(place.file).splitlines(keepends=True)
+        if "Unsticky(" in "".join(before):
+            return ""
+        tree = ast.parse("".join(before))
+        imports = [n for n in tree.body if isinstance(n, ast.Import | ast.ImportFrom)]
+        # Some modules import their views last, to cut a circle.
+        top = max((n.end_lineno or 0 for n in imports if n.lineno < place.line), default=0)
+        line, indent = _where_it_is_configured(tree, place)
+        after = list(before)
+        after.insert(line, f"{indent}Unsticky({place.variable})\n")
+        after.insert(top, "from unsticky import Unsticky\n")
+        name = place.file.relative_to(folder)
+        return "".join(difflib.unified_diff(before, after, f"a/{name}", f"b/{name}"))
+    return ""
 
 
 def find_health(folder: Path) -> str:
@@ -129,6 +155,27 @@ def _order(place: Place, folder: Path) -> tuple[int, int, int, str]:
     depth = len(place.file.relative_to(folder).parts)
     is_factory = place.app.endswith("()")
     return _rank(place.file), depth, int(is_factory), place.app
+
+
+def _where_it_is_configured(tree: ast.Module, place: Place) -> tuple[int, str]:
+    """Return the line after which the Flask object has its settings, and the indentation there."""
+    for function in ast.walk(tree):
+        if isinstance(function, ast.FunctionDef) and (
+            function.lineno < place.line <= (function.end_lineno or 0)
+        ):
+            body = function.body
+            break
+    else:
+        body = tree.body
+    # The Flask object is made, then come statements that set something on it.
+    start = next(
+        (i for i, n in enumerate(body) if n.lineno <= place.line <= (n.end_lineno or 0)), 0
+    )
+    last = body[start]
+    for node in body[start + 1 :]:
+        if re.search(rf"\b{place.variable}\.{_SETS}", ast.unparse(node)):
+            last = node
+    return last.end_lineno or last.lineno, " " * last.col_offset
 
 
 def _assigned(node: ast.AST | None, callees: tuple[str, ...]) -> str | None:
