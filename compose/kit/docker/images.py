@@ -1,5 +1,6 @@
 """The images of a project: the application's is built once for each content, others are pulled."""
 
+from collections.abc import Mapping
 from pathlib import Path
 
 from kit.console import step
@@ -25,7 +26,7 @@ class Images:
         """The application's image: the caller's, or one that is named after its content."""
         return self._settings.compose.get("APP_IMAGE") or f"{self._repository}:{self._digest()}"
 
-    def provide(self, variables: dict[str, str]) -> None:
+    def provide(self, variables: Mapping[str, str]) -> None:
         """Build or pull the images that are missing.
 
         Raises:

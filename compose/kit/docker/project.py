@@ -24,7 +24,7 @@ class Project:
     """The containers of one state folder."""
 
     def __init__(self, settings: Settings, state: StateFolder, engine: Engine) -> None:
-        self._settings, self._state, self._engine = settings, state, engine
+        self._settings, self._state, self.engine = settings, state, engine
         self._mounted: list[Path] = []
         digest = hashlib.sha256(os.fsencode(state.root)).hexdigest()[:8]
         # What is recorded has containers, even if the state folder has moved.
@@ -49,7 +49,7 @@ class Project:
         Raises:
             KitError: it failed.
         """
-        return self._engine.ask(*self.command(*arguments), env=self.environment(variables))
+        return self.engine.ask(*self.command(*arguments), env=self.environment(variables))
 
     def command(self, *arguments: str) -> list[str]:
         """Return the arguments of ``docker`` for a Compose command on the project's files."""
@@ -80,7 +80,7 @@ class Project:
         the checkout may move or change, and digests of what a container reads at its start.
         """
         self._state.mounted.mkdir(exist_ok=True)
-        environment = self._settings.application_variables
+        environment = self._settings.application
         app = {
             "environment": {name: _escaped(value) for name, value in environment.items()},
             "labels": _labels(APP, _times(files, "SECRET_KEY_FILE", "REDIS_URL_FILE")),
@@ -101,32 +101,34 @@ class Project:
         # JSON is YAML, too.
         write_private(self._state.compose_overlay, json.dumps({"services": overlay}, indent=1))
 
-    def containers(self) -> list[Container]:
-        """Return the project's containers: the store, the replicas in order, nginx."""
-        ids = self._engine.ask(
+    def containers(self, service: str = "") -> list[Container]:
+        """Return the containers of a service, or all: store, replicas in order, nginx."""
+        ids = self.engine.ask(
             "container", "ls", "--all", "--quiet", "--filter", f"label={LABEL}.project={self.name}"
         ).split()
         if not ids:
             return []
         # If one has gone since, the others are still printed.
-        printed = self._engine.attempt("container", "inspect", *ids).stdout
+        printed = self.engine.attempt("container", "inspect", *ids).stdout
         found = [parsed(entry, self.name) for entry in json.loads(printed or "[]")]
         order = {STORE: 0, APP: 1, NGINX: 2}
+        found = [container for container in found if service in {"", container.service}]
         return sorted(found, key=lambda c: (order.get(c.service, 3), c.number))
 
-    def mark(self, variables: dict[str, str]) -> None:
-        """Add a digest of what each service is made from; containers carry it as a label.
+    def marks(self, variables: Mapping[str, str]) -> dict[str, str]:
+        """Return digests of what each service is made from; containers carry them as labels.
 
         Compose's own digest, `config --hash`, leaves out what comes from an `env_file`.
         """
-        unmarked = {**variables, **{_mark(name): "" for name in (STORE, APP, NGINX)}}
-        config = json.loads(self.compose("config", "--format", "json", variables=unmarked))
+        config = json.loads(self.compose("config", "--format", "json", variables=variables))
+        marks = {}
         for name, service in config["services"].items():
             for changed_without_restart in ("build", "depends_on", "scale"):
                 service.pop(changed_without_restart, None)
             service["deploy"].pop("replicas", None)
             text = json.dumps([service, config.get("networks")], sort_keys=True)
-            variables[_mark(name)] = hashlib.sha256(text.encode()).hexdigest()[:12]
+            marks[mark(name)] = hashlib.sha256(text.encode()).hexdigest()[:12]
+        return marks
 
     def stop(self, containers: Sequence[Container]) -> None:
         """Stop containers gracefully, all at once, and remove them."""
@@ -134,9 +136,9 @@ class Project:
             for container in containers:
                 if container.state == "paused":
                     # It would receive the signal only once it continues.
-                    self._engine.ask("unpause", container.id)
-            self._engine.ask("stop", *ids)
-            self._engine.ask("rm", "--force", "--volumes", *ids)
+                    self.engine.ask("unpause", container.id)
+            self.engine.ask("stop", *ids)
+            self.engine.ask("rm", "--force", "--volumes", *ids)
 
     def remove_all(self, *, data: bool) -> list[str]:
         """Stop and remove the containers, nginx first and the store last, and their networks.
@@ -155,7 +157,7 @@ class Project:
         self.stop([c for c in found if c.service not in {NGINX, APP, STORE}])
         for kind in ("network", "volume") if data else ("network",):
             if names := self._owned(kind):
-                self._engine.ask(kind, "rm", *names)
+                self.engine.ask(kind, "rm", *names)
         return [c.name for c in found if c.state in {"running", "paused", "restarting"}]
 
     def follow_logs(self, container: Container | None, history: int) -> None:
@@ -194,7 +196,7 @@ class Project:
         return kept
 
     def _owned(self, kind: str) -> list[str]:
-        return self._engine.ask(
+        return self.engine.ask(
             kind, "ls", "--quiet", "--filter", f"label={LABEL}.project={self.name}"
         ).split()
 
@@ -230,7 +232,7 @@ def requirements(settings: Settings) -> str:
     return settings.compose.get("APP_REQUIREMENTS", default)
 
 
-def _mark(service: str) -> str:
+def mark(service: str) -> str:
     """Return Compose's variable for the digest of a service."""
     return f"UNSTICKY_CONFIG_{service.upper()}"
 
@@ -241,7 +243,7 @@ def _escaped(value: str) -> str:
 
 
 def _labels(service: str, files: str) -> dict[str, str]:
-    return {CONFIG_LABEL: f"${{{_mark(service)}:-}}", "unsticky.files": files}
+    return {CONFIG_LABEL: f"${{{mark(service)}:-}}", "unsticky.files": files}
 
 
 def _bind(source: Path, target: str) -> dict[str, Any]:

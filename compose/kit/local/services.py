@@ -94,7 +94,8 @@ def replica(
     name: str, settings: Settings, state: StateFolder, environment: Environment, release: Path
 ) -> Service:
     """Return the service of one replica: a Gunicorn master on its own socket."""
-    env = settings.application_variables | {
+    env = {
+        **settings.application,
         "APP": settings.app,
         "BIND": f"unix:{socket_of(name, state)}",
         "REPLICA": name,
@@ -131,6 +132,11 @@ def replica(
 def is_replica(name: str) -> bool:
     """Whether a service is a replica, by its name."""
     return name.startswith("app-")
+
+
+def number(replica: str) -> int:
+    """Return the number of a replica."""
+    return int(replica.removeprefix("app-"))
 
 
 def files_of(settings: Settings) -> int:

@@ -19,7 +19,7 @@ from kit.local.rpc import NotRunningError, Supervisord
 from kit.local.services import NGINX, STORE, Service
 from kit.setup.environment import Environment
 from kit.state import StateFolder, write_private
-from kit.system import locks
+from kit.system import locks, logs
 
 _NAME = "supervisord"
 _START_SECONDS = 15
@@ -51,6 +51,8 @@ class Supervisor:
 
     def __init__(self, state: StateFolder) -> None:
         self._state = state
+        # The sizes of logs before this verb started their services.
+        self._log_starts: dict[str, int] = {}
 
     def is_running(self) -> bool:
         """Whether this stack's supervisord runs."""
@@ -168,7 +170,14 @@ class Supervisor:
 
     def start_again(self, name: str) -> None:
         """Start a stopped service as it was described before."""
+        log = self._state.service_log(name)
+        self._log_starts[name] = log.stat().st_size if log.exists() else 0
         self._call("startProcess", name, False)  # noqa: FBT003  (XML-RPC: do not wait)
+
+    def last_words(self, name: str) -> str:
+        """Return the end of a service's log, since it was started."""
+        path, start = self._state.service_log(name), self._log_starts.get(name, 0)
+        return logs.last_words(logs.last_lines(path, logs.READ_LINES, start))
 
     def is_as_described(self, service: Service) -> bool:
         """Whether the service was last started with the same description."""

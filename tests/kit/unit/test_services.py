@@ -69,14 +69,11 @@ def test_other_terminal_changes_nothing(
     assert _described(state) == before
 
 
-def test_application_gets_its_own_variables(
-    state: StateFolder, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_application_gets_its_own_variables(state: StateFolder) -> None:
     """UNSTICKY_* of the environment and unknown names of .env go to the replicas."""
-    monkeypatch.setenv("UNSTICKY_DEADLINE", "2")
     (state.root / ".env").write_text("STRIPE_KEY=s\n")
 
-    env = _described(state)
+    env = _described(state, UNSTICKY_DEADLINE="2")
 
     assert (env["UNSTICKY_DEADLINE"], env["STRIPE_KEY"]) == ("2", "s")
 

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 from kit.errors import KitError
-from kit.settings import _ALIASES, _COMPOSE, _NAMES, CHECKOUT, LOAD_NAMES, load
+from kit.settings import _ALIASES, _COMPOSE, _LOAD, _NAMES, CHECKOUT, load
 
 
 def test_defaults_are_those_of_the_example(tmp_path: Path) -> None:
@@ -114,7 +114,7 @@ def test_other_names_of_the_file_go_to_the_replicas(tmp_path: Path) -> None:
     """A name in .env that the kit does not know goes to the replicas; the kit's own do not."""
     (tmp_path / ".env").write_text("STRIPE_KEY='a b'\nPORT=9000\nTLS_PORT=8443\n")
 
-    assert load({}, tmp_path).extra == {"STRIPE_KEY": "a b"}
+    assert load({}, tmp_path).application == {"STRIPE_KEY": "a b"}
 
 
 def test_misspelled_name_is_refused(tmp_path: Path) -> None:
@@ -130,7 +130,7 @@ def test_example_explains_every_name() -> None:
     example = (CHECKOUT / ".env.example").read_text(encoding="utf-8")
 
     explained = set(re.findall(r"^#([A-Z_]+)=", example, re.MULTILINE))
-    assert explained == _NAMES | _COMPOSE | LOAD_NAMES | {"RECENT_LOGIN_SECONDS", "LOG_LEVEL"}
+    assert explained == _NAMES | _COMPOSE | _LOAD | {"RECENT_LOGIN_SECONDS", "LOG_LEVEL"}
     assert not re.findall(r"^[A-Z_]+=", example, re.MULTILINE)
 
 
