@@ -20,16 +20,20 @@ from kit.values import Values
 CHECKOUT = Path(__file__).resolve().parents[2]
 """The checkout that this kit is part of."""
 
+SHOP = CHECKOUT / "app"
+"""The folder of the shop's code."""
+
 WORKER_CLASSES = ("sync", "gthread", "gevent")
 RUNTIMES = ("local", "docker")
 OVERLAYS = ("dev", "tls", "valkey")
 """The files ``compose.<name>.yaml`` that a caller can choose."""
 
 _NAMES = frozenset({
-    "APP", "NGINX_BIN", "OVERLAYS", "PORT", "PROXY_HOPS", "READY_TIMEOUT", "REDIS_MAXMEMORY",
-    "REDIS_SERVER", "REDIS_URL", "REPLICAS", "RUNTIME", "SECRET_KEY", "SECRET_KEY_FILE",
-    "SERVED_BY", "SHOP_DEMO", "STATE_DIR", "THREADS", "TLS_PORT", "TRUSTED_HOSTS", "VENV_DIR",
-    "WORKERS", "WORKER_CLASS",
+    "APP", "APP_BUILD", "APP_DIR", "APP_OVERRIDES", "DATA_DIR", "NGINX_BIN", "OVERLAYS", "PORT",
+    "PROXY_HOPS", "READY_TIMEOUT", "REDIS_MAXMEMORY", "REDIS_SERVER", "REDIS_URL",
+    "RELEASE_COMMAND", "REPLICAS", "RUNTIME", "SECRET_KEY", "SECRET_KEY_FILE", "SERVED_BY",
+    "SHOP_DEMO", "STATE_DIR", "THREADS", "TLS_PORT", "TRUSTED_HOSTS", "VENV_DIR", "WORKERS",
+    "WORKER_CLASS",
 })  # fmt: skip
 
 # `make loadtest` and `make sweep` read these.
@@ -74,6 +78,14 @@ class Settings:
     runtime: str
     overlays: tuple[str, ...]
     app: str
+    """The WSGI application; empty if it is to be found."""
+    app_dir: Path
+    """The folder of the application's code."""
+    app_overrides: Path | None
+    may_build: bool
+    """Whether source packages are built."""
+    data_dir: Path | None
+    release_command: str
     state_dir: Path
     venv_dir: Path
     redis_url: str | None
@@ -114,7 +126,12 @@ class Settings:
     @property
     def idempotent_paths(self) -> str:
         """The paths whose POSTs nginx may send again; none for an application that is not ours."""
-        return _SHOPS_IDEMPOTENT_PATHS if self.app.startswith("shop:") else ""
+        return "" if self.is_foreign else _SHOPS_IDEMPOTENT_PATHS
+
+    @property
+    def is_foreign(self) -> bool:
+        """Whether the application is not the shop of this checkout."""
+        return self.app_dir != SHOP or not self.app.startswith("shop:")
 
     @property
     def upstream_keepalive(self) -> str:
@@ -199,8 +216,14 @@ def _parsed(
         threads=_threads(values, given),
         runtime=values.choice("RUNTIME", RUNTIMES),
         overlays=_overlays(given),
-        app=values.matching("APP", "shop:create_app()", r"[\w.]+(:[\w.]+(\(.*\))?)?",
+        app=values.matching("APP", "" if "APP_DIR" in given else "shop:create_app()",
+                            r"([\w.]+(:[\w.]+(\(.*\))?)?)?",
                             "module:object or module:factory(), such as shop:create_app()"),
+        app_dir=values.folder("APP_DIR", checkout / "app"),
+        app_overrides=values.file("APP_OVERRIDES", os.R_OK),
+        may_build=values.choice("APP_BUILD", ("0", "1")) == "1",
+        data_dir=values.path("DATA_DIR", "") if "DATA_DIR" in given else None,
+        release_command=given.get("RELEASE_COMMAND", ""),
         state_dir=state_dir,
         venv_dir=values.path("VENV_DIR", str(state_dir / "venv")),
         redis_url=_redis_url(given),

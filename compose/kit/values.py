@@ -60,6 +60,10 @@ class Values:
         # Symbolic links stay, so that messages show the path that the caller wrote.
         return Path(os.path.normpath(self._folder / path))
 
+    def folder(self, name: str, default: Path) -> Path:
+        """Return the path of a folder, which need not exist any more when a verb reads it."""
+        return self.path(name, "") if name in self._given else default
+
     def file(self, name: str, mode: int) -> Path | None:
         """Return the path of a file, if one is given, that the caller may use in a mode."""
         if name not in self._given:

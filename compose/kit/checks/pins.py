@@ -5,7 +5,7 @@ from kit.console import say
 
 _GROUPS = (
     "runtime", "local", "gevent", "nginx", "valkey", "test", "lint", "bench", "load", "foreign",
-    "foreign-build",
+    "foreign-build", "uv",
 )  # fmt: skip
 # Without --no-config, an index or a constraint in the caller's uv.toml would count.
 _COMPILE = (

@@ -33,6 +33,9 @@ class DockerDeployment:
     def ensure_store(self) -> bool:
         return self._settings.own_store and self._ensure(STORE, "the store")
 
+    def run_release_command(self) -> None:
+        pass
+
     def is_current(self, replica: Replica) -> bool:
         container = find(self._project.containers(), replica.name)
         return container.config == self._variables[mark(APP)]
@@ -65,6 +68,9 @@ class DockerDeployment:
         self._images.prune()
         self._project.prune_mounted()
         return names
+
+    def observe(self) -> list[str]:
+        return []
 
     @property
     def code(self) -> str:

@@ -1,17 +1,23 @@
 """The change of a local stack to what its settings say."""
 
-from collections.abc import Sequence
+import hashlib
+import subprocess
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from kit.console import step
 from kit.deployment import await_ready
+from kit.errors import KitError
 from kit.local import services
 from kit.local.nginx import Nginx
 from kit.local.services import STORE, Service
 from kit.local.supervisor import Supervisor
+from kit.observation import observe
 from kit.runtime import Replica, Runtime
+from kit.settings import probe_host
+from kit.setup.application import Application, described
 from kit.setup.environment import Environment
-from kit.system import release
+from kit.system import logs, release
 
 
 class LocalDeployment:
@@ -23,11 +29,14 @@ class LocalDeployment:
         supervisor: Supervisor,
         nginx: Nginx,
         environment: Environment,
+        application: Application,
+        serving: Environment,
         folder: Path,
     ) -> None:
         self._runtime, self._settings, self._state = runtime, runtime.settings, runtime.state
         self._supervisor, self._nginx = supervisor, nginx
         self._environment, self._release = environment, folder
+        self._application, self._serving = application, serving
 
     def start_supervisor(self) -> None:
         """Start supervisord, or tell the one that runs which services may come."""
@@ -40,6 +49,28 @@ class LocalDeployment:
 
     def ensure_store(self) -> bool:
         return self._settings.own_store and self._ensure(self._store(), "Valkey")
+
+    def run_release_command(self) -> None:
+        command = services.release_command(
+            self._settings, self._state, self._application, self._serving, self._release
+        )
+        # Other settings may name another database.
+        name = hashlib.sha256(repr(command).encode()).hexdigest()
+        if not command.text or self._state.released == name:
+            return
+        with step(f"running {command.text}"):
+            done = subprocess.run(
+                ["/bin/sh", "-c", command.text],
+                check=False, cwd=command.cwd, env=command.env, stdin=subprocess.DEVNULL,
+                stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, errors="replace",
+            )  # fmt: skip
+        if done.returncode:
+            raise KitError(
+                f"RELEASE_COMMAND={command.text} failed ({done.returncode}). "
+                + logs.last_words(done.stdout.splitlines()),
+                "correct that, then try again; the replicas that ran before go on serving",
+            )
+        self._state.record_released(name)
 
     def is_current(self, replica: Replica) -> bool:
         return self._supervisor.is_as_described(self._replica(replica.name))
@@ -69,6 +100,15 @@ class LocalDeployment:
         release.prune(self._state.releases, self._release)
         return gone
 
+    def observe(self) -> Iterator[str]:
+        s, app = self._settings, self._application
+        yield from observe(s.port, probe_host(s.trusted_hosts), "/", s.replicas * s.workers)
+        for name in release.databases(self._release / "code"):
+            yield (
+                f"{name} was made inside the release, and the next one starts without it: give "
+                f"your application a path in DATA_DIR, such as sqlite:///{app.data}/{name}"
+            )
+
     @property
     def code(self) -> str:
         return f"release {self._release.name}"
@@ -79,6 +119,7 @@ class LocalDeployment:
             "nginx": f"127.0.0.1:{self._settings.port}",
             "release": self._release.name,
             "store": "Valkey (`make down` keeps its data)" if own else "yours, at REDIS_URL",
+            **described(self._application),
         }
 
     def _ensure(self, service: Service, title: str) -> bool:
@@ -99,7 +140,9 @@ class LocalDeployment:
         return services.store(self._settings, self._state, self._environment)
 
     def _replica(self, name: str) -> Service:
-        return services.replica(name, self._settings, self._state, self._environment, self._release)
+        return services.replica(
+            name, self._settings, self._state, self._application, self._serving, self._release
+        )
 
     def _wanted(self, replicas: Sequence[str]) -> list[Service]:
         """Return the services that supervisord has to know, with these replicas."""

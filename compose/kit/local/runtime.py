@@ -1,5 +1,6 @@
 """The local runtime: real processes under supervisord, and no Docker."""
 
+import sys
 from collections import Counter
 from collections.abc import Callable, Sequence
 
@@ -13,8 +14,10 @@ from kit.local.services import NGINX, STORE, is_replica
 from kit.local.supervisor import Supervisor
 from kit.local.table import row
 from kit.runtime import Replica
-from kit.settings import CHECKOUT, Settings, probe_host
-from kit.setup import environment
+from kit.settings import SHOP, Settings, probe_host
+from kit.setup import application, environment, requirements
+from kit.setup.application import Application
+from kit.setup.environment import Environment
 from kit.state import StateFolder
 from kit.system import logs, ports, readiness, release, store_url
 from kit.system.processes import children, require_files, runs_as_root
@@ -46,7 +49,7 @@ class LocalRuntime:
             environment.ensure(self._environment)
             environment.enter(self._environment)
             return
-        recorded = environment.Environment(self.state.environment or self._environment.root, ())
+        recorded = Environment(self.state.environment or self._environment.root, ())
         if not recorded.is_complete():
             raise KitError(
                 f"the environment of this stack, {recorded.root}, is gone",
@@ -102,6 +105,7 @@ class LocalRuntime:
         env = self._supervisor.described(names[0] if names else name)["env"]
         host = probe_host(env.get("TRUSTED_HOSTS", self.settings.trusted_hosts))
         workers = int(env.get("WORKERS", 0))
+        health = env.get("HEALTH_PATH", "/readyz")
         seen: set[int] = set()
 
         def ask() -> readiness.Answer:
@@ -115,10 +119,12 @@ class LocalRuntime:
             if name == STORE:
                 return readiness.store(services.socket_of(STORE, self.state))
             if name == NGINX:
-                return readiness.nginx(rendered_port(self.state) or self.settings.port, host)
+                return readiness.nginx(
+                    rendered_port(self.state) or self.settings.port, host, health
+                )
             if (found := len(children(process.pid))) < workers:
                 return readiness.Answer(f"{found} of {workers} workers run")
-            return readiness.replica(services.socket_of(name, self.state), host)
+            return readiness.replica(services.socket_of(name, self.state), host, health)
 
         return ask
 
@@ -142,8 +148,17 @@ class LocalRuntime:
             warn("nginx and Gunicorn run as root, like you; an ordinary user is safer")
         self._supervisor.write_launcher(self._environment)
         # Before anything starts.
-        frozen = release.freeze(CHECKOUT / "app", self.state.releases)
-        deployment = LocalDeployment(self, self._supervisor, self._nginx, self._environment, frozen)
+        app, serving = self._application()
+        frozen = release.freeze(app.folder, SHOP, self.state.releases, app.data)
+        deployment = LocalDeployment(
+            self,
+            self._supervisor,
+            self._nginx,
+            self._environment,
+            app,
+            serving,
+            frozen,
+        )
         deployment.start_supervisor()
         return deployment
 
@@ -167,6 +182,36 @@ class LocalRuntime:
     def tidy(self) -> None:
         if not self.is_running():
             self.state.remove_sockets()
+
+    def _application(self) -> tuple[Application, Environment]:
+        """Return the application and the environment of its packages, which is built."""
+        found = application.read(self.settings, self.state)
+        if found.data is None:
+            return found, self._environment
+        if not found.data.is_dir():
+            found.data.mkdir(mode=0o700, parents=True)
+        for name in release.databases(found.folder):
+            warn(
+                f"{found.folder / name} is a database among the code, and in no release: name one "
+                f"in DATA_DIR={found.data} in your application's settings"
+            )
+        resolver = environment.to_resolve(self.settings)
+        environment.ensure(resolver)
+        lock = requirements.lock(
+            requirements.Wanted(
+                source=found.packages,
+                overrides=self.settings.app_overrides,
+                may_build=self.settings.may_build,
+                worker_class=self.settings.worker_class,
+                python=".".join(map(str, sys.version_info[:2])),
+                for_image=False,
+            ),
+            resolver.root / "bin" / "uv",
+            self.state.locks,
+        )
+        serving = environment.of_lock(lock, self.settings)
+        environment.ensure(serving, may_build=self.settings.may_build)
+        return found, serving
 
     def _require_port(self) -> None:
         """Refuse a taken port before anything starts, unless our own nginx listens on it."""

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from kit.settings import CHECKOUT, Settings
+from kit.setup.application import Application
 from kit.setup.environment import Environment
 from kit.state import StateFolder
 from kit.system import templates
@@ -47,17 +48,25 @@ class Service:
 
     def description(self, state: StateFolder) -> str:
         """Return what `kit.local.launch` reads; if two are equal, no restart is needed."""
-        inherited = {name: os.environ[name] for name in _INHERITED if name in os.environ}
         return json.dumps(
             {
                 "argv": self.argv,
-                "env": {"PATH": _PATH, **inherited, **self.env},
+                "env": {"PATH": _PATH, **_inherited(), **self.env},
                 "cwd": str(self.cwd),
                 "lock": str(state.service_lock(self.name)),
                 "config": self.config,
             },
             indent=1,
         )
+
+
+@dataclass(frozen=True, slots=True)
+class Command:
+    """A command for a shell, with the folder and the whole environment that it runs in."""
+
+    text: str
+    cwd: Path
+    env: Mapping[str, str]
 
 
 def socket_of(name: str, state: StateFolder) -> Path:
@@ -91,35 +100,31 @@ def store(settings: Settings, state: StateFolder, environment: Environment) -> S
 
 
 def replica(
-    name: str, settings: Settings, state: StateFolder, environment: Environment, release: Path
+    name: str,
+    settings: Settings,
+    state: StateFolder,
+    application: Application,
+    environment: Environment,
+    release: Path,
 ) -> Service:
     """Return the service of one replica: a Gunicorn master on its own socket."""
     env = {
-        **settings.application,
-        "APP": settings.app,
+        **_variables(settings, state, application, release),
         "BIND": f"unix:{socket_of(name, state)}",
         "REPLICA": name,
         "WORKERS": str(settings.workers),
         "WORKER_CLASS": settings.worker_class,
         "THREADS": str(settings.threads),
-        "SHOP_DEMO": str(int(settings.shop_demo)),
-        "SERVED_BY": str(int(settings.served_by)),
-        "TRUSTED_HOSTS": settings.trusted_hosts,
-        "PROXY_HOPS": str(settings.proxy_hops),
-        "REDIS_URL": settings.redis_url or f"unix://{socket_of(STORE, state)}?db=0",
-        # A release stays as it was frozen, and its bytecode is there already.
-        "PYTHONDONTWRITEBYTECODE": "1",
     }
-    if settings.secret_key is not None:
-        env["SECRET_KEY"] = settings.secret_key
-    else:
+    if "SECRET_KEY" not in env:
         env["SECRET_KEY_FILE"] = str(settings.secret_key_file or state.generated_key())
     return Service(
         name=name,
         argv=(
-            str(environment.python), "-m", "gunicorn", "-c", str(release / "gunicorn.conf.py"),
+            str(environment.python), "-m", "gunicorn",
+            "-c", str(release / "kit" / "gunicorn.conf.py"),
         ),
-        cwd=release,
+        cwd=release / "code",
         priority=200,
         stop_signal="TERM",
         # Longer than graceful_timeout in gunicorn.conf.py, 25 s.
@@ -127,6 +132,63 @@ def replica(
         splits_output=True,
         env=env,
     )  # fmt: skip
+
+
+def release_command(
+    settings: Settings,
+    state: StateFolder,
+    application: Application,
+    environment: Environment,
+    release: Path,
+) -> Command:
+    """Return the application's own command, in its folder and with its settings."""
+    env = _variables(settings, state, application, release)
+    key = settings.secret_key_file or state.generated_key()
+    return Command(
+        settings.release_command,
+        release / "code",
+        {
+            "PATH": f"{environment.root / 'bin'}:{_PATH}",
+            **_inherited(),
+            "SECRET_KEY": key.read_text(encoding="utf-8").strip(),
+            "FLASK_APP": application.name,
+            **env,
+        },
+    )
+
+
+def _inherited() -> dict[str, str]:
+    return {name: os.environ[name] for name in _INHERITED if name in os.environ}
+
+
+def _variables(
+    settings: Settings, state: StateFolder, application: Application, release: Path
+) -> dict[str, str]:
+    """Return what the application finds in its environment, except for the generated key."""
+    url = settings.redis_url or f"unix://{socket_of(STORE, state)}?db=0"
+    env = {
+        # The application may use a server of its own under the second name.
+        "UNSTICKY_STORE": url,
+        "REDIS_URL": url,
+        **application.variables,
+        "APP": application.name,
+        "HEALTH_PATH": application.health_path,
+        "SERVED_BY": str(int(settings.served_by)),
+        "TRUSTED_HOSTS": settings.trusted_hosts,
+        "PROXY_HOPS": str(settings.proxy_hops),
+        # A release stays as it was frozen, and its bytecode is there already.
+        "PYTHONDONTWRITEBYTECODE": "1",
+    }
+    if application.data is None:
+        env |= {"SHOP_DEMO": str(int(settings.shop_demo)), "REDIS_URL": url}
+    else:
+        # Programs beside Gunicorn find the library here, after the application's own.
+        env |= {"DATA_DIR": str(application.data), "PYTHONPATH": str(release / "kit")}
+    if settings.secret_key is not None:
+        env["SECRET_KEY"] = settings.secret_key
+    elif settings.secret_key_file is not None:
+        env.pop("SECRET_KEY", None)
+    return env
 
 
 def is_replica(name: str) -> bool:

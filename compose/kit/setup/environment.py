@@ -45,22 +45,32 @@ class Environment:
 
 
 def to_run(settings: Settings) -> Environment:
-    """Return the environment that the stack runs in."""
-    groups = ["runtime", "local"]
+    """Return the environment that the stack runs in; the shop's packages are there, too."""
+    groups = ["local"] if settings.is_foreign else ["runtime", "local"]
     if settings.nginx_bin is None:
         groups.append("nginx")
-    if settings.worker_class == "gevent":
+    if settings.worker_class == "gevent" and not settings.is_foreign:
         groups.append("gevent")
     if settings.own_store and settings.redis_server is None:
         groups.append("valkey")
     return _named("run", groups, settings)
 
 
+def to_resolve(settings: Settings) -> Environment:
+    """Return the environment of uv, which resolves the packages of an application."""
+    return _named("resolve", ["uv"], settings)
+
+
+def of_lock(lock: Path, settings: Settings) -> Environment:
+    """Return the environment of an application that is not the shop."""
+    return _of("app", (lock,), settings)
+
+
 def to_check(settings: Settings) -> Environment:
     """Return the environment that the checks and `make pins` use."""
     return _named(
         "check",
-        ["runtime", "local", "nginx", "valkey", "gevent", "bench", "test", "lint", "load"],
+        ["runtime", "local", "nginx", "valkey", "gevent", "bench", "test", "lint", "uv", "load"],
         settings,
     )
 
@@ -79,8 +89,8 @@ def to_load(settings: Settings) -> Environment:
     return _named("load", ["runtime", "local", "load"], settings)
 
 
-def ensure(environment: Environment) -> None:
-    """Build the environment unless it exists.
+def ensure(environment: Environment, *, may_build: bool = False) -> None:
+    """Build the environment unless it exists, if need be from source packages.
 
     Raises:
         KitError: this machine lacks something; the message says what.
@@ -95,7 +105,7 @@ def ensure(environment: Environment) -> None:
             return
         shutil.rmtree(environment.root, ignore_errors=True)
         try:
-            installation.install(environment.root, environment.pins)
+            installation.install(environment.root, environment.pins, may_build=may_build)
             # Or a power cut could leave the mark, and files without their content.
             os.sync()
             environment.mark_complete()
@@ -112,7 +122,12 @@ def enter(environment: Environment) -> None:
 
 
 def _named(kind: str, groups: Sequence[str], settings: Settings) -> Environment:
-    pins = tuple(CHECKOUT / "requirements" / f"{group}.txt" for group in groups)
+    return _of(
+        kind, tuple(CHECKOUT / "requirements" / f"{group}.txt" for group in groups), settings
+    )
+
+
+def _of(kind: str, pins: tuple[Path, ...], settings: Settings) -> Environment:
     digest = hashlib.sha256(platform.python_version().encode())
     for path in pins:
         digest.update(path.name.encode() + b"\0" + path.read_bytes())

@@ -62,8 +62,13 @@ def require_wheels(groups: Collection[str]) -> None:
         )
 
 
-def install(root: Path, pins: Sequence[Path]) -> None:
+def install(root: Path, pins: Sequence[Path], *, may_build: bool = False) -> None:
     """Build an environment at ``root`` with exactly the pinned packages.
+
+    Args:
+        root: the folder of the environment.
+        pins: files that name every package, with hashes.
+        may_build: build source packages; some of them need a compiler.
 
     Raises:
         KitError: this fails; the message says why.
@@ -80,8 +85,7 @@ def install(root: Path, pins: Sequence[Path]) -> None:
         "install",
         "--no-deps",
         "--require-hashes",
-        "--only-binary",
-        ":all:",
+        *(() if may_build else ("--only-binary", ":all:")),
         "--no-input",
         "--no-color",
         "--progress-bar",

@@ -36,7 +36,7 @@ class Wanted:
     """What is resolved.
 
     Attributes:
-        source: one of `KNOWN`, or a requirements file of another name.
+        source: one of `KNOWN`, or a requirements file of another name; None if there is none.
         overrides: a requirements file whose versions replace all others.
         may_build: source packages are allowed, and built.
         worker_class: gevent needs packages of its own.
@@ -44,12 +44,17 @@ class Wanted:
         for_image: for a Linux container of this machine's processor, instead of for this system.
     """
 
-    source: Path
+    source: Path | None
     overrides: Path | None
     may_build: bool
     worker_class: str
     python: str
     for_image: bool
+
+    @property
+    def name(self) -> str:
+        """What messages call the application's side."""
+        return str(self.source) if self.source else "the application, which lists no packages,"
 
 
 def lock(wanted: Wanted, uv: Path, locks: Path) -> Path:
@@ -59,7 +64,7 @@ def lock(wanted: Wanted, uv: Path, locks: Path) -> Path:
         KitError: a file cannot be read, a line cannot be used, or there is no solution; the
             message has both sides of a conflict.
     """
-    lines = list(_lines(wanted.source, uv))
+    lines = list(_lines(wanted.source, uv)) if wanted.source else []
     overrides = list(_lines(wanted.overrides, uv)) if wanted.overrides else []
     ours, server = _ours(wanted.worker_class)
     replaced = [line for line in lines if re.match(r"gunicorn\b", line)]
@@ -72,10 +77,10 @@ def lock(wanted: Wanted, uv: Path, locks: Path) -> Path:
     digest = hashlib.sha256(repr((inputs, arguments)).encode()).hexdigest()[:12]
     kept = locks / f"{digest}.txt"
     if not kept.exists():
-        with step(f"resolving {wanted.source.name} with the kit's requirements"):
+        with step(f"resolving {wanted.name}"):
             _resolve(inputs, arguments, uv, kept, wanted)
     if replaced and (version := re.search(r"^gunicorn==(\S+)", kept.read_text(), re.MULTILINE)):
-        say(f"  The kit's Gunicorn {version[1]} replaces {replaced[0]} of {wanted.source.name}.")
+        say(f"  The kit's Gunicorn {version[1]} replaces {replaced[0]} of {wanted.name}.")
     return kept
 
 
@@ -240,18 +245,18 @@ def _explained(said: str, wanted: Wanted) -> KitError:
         )
     if re.search("no usable wheels|has no wheels|building source distributions is disabled", said):
         return KitError(
-            f"a package of {wanted.source} has no wheel for Python {wanted.python}:\n{shown}",
+            f"a package of {wanted.name} has no wheel for Python {wanted.python}:\n{shown}",
             "APP_BUILD=1 builds source packages; some of them need a compiler",
             "or choose a version that has a wheel, with APP_OVERRIDES=",
         )
     if "Python version" in said:
         return KitError(
-            f"a package of {wanted.source} is not for Python {wanted.python}:\n{shown}",
+            f"a package of {wanted.name} is not for Python {wanted.python}:\n{shown}",
             "use another Python: make up PYTHON=/path/to/python3, or PYTHON_IMAGE= in containers",
             "or choose other versions: APP_OVERRIDES=overrides.txt",
         )
     return KitError(
-        f"the requirements of {wanted.source} and of the kit (unsticky.txt) do not fit "
+        f"the requirements of {wanted.name} and of the kit (unsticky.txt) do not fit "
         f"together:\n{shown}",
         "change the version in that file",
         "or force one for both: APP_OVERRIDES=overrides.txt, with lines such as flask==3.1.2",

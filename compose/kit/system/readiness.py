@@ -9,6 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+_OK, _CLIENT_ERROR = 200, 400
 _PROBE_SECONDS = 5.0
 # After this time a message says what the verb waits for.
 _PATIENCE_SECONDS = 5.0
@@ -40,17 +41,14 @@ def store(path: Path) -> Answer:
     return Answer() if answer == "+OK" else Answer(f"it refused a write: {answer}")
 
 
-def replica(path: Path, host: str) -> Answer:
-    """Request ``/readyz`` from a replica on its unix socket.
-
-    404 counts as ready: the application answers, and has no such path.
-    """
+def replica(path: Path, host: str, health: str = "/readyz") -> Answer:
+    """Request a path from a replica on its unix socket; 2xx and 3xx are ready."""
     try:
         with _unix(path) as connection:
-            connection.sendall(f"GET /readyz HTTP/1.0\r\nHost: {host}\r\n\r\n".encode())
+            connection.sendall(f"GET {health} HTTP/1.0\r\nHost: {host}\r\n\r\n".encode())
             response = http.client.HTTPResponse(connection)
             response.begin()
-            return _verdict("/readyz", response)
+            return _verdict(health, response)
     except (OSError, http.client.HTTPException) as error:
         return Answer(f"its socket does not answer ({error})")
 
@@ -110,7 +108,7 @@ def _unix(path: Path) -> socket.socket:
 
 def _verdict(path: str, response: http.client.HTTPResponse) -> Answer:
     body = response.read(10_000)
-    if response.status in {200, 404}:
+    if _OK <= response.status < _CLIENT_ERROR:
         return Answer()
     try:
         problem = json.loads(body)
