@@ -64,12 +64,12 @@ def lock(wanted: Wanted, uv: Path, locks: Path) -> Path:
         KitError: a file cannot be read, a line cannot be used, or there is no solution; the
             message has both sides of a conflict.
     """
-    lines = list(_lines(wanted.source, uv)) if wanted.source else []
-    overrides = list(_lines(wanted.overrides, uv)) if wanted.overrides else []
+    theirs = list(lines(wanted.source, uv)) if wanted.source else []
+    overrides = list(lines(wanted.overrides, uv)) if wanted.overrides else []
     ours, server = _ours(wanted.worker_class)
-    replaced = [line for line in lines if re.match(r"gunicorn\b", line)]
+    replaced = [line for line in theirs if re.match(r"gunicorn\b", line)]
     inputs = {
-        "application.txt": "\n".join(line for line in lines if line not in replaced),
+        "application.txt": "\n".join(line for line in theirs if line not in replaced),
         "unsticky.txt": "\n".join((*ours, server)),
         "overrides.txt": "\n".join(overrides),
     }
@@ -141,7 +141,7 @@ def _environment() -> dict[str, str]:
     return env
 
 
-def _lines(path: Path, uv: Path) -> Iterator[str]:
+def lines(path: Path, uv: Path) -> Iterator[str]:
     """Return the requirements of a file, with those of the files that it includes.
 
     Raises:
