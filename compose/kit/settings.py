@@ -126,12 +126,12 @@ class Settings:
     @property
     def idempotent_paths(self) -> str:
         """The paths whose POSTs nginx may send again; none for an application that is not ours."""
-        return "" if self.is_foreign else _SHOPS_IDEMPOTENT_PATHS
+        return _SHOPS_IDEMPOTENT_PATHS if self.app.startswith("shop:") else ""
 
     @property
     def is_foreign(self) -> bool:
-        """Whether the application is not the shop of this checkout."""
-        return self.app_dir != SHOP or not self.app.startswith("shop:")
+        """Whether the application is not in this checkout's ``app/``."""
+        return self.app_dir != SHOP
 
     @property
     def upstream_keepalive(self) -> str:
@@ -219,7 +219,7 @@ def _parsed(
         app=values.matching("APP", "" if "APP_DIR" in given else "shop:create_app()",
                             r"([\w.]+(:[\w.]+(\(.*\))?)?)?",
                             "module:object or module:factory(), such as shop:create_app()"),
-        app_dir=values.folder("APP_DIR", checkout / "app"),
+        app_dir=values.folder("APP_DIR", SHOP),
         app_overrides=values.file("APP_OVERRIDES", os.R_OK),
         may_build=values.choice("APP_BUILD", ("0", "1")) == "1",
         data_dir=values.path("DATA_DIR", "") if "DATA_DIR" in given else None,

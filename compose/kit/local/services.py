@@ -117,7 +117,11 @@ def replica(
         "THREADS": str(settings.threads),
     }
     if "SECRET_KEY" not in env:
-        env["SECRET_KEY_FILE"] = str(settings.secret_key_file or state.generated_key())
+        key = settings.secret_key_file or state.generated_key()
+        env["SECRET_KEY_FILE"] = str(key)
+        if settings.is_foreign:
+            # gunicorn.conf.py passes the content of files in this folder, without their `_FILE`.
+            env.setdefault("SECRETS_DIR", str(key.parent))
     return Service(
         name=name,
         argv=(

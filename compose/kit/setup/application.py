@@ -6,22 +6,22 @@ from pathlib import Path
 
 from kit import dotenv
 from kit.errors import KitError
-from kit.settings import SHOP, Settings
+from kit.settings import Settings
 from kit.setup import detection, requirements
 from kit.state import StateFolder
 
 
 @dataclass(frozen=True, slots=True)
 class Application:
-    """What a caller has named by ``APP_DIR`` and the settings beside it, or the shop.
+    """What a caller has named by ``APP_DIR`` and the settings beside it, or that of the checkout.
 
     Attributes:
         folder: its code, which is copied into each release.
         name: as Gunicorn takes it: ``module:object`` or ``module:factory()``.
         health_path: a path that answers if the application is well.
         variables: its own environment variables.
-        packages: the file that lists its packages; None if there is none, or for the shop.
-        data: a folder that outlives releases, and Flask's instance folder; None for the shop.
+        packages: the file that lists its packages; None without one, or for the checkout's own.
+        data: a folder that outlives releases, and Flask's instance folder; None for the same.
     """
 
     folder: Path
@@ -72,8 +72,6 @@ def _env_file(settings: Settings, folder: Path) -> Path:
 def _packages(settings: Settings, folder: Path) -> Path | None:
     if named := settings.compose.get("APP_REQUIREMENTS"):
         return folder / Path(named).expanduser()
-    if folder == SHOP:
-        return None
     return next((folder / name for name in requirements.KNOWN if (folder / name).is_file()), None)
 
 

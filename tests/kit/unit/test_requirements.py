@@ -118,8 +118,9 @@ def test_line_that_cannot_be_pinned_is_refused(line: str, tmp_path: Path) -> Non
 
 def test_poetry_file_says_how_to_export(tmp_path: Path) -> None:
     """A project file in another form than the standard's names the way out."""
+    source = _file(tmp_path, '[tool.poetry]\nname = "b"\n', "pyproject.toml")
+
     with pytest.raises(KitError) as caught:
-        source = _file(tmp_path, '[tool.poetry]\nname = "b"\n', "pyproject.toml")
         list(requirements.lines(source, _UV))
 
     assert any("poetry export" in hint for hint in caught.value.hints)

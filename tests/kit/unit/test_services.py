@@ -9,6 +9,7 @@ from kit.local import launch, services
 from kit.local.configuration import configuration
 from kit.local.supervisor import Supervisor
 from kit.settings import CHECKOUT, load
+from kit.setup import application
 from kit.setup.environment import Environment
 from kit.state import StateFolder
 from kit.system import processes
@@ -25,7 +26,8 @@ def _state(tmp_path: Path) -> StateFolder:
 def _described(state: StateFolder, **environ: str) -> dict[str, str]:
     environment = Environment(state.root / "venv", ())
     settings = load({"STATE_DIR": str(state.root), **environ}, state.root)
-    service = services.replica("app-1", settings, state, environment, state.root / "r")
+    app = application.read(settings, state)
+    service = services.replica("app-1", settings, state, app, environment, state.root / "r")
     described: dict[str, str] = json.loads(service.description(state))["env"]
     return described
 
@@ -84,9 +86,9 @@ def test_supervisord_file_has_no_path_of_the_caller(tmp_path: Path) -> None:
     state.claim()
     state.create()
     settings = load({"STATE_DIR": str(state.root)}, tmp_path)
-    service = services.replica(
-        "app-1", settings, state, Environment(state.root / "venv", ()), state.root / "r"
-    )
+    app = application.read(settings, state)
+    environment = Environment(state.root / "venv", ())
+    service = services.replica("app-1", settings, state, app, environment, state.root / "r")
 
     text = configuration([service], state)
 
@@ -118,3 +120,19 @@ def test_too_few_files_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
 
     with pytest.raises(KitError, match=r"you may open 64 files at once .* needs 92"):
         processes.require_files(92)
+
+
+def test_application_keeps_its_own_store_and_key(state: StateFolder) -> None:
+    """What an application has in its `.env` stays; sessions go to the kit's store all the same."""
+    project = state.root.parent / "blog"
+    project.mkdir()
+    (project / "app.py").write_text("app = Flask('x')\n")
+    (project / ".env").write_text("SECRET_KEY=theirs\nREDIS_URL=redis://queue/0\nWORKERS=9\n")
+
+    env = _described(state, APP_DIR=str(project))
+
+    assert env["APP"] == "app:app"
+    assert (env["SECRET_KEY"], env["REDIS_URL"]) == ("theirs", "redis://queue/0")
+    assert env["UNSTICKY_STORE"].startswith("unix:///")
+    assert env["WORKERS"] == "2"
+    assert "SECRET_KEY" not in _described(state, APP_DIR=str(project), SECRET_KEY_FILE=__file__)
