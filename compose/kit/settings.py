@@ -29,8 +29,8 @@ OVERLAYS = ("dev", "tls", "valkey")
 """The files ``compose.<name>.yaml`` that a caller can choose."""
 
 _NAMES = frozenset({
-    "APP", "APP_BUILD", "APP_DIR", "APP_OVERRIDES", "DATA_DIR", "NGINX_BIN", "OVERLAYS", "PORT",
-    "PROXY_HOPS", "READY_TIMEOUT", "REDIS_MAXMEMORY", "REDIS_SERVER", "REDIS_URL",
+    "APP", "APP_BUILD", "APP_DIR", "APP_OVERRIDES", "DATA_DIR", "DIR", "NGINX_BIN", "OVERLAYS",
+    "PORT", "PROXY_HOPS", "READY_TIMEOUT", "REDIS_MAXMEMORY", "REDIS_SERVER", "REDIS_URL",
     "RELEASE_COMMAND", "REPLICAS", "RUNTIME", "SECRET_KEY", "SECRET_KEY_FILE", "SERVED_BY",
     "SHOP_DEMO", "STATE_DIR", "THREADS", "TLS_PORT", "TRUSTED_HOSTS", "VENV_DIR", "WORKERS",
     "WORKER_CLASS",
@@ -81,6 +81,8 @@ class Settings:
     """The WSGI application; empty if it is to be found."""
     app_dir: Path
     """The folder of the application's code."""
+    dir: Path | None
+    """The folder that `make init` writes to."""
     app_overrides: Path | None
     may_build: bool
     """Whether source packages are built."""
@@ -216,10 +218,11 @@ def _parsed(
         threads=_threads(values, given),
         runtime=values.choice("RUNTIME", RUNTIMES),
         overlays=_overlays(given),
-        app=values.matching("APP", "" if "APP_DIR" in given else "shop:create_app()",
+        app=values.matching("APP", "" if {"APP_DIR", "DIR"} & given.keys() else "shop:create_app()",
                             r"([\w.]+(:[\w.]+(\(.*\))?)?)?",
                             "module:object or module:factory(), such as shop:create_app()"),
         app_dir=values.folder("APP_DIR", SHOP),
+        dir=values.path("DIR", "") if "DIR" in given else None,
         app_overrides=values.file("APP_OVERRIDES", os.R_OK),
         may_build=values.choice("APP_BUILD", ("0", "1")) == "1",
         data_dir=values.path("DATA_DIR", "") if "DATA_DIR" in given else None,

@@ -8,6 +8,7 @@ changed is taken, and what both have changed is shown.
 import base64
 import hashlib
 import json
+import re
 import shutil
 import subprocess
 import tempfile
@@ -17,9 +18,10 @@ from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
 
-from kit.console import say
+from kit.console import say, warn
 from kit.errors import KitError
-from kit.settings import CHECKOUT
+from kit.settings import CHECKOUT, Settings
+from kit.setup import detection, requirements
 
 FOLDER = "deploy"
 MANIFEST = ".unsticky.json"
@@ -43,6 +45,17 @@ _SOURCES = {
 _LEFT_OUT = {"README.md", "valkey.conf.template", "py.typed~"}
 
 
+# The image's build reads such a file only; this makes one from what other tools keep.
+_REQUIREMENTS = "requirements.txt"
+_EXPORTS = {
+    "uv.lock": f"uv export --frozen --no-dev --no-emit-project -o {_REQUIREMENTS}",
+    "poetry.lock": f"poetry export --only main -o {_REQUIREMENTS}",
+    "pdm.lock": f"pdm export --prod -o {_REQUIREMENTS}",
+    "Pipfile.lock": f"pipenv requirements >{_REQUIREMENTS}",
+    "pyproject.toml": f"uv pip compile pyproject.toml -o {_REQUIREMENTS}",
+}
+
+
 class Fate(StrEnum):
     """What becomes of a file in the folder."""
 
@@ -62,6 +75,68 @@ class Change:
     name: str
     fate: Fate
     text: bytes | None = None
+
+
+def init(settings: Settings) -> None:
+    """Write the files for the application in ``DIR``, and say what its owner does next.
+
+    Raises:
+        KitError: there is no such folder, no application in it, or the files cannot be updated.
+    """
+    project = settings.dir
+    if project is None or not project.is_dir():
+        raise KitError(
+            f"DIR={project or ''} is not a folder",
+            "name the folder of your application: make init DIR=../blog",
+        )
+    folder = project / FOLDER
+    is_new = not is_ours(folder)
+    app = settings.app or detection.find_app(project).app
+    tell(write(folder, {".env": _environment(settings, project, app)}), folder)
+    if not is_new:
+        return
+    say(f"\n{folder} has all that {app} needs in containers. Nothing else was changed.")
+    for name, command in _EXPORTS.items():
+        if (project / name).is_file() and not (project / _REQUIREMENTS).is_file():
+            say(f"\nList its packages for the image, after each change of {name}:\n\n  {command}")
+            break
+    if proposal := detection.proposal(project):
+        say(f"\nGive your application these two lines:\n\n{proposal}")
+    elif "unsticky" not in _requirements_text(project):
+        warn("no module was found that makes the Flask object: call Unsticky(app) where it is made")
+    say(f"Next: look at {FOLDER}/.env, then run: cd {project} && {FOLDER}/deploy")
+
+
+def _environment(settings: Settings, project: Path, app: str) -> str:
+    """Return the folder's `.env`: what is known of the application, and nothing secret."""
+    lists = any((project / name).is_file() for name in requirements.KNOWN)
+    packages = settings.compose.get("APP_REQUIREMENTS") or (_REQUIREMENTS if lists else "")
+    health = settings.compose.get("HEALTH_PATH") or detection.find_health(project)
+    name = re.sub(r"[^a-z0-9_-]+", "-", project.resolve().name.lower()).strip("-_") or "app"
+    return f"""\
+# Settings of the stack; compose.yaml says what each one means. It has no secrets: commit it.
+
+# The prefix of containers, networks, volumes and images.
+COMPOSE_PROJECT_NAME={name}
+# The application: module:object or module:factory().
+APP={app}
+# Files with its packages, separated by spaces; paths start in its folder.
+APP_REQUIREMENTS={packages}
+# A path that answers 2xx or 3xx without a login.
+HEALTH_PATH={health}
+# nginx's port on 127.0.0.1.
+PORT={settings.port}
+# Containers of the application, and processes in each.
+REPLICAS={settings.replicas}
+WORKERS={settings.workers}
+# Runs once for each release, such as: flask db upgrade
+RELEASE_COMMAND={settings.release_command}
+"""
+
+
+def _requirements_text(project: Path) -> str:
+    files = (project / name for name in requirements.KNOWN)
+    return "".join(path.read_text(errors="replace") for path in files if path.is_file())
 
 
 def write(folder: Path, generated: Mapping[str, str]) -> list[Change]:
