@@ -43,9 +43,6 @@ def restart(runtime: Runtime, name: str | None) -> None:
     """Restart one service, or each replica after the one before has answered.
 
     All else stays as it was started, even if its settings are not given again.
-
-    Raises:
-        KitError: there is no such service, or it does not become ready.
     """
     replicas = runtime.replicas()
     if name is not None and name not in runtime.services():
@@ -69,11 +66,7 @@ def restart(runtime: Runtime, name: str | None) -> None:
 
 
 def await_ready(runtime: Runtime, name: str, probe: Callable[[], Answer] | None = None) -> None:
-    """Wait until a service answers to its own probe, or to another one.
-
-    Raises:
-        KitError: it does not within ``READY_TIMEOUT``; the message has its last words.
-    """
+    """Wait until a service answers to its own probe, or to another one."""
     seconds = runtime.settings.ready_timeout
     answer = readiness.wait(
         probe or runtime.probe(name),

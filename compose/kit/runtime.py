@@ -23,15 +23,13 @@ class Replica:
 
 
 class Runtime(Protocol):
-    """The processes or containers of one stack. Every method raises `KitError` if it fails."""
+    """The processes or containers of one stack. Every method raises `KitError` if it fails.
 
-    @property
-    def settings(self) -> Settings:
-        """What the caller wants."""
+    A runtime inherits from it the methods that have nothing to do there.
+    """
 
-    @property
-    def state(self) -> StateFolder:
-        """The state folder of the stack."""
+    settings: Settings
+    state: StateFolder
 
     @property
     def url(self) -> str:
@@ -39,6 +37,7 @@ class Runtime(Protocol):
 
     def require(self) -> None:
         """Check that this machine has what the runtime needs."""
+        return
 
     def enter(self, *, to_deploy: bool) -> None:
         """Continue in the environment for a deployment, or in that of the running stack."""
@@ -48,6 +47,7 @@ class Runtime(Protocol):
 
     def orphans(self) -> list[str]:
         """Return the services that run although nothing would restart them."""
+        return []
 
     def services(self) -> list[str]:
         """Return the names of all services that exist."""
@@ -80,14 +80,11 @@ class Runtime(Protocol):
         """Stop a service and start it again as it was started before. Do not wait."""
 
     def shut_down(self, *, data: bool) -> list[str]:
-        """Stop everything, and remove what is outside the state folder, perhaps with the data.
-
-        Returns:
-            The names of the services that ended.
-        """
+        """Stop everything, perhaps remove the data; return the names of what ended."""
 
     def tidy(self) -> None:
         """Leave nothing outside the state folder if nothing runs."""
+        return
 
 
 class Deployment(Protocol):

@@ -11,11 +11,12 @@ import shlex
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Annotated, Any, get_type_hints
 
 from kit import dotenv
 from kit.errors import KitError
 from kit.system import store_url
-from kit.values import Values
+from kit.values import Reader, choice, file, integer, matching, path, switch
 
 CHECKOUT = Path(__file__).resolve().parents[2]
 """The checkout that this kit is part of."""
@@ -23,20 +24,10 @@ CHECKOUT = Path(__file__).resolve().parents[2]
 SHOP = CHECKOUT / "app"
 """The folder of the shop's code."""
 
-WORKER_CLASSES = ("sync", "gthread", "gevent")
-RUNTIMES = ("local", "docker")
 OVERLAYS = ("dev", "tls", "valkey")
 """The files ``compose.<name>.yaml`` that a caller can choose."""
 
-_NAMES = frozenset({
-    "APP", "APP_BUILD", "APP_DIR", "APP_OVERRIDES", "DATA_DIR", "DIR", "NGINX_BIN", "OVERLAYS",
-    "PORT", "PROXY_HOPS", "READY_TIMEOUT", "REDIS_MAXMEMORY", "REDIS_SERVER", "REDIS_URL",
-    "RELEASE_COMMAND", "REPLICAS", "RUNTIME", "SECRET_KEY", "SECRET_KEY_FILE", "SERVED_BY",
-    "SHOP_DEMO", "STATE_DIR", "THREADS", "TLS_PORT", "TRUSTED_HOSTS", "VENV_DIR", "WORKERS",
-    "WORKER_CLASS",
-})  # fmt: skip
-
-# `make loadtest` and `make sweep` read these.
+# `make loadtest` reads these.
 _LOAD = frozenset({
     "ACCOUNTS", "DURATION", "HOST", "JOURNEYS", "PROCESSES", "PROFILE", "RATE", "SCENARIO", "SHAPE",
     "SLO", "SWEEP", "THINK", "USERS",
@@ -55,9 +46,6 @@ _COMPOSE = frozenset({
 # Other names for the same: Gunicorn's and Heroku's, and one of an older version of this kit.
 _ALIASES = {"WORKERS": "WEB_CONCURRENCY", "NGINX_IDEMPOTENT_PATHS": "NGINX_KEYED_PATHS"}
 
-# The Makefile and the tests read these: they do not go to replicas.
-_RESERVED = {*_COMPOSE, *_LOAD, *_ALIASES.values(), "PYTHON", "REQUIRE_CONTAINERS"}
-
 # The application's own settings, which the kit does not read.
 _APPLICATION = ("UNSTICKY_", "FLASK_", "SESSION_COOKIE_", "LOG_LEVEL", "RECENT_LOGIN_SECONDS")
 
@@ -65,42 +53,71 @@ _APPLICATION = ("UNSTICKY_", "FLASK_", "SESSION_COOKIE_", "LOG_LEVEL", "RECENT_L
 _SHOPS_IDEMPOTENT_PATHS = "/api/(cart/items|checkout)"
 
 
+def _store_url(_name: str, url: str | None, _folder: Path) -> str | None:
+    if url is not None and (problem := store_url.problem(url)):
+        raise KitError(
+            f"REDIS_URL cannot be used: {problem}",
+            "for example: redis://user:password@127.0.0.1:6379/0 or unix:///run/redis.sock?db=0",
+            "or unset it to use the kit's own store",
+        )
+    return url
+
+
+def _overlays(_name: str, text: str | None, _folder: Path) -> tuple[str, ...]:
+    wanted = tuple(dict.fromkeys(filter(None, re.split(r"[,\s]+", text or ""))))
+    for name in wanted:
+        if name not in OVERLAYS:
+            raise KitError(
+                f"OVERLAYS={name} is not one of {', '.join(OVERLAYS)}",
+                "for example: make up RUNTIME=docker OVERLAYS=tls,valkey",
+                "to use a store of your own, set REDIS_URL",
+            )
+    return wanted
+
+
+_APP = "module:object or module:factory(), such as shop:create_app()"
+_SIZE = "a size such as 256mb or 2gb"
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Settings:
-    """What the caller wants of the stack. Times are in seconds; paths are absolute."""
+    """What the caller wants of the stack. Times are in seconds; paths are absolute.
 
-    port: int
-    tls_port: int
-    replicas: int
-    workers: int
-    worker_class: str
-    threads: int
-    runtime: str
-    overlays: tuple[str, ...]
-    app: str
+    A field with a reader has the value of the variable of its name, in capitals.
+    """
+
+    port: Annotated[int, integer(8080, 1, 65535)]
+    tls_port: Annotated[int, integer(8443, 1, 65535)]
+    replicas: Annotated[int, integer(2, 1, 64)]
+    workers: Annotated[int, integer(2, 1, 64)]
+    worker_class: Annotated[str, choice("sync", "gthread", "gevent")]
+    threads: Annotated[int, integer(1, 1, 256)]
+    runtime: Annotated[str, choice("local", "docker")]
+    overlays: Annotated[tuple[str, ...], _overlays]
+    app: Annotated[str, matching("shop:create_app()", r"([\w.]+(:[\w.]+(\(.*\))?)?)?", _APP)]
     """The WSGI application; empty if it is to be found."""
-    app_dir: Path
+    app_dir: Annotated[Path, path(str(SHOP))]
     """The folder of the application's code."""
-    dir: Path | None
-    """The folder that `make init` writes to."""
-    app_overrides: Path | None
-    may_build: bool
+    app_build: Annotated[bool, switch(default=False)]
     """Whether source packages are built."""
-    data_dir: Path | None
-    release_command: str
-    state_dir: Path
-    venv_dir: Path
-    redis_url: str | None
-    redis_maxmemory: str
-    redis_server: Path | None
-    nginx_bin: Path | None
-    secret_key: str | None
-    secret_key_file: Path | None
-    shop_demo: bool
-    served_by: bool
-    trusted_hosts: str
-    proxy_hops: int
-    ready_timeout: int
+    app_overrides: Annotated[Path | None, file(os.R_OK)]
+    data_dir: Annotated[Path | None, path(None)]
+    release_command: Annotated[str, matching("", ".*", "a shell command")]
+    dir: Annotated[Path | None, path(None)]
+    """The folder that `make init` writes to."""
+    state_dir: Annotated[Path, path(".state")]
+    venv_dir: Annotated[Path, path(".state/venv")]
+    redis_url: Annotated[str | None, _store_url]
+    redis_maxmemory: Annotated[str, matching("256mb", r"[1-9]\d*([kmg]b?)?", _SIZE)]
+    redis_server: Annotated[Path | None, file(os.X_OK)]
+    nginx_bin: Annotated[Path | None, file(os.X_OK)]
+    secret_key: Annotated[str | None, lambda _name, text, _folder: text]
+    secret_key_file: Annotated[Path | None, file(os.R_OK)]
+    shop_demo: Annotated[bool, switch(default=True)]
+    served_by: Annotated[bool, switch(default=True)]
+    trusted_hosts: Annotated[str, matching("localhost,127.0.0.1,[::1]", ".*", "a list of hosts")]
+    proxy_hops: Annotated[int, integer(1, 0, 8)]
+    ready_timeout: Annotated[int, integer(30, 1, 600)]
     service: str | None
     """The one service that a verb is about."""
     arguments: tuple[str, ...]
@@ -145,17 +162,37 @@ class Settings:
         """The address of this host on which nginx in a container is published."""
         return self.compose.get("BIND_ADDRESS", "127.0.0.1")
 
+    @property
+    def of_replicas(self) -> dict[str, str]:
+        """The variables of Gunicorn and of the shop that both runtimes give to replicas."""
+        return {
+            "APP": self.app,
+            "WORKERS": str(self.workers),
+            "WORKER_CLASS": self.worker_class,
+            "THREADS": str(self.threads),
+            "SHOP_DEMO": str(int(self.shop_demo)),
+            "SERVED_BY": str(int(self.served_by)),
+            "TRUSTED_HOSTS": self.trusted_hosts,
+            "PROXY_HOPS": str(self.proxy_hops),
+        }
+
     def make(self, verb: str) -> str:
         """Return the command of a verb for this stack, as it stands in hints."""
         return f"make {verb} RUNTIME=docker" if self.runtime == "docker" else f"make {verb}"
 
 
-def load(environ: Mapping[str, str] = os.environ, checkout: Path = CHECKOUT) -> Settings:
-    """Return the settings for a checkout.
+_READERS: dict[str, Reader] = {
+    name.upper(): hint.__metadata__[0]
+    for name, hint in get_type_hints(Settings, include_extras=True).items()
+    if hasattr(hint, "__metadata__")
+}
+_NAMES = frozenset(_READERS)
+# The Makefile and the tests read some of these: they do not go to replicas.
+_KNOWN = {*_NAMES, *_COMPOSE, *_LOAD, *_ALIASES.values(), "PYTHON", "REQUIRE_CONTAINERS"}
 
-    Raises:
-        KitError: a value cannot be used; the message names it, and a value that can.
-    """
+
+def load(environ: Mapping[str, str] = os.environ, checkout: Path = CHECKOUT) -> Settings:
+    """Return the settings for a checkout."""
     file_values = dotenv.read(checkout / ".env")
     ours = {**environ, "HOST": ""} if foreign_host(environ) else environ
     given: dict[str, str] = {}
@@ -163,7 +200,7 @@ def load(environ: Mapping[str, str] = os.environ, checkout: Path = CHECKOUT) -> 
         for name in _NAMES | _COMPOSE | _LOAD:
             if text := values.get(name) or values.get(_ALIASES.get(name, "")):
                 given[name] = text
-    extra = {n: v for n, v in file_values.items() if n not in _NAMES | _RESERVED}
+    extra = {n: v for n, v in file_values.items() if n not in _KNOWN}
     for name in extra:
         if close := difflib.get_close_matches(name, _NAMES, n=1, cutoff=0.85):
             raise KitError(
@@ -205,88 +242,37 @@ def _parsed(
     environ: Mapping[str, str],
     application: Mapping[str, str],
 ) -> Settings:
-    if "SECRET_KEY" in given and "SECRET_KEY_FILE" in given:
-        raise KitError("both SECRET_KEY and SECRET_KEY_FILE are set", "unset one of the two")
-    values = Values(given, checkout)
-    state_dir = values.path("STATE_DIR", ".state")
-    return Settings(
-        port=values.integer("PORT", 8080, 1, 65535),
-        tls_port=values.integer("TLS_PORT", 8443, 1, 65535),
-        replicas=values.integer("REPLICAS", 2, 1, 64),
-        workers=values.integer("WORKERS", 2, 1, 64),
-        worker_class=values.choice("WORKER_CLASS", WORKER_CLASSES),
-        threads=_threads(values, given),
-        runtime=values.choice("RUNTIME", RUNTIMES),
-        overlays=_overlays(given),
-        app=values.matching("APP", "" if {"APP_DIR", "DIR"} & given.keys() else "shop:create_app()",
-                            r"([\w.]+(:[\w.]+(\(.*\))?)?)?",
-                            "module:object or module:factory(), such as shop:create_app()"),
-        app_dir=values.folder("APP_DIR", SHOP),
-        dir=values.path("DIR", "") if "DIR" in given else None,
-        app_overrides=values.file("APP_OVERRIDES", os.R_OK),
-        may_build=values.choice("APP_BUILD", ("0", "1")) == "1",
-        data_dir=values.path("DATA_DIR", "") if "DATA_DIR" in given else None,
-        release_command=given.get("RELEASE_COMMAND", ""),
-        state_dir=state_dir,
-        venv_dir=values.path("VENV_DIR", str(state_dir / "venv")),
-        redis_url=_redis_url(given),
-        redis_maxmemory=values.matching("REDIS_MAXMEMORY", "256mb", r"[1-9]\d*([kmg]b?)?",
-                                        "a size such as 256mb or 2gb"),
-        redis_server=values.file("REDIS_SERVER", os.X_OK),
-        nginx_bin=values.file("NGINX_BIN", os.X_OK),
-        secret_key=given.get("SECRET_KEY"),
-        secret_key_file=values.file("SECRET_KEY_FILE", os.R_OK),
-        shop_demo=values.choice("SHOP_DEMO", ("1", "0")) == "1",
-        served_by=values.choice("SERVED_BY", ("1", "0")) == "1",
-        trusted_hosts=given.get("TRUSTED_HOSTS", "localhost,127.0.0.1,[::1]"),
-        proxy_hops=values.integer("PROXY_HOPS", 1, 0, 8),
-        ready_timeout=values.integer("READY_TIMEOUT", 30, 1, 600),
+    threaded = given.get("WORKER_CLASS") == "gthread"
+    texts = {
+        "VENV_DIR": str(Path(given.get("STATE_DIR", ".state"), "venv")),
+        "THREADS": "4" if threaded else "1",
+        **({"APP": ""} if {"APP_DIR", "DIR"} & given.keys() else {}),
+        **given,
+    }
+    values: dict[str, Any] = {
+        name.lower(): read(name, texts.get(name), checkout) for name, read in _READERS.items()
+    }
+    settings = Settings(
+        **values,
         service=environ.get("SERVICE") or None,
         arguments=_arguments(environ.get("ARGS", "")),
         application=application,
         compose={name: given[name] for name in _COMPOSE if name in given},
         load={name: given[name] for name in _LOAD if name in given},
-    )  # fmt: skip
-
-
-def _threads(values: Values, given: Mapping[str, str]) -> int:
-    threaded = given.get("WORKER_CLASS") == "gthread"
-    threads = values.integer("THREADS", 4 if threaded else 1, 1, 256)
-    if threads > 1 and not threaded:
+    )
+    if settings.secret_key and settings.secret_key_file:
+        raise KitError("both SECRET_KEY and SECRET_KEY_FILE are set", "unset one of the two")
+    if settings.threads > 1 and not threaded:
         raise KitError(
-            f"THREADS={threads} needs WORKER_CLASS=gthread; other workers have one thread",
-            f"for example: make up WORKER_CLASS=gthread THREADS={threads}",
+            f"THREADS={settings.threads} needs WORKER_CLASS=gthread; other workers have one thread",
+            f"for example: make up WORKER_CLASS=gthread THREADS={settings.threads}",
         )
-    return threads
-
-
-def _overlays(given: Mapping[str, str]) -> tuple[str, ...]:
-    names = re.split(r"[,\s]+", given.get("OVERLAYS", "").strip(", "))
-    wanted = tuple(dict.fromkeys(name for name in names if name))
-    for name in wanted:
-        if name not in OVERLAYS:
-            raise KitError(
-                f"OVERLAYS={name} is not one of {', '.join(OVERLAYS)}",
-                "for example: make up RUNTIME=docker OVERLAYS=tls,valkey",
-                "to use a store of your own, set REDIS_URL",
-            )
-    if wanted and given.get("RUNTIME") != "docker":
+    if settings.overlays and settings.runtime != "docker":
+        wanted = f"OVERLAYS={','.join(settings.overlays)}"
         raise KitError(
-            f"OVERLAYS={','.join(wanted)} needs RUNTIME=docker",
-            f"for example: make up RUNTIME=docker OVERLAYS={','.join(wanted)}",
+            f"{wanted} needs RUNTIME=docker", f"for example: make up RUNTIME=docker {wanted}"
         )
-    return wanted
-
-
-def _redis_url(given: Mapping[str, str]) -> str | None:
-    url = given.get("REDIS_URL")
-    if url is not None and (problem := store_url.problem(url)):
-        raise KitError(
-            f"REDIS_URL cannot be used: {problem}",
-            "for example: redis://user:password@127.0.0.1:6379/0 or unix:///run/redis.sock?db=0",
-            "or unset it to use the kit's own store",
-        )
-    return url
+    return settings
 
 
 def _arguments(text: str) -> tuple[str, ...]:

@@ -1,29 +1,24 @@
-"""Turn texts into values, with an error and an example for each text that cannot be used."""
+"""Read texts as values, with an error and an example for each text that cannot be used.
+
+Each function returns a reader of a variable: it takes the variable's name, its text, None if it is
+not set, and the folder in which relative paths start.
+"""
 
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Callable
 from pathlib import Path
 
 from kit.errors import KitError
 
+Reader = Callable[[str, str | None, Path], object]
 
-class Values:
-    """Texts by name, each of which can be read as one kind of value.
 
-    Every method raises `KitError` if the text cannot be used.
+def integer(default: int, low: int, high: int) -> Reader:
+    """Read a whole number of a range."""
 
-    Args:
-        given: the texts; a name without one has its default.
-        folder: where relative paths start.
-    """
-
-    def __init__(self, given: Mapping[str, str], folder: Path) -> None:
-        self._given, self._folder = given, folder
-
-    def integer(self, name: str, default: int, low: int, high: int) -> int:
-        """Return a whole number of a range."""
-        text = self._given.get(name, str(default))
+    def read(name: str, text: str | None, _folder: Path) -> int:
+        text = text or str(default)
         if not re.fullmatch(r"\d{1,6}", text, re.ASCII) or not low <= int(text) <= high:
             raise KitError(
                 f"{name}={text} is not a whole number from {low} to {high}",
@@ -31,9 +26,14 @@ class Values:
             )
         return int(text)
 
-    def choice(self, name: str, choices: tuple[str, ...]) -> str:
-        """Return one of some words, by default the first."""
-        text = self._given.get(name, choices[0])
+    return read
+
+
+def choice(*choices: str) -> Reader:
+    """Read one of some words, by default the first."""
+
+    def read(name: str, text: str | None, _folder: Path) -> str:
+        text = text or choices[0]
         if text not in choices:
             raise KitError(
                 f"{name}={text} is not one of {', '.join(choices)}",
@@ -41,35 +41,59 @@ class Values:
             )
         return text
 
-    def matching(self, name: str, default: str, pattern: str, form: str) -> str:
-        """Return a text that a pattern describes, in any case."""
-        text = self._given.get(name, default)
+    return read
+
+
+def switch(*, default: bool) -> Reader:
+    """Read 1 or 0."""
+    read = choice("1", "0") if default else choice("0", "1")
+    return lambda name, text, folder: read(name, text, folder) == "1"
+
+
+def matching(default: str, pattern: str, form: str) -> Reader:
+    """Read a text that a pattern describes, in any case."""
+
+    def read(name: str, text: str | None, _folder: Path) -> str:
+        text = default if text is None else text
         if not re.fullmatch(pattern, text, re.IGNORECASE):
             raise KitError(f"{name}={text} is not {form}", f"for example: {name}={default}")
         return text
 
-    def path(self, name: str, default: str) -> Path:
-        """Return an absolute path."""
-        text = self._given.get(name, default)
-        if not text.isprintable():
-            raise KitError(f"{name}={text!r} contains a control character", "choose another folder")
-        try:
-            path = Path(text).expanduser()
-        except RuntimeError as error:
-            raise KitError(f"{name}={text} begins with nobody's home", "write the path") from error
-        # Symbolic links stay, so that messages show the path that the caller wrote.
-        return Path(os.path.normpath(self._folder / path))
+    return read
 
-    def folder(self, name: str, default: Path) -> Path:
-        """Return the path of a folder, which need not exist any more when a verb reads it."""
-        return self.path(name, "") if name in self._given else default
 
-    def file(self, name: str, mode: int) -> Path | None:
-        """Return the path of a file, if one is given, that the caller may use in a mode."""
-        if name not in self._given:
+def path(default: str | None) -> Reader:
+    """Read a path, which becomes absolute; None if there is none."""
+
+    def read(name: str, text: str | None, folder: Path) -> Path | None:
+        text = text or default
+        return None if text is None else absolute(name, text, folder)
+
+    return read
+
+
+def file(mode: int) -> Reader:
+    """Read the path of a file that the caller can use in a mode of `os.access`, or None."""
+
+    def read(name: str, text: str | None, folder: Path) -> Path | None:
+        if text is None:
             return None
-        path = self.path(name, "")
-        if not os.access(path, mode) or path.is_dir():
+        found = absolute(name, text, folder)
+        if not os.access(found, mode) or found.is_dir():
             what = "program that you may run" if mode == os.X_OK else "file that you may read"
-            raise KitError(f"{name}={path} is not a {what}", f"give its full path, or unset {name}")
-        return path
+            raise KitError(f"{name}={found} is not a {what}", f"give its full path or unset {name}")
+        return found
+
+    return read
+
+
+def absolute(name: str, text: str, folder: Path) -> Path:
+    """Return the path that a variable names."""
+    if not text.isprintable():
+        raise KitError(f"{name}={text!r} contains a control character", "choose another folder")
+    try:
+        found = Path(text).expanduser()
+    except RuntimeError as error:
+        raise KitError(f"{name}={text} begins with nobody's home", "write the path") from error
+    # Symbolic links stay, so that messages show the path that the caller wrote.
+    return Path(os.path.normpath(folder / found))

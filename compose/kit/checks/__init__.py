@@ -18,11 +18,7 @@ _MODULES = {
 
 
 def run(verb: str, settings: Settings) -> None:
-    """Run one of `VERBS`.
-
-    Raises:
-        KitError: it finds something, or a tool cannot run.
-    """
+    """Run one of `VERBS`."""
     chosen = environment.to_bench(settings) if verb == "bench" else environment.to_check(settings)
     StateFolder(settings.state_dir).claim()
     environment.ensure(chosen)

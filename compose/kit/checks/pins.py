@@ -1,17 +1,18 @@
 """`make pins`: the newest versions of all dependencies, in requirements/."""
 
+import shlex
+
 from kit.checks.programs import Programs
 from kit.console import say
 
-_GROUPS = (
-    "runtime", "local", "gevent", "nginx", "valkey", "test", "lint", "bench", "load", "foreign",
-    "foreign-build", "uv",
-)  # fmt: skip
+_GROUPS = shlex.split(
+    "runtime local gevent nginx valkey test lint bench load foreign foreign-build uv"
+)
 # Without --no-config, an index or a constraint in the caller's uv.toml would count.
-_COMPILE = (
-    "pip", "compile", "--no-config", "--quiet", "--upgrade", "--universal",
-    "--python-version", "3.11", "--generate-hashes", "--no-header", "--no-annotate",
-)  # fmt: skip
+_COMPILE = shlex.split(
+    "pip compile --no-config --quiet --upgrade --universal --python-version 3.11"
+    " --generate-hashes --no-header --no-annotate"
+)
 
 
 def pin(programs: Programs) -> None:

@@ -40,15 +40,7 @@ class Project:
         return [*(o for o in self._settings.overlays if o != "valkey"), "external"]
 
     def compose(self, *arguments: str, variables: Mapping[str, str]) -> str:
-        """Run ``docker compose`` on the project's files and return what it printed.
-
-        Args:
-            arguments: of Compose.
-            variables: of the files; they win over those of the settings.
-
-        Raises:
-            KitError: it failed.
-        """
+        """Run ``docker compose`` on the project's files and return what it printed."""
         return self.engine.ask(*self.command(*arguments), env=self.environment(variables))
 
     def command(self, *arguments: str) -> list[str]:
@@ -63,7 +55,7 @@ class Project:
         ]  # fmt: skip
 
     def environment(self, variables: Mapping[str, str]) -> dict[str, str]:
-        """Return the environment of a Compose command, with these variables."""
+        """Return the environment of a Compose command; these variables win over the settings'."""
         # Compose's own variables, such as COMPOSE_PROFILES, are for the caller's other projects.
         # The image's file needs BuildKit.
         inherited = {
@@ -143,13 +135,8 @@ class Project:
     def remove_all(self, *, data: bool) -> list[str]:
         """Stop and remove the containers, nginx first and the store last, and their networks.
 
-        This needs only the engine's labels, so it also stops what other settings started.
-
-        Args:
-            data: remove the volumes as well.
-
-        Returns:
-            The names of the containers that were running.
+        This needs only the engine's labels, so it also stops what other settings started. With the
+        data, the volumes go as well. It returns the names of the containers that were running.
         """
         found = self.containers()
         for service in (NGINX, APP, STORE):
@@ -202,28 +189,19 @@ class Project:
 
     def _variables(self) -> dict[str, str]:
         s = self._settings
-        given = {
-            "PORT": str(s.port),
-            "TLS_PORT": str(s.tls_port),
-            "REPLICAS": str(s.replicas),
-            "WORKERS": str(s.workers),
-            "WORKER_CLASS": s.worker_class,
-            "THREADS": str(s.threads),
-            "APP": s.app,
-            "TRUSTED_HOSTS": s.trusted_hosts,
-            "PROXY_HOPS": str(s.proxy_hops),
-            "SERVED_BY": str(int(s.served_by)),
-            "SHOP_DEMO": str(int(s.shop_demo)),
-            "REDIS_MAXMEMORY": s.redis_maxmemory,
-        }
-        chosen = {
+        return {
             "NGINX_UPSTREAM_KEEPALIVE": s.upstream_keepalive,
             "NGINX_IDEMPOTENT_PATHS": s.idempotent_paths,
             "REDIS_MEMORY": _and_a_half(s.redis_maxmemory),
             "TLS_DIR": str(self._state.certificates),
             **s.compose,
+            **s.of_replicas,
+            "PORT": str(s.port),
+            "TLS_PORT": str(s.tls_port),
+            "REPLICAS": str(s.replicas),
+            "REDIS_MAXMEMORY": s.redis_maxmemory,
+            "APP_REQUIREMENTS": requirements(s),
         }
-        return {**chosen, **given, "APP_REQUIREMENTS": requirements(s)}
 
 
 def requirements(settings: Settings) -> str:

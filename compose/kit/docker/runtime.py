@@ -13,13 +13,13 @@ from kit.docker.images import Images
 from kit.docker.project import Project
 from kit.docker.upstream import Upstream
 from kit.errors import KitError
-from kit.runtime import Replica
+from kit.runtime import Replica, Runtime
 from kit.settings import Settings
 from kit.state import StateFolder
 from kit.system import logs, ports, readiness
 
 
-class DockerRuntime:
+class DockerRuntime(Runtime):
     """One Compose project, whose secrets and events are in one state folder."""
 
     def __init__(self, settings: Settings) -> None:
@@ -42,10 +42,6 @@ class DockerRuntime:
 
     def is_running(self) -> bool:
         return bool(self._project.containers())
-
-    def orphans(self) -> list[str]:
-        # The engine looks after every container.
-        return []
 
     def services(self) -> list[str]:
         return [container.name for container in self._project.containers()]
@@ -129,10 +125,6 @@ class DockerRuntime:
         if data:
             self._images.remove_all()
         return ended
-
-    def tidy(self) -> None:
-        # There is nothing outside the state folder.
-        pass
 
     def _require_ports(self) -> None:
         """Refuse a taken port before anything starts, unless our own nginx has it."""

@@ -10,24 +10,21 @@ from kit.errors import KitError
 from kit.local import services
 from kit.local.deployment import LocalDeployment
 from kit.local.nginx import Nginx, rendered_port
-from kit.local.services import NGINX, STORE, is_replica
-from kit.local.supervisor import Supervisor
-from kit.local.table import row
-from kit.runtime import Replica
+from kit.local.services import NGINX, STORE, Release, is_replica
+from kit.local.supervisor import Process, Supervisor
+from kit.runtime import Replica, Runtime
 from kit.settings import SHOP, Settings, probe_host
 from kit.setup import application, environment, requirements
-from kit.setup.application import Application
-from kit.setup.environment import Environment
 from kit.state import StateFolder
 from kit.system import logs, ports, readiness, release, store_url
-from kit.system.processes import children, require_files, runs_as_root
+from kit.system.processes import children, memory, require_files, runs_as_root
 
 _BROKEN = {"BACKOFF", "FATAL", "EXITED"}
 _MOST_STARTS = 2
 
 
-class LocalRuntime:
-    """One stack of processes, whose files are in one state folder: see `kit.runtime.Runtime`."""
+class LocalRuntime(Runtime):
+    """One stack of processes, whose files are in one state folder."""
 
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
@@ -40,16 +37,12 @@ class LocalRuntime:
     def url(self) -> str:
         return self.state.url or self.settings.url
 
-    def require(self) -> None:
-        # Nothing but the Python that runs this.
-        pass
-
     def enter(self, *, to_deploy: bool) -> None:
         if to_deploy:
             environment.ensure(self._environment)
             environment.enter(self._environment)
             return
-        recorded = Environment(self.state.environment or self._environment.root, ())
+        recorded = environment.Environment(self.state.environment or self._environment.root, ())
         if not recorded.is_complete():
             raise KitError(
                 f"the environment of this stack, {recorded.root}, is gone",
@@ -78,11 +71,11 @@ class LocalRuntime:
         for path in self.state.log.glob("nginx.access.log*"):
             with path.open(encoding="utf-8", errors="replace") as file:
                 served += logs.served_by(file)
+        state = f"state: {self.state.root}"
+        counted = "requests: in nginx's access log and its two rotated ones (10 MB each)"
         status.show(
-            map(row, self._supervisor.settled().values()), served, self.url,
-            f"state: {self.state.root}",
-            "requests: in nginx's access log and its two rotated ones (10 MB each)",
-        )  # fmt: skip
+            map(_row, self._supervisor.settled().values()), served, self.url, state, counted
+        )
 
     def follow_logs(self, service: str | None) -> None:
         known = {path.name.partition(".")[0] for path in logs.files(self.state.log, None)}
@@ -148,16 +141,8 @@ class LocalRuntime:
             warn("nginx and Gunicorn run as root, like you; an ordinary user is safer")
         self._supervisor.write_launcher(self._environment)
         # Before anything starts.
-        app, serving = self._application()
-        frozen = release.freeze(app.folder, SHOP, self.state.releases, app.data)
         deployment = LocalDeployment(
-            self,
-            self._supervisor,
-            self._nginx,
-            self._environment,
-            app,
-            serving,
-            frozen,
+            self, self._supervisor, self._nginx, self._environment, self._release()
         )
         deployment.start_supervisor()
         return deployment
@@ -183,35 +168,31 @@ class LocalRuntime:
         if not self.is_running():
             self.state.remove_sockets()
 
-    def _application(self) -> tuple[Application, Environment]:
-        """Return the application and the environment of its packages, which is built."""
-        found = application.read(self.settings, self.state)
-        if found.data is None:
-            return found, self._environment
-        if not found.data.is_dir():
-            found.data.mkdir(mode=0o700, parents=True)
-        for name in release.databases(found.folder):
-            warn(
-                f"{found.folder / name} is a database among the code, and in no release: name one "
-                f"in DATA_DIR={found.data} in your application's settings"
-            )
-        resolver = environment.to_resolve(self.settings)
-        environment.ensure(resolver)
-        lock = requirements.lock(
-            requirements.Wanted(
-                source=found.packages,
-                overrides=self.settings.app_overrides,
-                may_build=self.settings.may_build,
-                worker_class=self.settings.worker_class,
+    def _release(self) -> Release:
+        """Freeze the application, and build the environment of its packages."""
+        s, state = self.settings, self.state
+        app, serving = application.read(s, state), self._environment
+        if app.data is not None:
+            app.data.mkdir(mode=0o700, parents=True, exist_ok=True)
+            for name in release.databases(app.folder):
+                warn(
+                    f"{app.folder / name} is a database among the code, and in no release: name "
+                    f"one in DATA_DIR={app.data} in your application's settings"
+                )
+            resolver = environment.to_resolve(s)
+            environment.ensure(resolver)
+            wanted = requirements.Wanted(
+                source=app.packages,
+                overrides=s.app_overrides,
+                may_build=s.app_build,
+                worker_class=s.worker_class,
                 python=".".join(map(str, sys.version_info[:2])),
                 for_image=False,
-            ),
-            resolver.root / "bin" / "uv",
-            self.state.locks,
-        )
-        serving = environment.of_lock(lock, self.settings)
-        environment.ensure(serving, may_build=self.settings.may_build)
-        return found, serving
+            )
+            lock = requirements.lock(wanted, resolver.root / "bin" / "uv", state.locks)
+            serving = environment.of_lock(lock, s)
+            environment.ensure(serving, may_build=s.app_build)
+        return Release(app, serving, release.freeze(app.folder, SHOP, state.releases, app.data))
 
     def _require_port(self) -> None:
         """Refuse a taken port before anything starts, unless our own nginx listens on it."""
@@ -222,3 +203,23 @@ class LocalRuntime:
         elif orphans := self._supervisor.end_orphans():
             warn(f"supervisord was killed; stopped what it left behind: {', '.join(orphans)}")
         ports.require_free(self.settings.port)
+
+
+def _row(process: Process) -> status.Service:
+    workers = sorted(children(process.pid)) if process.pid else []
+    # As nginx's log names them; nginx itself serves every request.
+    signature = "" if process.name == NGINX else None
+    if serves := is_replica(process.name):
+        signature = f"{process.name}/"
+    return status.Service(
+        name=process.name,
+        pid=process.pid,
+        state=process.state.lower(),
+        started=process.started,
+        memory=sum(map(memory, [process.pid, *workers])) if process.pid else 0,
+        signature=signature,
+        workers=[
+            status.Worker(pid, memory(pid), f"{signature}{pid}" if serves else None)
+            for pid in workers
+        ],
+    )

@@ -39,10 +39,10 @@ class Service:
     name: str
     argv: tuple[str, ...]
     cwd: Path
-    priority: int
-    stop_signal: str
-    stop_seconds: int
-    splits_output: bool
+    priority: int = 0
+    stop_signal: str = "TERM"
+    stop_seconds: int = 30
+    splits_output: bool = False
     env: Mapping[str, str] = field(default_factory=dict)
     config: str = ""
 
@@ -80,10 +80,7 @@ def store(settings: Settings, state: StateFolder, environment: Environment) -> S
     template = CHECKOUT / "compose" / "redis" / "valkey.conf.template"
     text = templates.substitute(
         template.read_text(encoding="utf-8"),
-        {
-            "REDIS_SOCKET": str(socket_of(STORE, state)),
-            "REDIS_MAXMEMORY": settings.redis_maxmemory,
-        },
+        {"REDIS_SOCKET": str(socket_of(STORE, state)), "REDIS_MAXMEMORY": settings.redis_maxmemory},
     )
     path = state.run / "valkey.conf"
     path.write_text(text, encoding="utf-8")
@@ -92,29 +89,25 @@ def store(settings: Settings, state: StateFolder, environment: Environment) -> S
         argv=(str(program), str(path)),
         cwd=state.data,
         priority=100,
-        stop_signal="TERM",
-        stop_seconds=30,
-        splits_output=False,
         config=hashlib.sha256(text.encode()).hexdigest(),
     )
 
 
-def replica(
-    name: str,
-    settings: Settings,
-    state: StateFolder,
-    application: Application,
-    environment: Environment,
-    release: Path,
-) -> Service:
+@dataclass(frozen=True, slots=True)
+class Release:
+    """A frozen application, and the environment of its packages."""
+
+    application: Application
+    environment: Environment
+    folder: Path
+
+
+def replica(name: str, settings: Settings, state: StateFolder, release: Release) -> Service:
     """Return the service of one replica: a Gunicorn master on its own socket."""
     env = {
-        **_variables(settings, state, application, release),
+        **_variables(settings, state, release),
         "BIND": f"unix:{socket_of(name, state)}",
         "REPLICA": name,
-        "WORKERS": str(settings.workers),
-        "WORKER_CLASS": settings.worker_class,
-        "THREADS": str(settings.threads),
     }
     if "SECRET_KEY" not in env:
         key = settings.secret_key_file or state.generated_key()
@@ -125,12 +118,11 @@ def replica(
     return Service(
         name=name,
         argv=(
-            str(environment.python), "-m", "gunicorn",
-            "-c", str(release / "kit" / "gunicorn.conf.py"),
+            str(release.environment.python), "-m", "gunicorn",
+            "-c", str(release.folder / "kit" / "gunicorn.conf.py"),
         ),
-        cwd=release / "code",
+        cwd=release.folder / "code",
         priority=200,
-        stop_signal="TERM",
         # Longer than graceful_timeout in gunicorn.conf.py, 25 s.
         stop_seconds=35,
         splits_output=True,
@@ -138,25 +130,18 @@ def replica(
     )  # fmt: skip
 
 
-def release_command(
-    settings: Settings,
-    state: StateFolder,
-    application: Application,
-    environment: Environment,
-    release: Path,
-) -> Command:
+def release_command(settings: Settings, state: StateFolder, release: Release) -> Command:
     """Return the application's own command, in its folder and with its settings."""
-    env = _variables(settings, state, application, release)
     key = settings.secret_key_file or state.generated_key()
     return Command(
         settings.release_command,
-        release / "code",
+        release.folder / "code",
         {
-            "PATH": f"{environment.root / 'bin'}:{_PATH}",
+            "PATH": f"{release.environment.root / 'bin'}:{_PATH}",
             **_inherited(),
             "SECRET_KEY": key.read_text(encoding="utf-8").strip(),
-            "FLASK_APP": application.name,
-            **env,
+            "FLASK_APP": release.application.name,
+            **_variables(settings, state, release),
         },
     )
 
@@ -165,29 +150,27 @@ def _inherited() -> dict[str, str]:
     return {name: os.environ[name] for name in _INHERITED if name in os.environ}
 
 
-def _variables(
-    settings: Settings, state: StateFolder, application: Application, release: Path
-) -> dict[str, str]:
+def _variables(settings: Settings, state: StateFolder, release: Release) -> dict[str, str]:
     """Return what the application finds in its environment, except for the generated key."""
+    application = release.application
     url = settings.redis_url or f"unix://{socket_of(STORE, state)}?db=0"
     env = {
-        # The application may use a server of its own under the second name.
-        "UNSTICKY_STORE": url,
         "REDIS_URL": url,
         **application.variables,
+        **settings.of_replicas,
         "APP": application.name,
         "HEALTH_PATH": application.health_path,
-        "SERVED_BY": str(int(settings.served_by)),
-        "TRUSTED_HOSTS": settings.trusted_hosts,
-        "PROXY_HOPS": str(settings.proxy_hops),
         # A release stays as it was frozen, and its bytecode is there already.
         "PYTHONDONTWRITEBYTECODE": "1",
     }
-    if application.data is None:
-        env |= {"SHOP_DEMO": str(int(settings.shop_demo)), "REDIS_URL": url}
-    else:
-        # Programs beside Gunicorn find the library here, after the application's own.
-        env |= {"DATA_DIR": str(application.data), "PYTHONPATH": str(release / "kit")}
+    if application.data is not None:
+        # The application may use a server of its own at REDIS_URL. Programs beside Gunicorn find
+        # the library by PYTHONPATH.
+        env |= {
+            "UNSTICKY_STORE": url,
+            "DATA_DIR": str(application.data),
+            "PYTHONPATH": str(release.folder / "kit"),
+        }
     if settings.secret_key is not None:
         env["SECRET_KEY"] = settings.secret_key
     elif settings.secret_key_file is not None:

@@ -68,32 +68,21 @@ class Supervisor:
         return former
 
     def start(self, services: Sequence[Service], environment: Environment) -> None:
-        """Start supervisord, which knows these services, and wait until it answers.
-
-        Raises:
-            KitError: it ended instead; the message has its last words.
-        """
+        """Start supervisord, which knows these services, and wait until it answers."""
         write_private(self._conf, configuration(services, self._state))
-        supervisord = Service(
-            name=_NAME,
-            argv=(str(environment.python), "-m", "supervisor.supervisord", "-c", str(self._conf)),
-            cwd=self._state.root,
-            priority=0,
-            stop_signal="TERM",
-            stop_seconds=STOP_SECONDS,
-            splits_output=False,
-        )
+        argv = (str(environment.python), "-m", "supervisor.supervisord", "-c", str(self._conf))
+        supervisord = Service(_NAME, argv, self._state.root)
         write_private(self._state.service_spec(_NAME), supervisord.description(self._state))
         output = self._state.log / "supervisord.output.log"
         with output.open("wb") as file:
             # In its own session, so that Ctrl-C in the caller's terminal does not reach the stack.
             process = subprocess.Popen(
                 [self._state.run / "launch", _NAME],
+                cwd=self._state.root,
+                start_new_session=True,
                 stdin=subprocess.DEVNULL,
                 stdout=file,
                 stderr=file,
-                cwd=self._state.root,
-                start_new_session=True,
             )
         deadline = time.monotonic() + _START_SECONDS
         try:
@@ -155,12 +144,11 @@ class Supervisor:
     def settled(self) -> dict[str, Process]:
         """Return the same, once supervisord has seen that what it has just started runs."""
         deadline = time.monotonic() + _SETTLE_SECONDS
-        while True:
-            found = self.processes()
-            starting = any(process.state == "STARTING" for process in found.values())
-            if not starting or time.monotonic() > deadline:
-                return found
+        while time.monotonic() < deadline and any(
+            process.state == "STARTING" for process in self.processes().values()
+        ):
             time.sleep(0.05)
+        return self.processes()
 
     def launch(self, service: Service) -> None:
         """Start a service as it is described now. Do not wait until it is ready."""
@@ -203,11 +191,7 @@ class Supervisor:
         self._call("signalProcess", name, name_of_signal)
 
     def shut_down(self) -> list[str]:
-        """Stop supervisord and every service, in whatever condition they are.
-
-        Returns:
-            The names of the services that ended.
-        """
+        """Stop everything, in whatever condition it is; return the services that ended."""
         ended = self.living()
         seconds = STOP_SECONDS
         if supervisor := locks.holder(self._state.service_lock(_NAME)):

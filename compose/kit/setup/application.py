@@ -31,6 +31,12 @@ class Application:
     packages: Path | None
     data: Path | None
 
+    def described(self) -> dict[str, str]:
+        """Return what `make up` prints about an application that is not the shop."""
+        if self.data is None:
+            return {}
+        return {"app": f"{self.name} in {self.folder}", "data": str(self.data)}
+
 
 def read(settings: Settings, state: StateFolder) -> Application:
     """Return the application of the settings, and find out what they leave open.
@@ -52,13 +58,6 @@ def read(settings: Settings, state: StateFolder) -> Application:
         packages=_packages(settings, folder),
         data=_data(settings, state, folder),
     )
-
-
-def described(application: Application) -> dict[str, str]:
-    """Return what `make up` prints about an application that is not the shop."""
-    if application.data is None:
-        return {}
-    return {"app": f"{application.name} in {application.folder}", "data": str(application.data)}
 
 
 def _env_file(settings: Settings, folder: Path) -> Path:

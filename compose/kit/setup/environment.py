@@ -9,13 +9,15 @@ import os
 import platform
 import shutil
 import sys
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from kit.settings import CHECKOUT, Settings
 from kit.setup import installation
 from kit.system import locks
+
+_SHOP = ("runtime", "local")
+_SERVERS = ("nginx", "valkey", "gevent")
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,55 +48,44 @@ class Environment:
 
 def to_run(settings: Settings) -> Environment:
     """Return the environment that the stack runs in; the shop's packages are there, too."""
-    groups = ["local"] if settings.is_foreign else ["runtime", "local"]
-    if settings.nginx_bin is None:
-        groups.append("nginx")
-    if settings.worker_class == "gevent" and not settings.is_foreign:
-        groups.append("gevent")
-    if settings.own_store and settings.redis_server is None:
-        groups.append("valkey")
-    return _named("run", groups, settings)
+    wanted = {
+        "nginx": settings.nginx_bin is None,
+        "gevent": settings.worker_class == "gevent" and not settings.is_foreign,
+        "valkey": settings.own_store and settings.redis_server is None,
+    }
+    groups = [group for group, needed in wanted.items() if needed]
+    return _named("run", settings, *(_SHOP[1:] if settings.is_foreign else _SHOP), *groups)
 
 
 def to_resolve(settings: Settings) -> Environment:
     """Return the environment of uv, which resolves the packages of an application."""
-    return _named("resolve", ["uv"], settings)
+    return _named("resolve", settings, "uv")
 
 
 def of_lock(lock: Path, settings: Settings) -> Environment:
     """Return the environment of an application that is not the shop."""
-    return _of("app", (lock,), settings)
+    return _of("app", settings, lock)
 
 
 def to_check(settings: Settings) -> Environment:
     """Return the environment that the checks and `make pins` use."""
-    return _named(
-        "check",
-        ["runtime", "local", "nginx", "valkey", "gevent", "bench", "test", "lint", "uv", "load"],
-        settings,
-    )
+    return _named("check", settings, *_SHOP, *_SERVERS, "bench", "test", "lint", "uv", "load")
 
 
 def to_bench(settings: Settings) -> Environment:
     """Return the environment that `make bench` uses."""
-    groups = ["runtime", "local", "nginx", "valkey", "gevent", "bench"]
     # Locust makes the load if there is no wrk.
-    if shutil.which("wrk") is None:
-        groups.append("load")
-    return _named("bench", groups, settings)
+    load = () if shutil.which("wrk") else ("load",)
+    return _named("bench", settings, *_SHOP, *_SERVERS, "bench", *load)
 
 
 def to_load(settings: Settings) -> Environment:
-    """Return the environment that `make loadtest` and the verbs beside it use."""
-    return _named("load", ["runtime", "local", "load"], settings)
+    """Return the environment that `make loadtest` uses."""
+    return _named("load", settings, *_SHOP, "load")
 
 
 def ensure(environment: Environment, *, may_build: bool = False) -> None:
-    """Build the environment unless it exists, if need be from source packages.
-
-    Raises:
-        KitError: this machine lacks something; the message says what.
-    """
+    """Build the environment unless it exists, if need be from source packages."""
     if environment.is_complete():
         return
     installation.require_wheels({path.stem for path in environment.pins})
@@ -121,13 +112,11 @@ def enter(environment: Environment) -> None:
         os.execv(python, [python, "-P", "-s", "-m", "kit", *sys.argv[1:]])
 
 
-def _named(kind: str, groups: Sequence[str], settings: Settings) -> Environment:
-    return _of(
-        kind, tuple(CHECKOUT / "requirements" / f"{group}.txt" for group in groups), settings
-    )
+def _named(kind: str, settings: Settings, *groups: str) -> Environment:
+    return _of(kind, settings, *(CHECKOUT / "requirements" / f"{group}.txt" for group in groups))
 
 
-def _of(kind: str, pins: tuple[Path, ...], settings: Settings) -> Environment:
+def _of(kind: str, settings: Settings, *pins: Path) -> Environment:
     digest = hashlib.sha256(platform.python_version().encode())
     for path in pins:
         digest.update(path.name.encode() + b"\0" + path.read_bytes())

@@ -41,8 +41,6 @@ def freeze(code: Path, served_by: Path, releases: Path, data: Path | None = None
         releases: the folder of all releases; it exists.
         data: a folder that stays; the application finds it as its instance folder.
 
-    Raises:
-        KitError: there is no code, or too much of it.
     """
     if not (served_by / "gunicorn.conf.py").is_file():
         raise KitError(
@@ -71,13 +69,9 @@ def keep(
     finish: Callable[[Path], object] = lambda _: None,
     extra: bytes | None = None,
 ) -> Path:
-    """Write content below a folder, named after it, and return that; all users may read it.
+    """Write files, by their relative paths, to a folder named after them; all users may read it.
 
-    Args:
-        content: files by their relative paths.
-        folder: where it is kept; it exists.
-        finish: works on the copy before it has its name.
-        extra: what `finish` depends on, if anything.
+    `finish` works on the copy before it has its name; `extra` is what it depends on, if anything.
     """
     kept = folder / digest({**content, Path("/"): extra} if extra else content)
     if not kept.exists():
@@ -112,11 +106,7 @@ def prune(folder: Path, *in_use: Path) -> None:
 
 
 def content_of(source: Path) -> dict[Path, bytes]:
-    """Return the files of a release by their paths below ``source``.
-
-    Raises:
-        KitError: they are too many bytes for a release.
-    """
+    """Return the files of a release by their paths below ``source``."""
     content: dict[Path, bytes] = {}
     size = 0
     ignored = _ignored(source / ".dockerignore")
