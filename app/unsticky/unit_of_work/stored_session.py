@@ -26,7 +26,7 @@ from ..stores.base import (
     WriteOutcome,
     Written,
 )
-from .lifecycle import CookieAction, Lifecycle, Over, Presence, Rotation
+from .lifecycle import Absent, CookieAction, Ended, Lifecycle, Presence, Rotation
 from .operation_names import OperationNames
 from .outcomes import read_of_nothing, refusal
 
@@ -39,15 +39,19 @@ class StoredSession(Lifecycle):
     Attributes:
         deadline: the time that this request may spend in the store.
         adopts: the browser brought a session of the library used before, not adopted yet.
-        old_cookie_spent: the session of the library used before was adopted.
     """
 
     def __init__(self, extension: ExtensionState, tokens: list[Token], facts: RequestFacts) -> None:
         super().__init__(extension, tokens, facts)
         self.deadline = Deadline(extension.config.deadline)
         self._names: OperationNames | None = None
-        self.old_cookie_spent = False
+        self._adopted_before = False
         self.adopts = bool(facts.old_cookies)
+
+    @property
+    def is_old_cookie_spent(self) -> bool:
+        """Whether the cookie of the library used before names nothing any more."""
+        return self._adopted_before or self.logged_out
 
     # Reading.
 
@@ -69,7 +73,7 @@ class StoredSession(Lifecycle):
         except StoreUnavailable as error:
             extension.failed(error)
             raise
-        self.adopts, self.old_cookie_spent = False, found is not None
+        self.adopts, self._adopted_before = False, found is not None
         if isinstance(found, Adopted):
             self.token, self.cookie = found.token, CookieAction.SEND
             self._found(found.record)
@@ -80,7 +84,7 @@ class StoredSession(Lifecycle):
             extension.counters.unknown_ids += 1
             extension.announce("unknown_id", None, facts.request_id)
         elif found.kind == "rotated":
-            self.token, self.state = found.token, Over("rotated")
+            self.token, self.state = found.token, Ended("rotated")
 
     def load(self, *, late: bool = False) -> dict[bytes, bytes]:
         """Return the session's fields; none if there is no session.
@@ -101,7 +105,7 @@ class StoredSession(Lifecycle):
         if self.adopts:
             return self._loaded_old()
         state = self.state
-        if self.token is None or state is Presence.UNAVAILABLE or isinstance(state, Over):
+        if self.token is None or state is Presence.UNAVAILABLE or isinstance(state, Ended):
             return {}
         self._extension.counters.reads += 1
         try:
@@ -118,8 +122,8 @@ class StoredSession(Lifecycle):
             return found.fields or {}
         if self._tries_another():
             return self.load(late=late)
-        if state is Presence.UNREAD and (found == Gone("rotated") or self._is_late(found)):
-            self.state = Over("rotated")
+        if state is Presence.NOT_LOADED and (found == Gone("rotated") or self._is_late(found)):
+            self.state = Ended("rotated")
         else:
             self._lost(found)
         return {}
@@ -169,8 +173,8 @@ class StoredSession(Lifecycle):
             contested = read_of_nothing(changes)
             if contested:
                 return Conflicting(contested)
-            if finish is not None and finish != Destroy("emptied"):
-                self._emptied = None  # what is set from now on gets another id
+            if isinstance(self.state, Absent) and finish not in {None, Destroy("emptied")}:
+                self.state = Absent()  # what is set from now on gets another id
         return outcome
 
     def write_or_create(
@@ -209,7 +213,7 @@ class StoredSession(Lifecycle):
         if self.token is None:
             return
         state = self.state
-        if isinstance(state, Over):
+        if isinstance(state, Ended):
             if state.kind != "rotated":
                 return
             raise self._prevented(state.kind)
@@ -269,7 +273,7 @@ class StoredSession(Lifecycle):
     ) -> Written | Conflicting | Missing:
         """Apply changes to the session if it exists."""
         state = self.state
-        if isinstance(state, Over):
+        if isinstance(state, Ended):
             raise self._prevented(state.kind)
         ending = finish.move if isinstance(finish, Rotation) else finish
         while self.token is not None:
@@ -342,7 +346,7 @@ class StoredSession(Lifecycle):
                 "a handler without a response cannot send the cookie of a new session: "
                 "start the session in an HTTP request"
             )
-        emptied = self._emptied
+        emptied = self.state.emptied if isinstance(self.state, Absent) else None
         token = rotation.token if rotation is not None else emptied or self._extension.ring.mint()
         bind = rotation.move.bind if rotation is not None else None
         # An emptied session starts again, and then moves. Otherwise there is nothing to move: the
@@ -354,12 +358,11 @@ class StoredSession(Lifecycle):
             return outcome  # the request read something of the session that ended
         if isinstance(outcome, Gone) and emptied is not None:
             # Another request started it again, and moved or ended it since.
-            self._emptied = None
             self._lost(outcome)
             return self._create(changes, operation, rotation)
         if not isinstance(outcome, Written):
             raise refusal(outcome)
-        self.token, self._emptied = token, None
+        self.token = token
         self.created = True
         self.cookie = CookieAction.SEND
         self._found(outcome.record)

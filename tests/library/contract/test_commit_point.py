@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from flask import Response, abort, redirect
 from flask.typing import ResponseReturnValue
-from unsticky import SessionError, Unserializable
+from unsticky import SessionError, Unserializable, interface
 from unsticky import session as flask_session
 from unsticky.errors import StoreUnavailable
 from unsticky.session import current_session
@@ -220,7 +220,7 @@ def test_a_fault_at_the_commit_is_raised(place: Place, monkeypatch: pytest.Monke
 
     request.session["a"] = 2
     with monkeypatch.context() as patch:
-        patch.setattr(UnitOfWork, "commit", broken)
+        patch.setattr(interface, "commit", broken)
         with pytest.raises(RuntimeError, match="a fault"):
             request.end()
     request.session["b"] = 3

@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 from unsticky import Conflict, Session
+from unsticky.unit_of_work import commit
 
 from tests.support.browsers import Browser, InFlight, Site, make_site, unit_of
 from tests.support.places import Place
@@ -36,7 +37,7 @@ def _emptied(site: Site, cookie: str | None) -> InFlight:
     """Return a request that has emptied its session, which held `a`, and goes on."""
     request = Browser(site.app, cookie).begin()
     request.session.pop("a")
-    unit_of(request.session).commit()
+    commit(unit_of(request.session))
     return request
 
 
@@ -79,7 +80,7 @@ def test_what_was_begun_again_and_moved_is_gone(
     (late,) = _begin(site, old, 1)
     request = meet(site, old)
     late.session["b"] = 2
-    unit_of(late.session).commit()
+    commit(unit_of(late.session))
     act(late.session)
     late.end()
     request.session["c"] = 3
@@ -98,7 +99,7 @@ def test_after_what_was_begun_again_has_ended_a_new_one_begins(
     (late,) = _begin(site, old, 1)
     request = meet(site, old)
     late.session["b"] = 2
-    unit_of(late.session).commit()
+    commit(unit_of(late.session))
     late.session.clear()
     late.end()
     request.session["c"] = 3
@@ -143,7 +144,7 @@ def test_an_emptied_id_is_given_up_like_any_other(
     act(request.session)
     request.session["user_id"] = 7
     if in_transaction:
-        unit.commit()
+        commit(unit)
         unit.end_transaction()
     assert request.end().status == 200
     assert site.stored(request.browser) == {"user_id": 7}
@@ -198,7 +199,7 @@ def test_one_of_two_transactions_gets_the_last_thing(place: Place, act: Act) -> 
     other.session.map("cart").take()
     other.end()
     with pytest.raises(Conflict):
-        unit.commit()
+        commit(unit)
     unit.roll_back()
     unit.end_transaction()
     assert one.end().status == 200
@@ -271,7 +272,7 @@ def test_a_transaction_sees_who_began_it_again(place: Place) -> None:
     unit = unit_of(request.session)
     unit.begin_transaction()
     request.session["n"] = request.session["n"] + 1
-    unit.commit()
+    commit(unit)
     unit.end_transaction()
     answer = request.end()
     assert answer.cookie

@@ -14,6 +14,7 @@ from unsticky import (
     Unserializable,
 )
 from unsticky import session as flask_session
+from unsticky.unit_of_work import commit
 from unsticky.unit_of_work.stored_session import StoredSession
 
 from tests.support.browsers import Browser, Site, make_site, unit_of
@@ -129,7 +130,7 @@ def test_a_logout_holds_whatever_else_conflicts(place: Place) -> None:
     other.end()
     request.session.unbind("_user_id")
     with pytest.raises(Conflict):
-        unit_of(request.session).commit()
+        commit(unit_of(request.session))
     answer = request.end()
     assert answer.cookie
     assert site.stored(browser) == {"keep": 1, "n": 5}
@@ -153,11 +154,11 @@ def test_a_logout_names_what_another_request_just_set(place: Place) -> None:
     other.session["_user_id"] = "7"
     other.end()
     with pytest.raises((Conflict, SessionGone)):
-        unit.commit()
+        commit(unit)
     unit.roll_back()
     unit.begin_transaction()
     request.session.unbind("_user_id")
-    unit.commit()
+    commit(unit)
     unit.end_transaction()
     request.end()
     assert site.stored(browser) == {"keep": 1}
@@ -174,7 +175,7 @@ def test_a_login_taken_back_in_the_same_transaction(place: Place, end: str) -> N
     request.session.bind("7")
     getattr(request.session, end)(*(["_user_id"] if end == "unbind" else []))
     assert request.session.user is None
-    unit.commit()
+    commit(unit)
     unit.end_transaction()
     assert request.end().cookie is None
     assert site.sessions.of("7") == ()
@@ -419,7 +420,7 @@ def test_a_session_begun_again_by_who_emptied_it_is_the_same(place: Place) -> No
     late = Browser(site.app, old).begin()
     request = browser.begin()
     request.session.pop("a")
-    unit_of(request.session).commit()
+    commit(unit_of(request.session))
     request.session["b"] = 2
     request.end()
     late.session["c"] = 3
@@ -440,7 +441,7 @@ def test_who_logs_in_after_a_logout_has_the_applications_limits(place: Place) ->
     unit.begin_transaction()
     request.session.unbind("keep")
     request.session.bind("8")
-    unit.commit()
+    commit(unit)
     unit.end_transaction()
     request.end()
     request = browser.begin()

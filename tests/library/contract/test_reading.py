@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 from unsticky import Conflict, Session, SessionError, transaction
 from unsticky import session as flask_session
+from unsticky.unit_of_work import commit
 
 from tests.support.browsers import Answer, Browser, Site, make_site, unit_of
 from tests.support.places import Place
@@ -254,7 +255,7 @@ def test_a_value_changed_after_an_inner_commit_is_written(place: Place) -> None:
     request.session.map("cart").incr("n")
     held["x"] = 1
     request.session["list"] = items = [1]
-    unit_of(request.session).commit()
+    commit(unit_of(request.session))
     items.append(2)
     held["y"] = 2
     assert request.end().status == 200
@@ -275,7 +276,7 @@ def test_a_merged_value_that_was_read_must_be_read_again(place: Place) -> None:
     other = Browser(site.app, browser.cookie).begin()
     other.session["field"]["a"]["x"] = 2
     other.end()
-    unit_of(request.session).commit()
+    commit(unit_of(request.session))
     assert held == {"a": {"x": 1}, "b": {"x": 1}}
     assert request.session["field"] == {"a": {"x": 2}, "b": {"x": 1}}
     held["later"] = 1
@@ -294,7 +295,7 @@ def test_a_merged_value_that_was_assigned_must_be_read_again(place: Place) -> No
     other = Browser(site.app, browser.cookie).begin()
     other.session.setdefault("field", {})["theirs"] = 1
     other.end()
-    unit_of(request.session).commit()
+    commit(unit_of(request.session))
     assert constant == {"mine": 1}
     assert request.session["field"] == {"mine": 1, "theirs": 1}
     constant["later"] = 1
@@ -459,7 +460,7 @@ def test_what_was_written_unread_is_read_as_written(place: Place) -> None:
     browser = site.browser(m=1, keep=1)
     request = browser.begin()
     request.session["m"] = 100
-    unit_of(request.session).commit()
+    commit(unit_of(request.session))
     other = Browser(site.app, browser.cookie).begin()
     other.session["m"] += 5
     other.end()
@@ -476,10 +477,10 @@ def test_what_was_set_before_a_transaction_is_there_after_it(place: Place) -> No
     request = Browser(site.app).begin()
     unit = unit_of(request.session)
     request.session["before"] = {"x": 1}
-    unit.commit()
+    commit(unit)
     unit.begin_transaction()
     request.session["inside"] = 1
-    unit.commit()
+    commit(unit)
     unit.end_transaction()
     assert request.session["before"] == {"x": 1}
     assert dict(request.session) == {"before": {"x": 1}, "inside": 1}
@@ -499,7 +500,7 @@ def test_a_transaction_compares_what_it_set_to_what_was_there(place: Place) -> N
     other.session["field"] = 400
     other.end()
     with pytest.raises(Conflict):
-        unit.commit()
+        commit(unit)
 
 
 def test_clearing_twice_compares_what_was_read_before(place: Place) -> None:
@@ -516,7 +517,7 @@ def test_clearing_twice_compares_what_was_read_before(place: Place) -> None:
     other.session["field"] = 3
     other.end()
     with pytest.raises(Conflict):
-        unit.commit()
+        commit(unit)
     assert site.stored(browser) == {"field": 3}
 
 
