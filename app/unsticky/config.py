@@ -66,9 +66,8 @@ class Config:
         prefix = config.get("SESSION_KEY_PREFIX") or "unsticky:"
         if (
             not isinstance(prefix, str)
-            or "{" in prefix
-            or "}" in prefix
             or not prefix.isprintable()
+            or any(c in prefix for c in "{}")
         ):
             raise ConfigurationError.of(
                 "SESSION_KEY_PREFIX",
@@ -189,11 +188,7 @@ def _milliseconds(config: Mapping[str, Any], key: str, default: timedelta) -> in
 
 
 def milliseconds(key: str, value: object) -> int:
-    """Return a time limit in ms.
-
-    Args:
-        key: the setting, for errors.
-        value: seconds, or a timedelta.
+    """Return a time limit in ms, from seconds or a timedelta; `key` names the setting in errors.
 
     Raises:
         ConfigurationError: `value` is neither, or out of range.

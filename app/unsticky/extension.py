@@ -19,10 +19,9 @@ from .cli import commands
 from .config import Config
 from .errors import (
     ConfigurationError,
-    OutcomeUnknown,
     OutOfRange,
     SessionError,
-    StoreUnavailable,
+    repeatable,
 )
 from .flask_login import follow_flask_login
 from .interface import Interface, withdraw
@@ -216,7 +215,5 @@ class Unsticky:
 
 
 def _ping(state: ExtensionState) -> None:
-    try:
+    with repeatable():
         state.store.probe(Deadline(state.config.deadline))
-    except OutcomeUnknown as error:
-        raise StoreUnavailable(str(error)) from error

@@ -20,7 +20,7 @@ from flask.sessions import SecureCookieSessionInterface
 from itsdangerous import BadData, BadSignature, Signer
 from itsdangerous.encoding import base64_decode, want_bytes
 
-from ..errors import OutcomeUnknown, StoreUnavailable
+from ..errors import repeatable
 from ..limits import Lifetimes
 from ..stores.base import Deadline
 from ..stores.client import Client, Script
@@ -149,10 +149,8 @@ class FlaskSession:
         sid = self._sid(value)
         if sid is None:
             return None
-        try:
+        with repeatable():
             bucket, data, left = self._client.call(_FIND, self._keys(sid), _CAP, deadline)
-        except OutcomeUnknown as error:
-            raise StoreUnavailable(str(error)) from error
         if bucket is not None:
             return Claimed(sid, int(bucket))
         if data is None:

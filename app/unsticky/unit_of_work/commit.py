@@ -101,13 +101,9 @@ def write(
     *,
     create: bool,
 ) -> None:
-    """Write changes, merging what other requests changed; nothing if there is no session.
+    """Write changes and `finish`, merging what other requests changed.
 
-    Args:
-        unit: the session.
-        changes: what to write.
-        finish: end the session, or give it a new id, in the same step.
-        create: start a session if there is none. Never together with `Destroy`.
+    If there is no session, it starts one (`create`, never together with `Destroy`) or does nothing.
 
     Raises:
         Conflict: no rule settles what other requests changed, or they are too many.

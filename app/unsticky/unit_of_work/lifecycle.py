@@ -79,12 +79,7 @@ class Cookie(NamedTuple):
 
 
 class Rotation(NamedTuple):
-    """A new id for the session.
-
-    Attributes:
-        move: the change at the store; it may bind or unbind the session, too.
-        token: what the new cookie holds.
-    """
+    """A new id for the session, which may bind or unbind it, too; `token` is for the cookie."""
 
     move: Move
     token: Token
@@ -164,11 +159,8 @@ class Lifecycle:
         """Return the cookie that the response sets; None to leave the browser's as it is.
 
         A cookie is sent again if it was signed with an earlier secret, or says something that is
-        not true any more, or this request slid a permanent session and `refresh` is on.
-
-        Args:
-            permanent: the cookie outlives the browser.
-            refresh: Flask's `SESSION_REFRESH_EACH_REQUEST`.
+        not true any more, or this request slid a permanent session and `refresh`, Flask's
+        `SESSION_REFRESH_EACH_REQUEST`, is on.
         """
         token = self.token
         if token is None:

@@ -37,13 +37,10 @@ class OperationNames:
     def next(
         self, request: bytes, changes: tuple[Change, ...], finish: type, *, atomic: bool
     ) -> Operation:
-        """Return the name of the next write.
+        """Return the name of the request's next write.
 
-        Args:
-            request: the name of the request.
-            changes: what the write changes.
-            finish: the type of what happens to the session after the changes.
-            atomic: the write is an atomic operation, which `once` may have named.
+        `finish` is the type of what happens to the session after the changes. Only an atomic
+        operation can have a name by `once`.
         """
         once = self._once if atomic else b""
         write = (changes, finish, once)

@@ -215,7 +215,6 @@ class _AtOnce(Operations):
         unit.changes.loaded({})
 
     def _applied(self, outcome: Written | Conflicting) -> Written:
-        """Take over what an atomic operation brought along."""
         if isinstance(outcome, Conflicting):
             raise refusal(outcome)  # none compares anything
         unit = self._unit

@@ -9,7 +9,7 @@ import logging
 
 from ..adoption import Adopted, Destination
 from ..cookie import Reference, Token
-from ..errors import OutcomeUnknown, SessionError, SessionGone, StoreUnavailable
+from ..errors import OutcomeUnknown, SessionError, SessionGone, StoreUnavailable, repeatable
 from ..request_facts import RequestFacts
 from ..state import ExtensionState
 from ..stores.base import (
@@ -89,9 +89,8 @@ class StoredSession(Lifecycle):
     def load(self, *, late: bool = False) -> dict[bytes, bytes]:
         """Return the session's fields; none if there is no session.
 
-        Args:
-            late: the response was made already. The idle limit stays as it is, and this read gets a
-                new deadline, because the request's own may have passed.
+        If the response was made already (`late`), the idle limit stays as it is, and this read gets
+        a new deadline, because the request's own may have passed.
 
         Raises:
             StoreUnavailable: and the view did not say that it can live without the store.
@@ -129,11 +128,9 @@ class StoredSession(Lifecycle):
         return {}
 
     def set_aside(self, field: bytes = b"", observed: bytes = b"") -> SessionGone:
-        """Quarantine a session with unreadable bytes, and return the error to raise.
+        """Quarantine a session with unreadable bytes (`observed`), and return the error to raise.
 
-        Args:
-            field: the unreadable field; empty if the whole session is unreadable.
-            observed: the bytes of that field.
+        Without a `field`, the whole session is unreadable.
         """
         reference = self._required_token().reference
         if self._extension.store.quarantine(reference, field, observed, self.deadline):
@@ -151,17 +148,10 @@ class StoredSession(Lifecycle):
         load: bool = False,
         atomic: bool = False,
     ) -> Written | Conflicting | Missing:
-        """Apply changes to the session if it exists; `Missing` if there is none.
+        """Apply changes to the session if it exists; see `Store.write`.
 
-        Args:
-            changes: see `Store.write`.
-            finish: end the session, or give it a new id, in the same step.
-            load: return all fields, too.
-            atomic: this is an operation that `once` may have named.
-
-        Returns:
-            The outcome. If the session does not exist any more, `Conflicting` for what was read of
-            it, otherwise `Missing`.
+        If it does not, the outcome is `Conflicting` for what was read of it, otherwise `Missing`.
+        `atomic` means an operation that `once` may have named.
 
         Raises:
             SessionGone: the session was alive in this request and has ended, or was rotated.
@@ -271,7 +261,6 @@ class StoredSession(Lifecycle):
         *,
         load: bool,
     ) -> Written | Conflicting | Missing:
-        """Apply changes to the session if it exists."""
         state = self.state
         if isinstance(state, Ended):
             raise self._prevented(state.kind)
@@ -332,11 +321,8 @@ class StoredSession(Lifecycle):
 
     def _end_at(self, reference: Reference) -> WriteOutcome:
         finish = Destroy()
-        try:
+        with repeatable("the session may still be alive: "):
             return self._send(reference, (), self._operation((), finish, atomic=False), finish)
-        except OutcomeUnknown as error:
-            # Ending a session twice does no harm, so the client may simply try again.
-            raise StoreUnavailable(f"the session may still be alive: {error}") from error
 
     def _create(
         self, changes: tuple[Change, ...], operation: Operation, rotation: Rotation | None

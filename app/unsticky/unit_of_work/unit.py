@@ -296,8 +296,7 @@ class UnitOfWork:
     def abandon(self, *, answering: bool = False) -> None:
         """Drop what was not written. What was read stays, and what is set from now on counts.
 
-        Args:
-            answering: an error is being answered, so that reading does not raise any more.
+        While an error is answered (`answering`), reading does not raise any more.
         """
         self.begin(self.changes.unchanged())
         self.extras = Extras()

@@ -244,7 +244,7 @@ def _sessions_of(app: Flask, user: str) -> list[str]:
 
 def _in_step(app: Flask, barrier: threading.Barrier) -> None:
     """Let each adoption of `app` wait for the others once it has read the old session."""
-    predecessor = app.extensions["unsticky"].state.adoption._predecessor  # noqa: SLF001 (paused here)
+    predecessor = app.extensions["unsticky"].state.adoption.predecessor
     find = predecessor.find
 
     def find_and_wait(*arguments: Any) -> Any:
@@ -498,7 +498,7 @@ def test_a_worker_that_dies_half_way_repeats_harmlessly(
 ) -> None:
     """Where the new session was made and the old entry was not ended, the next request joins."""
     browser, app = _signed_in(entries), entries.worker()
-    predecessor = app.extensions["unsticky"].state.adoption._predecessor  # noqa: SLF001 (as above)
+    predecessor = app.extensions["unsticky"].state.adoption.predecessor
 
     def die(*_: object) -> None:
         raise OutcomeUnknown
