@@ -110,11 +110,7 @@ def write(
     """
     counters, stored = unit.extension.counters, unit.stored
     for _ in range(MERGE_ROUNDS + 1):
-        if create and not isinstance(finish, Destroy):
-            outcome: Written | Conflicting | Missing
-            outcome = stored.write_or_create(changes, rotation=finish)
-        else:
-            outcome = stored.write(changes, finish=finish)
+        outcome = stored.write(changes, finish=finish, create=create)
         if isinstance(outcome, Missing):
             return
         if isinstance(outcome, Written):

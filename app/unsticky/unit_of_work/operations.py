@@ -15,12 +15,12 @@ from ..stores.base import (
     UNREAD,
     Add,
     Bind,
-    Conflicting,
     Missing,
     Move,
     SetLimits,
     Take,
     Write,
+    WriteOutcome,
     Written,
 )
 from .changes import NOTHING, ChangeSet
@@ -153,7 +153,7 @@ class _AtOnce(Operations):
         flush(unit, field)
         add = (Add(field, delta, minimum, maximum),)
         load = unit.changes.base is None
-        count = self._applied(unit.stored.write_or_create(add, load=load, atomic=True)).count
+        count = self._applied(unit.stored.write(add, load=load, atomic=True, create=True)).count
         unit.changes.applied(field, b"%d" % count)
         return count
 
@@ -214,8 +214,8 @@ class _AtOnce(Operations):
         unit.begin(ChangeSet())
         unit.changes.loaded({})
 
-    def _applied(self, outcome: Written | Conflicting) -> Written:
-        if isinstance(outcome, Conflicting):
+    def _applied(self, outcome: WriteOutcome) -> Written:
+        if not isinstance(outcome, Written):
             raise refusal(outcome)  # none compares anything
         unit = self._unit
         unit.extension.counters.operations += 1

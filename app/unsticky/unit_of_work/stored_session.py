@@ -147,44 +147,30 @@ class StoredSession(Lifecycle):
         finish: Destroy | Rotation | None = None,
         load: bool = False,
         atomic: bool = False,
+        create: bool = False,
     ) -> Written | Conflicting | Missing:
-        """Apply changes to the session if it exists; see `Store.write`.
+        """Apply changes to the session; see `Store.write`.
 
-        If it does not, the outcome is `Conflicting` for what was read of it, otherwise `Missing`.
-        `atomic` means an operation that `once` may have named.
+        If there is none, a new one starts (`create`, never with `Destroy`). Otherwise the outcome
+        is `Conflicting` for what was read of it, or `Missing`. `atomic` means an operation that
+        `once` may have named.
 
         Raises:
             SessionGone: the session was alive in this request and has ended, or was rotated.
-            SessionError: the store failed, or refused the changes.
+            SessionError: the store failed, or refused the changes, or no response can bring the
+                browser the new session's cookie.
         """
+        # One name for both: a resend may find the session that this request has to create.
         operation = self._operation(changes, finish, atomic=atomic)
         outcome = self._apply(changes, operation, finish, load=load)
         if isinstance(outcome, Missing):
+            if create and not isinstance(finish, Destroy):
+                return self._create(changes, operation, finish)
             contested = read_of_nothing(changes)
             if contested:
                 return Conflicting(contested)
             if isinstance(self.state, Absent) and finish not in {None, Destroy("emptied")}:
                 self.state = Absent()  # what is set from now on gets another id
-        return outcome
-
-    def write_or_create(
-        self,
-        changes: tuple[Change, ...],
-        *,
-        rotation: Rotation | None = None,
-        load: bool = False,
-        atomic: bool = False,
-    ) -> Written | Conflicting:
-        """Apply changes to the session, or to a new one if there is none; see `write`.
-
-        Raises:
-            SessionError: also if no response can bring the browser the new session's cookie.
-        """
-        # One name for both: a resend may find the session that this request has to create.
-        operation = self._operation(changes, rotation, atomic=atomic)
-        outcome = self._apply(changes, operation, rotation, load=load)
-        if isinstance(outcome, Missing):
-            return self._create(changes, operation, rotation)
         return outcome
 
     def names(self) -> OperationNames:

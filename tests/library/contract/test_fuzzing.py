@@ -190,7 +190,7 @@ def _begins_under_an_id_that_was_given_up(patch: pytest.MonkeyPatch) -> None:
 
         return keeping
 
-    for name in ("write", "write_or_create", "end"):
+    for name in ("write", "end"):
         patch.setattr(StoredSession, name, kept(getattr(StoredSession, name)))
 
 

@@ -359,7 +359,7 @@ def test_a_login_that_is_refused_at_once_leaves_nothing(
 
     request.session["user_id"] = 7
     with monkeypatch.context() as patch:
-        patch.setattr(StoredSession, "write_or_create", broken_off)
+        patch.setattr(StoredSession, "write", broken_off)
         with pytest.raises(SystemExit):
             request.session.bind("7")
     request.session["after"] = 1
