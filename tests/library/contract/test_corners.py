@@ -9,7 +9,7 @@ from unsticky.fields import entry_field, map_prefix, plain_field
 from unsticky.stores.base import Move, Written
 
 from tests.support.browsers import Browser, Site, make_site, unit_of
-from tests.support.places import Place, deadline, operation, reference
+from tests.support.places import Place, operation, reference
 
 
 def permanent(site: Site) -> Browser:
@@ -65,10 +65,10 @@ def test_a_slide_without_a_read_renews_the_cookie(place: Place, use: str) -> Non
 def test_a_resent_move_never_answers_for_another_successor(place: Place) -> None:
     """The same request sent again mints another id: nothing is said to live where nothing is."""
     store, where = place.new_store(), reference()
-    store.write(where, (), operation(), deadline(), create=True)
+    store.write(where, (), create=True)
     name, first, second = operation(), reference(), reference()
-    assert isinstance(store.write(where, (), name, deadline(), finish=Move(first)), Written)
-    assert not isinstance(store.write(where, (), name, deadline(), finish=Move(second)), Written)
+    store.apply(where, (), name, finish=Move(first))
+    assert not isinstance(store.write(where, (), name, finish=Move(second)), Written)
 
 
 def test_taking_includes_what_was_changed_in_place(place: Place) -> None:

@@ -19,7 +19,6 @@ from unsticky.stores.base import (
     SetLimits,
     TooLarge,
     Write,
-    Written,
 )
 
 from tests.support.places import (
@@ -28,8 +27,6 @@ from tests.support.places import (
     AtServer,
     LimitedStore,
     Place,
-    deadline,
-    operation,
     reference,
 )
 
@@ -42,22 +39,19 @@ def make(store: LimitedStore, *changes: Change, finish: Finish = None) -> Refere
     """Make a session with one field."""
     where = reference()
     changes = (Write(b"a", b"1", None), *changes)
-    made = store.write(where, changes, operation(), deadline(), create=True, finish=finish)
-    assert isinstance(made, Written), made
+    made = store.apply(where, changes, create=True, finish=finish)
     return where
 
 
 def read(store: LimitedStore, where: Reference, *, slide: bool = True) -> Record:
     """Return a session that must be there."""
-    record = store.read(where, deadline(), slide=slide)
-    assert isinstance(record, Record), record
+    record = store.record(where, slide=slide)
     return record
 
 
 def write(store: LimitedStore, where: Reference, *changes: Change, finish: Finish = None) -> Record:
     """Write to a session that must be there."""
-    written = store.write(where, changes, operation(), deadline(), finish=finish)
-    assert isinstance(written, Written), written
+    written = store.apply(where, changes, finish=finish)
     return written.record
 
 
@@ -70,9 +64,9 @@ def test_a_lowered_idle_limit_refuses_what_was_seen_before_it(place: Place) -> N
     where, lowered = make(store), store.under(BRIEF)
     read(store, where)
     place.let_pass(BRIEF.idle + 1)
-    assert lowered.read(where, deadline()) == Missing()
-    assert lowered.write(where, (Add(b"n", 1),), operation(), deadline()) == Missing()
-    assert lowered.write(where, (), operation(), deadline(), finish=Destroy()) == Missing()
+    assert lowered.read(where) == Missing()
+    assert lowered.write(where, (Add(b"n", 1),)) == Missing()
+    assert lowered.write(where, (), finish=Destroy()) == Missing()
     assert read(store, where).fields == {b"a": b"1"}
 
 
@@ -80,9 +74,9 @@ def test_a_lowered_idle_limit_counts_from_creation_where_nothing_was_seen(place:
     """A session that was only made is missing once the limit of this call has passed."""
     store = place.new_store()
     where = make(store)
-    assert isinstance(store.under(BRIEF).read(where, deadline(), slide=False), Record)
+    store.under(BRIEF).record(where, slide=False)
     place.let_pass(BRIEF.idle + 1)
-    assert store.under(BRIEF).read(where, deadline()) == Missing()
+    assert store.under(BRIEF).read(where) == Missing()
 
 
 def test_creating_over_what_is_past_starts_empty(place: Place) -> None:
@@ -94,12 +88,11 @@ def test_creating_over_what_is_past_starts_empty(place: Place) -> None:
     write(store, where, SetLimits(BRIEF.idle, None))
     place.let_pass(BRIEF.idle + 1)
     changes = (Write(b"b", b"2", None),)
-    made = store.write(where, changes, operation(), deadline(), create=True, load=True)
-    assert isinstance(made, Written)
+    made = store.apply(where, changes, create=True, load=True)
     assert made.record.fields == {b"b": b"2"}
     assert (made.record.user, made.record.idle, made.record.label) == (b"", None, b"")
-    assert store.sessions(user, deadline()) == ()
-    assert store.end_all(user, None, None, operation(), deadline()) == ()
+    assert store.sessions(user) == ()
+    assert store.end_all(user) == ()
 
 
 def test_a_raised_idle_limit_holds_from_the_next_use(place: Place) -> None:
@@ -122,7 +115,7 @@ def test_a_read_that_does_not_slide_leaves_the_limits_alone(place: Place) -> Non
     again = read(store, where, slide=False)
     assert (again.slid, again.seen) == (False, seen)
     place.let_pass(BRIEF.idle // 2 + 1)
-    assert store.read(where, deadline()) == Missing()
+    assert store.read(where) == Missing()
 
 
 def test_a_read_that_does_not_slide_writes_nothing(server_place: AtServer) -> None:
@@ -197,7 +190,7 @@ def test_a_shorter_own_idle_limit_ends_the_session(place: Place) -> None:
     where = make(store)
     write(store, where, SetLimits(150, None))
     place.let_pass(151)
-    assert store.read(where, deadline()) == Missing()
+    assert store.read(where) == Missing()
 
 
 def test_a_longer_own_idle_limit_keeps_the_session(place: Place) -> None:
@@ -214,7 +207,7 @@ def test_own_limits_do_not_spare_a_session_seen_once(place: Place) -> None:
     store = place.new_store(Lifetimes(idle=HOUR, absolute=None, unused=100))
     where = make(store, SetLimits(2 * HOUR, None))
     place.let_pass(101)
-    assert store.read(where, deadline()) == Missing()
+    assert store.read(where) == Missing()
 
 
 def test_an_own_absolute_limit_that_has_passed_ends_the_session(place: Place) -> None:
@@ -223,11 +216,10 @@ def test_an_own_absolute_limit_that_has_passed_ends_the_session(place: Place) ->
     where = make(store)
     place.let_pass(20)
     changes = (SetLimits(None, 10),)
-    written = store.write(where, changes, operation(), deadline(), load=True)
-    assert isinstance(written, Written)
+    written = store.apply(where, changes, load=True)
     assert written.record.ends_at <= place.now()
     assert written.record.fields == {b"a": b"1"}
-    assert store.read(where, deadline()) == Missing()
+    assert store.read(where) == Missing()
 
 
 def test_binding_counts_an_own_absolute_limit_from_now(place: Place) -> None:
@@ -276,10 +268,10 @@ def test_own_limits_are_set_with_all_else_or_not_at_all(place: Place) -> None:
     where = make(store)
     before = read(store, where)
     limits = SetLimits(2 * HOUR, 3 * DAY)
-    outcome = store.write(where, (limits, Check(b"a", b"2")), operation(), deadline())
+    outcome = store.write(where, (limits, Check(b"a", b"2")))
     assert outcome == Conflicting({b"a": b"1"})
     more = (limits, Write(b"b", b"", UNREAD), Write(b"c", b"", UNREAD))
-    assert store.write(where, more, operation(), deadline()) == TooLarge("fields", 3, 2)
+    assert store.write(where, more) == TooLarge("fields", 3, 2)
     record = read(store, where)
     assert (record.ends_at, record.idle) == (before.ends_at, None)
 
@@ -290,7 +282,7 @@ def test_own_limits_and_names_count_for_no_cap(place: Place) -> None:
     where = make(store, SetLimits(2 * HOUR, 3 * DAY), finish=Bind(user, None, b"l", 5, b"ann"))
     write(store, where, Write(b"b", b"1", None))
     third = (Write(b"c", b"", None),)
-    assert store.write(where, third, operation(), deadline()) == TooLarge("fields", 3, 2)
+    assert store.write(where, third) == TooLarge("fields", 3, 2)
     assert read(store, where).fields == {b"a": b"1", b"b": b"1"}
 
 
@@ -300,12 +292,12 @@ def test_own_limits_are_what_a_list_of_sessions_tells(place: Place) -> None:
     bind = Bind(user, None, b"", 5)
     long = make(store, SetLimits(2 * HOUR, None), finish=bind)
     short = make(store, SetLimits(500, None), finish=bind)
-    assert {entry.reference: entry.record.idle for entry in store.sessions(user, deadline())} == {
+    assert {entry.reference: entry.record.idle for entry in store.sessions(user)} == {
         long: 2 * HOUR,
         short: 500,
     }
     place.let_pass(501)
-    assert [entry.reference for entry in store.sessions(user, deadline())] == [long]
+    assert [entry.reference for entry in store.sessions(user)] == [long]
 
 
 def test_the_servers_expiry_follows_own_limits(server_place: AtServer) -> None:

@@ -24,8 +24,6 @@ from tests.support.places import (
     LIFETIMES,
     AtServer,
     Place,
-    deadline,
-    operation,
     reference,
 )
 
@@ -177,13 +175,12 @@ def test_a_full_session_can_take_into_another_map(place: Place) -> None:
     store = place.new_store(caps=Caps(fields=3, bytes=20))
     where = reference()
     fields = tuple(Write(b"a" + name, b"1234", None) for name in (b"1", b"2", b"3"))
-    assert isinstance(store.write(where, fields, operation(), deadline(), create=True), Written)
-    moved = store.write(where, (Take(b"a", b"b"),), operation(), deadline(), load=True)
-    assert isinstance(moved, Written)
+    store.apply(where, fields, create=True)
+    moved = store.apply(where, (Take(b"a", b"b"),), load=True)
     assert moved.record.fields == {b"b1": b"1234", b"b2": b"1234", b"b3": b"1234"}
-    longer = store.write(where, (Take(b"b", b"ccc"),), operation(), deadline())
+    longer = store.write(where, (Take(b"b", b"ccc"),))
     assert longer == TooLarge("bytes", 24, 20)
-    assert place.new_store().read(where, deadline()) == moved.record._replace(
+    assert place.new_store().read(where) == moved.record._replace(
         seen=_record(place, where).seen, slid=False
     )
 
@@ -193,16 +190,14 @@ def test_what_is_replaced_makes_room(place: Place) -> None:
     store = place.new_store(caps=Caps(fields=3, bytes=18))
     where = reference()
     fields = tuple(Write(name, b"1234", None) for name in (b"a1", b"b1", b"c1"))
-    assert isinstance(store.write(where, fields, operation(), deadline(), create=True), Written)
+    store.apply(where, fields, create=True)
     changes = (Take(b"a", b"b"), Write(b"d1", b"4321", None))
-    written = store.write(where, changes, operation(), deadline(), load=True)
-    assert isinstance(written, Written)
+    written = store.apply(where, changes, load=True)
     assert written.record.fields == {b"b1": b"1234", b"c1": b"1234", b"d1": b"4321"}
 
 
 def _record(place: Place, where: object) -> Record:
-    found = place.new_store().read(where, deadline())  # type: ignore[arg-type]
-    assert isinstance(found, Record)
+    found = place.new_store().record(where)  # type: ignore[arg-type]
     return found
 
 
@@ -335,14 +330,14 @@ def test_the_result_of_a_dead_session_is_no_answer(site: Site) -> None:
 def test_results_are_kept_as_long_as_asked(place: Place) -> None:
     """A result is the answer while it is kept, and then the operation is a new one."""
     store, where = place.new_store(), reference()
-    store.write(where, (Write(b"n", b"1", None),), operation(), deadline(), create=True)
+    store.write(where, (Write(b"n", b"1", None),), create=True)
     short, long = Operation(b"short", 1, 50), Operation(b"long", 1, DAY)
-    assert _added(store.write(where, (Add(b"n", 1),), short, deadline())) == 2
-    assert _added(store.write(where, (Add(b"x", 1),), long, deadline())) == 1
+    assert _added(store.write(where, (Add(b"n", 1),), short)) == 2
+    assert _added(store.write(where, (Add(b"x", 1),), long)) == 1
     # Memory forgets once a second of its clock.
     place.let_pass(60 if isinstance(place, AtServer) else 60_000)
-    assert _added(store.write(where, (Add(b"n", 1),), short, deadline())) == 3
-    assert _added(store.write(where, (Add(b"x", 1),), long, deadline())) == 1
+    assert _added(store.write(where, (Add(b"n", 1),), short)) == 3
+    assert _added(store.write(where, (Add(b"x", 1),), long)) == 1
 
 
 def _added(outcome: object) -> int:
@@ -373,12 +368,10 @@ def test_a_named_result_is_kept_for_a_day_beside_its_session(server_place: AtSer
 def test_an_old_result_is_a_use_of_the_session(place: Place) -> None:
     """A repeat hours later slides the session's idle limit as any use does."""
     store, where = place.new_store(replace(LIFETIMES, unused=HOUR)), reference()
-    store.write(where, (Write(b"n", b"1", None),), operation(), deadline(), create=True)
+    store.write(where, (Write(b"n", b"1", None),), create=True)
     name = Operation(b"key", 1, DAY)
-    first = store.write(where, (Add(b"n", 1),), name, deadline())
-    again = store.write(where, (Add(b"n", 1),), name, deadline())
-    assert isinstance(first, Written)
-    assert isinstance(again, Written)
+    first = store.apply(where, (Add(b"n", 1),), name)
+    again = store.apply(where, (Add(b"n", 1),), name)
     assert again.results == (2,)
     if isinstance(place, AtServer):
         # The clock of a server cannot be moved: what it knows of the last use can.
@@ -386,22 +379,21 @@ def test_an_old_result_is_a_use_of_the_session(place: Place) -> None:
         place.server.raw.pexpire(place.key(where), 100_000)
     else:
         place.let_pass(3_500_000)
-    later = store.write(where, (Add(b"n", 1),), name, deadline(), load=True)
-    assert isinstance(later, Written)
+    later = store.apply(where, (Add(b"n", 1),), name, load=True)
     assert (later.results, later.record.slid) == ((2,), True)
     assert later.record.fields == {b"n": b"2"}
     if isinstance(place, AtServer):
         assert place.server.raw.pttl(place.key(where)) > 3_000_000
     else:
         place.let_pass(3_500_000)
-        assert isinstance(store.read(where, deadline()), Record)
+        store.record(where)
 
 
 def test_a_named_end_is_answered_as_done(place: Place) -> None:
     """A finish tells how the session ended, also when it is sent again."""
     store, where = place.new_store(), reference()
-    store.write(where, (Write(b"n", b"1", None),), operation(), deadline(), create=True)
+    store.write(where, (Write(b"n", b"1", None),), create=True)
     name = Operation(b"key", 1, DAY)
     for _ in range(2):
-        assert isinstance(store.write(where, (), name, deadline(), finish=Destroy()), Written)
-    assert store.read(where, deadline()) == Gone("destroyed")
+        store.apply(where, (), name, finish=Destroy())
+    assert store.read(where) == Gone("destroyed")
