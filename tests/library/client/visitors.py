@@ -40,7 +40,7 @@ class Visitors:
         self.places = {b"ann": reference(), b"bob": reference()}
         for name, where in self.places.items():
             write = (Write(b"who", name, None),)
-            made = place.new_store().apply(where, write, create=True)
+            place.new_store().apply(where, write, create=True)
 
     def found(self, name: bytes) -> bytes | None:
         """Return whose session a visitor gets, None if the store cannot say."""

@@ -17,7 +17,7 @@ from unsticky import StoreUnavailable
 from unsticky import session as flask_session
 from unsticky.session import current_session
 
-from tests.support.browsers import Browser, Site, make_site, spend_deadline, unit_of
+from tests.support.browsers import Browser, Site, make_site, reference_of, spend_deadline
 from tests.support.places import AtServer, Place
 
 
@@ -169,9 +169,8 @@ def test_a_late_read_does_not_slide(server_place: AtServer) -> None:
     """Only what comes before the response is a use of the session."""
     site = make_site(server_place)
     browser = site.browser(a=1)
-    token = unit_of(Browser(site.app, browser.cookie).begin().session).token
-    assert token is not None
-    key = server_place.key(token.reference)
+    where = reference_of(Browser(site.app, browser.cookie).begin().session)
+    key = server_place.key(where)
     server_place.server.raw.hdel(key, b"\0s")
     request = browser.begin()
     request.end()

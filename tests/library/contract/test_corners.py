@@ -8,7 +8,7 @@ from unsticky import session as flask_session
 from unsticky.fields import entry_field, map_prefix, plain_field
 from unsticky.stores.base import Move, Written
 
-from tests.support.browsers import Browser, Site, make_site, unit_of
+from tests.support.browsers import Browser, Site, make_site, reference_of
 from tests.support.places import Place, operation, reference
 
 
@@ -75,9 +75,8 @@ def test_taking_includes_what_was_changed_in_place(place: Place) -> None:
     """What the view made of an entry is what it takes."""
     site = make_site(place)
     browser = site.browser(keep=1)
-    request = browser.begin()
-    request.session.map("cart")["list"] = [1]
-    request.end()
+    with browser.visit() as session:
+        session.map("cart")["list"] = [1]
     request = browser.begin()
     cart = request.session.map("cart")
     cart["list"].append(2)
@@ -92,10 +91,9 @@ def test_taking_an_unreadable_entry_sets_the_session_aside(place: Place) -> None
     browser = site.browser(keep=1)
     request = browser.begin()
     request.session.map("cart").update({"tea": 1, "milk": 2})
-    token = unit_of(request.session).token
+    where = reference_of(request.session)
     request.end()
-    assert token is not None
-    place.plant(token.reference, entry_field(map_prefix("cart"), "tea"), b"\xc1")
+    place.plant(where, entry_field(map_prefix("cart"), "tea"), b"\xc1")
     request = browser.begin()
     with pytest.raises(SessionGone, match="corrupt"):
         request.session.map("cart").take()
@@ -108,12 +106,10 @@ def test_an_unreadable_field_met_in_a_merge_is_set_aside(place: Place) -> None:
     request = browser.begin()
     request.session["a"]["x"] = 2
     request.session["b"]["y"] = 2
-    token = unit_of(request.session).token
-    assert token is not None
-    other = Browser(site.app, browser.cookie).begin()
-    other.session["a"]["z"] = 1
-    other.end()
-    place.plant(token.reference, plain_field("b"), b"\xc1")
+    where = reference_of(request.session)
+    with Browser(site.app, browser.cookie).visit() as other:
+        other["a"]["z"] = 1
+    place.plant(where, plain_field("b"), b"\xc1")
     answer = request.end()
     assert (answer.code, site.sessions.counters.quarantined) == ("session-gone", 1)
 
@@ -160,9 +156,8 @@ def test_an_ended_session_stays_ended_under_its_own_name(place: Place) -> None:
     browser = site.browser(n=1)
     request = browser.begin()
     request.session.get("n")
-    token = unit_of(request.session).token
-    assert token is not None
-    site.sessions.revoke(token.reference.handle)
+    where = reference_of(request.session)
+    site.sessions.revoke(where.handle)
     for _ in range(2):
         with pytest.raises(SessionGone, match="revoked"):
             request.session.incr("n")

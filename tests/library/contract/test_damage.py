@@ -112,7 +112,7 @@ def test_a_full_server_still_reads_and_ends_and_takes(own_server: AtServer) -> N
     one, two, three = reference(), reference(), reference()
     for where in (one, two, three):
         bind = Bind(user, None, b"", 9)
-        made = store.apply(where, (make(store, 1000),), create=True, finish=bind)
+        store.apply(where, (make(store, 1000),), create=True, finish=bind)
     raw.config_set("maxmemory-policy", "noeviction")
     raw.config_set("maxmemory", 1)
     for changes in ((Write(b"b", b"1", None),), (Add(b"n", 1),)):
@@ -124,7 +124,7 @@ def test_a_full_server_still_reads_and_ends_and_takes(own_server: AtServer) -> N
         store.write(reference(), (), create=True)
     with pytest.raises(StoreUnavailable):
         store.probe(deadline())
-    taken = store.apply(one, (Take(b"a"),))
+    store.apply(one, (Take(b"a"),))
     store.apply(one, (), finish=Destroy())
     assert isinstance(store.read(one), (Gone, Missing))
     assert set(store.end_all(user)) == {two, three}
@@ -152,7 +152,7 @@ def test_a_full_server_still_unbinds(own_server: AtServer) -> None:
     with pytest.raises(StoreUnavailable):
         store.write(where, (), finish=Move(successor))
     assert raw.hgetall(own_server.key(where)) == before
-    done = store.apply(where, (Write(b"user", None, UNREAD),), finish=unbind)
+    store.apply(where, (Write(b"user", None, UNREAD),), finish=unbind)
     record = store.record(successor)
     assert (record.fields, record.user, record.idle) == ({b"a": b"\xa1" * 1000}, b"", None)
     assert store.sessions(user) == ()

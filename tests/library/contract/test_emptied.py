@@ -189,9 +189,8 @@ def test_one_of_two_transactions_gets_the_last_thing(place: Place, act: Act) -> 
     """What a transaction read is compared, also where the other one emptied the session."""
     site = make_site(place)
     browser = Browser(site.app)
-    first = browser.begin()
-    first.session.map("cart")["tea"] = 1
-    first.end()
+    with browser.visit() as first:
+        first.map("cart")["tea"] = 1
     one, other = _begin(site, browser.cookie, 2)
     unit = unit_of(one.session)
     unit.begin_transaction()

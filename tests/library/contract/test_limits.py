@@ -39,14 +39,8 @@ def make(store: LimitedStore, *changes: Change, finish: Finish = None) -> Refere
     """Make a session with one field."""
     where = reference()
     changes = (Write(b"a", b"1", None), *changes)
-    made = store.apply(where, changes, create=True, finish=finish)
+    store.apply(where, changes, create=True, finish=finish)
     return where
-
-
-def read(store: LimitedStore, where: Reference, *, slide: bool = True) -> Record:
-    """Return a session that must be there."""
-    record = store.record(where, slide=slide)
-    return record
 
 
 def write(store: LimitedStore, where: Reference, *changes: Change, finish: Finish = None) -> Record:
@@ -62,12 +56,12 @@ def test_a_lowered_idle_limit_refuses_what_was_seen_before_it(place: Place) -> N
     """A session last seen longer ago than this call's limit is missing, to reads and writes."""
     store = place.new_store()
     where, lowered = make(store), store.under(BRIEF)
-    read(store, where)
+    store.record(where)
     place.let_pass(BRIEF.idle + 1)
     assert lowered.read(where) == Missing()
     assert lowered.write(where, (Add(b"n", 1),)) == Missing()
     assert lowered.write(where, (), finish=Destroy()) == Missing()
-    assert read(store, where).fields == {b"a": b"1"}
+    assert store.record(where).fields == {b"a": b"1"}
 
 
 def test_a_lowered_idle_limit_counts_from_creation_where_nothing_was_seen(place: Place) -> None:
@@ -99,20 +93,20 @@ def test_a_raised_idle_limit_holds_from_the_next_use(place: Place) -> None:
     """A session used under a longer limit lives for that, though it was just seen."""
     store = place.new_store(BRIEF)
     where = make(store)
-    read(store, where)
-    assert read(store.under(LIFETIMES), where).slid
+    store.record(where)
+    assert store.under(LIFETIMES).record(where).slid
     place.let_pass(BRIEF.idle + 1)
-    assert read(store.under(LIFETIMES), where).fields == {b"a": b"1"}
+    assert store.under(LIFETIMES).record(where).fields == {b"a": b"1"}
 
 
 def test_a_read_that_does_not_slide_leaves_the_limits_alone(place: Place) -> None:
     """With `slide` off nothing moves: the session ends as if it had not been read."""
     store = place.new_store(BRIEF)
     where = make(store)
-    read(store, where)
-    seen = read(store, where, slide=False).seen
+    store.record(where)
+    seen = store.record(where, slide=False).seen
     place.let_pass(BRIEF.idle // 2)
-    again = read(store, where, slide=False)
+    again = store.record(where, slide=False)
     assert (again.slid, again.seen) == (False, seen)
     place.let_pass(BRIEF.idle // 2 + 1)
     assert store.read(where) == Missing()
@@ -124,7 +118,7 @@ def test_a_read_that_does_not_slide_writes_nothing(server_place: AtServer) -> No
     where = make(store)
     before = raw.hgetall(server_place.key(where))
     expiry = raw.pttl(server_place.key(where))
-    assert read(store, where, slide=False).seen is None
+    assert store.record(where, slide=False).seen is None
     assert raw.hgetall(server_place.key(where)) == before
     assert raw.pttl(server_place.key(where)) <= expiry
 
@@ -136,11 +130,11 @@ def test_own_limits_replace_the_application_s(place: Place) -> None:
     """The idle limit is told with every answer, and the deadline counts from the creation."""
     store = place.new_store()
     where = make(store)
-    created = read(store, where).created
+    created = store.record(where).created
     written = write(store, where, SetLimits(2 * HOUR, 3 * DAY), Write(b"b", b"2", None))
     assert (written.created, written.ends_at) == (created, created + 3 * DAY)
     assert (written.idle, written.slid) == (2 * HOUR, True)
-    record = read(store, where)
+    record = store.record(where)
     assert (record.ends_at, record.idle) == (created + 3 * DAY, 2 * HOUR)
     assert record.fields == {b"a": b"1", b"b": b"2"}
     assert write(store, where, Add(b"n", 1)).idle == 2 * HOUR
@@ -151,11 +145,11 @@ def test_own_limits_are_taken_back(place: Place) -> None:
     """With None for both, the application's count again, from the creation."""
     store = place.new_store()
     where = make(store, SetLimits(2 * HOUR, 3 * DAY))
-    before = read(store, where)
+    before = store.record(where)
     assert (before.idle, before.ends_at) == (2 * HOUR, before.created + 3 * DAY)
     written = write(store, where, SetLimits(None, None))
     assert (written.idle, written.ends_at) == (None, before.created + DAY)
-    assert read(store, where).idle is None
+    assert store.record(where).idle is None
 
 
 @pytest.mark.parametrize(
@@ -171,7 +165,7 @@ def test_one_own_limit_leaves_the_other_to_the_application(
 ) -> None:
     """None means the application's limit, for each of the two."""
     store = place.new_store()
-    record = read(store, make(store, limits))
+    record = store.record(make(store, limits))
     assert (record.idle, record.ends_at) == (idle, record.created + absolute)
 
 
@@ -179,7 +173,7 @@ def test_own_limits_need_no_absolute_one_of_the_application(place: Place) -> Non
     """Where the application has no absolute limit, a session may have one, and lose it again."""
     store = place.new_store(Lifetimes(idle=HOUR, absolute=None, unused=HOUR))
     where = make(store, SetLimits(None, DAY))
-    record = read(store, where)
+    record = store.record(where)
     assert record.ends_at == record.created + DAY
     assert write(store, where, SetLimits(None, None)).ends_at == 0
 
@@ -199,7 +193,7 @@ def test_a_longer_own_idle_limit_keeps_the_session(place: Place) -> None:
     where = make(store)
     write(store, where, SetLimits(HOUR, None))
     place.let_pass(BRIEF.idle + 1)
-    assert read(store, where).fields == {b"a": b"1"}
+    assert store.record(where).fields == {b"a": b"1"}
 
 
 def test_own_limits_do_not_spare_a_session_seen_once(place: Place) -> None:
@@ -232,7 +226,7 @@ def test_binding_counts_an_own_absolute_limit_from_now(place: Place) -> None:
     for where, changes in ((before, ()), (at_once, (SetLimits(2 * HOUR, 3 * DAY),))):
         successor = reference()
         written = write(store, where, *changes, finish=Move(successor, bind))
-        record = read(store, successor)
+        record = store.record(successor)
         assert record.created == written.created >= bound_at
         assert record.ends_at == written.ends_at == record.created + 3 * DAY
         assert record.idle == written.idle == 2 * HOUR
@@ -241,8 +235,8 @@ def test_binding_counts_an_own_absolute_limit_from_now(place: Place) -> None:
 def test_binding_at_creation_takes_own_limits(place: Place) -> None:
     """A session made, limited and bound in one step has all three."""
     store, user = place.new_store(), reference()
-    record = read(
-        store, make(store, SetLimits(2 * HOUR, 3 * DAY), finish=Bind(user, None, b"", 5, b"ann"))
+    record = store.record(
+        make(store, SetLimits(2 * HOUR, 3 * DAY), finish=Bind(user, None, b"", 5, b"ann"))
     )
     assert record.ends_at == record.created + 3 * DAY
     assert (record.idle, record.user) == (2 * HOUR, b"ann")
@@ -252,9 +246,9 @@ def test_moving_keeps_own_limits(place: Place) -> None:
     """A rotation changes neither limit."""
     store, successor = place.new_store(), reference()
     where = make(store, SetLimits(2 * HOUR, 3 * DAY))
-    before = read(store, where)
+    before = store.record(where)
     assert write(store, where, finish=Move(successor)).idle == 2 * HOUR
-    after = read(store, successor)
+    after = store.record(successor)
     assert (after.created, after.ends_at, after.idle) == (
         before.created,
         before.ends_at,
@@ -266,13 +260,13 @@ def test_own_limits_are_set_with_all_else_or_not_at_all(place: Place) -> None:
     """A conflict beside them, or a refusal of the size, leaves the limits as they were."""
     store = place.new_store(caps=Caps(fields=2, bytes=1000))
     where = make(store)
-    before = read(store, where)
+    before = store.record(where)
     limits = SetLimits(2 * HOUR, 3 * DAY)
     outcome = store.write(where, (limits, Check(b"a", b"2")))
     assert outcome == Conflicting({b"a": b"1"})
     more = (limits, Write(b"b", b"", UNREAD), Write(b"c", b"", UNREAD))
     assert store.write(where, more) == TooLarge("fields", 3, 2)
-    record = read(store, where)
+    record = store.record(where)
     assert (record.ends_at, record.idle) == (before.ends_at, None)
 
 
@@ -283,7 +277,7 @@ def test_own_limits_and_names_count_for_no_cap(place: Place) -> None:
     write(store, where, Write(b"b", b"1", None))
     third = (Write(b"c", b"", None),)
     assert store.write(where, third) == TooLarge("fields", 3, 2)
-    assert read(store, where).fields == {b"a": b"1", b"b": b"1"}
+    assert store.record(where).fields == {b"a": b"1", b"b": b"1"}
 
 
 def test_own_limits_are_what_a_list_of_sessions_tells(place: Place) -> None:

@@ -40,18 +40,12 @@ def make(store: LimitedStore, *, where: Reference | None = None) -> Reference:
     return where
 
 
-def read(store: LimitedStore, where: Reference) -> Record:
-    """Return a session that must be there."""
-    record = store.record(where)
-    return record
-
-
 def test_birth_and_deadline_are_the_stores_time(place: Place) -> None:
     """A session is created now, by the store's clock; its deadline is the absolute limit away."""
     store = place.new_store()
     before = place.now()
     where = make(store)
-    record = read(store, where)
+    record = store.record(where)
     assert before <= record.created <= place.now()
     assert record.ends_at == record.created + 24 * HOUR
 
@@ -60,7 +54,7 @@ def test_an_idle_session_ends(place: Place) -> None:
     """A session that nobody used for its idle limit is not there."""
     store = place.new_store(SHORT)
     where = make(store)
-    read(store, where)
+    store.record(where)
     place.let_pass(SHORT.idle + 1)
     assert store.read(where) == Missing()
 
@@ -73,7 +67,7 @@ def test_use_keeps_a_session_alive(place: Place, use: str) -> None:
     for _ in range(4):
         place.let_pass(SHORT.idle // 2)
         if use == "read":
-            read(store, where)
+            store.record(where)
         else:
             store.apply(where, (Add(b"n", 1),))
 
@@ -82,17 +76,17 @@ def test_the_idle_limit_moves_once_a_step(place: Place) -> None:
     """The first use slides, those within a step after it do not, the next one after it does."""
     store = place.new_store(Lifetimes(idle=4000, absolute=None, unused=4000))
     where = make(store)
-    assert read(store, where).slid
-    again = read(store, where)
+    assert store.record(where).slid
+    again = store.record(where)
     assert not again.slid
     seen = again.seen
     for create in (False, True):  # each has its own script
         written = store.apply(where, (Add(b"n", 1),), create=create)
         assert not written.record.slid
-        assert read(store, where).seen == seen
+        assert store.record(where).seen == seen
     place.let_pass(200)
-    assert read(store, where).slid
-    later = read(store, where)
+    assert store.record(where).slid
+    later = store.record(where)
     assert not later.slid
     assert seen is not None
     assert later.seen is not None
@@ -103,19 +97,19 @@ def test_rotating_over_and_over_keeps_a_session_alive(place: Place) -> None:
     """Each rotation is a use: a session rotated within every step lives on past its idle limit."""
     store = place.new_store(Lifetimes(idle=600, absolute=None, unused=600))
     where = make(store)
-    read(store, where)
+    store.record(where)
     until = place.now() + 700
     while place.now() < until:
         successor = reference()
-        moved = store.apply(where, (), finish=Move(successor))
+        store.apply(where, (), finish=Move(successor))
         where = successor
         place.let_pass(20)
-    read(store, where)
+    store.record(where)
 
 
 def _use(store: LimitedStore, where: Reference, use: str) -> None:
     if use == "read":
-        read(store, where)
+        store.record(where)
     else:
         store.apply(where, (Add(b"n", 1),))
 
@@ -154,7 +148,7 @@ def test_a_use_that_counts_begins_the_unused_limit_again(place: Place) -> None:
     where = make(store)
     for _ in range(2):
         place.let_pass(_UNUSED.unused - 100)
-        read(store, where)
+        store.record(where)
 
 
 @pytest.mark.parametrize("finish", ["bind", "move"])
@@ -165,9 +159,9 @@ def test_a_bound_session_is_in_use(place: Place, finish: str) -> None:
     bind = Bind(reference(), None, b"", 9)
     moved = Move(successor, bind if finish == "bind" else None)
     store.apply(where, (), finish=moved)
-    read(store, successor)
+    store.record(successor)
     place.let_pass(_UNUSED.unused + 1)
-    read(store, successor)
+    store.record(successor)
 
 
 def test_a_use_never_shortens_a_life(place: Place) -> None:
@@ -175,16 +169,16 @@ def test_a_use_never_shortens_a_life(place: Place) -> None:
     store = place.new_store(replace(_UNUSED, unused=_UNUSED.idle))
     where, store = make(store), store.under(_UNUSED)
     place.let_pass(110)
-    read(store, where)
+    store.record(where)
     place.let_pass(_UNUSED.unused + 1)
-    read(store, where)
+    store.record(where)
 
 
 def test_nothing_outlives_the_absolute_limit(place: Place) -> None:
     """Use does not help: at its absolute limit a session is gone, however busy."""
     store = place.new_store(Lifetimes(idle=400, absolute=700, unused=400))
     where = make(store)
-    ends_at = read(store, where).ends_at
+    ends_at = store.record(where).ends_at
     while (left := ends_at - place.now()) > 0:
         assert isinstance(store.read(where), (Record, Missing))
         place.let_pass(min(left, 100))
@@ -200,12 +194,12 @@ def test_the_servers_ttl_never_passes_either_limit(server_place: AtServer) -> No
     for _ in range(2):
         assert 0 < raw.pttl(key) <= 1000
         server_place.let_pass(250)
-        read(store, where)
+        store.record(where)
     assert HOUR - 2000 < raw.pttl(key) <= HOUR
     server_place.let_pass(100)
     successor = reference()
     store.write(where, (), finish=Move(successor))
-    ceiling = read(store, successor).ends_at - server_place.now()
+    ceiling = store.record(successor).ends_at - server_place.now()
     assert 0 < raw.pttl(server_place.key(successor)) <= max(ceiling, HOUR)
 
 
@@ -214,7 +208,7 @@ def test_an_ended_session_leaves_its_kind_and_nothing_else(place: Place, kind: s
     """Who comes late is told how it ended; nothing they send, not even `create`, changes that."""
     store = place.new_store()
     where = make(store)
-    ended = store.apply(where, (), finish=Destroy(kind))
+    store.apply(where, (), finish=Destroy(kind))
     assert store.read(where) == Gone(kind)
     write = (Write(b"a", b"2", UNREAD),)
     assert store.write(where, write) == Gone(kind)
@@ -254,18 +248,18 @@ def test_ending_needs_the_checks_to_hold(place: Place) -> None:
     changes = (Write(b"a", b"2", b"0"),)
     outcome = store.write(where, changes, finish=Destroy())
     assert not isinstance(outcome, Written)
-    read(store, where)
+    store.record(where)
 
 
 def test_moving_takes_everything_along(place: Place) -> None:
     """A moved session has its fields, birth and deadline at the new place; the old is rotated."""
     store = place.new_store()
     where, successor = make(store), reference()
-    before = read(store, where)
+    before = store.record(where)
     changes = (Write(b"b", b"2", None), Add(b"n", 1))
     moved = store.apply(where, changes, finish=Move(successor), load=True)
     assert moved.results == (1,)
-    after = read(store, successor)
+    after = store.record(successor)
     assert after.fields == moved.record.fields == {b"a": b"1", b"b": b"2", b"n": b"1"}
     assert (after.created, after.ends_at) == (before.created, before.ends_at)
     assert store.read(where) == Gone("rotated")
@@ -281,7 +275,7 @@ def test_a_move_that_conflicts_moves_nothing(place: Place) -> None:
     changes = (Write(b"a", b"2", b"0"),)
     outcome = store.write(where, changes, finish=Move(successor))
     assert not isinstance(outcome, Written)
-    assert read(store, where).fields == {b"a": b"1"}
+    assert store.record(where).fields == {b"a": b"1"}
     assert store.read(successor) == Missing()
 
 

@@ -118,10 +118,9 @@ def test_a_logout_holds_whatever_else_conflicts(place: Place) -> None:
     """A parallel request makes this one's other change conflict: logged out all the same."""
     site = make_site(place)
     browser = site.browser(keep=1, n=0)
-    request = browser.begin()
-    request.session["_user_id"] = "7"
-    request.session.bind("7")
-    request.end()
+    with browser.visit() as session:
+        session["_user_id"] = "7"
+        session.bind("7")
     old = Browser(site.app, browser.cookie)
     request = browser.begin()
     request.session["n"] += 1
@@ -150,9 +149,8 @@ def test_a_logout_names_what_another_request_just_set(place: Place) -> None:
     unit.begin_transaction()
     dict(request.session)
     request.session.unbind("_user_id")
-    other = Browser(site.app, browser.cookie).begin()
-    other.session["_user_id"] = "7"
-    other.end()
+    with Browser(site.app, browser.cookie).visit() as other:
+        other["_user_id"] = "7"
     with pytest.raises((Conflict, SessionGone)):
         commit(unit)
     unit.roll_back()
@@ -193,9 +191,8 @@ def test_a_logout_leaves_no_other_living_cookie(place: Place) -> None:
     site = make_site(place)
     first, second = site.browser(a=1), site.browser(b=2)
     for browser in (first, second):
-        request = browser.begin()
-        request.session.bind("7")
-        request.end()
+        with browser.visit() as session:
+            session.bind("7")
     both = Browser(site.app, f"{first.cookie}; session={second.cookie}")
     request = both.begin()
     request.session.unbind("x")
@@ -243,9 +240,8 @@ def test_what_others_put_into_a_session_keeps_it(place: Place) -> None:
     browser = site.browser(a=1)
     request = browser.begin()
     request.session.pop("a")
-    other = Browser(site.app, browser.cookie).begin()
-    other.session["b"] = 2
-    other.end()
+    with Browser(site.app, browser.cookie).visit() as other:
+        other["b"] = 2
     assert request.end().cookie is None
     assert site.stored(browser) == {"b": 2}
 
@@ -432,10 +428,9 @@ def test_who_logs_in_after_a_logout_has_the_applications_limits(place: Place) ->
     """In one transaction, too: "remember me" was the other user's."""
     site = make_site(place)
     browser = site.browser(keep=1)
-    request = browser.begin()
-    request.session.set_lifetime(idle=4000)
-    request.session.bind("7")
-    request.end()
+    with browser.visit() as session:
+        session.set_lifetime(idle=4000)
+        session.bind("7")
     request = browser.begin()
     unit = unit_of(request.session)
     unit.begin_transaction()

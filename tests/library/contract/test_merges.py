@@ -222,9 +222,8 @@ def test_merging_gives_up_after_five_rounds(place: Place) -> None:
     def contested(*args: Any, **kwargs: Any) -> Any:
         rounds.append(1)
         if len(rounds) % 2:  # each commit of the request is preceded by another's
-            other = Browser(site.app, browser.cookie).begin()
-            other.session["field"][f"b{len(rounds)}"] = 1
-            other.end()
+            with Browser(site.app, browser.cookie).visit() as other:
+                other["field"][f"b{len(rounds)}"] = 1
         return write(*args, **kwargs)
 
     request = browser.begin()
@@ -337,9 +336,8 @@ def test_a_get_whose_new_value_would_yield_runs_again(place: Place) -> None:
         runs.append(1)
         token = flask_session.setdefault("csrf_token", f"mine {len(runs)}")
         if len(runs) == 1:
-            other = Browser(site.app, browser.cookie).begin()
-            other.session["csrf_token"] = "theirs"
-            other.end()
+            with Browser(site.app, browser.cookie).visit() as other:
+                other["csrf_token"] = "theirs"
         return str(token)
 
     assert client.get("/").text == "theirs"

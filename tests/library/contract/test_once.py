@@ -18,7 +18,7 @@ from unsticky.stores.base import (
     Written,
 )
 
-from tests.support.browsers import Browser, Site, make_site, unit_of
+from tests.support.browsers import Browser, Site, make_site, reference_of
 from tests.support.places import (
     HOUR,
     LIFETIMES,
@@ -39,9 +39,8 @@ def _site(place: Place) -> Site:
 def _filled(site: Site, **entries: int) -> Browser:
     """Return a browser with a cart."""
     browser = site.browser(keep=1)
-    request = browser.begin()
-    request.session.map("cart").update(entries)
-    assert request.end().status == 200
+    with browser.visit() as session:
+        session.map("cart").update(entries)
     return browser
 
 
@@ -56,9 +55,8 @@ def _maps(browser: Browser) -> dict[str, dict[object, object]]:
 def test_what_is_taken_is_in_the_other_map(site: Site) -> None:
     """All entries change places and are returned; plain keys and other maps stay."""
     browser = _filled(site, tea=2, milk=1)
-    request = browser.begin()
-    request.session.map("other")["tea"] = 7
-    request.end()
+    with browser.visit() as session:
+        session.map("other")["tea"] = 7
     request = browser.begin()
     assert request.session.map("cart").take(into="order") == {"tea": 2, "milk": 1}
     assert request.session.maps() == ["order", "other"]
@@ -75,9 +73,8 @@ def test_what_is_taken_is_in_the_other_map(site: Site) -> None:
 def test_entries_of_the_same_key_are_replaced(site: Site) -> None:
     """What arrives takes the place of what was there; other entries there stay."""
     browser = _filled(site, tea=2)
-    request = browser.begin()
-    request.session.map("order").update({"tea": 9, "jam": 3})
-    request.end()
+    with browser.visit() as session:
+        session.map("order").update({"tea": 9, "jam": 3})
     browser.begin().session.map("cart").take(into="order")
     assert _maps(browser) == {"order": {"tea": 2, "jam": 3}}
 
@@ -89,10 +86,9 @@ def test_taking_nothing_writes_nothing(site: Site) -> None:
     assert request.session.map("cart").take(into="order") == {}
     assert request.end().cookie is None
     browser = site.browser(keep=1)
-    request = browser.begin()
-    assert request.session.map("cart").take(into="order") == {}
-    assert request.session.maps() == []
-    request.end()
+    with browser.visit() as session:
+        assert session.map("cart").take(into="order") == {}
+        assert session.maps() == []
     assert site.stored(browser) == {"keep": 1}
 
 
@@ -114,14 +110,12 @@ def test_what_this_request_set_before_is_taken_along(site: Site) -> None:
 def test_what_is_changed_afterwards_is_written(site: Site) -> None:
     """The moved entries are entries like others: changed in place, they are written so."""
     browser = site.browser()
-    request = browser.begin()
-    request.session.map("cart")["list"] = [1]
-    request.end()
-    request = browser.begin()
-    request.session.map("cart").take(into="order")
-    request.session.map("order")["list"].append(2)
-    request.session.map("cart")["tea"] = 1
-    assert request.end().status == 200
+    with browser.visit() as session:
+        session.map("cart")["list"] = [1]
+    with browser.visit() as session:
+        session.map("cart").take(into="order")
+        session.map("order")["list"].append(2)
+        session.map("cart")["tea"] = 1
     assert _maps(browser) == {"cart": {"tea": 1}, "order": {"list": [1, 2]}}
 
 
@@ -197,8 +191,7 @@ def test_what_is_replaced_makes_room(place: Place) -> None:
 
 
 def _record(place: Place, where: object) -> Record:
-    found = place.new_store().record(where)  # type: ignore[arg-type]
-    return found
+    return place.new_store().record(where)  # type: ignore[arg-type]
 
 
 # Once.
@@ -224,10 +217,9 @@ def test_the_same_name_and_operations_happen_once(site: Site) -> None:
 
     first = run()
     assert first == (5, 10, {"tea": 2}, {"tea": 2})
-    between = browser.begin()
-    between.session.map("cart")["jam"] = 1
-    between.session.incr("n")
-    between.end()
+    with browser.visit() as session:
+        session.map("cart")["jam"] = 1
+        session.incr("n")
     assert run() == first
     assert site.stored(browser) == {"keep": 1, "n": 11, "cart": {"jam": 1}}
 
@@ -319,9 +311,8 @@ def test_the_result_of_a_dead_session_is_no_answer(site: Site) -> None:
     session.incr("n")
     late = Browser(site.app, browser.cookie).begin()
     late.session.get("keep")
-    ending = browser.begin()
-    ending.session.destroy()
-    ending.end()
+    with browser.visit() as session:
+        session.destroy()
     late.session.once("key")
     with pytest.raises(SessionError, match="destroyed"):
         late.session.incr("n")
@@ -356,9 +347,8 @@ def test_a_named_result_is_kept_for_a_day_beside_its_session(server_place: AtSer
     before = set(raw.scan_iter(f"{server_place.prefix}*", count=10_000))
     session.once("key")
     session.incr("n")
-    token = unit_of(session).token
-    assert token is not None
-    pattern = f"{server_place.prefix}{{{token.reference.bucket}}}:*"
+    where = reference_of(session)
+    pattern = f"{server_place.prefix}{{{where.bucket}}}:*"
     (key,) = set(raw.scan_iter(pattern, count=10_000)) - before
     assert DAY - 5_000 < raw.pttl(key) <= DAY
     session.rotate()
@@ -370,7 +360,7 @@ def test_an_old_result_is_a_use_of_the_session(place: Place) -> None:
     store, where = place.new_store(replace(LIFETIMES, unused=HOUR)), reference()
     store.write(where, (Write(b"n", b"1", None),), create=True)
     name = Operation(b"key", 1, DAY)
-    first = store.apply(where, (Add(b"n", 1),), name)
+    store.apply(where, (Add(b"n", 1),), name)
     again = store.apply(where, (Add(b"n", 1),), name)
     assert again.results == (2,)
     if isinstance(place, AtServer):

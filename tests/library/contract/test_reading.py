@@ -101,9 +101,8 @@ def test_a_strict_field_is_compared_although_nobody_read_it(place: Place) -> Non
     browser = site.browser(field=1)
     request = browser.begin()
     request.session["field"] = 2
-    other = Browser(site.app, browser.cookie).begin()
-    other.session["field"] = 5
-    assert other.end().status == 200
+    with Browser(site.app, browser.cookie).visit() as session:
+        session["field"] = 5
     assert request.end().status == 409
     assert site.stored(browser) == {"field": 5}
 
@@ -154,15 +153,13 @@ def test_a_take_compares_what_it_replaces(place: Place, into: str | None) -> Non
     """What was set from something read is not taken over what another request added since."""
     site = make_site(place)
     browser = site.browser(keep=1)
-    setting_up = browser.begin()
-    setting_up.session.map("cart").incr("tea")
-    setting_up.end()
+    with browser.visit() as session:
+        session.map("cart").incr("tea")
     request = browser.begin()
     cart = request.session.map("cart")
     cart["tea"] = cart["tea"] + 1
-    other = Browser(site.app, browser.cookie).begin()
-    assert other.session.map("cart").incr("tea", 10) == 11
-    other.end()
+    with Browser(site.app, browser.cookie).visit() as other:
+        assert other.map("cart").incr("tea", 10) == 11
     with pytest.raises(Conflict):
         cart.take(into=into)
     assert site.stored(browser) == {"keep": 1, "cart": {"tea": 11}}
@@ -192,9 +189,8 @@ def test_an_addition_after_an_assignment_is_atomic(place: Place) -> None:
     request = browser.begin()
     request.session["field"] = 5
     assert request.session.incr("field") == 6
-    other = Browser(site.app, browser.cookie).begin()
-    assert other.session.incr("field", 10) == 16
-    other.end()
+    with Browser(site.app, browser.cookie).visit() as other:
+        assert other.incr("field", 10) == 16
     assert request.end().status == 200
     assert site.stored(browser) == {"keep": 1, "field": 16}
 
@@ -273,9 +269,8 @@ def test_a_merged_value_that_was_read_must_be_read_again(place: Place) -> None:
     request = browser.begin()
     held = request.session["field"]
     held["b"] = held["a"]
-    other = Browser(site.app, browser.cookie).begin()
-    other.session["field"]["a"]["x"] = 2
-    other.end()
+    with Browser(site.app, browser.cookie).visit() as other:
+        other["field"]["a"]["x"] = 2
     commit(unit_of(request.session))
     assert held == {"a": {"x": 1}, "b": {"x": 1}}
     assert request.session["field"] == {"a": {"x": 2}, "b": {"x": 1}}
@@ -292,9 +287,8 @@ def test_a_merged_value_that_was_assigned_must_be_read_again(place: Place) -> No
     request = browser.begin()
     constant = {"mine": 1}
     request.session.setdefault("field", constant)
-    other = Browser(site.app, browser.cookie).begin()
-    other.session.setdefault("field", {})["theirs"] = 1
-    other.end()
+    with Browser(site.app, browser.cookie).visit() as other:
+        other.setdefault("field", {})["theirs"] = 1
     commit(unit_of(request.session))
     assert constant == {"mine": 1}
     assert request.session["field"] == {"mine": 1, "theirs": 1}
@@ -461,9 +455,8 @@ def test_what_was_written_unread_is_read_as_written(place: Place) -> None:
     request = browser.begin()
     request.session["m"] = 100
     commit(unit_of(request.session))
-    other = Browser(site.app, browser.cookie).begin()
-    other.session["m"] += 5
-    other.end()
+    with Browser(site.app, browser.cookie).visit() as other:
+        other["m"] += 5
     assert request.session["keep"] == 1
     assert request.session["m"] == 100
     request.session["m"] += 1
@@ -496,9 +489,8 @@ def test_a_transaction_compares_what_it_set_to_what_was_there(place: Place) -> N
     assert request.session["keep"] == 1
     request.session["field"] = 2
     request.session["seen"] = 1
-    other = Browser(site.app, browser.cookie).begin()
-    other.session["field"] = 400
-    other.end()
+    with Browser(site.app, browser.cookie).visit() as other:
+        other["field"] = 400
     with pytest.raises(Conflict):
         commit(unit)
 
@@ -513,9 +505,8 @@ def test_clearing_twice_compares_what_was_read_before(place: Place) -> None:
     assert request.session["field"] == 2
     request.session.clear()
     request.session.clear()
-    other = Browser(site.app, browser.cookie).begin()
-    other.session["field"] = 3
-    other.end()
+    with Browser(site.app, browser.cookie).visit() as other:
+        other["field"] = 3
     with pytest.raises(Conflict):
         commit(unit)
     assert site.stored(browser) == {"field": 3}
@@ -525,15 +516,13 @@ def test_a_take_that_conflicts_in_its_target_writes_nothing(place: Place) -> Non
     """Entries set before, in source and target, are written together or not at all."""
     site = make_site(place)
     browser = site.browser(keep=1)
-    begun = browser.begin()
-    begun.session.map("order")["x"] = 1
-    begun.end()
+    with browser.visit() as session:
+        session.map("order")["x"] = 1
     request = browser.begin()
     request.session.map("order")["x"] += 1
     request.session.map("cart")["tea"] = 1
-    other = Browser(site.app, browser.cookie).begin()
-    other.session.map("order")["x"] = 5
-    other.end()
+    with Browser(site.app, browser.cookie).visit() as other:
+        other.map("order")["x"] = 5
     with pytest.raises(Conflict):
         request.session.map("cart").take(into="order")
     assert site.stored(browser) == {"keep": 1, "order": {"x": 5}}

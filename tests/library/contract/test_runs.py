@@ -13,7 +13,7 @@ from unsticky import session as flask_session
 from unsticky.session import current_session
 from werkzeug.middleware.dispatcher import DispatcherMiddleware
 
-from tests.support.browsers import Browser, Site, make_site, unit_of
+from tests.support.browsers import Browser, Site, make_site, reference_of
 from tests.support.places import Place
 
 
@@ -200,11 +200,10 @@ def test_a_request_that_outlasts_the_tombstone_begins_nothing(
     late = Browser(site.app, browser.cookie).begin()
     reading = Browser(site.app, browser.cookie).begin()
     request = browser.begin()
-    old = unit_of(request.session).token
-    assert old is not None
+    old = reference_of(request.session)
     request.session.bind("ann")
     request.end()
-    place.expire(old.reference)  # the tombstone's minute is over
+    place.expire(old)  # the tombstone's minute is over
     now = time.monotonic
     monkeypatch.setattr(time, "monotonic", lambda: now() + 60)
     assert dict(reading.session) == {}
@@ -219,15 +218,13 @@ def test_what_once_names_are_atomic_operations_alone(place: Place) -> None:
     site = make_site(place)
     browser = site.browser(keep=1)
     for round_ in range(2):
-        request = browser.begin()
-        request.session.once("order")
-        assert request.session.incr("n") == 1
-        request.session["state"] = "ordered"
-        assert request.end().status == 200
+        with browser.visit() as session:
+            session.once("order")
+            assert session.incr("n") == 1
+            session["state"] = "ordered"
         if not round_:
-            other = browser.begin()
-            other.session["state"] = "changed since"
-            other.end()
+            with browser.visit() as other:
+                other["state"] = "changed since"
     assert site.stored(browser) == {"keep": 1, "n": 1, "state": "ordered"}
 
 
@@ -265,9 +262,8 @@ def test_a_page_that_comes_with_the_cookie_from_before_a_move(place: Place, meth
     site = make_site(place)
     browser = site.browser(a=1)
     old = Browser(site.app, browser.cookie)
-    moving = browser.begin()
-    moving.session.bind("ann")
-    moving.end()
+    with browser.visit() as moving:
+        moving.bind("ann")
     late = old.begin(method=method)
     late.session.setdefault("csrf_token", "mine")
     answer = late.end()

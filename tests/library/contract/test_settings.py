@@ -11,7 +11,7 @@ from unsticky import ConfigurationError, Session, Unsticky
 from unsticky import session as flask_session
 from unsticky.stores import Caps, MemoryStore
 
-from tests.support.browsers import Answer, Browser, make_site, unit_of
+from tests.support.browsers import Answer, Browser, make_site, reference_of
 from tests.support.places import AtServer, Memory, Place
 
 
@@ -74,13 +74,11 @@ def test_a_lower_idle_limit_counts_at_the_next_visit(place: Place) -> None:
     """The most copied recipe: the limit is set in `before_request`, and the store obeys it."""
     site = make_site(place, PERMANENT_SESSION_LIFETIME=timedelta(days=31))
     browser = site.browser(a=1)
-    request = browser.begin()
-    assert request.session["a"] == 1  # from now on it lives for 31 days
-    request.end()
+    with browser.visit() as session:
+        assert session["a"] == 1  # from now on it lives for 31 days
     if isinstance(place, AtServer):
-        token = unit_of(Browser(site.app, browser.cookie).begin().session).token
-        assert token is not None
-        place.plant(token.reference, b"\0s", b"%013d" % (place.now() - 360_000))
+        where = reference_of(Browser(site.app, browser.cookie).begin().session)
+        place.plant(where, b"\0s", b"%013d" % (place.now() - 360_000))
     else:
         place.let_pass(360_000)
     request = browser.begin()
@@ -217,9 +215,8 @@ def test_a_stale_cookie_does_not_hide_the_living(place: Place, ended: str, use: 
     stale, living = site.browser(a=1), site.browser(a=2)
     request = Browser(site.app, stale.cookie).begin()
     if ended == "expired":
-        token = unit_of(request.session).token
-        assert token is not None
-        place.expire(token.reference)
+        where = reference_of(request.session)
+        place.expire(where)
     else:
         request.session.destroy() if ended == "destroyed" else request.session.rotate()
     both = Browser(site.app, f"{stale.cookie}; session={living.cookie}")

@@ -7,7 +7,7 @@ import pytest
 from flask import abort, request
 from unsticky import Conflict, OutOfRange, Session, session, transact, transaction
 
-from tests.support.browsers import Browser, Site, make_site, unit_of
+from tests.support.browsers import Browser, Site, make_site, reference_of
 from tests.support.places import Place
 
 
@@ -258,9 +258,8 @@ def test_destroying_is_compared(place: Place) -> None:
 def test_ending_or_rotating_nothing_creates_nothing(place: Place, operation: str) -> None:
     """A session that has expired is neither ended nor moved, and no new one begins."""
     world = _World(place, lambda session: getattr(session, operation)(), x=1)
-    token = unit_of(world.browser.begin().session).token
-    assert token is not None
-    place.expire(token.reference)
+    where = reference_of(world.browser.begin().session)
+    place.expire(where)
     answer = world.client.post("/")
     assert answer.status_code == 200
     assert "session=ey" not in str(answer.headers.getlist("Set-Cookie"))
@@ -282,9 +281,8 @@ def test_a_function_returns_what_its_last_run_returned(place: Place) -> None:
         session["n"] = before * 2
         runs.append(before)
         if len(runs) == 1:
-            other = browser.begin()
-            other.session["n"] = 5
-            assert other.end().status == 200
+            with browser.visit() as other:
+                other["n"] = 5
         return before, session["n"]
 
     @site.app.post("/")
@@ -307,9 +305,8 @@ def test_a_function_that_conflicts_for_ever_changes_nothing(place: Place) -> Non
     def added() -> None:
         session["n"] += 1
         runs.append(1)
-        other = browser.begin()
-        other.session["n"] = -len(runs)
-        assert other.end().status == 200
+        with browser.visit() as other:
+            other["n"] = -len(runs)
 
     @site.app.post("/")
     def view() -> str:

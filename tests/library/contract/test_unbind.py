@@ -12,7 +12,6 @@ from unsticky.stores.base import (
     Missing,
     Move,
     Operation,
-    Record,
     SetLimits,
     Write,
     Written,
@@ -39,28 +38,22 @@ def login(store: LimitedStore, user: Reference) -> Reference:
         SetLimits(2 * HOUR, 3 * DAY),
     )
     bind = Bind(user, None, b"label", 5, name=b"ann")
-    made = store.apply(where, changes, create=True, finish=bind)
+    store.apply(where, changes, create=True, finish=bind)
     return where
-
-
-def read(store: LimitedStore, where: Reference) -> Record:
-    """Return a session that must be there."""
-    record = store.record(where)
-    return record
 
 
 def test_a_bound_session_tells_its_user(place: Place) -> None:
     """The name comes with a read and a load, and with a finish whom it was bound to before it."""
     store, user = place.new_store(), reference()
     where, other, successor = login(store, user), reference(), reference()
-    assert read(store, where).user == b"ann"
+    assert store.record(where).user == b"ann"
     plain = store.apply(where, ())
     loaded = store.apply(where, (), load=True)
     assert (plain.record.user, loaded.record.user) == (None, b"ann")
     again = Move(successor, Bind(other, None, b"", 5, name=b"bob"))
     moved = store.apply(where, (), finish=again, load=True)
     assert moved.record.user == b"ann"
-    record = read(store, successor)
+    record = store.record(successor)
     assert record.user == b"bob"
     assert record.fields == moved.record.fields == {b"user_id": b"7", b"lang": b"de"}
 
@@ -69,7 +62,7 @@ def test_a_session_of_nobody_says_so(place: Place) -> None:
     """Unbound, the name is empty where it is learnt."""
     store, where = place.new_store(), reference()
     made = store.apply(where, (), create=True, load=True)
-    assert made.record.user == read(store, where).user == b""
+    assert made.record.user == store.record(where).user == b""
     moved = store.apply(where, (), finish=Move(reference()))
     assert moved.record.user == b""
 
@@ -78,11 +71,11 @@ def test_unbinding_leaves_the_session_and_takes_the_user(place: Place) -> None:
     """One step: named fields, user, label, own limits and list entry go, all else moves."""
     store, user = place.new_store(), reference()
     where, successor = login(store, user), reference(user.bucket)
-    before = read(store, where)
+    before = store.record(where)
     changes = (Write(b"user_id", None, UNREAD), Write(b"flash", b"bye", UNREAD))
     done = store.apply(where, changes, finish=Move(successor, unbind=True), load=True)
     assert (done.record.user, done.record.idle, done.record.label) == (b"ann", None, b"")
-    after = read(store, successor)
+    after = store.record(successor)
     assert after.fields == done.record.fields == {b"lang": b"de", b"flash": b"bye"}
     assert (after.user, after.idle, after.label) == (b"", None, b"")
     assert after.created >= before.created  # the absolute limit counts from now on
@@ -91,7 +84,7 @@ def test_unbinding_leaves_the_session_and_takes_the_user(place: Place) -> None:
     assert store.read(where) == Gone("rotated")
     assert store.sessions(user) == ()
     assert store.end_all(user) == ()
-    assert read(store, successor).fields == after.fields
+    assert store.record(successor).fields == after.fields
 
 
 def test_an_unbind_that_conflicts_changes_nothing(place: Place) -> None:
@@ -101,7 +94,7 @@ def test_an_unbind_that_conflicts_changes_nothing(place: Place) -> None:
     changes = (Write(b"user_id", None, UNREAD), Check(b"lang", b"fr"))
     refused = store.write(where, changes, finish=Move(successor, unbind=True))
     assert refused == Conflicting({b"lang": b"de"})
-    record = read(store, where)
+    record = store.record(where)
     assert record.fields == {b"user_id": b"7", b"lang": b"de"}
     assert (record.user, record.idle, record.label) == (b"ann", 2 * HOUR, b"label")
     assert [entry.reference for entry in store.sessions(user)] == [where]
@@ -113,8 +106,8 @@ def test_unbinding_what_is_bound_to_nobody_moves_it(place: Place) -> None:
     store, where, successor = place.new_store(), reference(), reference()
     changes = (Write(b"a", b"1", None), SetLimits(2 * HOUR, 3 * DAY))
     store.write(where, changes, create=True)
-    done = store.apply(where, (), finish=Move(successor, unbind=True))
-    record = read(store, successor)
+    store.apply(where, (), finish=Move(successor, unbind=True))
+    record = store.record(successor)
     assert (record.fields, record.user, record.idle) == ({b"a": b"1"}, b"", None)
     assert record.ends_at == record.created + DAY
 
@@ -149,7 +142,7 @@ def test_binding_to_another_user_takes_over_the_name(place: Place) -> None:
     where, successor = login(store, one), reference()
     bind = Bind(two, None, b"", 5)
     store.apply(where, (), finish=Move(successor, bind))
-    record = read(store, successor)
+    record = store.record(successor)
     assert (record.user, record.label) == (b"", b"")
     assert store.sessions(one) == ()
 
@@ -159,7 +152,7 @@ def test_a_bind_of_an_earlier_release_takes_the_name_away(server_place: AtServer
     store, user, raw = server_place.new_store(), reference(), server_place.server.raw
     where = login(store, user)
     raw.hset(server_place.key(where), b"\0u", b"A" * 22)
-    record = read(store, where)
+    record = store.record(where)
     assert record.user == b""
     assert record.fields == {b"user_id": b"7", b"lang": b"de"}
 
@@ -170,10 +163,10 @@ def test_a_session_of_an_earlier_release_is_read_and_unbound(server_place: AtSer
     where, successor = login(store, user), reference(user.bucket)
     key = server_place.key(where)
     raw.hdel(key, b"\0n", b"\0i")
-    record = read(store, where)
+    record = store.record(where)
     assert (record.user, record.idle, record.label) == (b"", None, b"label")
     assert [entry.reference for entry in store.sessions(user)] == [where]
-    done = store.apply(where, (), finish=Move(successor, unbind=True))
+    store.apply(where, (), finish=Move(successor, unbind=True))
     assert store.sessions(user) == ()
     assert raw.exists(server_place.key(user, "u")) == 0
 
@@ -193,7 +186,7 @@ def test_the_application_s_limit_counts_from_the_logout(place: Place) -> None:
     user, successor = reference(), reference()
     where = login(store, user)
     place.let_pass(51)
-    read(store, where)
+    store.record(where)
     done = store.apply(where, (), finish=Move(successor, unbind=True))
     assert done.record.ends_at == done.record.created + 50
     store.record(successor)
@@ -212,4 +205,4 @@ def test_unbinding_ends_the_results_of_named_operations(place: Place, kept: int)
     store.write(where, (), finish=Move(successor, unbind=True))
     store.write(successor, (Write(b"paid", None, UNREAD),))
     store.write(successor, (Write(b"paid", b"1", UNREAD),), name)
-    assert (read(store, successor).fields or {}).get(b"paid") == b"1"
+    assert (store.record(successor).fields or {}).get(b"paid") == b"1"

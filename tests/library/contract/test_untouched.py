@@ -6,7 +6,7 @@ import pytest
 from flask import Response
 from unsticky import session as flask_session
 
-from tests.support.browsers import Browser, Site, make_site, unit_of
+from tests.support.browsers import Browser, Site, make_site, reference_of
 from tests.support.places import AtServer, Place
 
 
@@ -127,9 +127,8 @@ def test_a_reader_writes_no_data(server_place: AtServer) -> None:
     """Reading changes nothing but `seen` and the expiry, and within a step not even these."""
     site = make_site(server_place)
     browser = site.browser(a=[1], b={"x": 1})
-    token = unit_of(browser.begin().session).token
-    assert token is not None
-    raw, key = server_place.server.raw, server_place.key(token.reference)
+    where = reference_of(browser.begin().session)
+    raw, key = server_place.server.raw, server_place.key(where)
     first = raw.hgetall(key)
     site.stored(browser)
     second = raw.hgetall(key)

@@ -37,7 +37,7 @@ def login(
     """Bind a new session, in a millisecond of its own."""
     where = reference(user.bucket)
     bind = Bind(user, stamp, label, limit)
-    written = store.apply(where, (), create=True, finish=bind)
+    store.apply(where, (), create=True, finish=bind)
     place.let_pass(2)
     return where
 
