@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import Any
 
 from tests.library import contract
-from tests.library.contract.test_once import _site  # noqa: F401  (a fixture)
 
 _STORES = {"place", "server_place", "own_server", "site"}
 

@@ -22,9 +22,8 @@ def permanent(site: Site) -> Browser:
     return browser
 
 
-def test_a_gone_session_s_cookie_is_not_renewed(place: Place) -> None:
+def test_a_gone_session_s_cookie_is_not_renewed(site: Site) -> None:
     """A slid the session and was then told that it is gone: the browser's newer cookie stays."""
-    site = make_site(place)
     browser = permanent(site)
     request = Browser(site.app, browser.cookie).begin()
     request.session.get("a")
@@ -71,9 +70,8 @@ def test_a_resent_move_never_answers_for_another_successor(place: Place) -> None
     assert not isinstance(store.write(where, (), name, finish=Move(second)), Written)
 
 
-def test_taking_includes_what_was_changed_in_place(place: Place) -> None:
+def test_taking_includes_what_was_changed_in_place(site: Site) -> None:
     """What the view made of an entry is what it takes."""
-    site = make_site(place)
     browser = site.browser(keep=1)
     with browser.visit() as session:
         session.map("cart")["list"] = [1]
@@ -124,9 +122,8 @@ def test_permanence_set_after_the_response_is_refused(place: Place) -> None:
         request.session.permanent = False
 
 
-def test_a_transaction_within_a_transaction_is_one(place: Place) -> None:
+def test_a_transaction_within_a_transaction_is_one(site: Site) -> None:
     """A view that calls another one's function: nothing is committed before the outer one ends."""
-    site = make_site(place)
     browser = site.browser(keep=1)
     client = browser.client()
 
@@ -150,9 +147,8 @@ def test_a_transaction_within_a_transaction_is_one(place: Place) -> None:
     assert site.stored(browser) == {"keep": 1, "outer": 1, "inner": 1, "n": 1}
 
 
-def test_an_ended_session_stays_ended_under_its_own_name(place: Place) -> None:
+def test_an_ended_session_stays_ended_under_its_own_name(site: Site) -> None:
     """Told once how the session ended, the request is told the same again, and may log out."""
-    site = make_site(place)
     browser = site.browser(n=1)
     request = browser.begin()
     request.session.get("n")

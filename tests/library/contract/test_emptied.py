@@ -54,10 +54,9 @@ _ways_to_meet_it = pytest.mark.parametrize("meet", [_emptied, _found_emptied])
 
 @_ways_to_meet_it
 def test_all_who_begin_it_again_begin_the_same(
-    place: Place, meet: Callable[[Site, str | None], InFlight]
+    site: Site, meet: Callable[[Site, str | None], InFlight]
 ) -> None:
     """Also if another request was first: both changes are there, where both cookies lead."""
-    site = make_site(place)
     old = site.browser(a=1).cookie
     (late,) = _begin(site, old, 1)
     request = meet(site, old)
@@ -72,10 +71,9 @@ def test_all_who_begin_it_again_begin_the_same(
 @_ways_to_meet_it
 @pytest.mark.parametrize("act", [_rotate, _bind])
 def test_what_was_begun_again_and_moved_is_gone(
-    place: Place, meet: Callable[[Site, str | None], InFlight], act: Act
+    site: Site, meet: Callable[[Site, str | None], InFlight], act: Act
 ) -> None:
     """A request that knew it as emptied is refused, and leaves the cookie of the new id alone."""
-    site = make_site(place)
     old = site.browser(a=1).cookie
     (late,) = _begin(site, old, 1)
     request = meet(site, old)
@@ -91,10 +89,9 @@ def test_what_was_begun_again_and_moved_is_gone(
 
 @_ways_to_meet_it
 def test_after_what_was_begun_again_has_ended_a_new_one_begins(
-    place: Place, meet: Callable[[Site, str | None], InFlight]
+    site: Site, meet: Callable[[Site, str | None], InFlight]
 ) -> None:
     """As after any session that ended before a request saw it."""
-    site = make_site(place)
     old = site.browser(a=1).cookie
     (late,) = _begin(site, old, 1)
     request = meet(site, old)
@@ -110,10 +107,9 @@ def test_after_what_was_begun_again_has_ended_a_new_one_begins(
 
 @_ways_to_meet_it
 def test_a_login_there_is_no_session_beside_others(
-    place: Place, meet: Callable[[Site, str | None], InFlight]
+    site: Site, meet: Callable[[Site, str | None], InFlight]
 ) -> None:
     """Requests in flight begin none under the old id, whose cookie would replace the login's."""
-    site = make_site(place)
     old = site.browser(a=1).cookie
     (late,) = _begin(site, old, 1)
     request = meet(site, old)
@@ -129,10 +125,9 @@ def test_a_login_there_is_no_session_beside_others(
 @pytest.mark.parametrize("looks", [False, True])
 @pytest.mark.parametrize("act", [_rotate, _unbind, _clear])
 def test_an_emptied_id_is_given_up_like_any_other(
-    place: Place, act: Act, *, looks: bool, in_transaction: bool
+    site: Site, act: Act, *, looks: bool, in_transaction: bool
 ) -> None:
     """A login by hand gives a new id: who planted the cookie, and emptied it, is not logged in."""
-    site = make_site(place)
     planted = site.browser(a=1).cookie
     _emptied(site, planted).end()
     request = Browser(site.app, planted).begin()
@@ -154,10 +149,9 @@ def test_an_emptied_id_is_given_up_like_any_other(
 @_ways_to_meet_it
 @pytest.mark.parametrize("act", [_rotate, _unbind, _clear, _bind])
 def test_what_gives_up_the_id_meets_who_began_it_again(
-    place: Place, meet: Callable[[Site, str | None], InFlight], act: Act
+    site: Site, meet: Callable[[Site, str | None], InFlight], act: Act
 ) -> None:
     """The old id is dead then, and what was in the session is where it went, or ended with it."""
-    site = make_site(place)
     old = site.browser(a=1).cookie
     (late,) = _begin(site, old, 1)
     request = meet(site, old)
@@ -185,9 +179,8 @@ def _takes_and_begins_again(session: Session) -> Any:
 
 
 @pytest.mark.parametrize("act", [_takes, _pops, _takes_and_begins_again])
-def test_one_of_two_transactions_gets_the_last_thing(place: Place, act: Act) -> None:
+def test_one_of_two_transactions_gets_the_last_thing(site: Site, act: Act) -> None:
     """What a transaction read is compared, also where the other one emptied the session."""
-    site = make_site(place)
     browser = Browser(site.app)
     with browser.visit() as first:
         first.map("cart")["tea"] = 1
@@ -205,9 +198,8 @@ def test_one_of_two_transactions_gets_the_last_thing(place: Place, act: Act) -> 
     assert site.stored(Browser(site.app, browser.cookie)) is None
 
 
-def test_two_requests_may_remove_the_last_thing(place: Place) -> None:
+def test_two_requests_may_remove_the_last_thing(site: Site) -> None:
     """Outside of transactions: what both deleted is no conflict."""
-    site = make_site(place)
     requests = _begin(site, site.browser(a=1).cookie, 2)
     for request in requests:
         request.session.pop("a")
@@ -260,9 +252,8 @@ def test_who_emptied_it_and_is_sent_again_does_nothing_twice(place: Place) -> No
     assert site.stored(Browser(site.app, old)) == {"b": 2}
 
 
-def test_a_transaction_sees_who_began_it_again(place: Place) -> None:
+def test_a_transaction_sees_who_began_it_again(site: Site) -> None:
     """After a conflict it runs on fresh state, and does not conflict for ever."""
-    site = make_site(place)
     old = site.browser(a=1).cookie
     (late,) = _begin(site, old, 1)
     request = _emptied(site, old)

@@ -30,12 +30,6 @@ from tests.support.places import (
 DAY = 24 * 3_600_000
 
 
-@pytest.fixture(name="site")
-def _site(place: Place) -> Site:
-    """An application on each kind of store."""
-    return make_site(place)
-
-
 def _filled(site: Site, **entries: int) -> Browser:
     """Return a browser with a cart."""
     browser = site.browser(keep=1)

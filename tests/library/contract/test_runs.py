@@ -213,9 +213,8 @@ def test_a_request_that_outlasts_the_tombstone_begins_nothing(
     assert (answer.status, answer.code, answer.cookie) == (409, "session-gone", None)
 
 
-def test_what_once_names_are_atomic_operations_alone(place: Place) -> None:
+def test_what_once_names_are_atomic_operations_alone(site: Site) -> None:
     """Plain keys and transactions do not follow from the name: they are made each time."""
-    site = make_site(place)
     browser = site.browser(keep=1)
     for round_ in range(2):
         with browser.visit() as session:
@@ -229,9 +228,8 @@ def test_what_once_names_are_atomic_operations_alone(place: Place) -> None:
 
 
 @pytest.mark.parametrize(("first", "second"), [("order-1", "order-11"), ("a", "a\x001"), ("", "1")])
-def test_names_do_not_run_into_each_other(place: Place, first: str, second: str) -> None:
+def test_names_do_not_run_into_each_other(site: Site, first: str, second: str) -> None:
     """The eleventh operation of one name is not the first of another."""
-    site = make_site(place)
     browser = site.browser(keep=1)
     session = browser.begin().session
     session.once(first)
@@ -254,12 +252,11 @@ def test_an_application_below_another(place: Place) -> None:
 
 
 @pytest.mark.parametrize("method", ["GET", "HEAD", "POST"])
-def test_a_page_that_comes_with_the_cookie_from_before_a_move(place: Place, method: str) -> None:
+def test_a_page_that_comes_with_the_cookie_from_before_a_move(site: Site, method: str) -> None:
     """A login or logout moved the session meanwhile: a page is shown, only its writes are dropped.
 
     A request that asks for a change is told that nothing was changed.
     """
-    site = make_site(place)
     browser = site.browser(a=1)
     old = Browser(site.app, browser.cookie)
     with browser.visit() as moving:
@@ -272,9 +269,8 @@ def test_a_page_that_comes_with_the_cookie_from_before_a_move(place: Place, meth
     assert site.stored(browser) == {"a": 1}
 
 
-def test_a_page_that_saw_the_session_before_it_moved_is_made_again(place: Place) -> None:
+def test_a_page_that_saw_the_session_before_it_moved_is_made_again(site: Site) -> None:
     """What it shows of the session is not true any more: the view runs again, and finds none."""
-    site = make_site(place)
     client = site.app.test_client()
     with client.session_transaction() as session:
         session["a"] = 1
@@ -296,9 +292,8 @@ def test_a_page_that_saw_the_session_before_it_moved_is_made_again(place: Place)
     assert "Set-Cookie" not in answer.headers
 
 
-def test_a_web_socket_cannot_change_the_cookie(place: Place) -> None:
+def test_a_web_socket_cannot_change_the_cookie(site: Site) -> None:
     """Its headers are gone when the view begins, as in Flask-Sock."""
-    site = make_site(place)
     raised: list[SessionError] = []
 
     @site.app.get("/", websocket=True)

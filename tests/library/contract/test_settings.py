@@ -11,7 +11,7 @@ from unsticky import ConfigurationError, Session, Unsticky
 from unsticky import session as flask_session
 from unsticky.stores import Caps, MemoryStore
 
-from tests.support.browsers import Answer, Browser, make_site, reference_of
+from tests.support.browsers import Answer, Browser, Site, make_site, reference_of
 from tests.support.places import AtServer, Memory, Place
 
 
@@ -50,9 +50,8 @@ def test_a_secret_may_stand_on_the_class() -> None:
     assert [client.get("/").text for _ in range(2)] == ["1", "2"]
 
 
-def test_secrets_are_rotated_while_the_application_runs(place: Place) -> None:
+def test_secrets_are_rotated_while_the_application_runs(site: Site) -> None:
     """A fallback keeps sessions; under another secret the cookie is nobody's, and is left alone."""
-    site = make_site(place)
     client = counting(site.app)
     assert client.get("/").text == "1"
     first = client.get_cookie("session")
@@ -108,9 +107,8 @@ def test_settings_of_ours_cannot_change_later() -> None:
 
 
 @pytest.mark.parametrize("kind", ["new", "of one value", "not loaded"])
-def test_permanence_reaches_the_browser(place: Place, kind: str) -> None:
+def test_permanence_reaches_the_browser(site: Site, kind: str) -> None:
     """Turned on or off for a session that exists, the cookie's age follows, once."""
-    site = make_site(place)
     browser = site.browser(a=1)
 
     def visit(*, permanent: bool | None) -> Answer:
@@ -171,9 +169,8 @@ def test_a_limit_that_is_none_is_refused(value: Any) -> None:
         session.set_lifetime(idle=value)
 
 
-def test_limits_alone_begin_no_session(place: Place) -> None:
+def test_limits_alone_begin_no_session(site: Site) -> None:
     """Like `permanent`: a session exists once something is in it."""
-    site = make_site(place)
     request = site.browser().begin()
     request.session.set_lifetime(idle=60)
     request.session.permanent = True
@@ -196,9 +193,8 @@ CookieHeader = Callable[[str], str]
         lambda good: f"{'session=x; ' * 6}session={good}",
     ],
 )
-def test_of_several_cookies_the_good_one_counts(place: Place, header: CookieHeader) -> None:
+def test_of_several_cookies_the_good_one_counts(site: Site, header: CookieHeader) -> None:
     """Browsers send one for each path and domain they were set for; proxies join headers."""
-    site = make_site(place)
     client = counting(site.app)
     client.get("/")
     good = client.get_cookie("session")
@@ -235,9 +231,8 @@ def test_a_stale_cookie_does_not_hide_the_living(place: Place, ended: str, use: 
     assert request.end().status == 200
 
 
-def test_a_cookie_of_another_name_is_not_ours(place: Place) -> None:
+def test_a_cookie_of_another_name_is_not_ours(site: Site) -> None:
     """A name that ends like ours is another cookie."""
-    site = make_site(place)
     client = counting(site.app)
     client.get("/")
     good = client.get_cookie("session")

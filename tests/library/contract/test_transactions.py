@@ -270,9 +270,8 @@ def test_ending_or_rotating_nothing_creates_nothing(place: Place, operation: str
     assert world.site.sessions.counters.created == 1
 
 
-def test_a_function_returns_what_its_last_run_returned(place: Place) -> None:
+def test_a_function_returns_what_its_last_run_returned(site: Site) -> None:
     """`transact` takes any function, runs it again on a conflict, and returns its value."""
-    site = make_site(place)
     browser = site.browser(n=1)
     runs = []
 
@@ -296,9 +295,8 @@ def test_a_function_returns_what_its_last_run_returned(place: Place) -> None:
     assert site.stored(browser) == {"n": 10, "set before": True}
 
 
-def test_a_function_that_conflicts_for_ever_changes_nothing(place: Place) -> None:
+def test_a_function_that_conflicts_for_ever_changes_nothing(site: Site) -> None:
     """After its retries `transact` raises Conflict, and the view may go on without the change."""
-    site = make_site(place)
     browser = site.browser(n=0)
     runs = []
 
@@ -320,9 +318,8 @@ def test_a_function_that_conflicts_for_ever_changes_nothing(place: Place) -> Non
     assert site.stored(browser) == {"n": -3, "after": True}
 
 
-def test_a_function_that_raises_changes_nothing(place: Place) -> None:
+def test_a_function_that_raises_changes_nothing(site: Site) -> None:
     """What it set is dropped, and the error is the caller's."""
-    site = make_site(place)
     browser = site.browser(n=0)
 
     def failing() -> None:
@@ -339,9 +336,8 @@ def test_a_function_that_raises_changes_nothing(place: Place) -> None:
     assert site.stored(browser) == {"n": 0}
 
 
-def test_a_transaction_inside_another_is_part_of_it(place: Place) -> None:
+def test_a_transaction_inside_another_is_part_of_it(site: Site) -> None:
     """The inner function's changes are dropped with the outer one's."""
-    site = make_site(place)
     browser = site.browser(n=0)
 
     def inner() -> int:
