@@ -7,7 +7,7 @@ from typing import Any
 
 from tests.library import contract
 
-_STORES = {"place", "server_place", "own_server", "site"}
+_STORES = {"place", "server_place", "own_server", "site", "store"}
 
 
 def _tests() -> dict[str, Any]:

@@ -42,25 +42,24 @@ def held(store: LimitedStore, where: Reference) -> dict[bytes, bytes]:
     return record.fields
 
 
-def test_nothing_is_there_until_it_is_created(place: Place) -> None:
+def test_nothing_is_there_until_it_is_created(store: LimitedStore) -> None:
     """Reading or writing what is not there answers that, and makes nothing."""
-    store, where = place.new_store(), reference()
+    where = reference()
     write = (Write(b"a", b"1", UNREAD),)
     assert store.read(where) == Missing()
     assert store.write(where, write) == Missing()
     assert store.read(where) == Missing()
 
 
-def test_a_session_can_be_made_empty(place: Place) -> None:
+def test_a_session_can_be_made_empty(store: LimitedStore) -> None:
     """A session without fields exists."""
-    store, where = place.new_store(), reference()
+    where = reference()
     store.apply(where, (), create=True)
     assert held(store, where) == {}
 
 
-def test_creating_what_is_there_writes_to_it(place: Place) -> None:
+def test_creating_what_is_there_writes_to_it(store: LimitedStore) -> None:
     """`create` over a living session is a plain write: its fields and birth stay."""
-    store = place.new_store()
     where = make(store, a=b"1")
     before = store.record(where)
     written = store.apply(where, (Write(b"b", b"2", None),), create=True)
@@ -94,10 +93,9 @@ def test_creating_what_is_there_writes_to_it(place: Place) -> None:
     ids=str,
 )
 def test_a_change_whose_base_still_stands_is_applied(
-    place: Place, change: Change, after: dict[bytes, bytes]
+    store: LimitedStore, change: Change, after: dict[bytes, bytes]
 ) -> None:
     """What was read still stands, so the change happens, whatever bytes it is made of."""
-    store = place.new_store()
     where = make(store, a=b"1")
     written = store.apply(where, (change,), load=True)
     assert written.record.fields == after
@@ -128,19 +126,17 @@ def test_a_change_whose_base_still_stands_is_applied(
     ids=str,
 )
 def test_a_change_whose_base_is_gone_conflicts(
-    place: Place, change: Change, current: dict[bytes, bytes | None]
+    store: LimitedStore, change: Change, current: dict[bytes, bytes | None]
 ) -> None:
     """Another value stands than was read: it is returned, and no other change is applied either."""
-    store = place.new_store()
     where = make(store, a=b"1", n=b"5")
     others = (Write(b"z", b"9", UNREAD), Add(b"n", 1))
     assert store.write(where, (change, *others)) == Conflicting(current)
     assert held(store, where) == {b"a": b"1", b"n": b"5"}
 
 
-def test_all_conflicts_are_named_at_once(place: Place) -> None:
+def test_all_conflicts_are_named_at_once(store: LimitedStore) -> None:
     """A commit that meets several conflicts learns of all, so that one merge round settles them."""
-    store = place.new_store()
     where = make(store, a=b"1", b=b"2")
     changes = (Write(b"a", b"9", b"0"), Write(b"b", b"9", None), Write(b"c", b"9", b"0"))
     assert store.write(where, changes) == Conflicting({b"a": b"1", b"b": b"2", b"c": None})
@@ -162,9 +158,10 @@ def test_all_conflicts_are_named_at_once(place: Place) -> None:
     ],
     ids=str,
 )
-def test_adding_within_bounds(place: Place, before: bytes | None, add: Add, after: int) -> None:
+def test_adding_within_bounds(
+    store: LimitedStore, before: bytes | None, add: Add, after: int
+) -> None:
     """A sum within its bounds is stored as canonical decimal and returned."""
-    store = place.new_store()
     where = make(store, **({"n": before} if before else {"a": b"1"}))
     written = store.apply(where, (add,))
     assert written.results == (after,)
@@ -185,9 +182,10 @@ def test_adding_within_bounds(place: Place, before: bytes | None, add: Add, afte
     ],
     ids=str,
 )
-def test_adding_beyond_bounds(place: Place, before: bytes | None, add: Add, current: int) -> None:
+def test_adding_beyond_bounds(
+    store: LimitedStore, before: bytes | None, add: Add, current: int
+) -> None:
     """A sum beyond its bounds is refused, never clamped; nothing of the write happens."""
-    store = place.new_store()
     where = make(store, **({"n": before} if before else {"a": b"1"}))
     was = held(store, where)
     changes = (Write(b"z", b"9", UNREAD), add)
@@ -198,9 +196,8 @@ def test_adding_beyond_bounds(place: Place, before: bytes | None, add: Add, curr
 @pytest.mark.parametrize(
     "before", [b"\xa1x", b"\xc3", b"\xc0", b"\x90", b"\xcb\x3f\xf0\0\0\0\0\0\0"]
 )
-def test_adding_to_what_is_no_integer(place: Place, before: bytes) -> None:
+def test_adding_to_what_is_no_integer(store: LimitedStore, before: bytes) -> None:
     """Text, True, None, a list and 1.0 are no counters: nothing of the write happens."""
-    store = place.new_store()
     where = make(store, n=before)
     changes = (Write(b"z", b"9", UNREAD), Add(b"n", 1))
     assert store.write(where, changes) == NotACounter(b"n")
@@ -217,9 +214,8 @@ def test_adding_to_planted_bytes(place: Place, planted: bytes) -> None:
     assert held(store, where) == {b"n": planted}
 
 
-def test_taking_removes_what_it_returns(place: Place) -> None:
+def test_taking_removes_what_it_returns(store: LimitedStore) -> None:
     """Take returns and removes all under its prefix, nothing else; writes beside it land."""
-    store = place.new_store()
     where = make(store, ma=b"1", mb=b"\xa1x", x=b"3")
     changes = (Take(b"m"), Write(b"out", b"4", UNREAD), Add(b"n", 2))
     written = store.apply(where, changes, load=True)
@@ -269,9 +265,9 @@ def test_the_caps_leave_room_for_the_librarys_own_fields(place: Place) -> None:
     assert store.write(where, third) == TooLarge("fields", 3, 2)
 
 
-def test_a_huge_commit_is_refused_as_too_large(place: Place) -> None:
+def test_a_huge_commit_is_refused_as_too_large(store: LimitedStore) -> None:
     """Ten thousand new fields are too many, and that is the answer, not a failure of the store."""
-    store, where = place.new_store(), reference()
+    where = reference()
     changes = tuple(Write(b"f%d" % number, b"1", None) for number in range(10_000))
     outcome = store.write(where, changes, create=True)
     assert isinstance(outcome, TooLarge)
@@ -279,9 +275,9 @@ def test_a_huge_commit_is_refused_as_too_large(place: Place) -> None:
     assert store.read(where) == Missing()
 
 
-def test_a_session_full_of_fields_is_written_and_taken_whole(place: Place) -> None:
+def test_a_session_full_of_fields_is_written_and_taken_whole(store: LimitedStore) -> None:
     """As many fields as a session may have are written, compared, taken in a step each."""
-    store, where = place.new_store(), reference()
+    where = reference()
     names = [b"f%04d" % number for number in range(1024)]
     fields = tuple(Write(name, b"1", None) for name in names)
     store.apply(where, fields, create=True)
@@ -294,10 +290,10 @@ def test_a_session_full_of_fields_is_written_and_taken_whole(place: Place) -> No
 @pytest.mark.parametrize("count", [1024, 1025, 8_100, 20_000])
 @pytest.mark.parametrize("create", [True, False], ids=["created", "there"])
 def test_a_commit_of_any_size_is_taken_or_refused_alike(
-    place: Place, count: int, *, create: bool
+    store: LimitedStore, count: int, *, create: bool
 ) -> None:
     """Beyond the cap it is too large, in every store, whether the session is there or not."""
-    store, where = place.new_store(), reference()
+    where = reference()
     if not create:
         store.write(where, (), create=True)
     changes = tuple(Write(b"f%d" % number, b"1", None) for number in range(count))
@@ -329,18 +325,18 @@ def test_more_than_lua_hands_to_one_call_is_applied_whole(place: Place, count: i
     assert held(store, where) == {}
 
 
-def test_a_conflict_of_thousands_of_fields_names_them_all(place: Place) -> None:
+def test_a_conflict_of_thousands_of_fields_names_them_all(store: LimitedStore) -> None:
     """However many they are, what is there instead is returned."""
-    store, where = place.new_store(), reference()
+    where = reference()
     store.write(where, (), create=True)
     changes = tuple(Check(b"f%d" % number, b"1") for number in range(20_000))
     outcome = store.write(where, changes)
     assert outcome == Conflicting({b"f%d" % number: None for number in range(20_000)})
 
 
-def test_the_librarys_own_fields_are_under_no_prefix(place: Place) -> None:
+def test_the_librarys_own_fields_are_under_no_prefix(store: LimitedStore) -> None:
     """Names and takes under the empty prefix see the application's fields alone."""
-    store, where = place.new_store(), reference()
+    where = reference()
     bind = Bind(reference(), None, b"label", 5, name=b"ann")
     changes = (Write(b"a", b"1", None), SetLimits(7_200_000, None))
     store.write(where, changes, create=True, finish=bind)
@@ -353,9 +349,8 @@ def test_the_librarys_own_fields_are_under_no_prefix(place: Place) -> None:
     assert (record.fields, record.user, record.idle) == ({}, b"ann", 7_200_000)
 
 
-def test_parallel_adds_all_count(place: Place) -> None:
+def test_parallel_adds_all_count(store: LimitedStore) -> None:
     """Two hundred additions from eight threads add up."""
-    store = place.new_store()
     where = make(store, a=b"1")
 
     def add() -> None:

@@ -9,7 +9,7 @@ from unsticky.fields import entry_field, map_prefix, plain_field
 from unsticky.stores.base import Move, Written
 
 from tests.support.browsers import Browser, Site, make_site, reference_of
-from tests.support.places import Place, operation, reference
+from tests.support.places import LimitedStore, Place, operation, reference
 
 
 def permanent(site: Site) -> Browser:
@@ -61,9 +61,9 @@ def test_a_slide_without_a_read_renews_the_cookie(place: Place, use: str) -> Non
     assert "Max-Age=2678400" in request.end().headers["Set-Cookie"]
 
 
-def test_a_resent_move_never_answers_for_another_successor(place: Place) -> None:
+def test_a_resent_move_never_answers_for_another_successor(store: LimitedStore) -> None:
     """The same request sent again mints another id: nothing is said to live where nothing is."""
-    store, where = place.new_store(), reference()
+    where = reference()
     store.write(where, (), create=True)
     name, first, second = operation(), reference(), reference()
     store.apply(where, (), name, finish=Move(first))

@@ -40,9 +40,9 @@ def test_quarantine_ends_a_session_whose_bytes_still_stand(place: Place) -> None
     assert not store.quarantine(where, b"a", b"\xc1", deadline())
 
 
-def test_quarantine_leaves_a_session_that_was_mended(place: Place) -> None:
+def test_quarantine_leaves_a_session_that_was_mended(store: LimitedStore) -> None:
     """The field holds something else by now: nothing happens."""
-    store, where = place.new_store(), reference()
+    where = reference()
     store.write(where, (make(store),), create=True)
     assert not store.quarantine(where, b"a", b"\xc1", deadline())
     store.record(where)

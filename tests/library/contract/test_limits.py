@@ -126,9 +126,8 @@ def test_a_read_that_does_not_slide_writes_nothing(server_place: AtServer) -> No
 # A session's own limits.
 
 
-def test_own_limits_replace_the_application_s(place: Place) -> None:
+def test_own_limits_replace_the_application_s(store: LimitedStore) -> None:
     """The idle limit is told with every answer, and the deadline counts from the creation."""
-    store = place.new_store()
     where = make(store)
     created = store.record(where).created
     written = write(store, where, SetLimits(2 * HOUR, 3 * DAY), Write(b"b", b"2", None))
@@ -141,9 +140,8 @@ def test_own_limits_replace_the_application_s(place: Place) -> None:
     assert write(store, where, finish=Destroy()).idle == 2 * HOUR
 
 
-def test_own_limits_are_taken_back(place: Place) -> None:
+def test_own_limits_are_taken_back(store: LimitedStore) -> None:
     """With None for both, the application's count again, from the creation."""
-    store = place.new_store()
     where = make(store, SetLimits(2 * HOUR, 3 * DAY))
     before = store.record(where)
     assert (before.idle, before.ends_at) == (2 * HOUR, before.created + 3 * DAY)
@@ -161,10 +159,9 @@ def test_own_limits_are_taken_back(place: Place) -> None:
     ids=str,
 )
 def test_one_own_limit_leaves_the_other_to_the_application(
-    place: Place, limits: SetLimits, idle: int | None, absolute: int
+    store: LimitedStore, limits: SetLimits, idle: int | None, absolute: int
 ) -> None:
     """None means the application's limit, for each of the two."""
-    store = place.new_store()
     record = store.record(make(store, limits))
     assert (record.idle, record.ends_at) == (idle, record.created + absolute)
 
@@ -232,9 +229,9 @@ def test_binding_counts_an_own_absolute_limit_from_now(place: Place) -> None:
         assert record.idle == written.idle == 2 * HOUR
 
 
-def test_binding_at_creation_takes_own_limits(place: Place) -> None:
+def test_binding_at_creation_takes_own_limits(store: LimitedStore) -> None:
     """A session made, limited and bound in one step has all three."""
-    store, user = place.new_store(), reference()
+    user = reference()
     record = store.record(
         make(store, SetLimits(2 * HOUR, 3 * DAY), finish=Bind(user, None, b"", 5, b"ann"))
     )
@@ -242,9 +239,9 @@ def test_binding_at_creation_takes_own_limits(place: Place) -> None:
     assert (record.idle, record.user) == (2 * HOUR, b"ann")
 
 
-def test_moving_keeps_own_limits(place: Place) -> None:
+def test_moving_keeps_own_limits(store: LimitedStore) -> None:
     """A rotation changes neither limit."""
-    store, successor = place.new_store(), reference()
+    successor = reference()
     where = make(store, SetLimits(2 * HOUR, 3 * DAY))
     before = store.record(where)
     assert write(store, where, finish=Move(successor)).idle == 2 * HOUR

@@ -204,9 +204,8 @@ def test_the_servers_ttl_never_passes_either_limit(server_place: AtServer) -> No
 
 
 @pytest.mark.parametrize("kind", ["destroyed", "revoked"])
-def test_an_ended_session_leaves_its_kind_and_nothing_else(place: Place, kind: str) -> None:
+def test_an_ended_session_leaves_its_kind_and_nothing_else(store: LimitedStore, kind: str) -> None:
     """Who comes late is told how it ended; nothing they send, not even `create`, changes that."""
-    store = place.new_store()
     where = make(store)
     store.apply(where, (), finish=Destroy(kind))
     assert store.read(where) == Gone(kind)
@@ -241,9 +240,8 @@ def test_a_tombstone_is_forgotten_after_a_minute() -> None:
     assert store.read(where) == Missing()
 
 
-def test_ending_needs_the_checks_to_hold(place: Place) -> None:
+def test_ending_needs_the_checks_to_hold(store: LimitedStore) -> None:
     """An end that comes with a comparison that fails ends nothing."""
-    store = place.new_store()
     where = make(store)
     changes = (Write(b"a", b"2", b"0"),)
     outcome = store.write(where, changes, finish=Destroy())
@@ -251,9 +249,8 @@ def test_ending_needs_the_checks_to_hold(place: Place) -> None:
     store.record(where)
 
 
-def test_moving_takes_everything_along(place: Place) -> None:
+def test_moving_takes_everything_along(store: LimitedStore) -> None:
     """A moved session has its fields, birth and deadline at the new place; the old is rotated."""
-    store = place.new_store()
     where, successor = make(store), reference()
     before = store.record(where)
     changes = (Write(b"b", b"2", None), Add(b"n", 1))
@@ -268,9 +265,8 @@ def test_moving_takes_everything_along(place: Place) -> None:
     assert late == Gone("rotated")
 
 
-def test_a_move_that_conflicts_moves_nothing(place: Place) -> None:
+def test_a_move_that_conflicts_moves_nothing(store: LimitedStore) -> None:
     """The comparison fails, so the session stays where it is and nothing is at the new place."""
-    store = place.new_store()
     where, successor = make(store), reference()
     changes = (Write(b"a", b"2", b"0"),)
     outcome = store.write(where, changes, finish=Move(successor))
@@ -279,9 +275,9 @@ def test_a_move_that_conflicts_moves_nothing(place: Place) -> None:
     assert store.read(successor) == Missing()
 
 
-def test_moving_nothing_moves_nothing(place: Place) -> None:
+def test_moving_nothing_moves_nothing(store: LimitedStore) -> None:
     """A session that is not there cannot be moved."""
-    store, successor = place.new_store(), reference()
+    successor = reference()
     outcome = store.write(reference(), (), finish=Move(successor))
     assert outcome == Missing()
     assert store.read(successor) == Missing()

@@ -16,6 +16,7 @@ from unsticky.stores.base import (
 
 from tests.support.places import (
     AtServer,
+    LimitedStore,
     Place,
     reference,
 )
@@ -26,9 +27,9 @@ def making(request: bytes = b"foreign", kept: int = 86_400_000) -> Operation:
     return Operation(request, 1, kept, makes_once=True)
 
 
-def test_a_session_is_made_once_even_with_other_changes(place: Place) -> None:
+def test_a_session_is_made_once_even_with_other_changes(store: LimitedStore) -> None:
     """The second write returns the session as it is now, and changes nothing."""
-    store, where = place.new_store(), reference()
+    where = reference()
     first = store.apply(where, (Write(b"a", b"1", None),), making(), create=True)
     store.write(where, (Write(b"a", b"2", UNREAD),))
     changes = (Write(b"a", b"3", UNREAD), Write(b"b", b"3", UNREAD))
@@ -56,9 +57,9 @@ def test_a_session_made_once_is_not_made_again(place: Place, end: str) -> None:
     assert isinstance(other, Gone if end != "expire" else Written)
 
 
-def test_a_session_made_once_may_be_bound_at_once(place: Place) -> None:
+def test_a_session_made_once_may_be_bound_at_once(store: LimitedStore) -> None:
     """The first outcome has the user before, the second the user now; both have what ended."""
-    store, user, where = place.new_store(), reference(), reference()
+    user, where = reference(), reference()
     bind = Bind(user, None, b"label", 1, name=b"ann")
     old = reference(user.bucket)
     store.write(old, (), create=True, finish=bind)
@@ -83,9 +84,9 @@ def test_a_living_session_is_not_made_again_after_its_result_expired(place: Plac
     assert store.write(where, changes, making(), create=True) == Gone("adopted")
 
 
-def test_a_refused_creation_may_succeed_later(place: Place) -> None:
+def test_a_refused_creation_may_succeed_later(store: LimitedStore) -> None:
     """A refused write made nothing."""
-    store, where = place.new_store(), reference()
+    where = reference()
     refused = store.write(where, (Check(b"a", b"1"),), making(), create=True)
     assert not isinstance(refused, Written)
     store.apply(where, (), making(), create=True)

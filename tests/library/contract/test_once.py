@@ -23,6 +23,7 @@ from tests.support.places import (
     HOUR,
     LIFETIMES,
     AtServer,
+    LimitedStore,
     Place,
     reference,
 )
@@ -373,9 +374,9 @@ def test_an_old_result_is_a_use_of_the_session(place: Place) -> None:
         store.record(where)
 
 
-def test_a_named_end_is_answered_as_done(place: Place) -> None:
+def test_a_named_end_is_answered_as_done(store: LimitedStore) -> None:
     """A finish tells how the session ended, also when it is sent again."""
-    store, where = place.new_store(), reference()
+    where = reference()
     store.write(where, (Write(b"n", b"1", None),), create=True)
     name = Operation(b"key", 1, DAY)
     for _ in range(2):

@@ -17,6 +17,7 @@ from unsticky.stores.base import (
 
 from tests.support.places import (
     AtServer,
+    LimitedStore,
     Place,
     deadline,
     make,
@@ -37,9 +38,8 @@ def results(place: AtServer, where: Reference) -> list[bytes]:
     ]
 
 
-def test_a_result_that_ends_with_the_session_answers_a_resend(place: Place) -> None:
+def test_a_result_that_ends_with_the_session_answers_a_resend(store: LimitedStore) -> None:
     """It is applied once, like any other; another name or session is another operation."""
-    store = place.new_store()
     where, elsewhere = make(store), make(store)
     sent = [
         store.write(where, (Add(b"n", 1), Take(b"m")), named()),
@@ -101,9 +101,9 @@ def test_the_results_end_with_the_session(place: Place, end: str) -> None:
         assert list(place.server.raw.scan_iter(tag, count=10_000)) == []
 
 
-def test_a_move_ends_the_results(place: Place) -> None:
+def test_a_move_ends_the_results(store: LimitedStore) -> None:
     """Under the new reference it is another operation."""
-    store, successor = place.new_store(), reference()
+    successor = reference()
     where = make(store)
     store.write(where, (Add(b"n", 1),), named())
     store.write(where, (), finish=Move(successor))
@@ -112,9 +112,8 @@ def test_a_move_ends_the_results(place: Place) -> None:
 
 
 @pytest.mark.parametrize("finish", [Destroy(), Move(Reference(7, b"s" * 16))], ids=["end", "move"])
-def test_a_resent_end_or_move_gets_its_result(place: Place, finish: Destroy | Move) -> None:
+def test_a_resent_end_or_move_gets_its_result(store: LimitedStore, finish: Destroy | Move) -> None:
     """A logout or rotation whose answer was lost is answered as done."""
-    store = place.new_store()
     where = make(store)
     for _ in range(2):
         outcome = store.apply(where, (Add(b"n", 1),), named(), finish=finish)

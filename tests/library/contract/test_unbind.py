@@ -42,9 +42,9 @@ def login(store: LimitedStore, user: Reference) -> Reference:
     return where
 
 
-def test_a_bound_session_tells_its_user(place: Place) -> None:
+def test_a_bound_session_tells_its_user(store: LimitedStore) -> None:
     """The name comes with a read and a load, and with a finish whom it was bound to before it."""
-    store, user = place.new_store(), reference()
+    user = reference()
     where, other, successor = login(store, user), reference(), reference()
     assert store.record(where).user == b"ann"
     plain = store.apply(where, ())
@@ -58,18 +58,18 @@ def test_a_bound_session_tells_its_user(place: Place) -> None:
     assert record.fields == moved.record.fields == {b"user_id": b"7", b"lang": b"de"}
 
 
-def test_a_session_of_nobody_says_so(place: Place) -> None:
+def test_a_session_of_nobody_says_so(store: LimitedStore) -> None:
     """Unbound, the name is empty where it is learnt."""
-    store, where = place.new_store(), reference()
+    where = reference()
     made = store.apply(where, (), create=True, load=True)
     assert made.record.user == store.record(where).user == b""
     moved = store.apply(where, (), finish=Move(reference()))
     assert moved.record.user == b""
 
 
-def test_unbinding_leaves_the_session_and_takes_the_user(place: Place) -> None:
+def test_unbinding_leaves_the_session_and_takes_the_user(store: LimitedStore) -> None:
     """One step: named fields, user, label, own limits and list entry go, all else moves."""
-    store, user = place.new_store(), reference()
+    user = reference()
     where, successor = login(store, user), reference(user.bucket)
     before = store.record(where)
     changes = (Write(b"user_id", None, UNREAD), Write(b"flash", b"bye", UNREAD))
@@ -87,9 +87,9 @@ def test_unbinding_leaves_the_session_and_takes_the_user(place: Place) -> None:
     assert store.record(successor).fields == after.fields
 
 
-def test_an_unbind_that_conflicts_changes_nothing(place: Place) -> None:
+def test_an_unbind_that_conflicts_changes_nothing(store: LimitedStore) -> None:
     """The session stays where it was, the user's, with its limits."""
-    store, user = place.new_store(), reference()
+    user = reference()
     where, successor = login(store, user), reference(user.bucket)
     changes = (Write(b"user_id", None, UNREAD), Check(b"lang", b"fr"))
     refused = store.write(where, changes, finish=Move(successor, unbind=True))
@@ -101,9 +101,9 @@ def test_an_unbind_that_conflicts_changes_nothing(place: Place) -> None:
     assert store.read(successor) == Missing()
 
 
-def test_unbinding_what_is_bound_to_nobody_moves_it(place: Place) -> None:
+def test_unbinding_what_is_bound_to_nobody_moves_it(store: LimitedStore) -> None:
     """A session without a user gets a new reference and the application's limits."""
-    store, where, successor = place.new_store(), reference(), reference()
+    where, successor = reference(), reference()
     changes = (Write(b"a", b"1", None), SetLimits(2 * HOUR, 3 * DAY))
     store.write(where, changes, create=True)
     store.apply(where, (), finish=Move(successor, unbind=True))
@@ -112,9 +112,9 @@ def test_unbinding_what_is_bound_to_nobody_moves_it(place: Place) -> None:
     assert record.ends_at == record.created + DAY
 
 
-def test_a_resent_unbind_is_answered_as_done(place: Place) -> None:
+def test_a_resent_unbind_is_answered_as_done(store: LimitedStore) -> None:
     """Both answers say who it was, and the session is where the first one put it."""
-    store, user = place.new_store(), reference()
+    user = reference()
     where, successor, name = login(store, user), reference(user.bucket), operation()
     move = Move(successor, unbind=True)
     first, second = (store.write(where, (), name, finish=move, load=True) for _ in range(2))
@@ -125,9 +125,11 @@ def test_a_resent_unbind_is_answered_as_done(place: Place) -> None:
     assert first.record.ends_at == second.record.ends_at
 
 
-def test_a_resent_move_whose_session_ended_since_is_answered_without_fields(place: Place) -> None:
+def test_a_resent_move_whose_session_ended_since_is_answered_without_fields(
+    store: LimitedStore,
+) -> None:
     """The move happened; what it moved is no more, and nothing is told of it."""
-    store, user = place.new_store(), reference()
+    user = reference()
     where, successor, name = login(store, user), reference(user.bucket), operation()
     for _ in range(2):
         done = store.write(where, (), name, finish=Move(successor), load=True)
@@ -136,9 +138,9 @@ def test_a_resent_move_whose_session_ended_since_is_answered_without_fields(plac
     assert (done.record.fields, done.record.user) == ({}, b"ann")
 
 
-def test_binding_to_another_user_takes_over_the_name(place: Place) -> None:
+def test_binding_to_another_user_takes_over_the_name(store: LimitedStore) -> None:
     """Of the user before, neither name nor label stays, also where the new name is empty."""
-    store, one, two = place.new_store(), reference(), reference()
+    one, two = reference(), reference()
     where, successor = login(store, one), reference()
     bind = Bind(two, None, b"", 5)
     store.apply(where, (), finish=Move(successor, bind))
@@ -196,9 +198,9 @@ def test_the_application_s_limit_counts_from_the_logout(place: Place) -> None:
 
 
 @pytest.mark.parametrize("kept", [10_000, DAY])
-def test_unbinding_ends_the_results_of_named_operations(place: Place, kept: int) -> None:
+def test_unbinding_ends_the_results_of_named_operations(store: LimitedStore, kept: int) -> None:
     """What was recorded to end with the session is nowhere once it is unbound."""
-    store, user = place.new_store(), reference()
+    user = reference()
     where, successor = login(store, user), reference(user.bucket)
     name = Operation(b"order", 1, kept, ends_with_session=True)
     store.write(where, (Write(b"paid", b"1", UNREAD),), name)

@@ -208,9 +208,9 @@ def test_a_bind_below_the_stamp_is_refused(place: Place) -> None:
     login(place, store, user, stamp=6)
 
 
-def test_the_stamp_only_rises(place: Place) -> None:
+def test_the_stamp_only_rises(store: LimitedStore) -> None:
     """An older stamp that comes later does not lower the minimum."""
-    store, user = place.new_store(), reference()
+    user = reference()
     store.end_all(user, None, 5)
     store.end_all(user, None, 3)
     where = reference()
