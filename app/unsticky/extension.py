@@ -17,12 +17,7 @@ from . import versions
 from .adoption.settings import adoption_from_config
 from .cli import commands
 from .config import Config
-from .errors import (
-    ConfigurationError,
-    OutOfRange,
-    SessionError,
-    repeatable,
-)
+from .errors import ConfigurationError, OutOfRange, SessionError, repeatable
 from .flask_login import follow_flask_login
 from .interface import Interface, withdraw
 from .limits import MAX_FIELDS

@@ -284,10 +284,7 @@ class Session(SessionMixin):
         operations_of(self._unit).unbind(tuple(fields.plain_field(name) for name in names))
 
     def set_lifetime(
-        self,
-        *,
-        idle: timedelta | float | None = None,
-        absolute: timedelta | float | None = None,
+        self, *, idle: timedelta | float | None = None, absolute: timedelta | float | None = None
     ) -> None:
         """Set limits for this session alone, such as 30 days for "remember me".
 

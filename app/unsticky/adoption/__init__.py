@@ -21,17 +21,7 @@ from ..cookie import BUCKETS, KeyRing, Reference, Token
 from ..errors import OutcomeUnknown, StoreUnavailable, Unserializable, repeatable
 from ..fields import PERMANENT, plain_field
 from ..limits import MAX_FIELDS, Lifetimes
-from ..stores.base import (
-    Bind,
-    Deadline,
-    Gone,
-    Operation,
-    Record,
-    StaleStamp,
-    Store,
-    Write,
-    Written,
-)
+from ..stores.base import Bind, Deadline, Gone, Operation, Record, StaleStamp, Store, Write, Written
 from .predecessors import Claimed, Old, Predecessor
 
 _log = logging.getLogger("unsticky")

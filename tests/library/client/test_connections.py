@@ -58,9 +58,7 @@ def test_idle_connections_are_trusted_for_half_a_minute(
     assert relay.connections == 2
 
 
-def test_a_server_that_is_down_costs_no_retries_of_the_users_client(
-    opened: Opened,
-) -> None:
+def test_a_server_that_is_down_costs_no_retries_of_the_users_client(opened: Opened) -> None:
     """The client's own retries are not used: a refused connection is answered at once."""
     with strange(lambda *_: None) as server:
         port = server.port

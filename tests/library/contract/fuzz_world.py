@@ -12,13 +12,7 @@ from unsticky import OutcomeUnknown, Session, StoreUnavailable
 from unsticky.codec import decode
 from unsticky.cookie import Reference
 from unsticky.fields import MAP, entry_key, map_prefix, name_of
-from unsticky.stores.base import (
-    Deadline,
-    Move,
-    Record,
-    Store,
-    WriteOutcome,
-)
+from unsticky.stores.base import Deadline, Move, Record, Store, WriteOutcome
 from unsticky.stores.memory import MemoryStore
 
 from tests.support.browsers import Browser, InFlight, Site, make_site

@@ -18,13 +18,7 @@ from unsticky.stores.base import (
     Written,
 )
 
-from tests.support.places import (
-    HOUR,
-    AtServer,
-    LimitedStore,
-    Place,
-    reference,
-)
+from tests.support.places import HOUR, AtServer, LimitedStore, Place, reference
 
 # Short enough to wait for, long against what a call takes here (ms).
 SHORT = Lifetimes(idle=400, absolute=None, unused=400)

@@ -180,9 +180,7 @@ def test_an_event_cannot_change_the_cookie(
         assert dict(held) == ({} if act == "begin" else {"keep": 1})
 
 
-def test_a_logout_in_an_event_ends_the_session(
-    connected: tuple[Site, FlaskClient, Socket],
-) -> None:
+def test_a_logout_in_an_event_ends_the_session(connected: tuple[Site, FlaskClient, Socket]) -> None:
     """Without a response to carry a new id nothing else ends the login for certain."""
     _, client, socket = connected
     for session in socket.event():

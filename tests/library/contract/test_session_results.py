@@ -15,14 +15,7 @@ from unsticky.stores.base import (
     Written,
 )
 
-from tests.support.places import (
-    AtServer,
-    LimitedStore,
-    Place,
-    deadline,
-    make,
-    reference,
-)
+from tests.support.places import AtServer, LimitedStore, Place, deadline, make, reference
 
 
 def named(request: bytes = b"order", ordinal: int = 1, kept: int = 86_400_000) -> Operation:
@@ -120,9 +113,7 @@ def test_a_resent_end_or_move_gets_its_result(store: LimitedStore, finish: Destr
         assert outcome.results == (2,)
 
 
-def test_the_result_of_an_end_is_kept_only_for_a_resend(
-    server_place: AtServer,
-) -> None:
+def test_the_result_of_an_end_is_kept_only_for_a_resend(server_place: AtServer) -> None:
     """The result of a logout is gone after ten seconds, not after a day."""
     store = server_place.new_store()
     where, raw = make(store), server_place.server.raw

@@ -5,24 +5,9 @@ import threading
 import pytest
 from unsticky.cookie import Reference
 from unsticky.limits import Lifetimes
-from unsticky.stores.base import (
-    Bind,
-    Destroy,
-    Gone,
-    Missing,
-    Move,
-    SetLimits,
-    StaleStamp,
-    Write,
-)
+from unsticky.stores.base import Bind, Destroy, Gone, Missing, Move, SetLimits, StaleStamp, Write
 
-from tests.support.places import (
-    HOUR,
-    AtServer,
-    LimitedStore,
-    Place,
-    reference,
-)
+from tests.support.places import HOUR, AtServer, LimitedStore, Place, reference
 
 
 def login(
