@@ -95,10 +95,7 @@ class Config:
         )
 
     def lifetimes(self, idle: object) -> Lifetimes:
-        """Return the limits of sessions.
-
-        Args:
-            idle: Flask's `PERMANENT_SESSION_LIFETIME`, a timedelta or seconds.
+        """Return the limits of sessions, with Flask's `PERMANENT_SESSION_LIFETIME` (`idle`).
 
         Raises:
             ConfigurationError: `idle` is no time.
@@ -154,18 +151,12 @@ def _store(config: Mapping[str, Any]) -> tuple[str, str]:
     settings = (
         ("UNSTICKY_STORE in the environment", os.environ.get("UNSTICKY_STORE")),
         ("UNSTICKY_STORE", config.get("UNSTICKY_STORE")),
-    )
-    for setting, value in settings:
-        if value and value != "auto":
-            return str(value), setting
-    if config.get("SESSION_REDIS") is not None:
-        return "client", "SESSION_REDIS"
-    settings = (
+        ("SESSION_REDIS", None if config.get("SESSION_REDIS") is None else "client"),
         ("REDIS_URL", config.get("REDIS_URL")),
         ("REDIS_URL in the environment", os.environ.get("REDIS_URL")),
     )
     for setting, value in settings:
-        if value:
+        if value and not (value == "auto" and setting.startswith("UNSTICKY_STORE")):
             return str(value), setting
     return "memory://", "neither UNSTICKY_STORE nor REDIS_URL is set"
 

@@ -151,7 +151,7 @@ class Session(SessionMixin):
     @property
     def new(self) -> bool:  # type: ignore[override]  # likewise
         """True while nothing is stored, and in the request that stored it first."""
-        return self._unit.is_new
+        return self._unit.token is None or self._unit.stored.created
 
     @property
     def modified(self) -> bool:

@@ -33,12 +33,7 @@ class SessionInfo:
 
 
 class UserSessions:
-    """The sessions of users, on all workers.
-
-    Args:
-        extension: what all sessions of the application share.
-        request_id: the current request's id, for logs and signals; empty outside of a request.
-    """
+    """The sessions of users, on all workers; `request_id` is for logs and signals."""
 
     def __init__(self, extension: ExtensionState, request_id: str = "") -> None:
         self._extension = extension

@@ -10,7 +10,7 @@ from flask import Flask, Response
 from flask.testing import FlaskClient
 from unsticky import Session, Unsticky
 from unsticky.cookie import Reference
-from unsticky.unit_of_work import UnitOfWork
+from unsticky.unit_of_work import UnitOfWork, commit
 
 from tests.support.places import Place
 
@@ -125,6 +125,16 @@ def unit_of(session: Any) -> UnitOfWork:
     """Return the unit of work behind a session, which applications do not see."""
     unit: UnitOfWork = session._unit  # noqa: SLF001
     return unit
+
+
+@contextmanager
+def transacting(session: Any) -> Iterator[None]:
+    """Run the block as a transaction that commits."""
+    unit = unit_of(session)
+    unit.begin_transaction()
+    yield
+    commit(unit)
+    unit.end_transaction()
 
 
 def reference_of(session: Any) -> Reference:

@@ -40,13 +40,10 @@ _CLOCK_TOLERANCE_MS: Final = 300_000
 
 @dataclass(frozen=True, slots=True)
 class Adopted:
-    """The session that replaces the one of an old cookie.
+    """The session that replaces the one of an old cookie, with its fields.
 
-    Attributes:
-        token: what the new cookie holds.
-        record: the session, with its fields.
-        user: the user whom it is bound to; None for nobody.
-        ended: references that ended because the user has too many sessions.
+    `user` is whom it is bound to, None for nobody; `ended` are the user's sessions that were too
+    many.
     """
 
     token: Token
@@ -59,9 +56,7 @@ class Adopted:
 class Ended:
     """The old cookie's session was adopted before, and has ended since.
 
-    Attributes:
-        token: what its cookie held.
-        kind: how it ended, as in `Gone.kind`; "adopted" if that is forgotten.
+    `kind` is that of `Gone`; "adopted" if it is forgotten how the session ended.
     """
 
     token: Token

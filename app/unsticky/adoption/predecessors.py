@@ -129,13 +129,7 @@ class FlaskCookie:
 
 
 class FlaskSession:
-    """Flask-Session's sessions in Redis.
-
-    Args:
-        app: for its secrets, which signed the ids if `SESSION_USE_SIGNER` was on.
-        client: of the server that holds the entries.
-        prefix: what their keys begin with.
-    """
+    """Flask-Session's sessions in Redis. If `SESSION_USE_SIGNER` was on, `app` signed their ids."""
 
     def __init__(self, app: Flask, client: Client, prefix: str) -> None:
         self._app = app

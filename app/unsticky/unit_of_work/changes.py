@@ -183,7 +183,7 @@ class ChangeSet:
         return sorted(found, key=order)
 
     def has_any(self, prefix: bytes) -> bool:
-        """Return whether any field exists under `prefix`, without counting that as a read."""
+        """Return whether any field exists under `prefix`, without counting a read."""
         if prefix[:1] == MAP and prefix not in self._known_maps():
             return False  # the usual case: each assignment of a plain key comes here
         pending = self._pending

@@ -17,7 +17,7 @@ from ..errors import SessionError, SessionGone
 from ..limits import TOMBSTONE_LIFETIME_MS
 from ..request_facts import RequestFacts
 from ..state import ExtensionState
-from ..stores.base import Bind, Destroy, Gone, Missing, Move, Record, Written
+from ..stores.base import Destroy, Gone, Missing, Move, Record, Written
 
 _TOO_LATE_SECONDS: Final = TOMBSTONE_LIFETIME_MS / 1000 - 5
 """A request that runs longer than this may find that its session's tombstone expired. It can then
@@ -223,15 +223,12 @@ class Lifecycle:
         previous = self._required_token()
         self.token = finish.token._replace(permanent=previous.permanent)
         self.cookie = CookieAction.SEND
-        self._bound(finish.move.bind)
+        if finish.move.bind is not None:
+            self.user = finish.move.bind.name.decode()
         self.announce("session_rotated", previous=previous.reference.handle)
         if finish.move.unbind:
             self.user, self.logged_out = None, True
         self._announce_ended(outcome.ended)
-
-    def _bound(self, bind: Bind | None) -> None:
-        if bind is not None:
-            self.user = bind.name.decode()
 
     def _announce_ended(self, references: tuple[Reference, ...]) -> None:
         for ended in references:

@@ -15,10 +15,8 @@ class OperationNames:
     """Names the writes of one request.
 
     A write is named by what it does and how often this request did it, not by its position. A view
-    that runs again may make other writes before it, and must not make this one twice.
-
-    Args:
-        lifetime: how long the store remembers the result of a write, in ms.
+    that runs again may make other writes before it, and must not make this one twice. The store
+    remembers the result of a write for `lifetime` ms.
     """
 
     __slots__ = ("_few", "_lifetime", "_many", "_once")

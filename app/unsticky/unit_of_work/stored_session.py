@@ -236,8 +236,7 @@ class StoredSession(Lifecycle):
     def _operation(
         self, changes: tuple[Change, ...], finish: Destroy | Rotation | None, *, atomic: bool
     ) -> Operation:
-        names = self._names or self.names()
-        return names.next(self.facts.operation, changes, type(finish), atomic=atomic)
+        return self.names().next(self.facts.operation, changes, type(finish), atomic=atomic)
 
     def _apply(
         self,
@@ -338,7 +337,8 @@ class StoredSession(Lifecycle):
         self.created = True
         self.cookie = CookieAction.SEND
         self._found(outcome.record)
-        self._bound(bind)
+        if bind is not None:
+            self.user = bind.name.decode()
         self._extension.counters.created += 1
         self.announce("session_created")
         self._announce_ended(outcome.ended)

@@ -102,11 +102,6 @@ class UnitOfWork:
         return self.stored.state is not Presence.UNAVAILABLE
 
     @property
-    def is_new(self) -> bool:
-        """Whether nothing is stored, or this request stored it first."""
-        return self.token is None or self.stored.created
-
-    @property
     def is_permanent(self) -> bool:
         """Whether the cookie outlives the browser, as far as is known without a load."""
         if self.extras.permanent is not None:

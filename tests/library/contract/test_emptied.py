@@ -7,7 +7,7 @@ import pytest
 from unsticky import Conflict, Session
 from unsticky.unit_of_work import commit
 
-from tests.support.browsers import Browser, InFlight, Site, make_site, unit_of
+from tests.support.browsers import Browser, InFlight, Site, make_site, transacting, unit_of
 from tests.support.places import Place
 
 Act = Callable[[Session], object]
@@ -49,17 +49,20 @@ def _found_emptied(site: Site, cookie: str | None) -> InFlight:
     return request
 
 
-_ways_to_meet_it = pytest.mark.parametrize("meet", [_emptied, _found_emptied])
+Met = tuple[str | None, InFlight, InFlight]
 
 
-@_ways_to_meet_it
-def test_all_who_begin_it_again_begin_the_same(
-    site: Site, meet: Callable[[Site, str | None], InFlight]
-) -> None:
-    """Also if another request was first: both changes are there, where both cookies lead."""
+@pytest.fixture(name="met", params=[_emptied, _found_emptied])
+def _met(site: Site, request: pytest.FixtureRequest) -> Met:
+    """Return an old cookie, a request in flight with it, and one that met it as emptied."""
     old = site.browser(a=1).cookie
     (late,) = _begin(site, old, 1)
-    request = meet(site, old)
+    return old, late, request.param(site, old)
+
+
+def test_all_who_begin_it_again_begin_the_same(site: Site, met: Met) -> None:
+    """Also if another request was first: both changes are there, where both cookies lead."""
+    _, late, request = met
     late.session.map("cart")["p5"] = "p5"
     assert late.end().status == 200
     request.session.map("cart")["p4"] = "p4"
@@ -68,15 +71,10 @@ def test_all_who_begin_it_again_begin_the_same(
         assert site.stored(browser) == {"cart": {"p4": "p4", "p5": "p5"}}
 
 
-@_ways_to_meet_it
 @pytest.mark.parametrize("act", [_rotate, _bind])
-def test_what_was_begun_again_and_moved_is_gone(
-    site: Site, meet: Callable[[Site, str | None], InFlight], act: Act
-) -> None:
+def test_what_was_begun_again_and_moved_is_gone(site: Site, met: Met, act: Act) -> None:
     """A request that knew it as emptied is refused, and leaves the cookie of the new id alone."""
-    old = site.browser(a=1).cookie
-    (late,) = _begin(site, old, 1)
-    request = meet(site, old)
+    _, late, request = met
     late.session["b"] = 2
     commit(unit_of(late.session))
     act(late.session)
@@ -87,14 +85,9 @@ def test_what_was_begun_again_and_moved_is_gone(
     assert site.stored(late.browser) == {"b": 2}
 
 
-@_ways_to_meet_it
-def test_after_what_was_begun_again_has_ended_a_new_one_begins(
-    site: Site, meet: Callable[[Site, str | None], InFlight]
-) -> None:
+def test_after_what_was_begun_again_has_ended_a_new_one_begins(site: Site, met: Met) -> None:
     """As after any session that ended before a request saw it."""
-    old = site.browser(a=1).cookie
-    (late,) = _begin(site, old, 1)
-    request = meet(site, old)
+    old, late, request = met
     late.session["b"] = 2
     commit(unit_of(late.session))
     late.session.clear()
@@ -105,14 +98,9 @@ def test_after_what_was_begun_again_has_ended_a_new_one_begins(
     assert site.stored(Browser(site.app, old)) is None
 
 
-@_ways_to_meet_it
-def test_a_login_there_is_no_session_beside_others(
-    site: Site, meet: Callable[[Site, str | None], InFlight]
-) -> None:
+def test_a_login_there_is_no_session_beside_others(site: Site, met: Met) -> None:
     """Requests in flight begin none under the old id, whose cookie would replace the login's."""
-    old = site.browser(a=1).cookie
-    (late,) = _begin(site, old, 1)
-    request = meet(site, old)
+    _, late, request = met
     request.session.bind("7")
     assert request.end().cookie
     late.session["b"] = 2
@@ -146,15 +134,10 @@ def test_an_emptied_id_is_given_up_like_any_other(
     assert site.stored(Browser(site.app, planted)) is None
 
 
-@_ways_to_meet_it
 @pytest.mark.parametrize("act", [_rotate, _unbind, _clear, _bind])
-def test_what_gives_up_the_id_meets_who_began_it_again(
-    site: Site, meet: Callable[[Site, str | None], InFlight], act: Act
-) -> None:
+def test_what_gives_up_the_id_meets_who_began_it_again(site: Site, met: Met, act: Act) -> None:
     """The old id is dead then, and what was in the session is where it went, or ended with it."""
-    old = site.browser(a=1).cookie
-    (late,) = _begin(site, old, 1)
-    request = meet(site, old)
+    old, late, request = met
     late.session["b"] = 2
     late.end()
     act(request.session)
@@ -259,11 +242,8 @@ def test_a_transaction_sees_who_began_it_again(site: Site) -> None:
     request = _emptied(site, old)
     late.session["n"] = 5
     late.end()
-    unit = unit_of(request.session)
-    unit.begin_transaction()
-    request.session["n"] = request.session["n"] + 1
-    commit(unit)
-    unit.end_transaction()
+    with transacting(request.session):
+        request.session["n"] = request.session["n"] + 1
     answer = request.end()
     assert answer.cookie
     assert site.stored(request.browser) == {"n": 6}

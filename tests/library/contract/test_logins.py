@@ -17,7 +17,7 @@ from unsticky import session as flask_session
 from unsticky.unit_of_work import commit
 from unsticky.unit_of_work.stored_session import StoredSession
 
-from tests.support.browsers import Browser, Site, make_site, unit_of
+from tests.support.browsers import Browser, Site, make_site, transacting, unit_of
 from tests.support.places import Place
 
 
@@ -161,14 +161,11 @@ def test_a_logout_names_what_another_request_just_set(site: Site) -> None:
 def test_a_login_taken_back_in_the_same_transaction(site: Site, end: str) -> None:
     """Of a browser without a session: nobody is logged in, and nothing is stored."""
     request = Browser(site.app).begin()
-    unit = unit_of(request.session)
-    unit.begin_transaction()
-    request.session["_user_id"] = "7"
-    request.session.bind("7")
-    getattr(request.session, end)(*(["_user_id"] if end == "unbind" else []))
-    assert request.session.user is None
-    commit(unit)
-    unit.end_transaction()
+    with transacting(request.session):
+        request.session["_user_id"] = "7"
+        request.session.bind("7")
+        getattr(request.session, end)(*(["_user_id"] if end == "unbind" else []))
+        assert request.session.user is None
     assert request.end().cookie is None
     assert site.sessions.of("7") == ()
 
@@ -413,12 +410,9 @@ def test_who_logs_in_after_a_logout_has_the_applications_limits(site: Site) -> N
         session.set_lifetime(idle=4000)
         session.bind("7")
     request = browser.begin()
-    unit = unit_of(request.session)
-    unit.begin_transaction()
-    request.session.unbind("keep")
-    request.session.bind("8")
-    commit(unit)
-    unit.end_transaction()
+    with transacting(request.session):
+        request.session.unbind("keep")
+        request.session.bind("8")
     request.end()
     request = browser.begin()
     assert request.session.user == "8"

@@ -252,9 +252,7 @@ def test_permanent_in_before_request_stores_nothing(new_app: NewApp, store: str)
 
 @pytest.mark.parametrize("refresh", [True, False])
 def test_the_refresh_of_the_cookie_follows_its_setting(
-    new_app: NewApp,
-    store: str,
-    refresh: bool,  # noqa: FBT001 (both values of a setting)
+    new_app: NewApp, store: str, *, refresh: bool
 ) -> None:
     """A permanent session's cookie is sent again when it slid, unless that is switched off."""
     app = new_app(store, SESSION_REFRESH_EACH_REQUEST=refresh)
