@@ -121,6 +121,13 @@ class Site:
         return held if session.handle is not None and held else None
 
 
+def cookie_of(client: FlaskClient) -> str:
+    """Return the session's cookie of a client that has one."""
+    cookie = client.get_cookie(COOKIE)
+    assert cookie
+    return cookie.value
+
+
 def unit_of(session: Any) -> UnitOfWork:
     """Return the unit of work behind a session, which applications do not see."""
     unit: UnitOfWork = session._unit  # noqa: SLF001

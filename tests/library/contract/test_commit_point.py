@@ -13,17 +13,16 @@ from unsticky.session import current_session
 from unsticky.unit_of_work import UnitOfWork
 from werkzeug.wrappers import Response as AnyResponse
 
-from tests.support.browsers import Browser, Site, make_site
+from tests.support.browsers import Browser, Site, cookie_of, make_site
 from tests.support.places import Place
 
 
 def interfere(site: Site, browser: Browser, **fields: Any) -> None:
     """Let another request of the same browser write."""
-    other = Browser(site.app, browser.cookie).begin()
-    for name, value in fields.items():
-        other.session.get(name)
-        other.session[name] = value
-    other.end()
+    with Browser(site.app, browser.cookie).visit() as session:
+        for name, value in fields.items():
+            session.get(name)
+            session[name] = value
 
 
 class _Conflicting:
@@ -88,9 +87,7 @@ def test_a_redirect_waits_for_the_commit(site: Site) -> None:
 
     client = site.app.test_client()
     assert client.post("/").status_code == 302
-    cookie = client.get_cookie("session")
-    assert cookie
-    assert site.stored(Browser(site.app, cookie.value)) == {"a": 1}
+    assert site.stored(Browser(site.app, cookie_of(client))) == {"a": 1}
 
 
 @pytest.mark.parametrize("status", [204, 304, 404, 500])
@@ -106,9 +103,7 @@ def test_every_status_commits(site: Site, status: int) -> None:
 
     client = site.app.test_client()
     assert client.post("/").status_code == status
-    cookie = client.get_cookie("session")
-    assert cookie
-    assert site.stored(Browser(site.app, cookie.value)) == {"a": 1}
+    assert site.stored(Browser(site.app, cookie_of(client))) == {"a": 1}
 
 
 @pytest.mark.parametrize("touched", [True, False], ids=["touched before", "untouched before"])

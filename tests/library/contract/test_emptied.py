@@ -1,6 +1,7 @@
 """Sessions that a request emptied: requests in flight begin them again, and nothing else does."""
 
 from collections.abc import Callable
+from operator import methodcaller
 from typing import Any
 
 import pytest
@@ -13,20 +14,8 @@ from tests.support.places import Place
 Act = Callable[[Session], object]
 
 
-def _rotate(session: Session) -> None:
-    session.rotate()
-
-
-def _bind(session: Session) -> None:
-    session.bind("7")
-
-
-def _unbind(session: Session) -> None:
-    session.unbind("lang")
-
-
-def _clear(session: Session) -> None:
-    session.clear()
+_rotate, _clear = methodcaller("rotate"), methodcaller("clear")
+_bind, _unbind = methodcaller("bind", "7"), methodcaller("unbind", "lang")
 
 
 def _begin(site: Site, cookie: str | None, count: int) -> list[InFlight]:

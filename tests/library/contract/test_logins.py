@@ -120,9 +120,8 @@ def test_a_logout_holds_whatever_else_conflicts(site: Site) -> None:
     old = Browser(site.app, browser.cookie)
     request = browser.begin()
     request.session["n"] += 1
-    other = old.begin()
-    other.session["n"] = 5
-    other.end()
+    with old.visit() as other:
+        other["n"] = 5
     request.session.unbind("_user_id")
     with pytest.raises(Conflict):
         commit(unit_of(request.session))

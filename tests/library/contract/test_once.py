@@ -11,11 +11,9 @@ from unsticky.stores.base import (
     Destroy,
     Gone,
     Operation,
-    Record,
     Take,
     TooLarge,
     Write,
-    Written,
 )
 
 from tests.support.browsers import Browser, Site, make_site, reference_of
@@ -163,7 +161,7 @@ def test_a_full_session_can_take_into_another_map(place: Place) -> None:
     longer = store.write(where, (Take(b"b", b"ccc"),))
     assert longer == TooLarge("bytes", 24, 20)
     assert place.new_store().read(where) == moved.record._replace(
-        seen=_record(place, where).seen, slid=False
+        seen=place.new_store().record(where).seen, slid=False
     )
 
 
@@ -176,10 +174,6 @@ def test_what_is_replaced_makes_room(place: Place) -> None:
     changes = (Take(b"a", b"b"), Write(b"d1", b"4321", None))
     written = store.apply(where, changes, load=True)
     assert written.record.fields == {b"b1": b"1234", b"c1": b"1234", b"d1": b"4321"}
-
-
-def _record(place: Place, where: object) -> Record:
-    return place.new_store().record(where)  # type: ignore[arg-type]
 
 
 # Once.
@@ -311,19 +305,12 @@ def test_results_are_kept_as_long_as_asked(place: Place) -> None:
     store, where = place.new_store(), reference()
     store.write(where, (Write(b"n", b"1", None),), create=True)
     short, long = Operation(b"short", 1, 50), Operation(b"long", 1, DAY)
-    assert _added(store.write(where, (Add(b"n", 1),), short)) == 2
-    assert _added(store.write(where, (Add(b"x", 1),), long)) == 1
+    assert store.apply(where, (Add(b"n", 1),), short).count == 2
+    assert store.apply(where, (Add(b"x", 1),), long).count == 1
     # Memory forgets once a second of its clock.
     place.let_pass(60 if isinstance(place, AtServer) else 60_000)
-    assert _added(store.write(where, (Add(b"n", 1),), short)) == 3
-    assert _added(store.write(where, (Add(b"x", 1),), long)) == 1
-
-
-def _added(outcome: object) -> int:
-    assert isinstance(outcome, Written)
-    (result,) = outcome.results
-    assert isinstance(result, int)
-    return result
+    assert store.apply(where, (Add(b"n", 1),), short).count == 3
+    assert store.apply(where, (Add(b"x", 1),), long).count == 1
 
 
 def test_a_named_result_is_kept_for_a_day_beside_its_session(server_place: AtServer) -> None:

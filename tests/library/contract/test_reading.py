@@ -9,7 +9,7 @@ from unsticky import Conflict, Session, SessionError, transaction
 from unsticky import session as flask_session
 from unsticky.unit_of_work import commit
 
-from tests.support.browsers import Answer, Browser, Site, make_site, unit_of
+from tests.support.browsers import Answer, Browser, Site, cookie_of, make_site, unit_of
 from tests.support.places import Place
 
 
@@ -23,9 +23,8 @@ def race(
     """Let a request do `before`, another one of the same browser `theirs`, and the first `mine`."""
     request = browser.begin()
     before(request.session)
-    other = Browser(site.app, browser.cookie).begin()
-    theirs(other.session)
-    assert other.end().status == 200
+    with Browser(site.app, browser.cookie).visit() as other:
+        theirs(other)
     mine(request.session)
     return request.end()
 
@@ -218,9 +217,7 @@ def test_a_transaction_compares_every_look(site: Site, look: Callable[[Session],
         look(flask_session)
         flask_session["seen"] = len(runs)
         if len(runs) == 1:
-            cookie = client.get_cookie("session")
-            assert cookie
-            replace(cookie.value)
+            replace(cookie_of(client))
         return ""
 
     with client.session_transaction() as session:
@@ -397,9 +394,7 @@ def test_a_transaction_that_raised_changes_nothing(site: Site) -> None:
 
     answer = client.post("/")
     assert "Max-Age" not in answer.headers["Set-Cookie"]
-    cookie = client.get_cookie("session")
-    assert cookie
-    request = Browser(site.app, cookie.value).begin()
+    request = Browser(site.app, cookie_of(client)).begin()
     assert dict(request.session) == {"begun": 1}
     record = unit_of(request.session).record
     assert record is not None

@@ -13,7 +13,7 @@ from unsticky import session as flask_session
 from unsticky.session import current_session
 from werkzeug.middleware.dispatcher import DispatcherMiddleware
 
-from tests.support.browsers import Browser, Site, make_site, reference_of
+from tests.support.browsers import Browser, Site, cookie_of, make_site, reference_of
 from tests.support.places import Place
 
 
@@ -36,11 +36,8 @@ class Interrupted:
         self.runs += 1
         flask_session["field"] += 1
         if self.runs == 1:
-            cookie = self.client.get_cookie("session")
-            assert cookie
-            other = Browser(self.site.app, cookie.value).begin()
-            other.session["field"] = 10
-            other.end()
+            with Browser(self.site.app, cookie_of(self.client)).visit() as other:
+                other["field"] = 10
         return ""
 
 
@@ -103,10 +100,8 @@ class Socket:
 
     def __init__(self, site: Site, client: FlaskClient) -> None:
         self._app = site.app
-        cookie = client.get_cookie("session")
-        assert cookie
         builder = site.app.test_request_context(
-            "/socket", headers={"Cookie": f"session={cookie.value}", "X-Request-ID": "r-1"}
+            "/socket", headers={"Cookie": f"session={cookie_of(client)}", "X-Request-ID": "r-1"}
         )
         self._environ: dict[str, Any] = builder.request.environ
         site.app.wsgi_app(self._environ, lambda *_: lambda _: None)
@@ -150,11 +145,9 @@ def test_each_event_of_a_socket_is_an_operation(
 def test_a_conflict_in_an_event_is_raised(connected: tuple[Site, FlaskClient, Socket]) -> None:
     """No response tells the browser, so that the handler must."""
     site, client, socket = connected
-    cookie = client.get_cookie("session")
-    assert cookie
     event = socket.event()
     next(event)["keep"] += 1
-    other = Browser(site.app, cookie.value).begin()
+    other = Browser(site.app, cookie_of(client)).begin()
     other.session["keep"] = 5
     other.end()
     with pytest.raises(Conflict):
@@ -279,9 +272,7 @@ def test_a_page_that_saw_the_session_before_it_moved_is_made_again(site: Site) -
         runs.append(flask_session.get("a"))
         flask_session["seen"] = 1
         if len(runs) == 1:
-            cookie = client.get_cookie("session")
-            assert cookie
-            Browser(site.app, cookie.value).begin().session.rotate()
+            Browser(site.app, cookie_of(client)).begin().session.rotate()
         return str(runs[-1])
 
     answer = client.get("/")

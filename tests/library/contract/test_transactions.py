@@ -36,9 +36,8 @@ class _World:
 
             answer = body(session)
             if interfere is not None and self.runs <= times:
-                other = Browser(self.site.app, self.browser.cookie).begin()
-                interfere(other.session)
-                assert other.end().status == 200
+                with Browser(self.site.app, self.browser.cookie).visit() as other:
+                    interfere(other)
             return str(answer)
 
     def post(self) -> int:

@@ -9,7 +9,7 @@ _ALPHABET = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_"
 
 
 @given(st.integers(0, BUCKETS - 1), st.integers(0, 2**39 - 1), st.booleans())
-def test_what_was_signed_is_accepted(bucket: int, ends_at: int, *, permanent: bool) -> None:
+def test_what_was_signed_is_accepted(bucket: int, ends_at: int, permanent: bool) -> None:  # noqa: FBT001 (drawn)
     """Bucket, id, absolute limit and whether it outlives the browser come back from the cookie."""
     token = _RING.mint(bucket)
     value = _RING.sign(token, ends_at, permanent=permanent)
