@@ -46,10 +46,9 @@ class Absent:
 
 @dataclass(frozen=True, slots=True)
 class Ended:
-    """The session was rotated, or it ended while this request held it.
+    """The session was rotated, or it ended while this request held it; `kind` says how.
 
-    The browser may hold a newer cookie already. So this request starts no session and sends no
-    cookie. `kind` says how the session ended.
+    The browser may hold a newer cookie already. So this request starts none and sends no cookie.
     """
 
     kind: str
@@ -139,9 +138,10 @@ class Lifecycle:
 
     @property
     def state_name(self) -> str:
-        """What is known of the session, in one word for people."""
+        """What is known of the session, in a word for people."""
         state = self.state
-        return state.name.lower() if isinstance(state, Presence) else type(state).__name__.lower()
+        name = state.name if isinstance(state, Presence) else type(state).__name__
+        return name.lower().replace("_", " ")
 
     @property
     def ends_at(self) -> int:

@@ -177,11 +177,8 @@ def _forgets_what_was_read_of_the_emptied(patch: pytest.MonkeyPatch) -> None:
 def _begins_under_an_id_that_was_given_up(patch: pytest.MonkeyPatch) -> None:
     def kept(act: Any) -> Any:
         def keeping(self: StoredSession, *args: Any, **options: Any) -> Any:
-            held = (
-                self.token
-                if self.created or self.seen_alive
-                else getattr(self.state, "emptied", None)
-            )
+            known = self.created or self.seen_alive
+            held = self.token if known else getattr(self.state, "emptied", None)
             try:
                 return act(self, *args, **options)
             finally:

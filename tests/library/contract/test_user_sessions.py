@@ -52,12 +52,10 @@ def test_a_bound_session_is_listed_with_what_is_known_of_it(place: Place) -> Non
 def test_binding_by_a_move_restarts_the_clock_and_keeps_the_data(place: Place) -> None:
     """A bound session has its fields at the new place, and an absolute limit from now on."""
     store, user, where, successor = place.new_store(), reference(), reference(3), reference()
-    write = (Write(b"a", b"1", None),)
-    store.write(where, write, create=True)
+    store.apply(where, (Write(b"a", b"1", None),), create=True)
     place.let_pass(5)
     bound_at = place.now()
-    move = Move(successor, Bind(user, None, b"", 5))
-    store.apply(where, (), finish=move)
+    store.apply(where, (), finish=Move(successor, Bind(user, None, b"", 5)))
     record = store.record(successor)
     assert record.fields == {b"a": b"1"}
     assert record.created >= bound_at
@@ -81,8 +79,7 @@ def test_binding_to_another_user_leaves_the_first_ones_list(place: Place) -> Non
     """A session belongs to one user: bound to another one, it is that user's only."""
     store, one, other = place.new_store(), reference(1), reference(2)
     where, successor = login(place, store, one), reference(2)
-    move = Move(successor, Bind(other, None, b"", 5))
-    store.apply(where, (), finish=move)
+    store.apply(where, (), finish=Move(successor, Bind(other, None, b"", 5)))
     assert listed(store, one) == []
     assert listed(store, other) == [successor]
 
@@ -178,8 +175,7 @@ def test_a_bind_below_the_stamp_is_refused(place: Place) -> None:
     store, user = place.new_store(), reference()
     store.end_all(user, None, 5)
     where, successor = reference(), reference()
-    write = (Write(b"a", b"1", None),)
-    store.write(where, write, create=True)
+    store.apply(where, (Write(b"a", b"1", None),), create=True)
     move = Move(successor, Bind(user, 4, b"", 5))
     changes = (Write(b"b", b"2", None),)
     assert store.write(where, changes, finish=move) == StaleStamp(5)
