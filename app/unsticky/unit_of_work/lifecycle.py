@@ -139,8 +139,7 @@ class Lifecycle:
     @property
     def state_name(self) -> str:
         """What is known of the session, in a word for people."""
-        state = self.state
-        name = state.name if isinstance(state, Presence) else type(state).__name__
+        name: str = getattr(self.state, "name", type(self.state).__name__)
         return name.lower().replace("_", " ")
 
     @property
