@@ -12,7 +12,7 @@ from typing import Any, Final
 from unsticky import OutOfRange, SessionMap, session
 
 from shop import catalog
-from shop.problems import Problem
+from shop.http.problems import Problem
 
 MOST_PER_LINE: Final = 99
 

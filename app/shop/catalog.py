@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from shop.problems import Problem, quoted
+from shop.http.problems import Problem, quoted
 
 
 @dataclass(frozen=True)

@@ -6,8 +6,9 @@ from flask import Flask
 from unsticky import Unsticky
 from werkzeug.middleware.proxy_fix import ProxyFix
 
-from shop import api, logs, pages, problems, security, status
+from shop import logs, pages, status
 from shop.context import REQUEST_ID, Shop
+from shop.http import api, problems, security
 from shop.settings import Settings
 from shop.store import Store
 

@@ -24,9 +24,9 @@ from unsticky import OutcomeUnknown, SessionError, StoreUnavailable, session, tr
 from shop import cart
 from shop.cart import Line
 from shop.context import current_shop
-from shop.idempotency import operation_name
+from shop.http.idempotency import operation_name
+from shop.http.problems import Problem
 from shop.logs import rfc3339
-from shop.problems import Problem
 from shop.store import digest, key
 
 MOST_LISTED: Final = 100

@@ -1,8 +1,8 @@
 """Users: login and logout, the password, the list of sessions. The API and the pages use this."""
 
 from shop.accounts.credentials import LENGTHS
-from shop.accounts.devices import devices, end_device, end_other_devices
 from shop.accounts.login import change_password, log_in, log_out
+from shop.accounts.sessions import devices, end_device, end_other_devices
 from shop.accounts.visitor import required_user
 
 __all__ = [

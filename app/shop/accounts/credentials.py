@@ -8,7 +8,7 @@ from unsticky import session
 from shop.accounts import account, attempts, demo, hashing, passwords
 from shop.accounts.account import Account
 from shop.context import client_of, current_shop
-from shop.problems import Problem
+from shop.http.problems import Problem
 
 LENGTHS = range(passwords.LENGTHS[-1] + 1)
 """In characters, of names and passwords that are tried."""

@@ -15,7 +15,7 @@ from unsticky import OutcomeUnknown, SessionError, StoreUnavailable
 from unsticky.stores import Script
 
 from shop.context import current_shop
-from shop.problems import Problem
+from shop.http.problems import Problem
 from shop.store import key
 
 LEASE_MS: Final = 5_000

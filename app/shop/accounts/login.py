@@ -7,12 +7,12 @@ from contextlib import suppress
 from flask import request
 from unsticky import OutcomeUnknown, SessionError, StoreUnavailable, session
 
-from shop import orders, resends
-from shop.accounts import account, credentials, hashing, passwords
+from shop import orders
+from shop.accounts import account, credentials, hashing, passwords, resends
 from shop.accounts.label import browser_name
 from shop.accounts.visitor import login_required, require_recent_login, required_user
 from shop.context import current_shop
-from shop.problems import Problem
+from shop.http.problems import Problem
 
 
 def log_in(user: str, password: str) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from unsticky import session
 
 from shop.context import current_shop
-from shop.problems import Problem
+from shop.http.problems import Problem
 
 
 def required_user() -> str:

@@ -15,10 +15,10 @@ from werkzeug import Response
 
 from shop import accounts
 from shop.accounts import passwords
+from shop.http.parsing import form_fields
+from shop.http.problems import Problem
 from shop.pages.blueprint import page, routes
 from shop.pages.login import REFUSALS, answer, attempt, message
-from shop.parsing import form_fields
-from shop.problems import Problem
 
 _SHORTEST, _LONGEST = passwords.LENGTHS[0], passwords.LENGTHS[-1]
 _WRONG = "That is not your password."

@@ -9,9 +9,10 @@ from __future__ import annotations
 from flask import flash, redirect, url_for
 from werkzeug import Response
 
-from shop import cart, catalog, idempotency
+from shop import cart, catalog
+from shop.http import idempotency
+from shop.http.parsing import Fields, form_fields
 from shop.pages.blueprint import page, routes
-from shop.parsing import Fields, form_fields
 
 
 @routes.get("/")

@@ -14,9 +14,9 @@ from werkzeug import Response
 
 from shop import accounts
 from shop.context import current_shop
+from shop.http.parsing import form_fields
+from shop.http.problems import Problem
 from shop.pages.blueprint import own_path, page, routes
-from shop.parsing import form_fields
-from shop.problems import Problem
 
 REFUSALS = {"wrong-credentials", "too-many-logins", "logins-busy"}
 """The codes of a refused password, after which the same form can be shown again."""

@@ -10,9 +10,9 @@ from flask import redirect, url_for
 from flask.typing import ResponseReturnValue
 
 from shop import orders
-from shop.idempotency import idempotent
+from shop.http.idempotency import idempotent
+from shop.http.problems import Problem, quoted
 from shop.pages.blueprint import page, routes
-from shop.problems import Problem, quoted
 
 
 @routes.post("/checkout")

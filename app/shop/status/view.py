@@ -10,8 +10,8 @@ from typing import cast
 from flask import Blueprint, Flask, Response, current_app, make_response, request
 from unsticky import session
 
+from shop.http.problems import Problem
 from shop.pages.blueprint import page
-from shop.problems import Problem
 from shop.status.cookie import TrackingCookie
 from shop.status.picture import draw
 from shop.status.recorder import Recorder

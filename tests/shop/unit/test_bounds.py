@@ -12,7 +12,7 @@ from flask import Flask
 from shop import orders
 from shop.accounts import attempts, hashing, passwords
 from shop.context import client_of
-from shop.idempotency import MOST_STORED, idempotent
+from shop.http.idempotency import MOST_STORED, idempotent
 from shop.status.store import RequestEvent, StatusStore, WorkerStatus
 from shop.store import Store, key
 from unsticky import session

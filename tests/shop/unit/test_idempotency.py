@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 import pytest
 from flask import Flask, abort
-from shop.idempotency import LEASE_MS, idempotent
+from shop.http.idempotency import LEASE_MS, idempotent
 from unsticky import StoreUnavailable, session
 
 from tests.support.servers import Server

@@ -10,9 +10,9 @@ from unsticky import session
 from shop import accounts, cart, catalog, orders
 from shop.accounts import passwords
 from shop.context import current_shop, served_by
-from shop.idempotency import idempotent
+from shop.http.idempotency import idempotent
+from shop.http.parsing import Fields, json_object
 from shop.logs import rfc3339
-from shop.parsing import Fields, json_object
 
 routes = Blueprint("api", __name__)
 

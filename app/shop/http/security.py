@@ -18,7 +18,7 @@ from werkzeug.datastructures import Headers
 from werkzeug.exceptions import RequestEntityTooLarge
 
 from shop.context import REQUEST_ID
-from shop.problems import HEALTH_CHECKS, Problem, quoted
+from shop.http.problems import HEALTH_CHECKS, Problem, quoted
 from shop.settings import Settings
 
 if TYPE_CHECKING:

@@ -13,7 +13,7 @@ from typing import Any, NoReturn, TypeVar
 
 from flask import request
 
-from shop.problems import MOST_QUOTED, Problem, quoted
+from shop.http.problems import MOST_QUOTED, Problem, quoted
 
 FORM_TYPES = ("application/x-www-form-urlencoded", "multipart/form-data")
 JSON_TYPE = "application/json"

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from unsticky import SessionInfo, session
 
-from shop import resends
-from shop.accounts import account, credentials, login
+from shop.accounts import account, credentials, login, resends
 from shop.accounts.visitor import login_required, require_recent_login, required_user
 from shop.context import current_shop
-from shop.problems import Problem, quoted
+from shop.http.problems import Problem, quoted
 
 
 def devices() -> tuple[SessionInfo, ...]:

@@ -34,8 +34,8 @@ from flask.typing import ResponseReturnValue
 from unsticky import SessionError, session
 
 from shop.context import current_shop, request_id
-from shop.parsing import FORM_TYPES
-from shop.problems import Problem, quoted
+from shop.http.parsing import FORM_TYPES
+from shop.http.problems import Problem, quoted
 from shop.store import digest, key
 
 HEADER: Final = "Idempotency-Key"
