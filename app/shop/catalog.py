@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from shop.http.problems import Problem, quoted
+from shop.errors import UnknownProduct, quoted
 
 
 @dataclass(frozen=True)
@@ -48,11 +48,10 @@ def find(sku: str) -> Product:
     """Return the product with this sku.
 
     Raises:
-        Problem: 404 if there is none.
+        UnknownProduct: There is none.
     """
     try:
         return BY_SKU[sku]
     except KeyError:
-        raise Problem(
-            404, f"No product has the sku {quoted(sku)}; GET /api/products lists them."
-        ) from None
+        text = f"No product has the sku {quoted(sku)}; GET /api/products lists them."
+        raise UnknownProduct(text) from None

@@ -45,15 +45,40 @@ class Store:
         except OutcomeUnknown as error:
             raise StoreUnavailable(str(error)) from error
 
-    def run(self, program: Script, name: str, *arguments: str | int) -> Any:
-        """Run a script on one key, atomically, and return its reply.
+    def hashes(self, *names: str) -> list[dict[bytes, bytes]]:
+        """Return hashes, in one round trip; one that does not exist is empty.
 
         Raises:
-            StoreUnavailable: It did not run.
+            StoreUnavailable: They cannot be read.
+        """
+        # HDEL of nothing: a server that is no longer the primary refuses it, where a plain read
+        # would answer from the past.
+        pairs = ((("HDEL", name, ""), ("HGETALL", name)) for name in names)
+        replies = self.ask_all(*(command for pair in pairs for command in pair))[1::2]
+        return [dict(zip(reply[::2], reply[1::2], strict=True)) for reply in replies]
+
+    def run(
+        self, program: Script, name: str, *arguments: str | int, repeatable: bool = False
+    ) -> Any:
+        """Run a script on one key, atomically, and return its reply.
+
+        Args:
+            program: The script.
+            name: The key.
+            arguments: Of the script.
+            repeatable: Whether it does no harm if it runs twice.
+
+        Raises:
+            StoreUnavailable: It did not run, or may be sent again.
             OutcomeUnknown: It may have run.
         """
         values = [str(argument).encode() for argument in arguments]
-        return self._client.call(program, [name.encode()], values, Deadline(DEADLINE))
+        try:
+            return self._client.call(program, [name.encode()], values, Deadline(DEADLINE))
+        except OutcomeUnknown as error:
+            if repeatable:
+                raise StoreUnavailable(str(error)) from error
+            raise
 
     def close(self) -> None:
         """Close the connections; a later call opens new ones."""

@@ -36,10 +36,7 @@ class Account:
 
 def read(user: str) -> Account:
     """Return a user's account."""
-    name = _key(user)
-    # HDEL of nothing: a server that is no longer the primary refuses it.
-    _, reply = current_shop().store.ask_all(("HDEL", name, ""), ("HGETALL", name))
-    fields = dict(zip(reply[::2], reply[1::2], strict=True))
+    (fields,) = current_shop().store.hashes(_key(user))
     version, password_hash = int(fields.get(b"version", 0)), fields.get(b"password")
     return Account(
         password_hash.decode() if password_hash else None,
@@ -82,7 +79,7 @@ def is_changed(user: str, version: int, password_hash: str) -> bool:
     return (found.version, found.password_hash) == (version + 1, password_hash)
 
 
-def settle(user: str, version: int) -> None:
+def note_revoked(user: str, version: int) -> None:
     """Note that all sessions from before this version have ended."""
     current_shop().store.ask("HDEL", _key(user), f"revoke {version}")
 

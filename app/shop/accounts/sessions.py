@@ -1,61 +1,63 @@
-"""A user's sessions, one for each device: list them, end one, end all others."""
+"""A user's sessions: list them, end one, end all others."""
 
 from __future__ import annotations
 
 from unsticky import SessionInfo, session
 
 from shop.accounts import account, credentials, login, resends
-from shop.accounts.visitor import login_required, require_recent_login, required_user
 from shop.context import current_shop
-from shop.http.problems import Problem, quoted
+from shop.errors import UnknownSession, quoted
 
 
-def devices() -> tuple[SessionInfo, ...]:
+def list_sessions() -> tuple[SessionInfo, ...]:
     """Return the user's sessions, the oldest first.
 
     Raises:
-        Problem: 401 `login-required`.
+        LoginRequired: The visitor is a guest.
     """
-    return current_shop().sessions.of(_settled_user())
+    return current_shop().sessions.of(_user())
 
 
-def end_device(handle: str) -> None:
+def end_session(handle: str) -> None:
     """End one of the user's sessions, which may be the one of this request.
 
     Raises:
-        Problem: 401 `login-required` or `recent-login-required`; 404 if the user has no such
-            session.
+        LoginRequired: The visitor is a guest.
+        RecentLoginRequired: The login is too old.
+        UnknownSession: The user has no such session.
     """
     resent = resends.noted() is not None
     if resent and session.user is None:
         return  # The first run of this request ended its own session.
-    user = _settled_user()
-    require_recent_login()
+    user = _user()
+    credentials.require_recent_login()
     if handle == session.handle:
         resends.note(handle)
         login.log_out()
         return
-    sessions = current_shop().sessions
-    own = any(device.handle == handle for device in sessions.of(user))
+    stored = current_shop().sessions
+    own = any(listed.handle == handle for listed in stored.of(user))
     if own:
         resends.note(handle)
-    if not (own and sessions.revoke(handle)) and not resent:
-        raise Problem(404, f"You have no session {quoted(handle)}; GET /api/sessions lists them.")
+    if not (own and stored.revoke(handle)) and not resent:
+        text = f"You have no session {quoted(handle)}; GET /api/sessions lists them."
+        raise UnknownSession(text)
 
 
-def end_other_devices() -> int:
+def end_other_sessions() -> int:
     """End all of the user's sessions but the one of this request; return how many.
 
     Raises:
-        Problem: 401 `login-required` or `recent-login-required`.
+        LoginRequired: The visitor is a guest.
+        RecentLoginRequired: The login is too old.
     """
-    user = _settled_user()
-    require_recent_login()
+    user = _user()
+    credentials.require_recent_login()
     return current_shop().sessions.revoke_all(user, keep=session)
 
 
-def _settled_user() -> str:
-    user = required_user()
-    if not credentials.settle(user, account.read(user)):
-        raise login_required()
+def _user() -> str:
+    """Return the user; no session from before a change of the password is left."""
+    user = credentials.required_user()
+    credentials.finish_change(user, account.read(user))
     return user

@@ -34,8 +34,9 @@ from flask.typing import ResponseReturnValue
 from unsticky import SessionError, session
 
 from shop.context import current_shop, request_id
+from shop.errors import CartEmpty, Refusal, quoted
 from shop.http.parsing import FORM_TYPES
-from shop.http.problems import Problem, quoted
+from shop.http.problems import Problem, of_refusal
 from shop.store import digest, key
 
 HEADER: Final = "Idempotency-Key"
@@ -62,6 +63,10 @@ _P = ParamSpec("_P")
 # have parameters or be half a string.
 _QUOTED = re.compile(r'"((?:[ !#-\[\]-~]|\\["\\]){1,255})"')
 _BARE = re.compile(r"[!#-+\--:<-\[\]-~]{1,255}")
+
+
+class KeyInFlight(Problem):
+    """The first request with this key is still being answered."""
 
 
 def new_key() -> str:
@@ -120,7 +125,8 @@ class _Answer:
         """Return the stored answer; None if this request is to find one.
 
         Raises:
-            Problem: 422 if the key came with another request, 409 while that one is being answered.
+            KeyInFlight: 409: that one is being answered.
+            Problem: 422 if the key came with another request.
         """
         me = str(request_id())
         _, known, stored, mine, holder, left = current_shop().store.ask_all(
@@ -147,17 +153,19 @@ class _Answer:
             return None
         detail = "The request with this key is being answered; send it again in a moment."
         headers = {"Retry-After": str(max(1, -(-left // 1000)))}
-        raise Problem(409, detail, code="idempotency-key-in-flight", headers=headers)
+        raise KeyInFlight(409, detail, code="idempotency-key-in-flight", headers=headers)
 
     def of(self, view: Callable[[], ResponseReturnValue]) -> Response:
         """Let the view answer, and store the answer unless another run would find it again."""
-        lasting, stored = True, False
+        stored = False
         try:
             try:
                 response = current_app.make_response(current_app.ensure_sync(view)())
-            except Problem as problem:
-                response, lasting = problem.response(), problem.lasting
-            if lasting and response.status_code in _STORED_STATUSES:
+            except CartEmpty:
+                raise  # another run would find the same, at no cost
+            except Refusal as refusal:
+                response = of_refusal(refusal).response()
+            if response.status_code in _STORED_STATUSES:
                 stored = self._store(response)
             return response
         finally:

@@ -8,12 +8,13 @@ ignored, a client that writes `quantity` for `qty` would be told that its reques
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
-from typing import Any, NoReturn, TypeVar
+from collections.abc import Callable, Mapping
+from typing import Any, Final, NoReturn
 
 from flask import request
 
-from shop.http.problems import MOST_QUOTED, Problem, quoted
+from shop.errors import MOST_QUOTED, quoted
+from shop.http.problems import Problem
 
 FORM_TYPES = ("application/x-www-form-urlencoded", "multipart/form-data")
 JSON_TYPE = "application/json"
@@ -21,7 +22,10 @@ JSON_TYPE = "application/json"
 _MOST_UNKNOWN = 8
 """Unknown fields that an answer names: a body of 64 KiB can have thousands."""
 
-_T = TypeVar("_T")
+_MISSING: Final = object()
+
+Rule = Callable[[object], str | None]
+"""Returns what is wrong with the value of a field, None if it can be used."""
 
 
 def json_object() -> dict[str, Any]:
@@ -57,6 +61,67 @@ def form_fields() -> Mapping[str, str]:
     return request.form
 
 
+def read(values: Mapping[str, Any], rules: Mapping[str, Rule], **defaults: Any) -> dict[str, Any]:
+    """Return the fields of a body.
+
+    Args:
+        values: What the client sent.
+        rules: The fields that the call has.
+        defaults: Values of fields that may be missing.
+
+    Raises:
+        Problem: 422, whose `errors` name each field that is wrong or that the call does not have.
+    """
+    given = {**defaults, **values}
+    wrong = {name: rule(given.get(name, _MISSING)) for name, rule in rules.items()}
+    takes = f"is no field of this call, which takes {', '.join(sorted(rules))}"
+    unknown = [name[:MOST_QUOTED] for name in values if name not in rules][:_MOST_UNKNOWN]
+    errors = [{"field": name, "detail": detail} for name, detail in wrong.items() if detail]
+    errors += [{"field": name, "detail": takes} for name in unknown]
+    if errors:
+        names = ", ".join(error["field"] for error in errors)
+        raise Problem(422, f"These fields cannot be used: {names}.", errors=errors)
+    return {name: given[name] for name in rules}
+
+
+def text(value: object) -> str | None:
+    """Require a string."""
+    return None if isinstance(value, str) else f"must be a string; it is {_shown(value)}"
+
+
+def integer(lowest: int, highest: int) -> Rule:
+    """Require an integer in these bounds; never a bool, a float or a string."""
+
+    def wrong(value: object) -> str | None:
+        # By its exact type: bool is an int in Python, but true is no quantity.
+        if type(value) is int and lowest <= value <= highest:
+            return None
+        return f"must be an integer from {lowest} to {highest}; it is {_shown(value)}"
+
+    return wrong
+
+
+def secret(lengths: range) -> Rule:
+    """Require a string that no answer may show, with so many characters."""
+
+    def wrong(value: object) -> str | None:
+        if not isinstance(value, str):
+            return "must be a string"
+        if len(value) not in lengths:
+            return f"must have {lengths[0]} to {lengths[-1]} characters; it has {len(value)}"
+        # JSON can hold half of a surrogate pair (RFC 8259, 8.2); no hash takes it.
+        if any("\ud800" <= character <= "\udfff" for character in value):
+            return "must be Unicode text, without lone surrogates"
+        return None
+
+    return wrong
+
+
+def _shown(value: object) -> str:
+    shown = "missing" if value is _MISSING else json.dumps(value)
+    return shown if len(shown) <= MOST_QUOTED else shown[:MOST_QUOTED] + "…"
+
+
 def _require_type(*types: str) -> None:
     expected = " or ".join(types)
     if request.mimetype not in types:
@@ -80,86 +145,3 @@ def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 def _no_number(name: str) -> NoReturn:
     raise ValueError(f"{name} is no JSON number")
-
-
-class Fields:
-    """The fields of one body; a body with several faults gets one 422 that names them.
-
-    Read each field, then call `check`. What the methods return is only valid if `check` passed.
-
-    Args:
-        values: The fields by name.
-    """
-
-    def __init__(self, values: Mapping[str, Any]) -> None:
-        self._values = values
-        self._known: set[str] = set()
-        self._errors: list[dict[str, str]] = []
-
-    def text(self, name: str) -> str:
-        """Return a string field."""
-        value = self._value(name)
-        if isinstance(value, str):
-            return value
-        return self._wrong(name, "must be a string", "")
-
-    def secret(self, name: str, lengths: range) -> str:
-        """Return a string field that no answer may show.
-
-        Args:
-            name: The field.
-            lengths: How many characters it may have.
-        """
-        value = self._value(name)
-        if not isinstance(value, str):
-            return self._refuse(name, "must be a string", "")
-        if len(value) not in lengths:
-            rule = f"must have {lengths[0]} to {lengths[-1]} characters; it has {len(value)}"
-            return self._refuse(name, rule, "")
-        # JSON can hold half of a surrogate pair (RFC 8259, 8.2); no hash takes it.
-        if any("\ud800" <= character <= "\udfff" for character in value):
-            return self._refuse(name, "must be Unicode text, without lone surrogates", "")
-        return value
-
-    def integer(self, name: str, lowest: int, highest: int, default: int | None = None) -> int:
-        """Return an integer field; never a bool, a float or a string.
-
-        Args:
-            name: The field.
-            lowest: The least it may be.
-            highest: The most it may be.
-            default: Its value if it is missing; without one it must be there.
-        """
-        value = self._value(name, default)
-        # By its exact type: bool is an int in Python, but true is no quantity.
-        if type(value) is int and lowest <= value <= highest:
-            return value
-        return self._wrong(name, f"must be an integer from {lowest} to {highest}", lowest)
-
-    def check(self) -> None:
-        """Refuse the body if a field is wrong, or if it has one that was not read.
-
-        Raises:
-            Problem: 422 with `errors`.
-        """
-        known = ", ".join(sorted(self._known))
-        unknown = [name for name in self._values if name not in self._known]
-        for name in unknown[:_MOST_UNKNOWN]:
-            self._refuse(name[:MOST_QUOTED], f"is no field of this call, which takes {known}", "")
-        if self._errors:
-            names = ", ".join(error["field"] for error in self._errors)
-            raise Problem(422, f"These fields cannot be used: {names}.", errors=self._errors)
-
-    def _value(self, name: str, default: Any = None) -> Any:
-        self._known.add(name)
-        return self._values.get(name, default)
-
-    def _wrong(self, name: str, rule: str, instead: _T) -> _T:
-        given = json.dumps(self._values[name]) if name in self._values else "missing"
-        if len(given) > MOST_QUOTED:
-            given = given[:MOST_QUOTED] + "…"
-        return self._refuse(name, f"{rule}; it is {given}", instead)
-
-    def _refuse(self, name: str, detail: str, instead: _T) -> _T:
-        self._errors.append({"field": name, "detail": detail})
-        return instead

@@ -11,19 +11,17 @@ import os
 import re
 import secrets
 from collections.abc import Iterable
-from typing import TYPE_CHECKING
+from typing import Any
+from wsgiref.types import StartResponse, WSGIApplication, WSGIEnvironment
 
 from flask import request
 from werkzeug.datastructures import Headers
 from werkzeug.exceptions import RequestEntityTooLarge
 
 from shop.context import REQUEST_ID
-from shop.http.problems import HEALTH_CHECKS, Problem, quoted
+from shop.errors import quoted
+from shop.http.problems import HEALTH_CHECKS, Problem
 from shop.settings import Settings
-
-if TYPE_CHECKING:
-    from _typeshed import OptExcInfo
-    from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
 
 MOST_BODY_BYTES = 64 * 1024
 
@@ -135,12 +133,10 @@ class EveryAnswer:
         if self._settings.served_by:
             common["X-Served-By"] = f"{self._settings.replica}/{os.getpid()}"
 
-        def start(
-            status: str, headers: list[tuple[str, str]], exc_info: OptExcInfo | None = None
-        ) -> object:
+        def start(status: str, headers: list[tuple[str, str]], *exc_info: Any) -> Any:
             fields = Headers(headers)
             for name, value in common.items():
                 fields[name] = value
-            return start_response(status, list(fields), exc_info)
+            return start_response(status, list(fields), *exc_info)
 
-        return self._app(environ, start)  # type: ignore[arg-type]  # WSGI's write() is never used here
+        return self._app(environ, start)

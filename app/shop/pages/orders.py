@@ -10,8 +10,9 @@ from flask import redirect, url_for
 from flask.typing import ResponseReturnValue
 
 from shop import orders
-from shop.http.idempotency import idempotent
-from shop.http.problems import Problem, quoted
+from shop.errors import quoted
+from shop.http.idempotency import KeyInFlight, idempotent, operation_name
+from shop.http.problems import Problem
 from shop.pages.blueprint import page, routes
 
 
@@ -20,9 +21,7 @@ def check_out() -> ResponseReturnValue:
     """Order everything in the cart and go to the order."""
     try:
         return _once()
-    except Problem as problem:
-        if problem.code != "idempotency-key-in-flight":
-            raise
+    except KeyInFlight:
         # A double click: the browser dropped the first answer, and the order is in the list.
         return redirect(url_for("pages.orders"), 303)
 
@@ -48,4 +47,4 @@ def show_one(order_id: str) -> str:
 
 @idempotent
 def _once() -> ResponseReturnValue:
-    return redirect(url_for("pages.order", order_id=orders.check_out().id), 303)
+    return redirect(url_for("pages.order", order_id=orders.check_out(operation_name()).id), 303)

@@ -36,7 +36,7 @@ def test_login_new_id(client: ShopClient) -> None:
 
 
 def test_login_carries_cart(client: ShopClient) -> None:
-    """The cart comes along unchanged; another device of the user keeps its own."""
+    """The cart comes along unchanged; another session of the user keeps its own."""
     other = client.visitor().logged_in("ada").fill(tea=98)
     client.fill(tea=3, rice=2).logged_in("ada")
     assert client.cart() == {"rice": 2, "tea": 3}

@@ -61,11 +61,11 @@ def test_answer_pages(client: ShopClient) -> None:
     assert_problem(client.submit(add.action, add.fields, Origin="null"), 403)
     answer = add.submit(client)
     assert (answer.status, answer.headers["Location"]) == (303, "/#tea")
-    sign_in = Page(client, "/login?next=/cart").form("/login", next="/cart")
-    refused = sign_in.submit(client, username="grace", password="hopper")
+    log_in = Page(client, "/login?next=/cart").form("/login", next="/cart")
+    refused = log_in.submit(client, username="grace", password="hopper")
     assert refused.status == 401
     assert refused.headers["Content-Type"].startswith("text/html")
-    answer = sign_in.submit(client, username="grace", password="grace")
+    answer = log_in.submit(client, username="grace", password="grace")
     assert (answer.status, answer.headers["Location"]) == (303, "/cart")
     button = Page(client, "/cart").form("/checkout")
     answers = [button.submit(client) for _ in range(4)]
@@ -76,5 +76,5 @@ def test_answer_pages(client: ShopClient) -> None:
         assert "Nothing has stuck yet." in Page(client, "/cart").text
     account = Page(client, "/account")
     assert "this one" in account.text
-    assert account.form("/logout").submit(client).headers["Location"] == "/login?signed_out=1"
+    assert account.form("/logout").submit(client).headers["Location"] == "/login?logged_out=1"
     assert client.get("/account").headers["Location"] == "/login?next=/account"

@@ -10,7 +10,7 @@ HTML = {"Accept": "text/html"}
 FORM = "application/x-www-form-urlencoded"
 
 
-def sign_in(browser: FlaskClient, name: str = "ada", word: str = "", **fields: str) -> TestResponse:
+def log_in(browser: FlaskClient, name: str = "ada", word: str = "", **fields: str) -> TestResponse:
     """Send the form, by default with the name as the password."""
     form = {"username": name, "password": word or name, **fields}
     return browser.post("/login", data=form, headers={**HTML, "User-Agent": FIREFOX})

@@ -1,4 +1,4 @@
-"""The account: devices, the password, a login that is too old, other sites' forms."""
+"""The account: sessions, the password, a login that is too old, other sites' forms."""
 
 import time
 
@@ -9,7 +9,7 @@ from werkzeug.test import TestResponse
 
 from tests.shop.conftest import NewShop
 from tests.shop.expect import expect_no_session, quantities
-from tests.shop.pages.actions import FORM, HTML, order, sign_in, user_of
+from tests.shop.pages.actions import FORM, HTML, log_in, order, user_of
 from tests.shop.pages.page import Page
 
 
@@ -22,19 +22,19 @@ from tests.shop.pages.page import Page
         ("POST", "/account/password"),
     ],
 )
-def test_account_sends_guest_to_sign_in(browser: FlaskClient, method: str, path: str) -> None:
-    """A guest is sent to the form to sign in, which leads back to the account."""
+def test_account_sends_guest_to_log_in(browser: FlaskClient, method: str, path: str) -> None:
+    """A guest is sent to the form to log in, which leads back to the account."""
     form = {"current": "x", "new": "long enough", "again": "long enough"}
     response = browser.open(path, method=method, data=form if method == "POST" else None)
     assert (response.status_code, response.headers["Location"]) == (303, "/login?next=/account")
     expect_no_session(response)
 
 
-def test_devices_listed(shop: Flask) -> None:
-    """The account lists the devices with their browsers; this one is marked and has no button."""
+def test_sessions_listed(shop: Flask) -> None:
+    """The account lists the sessions with their browsers; this one is marked and has no button."""
     here, there = shop.test_client(), shop.test_client()
-    sign_in(there)
-    sign_in(here)
+    log_in(there)
+    log_in(here)
     page = Page(here.get("/account"))
     assert page.words.count("Firefox on Linux") >= 2
     assert page.words.count("this one") == 1
@@ -42,54 +42,54 @@ def test_devices_listed(shop: Flask) -> None:
     assert page.field("handle")["value"] == handle
 
 
-def test_device_ended(shop: Flask) -> None:
-    """A device that is ended is signed out at its next request; ending it again says so."""
+def test_session_ended(shop: Flask) -> None:
+    """The browser of an ended session is logged out at once; ending it again says so."""
     here, there = shop.test_client(), shop.test_client()
-    sign_in(there)
-    sign_in(here)
+    log_in(there)
+    log_in(here)
     handle = Page(here.get("/account")).field("handle")["value"]
     response = here.post("/account/end", data={"handle": handle})
     assert (response.status_code, response.headers["Location"]) == (303, "/account")
-    assert "That device is signed out." in here.get("/account").text
+    assert "That session is ended." in here.get("/account").text
     assert there.get("/account").headers["Location"] == "/login?next=/account"
     here.post("/account/end", data={"handle": handle})
-    assert "That device was signed out already." in here.get("/account").text
+    assert "That session had ended already." in here.get("/account").text
 
 
-def test_other_devices_ended(shop: Flask) -> None:
-    """All other devices are signed out at once, this one stays."""
+def test_other_sessions_ended(shop: Flask) -> None:
+    """All other sessions end at once, this one stays."""
     here, *others = (shop.test_client() for _ in range(3))
     for browser in (*others, here):
-        sign_in(browser)
+        log_in(browser)
     here.post("/account/end-others", content_type=FORM)
     page = Page(here.get("/account"))
-    assert "2 other devices are signed out." in page.words
+    assert "2 other sessions are ended." in page.words
     assert "End all others" not in page.words
     assert [user_of(browser) for browser in (here, *others)] == ["ada", None, None]
 
 
-def test_device_of_other_user_stays(shop: Flask) -> None:
+def test_session_of_other_user_stays(shop: Flask) -> None:
     """A user cannot end the session of another user."""
     here, there = shop.test_client(), shop.test_client()
-    sign_in(there, "grace")
-    sign_in(here, "ada")
+    log_in(there, "grace")
+    log_in(here, "ada")
     handle = there.get("/api/session").json["handle"]  # type: ignore[index]
     here.post("/account/end", data={"handle": handle})
     assert user_of(there) == "grace"
 
 
 def test_password_changed(shop: Flask) -> None:
-    """The new password counts from then on; other devices are signed out, this one stays."""
+    """The new password counts from then on; other sessions end, this one stays."""
     here, there = shop.test_client(), shop.test_client()
-    sign_in(there)
-    sign_in(here)
+    log_in(there)
+    log_in(here)
     form = {"current": "ada", "new": "lovelace1815", "again": "lovelace1815"}
     response = here.post("/account/password", data=form)
     assert (response.status_code, response.headers["Location"]) == (303, "/account")
     assert "Your password is changed." in here.get("/account").text
     assert [user_of(here), user_of(there)] == ["ada", None]
-    assert sign_in(there).status_code == 401
-    assert sign_in(there, word="lovelace1815").status_code == 303
+    assert log_in(there).status_code == 401
+    assert log_in(there, word="lovelace1815").status_code == 303
 
 
 @pytest.mark.parametrize(
@@ -107,7 +107,7 @@ def test_password_change_refused(
     browser: FlaskClient, fields: dict[str, str], status: int, wrong: set[str]
 ) -> None:
     """Errors are shown above the form and at each field; no password is shown again."""
-    sign_in(browser)
+    log_in(browser)
     form = {"current": "ada", "new": "lovelace1815", "again": "lovelace1815", **fields}
     response = browser.post("/account/password", data=form)
     assert response.status_code == status
@@ -118,7 +118,7 @@ def test_password_change_refused(
         assert "value" not in page.field(name)
     assert page.field("current")["autocomplete"] == "current-password"
     assert page.field("new")["autocomplete"] == "new-password"
-    assert sign_in(browser).status_code == 303
+    assert log_in(browser).status_code == 303
 
 
 @pytest.fixture(name="hasty")
@@ -128,7 +128,7 @@ def _hasty(new_shop: NewShop) -> Flask:
 
 
 def _ask_until_refused(browser: FlaskClient, handle: str | None) -> TestResponse:
-    """Ask for the end of an unknown device's until the login is too old; return the answer."""
+    """Ask for the end of an unknown session until the login is too old; return the answer."""
     end = time.monotonic() + 10
     while (response := browser.post("/account/end", data={"handle": "none"})).status_code != 401:
         assert response.status_code == 303
@@ -138,10 +138,10 @@ def _ask_until_refused(browser: FlaskClient, handle: str | None) -> TestResponse
 
 
 def test_old_login_must_confirm_password(hasty: Flask) -> None:
-    """An old login ends no device: a form asks for the password first, and then goes on."""
+    """An old login ends no session: a form asks for the password first, and then goes on."""
     here, there = hasty.test_client(), hasty.test_client()
-    sign_in(there)
-    sign_in(here)
+    log_in(there)
+    log_in(here)
     handle = Page(here.get("/account")).field("handle")["value"]
     response = _ask_until_refused(here, handle)
     assert response.status_code == 401
@@ -169,8 +169,8 @@ def test_old_login_must_confirm_password(hasty: Flask) -> None:
 def test_password_change_confirms_old_login(hasty: Flask) -> None:
     """The form to change the password asks for it anyway, which renews an old login."""
     here, there = hasty.test_client(), hasty.test_client()
-    sign_in(there)
-    sign_in(here)
+    log_in(there)
+    log_in(here)
     _ask_until_refused(here, None)
     form = {"current": "wrong", "new": "lovelace1815", "again": "lovelace1815"}
     response = here.post("/account/password", data=form)
@@ -180,7 +180,7 @@ def test_password_change_confirms_old_login(hasty: Flask) -> None:
     response = here.post("/account/password", data={**form, "current": "ada"})
     assert response.status_code == 303
     assert [user_of(here), user_of(there)] == ["ada", None]
-    assert sign_in(there, word="lovelace1815").status_code == 303
+    assert log_in(there, word="lovelace1815").status_code == 303
 
 
 @pytest.mark.parametrize(
@@ -202,21 +202,21 @@ def test_forms_reject_other_sites(
 ) -> None:
     """A form that another site's page sends is a 403 and changes nothing."""
     here, there = shop.test_client(), shop.test_client()
-    sign_in(there)
+    log_in(there)
     here.post("/cart/add", data={"sku": "tea"})
-    sign_in(here)
+    log_in(here)
     response = here.post(path, data=form, headers={**HTML, **headers})
     assert (response.status_code, response.mimetype) == (403, "text/html")
     assert [user_of(here), user_of(there)] == ["ada", "ada"]
     assert quantities(here.get("/api/cart")) == {"tea": 1}
-    assert sign_in(there).status_code == 303
+    assert log_in(there).status_code == 303
 
 
 @pytest.mark.parametrize("path", ["/", "/cart", "/orders", "/account"])
 def test_pages_of_user_are_private(browser: FlaskClient, path: str) -> None:
     """No shared cache may keep the pages of a user; they need no script and label every field."""
     browser.post("/cart/add", data={"sku": "tea"})
-    sign_in(browser)
+    log_in(browser)
     order(browser)
     browser.post("/cart/add", data={"sku": "tea"})
     response = browser.get(path)

@@ -5,7 +5,7 @@ from flask import Flask
 from flask.testing import FlaskClient
 
 from tests.shop.expect import expect_no_session, quantities
-from tests.shop.pages.actions import HTML, order, sign_in
+from tests.shop.pages.actions import HTML, log_in, order
 from tests.shop.pages.page import Page
 
 
@@ -22,7 +22,7 @@ def test_order(browser: FlaskClient, user: str | None) -> None:
     browser.post("/cart/add", data={"sku": "tea", "qty": "2"})
     browser.post("/cart/add", data={"sku": "honey"})
     if user:
-        sign_in(browser, user)
+        log_in(browser, user)
     response = order(browser)
     assert response.status_code == 303
     (made,) = browser.get("/api/orders").json  # type: ignore[misc]

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from flask import Flask
 from shop import orders
-from shop.accounts import attempts, hashing, passwords
+from shop.accounts import limits, passwords
 from shop.context import client_of
 from shop.http.idempotency import MOST_STORED, idempotent
 from shop.status.store import RequestEvent, StatusStore, WorkerStatus
@@ -164,7 +164,7 @@ def test_hashes_in_hand_are_bounded(new_shop: NewShop, monkeypatch: pytest.Monke
     inner.clear()
     form = {"username": "ada", "password": "x"}
     monkeypatch.setattr(passwords, "matches", lambda *_: inner.append(page.submit("/login", form)))
-    monkeypatch.setattr(hashing, "LEASE_MS", 60_000)
+    monkeypatch.setattr(limits, "LEASE_MS", 60_000)
     ShopClient(shop).log_in("ada", "wrong")
     assert (inner[0].status, inner[0].headers["Retry-After"]) == (429, "1")
     assert "try again in a second" in inner[0].text
@@ -174,10 +174,10 @@ def test_place_of_a_dead_worker_is_free_again(
     new_shop: NewShop, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A worker that was killed while it hashed holds its place for a moment only."""
-    monkeypatch.setattr(hashing, "LEASE_MS", 200)
+    monkeypatch.setattr(limits, "LEASE_MS", 200)
     shop = new_shop(demo=True, workers=2)
     with shop.test_request_context("/"):
-        held = hashing.place()
+        held = limits.place_to_hash()
         held.__enter__()
     client = ShopClient(shop)
     assert client.log_in("ada").status == 429
@@ -197,7 +197,7 @@ def test_failures_count_before_the_hash(new_shop: NewShop, monkeypatch: pytest.M
     monkeypatch.setattr(passwords, "matches", slowly)
     with ThreadPoolExecutor(40) as threads:
         answers = list(threads.map(lambda _: ShopClient(shop).log_in("ada", "x"), range(40)))
-    assert len(checked) == attempts.MOST
+    assert len(checked) == limits.MOST_FAILURES
     assert sorted(answer.status for answer in answers) == [401] * 10 + [429] * 30
 
 

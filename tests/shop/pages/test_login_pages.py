@@ -1,4 +1,4 @@
-"""The form to sign in, and signing out."""
+"""The form to log in, and signing out."""
 
 from typing import Any
 
@@ -8,11 +8,11 @@ from shop.accounts import login
 
 from tests.shop.conftest import NewShop
 from tests.shop.expect import expect_no_session, quantities
-from tests.shop.pages.actions import sign_in, user_of
+from tests.shop.pages.actions import log_in, user_of
 from tests.shop.pages.page import Page
 
 
-def test_sign_in_form(browser: FlaskClient) -> None:
+def test_login_form(browser: FlaskClient) -> None:
     """The form names its fields for password managers, and creates no session."""
     response = browser.get("/login")
     page = Page(response)
@@ -26,36 +26,36 @@ def test_sign_in_form(browser: FlaskClient) -> None:
     expect_no_session(response)
 
 
-def test_sign_in_form_names_no_password_without_demo(new_shop: NewShop) -> None:
+def test_login_form_names_no_password_without_demo(new_shop: NewShop) -> None:
     """A shop that is no demo names no password."""
     assert "linus" not in new_shop(demo=False).test_client().get("/login").text
 
 
-def test_sign_in(browser: FlaskClient) -> None:
-    """Signing in redirects to the shelf, which greets the user and shows the name in its header."""
+def test_log_in(browser: FlaskClient) -> None:
+    """A login redirects to the shelf, which greets the user and shows the name in its header."""
     browser.post("/cart/add", data={"sku": "tea", "qty": "2"})
-    response = sign_in(browser)
+    response = log_in(browser)
     assert (response.status_code, response.headers["Location"]) == (303, "/")
     page = Page(browser.get("/"))
     assert "Welcome, ada." in page.words
     assert "Your account, ada" in page.words
-    assert "Sign in" not in page.words
+    assert "Log in" not in page.words
     assert "Cart 2 in it" in page.words
     assert user_of(browser) == "ada"
 
 
-def test_sign_in_form_redirects_users(browser: FlaskClient) -> None:
-    """The form redirects a user who is signed in already."""
-    sign_in(browser)
+def test_login_form_redirects_users(browser: FlaskClient) -> None:
+    """The form redirects a user who is logged in already."""
+    log_in(browser)
     assert browser.get("/login").headers["Location"] == "/account"
     assert browser.get("/login?next=/cart").headers["Location"] == "/cart"
 
 
 @pytest.mark.parametrize("path", ["/", "/cart", "/orders", "/account", "/orders/0f3a"])
-def test_sign_in_goes_on_to_next(browser: FlaskClient, path: str) -> None:
+def test_login_goes_on_to_next(browser: FlaskClient, path: str) -> None:
     """The form keeps the address in `next`, and signing in goes there."""
     assert Page(browser.get(f"/login?next={path}")).field("next")["value"] == path
-    assert sign_in(browser, next=path).headers["Location"] == path
+    assert log_in(browser, next=path).headers["Location"] == path
 
 
 @pytest.mark.parametrize(
@@ -74,11 +74,11 @@ def test_sign_in_goes_on_to_next(browser: FlaskClient, path: str) -> None:
         "",
     ],
 )
-def test_sign_in_rejects_offsite_next(browser: FlaskClient, path: str) -> None:
-    """Signing in never leads to another site."""
+def test_login_rejects_offsite_next(browser: FlaskClient, path: str) -> None:
+    """A login never leads to another site."""
     page = Page(browser.get("/login", query_string={"next": path}))
     assert "next" not in [field.get("name") for field in page.every("input")]
-    assert sign_in(browser, next=path).headers["Location"] == "/"
+    assert log_in(browser, next=path).headers["Location"] == "/"
 
 
 @pytest.mark.parametrize(
@@ -90,12 +90,12 @@ def test_sign_in_rejects_offsite_next(browser: FlaskClient, path: str) -> None:
         ({"password": ""}, 422, "password"),
     ],
 )
-def test_sign_in_refused(
+def test_login_refused(
     browser: FlaskClient, fields: dict[str, str], status: int, wrong: str
 ) -> None:
     """The form shows the refusal and keeps the name and `next`, but not the password."""
     form = {"username": "ada", "next": "/cart", **fields}
-    response = sign_in(browser, **form)
+    response = log_in(browser, **form)
     assert (response.status_code, response.mimetype) == (status, "text/html")
     page = Page(response)
     assert page.field("username")["value"] == form["username"]
@@ -110,18 +110,18 @@ def test_sign_in_refused(
     assert user_of(browser) is None
 
 
-def test_sign_in_escapes_name(browser: FlaskClient) -> None:
+def test_login_escapes_name(browser: FlaskClient) -> None:
     """The name is shown as text."""
-    response = sign_in(browser, '"><script>', word="wrong")
+    response = log_in(browser, '"><script>', word="wrong")
     assert response.status_code == 401
     assert "<script" not in response.text
 
 
-def test_sign_in_rate_limit(browser: FlaskClient) -> None:
+def test_login_rate_limit(browser: FlaskClient) -> None:
     """After too many, the form says how long to wait, with the status and Retry-After."""
     for _ in range(10):
-        assert sign_in(browser, word="wrong").status_code == 401
-    response = sign_in(browser)
+        assert log_in(browser, word="wrong").status_code == 401
+    response = log_in(browser)
     assert response.status_code == 429
     assert int(response.headers["Retry-After"]) > 0
     page = Page(response)
@@ -130,10 +130,10 @@ def test_sign_in_rate_limit(browser: FlaskClient) -> None:
     assert user_of(browser) is None
 
 
-def test_sign_in_overtaken_by_other_window(
+def test_login_overtaken_by_other_window(
     browser: FlaskClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """If another window of the browser signs in first, this one goes on as that session."""
+    """If another window of the browser logs in first, this one goes on as that session."""
     browser.post("/cart/add", data={"sku": "tea"})
     cookie, other = browser.get_cookie("sid"), browser.application.test_client()
     assert cookie is not None
@@ -142,20 +142,18 @@ def test_sign_in_overtaken_by_other_window(
 
     def overtaken(*given: Any) -> None:
         monkeypatch.setattr(login, "bind", bind)
-        assert sign_in(other, next="/cart").status_code == 303
+        assert log_in(other, next="/cart").status_code == 303
         bind(*given)
 
     monkeypatch.setattr(login, "bind", overtaken)
-    response = sign_in(browser, next="/cart")
+    response = log_in(browser, next="/cart")
     assert (response.status_code, response.headers["Location"]) == (303, "/cart")
     expect_no_session(response)
     assert quantities(other.get("/api/cart")) == {"tea": 1}
 
 
-def test_sign_in_overtaken_by_sign_out(
-    browser: FlaskClient, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """If another window ended the session, this one is not sent on as if it were signed in."""
+def test_login_overtaken_by_logout(browser: FlaskClient, monkeypatch: pytest.MonkeyPatch) -> None:
+    """If another window ended the session, this one is not sent on as if it were logged in."""
     browser.post("/cart/add", data={"sku": "tea"})
     cookie, other = browser.get_cookie("sid"), browser.application.test_client()
     assert cookie is not None
@@ -167,21 +165,21 @@ def test_sign_in_overtaken_by_sign_out(
         bind(*given)
 
     monkeypatch.setattr(login, "bind", ended)
-    response = sign_in(browser, next="/cart")
+    response = log_in(browser, next="/cart")
     assert response.status_code == 409
-    assert '<a class="button main" href="/login">Sign in</a>' in response.text
+    assert '<a class="button main" href="/login">Log in</a>' in response.text
     expect_no_session(response)
 
 
-def test_sign_out(browser: FlaskClient) -> None:
-    """Signing out ends the session, lets the browser forget, and says so without a new one."""
+def test_logout(browser: FlaskClient) -> None:
+    """A logout ends the session, lets the browser forget, and says so without a new one."""
     browser.post("/cart/add", data={"sku": "tea"})
-    sign_in(browser)
+    log_in(browser)
     response = browser.post("/logout")
-    assert (response.status_code, response.headers["Location"]) == (303, "/login?signed_out=1")
+    assert (response.status_code, response.headers["Location"]) == (303, "/login?logged_out=1")
     assert "storage" in response.headers["Clear-Site-Data"]
     page = browser.get(response.headers["Location"])
-    assert "You are signed out here." in page.text
+    assert "You are logged out here." in page.text
     expect_no_session(page)
     assert user_of(browser) is None
     assert quantities(browser.get("/api/cart")) == {}
