@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from shop.status.store import RequestEvent, WorkerStatus
 
@@ -14,8 +14,7 @@ _MARGIN = 18
 _COLUMN = 28
 
 
-@dataclass(frozen=True)
-class Dot:
+class Dot(NamedTuple):
     """One request, on the line of the worker that served it."""
 
     x: int
@@ -23,29 +22,20 @@ class Dot:
     event: RequestEvent
 
 
-@dataclass(frozen=True)
-class Row:
+class Row(NamedTuple):
     """The line of one worker."""
 
     y: int
     worker: WorkerStatus
 
 
-@dataclass(frozen=True)
-class Picture:
-    """The last requests, left to right, drawn across the workers.
-
-    Attributes:
-        width: Of the whole.
-        height: Of the whole.
-        rows: Top to bottom.
-        dots: The oldest first.
-    """
+class Picture(NamedTuple):
+    """The last requests, left to right, drawn across the workers, top to bottom."""
 
     width: int
     height: int
-    rows: tuple[Row, ...]
-    dots: tuple[Dot, ...]
+    rows: list[Row]
+    dots: list[Dot]
 
     @property
     def path(self) -> str:
@@ -57,17 +47,13 @@ def draw(
     workers: Sequence[WorkerStatus], requests: Sequence[RequestEvent], columns: int
 ) -> Picture:
     """Return the picture of the last `columns` requests."""
-    rows = tuple(Row(_FIRST + _ROW * number, worker) for number, worker in enumerate(workers))
+    rows = [Row(_FIRST + _ROW * number, worker) for number, worker in enumerate(workers)]
     heights = {row.worker.name: row.y for row in rows}
     # A worker may have ended so long ago that the store has forgotten it.
     known = [event for event in requests if event.worker in heights][-columns:]
-    free = columns - len(known)
-    return Picture(
-        width=2 * _MARGIN + _COLUMN * (columns - 1),
-        height=_ROW * max(len(rows), 1),
-        rows=rows,
-        dots=tuple(
-            Dot(_MARGIN + _COLUMN * (free + number), heights[event.worker], event)
-            for number, event in enumerate(known)
-        ),
-    )
+    dots = [
+        Dot(_MARGIN + _COLUMN * column, heights[event.worker], event)
+        for column, event in enumerate(known, columns - len(known))
+    ]
+    width = 2 * _MARGIN + _COLUMN * (columns - 1)
+    return Picture(width, _ROW * max(len(rows), 1), rows, dots)

@@ -4,18 +4,17 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import cast
 
-from flask import Blueprint, Flask, Response, current_app, make_response, request
+from flask import Blueprint, Response, current_app, make_response, request
 from unsticky import session
 
 from shop.http.problems import Problem
 from shop.pages.blueprint import page
-from shop.status.cookie import TrackingCookie
 from shop.status.picture import draw
 from shop.status.recorder import Recorder
-from shop.status.store import RequestEvent, Snapshot, StatusStore, WorkerStatus
+from shop.status.store import RequestEvent, Snapshot, WorkerStatus
 
 _REFRESH_SECONDS = 2
 
@@ -25,19 +24,6 @@ _WIDE, _NARROW = 38, 11
 _LISTED = 10
 
 routes = Blueprint("status", __name__)
-
-
-@dataclass(frozen=True)
-class Status:
-    """The parts that the page needs."""
-
-    store: StatusStore
-    cookie: TrackingCookie
-    recorder: Recorder
-
-    def attach(self, app: Flask) -> None:
-        """Let the page of this application use them."""
-        app.extensions["shop.status"] = self
 
 
 @routes.get("/status")
@@ -51,11 +37,10 @@ def show() -> Response:
     """
     if "shop.status" not in current_app.extensions:
         raise Problem(404, "This shop does not show who serves; SERVED_BY=1 makes it.")
-    status = cast("Status", current_app.extensions["shop.status"])
+    recorder = cast("Recorder", current_app.extensions["shop.status"])
     started = time.perf_counter()
-    snapshot = _with_this_request(
-        status.store.read(status.cookie.browser(request.environ)), status.recorder.worker()
-    )
+    snapshot = recorder.store.read(recorder.cookie.browser(request.environ))
+    snapshot = _with_this_request(snapshot, recorder.worker())
     workers, requests = snapshot.workers, snapshot.requests
     shown = page(
         "status.html",
@@ -75,7 +60,7 @@ def show() -> Response:
     )
     response = make_response(shown)
     response.headers["Cache-Control"] = "no-store"
-    status.cookie.set(response, request.environ)
+    recorder.cookie.set(response, request.environ)
     return response
 
 
@@ -85,19 +70,17 @@ def _with_this_request(snapshot: Snapshot, worker: WorkerStatus) -> Snapshot:
     now = RequestEvent(int(time.time() * 1000), worker.name, request.method, request.path, 200)
     return replace(
         snapshot,
-        workers=tuple(sorted([*others, worker], key=lambda each: (each.replica, int(each.pid)))),
+        workers=sorted([*others, worker]),
         requests=(*snapshot.requests, now),
     )
 
 
 def _replacements(workers: Sequence[WorkerStatus]) -> list[WorkerStatus]:
     """Return the workers that replaced ended ones: of the same replica, and younger."""
-    since: dict[str, int] = {}
-    for worker in workers:
-        if not worker.alive:
-            since[worker.replica] = max(worker.silent_ms, since.get(worker.replica, 0))
+    ended = [worker for worker in workers if not worker.alive]
     return [
         worker
         for worker in workers
-        if worker.alive and worker.uptime_ms < since.get(worker.replica, 0)
+        if worker.alive
+        and any(worker.replica == old.replica and worker.uptime_ms < old.silent_ms for old in ended)
     ]

@@ -231,7 +231,7 @@ def test_planted_trail_shows_nothing(shop: Flask) -> None:
 def test_trails_have_a_bound(shop: Flask, server: Server) -> None:
     """As many cookies as a client likes fill a bounded number of short lists."""
     status = StatusStore(shop.extensions["shop"].store)
-    worker = WorkerStatus("app-1/7", 0, 0, 0)
+    worker = WorkerStatus("app-1", 7)
     event = RequestEvent(1, worker.name, "GET", "/", 200)
     for _ in range(20):
         status.publish(worker, [(secrets.token_hex(16), event) for _ in range(500)])

@@ -7,8 +7,9 @@ import time
 import pytest
 from flask.testing import FlaskClient
 from shop import Settings, create_app
-from shop.status import RequestEvent, TrackingCookie, WorkerStatus
+from shop.status.cookie import TrackingCookie
 from shop.status.picture import draw
+from shop.status.store import RequestEvent, WorkerStatus
 
 from tests.shop.conftest import NewShop
 from tests.shop.expect import expect_problem
@@ -103,7 +104,7 @@ def test_tracking_cookie_over_tls() -> None:
 
 def test_picture_has_the_last_requests() -> None:
     """The picture has the last requests at its right end, each on its worker's line."""
-    workers = [WorkerStatus(name, 0, 0, 0) for name in ("app-1/7", "app-2/8")]
+    workers = [WorkerStatus("app-1", 7), WorkerStatus("app-2", 8)]
     names = ["app-1/7", "app-2/8", "app-9/9", "app-2/8", "app-1/7"]
     events = [RequestEvent(at, name, "GET", "/", 200) for at, name in enumerate(names)]
     picture = draw(workers, events, 3)
@@ -116,8 +117,8 @@ def test_picture_has_the_last_requests() -> None:
 
 def test_silent_worker_counts_as_ended() -> None:
     """A worker that published nothing for three seconds counts as ended."""
-    assert WorkerStatus("app-1/7", 0, 0, 0, silent_ms=3_000).alive
-    assert not WorkerStatus("app-1/7", 0, 0, 0, silent_ms=3_001).alive
+    assert WorkerStatus("app-1", 7, silent_ms=3_000).alive
+    assert not WorkerStatus("app-1", 7, silent_ms=3_001).alive
 
 
 def test_thread_ends_with_its_shop(server: Server) -> None:
