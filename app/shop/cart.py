@@ -3,8 +3,6 @@
 It holds quantities only; names and prices are the catalog's.
 """
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any, Final

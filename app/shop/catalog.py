@@ -1,7 +1,5 @@
 """What the shop sells: a fixed list, the same in every process."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 from shop.errors import UnknownProduct, quoted
@@ -9,14 +7,7 @@ from shop.errors import UnknownProduct, quoted
 
 @dataclass(frozen=True)
 class Product:
-    """A product.
-
-    Attributes:
-        sku: Stock keeping unit: the stable key of the product.
-        name: Shown to people.
-        price_cents: The price of one, in cents.
-        description: One line.
-    """
+    """A product; `sku` is its stable key (stock keeping unit), `description` is one line."""
 
     sku: str
     name: str

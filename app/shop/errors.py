@@ -3,8 +3,6 @@
 The shop raises these and knows nothing of HTTP: `shop.http.problems` gives each its status.
 """
 
-from __future__ import annotations
-
 from typing import Final
 
 MOST_QUOTED: Final = 40

@@ -10,8 +10,6 @@ If the worker dies in between, the map stays in the session, and the next reques
 orders does steps 2 and 3.
 """
 
-from __future__ import annotations
-
 import json
 from contextlib import suppress
 from dataclasses import asdict, dataclass
@@ -38,13 +36,7 @@ GUEST_LIFETIME: Final = timedelta(days=31)
 
 @dataclass(frozen=True)
 class Order:
-    """An order that was written down; it keeps the names and prices of that moment.
-
-    Attributes:
-        id: Its name, which tells nothing else.
-        created: When it was written down, in UTC.
-        lines: By sku.
-    """
+    """An order, with the names and prices of the moment when it was written down."""
 
     id: str
     created: datetime

@@ -4,8 +4,6 @@ Each record lies under one key, `shop:{<digest of its owner>}:<kind>`. Orders, a
 answers are written so that writing them twice is the same as writing them once.
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from hashlib import sha256
 from typing import Any, Final
@@ -62,14 +60,8 @@ class Store:
     ) -> Any:
         """Run a script on one key, atomically, and return its reply.
 
-        Args:
-            program: The script.
-            name: The key.
-            arguments: Of the script.
-            repeatable: Whether it does no harm if it runs twice.
-
         Raises:
-            StoreUnavailable: It did not run, or may be sent again.
+            StoreUnavailable: It did not run; or it may have run, and is `repeatable`.
             OutcomeUnknown: It may have run.
         """
         values = [str(argument).encode() for argument in arguments]

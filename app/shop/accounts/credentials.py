@@ -1,7 +1,5 @@
 """Who makes the request, how that is proved, and since when it is known."""
 
-from __future__ import annotations
-
 from flask import request
 from unsticky import session
 

@@ -1,7 +1,5 @@
 """How often passwords may be tried, and how many a replica checks at once."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from secrets import token_hex
@@ -58,8 +56,8 @@ def count_attempt(user: str, client: str) -> None:
     record = _failures(user, client)
     left = current_shop().store.run(_COUNT, record, MOST_FAILURES, WINDOW_SECONDS, repeatable=True)
     if left:
-        wait = -(-int(left) // 1000)
-        raise TooManyLogins(f"Too many failed logins: try again in {wait} s.", retry_after=wait)
+        text = f"Too many wrong passwords: try again in {-(-left // 60_000)} min."
+        raise TooManyLogins(text, retry_after=-(-left // 1000))
 
 
 def forget_attempts(user: str, client: str) -> None:

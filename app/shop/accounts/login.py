@@ -1,7 +1,5 @@
 """Log in, log out, change the password."""
 
-from __future__ import annotations
-
 from contextlib import suppress
 
 from flask import request
@@ -87,7 +85,7 @@ def _change(current: str, new: str) -> tuple[str, int, str]:
     with limits.place_to_hash():
         password_hash = passwords.hashed(new)
     user, version, password_hash = resends.note((user, found.version, password_hash))
-    if account.change(user, version, password_hash) is None:
+    if not account.change(user, version, password_hash):
         text = "Another request changed the password meanwhile; this one changed nothing."
         raise PasswordChanged(text)
     return user, version, password_hash

@@ -1,7 +1,5 @@
 """Passwords: how they are hashed, and which ones may be chosen."""
 
-from __future__ import annotations
-
 import unicodedata
 from typing import Final
 

@@ -1,6 +1,4 @@
-"""A user's sessions: list them, end one, end all others."""
-
-from __future__ import annotations
+"""A user's sessions: list them, end one, end all others. For a guest all raise `LoginRequired`."""
 
 from unsticky import SessionInfo, session
 
@@ -10,11 +8,7 @@ from shop.errors import UnknownSession, quoted
 
 
 def list_sessions() -> tuple[SessionInfo, ...]:
-    """Return the user's sessions, the oldest first.
-
-    Raises:
-        LoginRequired: The visitor is a guest.
-    """
+    """Return the user's sessions, the oldest first."""
     return current_shop().sessions.of(_user())
 
 
@@ -22,7 +16,6 @@ def end_session(handle: str) -> None:
     """End one of the user's sessions, which may be the one of this request.
 
     Raises:
-        LoginRequired: The visitor is a guest.
         RecentLoginRequired: The login is too old.
         UnknownSession: The user has no such session.
     """
@@ -48,7 +41,6 @@ def end_other_sessions() -> int:
     """End all of the user's sessions but the one of this request; return how many.
 
     Raises:
-        LoginRequired: The visitor is a guest.
         RecentLoginRequired: The login is too old.
     """
     user = _user()

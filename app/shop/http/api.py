@@ -1,7 +1,5 @@
 """Every JSON call, and the two health checks; docs/http-api.md is their contract."""
 
-from __future__ import annotations
-
 from dataclasses import asdict
 
 from flask import Blueprint, Response, jsonify

@@ -1,13 +1,7 @@
 """Idempotency-Key: a request that is sent again has no second effect and gets the same answer.
 
-The semantics are those of the IETF draft (draft-ietf-httpapi-idempotency-key-header). A key holds
-for 24 hours, for one session, method and path:
-
-- the same request again gets the stored answer, marked with ``Idempotency-Replayed: true``;
-- what succeeded and what conflicted (409) is stored; other refusals are made again;
-- another request with that key is a 422;
-- while the first is being answered, 409 with ``Retry-After``; nginx's own resend of it goes on;
-- a malformed key is a 400.
+docs/http-api.md says what holds; the semantics are those of the IETF draft
+(draft-ietf-httpapi-idempotency-key-header).
 
 A worker may die after the effect and before it stores the answer. Then a later request runs the
 view again, and its atomic operations find that they are done: they are named after the key
@@ -17,8 +11,6 @@ because no answer may reach another client.
 
 Forms bring their key in a hidden field.
 """
-
-from __future__ import annotations
 
 import json
 import re

@@ -5,8 +5,6 @@ object, 422 a field that cannot be used or that the call does not have. If an un
 ignored, a client that writes `quantity` for `qty` would be told that its request was carried out.
 """
 
-from __future__ import annotations
-
 import json
 from collections.abc import Callable, Mapping
 from typing import Any, Final, NoReturn

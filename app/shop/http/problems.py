@@ -5,8 +5,6 @@ a status has several causes; `detail` says what to do. A browser that asked for 
 same content as a page.
 """
 
-from __future__ import annotations
-
 import json
 import logging
 from collections.abc import Mapping, Sequence

@@ -5,8 +5,6 @@ site. Together with `SameSite` cookies the last check is the protection against 
 forgery: browsers say where a request comes from, so no token is needed.
 """
 
-from __future__ import annotations
-
 import os
 import re
 import secrets
@@ -112,10 +110,6 @@ class EveryAnswer:
 
     It stands outside Flask, so that answers which the session library puts in the view's place
     carry them too.
-
-    Args:
-        app: The application inside.
-        settings: The shop's settings.
     """
 
     def __init__(self, app: WSGIApplication, settings: Settings) -> None:

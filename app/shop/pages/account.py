@@ -4,8 +4,6 @@ What could lock its owner out needs a recent login. If the login is too old, a f
 password, and then goes on.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Mapping
 
 from flask import flash, make_response, redirect, request, url_for

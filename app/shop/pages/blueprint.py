@@ -1,7 +1,5 @@
 """What the pages share: one blueprint, their header, and the filters of the templates."""
 
-from __future__ import annotations
-
 import re
 from datetime import UTC, datetime
 from typing import Any

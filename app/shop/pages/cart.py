@@ -4,8 +4,6 @@ After a change the browser is redirected (303), so that a reload changes nothing
 page says what was done. A refusal is shown at once, with the API's status, and creates no session.
 """
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from typing import Any
 

@@ -4,8 +4,6 @@ A refusal is shown on the form, with the API's status, and the form keeps the na
 session.
 """
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 
 from flask import flash, make_response, redirect, request, url_for
@@ -14,12 +12,10 @@ from werkzeug import Response
 
 from shop import accounts
 from shop.context import current_shop
-from shop.errors import LoginsBusy, PasswordRefused, Refusal, WrongCredentials
+from shop.errors import PasswordRefused, Refusal, WrongCredentials
 from shop.http.parsing import form_fields
 from shop.http.problems import of_refusal
 from shop.pages.blueprint import own_path, page, routes
-
-_MINUTE = 60
 
 
 @routes.get("/login")
@@ -68,13 +64,7 @@ def log_out() -> Response:
 
 def message(refusal: PasswordRefused, wrong: str) -> str:
     """Return what a form says about a refused password; `wrong` if it was wrong."""
-    if isinstance(refusal, WrongCredentials):
-        return wrong
-    if isinstance(refusal, LoginsBusy):
-        return str(refusal)
-    seconds = refusal.retry_after or 0
-    wait = f"{seconds} seconds" if seconds < _MINUTE else f"{-(-seconds // _MINUTE)} minutes"
-    return f"Too many wrong passwords. Try again in {wait}."
+    return wrong if isinstance(refusal, WrongCredentials) else str(refusal)
 
 
 def refused(refusal: Refusal, form: str) -> Response:

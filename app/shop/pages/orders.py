@@ -4,8 +4,6 @@ Each page of the cart has a button with a new Idempotency-Key. If it is pressed 
 again from the browser's history, it finds the order that it made.
 """
 
-from __future__ import annotations
-
 from flask import redirect, url_for
 from flask.typing import ResponseReturnValue
 

@@ -4,8 +4,6 @@ Workers publish what they do to the store, so that any of them can show all of t
 the requests does that, so that it delays none.
 """
 
-from __future__ import annotations
-
 from flask import Flask
 
 from shop.context import Shop

@@ -4,8 +4,6 @@ It is not the session's: the picture goes on through login and logout, which cha
 id, and looking at it must not create a session. Only `/status` sets it.
 """
 
-from __future__ import annotations
-
 import re
 import secrets
 from collections.abc import Mapping

@@ -1,7 +1,5 @@
 """The geometry of the picture: a row for each worker, a column for each request."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from typing import NamedTuple
 

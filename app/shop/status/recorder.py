@@ -1,7 +1,5 @@
 """Count what a worker serves, and publish it from a thread beside the requests."""
 
-from __future__ import annotations
-
 import logging
 import os
 import threading

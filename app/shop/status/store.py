@@ -1,7 +1,5 @@
 """Where workers publish what they do, and what the page reads."""
 
-from __future__ import annotations
-
 import json
 import re
 from collections.abc import Sequence

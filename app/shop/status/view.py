@@ -1,7 +1,5 @@
 """The page that shows the stack at work, and this browser's requests in it."""
 
-from __future__ import annotations
-
 import time
 from collections.abc import Sequence
 from dataclasses import replace

@@ -125,7 +125,7 @@ def test_login_rate_limit(browser: FlaskClient) -> None:
     assert response.status_code == 429
     assert int(response.headers["Retry-After"]) > 0
     page = Page(response)
-    assert "Too many wrong passwords. Try again in 5 minutes." in page.words
+    assert "Too many wrong passwords: try again in 5 min." in page.words
     assert page.field("username")["value"] == "ada"
     assert user_of(browser) is None
 
