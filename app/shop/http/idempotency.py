@@ -85,9 +85,8 @@ def idempotent(view: Callable[_P, ResponseReturnValue]) -> Callable[_P, Response
         if given is None or session.created is None:
             return view(*args, **kwargs)
         name = digest(str(session.handle), request.method, request.path, given)
-        answer = _Answer(name, _fingerprint())
-        stored = answer.begin()
-        if stored is not None:
+        answer = _Answer(name)
+        if stored := answer.begin():
             return stored
         g.operation = name
         session.once(name)
@@ -97,18 +96,14 @@ def idempotent(view: Callable[_P, ResponseReturnValue]) -> Callable[_P, Response
 
 
 class _Answer:
-    """The answer that belongs to a key: three records in the store.
+    """The answer that belongs to a key: three records in the store, by the name of the key.
 
     They are the fingerprint of the request that the key came with, the lease of the request that
     is being answered, and the answer itself.
-
-    Args:
-        name: Of the key, with all that it is a key for.
-        fingerprint: Of this request.
     """
 
-    def __init__(self, name: str, fingerprint: str) -> None:
-        self._fingerprint = fingerprint
+    def __init__(self, name: str) -> None:
+        self._fingerprint = _fingerprint()
         self._request, self._lease, self._stored = (
             key(kind, name) for kind in ("request", "lease", "answer")
         )

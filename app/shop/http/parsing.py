@@ -15,7 +15,6 @@ from shop.errors import MOST_QUOTED, quoted
 from shop.http.problems import Problem
 
 FORM_TYPES = ("application/x-www-form-urlencoded", "multipart/form-data")
-JSON_TYPE = "application/json"
 
 _MOST_UNKNOWN = 8
 """Unknown fields that an answer names: a body of 64 KiB can have thousands."""
@@ -33,7 +32,7 @@ def json_object() -> dict[str, Any]:
         Problem: 415 or 400.
         RequestEntityTooLarge: If the body is over the limit.
     """
-    _require_type(JSON_TYPE)
+    _require_type("application/json")
     data = request.get_data()
     try:
         parsed = json.loads(

@@ -8,6 +8,7 @@ same content as a page.
 import json
 import logging
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from http import HTTPStatus
 from typing import Any, Final
 
@@ -44,13 +45,14 @@ _OUR_FAULT = "The shop failed; its log has the cause under this request's id."
 _log = logging.getLogger(__name__)
 
 
+@dataclass(eq=False)
 class Problem(Exception):
     """An error on its way to the client.
 
     A problem may be stored and logged, so its size must not follow from that of the request: show
     what a client sent by `quoted` only.
 
-    Args:
+    Attributes:
         status: The HTTP status.
         detail: What is wrong with this request, with the value, and what to do.
         code: A stable name for programs, if the status has several causes.
@@ -58,27 +60,17 @@ class Problem(Exception):
         headers: Header fields that belong to the answer, such as ``Retry-After``.
     """
 
-    def __init__(
-        self,
-        status: int,
-        detail: str,
-        *,
-        code: str | None = None,
-        errors: Sequence[Mapping[str, str]] = (),
-        headers: Mapping[str, str] | None = None,
-    ) -> None:
-        super().__init__(detail)
-        self.status = HTTPStatus(status)
-        self.detail = detail
-        self.code = code
-        self.errors = list(errors)
-        self.headers = dict(headers or {})
+    status: int
+    detail: str
+    code: str | None = None
+    errors: Sequence[Mapping[str, str]] = ()
+    headers: Mapping[str, str] = field(default_factory=dict)
 
     def document(self) -> dict[str, Any]:
         """Return the members of the problem document."""
         document: dict[str, Any] = {
             "type": "about:blank",
-            "title": self.status.phrase,
+            "title": HTTPStatus(self.status).phrase,
             "status": int(self.status),
             "detail": self.detail,
             "instance": cut(request.path, _LONGEST_PATH),

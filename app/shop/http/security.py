@@ -9,6 +9,7 @@ import os
 import re
 import secrets
 from collections.abc import Iterable
+from dataclasses import dataclass
 from typing import Any
 from wsgiref.types import StartResponse, WSGIApplication, WSGIEnvironment
 
@@ -105,6 +106,7 @@ def check_site() -> None:
         raise Problem(403, f"The request comes from {origins} may change things here.")
 
 
+@dataclass(frozen=True)
 class EveryAnswer:
     """WSGI middleware that makes sure of the request's id and adds the common headers.
 
@@ -112,20 +114,19 @@ class EveryAnswer:
     carry them too.
     """
 
-    def __init__(self, app: WSGIApplication, settings: Settings) -> None:
-        self._app = app
-        self._settings = settings
+    app: WSGIApplication
+    settings: Settings
 
     def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
         """Serve one request."""
         # The session library recognises a request that nginx sent twice by this id, so a client
         # must not choose it: it counts only if a proxy of ours has set it.
         given = environ.get(_REQUEST_ID_KEY, "")
-        if not (self._settings.proxy_hops and _REQUEST_ID_FORM.fullmatch(given)):
+        if not (self.settings.proxy_hops and _REQUEST_ID_FORM.fullmatch(given)):
             environ[_REQUEST_ID_KEY] = secrets.token_hex(16)
         common = {**SECURITY_HEADERS, REQUEST_ID: environ[_REQUEST_ID_KEY]}
-        if self._settings.served_by:
-            common["X-Served-By"] = f"{self._settings.replica}/{os.getpid()}"
+        if self.settings.served_by:
+            common["X-Served-By"] = f"{self.settings.replica}/{os.getpid()}"
 
         def start(status: str, headers: list[tuple[str, str]], *exc_info: Any) -> Any:
             fields = Headers(headers)
@@ -133,4 +134,4 @@ class EveryAnswer:
                 fields[name] = value
             return start_response(status, list(fields), *exc_info)
 
-        return self._app(environ, start)
+        return self.app(environ, start)

@@ -7,6 +7,7 @@ id, and looking at it must not create a session. Only `/status` sets it.
 import re
 import secrets
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
 from flask import Response
@@ -18,12 +19,15 @@ from shop.store import digest
 _LIFETIME_SECONDS = 600
 
 
+@dataclass(frozen=True)
 class TrackingCookie:
     """The cookie as this shop sets it; `secure` if browsers reach the shop by TLS."""
 
-    def __init__(self, *, secure: bool) -> None:
-        self._secure = secure
-        self._name = "__Host-trail" if secure else "trail"
+    secure: bool
+
+    @property
+    def _name(self) -> str:
+        return "__Host-trail" if self.secure else "trail"
 
     def browser(self, environ: Mapping[str, Any]) -> str | None:
         """Return the name of a browser, by its WSGI environment; None without the cookie.
@@ -44,7 +48,7 @@ class TrackingCookie:
             self._name,
             self._value(environ) or secrets.token_hex(16),
             max_age=_LIFETIME_SECONDS,
-            secure=self._secure,
+            secure=self.secure,
             httponly=True,
             samesite="Lax",
         )

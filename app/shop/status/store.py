@@ -83,11 +83,11 @@ class Snapshot:
     store: dict[str, str] | None
 
 
+@dataclass(frozen=True)
 class StatusStore:
     """The workers' status in the shop's store."""
 
-    def __init__(self, store: Store) -> None:
-        self._store = store
+    store: Store
 
     def publish(self, worker: WorkerStatus, requests: Sequence[tuple[str, RequestEvent]]) -> None:
         """Write a worker's status and its requests since the last time, each with its browser.
@@ -102,21 +102,21 @@ class StatusStore:
             ("SADD", _WORKERS, worker.name),
             ("PEXPIRE", _WORKERS, _KEEP_WORKER_MS),
         ]
-        for key in dict.fromkeys(_of_browser(browser) for browser, _ in requests):
-            events = [[of, asdict(event)] for of, event in requests if _of_browser(of) == key]
+        for browser, event in requests:
+            key = _of_browser(browser)
             commands += [
-                ("RPUSH", key, *map(json.dumps, events)),
+                ("RPUSH", key, json.dumps([browser, asdict(event)])),
                 ("LTRIM", key, -_MOST_REQUESTS, -1),
                 ("PEXPIRE", key, _KEEP_REQUESTS_MS),
             ]
-        self._store.ask_all(*commands)
+        self.store.ask_all(*commands)
 
     def read(self, browser: str | None) -> Snapshot:
         """Return everything; it is empty if the store cannot be reached."""
         try:
-            names = {name.decode() for name in self._store.ask("SMEMBERS", _WORKERS)}
+            names = {name.decode() for name in self.store.ask("SMEMBERS", _WORKERS)}
             keys = [_of_worker(name) for name in names]
-            *found, events = self._store.ask_all(
+            *found, events = self.store.ask_all(
                 *(command for key in keys for command in (("GET", key), ("PTTL", key))),
                 ("LRANGE", _of_browser(browser or ""), 0, -1),
             )
@@ -126,7 +126,7 @@ class StatusStore:
                 if status
             )
             if gone := names - {worker.name for worker in workers}:
-                self._store.ask("SREM", _WORKERS, *gone)
+                self.store.ask("SREM", _WORKERS, *gone)
         except SessionError:
             return Snapshot((), (), None)
         # An event that was sent twice, because a connection broke, is one.
@@ -137,7 +137,7 @@ class StatusStore:
 
     def _described(self) -> dict[str, str]:
         try:
-            text: bytes = self._store.ask("INFO")
+            text: bytes = self.store.ask("INFO")
         except SessionError:
             return {}  # the store may not allow INFO to the shop's user
         info = dict(re.findall(r"(?m)^(\w+):(.*?)\r?$", text.decode("utf-8", "replace")))
