@@ -38,9 +38,7 @@ def read(user: str) -> Account:
     (fields,) = current_shop().store.hashes(_key(user))
     version, password_hash = int(fields.get(b"version", 0)), fields.get(b"password")
     return Account(
-        password_hash.decode() if password_hash else None,
-        version,
-        b"revoke %d" % version in fields,
+        password_hash.decode() if password_hash else None, version, b"revoke %d" % version in fields
     )
 
 

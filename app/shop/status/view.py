@@ -66,11 +66,7 @@ def _with_this_request(snapshot: Snapshot, worker: WorkerStatus) -> Snapshot:
     """Add what the store cannot know yet: this worker as it is now, and this request."""
     others = [each for each in snapshot.workers if each.name != worker.name]
     now = RequestEvent(int(time.time() * 1000), worker.name, request.method, request.path, 200)
-    return replace(
-        snapshot,
-        workers=sorted([*others, worker]),
-        requests=(*snapshot.requests, now),
-    )
+    return replace(snapshot, workers=sorted([*others, worker]), requests=(*snapshot.requests, now))
 
 
 def _replacements(workers: Sequence[WorkerStatus]) -> list[WorkerStatus]:
