@@ -11,7 +11,6 @@ from dataclasses import dataclass
 from typing import Any
 
 from flask import Response
-from werkzeug.http import parse_cookie
 
 from shop.context import client_of
 from shop.store import digest
@@ -54,5 +53,6 @@ class TrackingCookie:
         )
 
     def _value(self, environ: Mapping[str, Any]) -> str | None:
-        value = parse_cookie(environ.get("HTTP_COOKIE")).get(self._name, "")
-        return value if re.fullmatch(r"[0-9a-f]{32}", value) else None
+        pattern = rf"(?:^|;\s*){self._name}=([0-9a-f]{{32}})(?:;|$)"
+        found = re.search(pattern, environ.get("HTTP_COOKIE", ""))
+        return found[1] if found else None

@@ -8,7 +8,6 @@ from tests.shop.conftest import NewShop
 from tests.shop.http.places import Place, in_process, through_nginx
 from tests.support.servers import Server
 from tests.support.shop_client import ShopClient
-from tests.support.wire import Answer
 
 
 @pytest.fixture(name="place", params=["in process", "through nginx"])
@@ -42,17 +41,3 @@ def _no_new_session(place: Place) -> Iterator[None]:
     before = place.sessions()
     yield
     assert place.sessions() <= before
-
-
-def assert_problem(answer: Answer, status: int, code: str | None = None) -> None:
-    """Assert that an answer is a problem document of this status, and of this code if given."""
-    assert answer.status == status, answer.text
-    assert answer.headers["Content-Type"] == "application/problem+json"
-    problem = answer.json()
-    assert problem["type"] == "about:blank"
-    assert problem["status"] == status
-    assert problem["title"]
-    assert problem["detail"]
-    assert problem["request_id"] == answer.headers["X-Request-ID"]
-    assert "Set-Cookie" not in answer.headers
-    assert code is None or problem["code"] == code

@@ -6,7 +6,7 @@ from itertools import cycle, islice
 
 import pytest
 
-from tests.shop.http.conftest import assert_problem
+from tests.shop.expect import assert_problem
 from tests.shop.http.places import Place
 from tests.support.shop_client import ShopClient
 from tests.support.wire import Answer

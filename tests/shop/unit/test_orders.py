@@ -14,12 +14,6 @@ from tests.support.servers import Server
 from tests.support.shop_client import ShopClient
 
 
-@pytest.fixture(name="client")
-def _client(shop: Flask) -> ShopClient:
-    """A visitor."""
-    return ShopClient(shop)
-
-
 def test_order_keeps_its_prices(client: ShopClient, monkeypatch: pytest.MonkeyPatch) -> None:
     """What the catalog changes later does not change an order."""
     order = client.fill(tea=1).check_out().json()
