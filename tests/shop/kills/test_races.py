@@ -23,16 +23,6 @@ def _fixed_seed() -> None:
     random.seed(7)
 
 
-def test_twenty_checkouts_of_one_cart(new_visitor: NewVisitor) -> None:
-    """One is answered with the order; the other nineteen find the cart empty."""
-    visitor = new_visitor()
-    visitor.add("tea", 5)
-    with ThreadPoolExecutor(20) as threads:
-        answers = list(threads.map(lambda _: visitor.check_out(), range(20)))
-    assert sorted(answer.status for answer in answers) == [201] + [409] * 19
-    assert visitor.ordered() == [{"tea": 5}]
-
-
 def test_twenty_checkouts_with_one_key(new_visitor: NewVisitor) -> None:
     """All that are not told to wait are answered with the same order."""
     visitor = new_visitor()
