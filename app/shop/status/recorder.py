@@ -12,6 +12,7 @@ from wsgiref.types import StartResponse, WSGIApplication, WSGIEnvironment
 
 from unsticky import SessionError
 
+from shop.errors import cut
 from shop.status.cookie import TrackingCookie
 from shop.status.store import RequestEvent, StatusStore, WorkerStatus
 
@@ -118,11 +119,9 @@ class Recorder:
             tally.requests += 1
             tally.errors += status >= _SERVER_ERROR
             if browser is not None:
-                if len(path) > _LONGEST_PATH:
-                    path = path[: _LONGEST_PATH - 1] + "…"
                 worker = f"{self._replica}/{tally.pid}"
                 method = environ.get("REQUEST_METHOD", "")[:_LONGEST_METHOD]
-                event = RequestEvent(at, worker, method, path, status)
+                event = RequestEvent(at, worker, method, cut(path, _LONGEST_PATH), status)
                 tally.unpublished.append((browser, event))
                 self._wake.set()
 

@@ -21,16 +21,8 @@ expect = playwright().expect
 # Who is there, and where. `/status` is checked while it stands still: it offers that to those whom
 # refreshing disturbs.
 _PAGES = [
-    ("guest", "/"),
-    ("guest", "/cart"),
-    ("guest", "/login"),
-    ("guest", "/orders"),
-    ("guest", "/none"),
-    ("user", "/"),
-    ("user", "/cart"),
-    ("user", "/orders"),
-    ("user", "/orders/*"),
-    ("user", "/account"),
+    *(("guest", path) for path in ("/", "/cart", "/login", "/orders", "/none")),
+    *(("user", path) for path in ("/", "/cart", "/orders", "/orders/*", "/account")),
     ("user", "/status?pause"),
 ]
 

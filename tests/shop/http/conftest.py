@@ -5,7 +5,7 @@ from collections.abc import Iterator
 import pytest
 
 from tests.shop.conftest import NewShop
-from tests.shop.http.places import Place, in_process, through_nginx
+from tests.shop.http.places import Place, in_process, of_stack
 from tests.support.servers import Server
 from tests.support.shop_client import ShopClient
 
@@ -14,7 +14,7 @@ from tests.support.shop_client import ShopClient
 def _place(request: pytest.FixtureRequest) -> Place:
     """The shop in this process, and behind nginx on four workers."""
     if request.param == "through nginx":
-        return through_nginx(request.getfixturevalue("stack"))
+        return of_stack(request.getfixturevalue("stack"), store=True)
     new_shop: NewShop = request.getfixturevalue("new_shop")
     server: Server = request.getfixturevalue("server")
     return in_process(new_shop(demo=True, served_by=True), server)

@@ -5,11 +5,9 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from tests.shop.expect import assert_problem
+from tests.shop.expect import FIREFOX, assert_problem
 from tests.shop.http.places import Place
 from tests.support.shop_client import ShopClient
-
-_FIREFOX = "Mozilla/5.0 (X11; Linux x86_64; rv:140.0) Gecko/20100101 Firefox/140.0"
 
 
 def _assert_now(time: str) -> None:
@@ -83,7 +81,7 @@ def test_session_forged(place: Place, client: ShopClient, cookie: str) -> None:
 def test_sessions_list(client: ShopClient) -> None:
     """A user sees all their sessions, since when, and which of them is this one."""
     client.logged_in("ada").send("DELETE", "/api/sessions")
-    client.visitor().log_in("ada", User_Agent=_FIREFOX)
+    client.visitor().log_in("ada", User_Agent=FIREFOX)
     listed = client.sessions()
     assert [each["current"] for each in listed] == [True, False]
     assert listed[1]["label"] == "Firefox on Linux"

@@ -7,13 +7,6 @@ from tests.shop.pages.actions import log_in, order
 from tests.support.shop_client import ShopClient
 
 
-def test_orders_empty(client: ShopClient) -> None:
-    """Without an order the page says so, without a session."""
-    response = client.get("/orders")
-    assert "You have no orders yet." in response.text
-    assert "Set-Cookie" not in response.headers
-
-
 @pytest.mark.parametrize("user", [None, "ada"])
 def test_order(client: ShopClient, user: str | None) -> None:
     """The button makes an order of the cart and leads to it; the list has it, the cart is empty."""

@@ -23,11 +23,13 @@ def test_shelf(client: ShopClient) -> None:
     assert "Set-Cookie" not in response.headers
 
 
-def test_cart_empty(client: ShopClient) -> None:
-    """The empty cart says so, without a session."""
-    response = client.get("/cart")
-    assert response.status == 200
-    assert "Nothing has stuck yet" in response.text
+@pytest.mark.parametrize(
+    ("path", "said"), [("/cart", "Nothing has stuck yet."), ("/orders", "You have no orders yet.")]
+)
+def test_nothing_yet(client: ShopClient, path: str, said: str) -> None:
+    """Without a cart or an order the page says so, without a session."""
+    response = client.get(path)
+    assert (response.status, said in response.text) == (200, True)
     assert "Set-Cookie" not in response.headers
 
 

@@ -3,18 +3,16 @@
 import json
 import secrets
 import time
-from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
 from flask import Flask
-from shop import orders
 from shop.accounts import limits, passwords
 from shop.context import client_of
 from shop.http.idempotency import MOST_STORED, idempotent
 from shop.status.store import RequestEvent, StatusStore, WorkerStatus
-from shop.store import Store, key
+from shop.store import Store
 from unsticky import session
 
 from tests.shop.conftest import NewShop
@@ -55,6 +53,7 @@ def _client(new_shop: NewShop) -> ShopClient:
         ("POST", "/api/login", {"username": _LARGE, "password": "ada"}, {}),
         ("PUT", f"/api/cart/items/{_LONG}", {"qty": 1}, {}),
         ("DELETE", f"/api/cart/items/{_LONG}", None, {}),
+        ("DELETE", f"/api/sessions/{_LONG}", None, {}),
         ("GET", f"/orders/{_LONG}", None, {}),
         ("GET", f"/{_LONG}", None, {"Accept": "text/html"}),
         ("GET", "/livez", None, {"Host": _LONG}),
@@ -65,15 +64,10 @@ def test_refusals_are_short(
 ) -> None:
     """A refusal shows little of what was sent, however much it was."""
     body = b"" if document is None else json.dumps(document, ensure_ascii=False).encode()
+    client.logged_in("ada")
     answer = client.ask(method, path, body, {**(_JSON if body else {}), **headers})
     assert 400 <= answer.status < 500
     assert len(answer.body) < _MOST_ANSWERED
-
-
-def test_unknown_session_is_refused_shortly(client: ShopClient) -> None:
-    """So is the handle of a session that a user does not have."""
-    answer = client.logged_in("ada").send("DELETE", f"/api/sessions/{_LONG}")
-    assert (answer.status, len(answer.body) < _MOST_ANSWERED) == (404, True)
 
 
 @pytest.mark.parametrize(
@@ -127,20 +121,6 @@ def test_large_answers_are_not_stored(new_shop: NewShop, server: Server) -> None
         answer = client.send("POST", "/api/large", None, {"Idempotency-Key": "k"})
         assert (answer.status, answer.text.strip()) == (200, "1")
     assert server.keys("shop:*") == []
-
-
-def test_oldest_orders_are_forgotten(client: ShopClient, server: Server) -> None:
-    """An owner's record of orders does not grow for ever; what is listed stays."""
-    client.logged_in("ada")
-    record, most = key("orders", "user ada"), 2 * orders.MOST_LISTED
-    for number in range(most):
-        content = {"created": f"2026-01-01T00:00:00.{number:06}+00:00", "lines": []}
-        server.raw.hset(record, str(number), json.dumps(content))
-    newest = client.fill(tea=1).check_out().json()
-    assert server.raw.hlen(record) == orders.MOST_LISTED
-    listed = [order["order_id"] for order in client.orders()]
-    older = range(most - 1, most - orders.MOST_LISTED, -1)
-    assert listed == [newest["order_id"], *map(str, older)]
 
 
 def test_hashes_in_hand_are_bounded(new_shop: NewShop, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -210,10 +190,6 @@ def test_long_passwords_are_not_hashed(
     form = {"username": "ada", "password": "ada", field: "\u0345\u0300" * 150}
     answer = client.submit("/login", form)
     assert (answer.status, "is wrong" in answer.text) == (401, True)
-
-
-def _drawn(client: ShopClient, path: str) -> Callable[[], bool]:
-    return lambda: path in client.get("/status").text
 
 
 def test_planted_trail_shows_nothing(shop: Flask) -> None:

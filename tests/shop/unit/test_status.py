@@ -7,8 +7,8 @@ import time
 import pytest
 from shop import Settings, create_app
 from shop.status.cookie import TrackingCookie
-from shop.status.picture import draw
 from shop.status.store import RequestEvent, WorkerStatus
+from shop.status.view import draw
 
 from tests.shop.conftest import NewShop
 from tests.shop.expect import assert_problem
@@ -24,11 +24,17 @@ def _await_event(client: ShopClient, text: str) -> None:
 
 
 def test_last_requests_are_shown(client: ShopClient) -> None:
-    """The page shows the requests of this browser since its first visit, without queries."""
+    """The page shows the requests of this browser since its first visit, without queries.
+
+    Another browser's page does not show them.
+    """
+    other = client.visitor()
+    other.get("/status")
     client.get("/status")
     client.get("/cart?secret=1")
     _await_event(client, "GET /cart")
     assert "secret" not in client.get("/status").text
+    assert "GET /cart" not in other.get("/status").text
 
 
 def test_health_checks_and_files_are_not_drawn(client: ShopClient) -> None:
