@@ -41,11 +41,6 @@ def lines() -> list[Line]:
     return priced(dict(stored().items()))
 
 
-def count() -> int:
-    """Return how many pieces are in the cart."""
-    return sum(line.qty for line in lines())
-
-
 def add(sku: str, qty: int) -> Line:
     """Add to a line, atomically, and return the line as it is now.
 

@@ -47,7 +47,7 @@ class _Race:
         deadly: Whether one request in ten kills its worker at some step.
     """
 
-    def __init__(self, visitor: ShopClient, *, keyed: bool, deadly: bool = False) -> None:
+    def __init__(self, visitor: ShopClient, *, keyed: bool, deadly: bool) -> None:
         self._visitor = visitor
         self._keyed = keyed
         self._deadly = deadly
@@ -106,15 +106,14 @@ class _Race:
         return answer
 
 
-@pytest.mark.parametrize("keyed", [False, True], ids=["plain", "keyed"])
-def test_adds_that_race_checkouts(new_visitor: NewVisitor, *, keyed: bool) -> None:
-    """Of 200 adds each is in one order or in the cart, once; keyed ones are sent two times."""
-    _Race(new_visitor(), keyed=keyed).run()
-
-
-def test_adds_that_race_checkouts_while_workers_die(new_visitor: NewVisitor) -> None:
-    """The same where one request in ten kills its worker at some step, and is sent again."""
-    _Race(new_visitor(), keyed=True, deadly=True).run()
+@pytest.mark.parametrize(
+    ("keyed", "deadly"),
+    [(False, False), (True, False), (True, True)],
+    ids=["plain", "keyed", "deadly"],
+)
+def test_adds_that_race_checkouts(new_visitor: NewVisitor, *, keyed: bool, deadly: bool) -> None:
+    """Of 200 adds each is in one order or in the cart, once, also if workers die."""
+    _Race(new_visitor(), keyed=keyed, deadly=deadly).run()
 
 
 def test_checkouts_of_one_users_sessions(workers: Gunicorn) -> None:
