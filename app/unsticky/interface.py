@@ -147,7 +147,7 @@ def withdraw(unit: UnitOfWork, error: SessionError) -> None:
     unit.abandon(answering=True)
     # An unreadable session is answered: another run would find no session and hide the damage.
     if isinstance(error, Conflict) or (isinstance(error, SessionGone) and error.kind != "corrupt"):
-        retry = unit.stored.retry
+        retry = unit.retry
         if retry is not None:
             unit.extension.counters.retries += 1
             retry()

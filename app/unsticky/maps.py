@@ -117,7 +117,7 @@ class SessionMap(MutableMapping[Any, Any]):
 
 
 def _prefix(unit: UnitOfWork, name: str) -> bytes:
-    if unit.changes.knows(plain_field(name)):
+    if unit.knows(plain_field(name)):
         raise TypeError(f"{name!r} is a plain key: give the map another name")
     return map_prefix(name)
 

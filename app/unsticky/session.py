@@ -75,7 +75,7 @@ class Session(SessionMixin):
         """
         value = self._read(name)
         if value is NOTHING:
-            if fields.is_name(name) and self._unit.changes.has_any(fields.map_prefix(name)):
+            if fields.is_name(name) and self._unit.has_map(fields.map_prefix(name)):
                 raise TypeError(f"{name!r} is a map: use session.map({name!r})")
             raise KeyError(name)
         return value
@@ -90,7 +90,7 @@ class Session(SessionMixin):
         # A client that never looks at a page sees none of its messages.
         if field_ == fields.FLASHES and isinstance(value, list) and len(value) > MOST_FLASHES:
             value = value[-MOST_FLASHES:]
-        if self._unit.changes.has_any(fields.map_prefix(name)):
+        if self._unit.has_map(fields.map_prefix(name)):
             raise TypeError(f"{name!r} is a map: use session.map({name!r})")
         self._unit.write(field_, value, f"session[{name!r}]")
 
@@ -127,7 +127,7 @@ class Session(SessionMixin):
 
     def __repr__(self) -> str:
         """Name the session by its handle, without loading it."""
-        return f"<Session {self.handle or 'not stored'} {self._unit.stored.state_name}>"
+        return f"<Session {self.handle or 'not stored'} {self._unit.state_name}>"
 
     # What the session is.
 
@@ -151,7 +151,7 @@ class Session(SessionMixin):
     @property
     def new(self) -> bool:  # type: ignore[override]  # likewise
         """True while nothing is stored, and in the request that stored it first."""
-        return self._unit.token is None or self._unit.stored.created
+        return self._unit.is_new
 
     @property
     def modified(self) -> bool:

@@ -92,7 +92,7 @@ class UserSessions:
         kept = None
         if keep is not None:
             if adopts:
-                keep._unit.stored.adopt()  # noqa: SLF001 (the library's own)
+                keep._unit.adopt()  # noqa: SLF001 (the library's own)
             token = keep._unit.token  # noqa: SLF001 (likewise)
             kept = token.reference if token is not None else None
         subject = self._extension.ring.subject(user)

@@ -111,6 +111,33 @@ class UnitOfWork:
         return self.changes.is_true(PERMANENT, unknown=unknown)
 
     @property
+    def is_new(self) -> bool:
+        """Whether the request's cookie, if it has one, opens no stored session yet."""
+        return self.token is None or self.stored.created
+
+    @property
+    def state_name(self) -> str:
+        """The state of the stored session, for people."""
+        return self.stored.state_name
+
+    @property
+    def retry(self) -> Callable[[], None] | None:
+        """What lets the request run again, if it may."""
+        return self.stored.retry
+
+    def adopt(self) -> None:
+        """Take over the session of another library, if the request brought one."""
+        self.stored.adopt()
+
+    def knows(self, field: bytes) -> bool:
+        """Whether a field is there, as far as is known without a load."""
+        return self.changes.knows(field)
+
+    def has_map(self, prefix: bytes) -> bool:
+        """Whether a map has an entry, as far as is known without a load."""
+        return self.changes.has_any(prefix)
+
+    @property
     def modified(self) -> bool:
         """Whether the request changed the session, by now."""
         return self._modified or bool(self.changes.writes(b""))
