@@ -39,7 +39,6 @@ def test_same_code_is_the_same_release(app: Path) -> None:
 
 def test_edit_makes_another_release(app: Path) -> None:
     """An edit or another name of a file gives another release, and changes none."""
-    releases = app.parent / "releases"
     first = _frozen(app)
     (app / "shop" / "__init__.py").write_text("A = 2\n")
     second = _frozen(app)
