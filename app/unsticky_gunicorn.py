@@ -24,9 +24,9 @@ SECRETS_DIR          where files with secrets are mounted               /run/sec
 If ``NAME_FILE`` names a file in SECRETS_DIR, the application gets the content of the file as
 ``NAME``: ``DATABASE_URL_FILE=/run/secrets/database_url`` becomes ``DATABASE_URL``.
 
-``python -m unsticky_gunicorn`` checks the health of a container's Gunicorn; it ends with 0, or with 1
-and the reason. ``python -m unsticky_gunicorn COMMAND…`` runs a command with the secrets that workers
-get: a migration, a queue's worker, a shell.
+``python -m unsticky_gunicorn`` checks the health of a container's Gunicorn: it ends with 0, or
+with 1 and the reason. ``python -m unsticky_gunicorn COMMAND…`` runs a command with the secrets that
+workers get: a migration, a queue's worker, a shell.
 """
 
 from __future__ import annotations

@@ -41,6 +41,9 @@ class Services(Protocol):
     def ensure_store(self) -> bool:
         """Start the store unless it runs as wanted; return whether something changed."""
 
+    def run_release_command(self) -> None:
+        """Run the application's RELEASE_COMMAND, unless it has run for this release."""
+
     def is_current(self, replica: Replica) -> bool:
         """Whether a replica was started with the code and the settings that are wanted now."""
 
@@ -57,6 +60,7 @@ class Services(Protocol):
 def exchange(runtime: Runtime, services: Services) -> list[str]:
     """Change store, replicas, nginx, in this order, and return the names of what changed."""
     changes = ["store"] if services.ensure_store() else []
+    services.run_release_command()
     changes += _exchange_replicas(runtime, services, runtime.replicas())
     if services.ensure_nginx():
         changes.append("nginx")
@@ -165,6 +169,9 @@ def _report(runtime: Runtime, deployment: Deployment, seconds: float) -> None:
     say(f"\n{s.url} is ready after {seconds:.1f} s\n")
     for name, text in summary.items():
         say(f"  {name:10} {text}")
+    if s.is_foreign and s.runtime == "local":
+        for seen in deployment.observe():
+            say(f"  {'seen':10} {seen}")
     verbs = " | ".join(s.make(verb) for verb in ("open", "status", "logs", "down"))
     say(f"\nNext: {verbs}")
 

@@ -1,6 +1,6 @@
 """What the verbs need of a runtime; `kit.local` and `kit.docker` each provide one."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -96,6 +96,9 @@ class Deployment(Protocol):
         Raises:
             KitError: a service does not become ready. The replicas that ran before go on serving.
         """
+
+    def observe(self) -> Iterable[str]:
+        """Visit the application as a browser would, and say what it meets."""
 
     @property
     def code(self) -> str:

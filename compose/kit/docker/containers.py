@@ -22,6 +22,7 @@ class Container:
         health: healthy, unhealthy or starting; empty without a health check.
         started: seconds since the epoch.
         pid: of its first process, on the engine's host; 0 if there is none.
+        image: its id.
         addresses: by the network's name, without the project's.
     """
 
@@ -36,6 +37,7 @@ class Container:
     pid: int
     addresses: Mapping[str, str]
     env: Mapping[str, str]
+    image: str
 
     @property
     def name(self) -> str:
@@ -70,6 +72,7 @@ def parsed(entry: Any, project: str) -> Container:
             name.removeprefix(f"{project}_"): network["IPAddress"]
             for name, network in entry["NetworkSettings"]["Networks"].items()
         },
+        image=entry["Image"],
         env=dict(pair.split("=", 1) for pair in entry["Config"]["Env"] or [] if "=" in pair),
     )
 

@@ -74,6 +74,9 @@ class DockerDeployment:
         hints.append(f"`{self.runtime.settings.make('down')}` stops everything")
         return KitError(re.sub(r"^    ", "", problem, flags=re.MULTILINE), *hints)
 
+    def observe(self) -> list[str]:
+        return []
+
     @property
     def code(self) -> str:
         return f"image {self.project.image}"

@@ -4,6 +4,7 @@ import hashlib
 import json
 import os
 import re
+import shutil
 import subprocess
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -12,11 +13,13 @@ from typing import Any
 from kit.console import show_line
 from kit.docker.containers import APP, LABEL, NGINX, STORE, Container, parsed
 from kit.docker.engine import Engine
+from kit.errors import KitError
 from kit.settings import CHECKOUT, Settings
 from kit.state import StateFolder, write_private
 from kit.system import release
 
 _COMPOSE = CHECKOUT / "compose"
+_TEMPLATES = CHECKOUT / "nginx"
 # Compose makes a container anew if its labels differ.
 _LABEL = "unsticky.files"
 _UNITS = {"": 1, "k": 1000, "kb": 1024, "m": 1000**2, "mb": 1024**2, "g": 1000**3, "gb": 1024**3}
@@ -89,10 +92,16 @@ class Project:
         app = {
             "environment": {name: _escaped(value) for name, value in environment.items()},
             "labels": {_LABEL: _times(files, "SECRET_KEY_FILE", "REDIS_URL_FILE")},
+            "build": {"args": {"REQUIREMENTS": self._requirements()}},
         }
         # In one place, so that nginx reloads them without a restart.
-        templates = self._state.mounted / "nginx"
-        release.mirror(CHECKOUT / "nginx", "*.template", templates)
+        templates = self._state.templates
+        templates.mkdir(exist_ok=True)
+        for path in {*templates.iterdir()} - {templates / p.name for p in _TEMPLATES.iterdir()}:
+            path.unlink()
+        for path in _TEMPLATES.glob("*.template"):
+            shutil.copyfile(path, templates / path.name)
+            (templates / path.name).chmod(0o644)
         nginx = {"volumes": [_bind(templates, "/etc/nginx/templates")]}
         overlay: dict[str, Any] = {APP: app, NGINX: nginx}
         if self._settings.own_store:
@@ -174,6 +183,20 @@ class Project:
         """Remove old copies of files that containers mounted."""
         release.prune(self._state.mounted, *self._mounted)
 
+    def _requirements(self) -> str:
+        """Return the files that the image's packages come from."""
+        default = (
+            "runtime.txt gevent.txt" if self._settings.worker_class == "gevent" else "runtime.txt"
+        )
+        names = self._settings.compose.get("APP_REQUIREMENTS", default).split()
+        for name in names:
+            if not (CHECKOUT / "requirements" / name).is_file():
+                raise KitError(
+                    f"APP_REQUIREMENTS names {name}, which is not a file in requirements/",
+                    "name files of that folder, separated by spaces",
+                )
+        return " ".join(f"requirements/{name}" for name in names)
+
     def _kept(self, folder: Path, pattern: str) -> Path:
         """Copy files into the state folder, and return the folder of that copy."""
         content = {path.relative_to(folder): path.read_bytes() for path in folder.glob(pattern)}
@@ -199,14 +222,7 @@ class Project:
             "TLS_PORT": str(s.tls_port),
             "REPLICAS": str(s.replicas),
             "REDIS_MAXMEMORY": s.redis_maxmemory,
-            "APP_REQUIREMENTS": requirements(s),
         }
-
-
-def requirements(settings: Settings) -> str:
-    """Return the names of the files in ``requirements/`` that the image installs."""
-    default = "runtime.txt gevent.txt" if settings.worker_class == "gevent" else "runtime.txt"
-    return settings.compose.get("APP_REQUIREMENTS", default)
 
 
 def _escaped(value: str) -> str:

@@ -28,7 +28,7 @@ _PASSED_ON = (
 _METHODS = ("GET", "POST", "PUT", "PATCH", "DELETE", "HEAD", "OPTIONS")
 # An application without a framework, whose answer shows that the whole request arrived. A broken
 # release breaks in the replicas that start after the first so many.
-_APPLICATION = '''
+_APPLICATION = """
 import os, threading
 
 def breaks():
@@ -49,7 +49,7 @@ def app(environ, start_response):
     text = f"{release} {{environ['REQUEST_METHOD']}} {{len(body)}}".encode()
     start_response(STATUS, [("Content-Length", str(len(text)))])
     return [] if environ["REQUEST_METHOD"] == "HEAD" else [text]
-'''
+"""
 BROKEN = {
     "does not import": "if breaks(): import no_such_module",
     "never ready": 'if breaks(): STATUS = "503 Service Unavailable"',
@@ -201,7 +201,6 @@ def copy_files(checkout: Path, deploy: Path) -> None:
     shutil.copytree(checkout / "nginx", deploy / "nginx")
     shutil.copytree(compose / "redis", deploy / "redis")
     shutil.copy2(app / "unsticky_gunicorn.py", deploy / "lib")
-    (deploy / "requirements.txt").write_text("gunicorn>=27\n", encoding="utf-8")
 
 
 @dataclass

@@ -1,7 +1,5 @@
 """`compose/deploy` under a load of every method: whatever happens, no request is lost."""
 
-import shutil
-import signal
 import socket
 from collections import Counter
 from collections.abc import Iterator
