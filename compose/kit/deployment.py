@@ -169,7 +169,7 @@ def _report(runtime: Runtime, deployment: Deployment, seconds: float) -> None:
     say(f"\n{s.url} is ready after {seconds:.1f} s\n")
     for name, text in summary.items():
         say(f"  {name:10} {text}")
-    if s.is_foreign and s.runtime == "local":
+    if s.is_foreign:
         for seen in deployment.observe():
             say(f"  {'seen':10} {seen}")
     verbs = " | ".join(s.make(verb) for verb in ("open", "status", "logs", "down"))

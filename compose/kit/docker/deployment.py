@@ -3,16 +3,21 @@
 import re
 import subprocess
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 from kit.console import plain, say
-from kit.docker import credentials
-from kit.docker.containers import APP
+from kit.deployment import await_ready
+from kit.docker import build, credentials
+from kit.docker.containers import APP, NGINX
 from kit.docker.project import Project
 from kit.errors import KitError
+from kit.observation import observe
 from kit.runtime import Runtime
-from kit.settings import CHECKOUT
+from kit.settings import CHECKOUT, probe_host
+from kit.setup import application
+from kit.setup.application import Application
+from kit.system import readiness
 
 _SCRIPT = CHECKOUT / "compose" / "deploy"
 _IMAGES = "PYTHON_IMAGE=, NGINX_IMAGE=, REDIS_IMAGE=, VALKEY_IMAGE= or APP_IMAGE="
@@ -28,6 +33,7 @@ class DockerDeployment:
 
     runtime: Runtime
     project: Project
+    application: Application
     variables: Mapping[str, str]
 
     def change(self) -> list[str]:
@@ -36,6 +42,11 @@ class DockerDeployment:
         status, said = self._run()
         if status:
             raise self._failure(said, served)
+        s = self.runtime.settings
+        tls = "tls" in s.overlays
+        port, host = s.tls_port if tls else s.port, probe_host(s.trusted_hosts)
+        path = self.application.health_path
+        await_ready(self.runtime, NGINX, lambda: readiness.nginx(port, host, path, tls=tls))
         self.project.prune_mounted()
         after = self._running()
         return sorted({name for name, _ in before ^ after})
@@ -74,8 +85,9 @@ class DockerDeployment:
         hints.append(f"`{self.runtime.settings.make('down')}` stops everything")
         return KitError(re.sub(r"^    ", "", problem, flags=re.MULTILINE), *hints)
 
-    def observe(self) -> list[str]:
-        return []
+    def observe(self) -> Iterator[str]:
+        s = self.runtime.settings
+        yield from observe(s.port, probe_host(s.trusted_hosts), "/", s.replicas * s.workers)
 
     @property
     def code(self) -> str:
@@ -92,16 +104,19 @@ class DockerDeployment:
             if s.own_store
             else "yours, at REDIS_URL",
             "project": self.project.name,
+            **self.application.described(),
+            "data": str(s.data_dir or f"the volume {self.project.name}_data"),
         }
 
 
 def prepare(runtime: Runtime, project: Project) -> DockerDeployment:
     """Make secrets and the Compose files, and return a deployment of them."""
     settings, state = runtime.settings, runtime.state
-    files = credentials.prepare(settings, state)
-    project.write_overlay(files)
+    app = application.read(settings, state)
+    files = credentials.prepare(settings, state, app.variables.get("SECRET_KEY"))
+    project.write_overlay(files, app, build.section(settings, state, app))
     if "tls" in settings.overlays and "TLS_DIR" not in settings.compose:
         credentials.make_certificate(state.certificates)
     # Now, because an interrupted start may leave containers.
     state.record_project(project.name, settings.url)
-    return DockerDeployment(runtime, project, files)
+    return DockerDeployment(runtime, project, app, files)

@@ -13,13 +13,15 @@ from typing import Any
 from kit.console import show_line
 from kit.docker.containers import APP, LABEL, NGINX, STORE, Container, parsed
 from kit.docker.engine import Engine
-from kit.errors import KitError
 from kit.settings import CHECKOUT, Settings
+from kit.setup.application import Application
 from kit.state import StateFolder, write_private
 from kit.system import release
 
 _COMPOSE = CHECKOUT / "compose"
 _TEMPLATES = CHECKOUT / "nginx"
+# A store that is away does not make a replica unhealthy.
+_HEALTH_OF_SHOP = "/livez"
 # Compose makes a container anew if its labels differ.
 _LABEL = "unsticky.files"
 _UNITS = {"": 1, "k": 1000, "kb": 1024, "m": 1000**2, "mb": 1024**2, "g": 1000**3, "gb": 1024**3}
@@ -47,10 +49,8 @@ class Project:
     @property
     def options(self) -> list[str]:
         """The options of Compose that name the project and its files."""
-        files = [
-            "compose.yaml", "compose.shop.yaml",
-            *(f"compose.{name}.yaml" for name in self.overlays),
-        ]  # fmt: skip
+        shop = [] if self._settings.is_foreign else ["shop"]
+        files = ["compose.yaml", *(f"compose.{name}.yaml" for name in (*shop, *self.overlays))]
         return [
             "--project-name", self.name,
             # The kit has read `.env`, and Compose's rules differ.
@@ -81,19 +81,36 @@ class Project:
         }
         return {**inherited, **self._variables(), **variables}
 
-    def write_overlay(self, files: Mapping[str, str]) -> None:
+    def write_overlay(
+        self, files: Mapping[str, str], application: Application, build: Mapping[str, Any]
+    ) -> None:
         """Write a Compose file of what only the kit knows, so that Compose sees its changes.
 
         It holds the application's own variables, copies of the files that containers mount, because
         the checkout may move or change, and times of what a container reads at its start.
         """
         self._state.mounted.mkdir(exist_ok=True)
-        environment = self._settings.application
-        app = {
+        environment = {
+            **application.variables,
+            "APP": application.name,
+            "HEALTH_PATH": _HEALTH_OF_SHOP,
+        }
+        if self._settings.is_foreign:
+            environment["HEALTH_PATH"] = application.health_path
+            # Both are secrets here; a Redis of the application's own keeps its name.
+            environment.pop("SECRET_KEY", None)
+            environment["UNSTICKY_STORE_FILE"] = "/run/secrets/redis_url"
+            if "REDIS_URL" in environment:
+                environment["REDIS_URL_FILE"] = ""
+        app: dict[str, Any] = {
+            "build": build,
             "environment": {name: _escaped(value) for name, value in environment.items()},
             "labels": {_LABEL: _times(files, "SECRET_KEY_FILE", "REDIS_URL_FILE")},
-            "build": {"args": {"REQUIREMENTS": self._requirements()}},
         }
+        if folder := self._settings.data_dir:
+            # Its files are the caller's.
+            app["user"] = f"{os.getuid()}:{os.getgid()}"
+            app["volumes"] = [_bind(folder, "/srv/code/instance", read_only=False)]
         # In one place, so that nginx reloads them without a restart.
         templates = self._state.templates
         templates.mkdir(exist_ok=True)
@@ -183,20 +200,6 @@ class Project:
         """Remove old copies of files that containers mounted."""
         release.prune(self._state.mounted, *self._mounted)
 
-    def _requirements(self) -> str:
-        """Return the files that the image's packages come from."""
-        default = (
-            "runtime.txt gevent.txt" if self._settings.worker_class == "gevent" else "runtime.txt"
-        )
-        names = self._settings.compose.get("APP_REQUIREMENTS", default).split()
-        for name in names:
-            if not (CHECKOUT / "requirements" / name).is_file():
-                raise KitError(
-                    f"APP_REQUIREMENTS names {name}, which is not a file in requirements/",
-                    "name files of that folder, separated by spaces",
-                )
-        return " ".join(f"requirements/{name}" for name in names)
-
     def _kept(self, folder: Path, pattern: str) -> Path:
         """Copy files into the state folder, and return the folder of that copy."""
         content = {path.relative_to(folder): path.read_bytes() for path in folder.glob(pattern)}
@@ -218,6 +221,8 @@ class Project:
             "TLS_DIR": str(self._state.certificates),
             **s.compose,
             **s.of_replicas,
+            "READY_TIMEOUT": str(s.ready_timeout),
+            "RELEASE_COMMAND": s.release_command,
             "PORT": str(s.port),
             "TLS_PORT": str(s.tls_port),
             "REPLICAS": str(s.replicas),
@@ -230,12 +235,12 @@ def _escaped(value: str) -> str:
     return value.replace("$", "$$")
 
 
-def _bind(source: Path, target: str) -> dict[str, Any]:
+def _bind(source: Path, target: str, *, read_only: bool = True) -> dict[str, Any]:
     return {
         "type": "bind",
         "source": _escaped(str(source)),
         "target": target,
-        "read_only": True,
+        "read_only": read_only,
         "bind": {"create_host_path": False},
     }
 
