@@ -172,7 +172,7 @@ def test_page_that_fails_is_not_ready(stack: Stack, project: Path) -> None:
     ("settings", "problem"),
     [
         ({"APP_DIR": "/nowhere"}, "APP_DIR=/nowhere is not a folder"),
-        ({"APP": "app:missing()"}, "APP=app:missing() is looked for in"),
+        ({"APP": "app:missing()", "RELEASE_COMMAND": "true"}, "APP=app:missing() is looked for in"),
         ({"APP_REQUIREMENTS": "none.txt"}, "none.txt"),
         ({"APP_ENV_FILE": "none.env"}, "none.env"),
     ],
