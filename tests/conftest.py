@@ -21,6 +21,8 @@ StartStack = Callable[..., "Stack"]
 _INTERRUPTS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 # What a stack is made of. Not `.env`: the developer's own settings are not the tests'.
 _PARTS = ("Makefile", "app", "compose", "loadtest", "nginx", "requirements", "pyproject.toml")
+# The stores that container suites run with, in the names of their tests.
+_STORES = ("redis", "valkey")
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -60,17 +62,25 @@ def _interrupt_processes_of_tests(number: int) -> None:
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Say which tests stay together where several processes run them (pytest-xdist).
+    """Say which tests stay together if several processes run them (pytest-xdist)."""
+    if config.pluginmanager.hasplugin("xdist"):
+        for item in items:
+            item.add_marker(pytest.mark.xdist_group(_group(item)))
+
+
+def _group(item: pytest.Item) -> str:
+    """Return the name of the group whose tests run in one process, one after the other.
 
     Everything that starts stacks stays in one process: it shares some, and none gets the load of
-    another. All other tests of a file stay together, as they may share servers.
+    another. All other tests of a file stay together, as they may share servers; those of a suite
+    that runs again in containers stay with their kind of store.
     """
-    if not config.pluginmanager.hasplugin("xdist"):
-        return
-    for item in items:
-        stacks = "new_stack" in getattr(item, "fixturenames", ())
-        group = "stacks" if stacks else item.path.relative_to(ROOT).as_posix()
-        item.add_marker(pytest.mark.xdist_group(group))
+    path = item.path.relative_to(ROOT).as_posix()
+    given = item.callspec.params.values() if hasattr(item, "callspec") else ()
+    if "new_stack" in getattr(item, "fixturenames", ()) or "through nginx" in given:
+        return "stacks"
+    kinds = [value for value in given if value in _STORES] if "/containers/" in path else []
+    return "/".join([path, *kinds])
 
 
 @pytest.fixture(name="servers", scope="session")

@@ -32,6 +32,8 @@ _PROGRAMS = {
     "fuzz": ("tests.library.contract.fuzzing", "run one: make fuzz ARGS='--case seed:number'"),
     "foreign": ("tests.library.foreign.run", "run one suite: make foreign ARGS=name"),
 }
+# The whole suite runs in several processes; `tests/conftest.py` says which tests stay together.
+_WHOLE_SUITE = ("-n", "3", "--dist", "loadgroup")
 _PATH = os.pathsep.join(str(CHECKOUT / part) for part in (".", "app", "compose"))
 _NO_VERDICT = 2
 
@@ -111,7 +113,8 @@ class _Checks:
             self._python("loadtest", ["bench", *_arguments()])
         else:
             module, hint = _PROGRAMS[verb]
-            self._python(module, _arguments(), hint)
+            whole = _WHOLE_SUITE if verb == "test" else ()
+            self._python(module, _arguments() or whole, hint)
 
     def _lint(self) -> None:
         self._python("ruff", ["check"], "`ruff check --fix` corrects some of it")
