@@ -1,28 +1,44 @@
 """Stacks for the tests, and the promise that none is left behind."""
 
+import re
 import shutil
 import signal
 import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import FrameType
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from tests.support.checkout import ROOT
 
 if TYPE_CHECKING:
-    from tests.support.servers import Servers
-    from tests.support.stack import Stack
+    from tests.support.stacks.local import Stack
+    from tests.support.stores.servers import Servers
 
 StartStack = Callable[..., "Stack"]
 
 _INTERRUPTS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 # What a stack is made of. Not `.env`: the developer's own settings are not the tests'.
 _PARTS = ("Makefile", "app", "compose", "loadtest", "nginx", "requirements", "pyproject.toml")
-# The stores that container suites run with, in the names of their tests.
-_STORES = ("redis", "valkey")
+# Whose tests share stacks, and so run in one process.
+_SHARING_STACKS = (
+    "tests/kit/test_",
+    "tests/loadtest/test_",
+    "tests/stack/local/",
+    "tests/shop/browser/",
+)
+# Suites that run once more in containers.
+_RUN_AGAIN = ("library/containers/test_contract.py", "shop/containers/test_http.py")
+# The groups that take longest (`_group`), the first of all at the top.
+_LONGEST = (
+    "containers",
+    "tests/kit/test_",
+    "tests/library/lowest/test_lowest.py",
+    "tests/library/foreign/test_foreign.py",
+    "tests/loadtest/test_",
+)
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -60,33 +76,46 @@ def _interrupt_processes_of_tests(number: int) -> None:
         child.send_signal(number)
 
 
-@pytest.hookimpl(tryfirst=True)
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
+    """Keep the tests of a group in one process, if several processes run the tests."""
+    from xdist.scheduler import LoadScopeScheduling
+
+    # Otherwise groups of few tests come last, and some of these take minutes.
+    config.option.loadscopereorder = False
+    scheduler = LoadScopeScheduling(config, log)
+    # `--dist loadgroup` of pytest-xdist 3.8 groups nothing with pytest 9.2.
+    vars(scheduler)["_split_scope"] = _group
+    return scheduler
+
+
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Say which tests stay together if several processes run them (pytest-xdist)."""
-    if config.pluginmanager.hasplugin("xdist"):
-        for item in items:
-            item.add_marker(pytest.mark.xdist_group(_group(item)))
+    """Begin with the groups that take longest, if several processes run the tests."""
+    if hasattr(config, "workerinput"):
+        first = {name: place for place, name in enumerate(_LONGEST)}
+        items.sort(key=lambda item: first.get(_group(item.nodeid), len(first)))
 
 
-def _group(item: pytest.Item) -> str:
-    """Return the name of the group whose tests run in one process, one after the other.
+def _group(nodeid: str) -> str:
+    """Return the name of the group of a test.
 
-    Everything that starts stacks stays in one process: it shares some, and none gets the load of
-    another. All other tests of a file stay together, as they may share servers; those of a suite
-    that runs again in containers stay with their kind of store.
+    Tests that start stacks are in a few groups, each of which shares its stacks. All other tests of
+    a file stay together, as they may share servers; those of a suite that runs again in containers
+    stay with their kind of store.
     """
-    path = item.path.relative_to(ROOT).as_posix()
-    given = item.callspec.params.values() if hasattr(item, "callspec") else ()
-    if "new_stack" in getattr(item, "fixturenames", ()) or "through nginx" in given:
-        return "stacks"
-    kinds = [value for value in given if value in _STORES] if "/containers/" in path else []
-    return "/".join([path, *kinds])
+    path, _, name = nodeid.partition("::")
+    if "[through nginx" in name:
+        return "tests/shop/"
+    if "/containers/" in path:
+        kinds = re.findall("redis|valkey", name.partition("[")[2])
+        return "-".join([path, *kinds[:1]]) if path.endswith(_RUN_AGAIN) else "containers"
+    return next((folder for folder in _SHARING_STACKS if path.startswith(folder)), path)
 
 
 @pytest.fixture(name="servers", scope="session")
 def _servers() -> Iterator["Servers"]:
     """Start stores, and end those that tests share."""
-    from tests.support.servers import Servers
+    from tests.support.stores.servers import Servers
 
     servers = Servers()
     yield servers
@@ -117,7 +146,7 @@ def copy_checkout(into: Path) -> None:
 def _new_stack(checkout: Path) -> Iterator[StartStack]:
     """Make stacks that are not started yet; remove every one of them afterwards."""
     # Only here: the unit tests run without what the stacks need.
-    from tests.support.stack import Stack, stacks
+    from tests.support.stacks.local import Stack, stacks
 
     yield from stacks(Stack, checkout)
 

@@ -33,7 +33,7 @@ _PROGRAMS = {
     "foreign": ("tests.library.foreign.run", "run one suite: make foreign ARGS=name"),
 }
 # The whole suite runs in several processes; `tests/conftest.py` says which tests stay together.
-_WHOLE_SUITE = ("-n", "3", "--dist", "loadgroup")
+_WHOLE_SUITE = ("-n", "3")
 _PATH = os.pathsep.join(str(CHECKOUT / part) for part in (".", "app", "compose"))
 _NO_VERDICT = 2
 

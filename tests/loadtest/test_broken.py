@@ -2,8 +2,8 @@
 
 import re
 
-from tests.support.loadtests import run
-from tests.support.stack import Stack
+from tests.support.stacks.loadtests import run
+from tests.support.stacks.local import Stack
 
 
 def test_a_last_writer_who_wins_is_found(copied: Stack) -> None:

@@ -9,9 +9,9 @@ import pytest
 from kit.state import StateFolder
 
 from tests.conftest import StartStack
-from tests.support.loadtests import run
 from tests.support.ports import free_port
-from tests.support.stack import Stack
+from tests.support.stacks.loadtests import run
+from tests.support.stacks.local import Stack
 
 
 @pytest.fixture(name="nothing", scope="module")

@@ -8,9 +8,9 @@ from flask import Flask
 from flask.testing import FlaskClient
 from shop import Settings, create_app
 
-from tests.support.cheap_passwords import cheapen
-from tests.support.servers import Server, Servers
-from tests.support.shop import SECRET, close_shop
+from tests.support.shop.in_process import SECRET, close_shop
+from tests.support.shop.passwords import cheapen
+from tests.support.stores.servers import Server, Servers
 
 NewShop = Callable[..., Flask]
 

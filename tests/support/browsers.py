@@ -9,7 +9,7 @@ from flask.testing import FlaskClient
 from unsticky import Session, Unsticky
 from unsticky.unit_of_work import UnitOfWork
 
-from tests.support.places import Place
+from tests.support.stores.places import Place
 
 COOKIE = "session"
 

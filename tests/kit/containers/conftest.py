@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.containers import ContainerStack, StartContainers, require_engine
-from tests.support.stack import stacks
+from tests.support.stacks.containers import ContainerStack, StartContainers, require_engine
+from tests.support.stacks.local import stacks
 
 
 @pytest.fixture(name="new_stack", scope="session")

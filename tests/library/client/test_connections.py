@@ -23,8 +23,8 @@ from tests.library.client.visitors import (
     taken,
 )
 from tests.support.checkout import ROOT
-from tests.support.places import AtServer, deadline
-from tests.support.strange_servers import Relay, strange
+from tests.support.stores.places import AtServer, deadline
+from tests.support.stores.strange import Relay, strange
 
 
 @pytest.mark.parametrize("way", ["url", "client"])

@@ -21,10 +21,10 @@ from tests.library.client.visitors import (
     connecting,
     taken,
 )
-from tests.support.places import AtServer, deadline
 from tests.support.ports import free_port
-from tests.support.servers import PATIENCE, Servers, find_program
-from tests.support.strange_servers import Relay
+from tests.support.stores.places import AtServer, deadline
+from tests.support.stores.servers import PATIENCE, Servers, find_program
+from tests.support.stores.strange import Relay
 
 
 @pytest.mark.parametrize("moves", ["by its address", "by a client"])

@@ -6,8 +6,8 @@ import pytest
 from unsticky.errors import StoreUnavailable
 
 from tests.library.client.visitors import Opened, run, taken
-from tests.support.places import deadline
-from tests.support.strange_servers import strange
+from tests.support.stores.places import deadline
+from tests.support.stores.strange import strange
 
 _MOVED_ON = {
     "READONLY": "READONLY You can't write against a read only replica.",

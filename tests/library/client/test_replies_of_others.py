@@ -10,8 +10,8 @@ from unsticky.errors import OutcomeUnknown
 from unsticky.stores import UNREAD, Write, Written
 
 from tests.library.client.visitors import DEADLINE, PUSH, Opened, Visitors, run
-from tests.support.places import AtServer, deadline, operation
-from tests.support.strange_servers import Meddle, Relay, strange
+from tests.support.stores.places import AtServer, deadline, operation
+from tests.support.stores.strange import Meddle, Relay, strange
 
 
 def _stray(kind: str, last: list[bytes]) -> bytes:

@@ -9,7 +9,7 @@ from unsticky.errors import StoreUnavailable
 from unsticky.stores import Client, Deadline, Record, RedisStore, Script, Write, Written
 from unsticky.stores.connection import Connection
 
-from tests.support.places import (
+from tests.support.stores.places import (
     CAPS,
     LIFETIMES,
     AtServer,

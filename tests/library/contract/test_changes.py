@@ -25,7 +25,7 @@ from unsticky.stores.base import (
     Written,
 )
 
-from tests.support.places import LimitedStore, Place, deadline, operation, reference
+from tests.support.stores.places import LimitedStore, Place, deadline, operation, reference
 
 
 def make(store: LimitedStore, **fields: bytes) -> Reference:

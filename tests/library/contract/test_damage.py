@@ -17,7 +17,7 @@ from unsticky.stores.base import (
     Written,
 )
 
-from tests.support.places import (
+from tests.support.stores.places import (
     AtServer,
     LimitedStore,
     Place,

@@ -7,7 +7,7 @@ import pytest
 from unsticky import Conflict, Session
 
 from tests.support.browsers import Browser, InFlight, Site, make_site, unit_of
-from tests.support.places import Place
+from tests.support.stores.places import Place
 
 Act = Callable[[Session], object]
 

@@ -7,8 +7,8 @@ import sys
 import pytest
 
 from tests.support.checkout import ROOT
-from tests.support.places import AtServer
-from tests.support.strange_servers import Relay, strange
+from tests.support.stores.places import AtServer
+from tests.support.stores.strange import Relay, strange
 
 _PATCHED = """
 from gevent import monkey

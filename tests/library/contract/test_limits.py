@@ -22,7 +22,7 @@ from unsticky.stores.base import (
     Written,
 )
 
-from tests.support.places import (
+from tests.support.stores.places import (
     HOUR,
     LIFETIMES,
     AtServer,

@@ -17,7 +17,7 @@ from unsticky import session as flask_session
 from unsticky.unit_of_work.stored_session import StoredSession
 
 from tests.support.browsers import Browser, Site, make_site, unit_of
-from tests.support.places import Place
+from tests.support.stores.places import Place
 
 
 class Failing:

@@ -19,7 +19,7 @@ from unsticky.stores.base import (
 )
 
 from tests.support.browsers import Browser, Site, make_site, unit_of
-from tests.support.places import (
+from tests.support.stores.places import (
     HOUR,
     LIFETIMES,
     AtServer,

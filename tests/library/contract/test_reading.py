@@ -9,7 +9,7 @@ from unsticky import Conflict, Session, SessionError, transaction
 from unsticky import session as flask_session
 
 from tests.support.browsers import Answer, Browser, Site, make_site, unit_of
-from tests.support.places import Place
+from tests.support.stores.places import Place
 
 
 def race(

@@ -15,7 +15,7 @@ from unsticky.stores.base import (
     Written,
 )
 
-from tests.support.places import (
+from tests.support.stores.places import (
     AtServer,
     Place,
     deadline,

@@ -18,7 +18,7 @@ from unsticky.stores.base import (
     Written,
 )
 
-from tests.support.places import (
+from tests.support.stores.places import (
     HOUR,
     AtServer,
     LimitedStore,

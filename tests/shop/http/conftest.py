@@ -6,9 +6,9 @@ import pytest
 
 from tests.shop.conftest import NewShop
 from tests.shop.http.places import Place, in_process, through_nginx
-from tests.support.servers import Server
-from tests.support.shop_client import ShopClient
-from tests.support.wire import Answer
+from tests.support.http.wire import Answer
+from tests.support.shop.client import ShopClient
+from tests.support.stores.servers import Server
 
 
 @pytest.fixture(name="place", params=["in process", "through nginx"])

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from tests.shop.http.conftest import assert_problem
-from tests.support.shop_client import ShopClient, quantities
+from tests.support.shop.client import ShopClient, quantities
 
 _EMPTY = {"items": [], "count": 0, "total_cents": 0}
 

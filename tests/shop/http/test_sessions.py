@@ -7,7 +7,7 @@ import pytest
 
 from tests.shop.http.conftest import assert_problem
 from tests.shop.http.places import Place
-from tests.support.shop_client import ShopClient
+from tests.support.shop.client import ShopClient
 
 _FIREFOX = "Mozilla/5.0 (X11; Linux x86_64; rv:140.0) Gecko/20100101 Firefox/140.0"
 

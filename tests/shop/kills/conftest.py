@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.dying_shop import dying_workers
-from tests.support.gunicorn import Gunicorn
-from tests.support.servers import Servers
-from tests.support.shop_client import ShopClient
+from tests.support.shop.client import ShopClient
+from tests.support.shop.dying import dying_workers
+from tests.support.stacks.gunicorn import Gunicorn
+from tests.support.stores.servers import Servers
 
 NewVisitor = Callable[[], ShopClient]
 

@@ -4,10 +4,10 @@ from secrets import token_hex
 
 import pytest
 
-from tests.support.dying_shop import unless_killed
-from tests.support.gunicorn import Gunicorn
-from tests.support.servers import Server
-from tests.support.shop_client import ShopClient
+from tests.support.shop.client import ShopClient
+from tests.support.shop.dying import unless_killed
+from tests.support.stacks.gunicorn import Gunicorn
+from tests.support.stores.servers import Server
 
 _NEW = "Lovelace 1815"
 # No call needs as many steps: the loops below end by themselves.

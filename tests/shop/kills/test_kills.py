@@ -5,9 +5,9 @@ from secrets import token_hex
 import pytest
 
 from tests.shop.kills.conftest import NewVisitor
-from tests.support.dying_shop import unless_killed
-from tests.support.gunicorn import Gunicorn
-from tests.support.shop_client import ShopClient
+from tests.support.shop.client import ShopClient
+from tests.support.shop.dying import unless_killed
+from tests.support.stacks.gunicorn import Gunicorn
 from tests.support.waiting import wait_until
 
 # No call needs as many steps: the loops below end by themselves.

@@ -7,7 +7,7 @@ from flask import Flask
 
 from tests.shop.conftest import NewShop
 from tests.shop.races.turns import take_turns
-from tests.support.shop_client import ShopClient
+from tests.support.shop.client import ShopClient
 
 Visit = Callable[[], ShopClient]
 

@@ -6,7 +6,7 @@ import pytest
 
 from tests.shop.races.conftest import Visit
 from tests.shop.races.turns import Turn, interleavings
-from tests.support.servers import Server
+from tests.support.stores.servers import Server
 
 _SWITCHES = 3
 

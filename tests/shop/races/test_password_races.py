@@ -8,7 +8,7 @@ from shop.accounts import account
 
 from tests.shop.races.conftest import Visit
 from tests.shop.races.turns import Died, Turn
-from tests.support.servers import Server
+from tests.support.stores.servers import Server
 
 _NEW = "Lovelace 1815"
 

@@ -12,8 +12,8 @@ from shop.status.picture import draw
 
 from tests.shop.conftest import NewShop
 from tests.shop.expect import expect_problem
-from tests.support.servers import Server
-from tests.support.shop import SECRET
+from tests.support.shop.in_process import SECRET
+from tests.support.stores.servers import Server
 from tests.support.waiting import wait_until
 
 

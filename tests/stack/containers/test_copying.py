@@ -20,10 +20,10 @@ import pytest
 from tests.stack.containers.foreign_app import ForeignApp, ForeignStack
 from tests.stack.containers.guide import GUIDE, blocks
 from tests.support.checkout import ROOT
-from tests.support.client import Client, ask, serves
-from tests.support.containers import require_engine
-from tests.support.nginx import NGINX
-from tests.support.servers import PATIENCE, Server, find_program
+from tests.support.http.client import Client, ask, serves
+from tests.support.stacks.containers import require_engine
+from tests.support.stacks.nginx import NGINX
+from tests.support.stores.servers import PATIENCE, Server, find_program
 from tests.support.waiting import wait_until
 
 _SECTIONS = {

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from tests.conftest import copy_checkout
-from tests.support.containers import StartContainers
+from tests.support.stacks.containers import StartContainers
 from tests.support.waiting import wait_until
 
 

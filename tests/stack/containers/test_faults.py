@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 
 from tests.stack.local import test_faults
-from tests.support.containers import ContainerStack
-from tests.support.shop_client import ShopClient
+from tests.support.shop.client import ShopClient
+from tests.support.stacks.containers import ContainerStack
 from tests.support.waiting import wait_until
 
 _CART = {"tea": 3, "jam": 1}

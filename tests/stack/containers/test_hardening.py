@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from tests.support.containers import ContainerStack, docker
+from tests.support.stacks.containers import ContainerStack, docker
 
 Container = dict[str, Any]
 

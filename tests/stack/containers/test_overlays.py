@@ -12,15 +12,15 @@ import pytest
 from tests.stack.local.test_continuity import (  # noqa: F401  (collected here, with this module's stacks)
     test_concurrent_adds_are_all_kept,
 )
-from tests.support.client import ask
-from tests.support.containers import (
+from tests.support.http.client import ask
+from tests.support.ports import free_port
+from tests.support.stacks.containers import (
     ContainerServer,
     ContainerStack,
     StartContainers,
     docker,
     require_engine,
 )
-from tests.support.ports import free_port
 
 
 @pytest.fixture(name="tls_stack", scope="module")

@@ -6,9 +6,9 @@ import sys
 import pytest
 
 from tests.stack.gunicorn_conf.conftest import NewServer
-from tests.support.client import ask
-from tests.support.gunicorn import CONFIGURATION
+from tests.support.http.client import ask
 from tests.support.ports import free_port
+from tests.support.stacks.gunicorn import CONFIGURATION
 from tests.support.waiting import wait_until
 
 

@@ -8,8 +8,8 @@ import psutil
 import pytest
 
 from tests.stack.gunicorn_conf.conftest import NewServer
-from tests.support.gunicorn import Gunicorn, finish
 from tests.support.ports import free_port
+from tests.support.stacks.gunicorn import Gunicorn, finish
 from tests.support.waiting import PATIENCE, wait_until
 
 # Nobody here needs longer to connect (seconds); nginx gives a replica one.

@@ -10,11 +10,11 @@ import psutil
 import pytest
 
 from tests.stack.gunicorn_conf.conftest import NewServer
-from tests.support.client import serves
-from tests.support.gunicorn import Gunicorn, finish
+from tests.support.http.client import serves
+from tests.support.http.wire import read_answer
 from tests.support.ports import free_port
+from tests.support.stacks.gunicorn import Gunicorn, finish
 from tests.support.waiting import PATIENCE, wait_until
-from tests.support.wire import read_answer
 
 # Workers see it within 0.25 s; the rest is the interpreters' own end.
 _IDLE_STOP_SECONDS = 2.0

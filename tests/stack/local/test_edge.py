@@ -4,9 +4,9 @@ import json
 
 import pytest
 
-from tests.support.client import ask
-from tests.support.stack import Stack
-from tests.support.wire import exchange
+from tests.support.http.client import ask
+from tests.support.http.wire import exchange
+from tests.support.stacks.local import Stack
 
 _JSON = {"Content-Type": "application/json"}
 

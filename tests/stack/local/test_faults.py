@@ -13,12 +13,12 @@ from functools import partial
 import psutil
 import pytest
 
-from tests.support.client import ask
-from tests.support.load import steady_load
-from tests.support.shop_client import ShopClient
-from tests.support.stack import Stack
+from tests.support.http.client import ask
+from tests.support.http.wire import Answer
+from tests.support.shop.client import ShopClient
+from tests.support.stacks.load import steady_load
+from tests.support.stacks.local import Stack
 from tests.support.waiting import wait_until
-from tests.support.wire import Answer
 
 _CART = {"tea": 3, "jam": 1}
 

@@ -10,11 +10,11 @@ import pytest
 
 from tests.stack.nginx.conftest import StartEdge
 from tests.stack.nginx.replica import Script
-from tests.support.client import ask
-from tests.support.nginx import TEMPLATES, Nginx
+from tests.support.http.client import ask
+from tests.support.http.wire import expect_problem
 from tests.support.same_client import DIFFERENT, SAME
+from tests.support.stacks.nginx import TEMPLATES, Nginx
 from tests.support.waiting import wait_until
-from tests.support.wire import expect_problem
 
 _BELIEVE = "set_real_ip_from 127.0.0.1; real_ip_header X-Test-Address; limit_conn clients"
 

@@ -7,10 +7,10 @@ import pytest
 
 from tests.stack.nginx.conftest import StartEdge
 from tests.stack.nginx.replica import Script
-from tests.support.client import ask
-from tests.support.nginx import Nginx
+from tests.support.http.client import ask
+from tests.support.http.wire import Answer, exchange
+from tests.support.stacks.nginx import Nginx
 from tests.support.waiting import wait_until
-from tests.support.wire import Answer, exchange
 
 _HOST = b"Host: shop.test\r\n"
 

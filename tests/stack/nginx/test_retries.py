@@ -6,8 +6,8 @@ import pytest
 
 from tests.stack.nginx.conftest import StartEdge
 from tests.stack.nginx.replica import Replica, Script
-from tests.support.client import ask
-from tests.support.wire import read_answer
+from tests.support.http.client import ask
+from tests.support.http.wire import read_answer
 
 
 @pytest.mark.parametrize("method", ["GET", "PUT", "DELETE", "OPTIONS"])

@@ -9,10 +9,10 @@ import psutil
 
 from tests.stack.nginx.conftest import StartEdge
 from tests.stack.nginx.replica import HUGE, LARGE, Script
-from tests.support.client import ask
-from tests.support.nginx import Nginx
+from tests.support.http.client import ask
+from tests.support.http.wire import read_answer
+from tests.support.stacks.nginx import Nginx
 from tests.support.waiting import wait_until
-from tests.support.wire import read_answer
 
 _HEAD = b"POST /slow HTTP/1.1\r\nHost: shop.test\r\nContent-Length: 10\r\n\r\n"
 

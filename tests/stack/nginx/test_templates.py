@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.certificate import make_certificate
-from tests.support.nginx import TEMPLATES, check, defaults, render, with_tls
+from tests.support.stacks.certificate import make_certificate
+from tests.support.stacks.nginx import TEMPLATES, check, defaults, render, with_tls
 
 _IMAGE_UPSTREAM = "resolver 127.0.0.11 valid=5s ipv6=off; server app:8000 resolve max_fails=0;"
 

@@ -12,11 +12,11 @@ import pytest
 
 from tests.stack.nginx.conftest import StartEdge
 from tests.stack.nginx.replica import Script
-from tests.support.certificate import make_certificate
-from tests.support.client import ask
-from tests.support.nginx import Nginx, with_tls
+from tests.support.http.client import ask
+from tests.support.http.wire import Answer, exchange
+from tests.support.stacks.certificate import make_certificate
+from tests.support.stacks.nginx import Nginx, with_tls
 from tests.support.waiting import PATIENCE
-from tests.support.wire import Answer, exchange
 
 _NAMES = ("localhost", "shop.test")
 

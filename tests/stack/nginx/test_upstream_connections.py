@@ -2,7 +2,7 @@
 
 from tests.stack.nginx.conftest import StartEdge
 from tests.stack.nginx.replica import Script
-from tests.support.client import ask
+from tests.support.http.client import ask
 
 
 def test_sync_workers_get_a_connection_each(start_edge: StartEdge, script: Script) -> None:

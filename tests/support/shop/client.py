@@ -6,9 +6,9 @@ from collections.abc import Mapping
 from typing import Any, Self
 from urllib.parse import urlencode
 
-from tests.support.client import Client, named
+from tests.support.http.client import Client, named
+from tests.support.http.wire import Answer
 from tests.support.waiting import PATIENCE
-from tests.support.wire import Answer
 
 Cart = dict[str, int]
 """Quantities by sku."""

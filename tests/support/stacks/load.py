@@ -8,10 +8,10 @@ from dataclasses import dataclass, field
 
 import httpx
 
-from tests.support.shop_client import Cart, ShopClient, quantities
-from tests.support.stack import Stack
+from tests.support.http.wire import Answer
+from tests.support.shop.client import Cart, ShopClient, quantities
+from tests.support.stacks.local import Stack
 from tests.support.waiting import wait_until
-from tests.support.wire import Answer
 
 
 @dataclass

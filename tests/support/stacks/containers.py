@@ -15,9 +15,9 @@ from typing import Any
 import pytest
 from testcontainers.core.container import DockerContainer
 
-from tests.support.servers import Server, patient
-from tests.support.shop_client import ShopClient
-from tests.support.stack import Stack
+from tests.support.shop.client import ShopClient
+from tests.support.stacks.local import Stack
+from tests.support.stores.servers import Server, patient
 
 _IMAGES = ("PYTHON_IMAGE", "NGINX_IMAGE", "REDIS_IMAGE", "VALKEY_IMAGE")
 

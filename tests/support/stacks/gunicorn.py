@@ -13,8 +13,8 @@ from typing import Any
 import psutil
 
 from tests.support.checkout import ROOT
+from tests.support.http.wire import Answer, read_answer
 from tests.support.waiting import PATIENCE, wait_until
-from tests.support.wire import Answer, read_answer
 
 CONFIGURATION = ROOT / "app" / "gunicorn.conf.py"
 

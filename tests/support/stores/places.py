@@ -34,8 +34,8 @@ from unsticky.stores.planning import Plan
 from unsticky.stores.redis import RedisStore
 from unsticky.stores.urls import client_from_url, client_like
 
-from tests.support.servers import Server
-from tests.support.sqlite_store import SqliteStore
+from tests.support.stores.servers import Server
+from tests.support.stores.sqlite import SqliteStore
 
 HOUR = 3_600_000
 LIFETIMES = Lifetimes(idle=HOUR, absolute=24 * HOUR, unused=HOUR // 6)

@@ -20,9 +20,9 @@ import redis
 from kit.state import StateFolder
 from kit.system import locks
 
-from tests.support.client import ask, serves
+from tests.support.http.client import ask, serves
 from tests.support.ports import free_port
-from tests.support.shop_client import ShopClient
+from tests.support.shop.client import ShopClient
 from tests.support.waiting import wait_until
 
 # Longer than any verb takes, also on a slow machine (seconds).

@@ -13,8 +13,8 @@ from typing import Any, Final, Self
 import httpx
 from flask import Flask
 
+from tests.support.http.wire import Answer
 from tests.support.waiting import PATIENCE
-from tests.support.wire import Answer
 
 Target = int | Path | Flask
 """A port of 127.0.0.1, a unix socket, or an application in this process."""
