@@ -152,7 +152,7 @@ def _new_stack(checkout: Path) -> Iterator[StartStack]:
 
 
 @pytest.fixture(name="stack", scope="session")
-def _stack(new_stack: StartStack) -> "Stack":
+def shared_stack(new_stack: StartStack) -> "Stack":
     """The stack of 2 replicas with 2 workers each that tests share which leave it as it is."""
     stack = new_stack(REPLICAS="2", WORKERS="2")
     stack.up()
@@ -160,7 +160,7 @@ def _stack(new_stack: StartStack) -> "Stack":
 
 
 @pytest.fixture(name="own_stack", scope="module")
-def _own_stack(new_stack: StartStack) -> Iterator["Stack"]:
+def own_stack(new_stack: StartStack) -> Iterator["Stack"]:
     """A stack of two replicas with two workers, which one module may break and repair."""
     stack = new_stack(REPLICAS="2", WORKERS="2")
     stack.up()

@@ -17,6 +17,7 @@ from typing import Any
 import pytest
 
 from tests.support.checkout import ROOT
+from tests.support.needs import need
 from tests.support.ports import free_port
 from tests.support.waiting import PATIENCE
 
@@ -50,13 +51,9 @@ _GIVEN = {
 def _config(
     overlays: tuple[str, ...], given: Mapping[str, str]
 ) -> subprocess.CompletedProcess[str]:
-    docker = shutil.which("docker")
-    found = docker and subprocess.run(
-        [docker, "compose", "version"], capture_output=True, check=False
-    )
-    if not (docker and found and found.returncode == 0):
-        assert os.environ.get("REQUIRE_CONTAINERS") != "1", "Docker Compose is not installed"
-        pytest.skip("Docker Compose is not installed")
+    docker = need(shutil.which("docker"), "docker is not installed", "REQUIRE_CONTAINERS")
+    found = subprocess.run([docker, "compose", "version"], capture_output=True, check=False)
+    need(found.returncode == 0, "Docker Compose is not installed", "REQUIRE_CONTAINERS")
     files = ["compose.yaml", *(f"compose.{name}.yaml" for name in overlays)]
     return subprocess.run(
         [docker, "compose", *(f"--file={_FOLDER / name}" for name in files), "config",
@@ -178,8 +175,7 @@ def test_temporary_folder_of_nginx_holds_long_answers() -> None:
 )
 def test_no_proxy_reaches_the_health_checks(proxy: str) -> None:
     """The engine passes its configured proxies to every container; no check may use them."""
-    if shutil.which("curl") is None:
-        pytest.skip("curl is not installed")
+    need(shutil.which("curl"), "curl is not installed")
     word, *command = _model(())["services"]["nginx"]["healthcheck"]["test"]
     assert word == "CMD"
     environment = {"PATH": os.environ["PATH"], proxy: f"http://127.0.0.1:{free_port()}"}

@@ -5,13 +5,13 @@ import os
 import secrets
 import shutil
 import subprocess
-import time
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from tests.stack.containers.guide import blocks
 from tests.support.ports import free_port
+from tests.support.waiting import wait_until
 
 FOREIGN = Path(__file__).parent / "foreign"
 
@@ -114,17 +114,16 @@ class ForeignStack(ForeignApp):
         Raises:
             AssertionError: some are not in the log.
         """
-        end = time.monotonic() + _PATIENCE
-        while True:
-            found = {
+
+        def found() -> dict[str, str] | None:
+            entries = {
                 entry["request_id"]: entry["served_by"]
                 for entry in self._log()
                 if entry.get("request_id") in requests
             }
-            if len(found) == len(requests):
-                return found
-            assert time.monotonic() < end, f"{len(requests) - len(found)} are not in the log"
-            time.sleep(0.1)
+            return entries if len(entries) == len(requests) else None
+
+        return wait_until(found, f"{len(requests)} requests in the log", _PATIENCE)
 
     def _log(self) -> list[Mapping[str, Any]]:
         # Not by Compose, which puts a terminal's codes into each line.

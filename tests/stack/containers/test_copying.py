@@ -21,6 +21,7 @@ from tests.stack.containers.foreign_app import ForeignApp, ForeignStack
 from tests.stack.containers.guide import GUIDE, blocks
 from tests.support.checkout import ROOT
 from tests.support.http.client import Client, ask, serves
+from tests.support.needs import need
 from tests.support.stacks.containers import require_engine
 from tests.support.stacks.nginx import NGINX
 from tests.support.stores.servers import PATIENCE, Server, find_program
@@ -39,12 +40,7 @@ _FORM = {"Content-Type": "application/x-www-form-urlencoded"}
 
 
 def _need(program: str) -> None:
-    """Skip the test where a program is not installed; fail instead with REQUIRE_CONTAINERS=1."""
-    if shutil.which(program) is None:
-        reason = f"{program} is not installed"
-        if os.environ.get("REQUIRE_CONTAINERS") == "1":
-            pytest.fail(f"{reason}, and REQUIRE_CONTAINERS=1")
-        pytest.skip(reason)
+    need(shutil.which(program), f"{program} is not installed", "REQUIRE_CONTAINERS")
 
 
 @pytest.fixture(name="beside", scope="session")

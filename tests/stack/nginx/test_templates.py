@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.support.needs import need
 from tests.support.stacks.certificate import make_certificate
 from tests.support.stacks.nginx import TEMPLATES, check, defaults, render, with_tls
 
@@ -83,9 +84,7 @@ def test_a_missing_variable_is_refused(tmp_path: Path) -> None:
 
 def test_envsubst_of_the_image_renders_the_same(tmp_path: Path) -> None:
     """GNU envsubst, which the official image uses, renders the same files."""
-    envsubst = shutil.which("envsubst")
-    if envsubst is None:
-        pytest.skip("GNU envsubst (gettext) is not installed")
+    envsubst = need(shutil.which("envsubst"), "GNU envsubst (gettext) is not installed")
     variables = _variables(tmp_path)
     render(tmp_path, variables)
     names = " ".join(f"${{{name}}}" for name in variables)

@@ -10,13 +10,15 @@ import subprocess
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import pytest
 from testcontainers.core.container import DockerContainer
 
+from tests.support.needs import need
 from tests.support.shop.client import ShopClient
-from tests.support.stacks.local import Stack
+from tests.support.stacks.local import Stack, stacks
 from tests.support.stores.servers import Server, patient
 
 _IMAGES = ("PYTHON_IMAGE", "NGINX_IMAGE", "REDIS_IMAGE", "VALKEY_IMAGE")
@@ -37,17 +39,12 @@ def docker(*arguments: str) -> str:
 
 
 def require_engine() -> None:
-    """Skip where no engine runs; fail instead with REQUIRE_CONTAINERS=1."""
+    """Need an engine that runs."""
     found = shutil.which("docker") and subprocess.run(
-        ["docker", "compose", "ls"],
-        check=False, capture_output=True,
-    )  # fmt: skip
-    if found and found.returncode == 0:
-        return
-    reason = "no Docker engine with Compose v2 answers"
-    if os.environ.get("REQUIRE_CONTAINERS") == "1":
-        pytest.fail(f"{reason}, and REQUIRE_CONTAINERS=1")
-    pytest.skip(reason)
+        ["docker", "compose", "ls"], check=False, capture_output=True
+    )
+    answers = found and found.returncode == 0
+    need(answers, "no Docker engine with Compose v2 answers", "REQUIRE_CONTAINERS")
 
 
 STORE_IMAGES = {
@@ -81,6 +78,13 @@ class ContainerServer(Server):
 
 
 StartContainers = Callable[..., "ContainerStack"]
+
+
+@pytest.fixture(name="new_stack", scope="session")
+def new_containers(checkout: Path) -> Iterator[StartContainers]:
+    """Make stacks that are not started yet; remove every one of them afterwards."""
+    require_engine()
+    yield from stacks(ContainerStack, checkout)
 
 
 @dataclass

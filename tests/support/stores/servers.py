@@ -9,11 +9,11 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-import pytest
 import redis
 from redis.backoff import ConstantBackoff
 from redis.retry import Retry
 
+from tests.support.needs import need
 from tests.support.waiting import wait_until
 
 PATIENCE = 20.0
@@ -144,17 +144,8 @@ def find_program(kind: str) -> str | None:
 
 
 def required_program(kind: str) -> str:
-    """Return the path of a server's program; skip the test if it is not installed.
-
-    With REQUIRE_SERVERS=1 the test fails instead.
-    """
-    program = find_program(kind)
-    if program is not None:
-        return program
-    reason = f"{kind} is not installed"
-    if os.environ.get("REQUIRE_SERVERS") == "1":
-        pytest.fail(f"{reason}, and REQUIRE_SERVERS=1")
-    pytest.skip(reason)
+    """Return the path of a server's program, which the test needs."""
+    return need(find_program(kind), f"{kind} is not installed", "REQUIRE_SERVERS")
 
 
 class Servers:
