@@ -22,22 +22,17 @@ StartStack = Callable[..., "Stack"]
 _INTERRUPTS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 # What a stack is made of. Not `.env`: the developer's own settings are not the tests'.
 _PARTS = ("Makefile", "app", "compose", "loadtest", "nginx", "requirements", "pyproject.toml")
-# Whose tests share stacks, and so run in one process.
-_SHARING_STACKS = (
-    "tests/kit/test_",
-    "tests/loadtest/test_",
-    "tests/stack/local/",
-    "tests/shop/browser/",
-)
+# Whose tests put stacks under load: not at the same time.
+_LOADED = ("tests/loadtest/test_", "tests/stack/local/", "tests/stack/containers/")
 # Suites that run once more in containers.
 _RUN_AGAIN = ("library/containers/test_contract.py", "shop/containers/test_http.py")
 # The groups that take longest (`_group`), the first of all at the top.
 _LONGEST = (
-    "containers",
-    "tests/kit/test_",
+    "under load",
     "tests/library/lowest/test_lowest.py",
     "tests/library/foreign/test_foreign.py",
-    "tests/loadtest/test_",
+    "tests/kit/test_failures.py",
+    "tests/kit/test_machine.py",
 )
 
 
@@ -97,19 +92,15 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 
 
 def _group(nodeid: str) -> str:
-    """Return the name of the group of a test.
+    """Return the name of the group of a test, which one process runs.
 
-    Tests that start stacks are in a few groups, each of which shares its stacks. All other tests of
-    a file stay together, as they may share servers; those of a suite that runs again in containers
-    stay with their kind of store.
+    The tests of a file are a group, as they may share servers, but for the suites that run again in
+    containers: there those of one kind of store are. All that puts stacks under load is one group.
     """
     path, _, name = nodeid.partition("::")
-    if "[through nginx" in name:
-        return "tests/shop/"
-    if "/containers/" in path:
-        kinds = re.findall("redis|valkey", name.partition("[")[2])
-        return "-".join([path, *kinds[:1]]) if path.endswith(_RUN_AGAIN) else "containers"
-    return next((folder for folder in _SHARING_STACKS if path.startswith(folder)), path)
+    if path.endswith(_RUN_AGAIN):
+        return " ".join([path, *re.findall("redis|valkey", name.partition("[")[2])[:1]])
+    return "under load" if path.startswith(_LOADED) else path
 
 
 @pytest.fixture(name="servers", scope="session")

@@ -11,7 +11,8 @@ import sys
 import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -173,13 +174,13 @@ def test_temporary_folder_of_nginx_holds_long_answers() -> None:
 @pytest.mark.parametrize(
     "proxy", ["http_proxy", "HTTP_PROXY", "https_proxy", "ALL_PROXY", "all_proxy"]
 )
-def test_no_proxy_reaches_the_health_checks(proxy: str) -> None:
+def test_no_proxy_reaches_the_health_checks(tmp_path: Path, proxy: str) -> None:
     """The engine passes its configured proxies to every container; no check may use them."""
     need(shutil.which("curl"), "curl is not installed")
     word, *command = _model(())["services"]["nginx"]["healthcheck"]["test"]
     assert word == "CMD"
     environment = {"PATH": os.environ["PATH"], proxy: f"http://127.0.0.1:{free_port()}"}
-    with _answering() as port:
+    with _answering(tmp_path) as port:
         command = [part.replace(":8080", f":{port}") for part in command]
         done = subprocess.run(command, env=environment, check=False, timeout=PATIENCE)
         assert done.returncode == 0
@@ -190,21 +191,13 @@ def test_no_proxy_reaches_the_health_checks(proxy: str) -> None:
 
 
 @contextmanager
-def _answering() -> Iterator[int]:
-    """Answer 200 on a port of this host."""
-    with ThreadingHTTPServer(("127.0.0.1", 0), _Ok) as server:
+def _answering(path: Path) -> Iterator[int]:
+    """Answer with the files of a folder on a port of this host."""
+    handler = functools.partial(SimpleHTTPRequestHandler, directory=path)
+    with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
         threading.Thread(target=server.serve_forever, args=(0.05,), daemon=True).start()
         yield server.server_address[1]
         server.shutdown()
-
-
-class _Ok(BaseHTTPRequestHandler):
-    def do_GET(self) -> None:
-        self.send_response(200)
-        self.end_headers()
-
-    def log_message(self, *_: object) -> None:
-        """Stay quiet."""
 
 
 def test_external_store_needs_a_url() -> None:

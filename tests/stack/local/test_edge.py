@@ -40,18 +40,6 @@ def test_request_without_host(stack: Stack) -> None:
     assert exchange(stack.port, b"GET /livez HTTP/1.0\r\n\r\n").status == 200
 
 
-@pytest.mark.parametrize("size", [65_537, 1_000_000])
-def test_announced_body_over_the_limit(stack: Stack, size: int) -> None:
-    """A body over 64 KiB is a 413 before it is sent."""
-    request = (
-        b"POST /api/cart/items HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
-        b"Content-Length: %d\r\n\r\n" % size
-    )
-    answer = exchange(stack.port, request)
-    assert (answer.status, answer.media_type) == (413, "application/problem+json")
-    assert answer.json()["request_id"] == answer.request_id
-
-
 def test_refusal_of_nginx_creates_no_session(stack: Stack) -> None:
     """An error that nginx answers sets no cookie and stores nothing."""
     before = stack.stored()

@@ -8,6 +8,7 @@ from tests.stack.nginx.conftest import StartEdge
 from tests.stack.nginx.replica import Replica, Script
 from tests.support.http.client import ask
 from tests.support.http.wire import read_answer
+from tests.support.waiting import wait_until
 
 
 @pytest.mark.parametrize("method", ["GET", "PUT", "DELETE", "OPTIONS"])
@@ -95,7 +96,7 @@ def test_busy_replica_gets_no_new_requests(start_edge: StartEdge, script: Script
     script.silent.set()
     with socket.create_connection(("127.0.0.1", edge.port), timeout=10) as hanging:
         hanging.sendall(b"GET /hangs HTTP/1.1\r\nHost: shop.test\r\n\r\n")
-        script.await_request("/hangs")
+        wait_until(lambda: script.requests("/hangs"), "a replica with the request")
         script.silent.clear()
         assert {ask(edge.port, "GET", "/x").status for _ in range(10)} == {200}
         (busy,) = script.requests("/hangs")

@@ -106,11 +106,7 @@ class ContainerStack(Stack):
 
     def inspect(self, service: str) -> list[dict[str, Any]]:
         """Return what the engine knows of a service's containers, in their order."""
-        ids = docker(
-            "container", "ls", "--all", "--quiet",
-            "--filter", f"label=com.docker.compose.project={self.project}",
-            "--filter", f"label=com.docker.compose.service={service}",
-        ).split()  # fmt: skip
+        ids = _containers(f"project={self.project}", f"service={service}")
         found: list[dict[str, Any]] = (
             json.loads(docker("container", "inspect", *ids)) if ids else []
         )
@@ -203,9 +199,10 @@ def _inside(pid: int) -> int:
 
 
 def _left_of(project: str) -> list[str]:
-    if not project:
-        return []
-    return docker(
-        "container", "ls", "--all", "--quiet",
-        "--filter", f"label=com.docker.compose.project={project}",
-    ).split()  # fmt: skip
+    return _containers(f"project={project}") if project else []
+
+
+def _containers(*labels: str) -> list[str]:
+    """Return the identities of the containers with these labels of Compose."""
+    filters = [f"--filter=label=com.docker.compose.{label}" for label in labels]
+    return docker("container", "ls", "--all", "--quiet", *filters).split()

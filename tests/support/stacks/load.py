@@ -33,14 +33,6 @@ class Load:
         goal = self.answered + requests
         wait_until(lambda: self.answered >= goal or bool(self.failures), f"{requests} more answers")
 
-    def note(self, failure: str | None) -> None:
-        """Count one outcome."""
-        with self.lock:
-            if failure is None:
-                self.answered += 1
-            else:
-                self.failures.append(failure)
-
 
 @contextmanager
 def steady_load(stack: Stack, visitors: int = 8, *, keep_alive: bool = True) -> Iterator[Load]:
@@ -82,7 +74,8 @@ def _try(load: Load, step: Callable[[], Answer], expected: Cart) -> bool:
         answer = step()
         assert (answer.status, quantities(answer.json())) == (200, expected)
     except (httpx.TransportError, AssertionError, KeyError) as error:
-        load.note(repr(error))
+        load.failures.append(repr(error))
         return False
-    load.note(None)
+    with load.lock:
+        load.answered += 1
     return True
