@@ -1,14 +1,16 @@
 """The overlays: each comes up healthy, and a cart is one on whichever container it is read.
 
-Valkey alone is in `test_continuity.py`, the overlay for development in `test_dev.py`.
+Valkey alone is in `test_continuity.py`.
 """
 
 import http.client
 import ssl
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
+from tests.conftest import copy_checkout
 from tests.stack.local.test_continuity import (  # noqa: F401  (collected here, with this module's stacks)
     test_concurrent_adds_are_all_kept,
 )
@@ -21,6 +23,7 @@ from tests.support.stacks.containers import (
     docker,
     require_engine,
 )
+from tests.support.waiting import wait_until
 
 
 @pytest.fixture(name="tls_stack", scope="module")
@@ -160,3 +163,27 @@ def test_the_plain_port_leads_to_tls(tls_stack: ContainerStack) -> None:
     port = tls_stack.settings["TLS_PORT"]
     assert answer.headers["Location"] == f"https://localhost:{port}/api/cart/items?a=1"
     assert "Set-Cookie" not in answer.headers
+
+
+def test_changed_code_is_served(new_stack: StartContainers, tmp_path: Path) -> None:
+    """Each worker starts again with the changed file; image and container stay the same."""
+    stack = new_stack(OVERLAYS="dev", REPLICAS="1", WORKERS="2")
+    stack.checkout = tmp_path
+    copy_checkout(tmp_path)
+    stack.up()
+    before = stack.replicas()
+    changed = tmp_path / "app" / "shop" / "api.py"
+    text = changed.read_text()
+    assert 'status="ok"' in text
+    changed.write_text(text.replace('status="ok"', 'status="changed"'))
+    with stack.browser() as browser:
+        wait_until(
+            lambda: all(
+                browser.ask("GET", "/livez").json()["status"] == "changed" for _ in range(20)
+            ),
+            "every worker serves the changed code",
+            seconds=20,
+        )
+    assert stack.replicas() == before
+    error = stack.dispose()
+    assert not error, error

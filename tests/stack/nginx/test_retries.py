@@ -1,4 +1,4 @@
-"""What nginx sends to a second replica, and what it must not."""
+"""What nginx sends to which replica, by how many connections, and what to a second one."""
 
 import socket
 
@@ -104,3 +104,23 @@ def test_busy_replica_gets_no_new_requests(start_edge: StartEdge, script: Script
         # nginx asks the other replica, too: not in the midst of the next test.
         assert read_answer(hanging).status == 200
     assert busy.replica not in {request.replica for request in script.requests("/x")}
+
+
+def test_sync_workers_get_a_connection_each(start_edge: StartEdge, script: Script) -> None:
+    """With 0 kept connections every request has one of its own, and says that it will close."""
+    edge = start_edge(NGINX_UPSTREAM_KEEPALIVE="0")
+    for _ in range(6):
+        ask(edge.port, "GET", "/x")
+    requests = script.requests("/x")
+    assert len({request.connection for request in requests}) == 6
+    assert {request.headers["connection"] for request in requests} == {"close"}
+
+
+def test_threaded_workers_keep_connections(start_edge: StartEdge, script: Script) -> None:
+    """With kept connections each replica sees one, used again, without a Connection header."""
+    edge = start_edge(NGINX_UPSTREAM_KEEPALIVE="16", NGINX_WORKER_PROCESSES="1")
+    for _ in range(6):
+        ask(edge.port, "GET", "/x")
+    requests = script.requests("/x")
+    assert len({request.connection for request in requests}) == 2
+    assert not any("connection" in request.headers for request in requests)

@@ -7,7 +7,6 @@ from collections.abc import Mapping
 from email.message import Message
 from http.cookies import SimpleCookie
 from pathlib import Path
-from types import TracebackType
 from typing import Any, Final, Self
 
 import httpx
@@ -75,12 +74,7 @@ class Client:
         """Leave the connection open until the block ends."""
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         """Close the connection."""
         self.close()
 
