@@ -8,8 +8,7 @@ from flask import Flask
 from flask.testing import FlaskClient
 from shop import Settings, create_app
 
-from tests.support.shop.in_process import SECRET, close_shop
-from tests.support.shop.passwords import cheapen
+from tests.support.shop.in_process import SECRET, cheapen, close_shop
 from tests.support.stores.servers import Server, Servers
 
 NewShop = Callable[..., Flask]

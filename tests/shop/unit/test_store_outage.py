@@ -10,8 +10,7 @@ from unsticky import StoreUnavailable
 
 from tests.support.http.wire import Answer
 from tests.support.shop.client import ShopClient
-from tests.support.shop.in_process import SECRET, close_shop
-from tests.support.shop.passwords import cheapen
+from tests.support.shop.in_process import SECRET, cheapen, close_shop
 from tests.support.stores.servers import Server, Servers
 from tests.support.stores.strange import Relay
 from tests.support.waiting import wait_until

@@ -1,13 +1,11 @@
 """What nginx sends to which replica, by how many connections, and what to a second one."""
 
-import socket
-
 import pytest
 
 from tests.stack.nginx.conftest import StartEdge
 from tests.stack.nginx.replica import Replica, Script
 from tests.support.http.client import ask
-from tests.support.http.wire import read_answer
+from tests.support.http.wire import read_answer, sent
 from tests.support.waiting import wait_until
 
 
@@ -94,8 +92,7 @@ def test_busy_replica_gets_no_new_requests(start_edge: StartEdge, script: Script
     """While one replica holds requests that hang, new ones go to the other."""
     edge = start_edge()
     script.silent.set()
-    with socket.create_connection(("127.0.0.1", edge.port), timeout=10) as hanging:
-        hanging.sendall(b"GET /hangs HTTP/1.1\r\nHost: shop.test\r\n\r\n")
+    with sent(edge.port, b"GET /hangs HTTP/1.1\r\nHost: shop.test\r\n\r\n") as hanging:
         wait_until(lambda: script.requests("/hangs"), "a replica with the request")
         script.silent.clear()
         assert {ask(edge.port, "GET", "/x").status for _ in range(10)} == {200}

@@ -10,8 +10,14 @@ from pathlib import Path
 import pytest
 
 from tests.support.needs import need
-from tests.support.stacks.certificate import make_certificate
-from tests.support.stacks.nginx import TEMPLATES, check, defaults, render, with_tls
+from tests.support.stacks.nginx import (
+    TEMPLATES,
+    check,
+    defaults,
+    make_certificate,
+    render,
+    with_tls,
+)
 
 _IMAGE_UPSTREAM = "resolver 127.0.0.11 valid=5s ipv6=off; server app:8000 resolve max_fails=0;"
 
@@ -26,20 +32,15 @@ def _variables(folder: Path, **others: str) -> dict[str, str]:
         {},
         {"NGINX_UPSTREAM_KEEPALIVE": "16", "NGINX_IDEMPOTENT_PATHS": "/a|/b/.{2,}"},
         {"NGINX_UPSTREAM_SERVERS": _IMAGE_UPSTREAM, "NGINX_WORKER_PROCESSES": "auto"},
+        {"NGINX_EDGE": "tls"},
     ],
-    ids=["local", "kept connections", "Compose"],
+    ids=["local", "kept connections", "Compose", "TLS"],
 )
 def test_nginx_accepts_the_templates(tmp_path: Path, others: dict[str, str]) -> None:
-    """`nginx -t` accepts what is rendered for each runtime and worker class, without a warning."""
+    """`nginx -t` accepts what is rendered for each case, without a warning."""
+    if "NGINX_EDGE" in others:
+        others = with_tls(make_certificate(tmp_path / "tls"))
     tested = check(render(tmp_path, _variables(tmp_path, **others)), tmp_path)
-    assert tested.returncode == 0, tested.stderr
-    assert not re.search(r"\[(warn|error|alert|emerg)\]", tested.stderr), tested.stderr
-
-
-def test_nginx_accepts_the_tls_listener(tmp_path: Path) -> None:
-    """`nginx -t` accepts the listener for TLS, without a warning."""
-    variables = _variables(tmp_path, **with_tls(make_certificate(tmp_path / "tls")))
-    tested = check(render(tmp_path, variables), tmp_path)
     assert tested.returncode == 0, tested.stderr
     assert not re.search(r"\[(warn|error|alert|emerg)\]", tested.stderr), tested.stderr
 

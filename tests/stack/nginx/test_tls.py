@@ -11,8 +11,7 @@ from tests.stack.nginx.conftest import StartEdge
 from tests.stack.nginx.replica import Script
 from tests.support.http.client import Client, ask
 from tests.support.http.wire import Answer, exchange, expect_problem
-from tests.support.stacks.certificate import make_certificate
-from tests.support.stacks.nginx import Nginx, with_tls
+from tests.support.stacks.nginx import Nginx, make_certificate, with_tls
 from tests.support.waiting import PATIENCE
 
 _NAMES = ("localhost", "127.0.0.1", "shop.test")

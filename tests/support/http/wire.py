@@ -62,10 +62,16 @@ def read_answer(connection: socket.socket, method: str = "GET") -> Answer:
         return Answer(response.status, response.headers, response.read())
 
 
+def sent(port: int, data: bytes) -> socket.socket:
+    """Return a fresh connection on which these bytes were sent."""
+    connection = socket.create_connection(("127.0.0.1", port), timeout=PATIENCE)
+    connection.sendall(data)
+    return connection
+
+
 def exchange(port: int, request: bytes, method: str = "GET") -> Answer:
     """Send exactly these bytes on a fresh connection and read one answer."""
-    with socket.create_connection(("127.0.0.1", port), timeout=PATIENCE) as connection:
-        connection.sendall(request)
+    with sent(port, request) as connection:
         return read_answer(connection, method)
 
 

@@ -21,7 +21,7 @@ from unsticky import session
 from unsticky.stores.client import Client
 
 from tests.support.http.wire import Answer
-from tests.support.shop.passwords import cheapen
+from tests.support.shop.in_process import cheapen
 from tests.support.stacks.gunicorn import Gunicorn
 
 Parameters = ParamSpec("Parameters")

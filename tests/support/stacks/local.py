@@ -4,7 +4,6 @@ import os
 import re
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 import tempfile
@@ -21,6 +20,7 @@ from kit.state import StateFolder
 from kit.system import locks
 
 from tests.support.http.client import ask, serves
+from tests.support.http.wire import sent
 from tests.support.ports import free_port
 from tests.support.shop.client import ShopClient
 from tests.support.waiting import wait_until
@@ -229,9 +229,7 @@ class Stack:
         head = b"POST /api/cart/items HTTP/1.1\r\nHost: localhost\r\nContent-Length: 10\r\n\r\n"
         with ExitStack() as open_connections:
             for _ in range(number):
-                connection = socket.create_connection(("127.0.0.1", self.port), timeout=10)
-                open_connections.enter_context(connection)
-                connection.sendall(head + b"01234")
+                open_connections.enter_context(sent(self.port, head + b"01234"))
             yield
 
     @contextmanager
