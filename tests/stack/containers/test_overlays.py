@@ -3,7 +3,6 @@
 Valkey alone is in `test_continuity.py`.
 """
 
-import http.client
 import ssl
 from collections.abc import Iterator
 from pathlib import Path
@@ -15,6 +14,7 @@ from tests.stack.local.test_continuity import (  # noqa: F401  (collected here, 
     test_concurrent_adds_are_all_kept,
 )
 from tests.support.http.client import ask
+from tests.support.http.wire import sent
 from tests.support.ports import free_port
 from tests.support.stacks.containers import (
     ContainerServer,
@@ -66,15 +66,9 @@ def _eight_workers(request: pytest.FixtureRequest) -> ContainerStack:
 
 
 def _negotiated(stack: ContainerStack, context: ssl.SSLContext) -> tuple[str | None, str | None]:
-    connection = http.client.HTTPSConnection(
-        "localhost", int(stack.settings["TLS_PORT"]), timeout=20, context=context
-    )
-    connection.connect()
-    try:
-        assert isinstance(connection.sock, ssl.SSLSocket)
-        return connection.sock.version(), connection.sock.selected_alpn_protocol()
-    finally:
-        connection.close()
+    raw = sent(int(stack.settings["TLS_PORT"]), b"")
+    with context.wrap_socket(raw, server_hostname="localhost") as connection:
+        return connection.version(), connection.selected_alpn_protocol()
 
 
 @pytest.mark.parametrize("version", [ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3])

@@ -40,14 +40,6 @@ def test_request_without_host(stack: Stack) -> None:
     assert exchange(stack.port, b"GET /livez HTTP/1.0\r\n\r\n").status == 200
 
 
-def test_refusal_of_nginx_creates_no_session(stack: Stack) -> None:
-    """An error that nginx answers sets no cookie and stores nothing."""
-    before = stack.stored()
-    answer = exchange(stack.port, b"TRACE / HTTP/1.1\r\nHost: localhost\r\n\r\n")
-    assert (answer.status, "Set-Cookie" in answer.headers) == (405, False)
-    assert stack.stored() <= before  # keys of other tests expire meanwhile
-
-
 @pytest.mark.parametrize("line", ["8000", "cookie", "fields"])
 def test_gunicorn_takes_what_nginx_lets_through(stack: Stack, line: str) -> None:
     """A long request line, a long cookie and many headers get the shop's answer, not HTML."""

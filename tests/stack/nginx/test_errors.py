@@ -55,8 +55,10 @@ def _assert_problem(answer: Answer, status: int) -> None:
 def test_refusals_are_problem_documents(
     edge: Nginx, script: Script, status: int, request_bytes: bytes
 ) -> None:
-    """What nginx refuses by itself is a problem document with its id, and reaches no replica."""
-    _assert_problem(exchange(edge.port, request_bytes), status)
+    """What nginx refuses is a problem document with its id, without a cookie; no replica sees it."""
+    answer = exchange(edge.port, request_bytes)
+    _assert_problem(answer, status)
+    assert "Set-Cookie" not in answer.headers
     assert not script.seen
 
 

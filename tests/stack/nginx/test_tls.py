@@ -1,6 +1,5 @@
 """The listener for TLS, as real clients see it."""
 
-import socket
 import ssl
 import warnings
 from pathlib import Path
@@ -10,9 +9,8 @@ import pytest
 from tests.stack.nginx.conftest import StartEdge
 from tests.stack.nginx.replica import Script
 from tests.support.http.client import Client, ask
-from tests.support.http.wire import Answer, exchange, expect_problem
+from tests.support.http.wire import Answer, exchange, expect_problem, sent
 from tests.support.stacks.nginx import Nginx, make_certificate, with_tls
-from tests.support.waiting import PATIENCE
 
 _NAMES = ("localhost", "127.0.0.1", "shop.test")
 
@@ -42,8 +40,7 @@ class TlsEdge:
 
     def shake_hands(self, context: ssl.SSLContext) -> ssl.SSLSocket:
         """Open a connection and agree on how to speak."""
-        raw = socket.create_connection(("127.0.0.1", self.port), timeout=PATIENCE)
-        return context.wrap_socket(raw, server_hostname="localhost")
+        return context.wrap_socket(sent(self.port, b""), server_hostname="localhost")
 
 
 @pytest.fixture(name="edge", scope="module")

@@ -8,7 +8,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar, TypeVar
@@ -20,7 +20,6 @@ from kit.state import StateFolder
 from kit.system import locks
 
 from tests.support.http.client import ask, serves
-from tests.support.http.wire import sent
 from tests.support.ports import free_port
 from tests.support.shop.client import ShopClient
 from tests.support.waiting import wait_until
@@ -222,15 +221,6 @@ class Stack:
             check=True,
             capture_output=True,
         )
-
-    @contextmanager
-    def hanging_clients(self, number: int) -> Iterator[None]:
-        """Let clients announce a body and send half of it, until the block ends."""
-        head = b"POST /api/cart/items HTTP/1.1\r\nHost: localhost\r\nContent-Length: 10\r\n\r\n"
-        with ExitStack() as open_connections:
-            for _ in range(number):
-                open_connections.enter_context(sent(self.port, head + b"01234"))
-            yield
 
     @contextmanager
     def store_paused(self) -> Iterator[None]:
