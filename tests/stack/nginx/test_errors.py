@@ -55,7 +55,7 @@ def _assert_problem(answer: Answer, status: int) -> None:
 def test_refusals_are_problem_documents(
     edge: Nginx, script: Script, status: int, request_bytes: bytes
 ) -> None:
-    """What nginx refuses is a problem document with its id, without a cookie; no replica sees it."""
+    """What nginx refuses is a problem document with its id and no cookie; no replica sees it."""
     answer = exchange(edge.port, request_bytes)
     _assert_problem(answer, status)
     assert "Set-Cookie" not in answer.headers
