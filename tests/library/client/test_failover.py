@@ -23,8 +23,9 @@ from tests.library.client.visitors import (
 )
 from tests.support.ports import free_port
 from tests.support.stores.places import AtServer, deadline
-from tests.support.stores.servers import PATIENCE, Servers, find_program
+from tests.support.stores.servers import Servers, find_program
 from tests.support.stores.strange import Relay
+from tests.support.waiting import PATIENCE
 
 
 @pytest.mark.parametrize("moves", ["by its address", "by a client"])

@@ -32,7 +32,6 @@ _COMBINATIONS = [
     if not {"external", "valkey"} <= set(combination)
 ]
 
-
 _SECRETS = {"SECRET_KEY": "4f1c" * 16, "REDIS_URL": "redis://shop:swordfish@redis"}
 _IMAGES = {
     f"{name}_IMAGE": f"registry.test/{name.lower()}:1"

@@ -24,8 +24,8 @@ from tests.support.http.client import Client, ask, serves
 from tests.support.needs import need
 from tests.support.stacks.containers import require_engine
 from tests.support.stacks.nginx import NGINX
-from tests.support.stores.servers import PATIENCE, Server, find_program
-from tests.support.waiting import wait_until
+from tests.support.stores.servers import Server, find_program
+from tests.support.waiting import PATIENCE, wait_until
 
 _SECTIONS = {
     "visits": "Change the application",
@@ -47,9 +47,8 @@ def _need(program: str) -> None:
 def _beside(checkout: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder in which a checkout of this project lies as ``unsticky``."""
     folder = tmp_path_factory.mktemp("projects")
-    root = ROOT
     for name in (".dockerignore", ".env.example"):
-        shutil.copy2(root / name, checkout / name)
+        shutil.copy2(ROOT / name, checkout / name)
     (folder / "unsticky").symlink_to(checkout)
     return folder
 

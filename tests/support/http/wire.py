@@ -76,13 +76,7 @@ def exchange(port: int, request: bytes, method: str = "GET") -> Answer:
 
 
 def expect_problem(answer: Answer, status: int, code: str | None = None) -> dict[str, Any]:
-    """Assert that an answer is a problem document (RFC 9457) of this status; return it.
-
-    Args:
-        answer: the answer.
-        status: what its status is.
-        code: what the document's `code` is, if the test knows it.
-    """
+    """Return an answer's problem document (RFC 9457), which must have this status, and this code."""
     assert answer.status == status, answer
     assert answer.media_type == "application/problem+json"
     problem: dict[str, Any] = answer.json()

