@@ -5,7 +5,7 @@ import os
 import secrets
 import shutil
 import subprocess
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -125,10 +125,10 @@ class ForeignStack(ForeignApp):
 
         return wait_until(found, f"{len(requests)} requests in the log", _PATIENCE)
 
-    def _log(self) -> list[Mapping[str, Any]]:
-        # Not by Compose, which puts a terminal's codes into each line.
-        logs = [self.run(["docker", "logs", identity]) for identity in self.replicas()]
-        return [json.loads(line) for log in logs for line in log.splitlines()]
+    def _log(self) -> Iterator[Mapping[str, Any]]:
+        for identity in self.replicas():
+            # Not by Compose, which puts a terminal's codes into each line.
+            yield from map(json.loads, self.run(["docker", "logs", identity]).splitlines())
 
     def dispose(self) -> None:
         """Remove all that was made, the image included."""

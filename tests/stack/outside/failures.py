@@ -31,7 +31,6 @@ from tests.support.waiting import wait_until
 SECONDS: Final = 12.0
 """How long a case lasts."""
 
-
 Disturb = Callable[[Failing], Any]
 
 

@@ -76,7 +76,7 @@ def exchange(port: int, request: bytes, method: str = "GET") -> Answer:
 
 
 def expect_problem(answer: Answer, status: int, code: str | None = None) -> dict[str, Any]:
-    """Return an answer's problem document (RFC 9457), which must have this status, and this code."""
+    """Return the problem document (RFC 9457) of an answer, which must have this status and code."""
     assert answer.status == status, answer
     assert answer.media_type == "application/problem+json"
     problem: dict[str, Any] = answer.json()

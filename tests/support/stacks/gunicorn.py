@@ -95,17 +95,14 @@ class Gunicorn:
         Raises:
             OSError: the client did not get through.
         """
-        if self._port:
-            connection = socket.create_connection(("127.0.0.1", self._port), timeout=_CONNECTING)
-            connection.settimeout(PATIENCE)
-            return connection
-        connection = socket.socket(socket.AF_UNIX)
-        connection.settimeout(PATIENCE)
+        connection = socket.socket(socket.AF_INET if self._port else socket.AF_UNIX)
+        connection.settimeout(_CONNECTING if self._port else PATIENCE)
         try:
-            connection.connect(str(self.socket))
+            connection.connect(("127.0.0.1", self._port) if self._port else str(self.socket))
         except OSError:
             connection.close()
             raise
+        connection.settimeout(PATIENCE)
         return connection
 
     def connects(self) -> bool:

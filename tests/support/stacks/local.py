@@ -212,15 +212,9 @@ class Stack:
 
     def stop_service(self, service: str) -> None:
         """Let supervisord stop a service, and not start it again."""
-        socket_path = self.folder.sockets / "supervisor.sock"
-        subprocess.run(
-            [
-                *(sys.executable, "-m", "supervisor.supervisorctl"),
-                *("-s", f"unix://{socket_path}", "stop", service),
-            ],
-            check=True,
-            capture_output=True,
-        )
+        url = f"unix://{self.folder.sockets}/supervisor.sock"
+        command = [sys.executable, "-m", "supervisor.supervisorctl", "-s", url, "stop", service]
+        subprocess.run(command, check=True, capture_output=True)
 
     @contextmanager
     def store_paused(self) -> Iterator[None]:
