@@ -9,7 +9,7 @@ $(foreach name,$(.VARIABLES),$(if $(findstring command,$(origin $(name))),\
 
 .DEFAULT_GOAL := help
 .PHONY: help up down restart status logs open clean test fuzz foreign lint pins bench \
-	loadtest compare sweep
+	loadtest
 
 help:
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "make %-9s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
@@ -29,9 +29,7 @@ lint: ## check the code, the scripts and the configuration
 pins: ## pin the newest versions of all dependencies in requirements/
 bench: ## measure the same cart on other frameworks, side by side; ARGS=
 
-loadtest: ## load the stack and check every answer: USERS= DURATION= SHAPE= HOST= …; ARGS=report
-compare: ## show two load tests side by side: A= B=, by default the last two
-sweep: ## find the capacity: load replicas x workers x worker class one after the other
+loadtest: ## load the stack and check every answer: USERS= SHAPE= HOST= …; ARGS=report, compare, sweep
 
-up down restart status logs open clean test fuzz foreign lint pins bench loadtest compare sweep:
+up down restart status logs open clean test fuzz foreign lint pins bench loadtest:
 	@exec compose/kit/run $@
