@@ -5,8 +5,8 @@ from pathlib import Path
 import pytest
 
 from tests.conftest import StartStack
-from tests.support.client import ask
-from tests.support.stack import Stack
+from tests.support.http.client import ask
+from tests.support.stacks.local import Stack
 
 _CODE = """\
 import os
