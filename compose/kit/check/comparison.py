@@ -1,4 +1,4 @@
-"""What two processes of an application show: it corrects what its code says."""
+"""What two processes of an application are: it corrects what its code says."""
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
@@ -9,22 +9,25 @@ from typing import Any
 from kit.check.findings import FOLDERS, SECRETS, Finding
 
 _CLASSES = (
-    ("CACHE_TYPE", "SimpleCache", "cache"),
-    ("CACHE_TYPE", "FileSystemCache", "files"),
-    ("RATELIMIT_STORAGE_URI", "MemoryStorage", "limit"),
+    ("cache", "CACHE_TYPE", "SimpleCache"),
+    ("files", "CACHE_TYPE", "FileSystemCache"),
+    ("limit", "RATELIMIT_STORAGE_URI", "MemoryStorage"),
 )
-"""Settings, the class that an extension must not use, and the kind."""
+"""Settings, and the class that they must not choose."""
 
 _SESSIONS = re.compile("filesystem|cachelib|simple|memory")
 _LIMITS = {"postgresql": 100, "mysql": 151, "mariadb": 151}
 """How many connections a server allows unless it is configured otherwise."""
-_POOL_SIZE, _OVERFLOW = 5, 10
-"""SQLAlchemy's defaults."""
 
 
 @dataclass(frozen=True, slots=True)
 class Comparison:
-    """The facts of two processes, and the places in the code where settings are given."""
+    """The facts of two processes, and where the code gives settings.
+
+    Attributes:
+        processes: how many workers there are, all replicas together.
+        has_sessions: whether the code uses Flask's sessions.
+    """
 
     facts: Sequence[Mapping[str, Any]]
     given: Mapping[str, Finding]
@@ -32,74 +35,68 @@ class Comparison:
     has_sessions: bool
 
     def corrected(self, found: Sequence[Finding]) -> list[Finding]:
-        """Return the findings without those that are no problem here, and with new ones."""
+        """Return the findings, without those that are right here, and with what only runs show."""
+        first = self.facts[0]
         wrong = {finding.setting: finding for finding in self._wrong()}
-        right = self._decided() - wrong.keys()
-        kept = [finding for finding in found if finding.setting not in right]
+        decided = {name for name, classes in first["classes"].items() if classes}
+        decided |= {*first["settings"], *(["sqlite"] if first["engines"] else [])}
+        kept = [f for f in found if f.setting in wrong or f.setting not in decided]
         known = {finding.setting for finding in kept}
         kept += [finding for name, finding in wrong.items() if name not in known]
-        places = {(finding.path, finding.line) for finding in kept}
-        kept += [each for each in self._written() if (each.path, each.line) not in places]
+        code = "".join(finding.what for finding in kept)
+        for path in map(Path, first["written"]):
+            if path.parts[0] != "instance" and path.name not in code and path.suffix:
+                kept.append(Finding("files", None, 0, f"it writes {path} when it starts"))
         if not any(finding.kind == "scheduler" for finding in kept):
-            kept += self._threads()
+            for function, path, line in first["threads"]:
+                what = f"a thread runs {function}"
+                kept.append(Finding("scheduler", Path(path) if path else None, line, what))
+        if first["failed"]:
+            what = f"of two processes that start at once, one fails: {first['failed']}"
+            kept.append(Finding("tables", None, 0, what))
         return [*kept, *self._pools()]
 
-    def _decided(self) -> set[str]:
-        """Return the settings of which the processes show whether they are right."""
-        first = self.facts[0]
-        decided = {name for name, classes in first["extensions"].items() if classes}
-        return decided | first["settings"].keys() | ({"sqlite"} if first["engines"] else set())
-
     def _wrong(self) -> Iterator[Finding]:
+        """Yield what is wrong with the settings that both processes have."""
         first, second = self.facts
-        for name, value in first["settings"].items():
+        settings, classes = first["settings"], first["classes"]
+        for name, value in settings.items():
             if SECRETS.fullmatch(name) and value != second["settings"].get(name):
-                yield self._place("secret", name, f"{name} differs between two processes")
-            if FOLDERS.fullmatch(name) and not value.startswith(("/", "./instance")):
-                yield self._place("files", name, f"{name} is {value}")
-        if self.has_sessions and not first["settings"].get("SECRET_KEY", "none of Flask's"):
-            yield self._place("secret", "SECRET_KEY", "there is no SECRET_KEY for sessions")
-        for name, wrong, kind in _CLASSES:
-            if wrong in first["extensions"][name]:
-                yield self._place(kind, name, f"{name} is {wrong}")
-        managers = first["extensions"]["message_queue"]
-        if managers and "PubSubManager" not in managers:
-            yield self._place("socketio", "message_queue", "there is no message_queue")
-        if _SESSIONS.fullmatch(kind := first["settings"].get("SESSION_TYPE") or ""):
-            yield self._place("session", "SESSION_TYPE", f"SESSION_TYPE is {kind}")
+                yield self._at("secret", name, "two processes have different values")
+            if FOLDERS.fullmatch(name) and not str(value).startswith(("/", "./instance")):
+                yield self._at("files", name, f"{name} is {value}")
+        if self.has_sessions and not settings.get("SECRET_KEY", "of another framework"):
+            yield self._at("secret", "SECRET_KEY", "there is no SECRET_KEY for the sessions")
+        for kind, name, wrong in _CLASSES:
+            if wrong in classes[name]:
+                yield self._at(kind, name, f"it uses {wrong}")
+        if classes["message_queue"] and "PubSubManager" not in classes["message_queue"]:
+            yield self._at("socketio", "message_queue", "there is no message_queue")
+        if _SESSIONS.fullmatch(settings.get("SESSION_TYPE", "")):
+            yield self._at("session", "SESSION_TYPE", f"SESSION_TYPE is {settings['SESSION_TYPE']}")
         if any(engine["database"] == "sqlite" for engine in first["engines"]):
-            yield self._place("sqlite", "sqlite", "the database is SQLite")
-
-    def _written(self) -> Iterator[Finding]:
-        for written, path, line in self.facts[0]["written"]:
-            if path:
-                yield Finding("files", Path(path), line, f"writes {written} when it starts")
-
-    def _threads(self) -> Iterator[Finding]:
-        for function, path, line in self.facts[0]["threads"]:
-            where = Path(path) if path else None
-            yield Finding("scheduler", where, line, f"a thread runs {function}()")
+            yield self._at("sqlite", "sqlite", "the database is SQLite")
 
     def _pools(self) -> Iterator[Finding]:
-        engines = [each for each in self.facts[0]["engines"] if each["database"] != "sqlite"]
-        if "pool_size" in self.given and not self.facts[0]["engines"]:
+        engines = [engine for engine in self.facts[0]["engines"] if engine["database"] != "sqlite"]
+        if not self.facts[0]["engines"] and "pool_size" in self.given:
             # The engine is made later, so only the code shows its pool.
-            size, overflow = self._number("pool_size", _POOL_SIZE), self._number("max_overflow", _OVERFLOW)
-            engines = [{"database": "postgresql", "most": size + overflow, "limit": None}]
+            most = self._number("pool_size", 5) + self._number("max_overflow", 10)
+            engines = [{"database": "postgresql", "most": most, "limit": None}]
         for engine in engines:
-            most = engine["most"] * self.processes
-            limit = engine["limit"] or _LIMITS.get(engine["database"], most)
-            if most > limit:
-                source = "the server's" if engine["limit"] else f"{engine['database']}'s default"
-                what = f"{engine['most']} connections × {self.processes} processes > {limit}, {source}"
-                names = ("pool_size", "SQLALCHEMY_DATABASE_URI", "url")
-                name = next((name for name in names if name in self.given), "")
-                yield self._place("pool", name, what)
+            database, most = engine["database"], engine["most"]
+            limit = engine["limit"] or _LIMITS.get(database, most * self.processes)
+            if most * self.processes > limit:
+                names = ("pool_size", "SQLALCHEMY_ENGINE_OPTIONS", "SQLALCHEMY_DATABASE_URI", "url")
+                name = next(filter(self.given.__contains__, names), "")
+                what = f"{self.processes} processes × {most} connections; {database} allows {limit}"
+                yield self._at("pool", name, what)
 
     def _number(self, name: str, default: int) -> int:
-        found = re.search(rf"\b{name}\W+(\d+)", self.given[name].what) if name in self.given else None
+        line = self.given[name].what if name in self.given else ""
+        found = re.search(rf"\b{name}\W+(\d+)", line)
         return int(found[1]) if found else default
 
-    def _place(self, kind: str, name: str, what: str) -> Finding:
-        place = self.given.get(name) or Finding(kind, None, 0, what)
+    def _at(self, kind: str, name: str, what: str) -> Finding:
+        place = self.given.get(name, Finding(kind, None, 0, ""))
         return replace(place, kind=kind, what=what, setting=name)

@@ -1,7 +1,8 @@
-"""Run an application in two processes, in a copy of its folder, and compare what they are."""
+"""Run an application in two processes, in a copy of its folder."""
 
 import json
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -17,9 +18,12 @@ from kit.errors import KitError
 
 _SECONDS = 60
 _LARGE = 1 << 20
-"""Bytes from which a file is linked and not copied: data, not code."""
+"""Bytes from which a file is data and not code: the copy links to it."""
 _LEFT_OUT = shutil.ignore_patterns(".git", "node_modules", "__pycache__", ".venv", "venv", "*.sock")
 _PROBE = Path(__file__).with_name("probe.py")
+_LAST_ERROR = re.compile(r".*^([\w.]+(Error|Exception)\b[^\n]*).*", re.DOTALL | re.MULTILINE)
+
+Facts = dict[str, Any]
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,7 +36,6 @@ class Target:
         python: the interpreter that has its packages.
         env: its environment variables.
         processes: how many workers there are, all replicas together.
-        at_once: how many requests a worker handles at the same time.
     """
 
     folder: Path
@@ -40,11 +43,13 @@ class Target:
     python: Path
     env: Mapping[str, str]
     processes: int = 4
-    at_once: int = 1
 
 
-def observe(target: Target) -> list[dict[str, Any]]:
+def observe(target: Target) -> list[Facts]:
     """Return what `probe` found in each of two processes, started at the same time.
+
+    ``failed`` says what failed, if the second started only after the first. ``written`` has the
+    files that they wrote.
 
     Raises:
         KitError: the application does not import; the message has the traceback.
@@ -52,75 +57,74 @@ def observe(target: Target) -> list[dict[str, Any]]:
     with tempfile.TemporaryDirectory(prefix="unsticky-check-") as name:
         copy = Path(name).resolve() / "code"
         shutil.copytree(
-            target.folder, copy, ignore=_LEFT_OUT, copy_function=_copy, ignore_dangling_symlinks=True
+            target.folder,
+            copy,
+            ignore=_LEFT_OUT,
+            copy_function=_copy,
+            ignore_dangling_symlinks=True,
         )
+        before = set(copy.rglob("*"))
+        found, said = _run(target, copy, 2)
+        failed = ""
+        if len(found) == 1:
+            failed = _LAST_ERROR.sub(r"\1", said[0])
+            again, said = _run(target, copy, 1)
+            found += again
+        if len(found) < 2:
+            raise KitError(
+                f"cannot import APP={target.app}\n{_shortened(said[0], copy)}\n"
+                f"looked for it in {target.folder} with {target.python}",
+                "name the application: APP=module:object or APP=package:factory()",
+            )
+        written = [str(path.relative_to(copy)) for path in set(copy.rglob("*")) - before]
+        return [{**facts, "failed": failed, "written": sorted(written)} for facts in found]
+
+
+def _run(target: Target, copy: Path, count: int) -> tuple[list[Facts], list[str]]:
+    """Return the facts of the processes that had some, and what the others printed."""
+    results = [copy.parent / f"{number}.json" for number in range(count)]
+    prints = [path.with_suffix(".txt") for path in results]
+    running: list[subprocess.Popen[bytes]] = []
+    try:
+        for result, path in zip(results, prints, strict=True):
+            result.unlink(missing_ok=True)
+            with path.open("wb") as printed:
+                process = subprocess.Popen(
+                    [target.python, "-B", _PROBE, copy, target.app, result],
+                    cwd=copy,
+                    env=dict(target.env),
+                    stdin=subprocess.DEVNULL,
+                    stdout=printed,
+                    stderr=printed,
+                    # So that whatever it starts is stopped with it.
+                    start_new_session=True,
+                )
+            running.append(process)
         deadline = time.monotonic() + _SECONDS
-        runs: list[_Run] = []
-        try:
-            for number in (1, 2):
-                runs.append(_Run(target, copy, copy.parent / f"{number}.json"))  # noqa: PERF401
-            return [run.result(deadline) for run in runs]
-        finally:
-            for run in runs:
-                run.stop()
+        for process, path in zip(running, prints, strict=True):
+            try:
+                process.wait(max(0, deadline - time.monotonic()))
+            except subprocess.TimeoutExpired:
+                path.write_text(f"{path.read_text(errors='replace')}\nit takes over {_SECONDS} s")
+    finally:
+        for process in running:
+            with suppress(ProcessLookupError, PermissionError):
+                os.killpg(process.pid, signal.SIGKILL)
+            process.wait()
+    facts = [json.loads(path.read_text(encoding="utf-8")) for path in results if path.exists()]
+    failed = [i for i, path in enumerate(results) if not path.exists()]
+    return facts, [prints[i].read_text(errors="replace") for i in failed]
 
 
 def _copy(source: str, to: str) -> None:
-    if os.path.getsize(source) < _LARGE:
-        shutil.copy2(source, to)
-    else:
-        Path(to).symlink_to(source)
+    if Path(source).is_file():
+        if Path(source).stat().st_size < _LARGE:
+            shutil.copy2(source, to)
+        else:
+            Path(to).symlink_to(source)
 
 
-class _Run:
-    """One process with the application."""
-
-    def __init__(self, target: Target, copy: Path, result: Path) -> None:
-        self._target, self._copy, self._result = target, copy, result
-        self._said = result.with_suffix(".txt")
-        with self._said.open("wb") as said:
-            self._process = subprocess.Popen(
-                [target.python, "-B", _PROBE, copy, target.app, result],
-                cwd=copy,
-                env=dict(target.env),
-                stdin=subprocess.DEVNULL,
-                stdout=said,
-                stderr=said,
-                # So that whatever it starts can be stopped with it.
-                start_new_session=True,
-            )
-
-    def result(self, deadline: float) -> dict[str, Any]:
-        """Return what it found."""
-        with suppress(subprocess.TimeoutExpired):
-            self._process.wait(max(0, deadline - time.monotonic()))
-        if self._result.exists():
-            return dict(json.loads(self._result.read_text(encoding="utf-8")))
-        ended = self._process.poll()
-        happened = f"takes more than {_SECONDS} s" if ended is None else f"ended with {ended}"
-        said = self._said.read_text(errors="replace").replace(f"{self._copy}{os.sep}", "")
-        raise KitError(
-            f"cannot import APP={self._target.app}: it {happened}\n{_own(said)}\n"
-            f"looked for in {self._target.folder} with {self._target.python}",
-            "name the application: APP=module:object or APP=package:factory()",
-            "its variables, such as a database's address, come from .env",
-        )
-
-    def stop(self) -> None:
-        """End it and all that it started."""
-        with suppress(ProcessLookupError, PermissionError):
-            os.killpg(self._process.pid, signal.SIGKILL)
-        self._process.wait()
-
-
-def _own(said: str) -> str:
-    """Return the end of what was printed, without the lines of a traceback that are the probe's."""
-    kept: list[str] = []
-    is_own = True
-    for line in said.rstrip().splitlines():
-        if line.startswith("  File "):
-            is_own = str(_PROBE) not in line and "importlib" not in line
-        elif not line.startswith("    "):
-            is_own = True
-        kept += [line] if is_own else []
-    return "\n".join(kept[-40:])
+def _shortened(said: str, copy: Path) -> str:
+    """Return the end of what was printed, with the application's own paths."""
+    lines = said.replace(f"{copy}{os.sep}", "").rstrip().splitlines()
+    return "\n".join(lines[-40:])
