@@ -78,12 +78,7 @@ class Comparison:
             yield self._at("sqlite", "sqlite", "the database is SQLite")
 
     def _pools(self) -> Iterator[Finding]:
-        engines = [engine for engine in self.facts[0]["engines"] if engine["database"] != "sqlite"]
-        if not self.facts[0]["engines"] and "pool_size" in self.given:
-            # The engine is made later, so only the code shows its pool.
-            most = self._number("pool_size", 5) + self._number("max_overflow", 10)
-            engines = [{"database": "postgresql", "most": most, "limit": None}]
-        for engine in engines:
+        for engine in self.facts[0]["engines"]:
             database, most = engine["database"], engine["most"]
             limit = engine["limit"] or _LIMITS.get(database, most * self.processes)
             if most * self.processes > limit:
@@ -91,11 +86,6 @@ class Comparison:
                 name = next(filter(self.given.__contains__, names), "")
                 what = f"{self.processes} processes × {most} connections; {database} allows {limit}"
                 yield self._at("pool", name, what)
-
-    def _number(self, name: str, default: int) -> int:
-        line = self.given[name].what if name in self.given else ""
-        found = re.search(rf"\b{name}\W+(\d+)", line)
-        return int(found[1]) if found else default
 
     def _at(self, kind: str, name: str, what: str) -> Finding:
         place = self.given.get(name, Finding(kind, None, 0, ""))

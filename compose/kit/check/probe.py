@@ -1,12 +1,11 @@
 """Import an application in a process and write down what it is; `processes` starts this.
 
-It runs by path with the Python of the application (3.9 or newer), and needs no other file:
+It runs by path with the Python of the application (3.9 or newer), which has Gunicorn:
 ``probe.py folder module:app result.json``.
 """
 
 from __future__ import annotations
 
-import ast
 import gc
 import hashlib
 import importlib
@@ -26,20 +25,6 @@ _QUESTIONS = {
     "mysql": "SELECT @@max_connections",
     "mariadb": "SELECT @@max_connections",
 }
-
-
-def _load(name: str) -> Any:
-    """Return ``module:object`` or ``module:factory(literals)``, as Gunicorn does."""
-    module, _, expression = name.partition(":")
-    found: Any = importlib.import_module(module)
-    node = ast.parse(expression or "application", mode="eval").body
-    call = node if isinstance(node, ast.Call) else None
-    for part in ast.unparse(call.func if call else node).split("."):
-        found = getattr(found, part)
-    if call is None:
-        return found
-    keywords = {each.arg: ast.literal_eval(each.value) for each in call.keywords if each.arg}
-    return found(*map(ast.literal_eval, call.args), **keywords)
 
 
 def _settings(app: Any, folder: str) -> dict[str, Any]:
@@ -87,7 +72,8 @@ def _engines(app: Any) -> list[dict[str, Any]]:
             question = _QUESTIONS[database]
             with engine.connect() as connection:
                 limit = int(connection.exec_driver_sql(question).scalar())
-        most = pool.size() + max(pool._max_overflow, 0) if hasattr(pool, "_max_overflow") else 1  # noqa: SLF001  # there is no public name
+        overflow = getattr(pool, "_max_overflow", None)
+        most = 1 if overflow is None else pool.size() + max(overflow, 0)
         found.append({"database": database, "most": most, "limit": limit})
     return found
 
@@ -116,11 +102,11 @@ def main(folder: str, name: str, result: str) -> None:
         if frame.f_code.co_filename.startswith(folder):
             ran.add((frame.f_code.co_filename, frame.f_code.co_firstlineno))
 
+    from gunicorn.util import import_app
+
     sys.setprofile(record)
-    try:
-        app = _load(name)
-    finally:
-        sys.setprofile(None)
+    app = import_app(name)
+    sys.setprofile(None)
     files = {str(getattr(module, "__file__", "")) for module in [*sys.modules.values()]}
     facts = {
         "files": [os.path.relpath(path, folder) for path in files if path.startswith(folder)],
@@ -136,7 +122,8 @@ def main(folder: str, name: str, result: str) -> None:
 if __name__ == "__main__":
     try:
         main(*sys.argv[1:])
-    except BaseException:  # noqa: BLE001  # whatever it is, the caller shows it
+    finally:
+        # Of an application that does not import; the caller shows it.
         traceback.print_exc()
-    # Threads that the application started do not end by themselves.
-    os._exit(0)
+        # Threads that the application started do not end by themselves.
+        os._exit(0)

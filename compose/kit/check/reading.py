@@ -1,73 +1,12 @@
-"""Read an application's code for what breaks on many processes: tables of rules and one visitor."""
+"""Read an application's code for what breaks on many processes: the visitor of its `rules`."""
 
 import ast
 import re
 from collections.abc import Iterator, Sequence
 
+from kit.check import rules
 from kit.check.findings import FOLDERS, SECRETS, Finding
-from kit.check.paths import is_beside_code
 from kit.check.sources import Function, Scope, Source, Sources
-
-_CALLS = (
-    ("cache", r"(cachelib|werkzeug\.contrib\.cache)\.(\w+\.)?SimpleCache|cachetools\.\w+Cache"),
-    ("scheduler", r"apscheduler\.schedulers\.\w+\.\w+Scheduler|flask_apscheduler\.APScheduler"),
-    ("sqlite", r"(sqlite3|aiosqlite)\.connect"),
-    ("state", r"prometheus_client\.(Counter|Gauge|Histogram|Summary)"),
-    ("state", r"prometheus_flask_exporter\.PrometheusMetrics"),
-)
-_CALLS_AT_START = (
-    ("scheduler", r"threading\.(Thread|Timer)|multiprocessing\.Process|schedule\.every(\(\))?"),
-    ("scheduler", r".+\.start_background_task|_thread\.start_new_thread"),
-    ("tables", r".+\.(create_all|drop_all|create_tables)"),
-    ("tables", r"(flask_migrate|alembic\.command)\.upgrade"),
-)
-"""Calls that are wrong only while the application starts."""
-
-_CALLS_WITHOUT = (
-    ("limit", r"flask_limiter\.(\w+\.)?Limiter", "RATELIMIT_STORAGE_URI"),
-    ("socketio", r"flask_socketio\.SocketIO", "message_queue"),
-)
-"""Calls that are wrong unless some module gives a setting."""
-
-_SETTINGS = (
-    ("cache", r"CACHE_TYPE", r"(.*\.)?simple(cache)?"),
-    ("files", r"CACHE_TYPE", r"(.*\.)?filesystem(cache)?"),
-    ("limit", r"RATELIMIT_STORAGE_URI", r"(async\+)?memory://.*"),
-    ("session", r"SESSION_TYPE", r"filesystem|cachelib|simple|memory"),
-)
-"""Settings and the values that are wrong."""
-
-_WRITERS = (
-    (r"logging\.(handlers\.)?\w*FileHandler", 0, "filename"),
-    (r"logging\.basicConfig", 9, "filename"),
-    (r"cachelib\.(\w+\.)?FileSystemCache", 0, "cache_dir"),
-    (r"shutil\.(copy\w*|move)", 1, "dst"),
-    (r".+\.(save|to_csv|to_excel|savefig)", 0, "fp"),
-)
-"""Calls that write a file, and which argument is its path."""
-
-_SAME = {
-    "storage_uri": "RATELIMIT_STORAGE_URI",
-    "RATELIMIT_STORAGE_URL": "RATELIMIT_STORAGE_URI",
-    "client_manager": "message_queue",
-    "secret_key": "SECRET_KEY",
-}
-_RANDOM = re.compile(r"os\.urandom|(secrets|random)\.\w+|uuid\.uuid[14]|.*\.Fernet\.generate_key")
-_CONTAINER = re.compile(
-    r"dict|list|set|(collections\.)?(defaultdict|deque|Counter|OrderedDict)|itertools\.count"
-)
-_CHANGING = re.compile(
-    "add|append(left)?|clear|discard|extend|insert|pop(item)?|remove|setdefault|update"
-)
-_FACTORY = re.compile(r"(create|make|build)_(\w*_)?app(lication)?|init_app")
-_COMMAND = re.compile(r".*\.(command|shell_context_processor)(\(\))?")
-_ROUTE = re.compile(r".+\.(route|get|post|put|patch|delete)\(\)")
-_BEFORE = re.compile(r".+\.before_(app_)?request")
-_REMEMBERS = re.compile(r"functools\.(lru_)?cache(\(\))?")
-_SINGLETON = re.compile(r"cls\._*instances?\b")
-_FOR_DEVELOPERS = re.compile(r".*(test|dev|local|debug).*", re.IGNORECASE)
-_QUERY = re.compile(r"\.(query|session|execute)\b")
-_ACCEPTED = "# check: ok"
 
 Ran = frozenset[tuple[str, int]]
 
@@ -114,30 +53,31 @@ class _Reader(ast.NodeVisitor):
             self.generic_visit(node)
 
     def visit_ClassDef(self, node: ast.ClassDef) -> None:
-        if not _FOR_DEVELOPERS.fullmatch(node.name):
+        if not rules.FOR_DEVELOPERS.fullmatch(node.name):
             self._visit_within(self._scope.of_class(node.name), node.body)
 
     def visit_FunctionDef(self, node: Function) -> None:
         decorators = [self._scope.full_name(each) for each in node.decorator_list]
-        if any(map(_COMMAND.fullmatch, decorators)):
+        if any(map(rules.COMMAND.fullmatch, decorators)):
             return
-        is_view = any(map(_ROUTE.fullmatch, decorators))
-        if any(map(_BEFORE.fullmatch, decorators)):
+        is_view = any(map(rules.ROUTE.fullmatch, decorators))
+        if any(map(rules.BEFORE.fullmatch, decorators)):
             self._check_before_request(node)
-        if any(map(_REMEMBERS.fullmatch, decorators)) and (is_view or _asks_database(node)):
+        if any(map(rules.REMEMBERS.fullmatch, decorators)) and (is_view or _asks_database(node)):
             self._report("cache", node)
         first = min(each.lineno for each in (node, *node.decorator_list))
         at_start = (
             (self.source.path.as_posix(), first) in self._ran
             if self._ran
-            else bool(_FACTORY.fullmatch(node.name))
+            else bool(rules.FACTORY.fullmatch(node.name))
         )
         for each in (*node.decorator_list, *node.args.defaults):
             self.visit(each)
         scope = self._scope.of_function(node, is_view=is_view, at_start=at_start and not is_view)
         self._visit_within(scope, node.body)
 
-    visit_AsyncFunctionDef = visit_FunctionDef  # noqa: N815  # the name that `ast` calls
+    def visit_AsyncFunctionDef(self, node: ast.AsyncFunctionDef) -> None:
+        self.visit_FunctionDef(node)
 
     def _visit_within(self, scope: Scope, body: Sequence[ast.stmt]) -> None:
         outer, self._scope = self._scope, scope
@@ -155,7 +95,8 @@ class _Reader(ast.NodeVisitor):
             self._check_change(target, node.value)
         self.generic_visit(node)
 
-    visit_AnnAssign = visit_Assign  # noqa: N815  # the name that `ast` calls
+    def visit_AnnAssign(self, node: ast.AnnAssign) -> None:
+        self.visit_Assign(node)
 
     def visit_AugAssign(self, node: ast.AugAssign) -> None:
         self._check_change(node.target, None)
@@ -173,10 +114,12 @@ class _Reader(ast.NodeVisitor):
 
     def visit_Call(self, node: ast.Call) -> None:
         name = self._scope.full_name(node.func)
-        for kind, pattern in _CALLS + _CALLS_AT_START if self._scope.at_start else _CALLS:
+        for kind, pattern in (
+            rules.CALLS + rules.CALLS_AT_START if self._scope.at_start else rules.CALLS
+        ):
             if re.fullmatch(pattern, name):
                 self._report(kind, node)
-        for kind, pattern, setting in _CALLS_WITHOUT:
+        for kind, pattern, setting in rules.CALLS_WITHOUT:
             if re.fullmatch(pattern, name):
                 self._report(kind, node, setting, to=self.absent)
         for keyword in node.keywords:
@@ -198,31 +141,31 @@ class _Reader(ast.NodeVisitor):
                 for each in ast.walk(self.source.tree):
                     if isinstance(each, Function) and each.name == ast.unparse(function):
                         self._check_before_request(each)
-        if _CHANGING.fullmatch(func.attr) and self._is_shared(func.value):
+        if rules.CHANGING.fullmatch(func.attr) and self._is_shared(func.value):
             self._report("state", node)
 
     def _check_setting(self, name: object, value: ast.expr | None) -> None:
         if not isinstance(name, str) or value is None:
             return
-        name = _SAME.get(name, name)
+        name = rules.SAME.get(name, name)
         self.given.setdefault(name, self._finding("", value, name))
         parts = list(self._scope.parts(value)) if name.isupper() else []
         texts = [str(part.value).lower() for part in parts if isinstance(part, ast.Constant)]
-        for kind, pattern, wrong in _SETTINGS:
+        for kind, pattern, wrong in rules.SETTINGS:
             if re.fullmatch(pattern, name) and any(re.fullmatch(wrong, text) for text in texts):
                 self._report(kind, value, name)
         if SECRETS.fullmatch(name) and self._scope.at_start:
             calls = [self._scope.full_name(p.func) for p in parts if isinstance(p, ast.Call)]
-            if any(map(_RANDOM.fullmatch, calls)):
+            if any(map(rules.RANDOM.fullmatch, calls)):
                 self._report("secret", value, name)
         if any(map(_is_sqlite, _given_parts(value))):
             self._report("sqlite", value, "sqlite")
-        if FOLDERS.fullmatch(name) and is_beside_code(value, self._scope):
+        if FOLDERS.fullmatch(name) and self._scope.is_beside_code(value):
             self._report("files", value, name)
 
     def _check_change(self, target: ast.expr, value: ast.expr | None) -> None:
         """Report a change of what belongs to a module or a class, while requests are answered."""
-        if self._scope.at_start or _SINGLETON.match(ast.unparse(target)):
+        if self._scope.at_start or rules.SINGLETON.match(ast.unparse(target)):
             return
         match target:
             case ast.Tuple(elts):
@@ -246,7 +189,7 @@ class _Reader(ast.NodeVisitor):
         is_local = isinstance(node, ast.Name) and node.id in self._scope.local
         value = None if is_local or self._scope.at_start else self._scope.value(node)
         if isinstance(value, ast.Call):
-            return bool(_CONTAINER.fullmatch(self._scope.full_name(value.func)))
+            return bool(rules.CONTAINER.fullmatch(self._scope.full_name(value.func)))
         return isinstance(value, ast.Dict | ast.List | ast.Set | ast.DictComp | ast.ListComp)
 
     def _is_made_once(self) -> bool:
@@ -263,7 +206,7 @@ class _Reader(ast.NodeVisitor):
             any(look in code for look in looks)
             and "return " in code
             and not self._scope.is_view
-            and not _QUERY.search(code)
+            and not rules.QUERY.search(code)
             and value is not None
             and container not in ast.unparse(value)
         )
@@ -285,11 +228,11 @@ class _Reader(ast.NodeVisitor):
         }:
             paths = [node.func.value]
             modes = [given.get("mode"), *node.args[:1]] if method == "open" else modes
-        for pattern, position, keyword in _WRITERS:
+        for pattern, position, keyword in rules.WRITERS:
             if re.fullmatch(pattern, name):
                 paths = [*node.args[position : position + 1], *filter(None, [given.get(keyword)])]
         writes = any(set("wax+") & set(_text(mode)) for mode in modes)
-        if writes and any(is_beside_code(path, self._scope) for path in paths):
+        if writes and any(self._scope.is_beside_code(path) for path in paths):
             self._report("files", node)
 
     def _check_before_request(self, node: Function) -> None:
@@ -301,7 +244,7 @@ class _Reader(ast.NodeVisitor):
         self, kind: str, node: ast.AST, setting: str = "", to: list[Finding] | None = None
     ) -> None:
         finding = self._finding(kind, node, setting)
-        if _ACCEPTED not in self.source.lines[finding.line - 1]:
+        if rules.ACCEPTED not in self.source.lines[finding.line - 1]:
             (self.found if to is None else to).append(finding)
 
     def _finding(self, kind: str, node: ast.AST, setting: str) -> Finding:
@@ -323,7 +266,7 @@ def _is_sqlite(node: ast.AST) -> bool:
 
 
 def _asks_database(node: Function) -> bool:
-    return _QUERY.search(ast.unparse(node)) is not None
+    return rules.QUERY.search(ast.unparse(node)) is not None
 
 
 def _text(node: ast.AST | None) -> str:

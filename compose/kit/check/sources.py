@@ -16,6 +16,13 @@ _SKIPPED_FOLDERS = re.compile(
 _SKIPPED_FILES = re.compile(
     r"(test_.*|.*_tests?|tests?|conftest|setup|noxfile|gunicorn.*|cli|commands|manage)\.py"
 )
+_HERE = re.compile(r"__file__|.+\.(root_path|static_folder)|os\.getcwd\(\)|pathlib\.Path\.cwd\(\)")
+_OF_FIRST = re.compile(
+    r"(os\.path\.\w+|os\.fspath|str|pathlib\.Path|(werkzeug\.utils|flask)\.safe_join)\(\)"
+)
+_DEFAULT = re.compile(r"(os\.environ\.get|.*config\.get|.*getenv)\(\)")
+_ELSEWHERE = re.compile(r"[/~\\]|[A-Za-z]:|[a-z+]+://|:memory:|$")
+_MOST_STEPS = 12
 
 Function = ast.FunctionDef | ast.AsyncFunctionDef
 
@@ -148,6 +155,31 @@ class Scope:
                 value = self.value(part) if isinstance(part, ast.Name) else None
                 if value is not None and value not in waiting:
                     waiting.append(value)
+
+    def is_beside_code(self, path: ast.AST | None) -> bool:
+        """Whether a path is relative to the working folder or to a module's file."""
+        for _ in range(_MOST_STEPS):
+            name = self.full_name(path) if path else ""
+            if _HERE.fullmatch(name):
+                return True
+            match path:
+                case ast.Constant(text):
+                    return isinstance(text, str) and not _ELSEWHERE.match(text)
+                case ast.JoinedStr(values=[part, *_]) | ast.FormattedValue(value=part):
+                    path = part
+                case ast.BoolOp(values=[*_, part]) | ast.BinOp(left=part) | ast.IfExp(orelse=part):
+                    path = part
+                case ast.Call(args=[_, part]) if _DEFAULT.fullmatch(name):
+                    path = part
+                case ast.Call(args=[part, *_]) if _OF_FIRST.fullmatch(name):
+                    path = part
+                case ast.Call(func=ast.Attribute(part)) | ast.Attribute(part, "parent"):
+                    path = part
+                case ast.Subscript(ast.Attribute(part, "parents")):
+                    path = part
+                case _:
+                    path = self.value(path) if path else None
+        return False
 
 
 def read(folder: Path) -> Sources:
