@@ -19,8 +19,11 @@ from kit.errors import KitError
 _SECONDS = 60
 _LARGE = 1 << 20
 """Bytes from which a file is data and not code: the copy links to it."""
-_LEFT_OUT = shutil.ignore_patterns(".git", "node_modules", "__pycache__", ".venv", "venv", "*.sock")
+_LEFT_OUT = frozenset({".git", "node_modules", "__pycache__"})
 _PROBE = Path(__file__).with_name("probe.py")
+_OUR_FRAMES = re.compile(
+    r'  File "(<frozen |[^"]*(check/probe|gunicorn/util|importlib/__init__)\.py").*\n(    .*\n)*'
+)
 _LAST_ERROR = re.compile(r".*^([\w.]+(Error|Exception)\b[^\n]*).*", re.DOTALL | re.MULTILINE)
 
 Facts = dict[str, Any]
@@ -59,7 +62,7 @@ def observe(target: Target) -> list[Facts]:
         shutil.copytree(
             target.folder,
             copy,
-            ignore=_LEFT_OUT,
+            ignore=_left_out,
             copy_function=_copy,
             ignore_dangling_symlinks=True,
         )
@@ -74,7 +77,7 @@ def observe(target: Target) -> list[Facts]:
             raise KitError(
                 f"cannot import APP={target.app}\n{_shortened(said[0], copy)}\n"
                 f"looked for it in {target.folder} with {target.python}",
-                "name the application: APP=module:object or APP=package:factory()",
+                "correct that, or name the application: APP=module:object or APP=package:factory()",
             )
         written = [str(path.relative_to(copy)) for path in set(copy.rglob("*")) - before]
         return [{**facts, "failed": failed, "written": sorted(written)} for facts in found]
@@ -116,6 +119,10 @@ def _run(target: Target, copy: Path, count: int) -> tuple[list[Facts], list[str]
     return facts, [prints[i].read_text(errors="replace") for i in failed]
 
 
+def _left_out(folder: str, names: list[str]) -> set[str]:
+    return {n for n in names if n in _LEFT_OUT or Path(folder, n, "pyvenv.cfg").exists()}
+
+
 def _copy(source: str, to: str) -> None:
     if Path(source).is_file():
         if Path(source).stat().st_size < _LARGE:
@@ -125,6 +132,6 @@ def _copy(source: str, to: str) -> None:
 
 
 def _shortened(said: str, copy: Path) -> str:
-    """Return the end of what was printed, with the application's own paths."""
-    lines = said.replace(f"{copy}{os.sep}", "").rstrip().splitlines()
+    """Return the end of what was printed: the application's own paths, and no frames of ours."""
+    lines = _OUR_FRAMES.sub("", said.replace(f"{copy}{os.sep}", "")).rstrip().splitlines()
     return "\n".join(lines[-40:])

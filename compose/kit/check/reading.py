@@ -114,9 +114,8 @@ class _Reader(ast.NodeVisitor):
 
     def visit_Call(self, node: ast.Call) -> None:
         name = self._scope.full_name(node.func)
-        for kind, pattern in (
-            rules.CALLS + rules.CALLS_AT_START if self._scope.at_start else rules.CALLS
-        ):
+        only_at_start = rules.CALLS_AT_START if self._scope.at_start else ()
+        for kind, pattern in (*rules.CALLS, *only_at_start):
             if re.fullmatch(pattern, name):
                 self._report(kind, node)
         for kind, pattern, setting in rules.CALLS_WITHOUT:
@@ -216,24 +215,16 @@ class _Reader(ast.NodeVisitor):
 
     def _check_writing(self, node: ast.Call, name: str) -> None:
         given = {each.arg: each.value for each in node.keywords}
-        method = node.func.attr if isinstance(node.func, ast.Attribute) else ""
-        paths: list[ast.expr] = []
-        modes: list[ast.expr | None] = [ast.Constant("w")]
-        if name in {"open", "io.open"}:
-            paths, modes = node.args[:1], [given.get("mode"), *node.args[1:2]]
-        elif isinstance(node.func, ast.Attribute) and method in {
-            "open",
-            "write_text",
-            "write_bytes",
-        }:
-            paths = [node.func.value]
-            modes = [given.get("mode"), *node.args[:1]] if method == "open" else modes
-        for pattern, position, keyword in rules.WRITERS:
+        arguments = dict(enumerate(node.args))
+        if isinstance(node.func, ast.Attribute):
+            arguments[-1] = node.func.value
+        for pattern, position, keyword, mode in rules.WRITERS:
             if re.fullmatch(pattern, name):
-                paths = [*node.args[position : position + 1], *filter(None, [given.get(keyword)])]
-        writes = any(set("wax+") & set(_text(mode)) for mode in modes)
-        if writes and any(self._scope.is_beside_code(path) for path in paths):
-            self._report("files", node)
+                modes = "w" if mode is None else _text(arguments.get(mode, given.get("mode")))
+                path = arguments.get(position, given.get(keyword))
+                if set("wax+") & set(modes) and self._scope.is_beside_code(path):
+                    self._report("files", node)
+                return
 
     def _check_before_request(self, node: Function) -> None:
         for call in ast.walk(node):

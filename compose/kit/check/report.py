@@ -65,4 +65,4 @@ def _show(found: Sequence[Finding]) -> None:
             if kind.breaks:
                 complain(KitError(text, kind.hint))
             else:
-                warn(f"{text}\n{kind.hint}".replace("\n", "\n         "))
+                warn(text.replace("\n", "\n       ") + f"\n  hint: {kind.hint}")

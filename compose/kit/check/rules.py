@@ -32,13 +32,15 @@ SETTINGS = (
 """Settings and the values that are wrong."""
 
 WRITERS = (
-    (r"logging\.(handlers\.)?\w*FileHandler", 0, "filename"),
-    (r"logging\.basicConfig", 9, "filename"),
-    (r"cachelib\.(\w+\.)?FileSystemCache", 0, "cache_dir"),
-    (r"shutil\.(copy\w*|move)", 1, "dst"),
-    (r".*\.(save|to_csv|to_excel|savefig)", 0, "fp"),
+    (r"(io\.)?open", 0, "file", 1),
+    (r".+\.open", -1, "", 0),
+    (r".+\.write_(text|bytes)", -1, "", None),
+    (r"logging\.((handlers\.)?\w*FileHandler|basicConfig)", 0, "filename", None),
+    (r"cachelib\.(\w+\.)?FileSystemCache", 0, "cache_dir", None),
+    (r"shutil\.(copy\w*|move)", 1, "dst", None),
+    (r".*\.(save|to_csv|to_excel|savefig)", 0, "fp", None),
 )
-"""Calls that write a file, and which argument is its path."""
+"""Calls that write a file; which argument is its path (-1: the object), and which the mode."""
 
 SAME = {
     "storage_uri": "RATELIMIT_STORAGE_URI",
