@@ -57,98 +57,79 @@ _EXTENSIONS = {
 
 # Each line with a mark is found, with that kind, and no other line is.
 _PLANTED = {
-    "secret made at import": """
-        import secrets
-        app.secret_key = secrets.token_hex()  #! secret
-    """,
-    "secret made by a function": """
-        import uuid
+    "secrets": """
+        import secrets, uuid
         def make():
             return uuid.uuid4().hex
-        app.config['SECRET_KEY'] = make()  #! secret
-    """,
-    "secret in a class": """
         class Config:
-            SECRET_KEY = os.urandom(24)  #! secret
-            JWT_SECRET_KEY = os.environ.get('JWT_SECRET_KEY') or os.urandom(24)  #! secret
+            JWT_SECRET_KEY = os.environ.get('JWT_SECRET_KEY') or secrets.token_hex()  #! secret
         app.config.from_object(Config)
+        app.secret_key = make()  #! secret
     """,
     "no secret": """
+        app.secret_key = None  #! secret
         @app.post('/')
         def login():
             session['user'] = 1
     """,
-    "cache of Flask-Caching": """
-        from flask_caching import Cache
-        app.config.from_mapping(CACHE_TYPE='SimpleCache')  #! cache
-        cache = Cache(app)
-    """,
-    "cache of cachelib": """
-        from cachelib import SimpleCache
-        cache = SimpleCache()  #! cache
-    """,
-    "cache of rows": """
+    "caches": """
         from functools import lru_cache
+        from cachelib import SimpleCache
+        from flask_caching import Cache
         from flask_sqlalchemy import SQLAlchemy
-        db = SQLAlchemy()
+        app.config.from_mapping(CACHE_TYPE='SimpleCache')  #! cache
+        flasks, own, db = Cache(app), SimpleCache(), SQLAlchemy()  #! cache
         @lru_cache
         def names():  #! cache
             return db.session.execute('select name from users')
     """,
-    "rate limit": """
+    "limit": """
         from flask_limiter import Limiter
         limiter = Limiter(app)  #! limit
     """,
-    "rate limit in memory": """
+    "limit in memory": """
         from flask_limiter import Limiter
         limiter = Limiter(app, storage_uri='memory://')  #! limit
     """,
-    "counter": """
-        visits = 0
-        @app.get('/')
-        def index():
-            global visits
-            visits += 1  #! state
-            return str(visits)
-    """,
-    "dictionary": """
+    "state": """
+        import itertools
         from collections import defaultdict
-        online, messages = {}, []
+        visits = 0
         attempts = defaultdict(list)
+        numbers = itertools.count()
         class Room:
             members = set()
         @app.post('/')
         def join():
-            attempts[request.remote_addr].append(1)  #! state
+            global visits
+            visits += 1  #! state
+            attempts[request.remote_addr].append(next(numbers))  #! state
             Room.members.add(request.form['name'])  #! state
             current_app.config['LAST'] = 1  #! state
             return ''
         @app.delete('/')
         def leave():
             del attempts[request.remote_addr]  #! state
-            return ''
-    """,
-    "numbers": """
-        import itertools
-        numbers = itertools.count()
-        @app.post('/orders')
-        def order():
             return str(next(numbers))  #! state
     """,
-    "scheduler": """
+    "schedulers": """
+        import threading, time
         from apscheduler.schedulers.background import BackgroundScheduler
         scheduler = BackgroundScheduler()  #! scheduler
-        scheduler.start()
-    """,
-    "thread at import": """
-        import threading, time
         def work():
             while True: time.sleep(60)
         def begin():
             threading.Thread(target=work).start()  #! scheduler
         begin()
     """,
-    "tables in the factory": """
+    "a thread of a class": """
+        import threading, time
+        class Mailer(threading.Thread):
+            def run(self):  #! scheduler
+                time.sleep(60)
+        Mailer().start()
+    """,
+    "tables": """
         from flask_sqlalchemy import SQLAlchemy
         from flask_migrate import upgrade
         db = SQLAlchemy()
@@ -189,9 +170,7 @@ _PLANTED = {
         from flask_socketio import SocketIO
         socketio = SocketIO(app)  #! socketio
     """,
-    "sessions in files": """
-        app.config['SESSION_TYPE'] = 'filesystem'  #! session
-    """,
+    "sessions in files": "app.config['SESSION_TYPE'] = 'filesystem'  #! session",
     "last seen": """
         from flask_sqlalchemy import SQLAlchemy
         db = SQLAlchemy()
@@ -200,7 +179,7 @@ _PLANTED = {
             current_app.user.last_seen = 1
             db.session.commit()  #! writes
     """,
-}  # fmt: skip
+}
 
 _RIGHT = {
     "secrets": "app.config['JWT_SECRET_KEY'] = os.environ.get('X') or 'constant'\n",
@@ -305,13 +284,11 @@ def _dedented(code: str) -> str:
 @pytest.mark.parametrize("name", _PLANTED)
 def test_check_finds_what_is_planted(tmp_path: Path, name: str) -> None:
     """Each kind is found at its line, and nothing else is."""
-    code = _FLASK + ("" if "secret" in name else _SECRET) + _dedented(_PLANTED[name])
+    code = _FLASK + _SECRET + _dedented(_PLANTED[name])
     target = _application(tmp_path, code)
     found = report.examine(target, observe(target))
     marks = (re.search(r"#! (\w+)", line) for line in code.splitlines())
     expected = {(line, mark[1]) for line, mark in enumerate(marks, 1) if mark}
-    if name == "no secret":
-        expected = {(0, "secret")}
     assert {(finding.line, finding.kind) for finding in found} == expected
 
 

@@ -14,7 +14,7 @@ Ran = frozenset[tuple[str, int]]
 def read(
     sources: Sources, chosen: Sequence[Source], ran: Ran
 ) -> tuple[list[Finding], dict[str, Finding]]:
-    """Return what is wrong, and for each setting the first place where it is given.
+    """Return what is wrong, and for each setting a place where it is given.
 
     Args:
         sources: all modules of the application.
@@ -147,7 +147,8 @@ class _Reader(ast.NodeVisitor):
         if not isinstance(name, str) or value is None:
             return
         name = rules.SAME.get(name, name)
-        self.given.setdefault(name, self._finding("", value, name))
+        # The last one wins, as it does when the code runs.
+        self.given[name] = self._finding("", value, name)
         parts = list(self._scope.parts(value)) if name.isupper() else []
         texts = [str(part.value).lower() for part in parts if isinstance(part, ast.Constant)]
         for kind, pattern, wrong in rules.SETTINGS:
