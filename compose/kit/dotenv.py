@@ -16,9 +16,6 @@ def read(path: Path) -> dict[str, str]:
     A line is ``NAME=value``, optionally quoted. ``#`` starts a comment at the start of a line, or
     after a space outside quotes. Nothing is expanded. The encoding is UTF-8, or UTF-16 with a
     byte-order mark, and a line may end as on any system.
-
-    Raises:
-        KitError: a line has another form.
     """
     try:
         text = _decoded(path.read_bytes())

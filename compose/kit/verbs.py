@@ -1,19 +1,18 @@
 """The verbs: those of a stack, written once over both runtimes, and those of the checkout."""
 
-import os
 import sys
 from collections.abc import Callable
 
 from kit import checks, deployment
+from kit.checks import load as load_tests
 from kit.console import browse, say, step
 from kit.docker.runtime import DockerRuntime
 from kit.errors import KitError
 from kit.local.runtime import LocalRuntime
+from kit.runtime import Runtime
 from kit.settings import Settings, load
 from kit.state import StateFolder
 from kit.system import locks
-
-Runtime = LocalRuntime | DockerRuntime
 
 
 def run(verb: str) -> None:
@@ -25,12 +24,13 @@ def run(verb: str) -> None:
     """
     if sys.platform == "win32":
         raise KitError("the local runtime needs Linux or macOS", "use WSL 2 on Windows")
-    if verb in checks.LOAD_VERBS:
-        checks.load_test(verb)
+    if verb in load_tests.VERBS:
+        load_tests.run(verb)
     elif verb in checks.VERBS:
         checks.run(verb, load())
     elif verb in _VERBS:
         settings = load()
+        runtime: Callable[[Settings], Runtime]
         runtime = DockerRuntime if settings.runtime == "docker" else LocalRuntime
         _VERBS[verb](runtime(settings))
     else:
@@ -77,7 +77,7 @@ def restart(runtime: Runtime) -> None:
     _require_running(runtime)
     runtime.enter(to_deploy=False)
     with locks.one_verb(runtime.state.verb_lock, "restart"):
-        deployment.restart(runtime, _service())
+        deployment.restart(runtime, runtime.settings.service)
     say(f"Done. `{runtime.settings.make('status')}` shows what runs.")
 
 
@@ -97,7 +97,7 @@ def show_status(runtime: Runtime) -> None:
 def follow_logs(runtime: Runtime) -> None:
     """Print the logs of one service, or of all, until interrupted."""
     runtime.require()
-    runtime.follow_logs(_service())
+    runtime.follow_logs(runtime.settings.service)
 
 
 def open_shop(runtime: Runtime) -> None:
@@ -134,10 +134,6 @@ _VERBS: dict[str, Callable[[Runtime], None]] = {
     "open": open_shop,
     "clean": clean,
 }
-
-
-def _service() -> str | None:
-    return os.environ.get("SERVICE") or None
 
 
 def _require_running(runtime: Runtime) -> None:
