@@ -25,6 +25,8 @@ _QUESTIONS = {
     "mysql": "SELECT @@max_connections",
     "mariadb": "SELECT @@max_connections",
 }
+_PATIENCE = 5
+"""Seconds for the database server's answer."""
 
 
 def _settings(app: Any, folder: str) -> dict[str, Any]:
@@ -41,15 +43,17 @@ def _settings(app: Any, folder: str) -> dict[str, Any]:
 
 def _classes(app: Any) -> dict[str, list[str]]:
     """Return by their settings which classes Flask-Caching, -Limiter and -SocketIO use."""
-    found = getattr(app, "extensions", {})
-    limiters = found.get("limiter", ())
-    used = {
-        "CACHE_TYPE": dict(found.get("cache") or {}).values(),
+    found = getattr(app, "extensions", None)
+    extensions = found if isinstance(found, dict) else {}
+    limiters = extensions.get("limiter")
+    server = getattr(extensions.get("socketio"), "server", None)
+    used: dict[str, Any] = {
+        "CACHE_TYPE": getattr(extensions.get("cache"), "values", tuple)(),
         "RATELIMIT_STORAGE_URI": [
             getattr(limiter, "_storage", None)
             for limiter in (limiters if isinstance(limiters, set) else [limiters])
         ],
-        "message_queue": [getattr(getattr(found.get("socketio"), "server", None), "manager", None)],
+        "message_queue": [getattr(server, "manager", None)],
     }
     return {
         name: [cls.__name__ for thing in things for cls in type(thing).__mro__ if thing is not None]
@@ -67,15 +71,22 @@ def _engines(app: Any) -> list[dict[str, Any]]:
         _ = app.extensions["sqlalchemy"].db.engine
     found = []
     for engine in (each for each in gc.get_objects() if type(each) is engine_class):
-        database, pool, limit = engine.dialect.name, engine.pool, None
-        with suppress(Exception):
-            question = _QUESTIONS[database]
-            with engine.connect() as connection:
-                limit = int(connection.exec_driver_sql(question).scalar())
-        overflow = getattr(pool, "_max_overflow", None)
-        most = 1 if overflow is None else pool.size() + max(overflow, 0)
-        found.append({"database": database, "most": most, "limit": limit})
+        overflow = getattr(engine.pool, "_max_overflow", None)
+        most = 1 if overflow is None else engine.pool.size() + max(overflow, 0)
+        facts = {"database": engine.dialect.name, "most": most, "limit": None}
+        # A host that does not answer must not keep this waiting.
+        asking = threading.Thread(target=_ask_limit, args=(engine, facts), daemon=True)
+        asking.start()
+        asking.join(_PATIENCE)
+        found.append(dict(facts))
     return found
+
+
+def _ask_limit(engine: Any, facts: dict[str, Any]) -> None:
+    with suppress(Exception):
+        question = _QUESTIONS[facts["database"]]
+        with engine.connect() as connection:
+            facts["limit"] = int(connection.exec_driver_sql(question).scalar())
 
 
 def _threads(folder: str) -> list[tuple[str, str, int]]:
@@ -113,8 +124,8 @@ def main(folder: str, name: str, result: str) -> None:
         "ran": [(os.path.relpath(path, folder), line) for path, line in ran],
         "settings": _settings(app, folder),
         "classes": _classes(app),
-        "engines": _engines(app),
         "threads": _threads(folder),
+        "engines": _engines(app),
     }
     Path(result).write_text(json.dumps(facts), encoding="utf-8")
 

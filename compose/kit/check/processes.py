@@ -78,6 +78,7 @@ def observe(target: Target) -> list[Facts]:
                 f"cannot import APP={target.app}\n{_shortened(said[0], copy)}\n"
                 f"looked for it in {target.folder} with {target.python}",
                 "correct that, or name the application: APP=module:object or APP=package:factory()",
+                "its variables come from its .env; if it needs the store, `make up` starts that",
             )
         written = [str(path.relative_to(copy)) for path in set(copy.rglob("*")) - before]
         return [{**facts, "failed": failed, "written": sorted(written)} for facts in found]

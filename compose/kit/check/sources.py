@@ -16,7 +16,10 @@ _SKIPPED_FOLDERS = re.compile(
 _SKIPPED_FILES = re.compile(
     r"(test_.*|.*_tests?|tests?|conftest|setup|noxfile|gunicorn.*|cli|commands|manage)\.py"
 )
-_HERE = re.compile(r"__file__|.+\.(root_path|static_folder)|os\.getcwd\(\)|pathlib\.Path\.cwd\(\)")
+_HERE = re.compile(
+    r"__file__|.+\.(root_path|static_folder)|os\.getcwd\(\)|pathlib\.Path\.cwd\(\)"
+    r"|werkzeug\.utils\.secure_filename\(\)"
+)
 _OF_FIRST = re.compile(
     r"(os\.path\.\w+|os\.fspath|str|pathlib\.Path|(werkzeug\.utils|flask)\.safe_join)\(\)"
 )
