@@ -1,8 +1,8 @@
 """The verbs that check and measure this checkout."""
 
-from kit.checks.lint import lint
-from kit.checks.pins import pin
-from kit.checks.programs import Programs
+from kit.checkout.lint import lint
+from kit.checkout.pins import pin
+from kit.checkout.programs import Programs
 from kit.settings import Settings
 from kit.setup import environment
 from kit.state import StateFolder
