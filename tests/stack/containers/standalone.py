@@ -17,8 +17,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from tests.support.containers import docker
 from tests.support.ports import free_port
+from tests.support.stacks.containers import docker
 
 # What the caller's machine says of its engine and of its registry.
 _PASSED_ON = (

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from tests.stack.containers.standalone import BROKEN, Project, Visits, visitors
-from tests.support.containers import require_engine
 from tests.support.ports import free_port
+from tests.support.stacks.containers import require_engine
 
 # Seconds until a replica that never gets ready is given up.
 _SOON = {"READY_TIMEOUT": "10"}

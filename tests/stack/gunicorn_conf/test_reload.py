@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from tests.stack.gunicorn_conf.conftest import NewServer
-from tests.support.gunicorn import Gunicorn
+from tests.support.stacks.gunicorn import Gunicorn
 from tests.support.waiting import wait_until
 
 _APPLICATION = """
