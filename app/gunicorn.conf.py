@@ -1,6 +1,6 @@
 """Gunicorn's settings, each with its reason.
 
-``unsticky_gunicorn``, beside this file or installed, holds the rest and lists the variables.
+``unsticky_gunicorn`` holds the rest, and lists the variables.
 """
 
 import importlib
@@ -9,24 +9,22 @@ import sys
 from contextlib import suppress
 from pathlib import Path
 
-# Python looks for the application in the working folder first. This folder comes last, so that it
-# hides no package of the application.
-if (_folder := str(Path(__file__).absolute().parent)) not in sys.path:
-    sys.path.append(_folder)
+# Python looks for the application in the working folder first. This folder and lib/ come last, so
+# that they hide no package of the application.
+_folder = Path(__file__).absolute().parent
+sys.path += [path for path in (str(_folder), str(_folder / "lib")) if path not in sys.path]
 _ours = importlib.import_module("unsticky_gunicorn")
-
 wsgi_app = os.environ.get("APP") or "shop:create_app()"
 
 # One listener for all workers. Only owner and group may open a socket file.
 bind = os.environ.get("BIND") or "127.0.0.1:8000"
 umask = 0o007
 
-# Two per replica show that no request depends on its worker. CPU-bound applications gain from more,
-# up to about one per core.
+# CPU-bound applications gain from more, up to about one per core.
 workers = _ours.integer("WORKERS", 2, 1, 256)
 
-# sync needs the least CPU per request, and without keep-alive no request can arrive on a connection
-# that is closing. Use gthread or gevent for views that wait long.
+# sync needs the least CPU, and without keep-alive no request arrives on a closing connection. Use
+# gthread or gevent for views that wait long.
 _class = _ours.one_of("WORKER_CLASS", "sync", "gthread", "gevent")
 worker_class = _ours.FairSyncWorker if _class == "sync" else _class
 threads = _ours.integer("THREADS", 1, 1, 256)
@@ -72,7 +70,6 @@ limit_request_field_size = 16_380
 accesslog = errorlog = "-"
 loglevel = _ours.one_of("LOG_LEVEL", "info", "debug", "warning", "error", "critical")
 logger_class = _ours.JsonLogger
-
 # Read once for all workers, so that they have the same secrets until the next HUP.
 _ours.read_secrets()
 post_fork, post_worker_init, when_ready = _ours.post_fork, _ours.post_worker_init, _ours.when_ready
