@@ -151,11 +151,11 @@ class LocalRuntime(Runtime):
     def target(self) -> Target:
         """Return what `make check` looks at: the application as a worker would start it."""
         self.state.create()
-        app, serving = self._application()
-        frozen = release.freeze(app.folder, SHOP, self.state.releases, app.data)
-        command = services.release_command(self.settings, self.state, app, serving, frozen)
+        found = self._release()
+        env = services.release_command(self.settings, self.state, found).env
         processes = self.settings.replicas * self.settings.workers
-        return Target(app.folder, app.name, serving.python, command.env, processes)
+        app, python = found.application, found.environment.python
+        return Target(app.folder, app.name, python, env, processes)
 
     def route(self, replicas: Sequence[Replica]) -> None:
         nginx = self._supervisor.processes().get(NGINX)
