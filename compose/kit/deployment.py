@@ -74,9 +74,11 @@ def await_ready(runtime: Runtime, name: str, probe: Callable[[], Answer] | None 
         lambda problem: say(f" {problem}; waiting {seconds} s at most …", end=""),
     )
     if not answer.is_ready:
-        make = runtime.settings.make
+        s = runtime.settings
+        make, where = s.make, f"APP={s.app} is looked for in APP_DIR={s.app_dir}"
         raise KitError(
             f"{name} is not ready: {answer.problem}. {runtime.last_words(name)}",
+            *([where] if s.app and s.is_foreign else []),
             f"see its log: {make('logs')} SERVICE={name}",
             f"`{make('up')}` goes on from here, `{make('down')}` stops everything",
         )
@@ -107,6 +109,7 @@ def _deploy_replicas(
         runtime.route(running)
         raise KitError(
             error.problem,
+            *error.hints[:-1],
             "correct that, then try again; the replicas that ran before go on serving",
             f"`{runtime.settings.make('down')}` stops everything",
         ) from error

@@ -18,6 +18,8 @@ class Visitor:
     port: int
     host: str
     cookies: dict[str, str] = field(default_factory=dict)
+    needs_tls: bool = False
+    """A cookie came that browsers send over TLS only, except to this machine."""
 
     def get(self, path: str) -> tuple[int, str, set[str]]:
         """Request a page; return its status, its path and the names of new or changed cookies.
@@ -55,6 +57,7 @@ class Visitor:
             if _identity(self.cookies.get(name, "")) != _identity(morsel.value):
                 changed.add(name)
             self.cookies[name] = morsel.value
+            self.needs_tls |= bool(morsel["secure"])
 
 
 def _identity(value: str) -> str:
@@ -83,6 +86,11 @@ def observe(port: int, host: str, path: str, workers: int) -> Iterator[str]:
         if not began:
             yield f"no cookie is set at {page}, so no session was tried on other workers"
             return
+        if visitor.needs_tls:
+            yield (
+                "a cookie is Secure: without TLS, browsers send it to this machine only "
+                "(SESSION_COOKIE_SECURE)"
+            )
         # Workers take turns, and all of them answer some of these.
         tries = 4 * workers
         lost = sum(bool(visitor.get(page)[2] & began) for _ in range(tries))

@@ -3,9 +3,9 @@
 import sys
 from collections.abc import Callable
 
-from kit import checks, deployment
+from kit import checkout, deployment
 from kit.check import report
-from kit.checks import load as load_tests
+from kit.checkout import load as load_tests
 from kit.console import browse, say, step
 from kit.docker.runtime import DockerRuntime
 from kit.errors import KitError
@@ -32,8 +32,8 @@ def run(verb: str) -> None:
         standalone.init(load())
     elif verb == "check":
         check(LocalRuntime(load()))
-    elif verb in checks.VERBS:
-        checks.run(verb, load())
+    elif verb in checkout.VERBS:
+        checkout.run(verb, load())
     elif verb in _VERBS:
         settings = load()
         runtime: Callable[[Settings], Runtime]

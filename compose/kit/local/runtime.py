@@ -151,11 +151,11 @@ class LocalRuntime(Runtime):
     def target(self) -> Target:
         """Return what `make check` looks at: the application as a worker would start it."""
         self.state.create()
-        found = self._release()
-        env = services.release_command(self.settings, self.state, found).env
+        frozen = self._release()
+        env = services.release_command(self.settings, self.state, frozen).env
         processes = self.settings.replicas * self.settings.workers
-        app, python = found.application, found.environment.python
-        return Target(app.folder, app.name, python, env, processes)
+        app = frozen.application
+        return Target(app.folder, app.name, frozen.environment.python, env, processes)
 
     def route(self, replicas: Sequence[Replica]) -> None:
         nginx = self._supervisor.processes().get(NGINX)
