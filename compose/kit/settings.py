@@ -13,7 +13,7 @@ from pathlib import Path
 
 from kit import dotenv
 from kit.errors import KitError
-from kit.system import store_url
+from kit.system import folders, store_url
 
 CHECKOUT = Path(__file__).resolve().parents[2]
 """The checkout that this kit is part of."""
@@ -180,7 +180,7 @@ class _Reader:
     def settings(self, extra: Mapping[str, str], compose: Mapping[str, str]) -> Settings:
         if "SECRET_KEY" in self._given and "SECRET_KEY_FILE" in self._given:
             raise KitError("both SECRET_KEY and SECRET_KEY_FILE are set", "unset one of the two")
-        state_dir = self._path("STATE_DIR", ".state")
+        state_dir = self._own_folder("STATE_DIR", ".state")
         return Settings(
             port=self._integer("PORT", 8080, 1, 65535),
             tls_port=self._integer("TLS_PORT", 8443, 1, 65535),
@@ -193,7 +193,7 @@ class _Reader:
             app=self._matching("APP", "shop:create_app()", r"[\w.]+(:[\w.]+(\(.*\))?)?",
                                "module:object or module:factory(), such as shop:create_app()"),
             state_dir=state_dir,
-            venv_dir=self._path("VENV_DIR", str(state_dir / "venv")),
+            venv_dir=self._own_folder("VENV_DIR", str(state_dir / "venv")),
             redis_url=self._redis_url(),
             redis_maxmemory=self._matching("REDIS_MAXMEMORY", "256mb", r"[1-9]\d*([kmg]b?)?",
                                            "a size such as 256mb or 2gb"),
@@ -271,6 +271,11 @@ class _Reader:
             raise KitError(f"{name}={text} begins with nobody's home", "write the path") from error
         # Symbolic links stay, so that messages show the path that the caller wrote.
         return Path(os.path.normpath(self._checkout / path))
+
+    def _own_folder(self, name: str, default: str) -> Path:
+        path = self._path(name, default)
+        folders.require_own(name, path, self._checkout)
+        return path
 
     def _program(self, name: str) -> Path | None:
         if name not in self._given:
