@@ -35,6 +35,7 @@ import logging
 import os
 import select
 import socket
+import stat
 import struct
 import sys
 import time
@@ -252,11 +253,15 @@ def when_ready(arbiter: Any) -> None:
     _stop_gently(arbiter)
 
 
+_LOADED = 0o400
+
+
 def post_worker_init(worker: Any) -> None:
-    """Note in the file that the master watches that this worker has loaded the application."""
-    os.write(worker.tmp.fileno(), b"loaded")
-    # Writing has set the file's time, by which the master knows when it last heard of the worker.
-    worker.notify()
+    """Note at the file that the master watches that this worker has loaded the application.
+
+    By its mode, because every user of the host can fill /dev/shm, and then nothing can be written.
+    """
+    os.fchmod(worker.tmp.fileno(), _LOADED)
 
 
 def _outlive_workers(arbiter: Any) -> None:
@@ -277,7 +282,7 @@ def _outlive_workers(arbiter: Any) -> None:
                 for worker in workers - set(arbiter.WORKERS.values()):
                     # Gunicorn has closed the files of those that it was going to replace.
                     with suppress(ValueError):
-                        loaded = os.fstat(worker.tmp.fileno()).st_size > 0
+                        loaded = stat.S_IMODE(os.fstat(worker.tmp.fileno()).st_mode) == _LOADED
                         # Raised again during a stop, it would interrupt the stop.
                         if not loaded and not arbiter.is_stopping:
                             raise

@@ -1,17 +1,20 @@
 """How workers share a listener, and that none drops what it accepted."""
 
 import functools
+import runpy
 import signal
 import socket
 import threading
 import time
+from pathlib import Path
+from types import SimpleNamespace
 
 import psutil
 import pytest
 
 from tests.stack.gunicorn_conf.conftest import NewServer
 from tests.support.client import serves
-from tests.support.gunicorn import Gunicorn, finish
+from tests.support.gunicorn import CONFIGURATION, Gunicorn, finish
 from tests.support.ports import free_port
 from tests.support.waiting import PATIENCE, wait_until
 from tests.support.wire import read_answer
@@ -85,6 +88,14 @@ def test_application_that_does_not_load_ends_the_replica(new_server: NewServer) 
     assert server.wait() == 4
     server = new_server(app="tests.stack.gunicorn_conf.no_such_module:app").run()
     assert server.wait() == 3
+
+
+def test_worker_starts_if_nothing_can_be_written(tmp_path: Path) -> None:
+    """A worker starts although another user has filled /dev/shm, where its file is."""
+    hook = runpy.run_path(str(CONFIGURATION))["post_worker_init"]
+    (tmp_path / "full").touch()
+    with (tmp_path / "full").open("rb") as file:
+        hook(SimpleNamespace(tmp=file, notify=lambda: None))
 
 
 def test_busy_worker_gets_no_new_requests(new_server: NewServer) -> None:
