@@ -212,6 +212,14 @@ def test_long_passwords_are_not_hashed(
     assert (answer.status, "is wrong" in answer.text) == (401, True)
 
 
+@pytest.mark.parametrize(("typed", "same"), [("e\u0301", True), ("\u00c9", False)])
+def test_password_is_the_same_composed_or_not(typed: str, *, same: bool) -> None:
+    """NFC, as NIST SP 800-63B-4 asks: keyboards differ, and other characters are others."""
+    kept = passwords.hashed("caf\u00e9 \u00b2")
+    assert passwords.matches(f"caf{typed} \u00b2", kept) == same
+    assert not passwords.matches(f"caf{typed} 2", kept)
+
+
 def _drawn(client: ShopClient, path: str) -> Callable[[], bool]:
     return lambda: path in client.get("/status").text
 
