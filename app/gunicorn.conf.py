@@ -247,6 +247,25 @@ class FairSyncWorker(SyncWorker):  # type: ignore[misc]  # Gunicorn ships no typ
         listener.close()
 
 
+def _write_problem(client: Any, status: int, title: str, _reason: str) -> None:
+    """Answer a request that Gunicorn itself refuses with a problem document (RFC 9457).
+
+    Gunicorn's own answer is an HTML page that repeats what the client sent.
+    """
+    of_client = status < 500
+    detail = "The request is not valid HTTP." if of_client else "The application failed."
+    problem = {"type": "about:blank", "title": title, "status": status, "detail": detail}
+    body = f"{json.dumps(problem)}\n"
+    head = (
+        f"HTTP/1.1 {status} {title}\r\nConnection: close\r\nCache-Control: no-store\r\n"
+        f"Content-Type: application/problem+json\r\nContent-Length: {len(body)}\r\n\r\n"
+    )
+    util.write_nonblock(client, (head + body).encode("ascii"))
+
+
+util.write_error = _write_problem
+
+
 def when_ready(arbiter: Any) -> None:
     """Change what the master does if a worker ends, and if it stops itself."""
     _outlive_workers(arbiter)
