@@ -4,12 +4,12 @@ import os
 import sys
 from collections.abc import Callable
 
-from kit import checks, deployment
-from kit.console import browse, say, step
+from kit import checks, deployment, dotenv
+from kit.console import browse, say, step, warn
 from kit.docker.runtime import DockerRuntime
 from kit.errors import KitError
 from kit.local.runtime import LocalRuntime
-from kit.settings import Settings, load
+from kit.settings import CHECKOUT, Settings, load
 from kit.state import StateFolder
 from kit.system import locks
 
@@ -42,6 +42,8 @@ def up(runtime: Runtime) -> None:
     state, settings = runtime.state, runtime.settings
     runtime.require()
     state.claim()
+    if names := dotenv.open_secrets(CHECKOUT / ".env"):
+        warn(f"all users of this machine can read {', '.join(names)}: chmod 600 {CHECKOUT}/.env")
     # Now, before minutes may go into the environment, and again while no other verb can start.
     _refuse_other_runtime(state, settings)
     runtime.enter(to_deploy=True)

@@ -11,8 +11,8 @@ from kit.errors import KitError
 def require_own(name: str, path: Path, checkout: Path) -> None:
     """Refuse a folder that another user made before, such as one in /tmp, or can replace.
 
-    A folder inside the checkout is as safe as the checkout. The checkout's owner is trusted, because
-    the kit that runs is already theirs.
+    A folder inside the checkout is as safe as the checkout. The checkout's owner is trusted: the
+    kit that runs is theirs.
 
     Args:
         name: the setting that names the folder.
