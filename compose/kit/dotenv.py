@@ -20,9 +20,6 @@ def read(path: Path) -> dict[str, str]:
     A line is ``NAME=value``, optionally quoted. ``#`` starts a comment at the start of a line, or
     after a space outside quotes. Nothing is expanded. The encoding is UTF-8, or UTF-16 with a
     byte-order mark, and a line may end as on any system.
-
-    Raises:
-        KitError: a line has another form.
     """
     try:
         text = _decoded(path.read_bytes())
@@ -53,10 +50,8 @@ def open_secrets(path: Path) -> list[str]:
     """Return the names in an environment file that look like secrets, if all users may read it."""
     if not path.exists() or not path.stat().st_mode & stat.S_IROTH:
         return []
-    return [
-        name for name, text in read(path).items()
-        if text and (_SECRET.search(name) or _PASSWORD_IN_URL.search(text))
-    ]  # fmt: skip
+    values = {name: text for name, text in read(path).items() if text}
+    return [n for n, text in values.items() if _SECRET.search(n) or _PASSWORD_IN_URL.search(text)]
 
 
 def _decoded(data: bytes) -> str:

@@ -1,10 +1,15 @@
 """What a verb raises if it cannot do its work."""
 
 import errno
+import re
+from collections.abc import Iterable
+from typing import NamedTuple, Self
 
 
 class KitError(Exception):
     """A failure that the caller can do something about.
+
+    Every function of the kit raises it if it cannot do what the first line of its text says.
 
     Attributes:
         problem: what is wrong, with the value: ``cannot x: reason``. More lines are details.
@@ -15,6 +20,19 @@ class KitError(Exception):
         super().__init__("\n".join((problem, *hints)))
         self.problem = problem
         self.hints = hints
+
+
+class Known(NamedTuple):
+    """A failure that another program reports, and what it means."""
+
+    pattern: str
+    problem: str
+    hints: tuple[str, ...]
+
+    @classmethod
+    def find(cls, table: Iterable[Self], said: str) -> Self | None:
+        """Return the first failure of a table that a program's output reports."""
+        return next((each for each in table if re.search(each.pattern, said, re.IGNORECASE)), None)
 
 
 def from_os_error(error: OSError) -> KitError:

@@ -134,11 +134,7 @@ class StateFolder:
         return self.secret_key
 
     def claim(self) -> None:
-        """Make the folder, for its owner alone, and mark it as the state of a stack.
-
-        Raises:
-            KitError: the folder holds other files, or is a link to nothing.
-        """
+        """Make the folder, for its owner alone, and mark it as the state of a stack."""
         if self.root.is_symlink() and not self.root.exists():
             raise KitError(
                 f"STATE_DIR={self.root} is a link to {self.root.readlink()}, which does not exist",
@@ -162,11 +158,7 @@ class StateFolder:
         return (self.root / _MARK).exists()
 
     def create(self) -> None:
-        """Make the folders inside a claimed one, and that of the sockets.
-
-        Raises:
-            KitError: no short folder for the sockets can be made.
-        """
+        """Make the folders inside a claimed one, and that of the sockets."""
         for path in (self.run, self.log, self.nginx, self.data, self.releases):
             path.mkdir(mode=0o700, exist_ok=True)
         if not _fits(self.run) and (self.sockets == self.run or not _is_private(self.sockets)):

@@ -13,7 +13,7 @@ _MB = 1024 * 1024
 
 @dataclass(frozen=True, slots=True)
 class Worker:
-    """A row below its service's: pid on the host, resident memory in bytes, and a signature.
+    """A row below its service's: pid on the host, and resident memory in bytes.
 
     Attributes:
         signature: ``replica/pid``, as in nginx's log; None if it is unknown.
@@ -26,12 +26,11 @@ class Worker:
 
 @dataclass(frozen=True, slots=True)
 class Service:
-    """A row of the table.
+    """A row of the table: its first process, when that started, and the memory of all, in bytes.
 
     Attributes:
-        pid: of its first process; 0 if there is none.
+        pid: 0 if there is no process.
         started: seconds since the epoch.
-        memory: resident, of all its processes, in bytes.
         signature: how the signatures of its requests begin; None if it serves none.
     """
 
@@ -45,14 +44,7 @@ class Service:
 
 
 def show(services: Iterable[Service], served: Counter[str], url: str, *notes: str) -> None:
-    """Print the table, where the stack answers, and what the numbers mean.
-
-    Args:
-        services: the rows.
-        served: how many requests each worker served, by signature.
-        url: the address of the stack.
-        notes: lines below the table.
-    """
+    """Print the table, with the requests that each signature served, the address, and notes."""
     rows = [_HEADINGS]
     for each in sorted(services, key=lambda service: service.name):
         requests = ""

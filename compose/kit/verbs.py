@@ -1,19 +1,18 @@
 """The verbs: those of a stack, written once over both runtimes, and those of the checkout."""
 
-import os
 import sys
 from collections.abc import Callable
 
 from kit import checks, deployment, dotenv
+from kit.checks import load as load_tests
 from kit.console import browse, say, step, warn
 from kit.docker.runtime import DockerRuntime
 from kit.errors import KitError
 from kit.local.runtime import LocalRuntime
+from kit.runtime import Runtime
 from kit.settings import CHECKOUT, Settings, load
 from kit.state import StateFolder
 from kit.system import locks
-
-Runtime = LocalRuntime | DockerRuntime
 
 
 def run(verb: str) -> None:
@@ -25,12 +24,13 @@ def run(verb: str) -> None:
     """
     if sys.platform == "win32":
         raise KitError("the local runtime needs Linux or macOS", "use WSL 2 on Windows")
-    if verb in checks.LOAD_VERBS:
-        checks.load_test(verb)
+    if verb in load_tests.VERBS:
+        load_tests.run(verb)
     elif verb in checks.VERBS:
         checks.run(verb, load())
     elif verb in _VERBS:
         settings = load()
+        runtime: Callable[[Settings], Runtime]
         runtime = DockerRuntime if settings.runtime == "docker" else LocalRuntime
         _VERBS[verb](runtime(settings))
     else:
@@ -42,11 +42,11 @@ def up(runtime: Runtime) -> None:
     state, settings = runtime.state, runtime.settings
     runtime.require()
     state.claim()
-    if names := dotenv.open_secrets(CHECKOUT / ".env"):
-        warn(f"all users of this machine can read {', '.join(names)}: chmod 600 {CHECKOUT}/.env")
     # Now, before minutes may go into the environment, and again while no other verb can start.
     _refuse_other_runtime(state, settings)
     runtime.enter(to_deploy=True)
+    if names := dotenv.open_secrets(CHECKOUT / ".env"):
+        warn(f"all users of this machine can read {', '.join(names)}: chmod 600 {CHECKOUT}/.env")
     with locks.one_verb(state.verb_lock, "up"):
         _refuse_other_runtime(state, settings)
         was_running = runtime.is_running()
@@ -79,7 +79,7 @@ def restart(runtime: Runtime) -> None:
     _require_running(runtime)
     runtime.enter(to_deploy=False)
     with locks.one_verb(runtime.state.verb_lock, "restart"):
-        deployment.restart(runtime, _service())
+        deployment.restart(runtime, runtime.settings.service)
     say(f"Done. `{runtime.settings.make('status')}` shows what runs.")
 
 
@@ -99,7 +99,7 @@ def show_status(runtime: Runtime) -> None:
 def follow_logs(runtime: Runtime) -> None:
     """Print the logs of one service, or of all, until interrupted."""
     runtime.require()
-    runtime.follow_logs(_service())
+    runtime.follow_logs(runtime.settings.service)
 
 
 def open_shop(runtime: Runtime) -> None:
@@ -136,10 +136,6 @@ _VERBS: dict[str, Callable[[Runtime], None]] = {
     "open": open_shop,
     "clean": clean,
 }
-
-
-def _service() -> str | None:
-    return os.environ.get("SERVICE") or None
 
 
 def _require_running(runtime: Runtime) -> None:

@@ -20,23 +20,22 @@ def test_interrupted_test_run_leaves_nothing(number: signal.Signals, processes: 
     """A test run that is interrupted, in one process or in more, stops its stack."""
     with tempfile.TemporaryDirectory(prefix="run-") as temporary:
         folder = Path(temporary)
+        test = ROOT / "tests/stack/local/test_continuity.py"
+        command = [
+            *(sys.executable, "-m", "pytest", "-q", "-o", f"cache_dir={temporary}/cache"),
+            *("-n", processes, "--dist", "loadgroup", f"--basetemp={temporary}/base"),
+            *("-k", "meets_the_workers and 400", str(test)),
+        ]
+        # A path short enough for sockets, and nobody else's.
+        env = os.environ | {"TMPDIR": temporary}
         with subprocess.Popen(
-            [
-                *(sys.executable, "-m", "pytest", "-q", "-o", f"cache_dir={temporary}/cache"),
-                *("-n", processes, "--dist", "loadgroup", f"--basetemp={temporary}/base"),
-                *(
-                    "-k",
-                    "meets_the_workers and 400",
-                    str(ROOT / "tests/stack/local/test_continuity.py"),
-                ),
-            ],
+            command,
             cwd=ROOT,
-            # A path short enough for sockets, and nobody else's.
-            env=os.environ | {"TMPDIR": temporary},
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
+            env=env,
             text=True,
             start_new_session=True,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
         ) as run:
             wait_until(lambda: _has_served(folder), "the run has a stack that works", seconds=60)
             run.send_signal(number)

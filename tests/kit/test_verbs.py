@@ -8,11 +8,9 @@ import json
 import os
 import re
 import signal
-import subprocess
 import tempfile
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import psutil
@@ -32,16 +30,6 @@ def fresh_stack(new_stack: StartStack) -> Iterator[Stack]:
     stack = new_stack(REPLICAS="2", WORKERS="1")
     yield stack
     assert not stack.dispose()
-
-
-@contextmanager
-def _killed_after(seconds: float, process: "subprocess.Popen[str]") -> Iterator[None]:
-    timer = threading.Timer(seconds, os.killpg, (process.pid, signal.SIGKILL))
-    timer.start()
-    try:
-        yield
-    finally:
-        timer.cancel()
 
 
 def _replicas(running: dict[str, object]) -> dict[str, object]:
@@ -93,14 +81,16 @@ def test_logs_follow_one_service(fresh: Stack) -> None:
     """`make logs SERVICE=` follows one log until it is interrupted; an unknown service fails."""
     process = fresh.start_verb("logs", SERVICE="nginx")
     assert process.stdout is not None
-    # It would wait for ever for a line that does not come.
-    with _killed_after(60, process):
-        first = process.stdout.readline()
-        # Once its last lines are there, it follows.
-        request_id = ask(fresh.port, "GET", "/api/products").request_id
-        assert any(request_id in line for line in process.stdout)
-        os.killpg(process.pid, signal.SIGINT)
-        process.communicate()
+    # Else it would wait for ever for a line that does not come.
+    timer = threading.Timer(60, os.killpg, (process.pid, signal.SIGKILL))
+    timer.start()
+    first = process.stdout.readline()
+    # Once its last lines are there, it follows.
+    request_id = ask(fresh.port, "GET", "/api/products").request_id
+    assert any(request_id in line for line in process.stdout)
+    timer.cancel()
+    os.killpg(process.pid, signal.SIGINT)
+    process.communicate()
     assert "nginx" in first
     assert "nginx" in fresh.fail("logs", SERVICE="app-9")
 

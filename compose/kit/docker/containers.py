@@ -19,12 +19,12 @@ class Container:
     """One container of a Compose project.
 
     Attributes:
-        state: as the engine calls it: created, running, paused, restarting, exited or dead.
+        state: created, running, paused, restarting, exited or dead.
         health: healthy, unhealthy or starting; empty without a health check.
         started: seconds since the epoch.
         pid: of its first process, on the engine's host; 0 if there is none.
         addresses: by the network's name, without the project's.
-        config: digest of what it was made from (see `Project.mark`).
+        config: digest of what it was made from (see `Project.marks`).
     """
 
     id: str
@@ -79,11 +79,7 @@ def parsed(entry: Any, project: str) -> Container:
 
 
 def find(containers: Sequence[Container], name: str) -> Container:
-    """Return the container of that name.
-
-    Raises:
-        KitError: there is none.
-    """
+    """Return the container of that name."""
     for container in containers:
         if container.name == name:
             return container

@@ -3,9 +3,8 @@
 import re
 import subprocess
 from collections.abc import Mapping, Sequence
-from typing import NamedTuple
 
-from kit.errors import KitError
+from kit.errors import KitError, Known
 
 # `start_interval` of health checks, and `!override` in overlays.
 _OLDEST_ENGINE = (25, 0, 0)
@@ -15,20 +14,13 @@ _TIMEOUT_SECONDS = 30
 _SHOWN_LINES = 12
 
 _WHERE = "https://docs.docker.com/engine/install/"
+_WHERE_COMPOSE = "https://docs.docker.com/compose/install/"
 _OR_LOCAL = "or leave RUNTIME unset: the local runtime needs no Docker"
-
-
-class _Known(NamedTuple):
-    """A failure that the engine or Compose reports, and what it means."""
-
-    pattern: str
-    problem: str
-    hints: tuple[str, ...]
 
 
 # The first that is found counts.
 _KNOWN = (
-    _Known(
+    Known(
         "permission denied while trying to connect",
         "you may not use the Docker engine: you cannot open its socket",
         (
@@ -37,7 +29,7 @@ _KNOWN = (
             _OR_LOCAL,
         ),
     ),
-    _Known(
+    Known(
         "Cannot connect to the Docker daemon|Is the docker daemon running|error during connect",
         "no Docker engine answers",
         (
@@ -45,12 +37,12 @@ _KNOWN = (
             _OR_LOCAL,
         ),
     ),
-    _Known(
+    Known(
         "no space left on device",
         "the engine's disk is full",
         ("`docker system df` shows what uses it, `docker system prune` removes what is unused",),
     ),
-    _Known(
+    Known(
         "non-overlapping IPv4 address pool",
         "the engine has no addresses left for this stack's three networks",
         (
@@ -58,12 +50,12 @@ _KNOWN = (
             "default-address-pools in the engine's daemon.json adds addresses",
         ),
     ),
-    _Known(
+    Known(
         "port is already allocated|address already in use|ports are not available",
         "another program listens on a port that nginx needs",
         ("choose others: make up RUNTIME=docker PORT=8081 TLS_PORT=8444",),
     ),
-    _Known(
+    Known(
         "error mounting|bind source path does not exist|invalid mount config",
         "the engine cannot mount a file or folder of this host",
         (
@@ -78,47 +70,25 @@ class Engine:
     """The engine that ``docker`` speaks to."""
 
     def require(self) -> None:
-        """Check that engine and Compose answer, and are new enough.
-
-        Raises:
-            KitError: they are not.
-        """
+        """Check that engine and Compose answer, and are new enough."""
         version = self.ask("version", "--format", "{{.Server.Version}}")
         if _parsed(version) < _OLDEST_ENGINE:
-            raise KitError(
-                f"Docker engine {version} is too old: {_dotted(_OLDEST_ENGINE)} is the oldest",
-                f"upgrade it: {_WHERE}",
-                _OR_LOCAL,
-            )
+            raise _too_old(f"engine {version}", _OLDEST_ENGINE, _WHERE)
         try:
             compose = self.ask("compose", "version", "--short")
         except KitError as error:
             raise KitError(
                 "Docker Compose v2 is not installed: there is no command `docker compose`",
-                "install docker-compose-plugin, or docker-compose of Debian 13: "
-                "https://docs.docker.com/compose/install/",
+                f"install docker-compose-plugin, or docker-compose of Debian 13: {_WHERE_COMPOSE}",
                 _OR_LOCAL,
             ) from error
         if _parsed(compose) < _OLDEST_COMPOSE:
-            raise KitError(
-                f"Docker Compose {compose} is too old: {_dotted(_OLDEST_COMPOSE)} is the oldest",
-                "upgrade it: https://docs.docker.com/compose/install/",
-                _OR_LOCAL,
-            )
+            raise _too_old(f"Compose {compose}", _OLDEST_COMPOSE, _WHERE_COMPOSE)
 
     def ask(
         self, *arguments: str, env: Mapping[str, str] | None = None, text: str | None = None
     ) -> str:
-        """Run ``docker`` with these arguments and return what it printed.
-
-        Args:
-            arguments: of the program.
-            env: its whole environment; the caller's by default.
-            text: its standard input.
-
-        Raises:
-            KitError: it failed; the message has its last words.
-        """
+        """Run ``docker`` with an environment and a standard input; return what it printed."""
         done = self.attempt(*arguments, env=env, text=text)
         if done.returncode:
             raise explained(arguments, done.stderr or done.stdout)
@@ -127,16 +97,11 @@ class Engine:
     def attempt(
         self, *arguments: str, env: Mapping[str, str] | None = None, text: str | None = None
     ) -> subprocess.CompletedProcess[str]:
-        """Run ``docker`` and return its exit status and output.
-
-        Raises:
-            KitError: there is no such program, or the engine hangs.
-        """
+        """Do the same, but return the exit status and the output of a failure, too."""
         quick = arguments[:1] == ("version",)
-        program = "docker"
         try:
             return subprocess.run(
-                [program, *arguments],
+                ["docker", *arguments],
                 check=False, env=env, input=text, capture_output=True, text=True,
                 errors="replace", timeout=_TIMEOUT_SECONDS if quick else None,
                 stdin=subprocess.DEVNULL if text is None else None,
@@ -158,10 +123,9 @@ class Engine:
 def explained(arguments: Sequence[str], said: str) -> KitError:
     """Turn the output of a failed command into an error with hints."""
     lines = [line.strip() for line in said.splitlines() if line.strip()]
-    for known in _KNOWN:
+    if known := Known.find(_KNOWN, said):
         found = [line for line in lines if re.search(known.pattern, line, re.IGNORECASE)]
-        if found:
-            return KitError(f"{known.problem}\n{found[-1]}", *known.hints)
+        return KitError(f"{known.problem}\n{found[-1]}", *known.hints)
     words = [a for a in arguments if not a.startswith("-") and "/" not in a][:4]
     return KitError(
         f"`docker {' '.join(words)}` failed. Its output:\n"
@@ -176,5 +140,9 @@ def _parsed(version: str) -> tuple[int, ...]:
     return tuple(int(part or 0) for part in found.groups()) if found else (999,)
 
 
-def _dotted(version: tuple[int, ...]) -> str:
-    return ".".join(map(str, version))
+def _too_old(what: str, oldest: tuple[int, ...], where: str) -> KitError:
+    return KitError(
+        f"Docker {what} is too old: {'.'.join(map(str, oldest))} is the oldest",
+        f"upgrade it: {where}",
+        _OR_LOCAL,
+    )

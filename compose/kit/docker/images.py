@@ -1,5 +1,6 @@
 """The images of a project: the application's is built once for each content, others are pulled."""
 
+from collections.abc import Mapping
 from pathlib import Path
 
 from kit.console import step
@@ -25,12 +26,8 @@ class Images:
         """The application's image: the caller's, or one that is named after its content."""
         return self._settings.compose.get("APP_IMAGE") or f"{self._repository}:{self._digest()}"
 
-    def provide(self, variables: dict[str, str]) -> None:
-        """Build or pull the images that are missing.
-
-        Raises:
-            KitError: the engine cannot; the message has its last words.
-        """
+    def provide(self, variables: Mapping[str, str]) -> None:
+        """Build or pull the images that are missing."""
         app = variables["APP_IMAGE"]
         for image in self._project.compose("config", "--images", variables=variables).split():
             if image == app and not self._settings.compose.get("APP_IMAGE"):
@@ -46,7 +43,7 @@ class Images:
                 env=self._project.environment(variables),
             )
             if built.returncode:
-                raise self._not_built(built.stderr or built.stdout)
+                raise _not_built(built.stderr or built.stdout)
 
     def prune(self) -> None:
         """Remove old images that the kit has built, except those in use."""
@@ -89,27 +86,25 @@ class Images:
     def _pull(self, image: str) -> None:
         pulled = self._engine.attempt("pull", "--quiet", image)
         if pulled.returncode:
-            raise KitError(
-                f"cannot pull {image}: {_last(pulled.stderr)}",
-                "check the name and your network, or run `docker login`",
-                "use your own image with NGINX_IMAGE=, REDIS_IMAGE=, VALKEY_IMAGE= or APP_IMAGE=",
-            )
-
-    def _not_built(self, said: str) -> KitError:
-        if "failed to resolve source metadata" in said or "pull access denied" in said:
-            return KitError(
-                f"cannot pull the base image of app/Dockerfile: {_last(said)}",
-                "check the name and your network, or run `docker login`",
-                "use your own image with PYTHON_IMAGE=registry.example/python:3.13-slim",
-            )
-        lines = [line for line in said.splitlines() if line.strip()]
-        return KitError(
-            "cannot build the application's image. The end of the output:\n"
-            + "\n".join(f"  {line}" for line in lines[-15:]),
-            "correct app/ or requirements/; the running stack is unchanged",
-        )
+            own = "NGINX_IMAGE=, REDIS_IMAGE=, VALKEY_IMAGE= or APP_IMAGE="
+            raise _not_pulled(image, pulled.stderr, own)
 
 
-def _last(said: str) -> str:
+def _not_pulled(image: str, said: str, own: str) -> KitError:
     lines = [line.strip() for line in said.splitlines() if line.strip()]
-    return lines[-1] if lines else "(no reason given)"
+    return KitError(
+        f"cannot pull {image}: {lines[-1] if lines else '(no reason given)'}",
+        "check the name and your network, or run `docker login`",
+        f"use your own image with {own}",
+    )
+
+
+def _not_built(said: str) -> KitError:
+    if "failed to resolve source metadata" in said or "pull access denied" in said:
+        own = "PYTHON_IMAGE=registry.example/python:3.13-slim"
+        return _not_pulled("the base image of app/Dockerfile", said, own)
+    lines = [f"  {line}" for line in said.splitlines() if line.strip()]
+    return KitError(
+        "cannot build the application's image. The end of the output:\n" + "\n".join(lines[-15:]),
+        "correct app/ or requirements/; the running stack is unchanged",
+    )

@@ -24,7 +24,7 @@ class Project:
     """The containers of one state folder."""
 
     def __init__(self, settings: Settings, state: StateFolder, engine: Engine) -> None:
-        self._settings, self._state, self._engine = settings, state, engine
+        self._settings, self._state, self.engine = settings, state, engine
         self._mounted: list[Path] = []
         digest = hashlib.sha256(os.fsencode(state.root)).hexdigest()[:8]
         # What is recorded has containers, even if the state folder has moved.
@@ -40,16 +40,8 @@ class Project:
         return [*(o for o in self._settings.overlays if o != "valkey"), "external"]
 
     def compose(self, *arguments: str, variables: Mapping[str, str]) -> str:
-        """Run ``docker compose`` on the project's files and return what it printed.
-
-        Args:
-            arguments: of Compose.
-            variables: of the files; they win over those of the settings.
-
-        Raises:
-            KitError: it failed.
-        """
-        return self._engine.ask(*self.command(*arguments), env=self.environment(variables))
+        """Run ``docker compose`` on the project's files and return what it printed."""
+        return self.engine.ask(*self.command(*arguments), env=self.environment(variables))
 
     def command(self, *arguments: str) -> list[str]:
         """Return the arguments of ``docker`` for a Compose command on the project's files."""
@@ -63,7 +55,7 @@ class Project:
         ]  # fmt: skip
 
     def environment(self, variables: Mapping[str, str]) -> dict[str, str]:
-        """Return the environment of a Compose command, with these variables."""
+        """Return the environment of a Compose command; these variables win over the settings'."""
         # Compose's own variables, such as COMPOSE_PROFILES, are for the caller's other projects.
         # The image's file needs BuildKit.
         inherited = {
@@ -80,7 +72,7 @@ class Project:
         the checkout may move or change, and digests of what a container reads at its start.
         """
         self._state.mounted.mkdir(exist_ok=True)
-        environment = self._settings.application_variables
+        environment = self._settings.application
         app = {
             "environment": {name: _escaped(value) for name, value in environment.items()},
             "labels": _labels(APP, _times(files, "SECRET_KEY_FILE", "REDIS_URL_FILE")),
@@ -101,32 +93,34 @@ class Project:
         # JSON is YAML, too.
         write_private(self._state.compose_overlay, json.dumps({"services": overlay}, indent=1))
 
-    def containers(self) -> list[Container]:
-        """Return the project's containers: the store, the replicas in order, nginx."""
-        ids = self._engine.ask(
+    def containers(self, service: str = "") -> list[Container]:
+        """Return the containers of a service, or all: store, replicas in order, nginx."""
+        ids = self.engine.ask(
             "container", "ls", "--all", "--quiet", "--filter", f"label={LABEL}.project={self.name}"
         ).split()
         if not ids:
             return []
         # If one has gone since, the others are still printed.
-        printed = self._engine.attempt("container", "inspect", *ids).stdout
+        printed = self.engine.attempt("container", "inspect", *ids).stdout
         found = [parsed(entry, self.name) for entry in json.loads(printed or "[]")]
         order = {STORE: 0, APP: 1, NGINX: 2}
+        found = [container for container in found if service in {"", container.service}]
         return sorted(found, key=lambda c: (order.get(c.service, 3), c.number))
 
-    def mark(self, variables: dict[str, str]) -> None:
-        """Add a digest of what each service is made from; containers carry it as a label.
+    def marks(self, variables: Mapping[str, str]) -> dict[str, str]:
+        """Return digests of what each service is made from; containers carry them as labels.
 
         Compose's own digest, `config --hash`, leaves out what comes from an `env_file`.
         """
-        unmarked = {**variables, **{_mark(name): "" for name in (STORE, APP, NGINX)}}
-        config = json.loads(self.compose("config", "--format", "json", variables=unmarked))
+        config = json.loads(self.compose("config", "--format", "json", variables=variables))
+        marks = {}
         for name, service in config["services"].items():
             for changed_without_restart in ("build", "depends_on", "scale"):
                 service.pop(changed_without_restart, None)
             service["deploy"].pop("replicas", None)
             text = json.dumps([service, config.get("networks")], sort_keys=True)
-            variables[_mark(name)] = hashlib.sha256(text.encode()).hexdigest()[:12]
+            marks[mark(name)] = hashlib.sha256(text.encode()).hexdigest()[:12]
+        return marks
 
     def stop(self, containers: Sequence[Container]) -> None:
         """Stop containers gracefully, all at once, and remove them."""
@@ -134,20 +128,15 @@ class Project:
             for container in containers:
                 if container.state == "paused":
                     # It would receive the signal only once it continues.
-                    self._engine.ask("unpause", container.id)
-            self._engine.ask("stop", *ids)
-            self._engine.ask("rm", "--force", "--volumes", *ids)
+                    self.engine.ask("unpause", container.id)
+            self.engine.ask("stop", *ids)
+            self.engine.ask("rm", "--force", "--volumes", *ids)
 
     def remove_all(self, *, data: bool) -> list[str]:
         """Stop and remove the containers, nginx first and the store last, and their networks.
 
-        This needs only the engine's labels, so it also stops what other settings started.
-
-        Args:
-            data: remove the volumes as well.
-
-        Returns:
-            The names of the containers that were running.
+        This needs only the engine's labels, so it also stops what other settings started. With the
+        data, the volumes go as well. It returns the names of the containers that were running.
         """
         found = self.containers()
         for service in (NGINX, APP, STORE):
@@ -155,7 +144,7 @@ class Project:
         self.stop([c for c in found if c.service not in {NGINX, APP, STORE}])
         for kind in ("network", "volume") if data else ("network",):
             if names := self._owned(kind):
-                self._engine.ask(kind, "rm", *names)
+                self.engine.ask(kind, "rm", *names)
         return [c.name for c in found if c.state in {"running", "paused", "restarting"}]
 
     def follow_logs(self, container: Container | None, history: int) -> None:
@@ -194,34 +183,25 @@ class Project:
         return kept
 
     def _owned(self, kind: str) -> list[str]:
-        return self._engine.ask(
+        return self.engine.ask(
             kind, "ls", "--quiet", "--filter", f"label={LABEL}.project={self.name}"
         ).split()
 
     def _variables(self) -> dict[str, str]:
         s = self._settings
-        given = {
-            "PORT": str(s.port),
-            "TLS_PORT": str(s.tls_port),
-            "REPLICAS": str(s.replicas),
-            "WORKERS": str(s.workers),
-            "WORKER_CLASS": s.worker_class,
-            "THREADS": str(s.threads),
-            "APP": s.app,
-            "TRUSTED_HOSTS": s.trusted_hosts,
-            "PROXY_HOPS": str(s.proxy_hops),
-            "SERVED_BY": str(int(s.served_by)),
-            "SHOP_DEMO": str(int(s.shop_demo)),
-            "REDIS_MAXMEMORY": s.redis_maxmemory,
-        }
-        chosen = {
+        return {
             "NGINX_UPSTREAM_KEEPALIVE": s.upstream_keepalive,
             "NGINX_IDEMPOTENT_PATHS": s.idempotent_paths,
             "REDIS_MEMORY": _and_a_half(s.redis_maxmemory),
             "TLS_DIR": str(self._state.certificates),
             **s.compose,
+            **s.of_replicas,
+            "PORT": str(s.port),
+            "TLS_PORT": str(s.tls_port),
+            "REPLICAS": str(s.replicas),
+            "REDIS_MAXMEMORY": s.redis_maxmemory,
+            "APP_REQUIREMENTS": requirements(s),
         }
-        return {**chosen, **given, "APP_REQUIREMENTS": requirements(s)}
 
 
 def requirements(settings: Settings) -> str:
@@ -230,7 +210,7 @@ def requirements(settings: Settings) -> str:
     return settings.compose.get("APP_REQUIREMENTS", default)
 
 
-def _mark(service: str) -> str:
+def mark(service: str) -> str:
     """Return Compose's variable for the digest of a service."""
     return f"UNSTICKY_CONFIG_{service.upper()}"
 
@@ -241,7 +221,7 @@ def _escaped(value: str) -> str:
 
 
 def _labels(service: str, files: str) -> dict[str, str]:
-    return {CONFIG_LABEL: f"${{{_mark(service)}:-}}", "unsticky.files": files}
+    return {CONFIG_LABEL: f"${{{mark(service)}:-}}", "unsticky.files": files}
 
 
 def _bind(source: Path, target: str) -> dict[str, Any]:

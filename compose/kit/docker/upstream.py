@@ -7,8 +7,9 @@ addresses of the replicas that stay before the others stop.
 
 from collections.abc import Sequence
 
-from kit.docker.containers import Container, processes
+from kit.docker.containers import NGINX, Container, processes
 from kit.docker.engine import Engine
+from kit.docker.project import Project
 from kit.system import templates
 from kit.system.reload import reload
 
@@ -22,8 +23,17 @@ class Upstream:
     def __init__(self, nginx: Container, engine: Engine) -> None:
         self._nginx, self._engine = nginx, engine
 
+    @classmethod
+    def of(cls, project: Project) -> "Upstream | None":
+        """Return that of a project's nginx; None if there is no healthy one."""
+        found = (each for each in project.containers(NGINX) if each.runs)
+        nginx = next((each for each in found if each.health == "healthy"), None)
+        return cls(nginx, project.engine) if nginx else None
+
     def narrow(self, replicas: Sequence[Container]) -> None:
-        """Send requests to these replicas only; wait until the others have none."""
+        """Send requests to these replicas only, if any; wait until the others have none."""
+        if not replicas:
+            return
         self._install(
             "\n    ".join(
                 f"server {replica.addresses['front']}:8000 max_fails=0;" for replica in replicas

@@ -10,11 +10,13 @@ from pathlib import Path
 
 from kit.errors import KitError
 from kit.local.services import NGINX, Service, socket_of
+from kit.local.supervisor import Supervisor
 from kit.settings import CHECKOUT, Settings
 from kit.setup.environment import Environment
 from kit.state import StateFolder
 from kit.system import templates
-from kit.system.processes import runs_as_root
+from kit.system.processes import children, runs_as_root
+from kit.system.reload import reload
 
 _FILTER = "^NGINX_"
 # The lines of the upstream, and not those in its comment.
@@ -69,6 +71,15 @@ class Nginx:
         # Whichever program runs: NGINX_BIN need not be given again.
         started = json.loads(self._state.service_spec(NGINX).read_text(encoding="utf-8"))
         return self._put(rerouted, Path(started["argv"][0]))
+
+    def reload(self, supervisor: Supervisor) -> None:
+        """Let the running nginx use the configuration in place, without losing a request."""
+        pid = supervisor.processes()[NGINX].pid
+        reload(
+            lambda: supervisor.signal(NGINX, "HUP"),
+            lambda: children(pid),
+            "`make logs SERVICE=nginx` shows why, `make restart SERVICE=nginx` restarts it",
+        )
 
     def variables(self, replicas: Sequence[str]) -> dict[str, str]:
         """Return the variables of nginx's templates."""

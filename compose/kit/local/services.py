@@ -38,10 +38,10 @@ class Service:
     name: str
     argv: tuple[str, ...]
     cwd: Path
-    priority: int
-    stop_signal: str
-    stop_seconds: int
-    splits_output: bool
+    priority: int = 0
+    stop_signal: str = "TERM"
+    stop_seconds: int = 30
+    splits_output: bool = False
     env: Mapping[str, str] = field(default_factory=dict)
     config: str = ""
 
@@ -71,10 +71,7 @@ def store(settings: Settings, state: StateFolder, environment: Environment) -> S
     template = CHECKOUT / "compose" / "redis" / "valkey.conf.template"
     text = templates.substitute(
         template.read_text(encoding="utf-8"),
-        {
-            "REDIS_SOCKET": str(socket_of(STORE, state)),
-            "REDIS_MAXMEMORY": settings.redis_maxmemory,
-        },
+        {"REDIS_SOCKET": str(socket_of(STORE, state)), "REDIS_MAXMEMORY": settings.redis_maxmemory},
     )
     path = state.run / "valkey.conf"
     path.write_text(text, encoding="utf-8")
@@ -83,9 +80,6 @@ def store(settings: Settings, state: StateFolder, environment: Environment) -> S
         argv=(str(program), str(path)),
         cwd=state.data,
         priority=100,
-        stop_signal="TERM",
-        stop_seconds=30,
-        splits_output=False,
         config=hashlib.sha256(text.encode()).hexdigest(),
     )
 
@@ -94,17 +88,11 @@ def replica(
     name: str, settings: Settings, state: StateFolder, environment: Environment, release: Path
 ) -> Service:
     """Return the service of one replica: a Gunicorn master on its own socket."""
-    env = settings.application_variables | {
-        "APP": settings.app,
+    env = {
+        **settings.application,
+        **settings.of_replicas,
         "BIND": f"unix:{socket_of(name, state)}",
         "REPLICA": name,
-        "WORKERS": str(settings.workers),
-        "WORKER_CLASS": settings.worker_class,
-        "THREADS": str(settings.threads),
-        "SHOP_DEMO": str(int(settings.shop_demo)),
-        "SERVED_BY": str(int(settings.served_by)),
-        "TRUSTED_HOSTS": settings.trusted_hosts,
-        "PROXY_HOPS": str(settings.proxy_hops),
         "REDIS_URL": settings.redis_url or f"unix://{socket_of(STORE, state)}?db=0",
         # A release stays as it was frozen, and its bytecode is there already.
         "PYTHONDONTWRITEBYTECODE": "1",
@@ -120,7 +108,6 @@ def replica(
         ),
         cwd=release,
         priority=200,
-        stop_signal="TERM",
         # Longer than graceful_timeout in gunicorn.conf.py, 25 s.
         stop_seconds=35,
         splits_output=True,
@@ -131,6 +118,11 @@ def replica(
 def is_replica(name: str) -> bool:
     """Whether a service is a replica, by its name."""
     return name.startswith("app-")
+
+
+def number(replica: str) -> int:
+    """Return the number of a replica."""
+    return int(replica.removeprefix("app-"))
 
 
 def files_of(settings: Settings) -> int:

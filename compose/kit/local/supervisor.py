@@ -19,7 +19,7 @@ from kit.local.rpc import NotRunningError, Supervisord
 from kit.local.services import NGINX, STORE, Service
 from kit.setup.environment import Environment
 from kit.state import StateFolder, write_private
-from kit.system import locks
+from kit.system import locks, logs
 
 _NAME = "supervisord"
 _START_SECONDS = 15
@@ -51,6 +51,8 @@ class Supervisor:
 
     def __init__(self, state: StateFolder) -> None:
         self._state = state
+        # The sizes of logs before this verb started their services.
+        self._log_starts: dict[str, int] = {}
 
     def is_running(self) -> bool:
         """Whether this stack's supervisord runs."""
@@ -66,32 +68,21 @@ class Supervisor:
         return former
 
     def start(self, services: Sequence[Service], environment: Environment) -> None:
-        """Start supervisord, which knows these services, and wait until it answers.
-
-        Raises:
-            KitError: it ended instead; the message has its last words.
-        """
+        """Start supervisord, which knows these services, and wait until it answers."""
         write_private(self._conf, configuration(services, self._state))
-        supervisord = Service(
-            name=_NAME,
-            argv=(str(environment.python), "-m", "supervisor.supervisord", "-c", str(self._conf)),
-            cwd=self._state.root,
-            priority=0,
-            stop_signal="TERM",
-            stop_seconds=STOP_SECONDS,
-            splits_output=False,
-        )
+        argv = (str(environment.python), "-m", "supervisor.supervisord", "-c", str(self._conf))
+        supervisord = Service(_NAME, argv, self._state.root)
         write_private(self._state.service_spec(_NAME), supervisord.description(self._state))
         output = self._state.log / "supervisord.output.log"
         with output.open("wb") as file:
             # In its own session, so that Ctrl-C in the caller's terminal does not reach the stack.
             process = subprocess.Popen(
                 [self._state.run / "launch", _NAME],
+                cwd=self._state.root,
+                start_new_session=True,
                 stdin=subprocess.DEVNULL,
                 stdout=file,
                 stderr=file,
-                cwd=self._state.root,
-                start_new_session=True,
             )
         deadline = time.monotonic() + _START_SECONDS
         try:
@@ -153,12 +144,11 @@ class Supervisor:
     def settled(self) -> dict[str, Process]:
         """Return the same, once supervisord has seen that what it has just started runs."""
         deadline = time.monotonic() + _SETTLE_SECONDS
-        while True:
-            found = self.processes()
-            starting = any(process.state == "STARTING" for process in found.values())
-            if not starting or time.monotonic() > deadline:
-                return found
+        while time.monotonic() < deadline and any(
+            process.state == "STARTING" for process in self.processes().values()
+        ):
             time.sleep(0.05)
+        return self.processes()
 
     def launch(self, service: Service) -> None:
         """Start a service as it is described now. Do not wait until it is ready."""
@@ -168,7 +158,14 @@ class Supervisor:
 
     def start_again(self, name: str) -> None:
         """Start a stopped service as it was described before."""
+        log = self._state.service_log(name)
+        self._log_starts[name] = log.stat().st_size if log.exists() else 0
         self._call("startProcess", name, False)  # noqa: FBT003  (XML-RPC: do not wait)
+
+    def last_words(self, name: str) -> str:
+        """Return the end of a service's log, since it was started."""
+        path, start = self._state.service_log(name), self._log_starts.get(name, 0)
+        return logs.last_words(logs.last_lines(path, logs.READ_LINES, start))
 
     def is_as_described(self, service: Service) -> bool:
         """Whether the service was last started with the same description."""
@@ -194,11 +191,7 @@ class Supervisor:
         self._call("signalProcess", name, name_of_signal)
 
     def shut_down(self) -> list[str]:
-        """Stop supervisord and every service, in whatever condition they are.
-
-        Returns:
-            The names of the services that ended.
-        """
+        """Stop everything, in whatever condition it is; return the services that ended."""
         ended = self.living()
         seconds = STOP_SECONDS
         if supervisor := locks.holder(self._state.service_lock(_NAME)):

@@ -9,13 +9,14 @@ import os
 import platform
 import shutil
 import sys
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from kit.settings import CHECKOUT, Settings
 from kit.setup import installation
 from kit.system import locks
+
+_SERVERS = ("nginx", "valkey", "gevent")
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,45 +47,33 @@ class Environment:
 
 def to_run(settings: Settings) -> Environment:
     """Return the environment that the stack runs in."""
-    groups = ["runtime", "local"]
-    if settings.nginx_bin is None:
-        groups.append("nginx")
-    if settings.worker_class == "gevent":
-        groups.append("gevent")
-    if settings.own_store and settings.redis_server is None:
-        groups.append("valkey")
-    return _named("run", groups, settings)
+    wanted = {
+        "nginx": settings.nginx_bin is None,
+        "gevent": settings.worker_class == "gevent",
+        "valkey": settings.own_store and settings.redis_server is None,
+    }
+    return _named("run", settings, *(group for group, needed in wanted.items() if needed))
 
 
 def to_check(settings: Settings) -> Environment:
     """Return the environment that the checks and `make pins` use."""
-    return _named(
-        "check",
-        ["runtime", "local", "nginx", "valkey", "gevent", "bench", "test", "lint", "load"],
-        settings,
-    )
+    return _named("check", settings, *_SERVERS, "bench", "test", "lint", "load")
 
 
 def to_bench(settings: Settings) -> Environment:
     """Return the environment that `make bench` uses."""
-    groups = ["runtime", "local", "nginx", "valkey", "gevent", "bench"]
     # Locust makes the load if there is no wrk.
-    if shutil.which("wrk") is None:
-        groups.append("load")
-    return _named("bench", groups, settings)
+    load = () if shutil.which("wrk") else ("load",)
+    return _named("bench", settings, *_SERVERS, "bench", *load)
 
 
 def to_load(settings: Settings) -> Environment:
     """Return the environment that `make loadtest` and the verbs beside it use."""
-    return _named("load", ["runtime", "local", "load"], settings)
+    return _named("load", settings, "load")
 
 
 def ensure(environment: Environment) -> None:
-    """Build the environment unless it exists.
-
-    Raises:
-        KitError: this machine lacks something; the message says what.
-    """
+    """Build the environment unless it exists."""
     if environment.is_complete():
         return
     installation.require_wheels({path.stem for path in environment.pins})
@@ -111,7 +100,8 @@ def enter(environment: Environment) -> None:
         os.execv(python, [python, "-P", "-s", "-m", "kit", *sys.argv[1:]])
 
 
-def _named(kind: str, groups: Sequence[str], settings: Settings) -> Environment:
+def _named(kind: str, settings: Settings, *more: str) -> Environment:
+    groups = ("runtime", "local", *more)
     pins = tuple(CHECKOUT / "requirements" / f"{group}.txt" for group in groups)
     digest = hashlib.sha256(platform.python_version().encode())
     for path in pins:

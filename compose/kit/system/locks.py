@@ -13,11 +13,7 @@ from kit.errors import KitError
 
 @contextmanager
 def one_verb(path: Path, verb: str) -> Iterator[None]:
-    """Hold the lock of a stack, so that no other verb changes it meanwhile.
-
-    Raises:
-        KitError: another verb holds the lock.
-    """
+    """Hold the lock of a stack, so that no other verb changes it meanwhile."""
     with _opened(path) as file:
         if not _is_free(file):
             raise KitError(

@@ -1,11 +1,12 @@
 """The logs of services: read their last lines, follow them, count their requests."""
 
+import contextlib
 import itertools
 import json
 import os
 import time
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Sequence
 from pathlib import Path
 from typing import TextIO
 
@@ -76,56 +77,44 @@ def files(folder: Path, service: str | None) -> list[Path]:
 
 def follow(paths: Sequence[Path], history: int, is_running: Callable[[], bool]) -> None:
     """Print the last lines of each file, then new ones as long as the stack runs."""
-    tails = [_Tail(path, history) for path in paths]
-    width = max(len(tail.name) for tail in tails)
-    goes_on = True
-    while goes_on:
-        # Asked before the lines are read, so that the last ones are printed, too.
-        goes_on = is_running()
-        for tail in tails:
-            for line in tail.new_lines():
-                show_line(f"{tail.name:{width}} | {line}")
-        if goes_on:
-            time.sleep(_POLL_SECONDS)
-    for tail in tails:
-        tail.close()
+    names = [path.name.removesuffix(".log").replace(".", " ") for path in paths]
+    width = max(map(len, names))
+    with contextlib.ExitStack() as stack:
+        tails = [stack.enter_context(contextlib.closing(_tail(p, history))) for p in paths]
+        goes_on = True
+        while goes_on:
+            # Asked before the lines are read, so that the last ones are printed, too.
+            goes_on = is_running()
+            for name, tail in zip(names, tails, strict=True):
+                for line in next(tail):
+                    show_line(f"{name:{width}} | {line}")
+            if goes_on:
+                time.sleep(_POLL_SECONDS)
 
 
-class _Tail:
-    def __init__(self, path: Path, history: int) -> None:
-        self.name = path.name.removesuffix(".log").replace(".", " ")
-        self._path = path
-        self._history = last_lines(path, history)
-        self._file: TextIO | None = None
-        self._open(at_end=True)
+def _tail(path: Path, history: int) -> Generator[list[str], None, None]:
+    """Yield the last lines of a file that may be rotated, then each time those that are new."""
+    file = _opened(path)
+    lines = last_lines(path, history)
+    if file:
+        file.seek(0, os.SEEK_END)
+    try:
+        while True:
+            lines += [line.rstrip("\n") for line in file or ()]
+            yield lines
+            lines = []
+            new = _opened(path)
+            if new and not (file and os.path.sameopenfile(new.fileno(), file.fileno())):
+                file, new = new, file
+            if new:
+                new.close()
+    finally:
+        if file:
+            file.close()
 
-    def new_lines(self) -> Iterator[str]:
-        yield from self._history
-        self._history = []
-        if self._file is not None:
-            yield from (line.rstrip("\n") for line in self._file)
-        if self._was_rotated():
-            self._open(at_end=False)
 
-    def close(self) -> None:
-        if self._file is not None:
-            self._file.close()
-
-    def _open(self, *, at_end: bool) -> None:
-        self.close()
-        try:
-            self._file = self._path.open(encoding="utf-8", errors="replace")
-        except FileNotFoundError:
-            self._file = None
-            return
-        if at_end:
-            self._file.seek(0, 2)
-
-    def _was_rotated(self) -> bool:
-        try:
-            now = self._path.stat()
-        except FileNotFoundError:
-            return False
-        if self._file is None:
-            return True
-        return not os.path.samestat(now, os.fstat(self._file.fileno()))
+def _opened(path: Path) -> TextIO | None:
+    try:
+        return path.open(encoding="utf-8", errors="replace")
+    except FileNotFoundError:
+        return None

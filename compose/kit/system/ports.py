@@ -14,18 +14,14 @@ def require_free(
     by_root: bool = False,
     verb: str = "make up",
 ) -> None:
-    """Check that a program can listen on a port of an address of this host.
+    """Check that a program can listen on a TCP port of an IPv4 or IPv6 address of this host.
 
     Args:
-        port: a TCP port.
-        address: IPv4 or IPv6.
-        name: the setting that holds the port.
-        by_root: the program runs as root, so it may use ports below 1024. A caller who is not
-            root cannot check those.
-        verb: the command that tries again with another port.
-
-    Raises:
-        KitError: another program listens there, or the caller has no permission to.
+        port: the value of the setting `name`, with which `verb` tries again.
+        address: on which the program listens.
+        name: in the hint.
+        by_root: it may use ports below 1024; a caller who is not root cannot check those.
+        verb: in the hint.
     """
     family = socket.AF_INET6 if ":" in address else socket.AF_INET
     with socket.socket(family, socket.SOCK_STREAM) as probe:
@@ -42,13 +38,10 @@ def require_free(
         except OSError as error:
             raise KitError(
                 f"port {port} of {address} is in use by {listener(port)}",
-                f"choose another: {verb} {name}={_free_port(port)}",
+                f"choose another: {verb} {name}={_free_port()}",
             ) from error
 
 
-def _free_port(near: int) -> int:
-    for port in range(near + 1, min(near + 100, 65536)):
-        with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as probe:
-            if probe.connect_ex(("127.0.0.1", port)) != 0:
-                return port
-    return 8080
+def _free_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as found:
+        return int(found.getsockname()[1])

@@ -38,11 +38,7 @@ def most_files() -> int:
 
 
 def require_files(count: int) -> None:
-    """Check that processes may open so many files.
-
-    Raises:
-        KitError: they may not.
-    """
+    """Check that processes may open so many files."""
     allowed = most_files()
     if allowed < count:
         raise KitError(

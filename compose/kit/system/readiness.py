@@ -45,31 +45,26 @@ def replica(path: Path, host: str) -> Answer:
 
     404 counts as ready: the application answers, and has no such path.
     """
+    connection = http.client.HTTPConnection("localhost")
     try:
-        with _unix(path) as connection:
-            connection.sendall(f"GET /readyz HTTP/1.0\r\nHost: {host}\r\n\r\n".encode())
-            response = http.client.HTTPResponse(connection)
-            response.begin()
-            return _verdict("/readyz", response)
+        connection.sock = _unix(path)
+        return _verdict(connection, "/readyz", host)
     except (OSError, http.client.HTTPException) as error:
         return Answer(f"its socket does not answer ({error})")
+    finally:
+        connection.close()
 
 
 def nginx(port: int, host: str, path: str = "/livez", *, tls: bool = False) -> Answer:
     """Request a path through nginx, without checking its certificate."""
-    connection = (
-        http.client.HTTPSConnection(
-            "127.0.0.1",
-            port,
-            timeout=_PROBE_SECONDS,
-            context=ssl._create_unverified_context(),  # noqa: S323, SLF001  (our own port of this host)
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=_PROBE_SECONDS)
+    if tls:
+        context = ssl._create_unverified_context()  # noqa: S323, SLF001  (our own port of this host)
+        connection = http.client.HTTPSConnection(
+            "127.0.0.1", port, timeout=_PROBE_SECONDS, context=context
         )
-        if tls
-        else http.client.HTTPConnection("127.0.0.1", port, timeout=_PROBE_SECONDS)
-    )
     try:
-        connection.request("GET", path, headers={"Host": host, "Connection": "close"})
-        return _verdict(path, connection.getresponse())
+        return _verdict(connection, path, host)
     except (OSError, http.client.HTTPException) as error:
         return Answer(f"port {port} does not answer ({error})")
     finally:
@@ -81,10 +76,7 @@ def wait(
 ) -> Answer:
     """Probe until the answer is final or `time.monotonic()` passes the deadline.
 
-    Args:
-        probe: asks once.
-        deadline: of `time.monotonic()`.
-        tell: is called once with the problem, if waiting takes long.
+    If that takes long, `tell` is called once with the problem.
     """
     patience = time.monotonic() + _PATIENCE_SECONDS
     while True:
@@ -108,7 +100,9 @@ def _unix(path: Path) -> socket.socket:
     return connection
 
 
-def _verdict(path: str, response: http.client.HTTPResponse) -> Answer:
+def _verdict(connection: http.client.HTTPConnection, path: str, host: str) -> Answer:
+    connection.request("GET", path, headers={"Host": host, "Connection": "close"})
+    response = connection.getresponse()
     body = response.read(10_000)
     if response.status in {200, 404}:
         return Answer()

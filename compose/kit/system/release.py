@@ -24,9 +24,6 @@ def freeze(source: Path, releases: Path) -> Path:
     """Copy the code at ``source`` and return the folder of its release.
 
     The same content gives the same folder.
-
-    Raises:
-        KitError: there is no code at ``source``.
     """
     if not (source / "gunicorn.conf.py").is_file():
         raise KitError(
@@ -39,12 +36,9 @@ def freeze(source: Path, releases: Path) -> Path:
 def keep(
     content: Mapping[Path, bytes], folder: Path, finish: Callable[[Path], object] = lambda _: None
 ) -> Path:
-    """Write content below a folder, named after it, and return that; all users may read it.
+    """Write files, by their relative paths, to a folder named after them; all users may read it.
 
-    Args:
-        content: files by their relative paths.
-        folder: where it is kept; it exists.
-        finish: works on the copy before it has its name.
+    `finish` works on the copy before it has its name.
     """
     kept = folder / digest(content)
     if not kept.exists():

@@ -11,12 +11,7 @@ DRAIN_SECONDS = 40
 
 
 def reload(send: Callable[[], object], workers: Callable[[], frozenset[int]], *hints: str) -> None:
-    """Send nginx a signal, and wait until new workers run and the old ones have gone.
-
-    Args:
-        send: sends the signal.
-        workers: returns the pids of nginx's workers.
-        hints: of the error.
+    """Send nginx a signal, and wait until new workers (pids) run and the old ones have gone.
 
     Raises:
         KitError: nginx keeps its former configuration.

@@ -15,67 +15,64 @@ from kit.settings import CHECKOUT, load
 from kit.state import StateFolder
 
 
-def _folder(tmp_path: Path) -> StateFolder:
-    folder = StateFolder(tmp_path / "state")
-    folder.claim()
-    return folder
+def _run(script: str, *arguments: Path, **environ: str) -> "subprocess.CompletedProcess[str]":
+    env = {"PATH": os.environ["PATH"], **environ}
+    command: list[str | Path] = ["sh", f"compose/{script}", *arguments]
+    return subprocess.run(
+        command, cwd=CHECKOUT, env=env, check=False, capture_output=True, text=True
+    )
 
 
-def test_secrets_are_made_once(tmp_path: Path) -> None:
+def test_secrets_are_made_once(tmp_path: Path, state: StateFolder) -> None:
     """The second time changes no file; the store's users have the passwords' digests."""
-    folder = _folder(tmp_path)
-    files = {name: Path(path) for name, path in prepare(load({}, tmp_path), folder).items()}
+    files = {name: Path(path) for name, path in prepare(load({}, tmp_path), state).items()}
     before = {path: (path.read_text(), path.stat().st_mtime_ns) for path in files.values()}
-    prepare(load({}, tmp_path), folder)
+    prepare(load({}, tmp_path), state)
     assert {path: (path.read_text(), path.stat().st_mtime_ns) for path in before} == before
     health = files["REDIS_HEALTH_PASSWORD_FILE"].read_text()
     assert hashlib.sha256(health.encode()).hexdigest() in files["REDIS_USERS_FILE"].read_text()
-    assert files["SECRET_KEY_FILE"].read_text() == folder.secret_key.read_text()
+    assert files["SECRET_KEY_FILE"].read_text() == state.secret_key.read_text()
 
 
-def test_secrets_are_private(tmp_path: Path) -> None:
+def test_secrets_are_private(tmp_path: Path, state: StateFolder) -> None:
     """Only its owner can enter the folder, whatever the umask; everybody can read its files."""
-    folder = _folder(tmp_path)
     former = os.umask(0)
     try:
-        files = prepare(load({}, tmp_path), folder)
+        files = prepare(load({}, tmp_path), state)
     finally:
         os.umask(former)
-    assert stat.S_IMODE(folder.secrets.stat().st_mode) == 0o700
+    assert stat.S_IMODE(state.secrets.stat().st_mode) == 0o700
     assert {stat.S_IMODE(Path(path).stat().st_mode) for path in files.values()} == {0o444}
 
 
-def test_given_key_and_store_are_used(tmp_path: Path) -> None:
+def test_given_key_and_store_are_used(tmp_path: Path, state: StateFolder) -> None:
     """The files hold the caller's SECRET_KEY and REDIS_URL."""
     url = "rediss://user:password@redis.example:6379/0"
     settings = load({"SECRET_KEY": "k" * 32, "REDIS_URL": url}, tmp_path)
-    files = prepare(settings, _folder(tmp_path))
+    files = prepare(settings, state)
     assert Path(files["SECRET_KEY_FILE"]).read_text() == "k" * 32
     assert Path(files["REDIS_URL_FILE"]).read_text() == url
 
 
 @pytest.mark.parametrize("url", ["redis://127.0.0.1:6379/0", "unix:///run/redis.sock"])
-def test_store_of_this_host_is_refused(tmp_path: Path, url: str) -> None:
+def test_store_of_this_host_is_refused(tmp_path: Path, state: StateFolder, url: str) -> None:
     """A store that only this host reaches is refused, because containers cannot reach it."""
     with pytest.raises(KitError, match="containers cannot reach"):
-        prepare(load({"REDIS_URL": url}, tmp_path), _folder(tmp_path))
+        prepare(load({"REDIS_URL": url}, tmp_path), state)
 
 
-def test_script_and_kit_make_the_same_secrets(tmp_path: Path) -> None:
+def test_script_and_kit_make_the_same_secrets(tmp_path: Path, state: StateFolder) -> None:
     """compose/secrets.sh and the kit make the same files, with the same modes and forms."""
     script = tmp_path / "script"
-    subprocess.run(
-        ["sh", CHECKOUT / "compose" / "secrets.sh", script], check=True, capture_output=True
-    )
-    kit = _folder(tmp_path)
-    prepare(load({}, tmp_path), kit)
+    assert _run("secrets.sh", script).returncode == 0
+    prepare(load({}, tmp_path), state)
 
     def made(folder: Path) -> dict[str, tuple[int, str]]:
         files = [path for path in folder.iterdir() if path.name != ".gitignore"]
         return {path.name: (stat.S_IMODE(path.stat().st_mode), _form(path)) for path in files}
 
-    assert made(script) == made(kit.secrets)
-    assert stat.S_IMODE(script.stat().st_mode) == stat.S_IMODE(kit.secrets.stat().st_mode)
+    assert made(script) == made(state.secrets)
+    assert stat.S_IMODE(script.stat().st_mode) == stat.S_IMODE(state.secrets.stat().st_mode)
 
 
 def _form(path: Path) -> str:
@@ -88,17 +85,6 @@ def _form(path: Path) -> str:
     return re.sub("[0-9a-f]{64}", "<secret>", text)
 
 
-def _certificate(folder: Path, **environ: str) -> "subprocess.CompletedProcess[str]":
-    return subprocess.run(
-        ["sh", "compose/certificate.sh"],
-        cwd=CHECKOUT,
-        check=False,
-        capture_output=True,
-        text=True,
-        env={"PATH": os.environ["PATH"], "TLS_DIR": str(folder), **environ},
-    )
-
-
 def test_certificate_in_an_open_folder_is_refused() -> None:
     """A private key that others could read is not made; a private folder above is enough."""
     # pytest's own folder is private.
@@ -106,27 +92,19 @@ def test_certificate_in_an_open_folder_is_refused() -> None:
         above = Path(name, "above")
         above.mkdir(mode=0o755)
         Path(name).chmod(0o755)
-        refused = _certificate(above / "tls")
+        refused = _run("certificate.sh", TLS_DIR=str(above / "tls"))
         assert refused.returncode == 1
         assert str(above) in refused.stderr
         assert "hint:" in refused.stderr
         assert not list(above.rglob("*.pem"))
         above.chmod(0o700)
-        made = _certificate(above / "tls")
+        made = _run("certificate.sh", TLS_DIR=str(above / "tls"))
         assert made.returncode == 0, made.stderr
         assert (above / "tls" / "privkey.pem").exists()
 
 
 def test_scripts_ignore_cdpath(tmp_path: Path) -> None:
     """With CDPATH set, `cd` prints where it goes, which is not part of a folder's name."""
-    script = CHECKOUT / "compose" / "secrets.sh"
-    done = subprocess.run(
-        ["sh", "compose/secrets.sh", tmp_path / "made"],
-        cwd=CHECKOUT,
-        check=False,
-        capture_output=True,
-        text=True,
-        env={"PATH": os.environ["PATH"], "CDPATH": f"{CHECKOUT}:/"},
-    )
-    assert done.returncode == 0, (script, done.stderr)
+    done = _run("secrets.sh", tmp_path / "made", CDPATH=f"{CHECKOUT}:/")
+    assert done.returncode == 0, done.stderr
     assert "user shop" in (tmp_path / "made" / "redis_users").read_text()

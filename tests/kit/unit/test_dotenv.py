@@ -11,56 +11,28 @@ def test_every_form_is_read(tmp_path: Path) -> None:
     """Quotes, comments, spaces, `export` and empty values read as Docker Compose reads them."""
     path = tmp_path / ".env"
     path.write_text(
-        "# comment\n"
-        "\n"
-        "A=1\n"
-        "export B = two words \n"
-        "C='single # kept'  # gone\n"
-        'D="double"\n'
-        "E=a#b # gone\n"
-        "F=\n"
+        "# comment\n\nA=1\nexport B = two words \nC='single # kept'  # gone\n"
+        'D="double"\nE=a#b # gone\nF=\n'
     )
-
-    assert dotenv.read(path) == {
-        "A": "1",
-        "B": "two words",
-        "C": "single # kept",
-        "D": "double",
-        "E": "a#b",
-        "F": "",
-    }
+    read = {"A": "1", "B": "two words", "C": "single # kept", "D": "double", "E": "a#b", "F": ""}
+    assert dotenv.read(path) == read
 
 
-@pytest.mark.parametrize(
-    ("encoding", "end"),
-    [
-        ("utf-8", "\n"),
-        ("utf-8", "\r\n"),
-        ("utf-8", "\r"),
-        ("utf-8-sig", "\n"),
-        ("utf-8-sig", "\r\n"),
-        ("utf-16", "\r\n"),
-    ],
-)
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16"])
+@pytest.mark.parametrize("end", ["\n", "\r\n", "\r"])
 def test_every_editors_file_is_read(tmp_path: Path, encoding: str, end: str) -> None:
     """Byte-order marks, UTF-16 and the line ends of other systems change no value."""
     path = tmp_path / ".env"
     lines = ["PORT=8081", "export NAME='Zoë # 1'  # gone", "", "SPLIT=a\u2028b\x0cc", "LAST=x "]
     path.write_bytes(end.join(lines).encode(encoding))
-
-    assert dotenv.read(path) == {
-        "PORT": "8081",
-        "NAME": "Zoë # 1",
-        "SPLIT": "a\u2028b\x0cc",
-        "LAST": "x",
-    }
+    read = {"PORT": "8081", "NAME": "Zoë # 1", "SPLIT": "a\u2028b\x0cc", "LAST": "x"}
+    assert dotenv.read(path) == read
 
 
 def test_utf16_without_a_mark_is_refused(tmp_path: Path) -> None:
     """UTF-16 without a byte-order mark is refused; it reads as UTF-8 with NULs."""
     path = tmp_path / ".env"
     path.write_bytes("PORT=8081\n".encode("utf-16-le"))
-
     with pytest.raises(KitError, match="line 1 is not NAME=value"):
         dotenv.read(path)
 
@@ -75,10 +47,8 @@ def test_malformed_line_is_named_by_number(tmp_path: Path, line: str) -> None:
     """A line that is not NAME=value is refused by its number; it may hold a secret."""
     path = tmp_path / ".env"
     path.write_text(f"# first\n{line}\n")
-
     with pytest.raises(KitError, match="line 2") as refusal:
         dotenv.read(path)
-
     assert line not in str(refusal.value)
 
 

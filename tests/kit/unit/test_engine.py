@@ -23,31 +23,24 @@ def _fake_docker(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> FakeDocker:
     return make
 
 
+_NEW = "[ $1 = version ] && echo 26.1.5 ||"
+
+
 @pytest.mark.parametrize(
     ("lines", "problem", "hint"),
     [
         ("", "not installed", "leave RUNTIME unset"),
         (
             "echo 'permission denied while trying to connect to the Docker daemon' >&2; exit 1",
-            "may not use the Docker engine",
-            "usermod -aG docker",
+            *("may not use the Docker engine", "usermod -aG docker"),
         ),
         (
             "echo 'Cannot connect to the Docker daemon at unix:///x. Is it running?' >&2; exit 1",
-            "no Docker engine answers",
-            "systemctl start docker",
+            *("no Docker engine answers", "systemctl start docker"),
         ),
         ("echo 20.10.24", "Docker engine 20.10.24 is too old", "upgrade it"),
-        (
-            "[ $1 = version ] && echo 26.1.5 || { echo \"'compose' is no command\" >&2; exit 1; }",
-            "Docker Compose v2 is not installed",
-            "docker-compose-plugin",
-        ),
-        (
-            "[ $1 = version ] && echo 26.1.5 || echo v2.24.3",
-            "Docker Compose v2.24.3 is too old: 2.24.4",
-            "upgrade it",
-        ),
+        (f"{_NEW} exit 1", "Docker Compose v2 is not installed", "docker-compose-plugin"),
+        (f"{_NEW} echo v2.24.3", "Docker Compose v2.24.3 is too old: 2.24.4", "upgrade it"),
     ],
     ids=["missing", "forbidden", "stopped", "old engine", "no compose", "old compose"],
 )

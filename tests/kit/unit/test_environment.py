@@ -21,10 +21,8 @@ def test_interrupted_installation_leaves_no_environment(
 
     monkeypatch.setattr(installation, "install", interrupted)
     private = Environment(tmp_path / "venv" / "run-1", ())
-
     with pytest.raises(KeyboardInterrupt):
         environment.ensure(private)
-
     assert not private.root.exists()
     assert not private.is_complete()
 
@@ -40,6 +38,9 @@ def test_environment_has_only_what_is_needed(tmp_path: Path) -> None:
     assert groups(REDIS_SERVER="/bin/sh") == {"runtime", "local", "nginx"}
     assert groups(REDIS_URL="redis://h") == {"runtime", "local", "nginx"}
     assert "gevent" in groups(WORKER_CLASS="gevent")
+    settings = load({}, tmp_path)
+    assert environment.to_run(settings).root != environment.to_check(settings).root
+    assert environment.to_run(settings) == environment.to_run(settings)
 
 
 def test_bench_environment_has_locust_without_wrk(
@@ -54,14 +55,6 @@ def test_bench_environment_has_locust_without_wrk(
     assert "load" in groups()
     (tmp_path / "wrk").touch(mode=0o700)
     assert "load" not in groups()
-
-
-def test_other_pins_are_another_environment(tmp_path: Path) -> None:
-    """An environment's folder is named after its pins."""
-    settings = load({}, tmp_path)
-
-    assert environment.to_run(settings).root != environment.to_check(settings).root
-    assert environment.to_run(settings) == environment.to_run(settings)
 
 
 @pytest.mark.parametrize(
@@ -80,7 +73,6 @@ def test_platform_without_packages_is_refused(
     """A platform without a package gets the hint to bring its own program."""
     monkeypatch.setattr("platform.system", lambda: system)
     monkeypatch.setattr("platform.machine", lambda: machine)
-
     if not missing:
         installation.require_wheels(groups)
         return
@@ -92,10 +84,8 @@ def test_platform_without_packages_is_refused(
 def test_python_without_venv_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     """Debian's Python without its venv package gets the name of the package to install."""
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None if name == "venv" else 1)
-
     with pytest.raises(KitError, match="no venv module") as refusal:
         installation.require_venv()
-
     assert "apt install python3" in refusal.value.hints[0]
 
 
@@ -111,7 +101,6 @@ def test_python_without_venv_is_refused(monkeypatch: pytest.MonkeyPatch) -> None
 def test_failed_installation_is_explained(tmp_path: Path, output: str, reason: str) -> None:
     """Pip's output becomes a reason; a lost network does not count as a missing wheel."""
     error = installation._explain(output, tmp_path)  # noqa: SLF001  (its one caller runs pip)
-
     assert reason in error.problem
     assert output.splitlines()[-1] in error.problem
 
@@ -147,9 +136,7 @@ def test_callers_pip_settings_do_not_count(
     """Settings of pip for the caller's own packages neither break nor empty an environment."""
     for name, text in _breaking_settings(tmp_path, kind).items():
         monkeypatch.setenv(name, text)
-
     installation.install(tmp_path / "venv", [pins])
-
     assert list(tmp_path.glob("venv/lib/python*/site-packages/packaging/__init__.py"))
     assert not (tmp_path / "target").exists()
     assert not (tmp_path / "prefix").exists()
@@ -166,7 +153,6 @@ def test_callers_package_index_counts(
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("PIP_NO_CACHE_DIR", "1")
     monkeypatch.setattr(installation, "_explain", lambda output, _: KitError(output))
-
     with pytest.raises(KitError, match=r"127\.0\.0\.1"):
         installation.install(tmp_path / "venv", [pins])
 
@@ -179,8 +165,6 @@ def test_installation_without_packages_is_not_complete(
     monkeypatch.setattr(installation, "_PIP_SETTINGS", known | {"dry-run"})
     monkeypatch.setenv("PIP_DRY_RUN", "1")
     private = Environment(tmp_path / "venv" / "run-1", (pins,))
-
     with pytest.raises(KitError, match="packaging"):
         environment.ensure(private)
-
     assert not private.root.exists()

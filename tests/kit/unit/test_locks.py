@@ -1,21 +1,24 @@
 """Locks that end with their holder."""
 
+import contextlib
 import fcntl
 import json
 import os
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import psutil
 import pytest
 from kit.errors import KitError
 from kit.local import launch
 from kit.system import locks
 
-Launch = Callable[[str], "subprocess.Popen[bytes]"]
+from tests.support.waiting import wait_until
+
+Service = subprocess.Popen[bytes]
 
 
 def test_second_verb_is_refused(tmp_path: Path) -> None:
@@ -30,102 +33,72 @@ def test_second_verb_is_refused(tmp_path: Path) -> None:
 
 
 @pytest.fixture(name="launched")
-def _launched(tmp_path: Path) -> Iterator[Launch]:
-    """Start a shell script as a service, the way supervisord does."""
-    started: list[subprocess.Popen[bytes]] = []
+def _launched(tmp_path: Path) -> Iterator[Callable[[str], Service]]:
+    """Start a shell script as a service, the way supervisord does; it has said that it runs."""
+    started: list[Service] = []
 
-    def start(script: str) -> "subprocess.Popen[bytes]":
+    def start(script: str) -> Service:
+        described = {
+            "argv": ["/bin/sh", "-c", f"echo ready; {script}"],
+            "env": {"PATH": "/usr/bin:/bin", "MARK": "given"},
+            "cwd": str(tmp_path),
+            "lock": str(tmp_path / "service.lock"),
+        }
         spec = tmp_path / "service.json"
-        spec.write_text(
-            json.dumps(
-                {
-                    "argv": ["/bin/sh", "-c", script],
-                    "env": {"PATH": "/usr/bin:/bin", "MARK": "given"},
-                    "cwd": str(tmp_path),
-                    "lock": str(tmp_path / "service.lock"),
-                }
-            )
-        )
-        process = subprocess.Popen(
-            [sys.executable, "-I", "-S", launch.__file__, spec],
-            stdout=subprocess.PIPE,
-            start_new_session=True,
-        )
+        spec.write_text(json.dumps(described))
+        command = [sys.executable, "-I", "-S", launch.__file__, str(spec)]
+        process = subprocess.Popen(command, stdout=subprocess.PIPE, start_new_session=True)
         started.append(process)
+        assert process.stdout is not None
+        assert process.stdout.readline() == b"ready\n"
         return process
 
     yield start
     for process in started:
-        if process.poll() is None:
+        with contextlib.suppress(ProcessLookupError):
             os.killpg(process.pid, signal.SIGKILL)
         process.wait()
         if process.stdout is not None:
             process.stdout.close()
 
 
-def _await(condition: Callable[[], bool], seconds: float = 10) -> None:
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline, "it did not happen in time"
-        time.sleep(0.01)
-
-
-def test_service_gets_its_folder_and_environment(launched: Launch, tmp_path: Path) -> None:
+def test_service_gets_its_folder_and_environment(
+    launched: Callable[[str], Service], tmp_path: Path
+) -> None:
     """A service runs in its folder, with exactly the described environment."""
     out, _ = launched("pwd; env | grep -E 'PATH|MARK|HOME|LANG' | sort").communicate()
-
     assert out.decode().split() == [str(tmp_path), "MARK=given", "PATH=/usr/bin:/bin"]
 
 
-def test_lock_names_the_living_service(launched: Launch, tmp_path: Path) -> None:
+def test_lock_names_the_living_service(launched: Callable[[str], Service], tmp_path: Path) -> None:
     """While a service lives its lock names its first process, and afterwards nobody."""
     lock = tmp_path / "service.lock"
     assert locks.holder(lock) is None
-
-    process = launched("echo ready; exec sleep 60")
-    assert process.stdout is not None
-    assert process.stdout.readline() == b"ready\n"
+    process = launched("exec sleep 60")
     assert locks.holder(lock) == process.pid
-
     process.kill()
     process.wait()
     assert locks.holder(lock) is None
 
 
-def test_child_keeps_the_lock(launched: Launch, tmp_path: Path) -> None:
-    """A service whose first process was killed still counts as there while a child lives."""
-    process = launched("sleep 60 & echo ready; wait")
-    assert process.stdout is not None
-    process.stdout.readline()
-    process.kill()
-    process.wait()
-
-    assert locks.holder(tmp_path / "service.lock") == process.pid
-
-    os.killpg(process.pid, signal.SIGKILL)
-    _await(lambda: locks.holder(tmp_path / "service.lock") is None)
-
-
-def test_successor_ends_former_processes(launched: Launch, tmp_path: Path) -> None:
-    """A service starts only once its predecessor's last process is gone, and sees to that."""
-    first = launched("sleep 60 & echo ready; wait")
-    assert first.stdout is not None
-    first.stdout.readline()
+def test_child_keeps_the_lock(launched: Callable[[str], Service], tmp_path: Path) -> None:
+    """A killed service counts as there while a child lives; its successor ends that child."""
+    lock = tmp_path / "service.lock"
+    first = launched("sleep 60 & wait")
+    wait_until(lambda: psutil.Process(first.pid).children(), "there is a child")
     first.kill()
     first.wait()
-
-    second = launched("echo ready; exec sleep 60")
-    assert second.stdout is not None
-    assert second.stdout.readline() == b"ready\n"
-
-    assert locks.holder(tmp_path / "service.lock") == second.pid
+    assert locks.holder(lock) == first.pid
+    second = launched("exec sleep 60")
+    assert locks.holder(lock) == second.pid
+    second.kill()
+    wait_until(lambda: locks.holder(lock) is None, "nobody holds it")
 
 
 def test_stale_pid_names_no_service(tmp_path: Path) -> None:
     """A lock file that names a living process but is not locked names nobody."""
     lock = tmp_path / "service.lock"
     lock.write_text(str(os.getpid()))
-
     assert locks.holder(lock) is None
 
 

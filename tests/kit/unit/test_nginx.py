@@ -64,5 +64,4 @@ def test_port_is_found_in_the_configuration(
     conf.mkdir(parents=True)
     for name, text in files.items():
         (conf / name).write_text(text)
-
     assert rendered_port(state) == port

@@ -14,36 +14,29 @@ from kit.state import StateFolder
 from kit.system import processes
 
 
-@pytest.fixture(name="state")
-def _state(tmp_path: Path) -> StateFolder:
-    state = StateFolder(tmp_path / "state")
-    state.claim()
-    state.create()
-    return state
-
-
 def _described(state: StateFolder, **environ: str) -> dict[str, str]:
+    described: dict[str, str] = json.loads(_replica(state, **environ).description(state))["env"]
+    return described
+
+
+def _replica(state: StateFolder, **environ: str) -> services.Service:
     environment = Environment(state.root / "venv", ())
     settings = load({"STATE_DIR": str(state.root), **environ}, state.root)
-    service = services.replica("app-1", settings, state, environment, state.root / "r")
-    described: dict[str, str] = json.loads(service.description(state))["env"]
-    return described
+    return services.replica("app-1", settings, state, environment, state.root / "r")
 
 
 def test_key_is_made_once(state: StateFolder) -> None:
     """Without a secret one is made, for its owner only, and kept."""
-    first = _described(state)["SECRET_KEY_FILE"]
-    key = Path(first).read_text()
-
+    first = Path(_described(state)["SECRET_KEY_FILE"])
+    key = first.read_text()
     assert len(key) == 64
-    assert Path(first).stat().st_mode & 0o777 == 0o600
+    assert first.stat().st_mode & 0o777 == 0o600
     assert Path(_described(state)["SECRET_KEY_FILE"]).read_text() == key
 
 
 def test_given_key_is_used(state: StateFolder) -> None:
     """A SECRET_KEY of the caller's goes to the replicas, and no other is made."""
     env = _described(state, SECRET_KEY="k" * 40)
-
     assert env["SECRET_KEY"] == "k" * 40
     assert "SECRET_KEY_FILE" not in env
     assert not state.secret_key.exists()
@@ -60,24 +53,17 @@ def test_other_terminal_changes_nothing(
 ) -> None:
     """What is started does not depend on chance variables of the terminal, nor on its PATH."""
     before = _described(state)
-    monkeypatch.setenv("PATH", "/elsewhere")
-    monkeypatch.setenv("WINDOWID", "42")
-    # ssh sends these, and Redis does not start with a locale that its host lacks.
-    monkeypatch.setenv("LC_ALL", "xx_YY.UTF-8")
-    monkeypatch.setenv("LANG", "xx_YY.UTF-8")
-
+    # ssh sends LC_ALL and LANG, and Redis does not start with a locale that its host lacks.
+    other = {"PATH": "/elsewhere", "WINDOWID": "42", "LC_ALL": "xx_YY.UTF-8", "LANG": "xx_YY.UTF-8"}
+    for name, value in other.items():
+        monkeypatch.setenv(name, value)
     assert _described(state) == before
 
 
-def test_application_gets_its_own_variables(
-    state: StateFolder, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_application_gets_its_own_variables(state: StateFolder) -> None:
     """UNSTICKY_* of the environment and unknown names of .env go to the replicas."""
-    monkeypatch.setenv("UNSTICKY_DEADLINE", "2")
     (state.root / ".env").write_text("STRIPE_KEY=s\n")
-
-    env = _described(state)
-
+    env = _described(state, UNSTICKY_DEADLINE="2")
     assert (env["UNSTICKY_DEADLINE"], env["STRIPE_KEY"]) == ("2", "s")
 
 
@@ -86,13 +72,7 @@ def test_supervisord_file_has_no_path_of_the_caller(tmp_path: Path) -> None:
     state = StateFolder(tmp_path / "odd %(x)s ;#\"'")
     state.claim()
     state.create()
-    settings = load({"STATE_DIR": str(state.root)}, tmp_path)
-    service = services.replica(
-        "app-1", settings, state, Environment(state.root / "venv", ()), state.root / "r"
-    )
-
-    text = configuration([service], state)
-
+    text = configuration([_replica(state)], state)
     state.remove_sockets()
     assert "odd" not in text
     assert "command=run/launch app-1\n" in text
@@ -102,7 +82,6 @@ def test_supervisord_file_has_no_path_of_the_caller(tmp_path: Path) -> None:
 def test_launcher_needs_no_checkout(state: StateFolder) -> None:
     """What starts services names nothing outside the state folder and its environment."""
     Supervisor(state).write_launcher(Environment(state.root / "venv", ()))
-
     launcher = (state.run / "launch").read_text()
     assert str(CHECKOUT) not in launcher
     assert (state.run / "launch.py").read_bytes() == Path(launch.__file__).read_bytes()
@@ -118,6 +97,5 @@ def test_files_suffice_for_the_connections(tmp_path: Path) -> None:
 def test_too_few_files_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     """A limit of open files below what the stack needs is named, with both numbers."""
     monkeypatch.setattr(processes, "most_files", lambda: 64)
-
     with pytest.raises(KitError, match=r"you may open 64 files at once .* needs 92"):
         processes.require_files(92)

@@ -1,0 +1,113 @@
+"""What the verbs need of a runtime; `kit.local` and `kit.docker` each provide one."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from kit.settings import Settings
+from kit.state import StateFolder
+from kit.system.readiness import Answer
+
+
+@dataclass(frozen=True, slots=True)
+class Replica:
+    """A Gunicorn master with its workers.
+
+    Attributes:
+        name: ``app-1`` and so on. Numbers grow while a stack runs, so no two share one.
+        runs: it has a process that is not paused.
+    """
+
+    name: str
+    runs: bool
+
+
+class Runtime(Protocol):
+    """The processes or containers of one stack. Every method raises `KitError` if it fails.
+
+    A runtime inherits from it the methods that have nothing to do there.
+    """
+
+    settings: Settings
+    state: StateFolder
+
+    @property
+    def url(self) -> str:
+        """The address of the running stack."""
+
+    def require(self) -> None:
+        """Check that this machine has what the runtime needs."""
+        return
+
+    def enter(self, *, to_deploy: bool) -> None:
+        """Continue in the environment for a deployment, or in that of the running stack."""
+
+    def is_running(self) -> bool:
+        """Whether the stack is started, whatever its services do."""
+
+    def orphans(self) -> list[str]:
+        """Return the services that run although nothing would restart them."""
+        return []
+
+    def services(self) -> list[str]:
+        """Return the names of all services that exist."""
+
+    def replicas(self) -> list[Replica]:
+        """Return the replicas that exist, in the order of their numbers."""
+
+    def show_status(self) -> None:
+        """Print the table of services and workers."""
+
+    def follow_logs(self, service: str | None) -> None:
+        """Print the logs of one service, or of all, until interrupted."""
+
+    def last_words(self, name: str) -> str:
+        """Return the end of a service's log, since it was started."""
+
+    def probe(self, name: str) -> Callable[[], Answer]:
+        """Return a function that asks a service, from now on, whether it is ready."""
+
+    def prepare(self) -> "Deployment":
+        """Make what services start from, such as a release or images. Services stay as they are."""
+
+    def route(self, replicas: Sequence[Replica]) -> None:
+        """Let nginx send requests to these replicas only; wait until the others have none."""
+
+    def stop(self, replicas: Sequence[Replica]) -> None:
+        """Stop replicas gracefully, all at once, and remove them."""
+
+    def restart_service(self, name: str) -> None:
+        """Stop a service and start it again as it was started before. Do not wait."""
+
+    def shut_down(self, *, data: bool) -> list[str]:
+        """Stop everything, perhaps remove the data; return the names of what ended."""
+
+    def tidy(self) -> None:
+        """Leave nothing outside the state folder if nothing runs."""
+        return
+
+
+class Deployment(Protocol):
+    """The change of a stack to what its settings say, once all that services start from exists."""
+
+    def ensure_store(self) -> bool:
+        """Start the store unless it runs as wanted; return whether something changed."""
+
+    def is_current(self, replica: Replica) -> bool:
+        """Whether a replica was started with the code and the settings that are wanted now."""
+
+    def start(self, count: int) -> list[Replica]:
+        """Start new replicas beside the others. Do not wait; nginx does not use them yet."""
+
+    def ensure_nginx(self) -> bool:
+        """Start or reload nginx for all replicas; return whether something changed."""
+
+    def finish(self) -> list[str]:
+        """Remove services and files that are no longer wanted; return the services' names."""
+
+    @property
+    def code(self) -> str:
+        """What the replicas run: the release or the image, with its name."""
+
+    def summary(self) -> dict[str, str]:
+        """Return what `make up` prints about the stack: names and texts, in order."""
