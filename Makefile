@@ -8,8 +8,8 @@ $(foreach name,$(.VARIABLES),$(if $(findstring command,$(origin $(name))),\
             Write `$$$$` for each, or set $(name) in .env or in the environment))))
 
 .DEFAULT_GOAL := help
-.PHONY: help up down restart status logs open clean test fuzz foreign lint pins bench \
-	loadtest compare sweep
+.PHONY: help init up down restart status logs open clean test fuzz foreign lint pins bench \
+	loadtest
 
 help:
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "make %-9s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
@@ -19,6 +19,7 @@ down: ## stop everything; the store keeps its data
 restart: ## restart the replicas one after the other, or SERVICE=
 status: ## show replicas, workers, pids, memory, requests
 logs: ## follow the logs, or those of SERVICE=
+init: ## write the stack's files into an application's folder: DIR=../blog
 open: ## open the shop in a browser
 clean: ## stop everything and remove all that was made, data included
 
@@ -29,9 +30,7 @@ lint: ## check the code, the scripts and the configuration
 pins: ## pin the newest versions of all dependencies in requirements/
 bench: ## measure the same cart on other frameworks, side by side; ARGS=
 
-loadtest: ## load the stack and check every answer: USERS= DURATION= SHAPE= HOST= …; ARGS=report
-compare: ## show two load tests side by side: A= B=, by default the last two
-sweep: ## find the capacity: load replicas x workers x worker class one after the other
+loadtest: ## load the stack and check every answer: USERS= SHAPE= HOST= …; ARGS=report, compare, sweep
 
-up down restart status logs open clean test fuzz foreign lint pins bench loadtest compare sweep:
+init up down restart status logs open clean test fuzz foreign lint pins bench loadtest:
 	@exec compose/kit/run $@

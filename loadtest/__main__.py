@@ -1,13 +1,14 @@
-"""`python -m loadtest <verb>`: `make loadtest`, `report`, `compare`, `sweep` and `bench` run it.
+"""`python -m loadtest`: `make loadtest` runs it with the words of ARGS, `make bench` with `bench`.
 
-`loadtest` exits with 0 if the gate passed, 1 if it failed and 2 if there is no verdict; its last
-line says which. `bench` takes the arguments behind its name.
+Without a word, it exits with 0 if the gate passed, 1 if it failed and 2 if there is no verdict; its
+last line says which. `bench` takes the arguments behind its name.
 """
 
 import os
 import signal
 import sys
 import traceback
+from collections.abc import Callable, Sequence
 from types import FrameType
 
 from loadtest import settings
@@ -17,11 +18,10 @@ from loadtest.errors import LoadTestError
 _NO_VERDICT = 2
 
 
-def main(verb: str) -> int:
-    """Run one verb and return the exit code."""
-    signal.signal(signal.SIGTERM, _interrupt)
+def main(arguments: Sequence[str]) -> int:
+    """Run the command that the arguments name, and return the exit code."""
     try:
-        return _VERBS[verb]()
+        return _command(arguments)() or 0
     except LoadTestError as error:
         warn(f"error: {error}")
         problem = error.problem.splitlines()[0]
@@ -33,13 +33,23 @@ def main(verb: str) -> int:
     except Exception as error:  # noqa: BLE001 (Python's own exit code is that of a failed gate)
         warn(traceback.format_exc())
         problem = f"{error!r}: a fault of the load test itself"
-    if verb == "loadtest":
+    if not arguments:
         say(f"VERDICT error: {problem}")
     return _NO_VERDICT
 
 
+def _command(arguments: Sequence[str]) -> Callable[[], int | None]:
+    name, *others = arguments or [""]
+    if name not in _COMMANDS or (others and name != "bench"):
+        raise LoadTestError(
+            f"ARGS={' '.join(arguments)} is not one of report, compare, sweep",
+            "without ARGS, `make loadtest` loads the stack",
+        )
+    return _COMMANDS[name]
+
+
 def _loadtest() -> int:
-    # Late imports: only these verbs' environment has Locust, only that of `bench` the frameworks.
+    # Late imports: only this environment has Locust, only that of `bench` the frameworks.
     from loadtest.harness.run import Run
     from loadtest.report import run as report
     from loadtest.report import terminal
@@ -52,9 +62,7 @@ def _loadtest() -> int:
         result, folder = Run(wanted, say, progress).make()
     finally:
         progress.finish()
-    say()
-    for line in terminal.lines(result):
-        say(line)
+    say(f"\n{terminal.summary(result)}")
     page = report.write(folder, result)
     say(f"\n  report     {page}")
     say(f"  raw data   {folder}")
@@ -62,17 +70,16 @@ def _loadtest() -> int:
     return result.verdict.word.exit_code
 
 
-def _report() -> int:
+def _report() -> None:
     from loadtest.harness.result import RunResult
     from loadtest.report import archive
     from loadtest.report import run as report
 
-    folder = archive.latest(settings.state_dir())
+    folder = archive.named(settings.state_dir())
     archive.show(report.write(folder, RunResult.read(folder)))
-    return 0
 
 
-def _compare() -> int:
+def _compare() -> None:
     from loadtest.harness.result import RunResult
     from loadtest.report import archive, compare
 
@@ -82,29 +89,26 @@ def _compare() -> int:
     for line in compare.lines(a, b):
         say(line)
     archive.show(compare.write(second / f"compared-with-{first.name}.html", a, b))
-    return 0
 
 
-def _sweep() -> int:
+def _sweep() -> None:
     from loadtest.report import archive, sweep
 
     archive.show(sweep.make(settings.parse(), say))
-    return 0
 
 
-def _bench() -> int:
+def _bench() -> None:
     from loadtest.frameworks import bench
 
     bench.main(sys.argv[2:])
-    return 0
 
 
 def _interrupt(_number: int, _frame: FrameType | None) -> None:
     raise KeyboardInterrupt
 
 
-_VERBS = {
-    "loadtest": _loadtest,
+_COMMANDS: dict[str, Callable[[], int | None]] = {
+    "": _loadtest,
     "report": _report,
     "compare": _compare,
     "sweep": _sweep,
@@ -113,4 +117,5 @@ _VERBS = {
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1]))
+    signal.signal(signal.SIGTERM, _interrupt)
+    sys.exit(main(sys.argv[1:]))

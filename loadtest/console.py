@@ -18,13 +18,14 @@ def warn(text: str) -> None:
     print(text, file=sys.stderr, flush=True)
 
 
-def table(rows: Sequence[Sequence[str]], *, ruled: bool = False) -> list[str]:
-    """Return lines with the first column to the left and the others to the right.
+def show(rows: Sequence[Sequence[str]]) -> None:
+    """Print a table, with a line below its header."""
+    for line in table(rows, ruled=True):
+        say(line)
 
-    Args:
-        rows: the header first.
-        ruled: draw a line below the header.
-    """
+
+def table(rows: Sequence[Sequence[str]], *, ruled: bool = False) -> list[str]:
+    """Return lines with the first column to the left, the others to the right; the header first."""
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     header, *others = rows
     rules = [["-" * width for width in widths]] if ruled else []
@@ -38,11 +39,7 @@ def table(rows: Sequence[Sequence[str]], *, ruled: bool = False) -> list[str]:
 
 
 class Progress:
-    """The progress of a run: a line redrawn on a terminal, one every five seconds elsewhere.
-
-    Args:
-        duration: of the run, in seconds.
-    """
+    """The progress of a run: a line redrawn on a terminal, one every five seconds elsewhere."""
 
     _PERIOD = 5.0
 

@@ -11,7 +11,6 @@ from pathlib import Path
 CHECKOUT = Path(__file__).resolve().parents[1]
 """The root of this checkout."""
 
-
 _FOREIGN = ("GIT_", "GUNICORN_", "LOCUST_", "NODE_", "UVICORN_", "WEB_CONCURRENCY")
 
 
@@ -26,12 +25,7 @@ def python() -> str:
 
 
 def versions(packages: Iterable[str], environment: Path | None = None) -> dict[str, str]:
-    """Return the versions of those packages that are installed.
-
-    Args:
-        packages: their names, in lower case.
-        environment: a virtual environment; by default the one that this process runs in.
-    """
+    """Return the versions of the packages (in lower case) in an environment, by default our own."""
     folders = environment.glob("lib/python*/site-packages") if environment else []
     there = distributions(path=[*map(str, folders)]) if environment else distributions()
     found = {item.name.lower(): item.version for item in there}

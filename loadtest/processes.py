@@ -1,38 +1,12 @@
-"""CPU time and memory of processes that come and go."""
-
-from collections.abc import Iterable
+"""Processes that come and go."""
 
 import psutil
 
 
-def tree(pid: int) -> list[psutil.Process]:
-    """Return a process and all its descendants; nothing if it has ended."""
-    return family(pid, recursive=True)
-
-
 def family(pid: int, *, recursive: bool = False) -> list[psutil.Process]:
-    """Return a process and its children; nothing if it has ended."""
+    """Return a process and its children, or all descendants; nothing if it has ended."""
     try:
         process = psutil.Process(pid)
         return [process, *process.children(recursive=recursive)]
     except psutil.NoSuchProcess:
         return []
-
-
-def cpu_seconds(pids: Iterable[int]) -> float:
-    """Return the user and system time of processes so far, with all their threads.
-
-    Raises:
-        psutil.NoSuchProcess: one of them has ended.
-    """
-    times = [psutil.Process(pid).cpu_times() for pid in pids]
-    return sum(each.user + each.system for each in times)
-
-
-def memory_bytes(pid: int) -> int:
-    """Return the proportional set size: shared pages are divided by those who share them.
-
-    Raises:
-        psutil.NoSuchProcess: it has ended.
-    """
-    return int(psutil.Process(pid).memory_full_info().pss)

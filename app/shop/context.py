@@ -1,13 +1,11 @@
 """The application and the request that is being served, with their types."""
 
-from __future__ import annotations
-
 import os
 from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv6Address, IPv6Network, ip_address, ip_network
 from typing import Final, cast
 
-from flask import Flask, current_app, has_request_context, request
+from flask import current_app, has_request_context, request
 from unsticky import Unsticky
 
 from shop.settings import Settings
@@ -24,10 +22,6 @@ class Shop:
     settings: Settings
     sessions: Unsticky
     store: Store
-
-    def attach(self, app: Flask) -> None:
-        """Make this what `current_shop` returns within the application."""
-        app.extensions["shop"] = self
 
     def close(self) -> None:
         """Close the connections to the store."""

@@ -21,10 +21,13 @@ from kit.values import Reader, choice, file, integer, matching, path, switch
 CHECKOUT = Path(__file__).resolve().parents[2]
 """The checkout that this kit is part of."""
 
+SHOP = CHECKOUT / "app"
+"""The folder of the shop's code."""
+
 OVERLAYS = ("dev", "tls", "valkey")
 """The files ``compose.<name>.yaml`` that a caller can choose."""
 
-# `make loadtest` and `make sweep` read these.
+# `make loadtest` reads these.
 _LOAD = frozenset({
     "ACCOUNTS", "DURATION", "HOST", "JOURNEYS", "PROCESSES", "PROFILE", "RATE", "SCENARIO", "SHAPE",
     "SLO", "SWEEP", "THINK", "USERS",
@@ -91,7 +94,17 @@ class Settings:
     threads: Annotated[int, integer(1, 1, 256)]
     runtime: Annotated[str, choice("local", "docker")]
     overlays: Annotated[tuple[str, ...], _overlays]
-    app: Annotated[str, matching("shop:create_app()", r"[\w.]+(:[\w.]+(\(.*\))?)?", _APP)]
+    app: Annotated[str, matching("shop:create_app()", r"([\w.]+(:[\w.]+(\(.*\))?)?)?", _APP)]
+    """The WSGI application; empty if it is to be found."""
+    app_dir: Annotated[Path, path(str(SHOP))]
+    """The folder of the application's code."""
+    app_build: Annotated[bool, switch(default=False)]
+    """Whether source packages are built."""
+    app_overrides: Annotated[Path | None, file(os.R_OK)]
+    data_dir: Annotated[Path | None, path(None)]
+    release_command: Annotated[str, matching("", ".*", "a shell command")]
+    dir: Annotated[Path | None, path(None)]
+    """The folder that `make init` writes to."""
     state_dir: Annotated[Path, path(".state")]
     venv_dir: Annotated[Path, path(".state/venv")]
     redis_url: Annotated[str | None, _store_url]
@@ -100,8 +113,8 @@ class Settings:
     nginx_bin: Annotated[Path | None, file(os.X_OK)]
     secret_key: Annotated[str | None, lambda _name, text, _folder: text]
     secret_key_file: Annotated[Path | None, file(os.R_OK)]
-    shop_demo: Annotated[bool, switch]
-    served_by: Annotated[bool, switch]
+    shop_demo: Annotated[bool, switch(default=True)]
+    served_by: Annotated[bool, switch(default=True)]
     trusted_hosts: Annotated[str, matching("localhost,127.0.0.1,[::1]", ".*", "a list of hosts")]
     proxy_hops: Annotated[int, integer(1, 0, 8)]
     ready_timeout: Annotated[int, integer(30, 1, 600)]
@@ -133,6 +146,11 @@ class Settings:
     def idempotent_paths(self) -> str:
         """The paths whose POSTs nginx may send again; none for an application that is not ours."""
         return _SHOPS_IDEMPOTENT_PATHS if self.app.startswith("shop:") else ""
+
+    @property
+    def is_foreign(self) -> bool:
+        """Whether the application is not in this checkout's ``app/``."""
+        return self.app_dir != SHOP
 
     @property
     def upstream_keepalive(self) -> str:
@@ -228,6 +246,7 @@ def _parsed(
     texts = {
         "VENV_DIR": str(Path(given.get("STATE_DIR", ".state"), "venv")),
         "THREADS": "4" if threaded else "1",
+        **({"APP": ""} if {"APP_DIR", "DIR"} & given.keys() else {}),
         **given,
     }
     values: dict[str, Any] = {

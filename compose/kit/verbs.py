@@ -11,6 +11,7 @@ from kit.errors import KitError
 from kit.local.runtime import LocalRuntime
 from kit.runtime import Runtime
 from kit.settings import CHECKOUT, Settings, load
+from kit.setup import standalone
 from kit.state import StateFolder
 from kit.system import locks
 
@@ -24,8 +25,10 @@ def run(verb: str) -> None:
     """
     if sys.platform == "win32":
         raise KitError("the local runtime needs Linux or macOS", "use WSL 2 on Windows")
-    if verb in load_tests.VERBS:
-        load_tests.run(verb)
+    if verb == "loadtest":
+        load_tests.run()
+    elif verb == "init":
+        standalone.init(load())
     elif verb in checks.VERBS:
         checks.run(verb, load())
     elif verb in _VERBS:

@@ -16,7 +16,6 @@ from loadtest.frameworks.benchmarks import comparison, page, race, session
 from loadtest.frameworks.load import Generator
 from loadtest.frameworks.peers import PEERS, Peer, named
 
-_BENCHMARKS: Final = ("peers", "race", "session", "page")
 _NAMES: Final = tuple(peer.name for peer in PEERS)
 _DEFAULTS: Final = {
     "peers": tuple(peer.name for peer in PEERS if peer.is_compared),
@@ -24,6 +23,7 @@ _DEFAULTS: Final = {
     "session": session.PEERS,
     "page": page.PEERS,
 }
+_BENCHMARKS: Final = tuple(_DEFAULTS)
 
 
 def main(arguments: Sequence[str]) -> None:
@@ -88,6 +88,12 @@ def _lacks(peer: Peer, benchmark: str) -> str | None:
     return peer.lacks()
 
 
+def _count(text: str) -> int:
+    if (count := int(text)) < 1:
+        raise argparse.ArgumentTypeError("must be 1 or more")
+    return count
+
+
 def _parsed(arguments: Sequence[str]) -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         prog="make bench", description=__doc__, formatter_class=argparse.RawTextHelpFormatter
@@ -99,28 +105,26 @@ def _parsed(arguments: Sequence[str]) -> argparse.Namespace:
         f"and peers ({', '.join(_NAMES)})",
     )  # fmt: skip
     parser.add_argument("--without", nargs="+", choices=_NAMES, default=[], metavar="PEER")
-    parser.add_argument("--rounds", type=int, help="by default: peers 8, race 5, session 15")
+    parser.add_argument("--rounds", type=_count, help="by default: peers 8, race 5, session 15")
     parser.add_argument(
-        "--seconds", type=int, help="of load: peers 3, session 1 a sample; page 300 a peer at most"
+        "--seconds",
+        type=_count,
+        help="of load: peers 3, session 1 a sample; page 300 a peer",
     )
-    parser.add_argument("--races", type=int, default=5, help="peers: rounds of both races")
-    parser.add_argument("--logouts", type=int, default=10, help="peers, race: in each round")
-    parser.add_argument("--loads", type=int, default=1000, help="page: of each peer")
+    parser.add_argument("--races", type=_count, default=5, help="peers: rounds of both races")
+    parser.add_argument("--logouts", type=_count, default=10, help="peers, race: in each round")
+    parser.add_argument("--loads", type=_count, default=1000, help="page: of each peer")
     parser.add_argument(
         "--worker-classes", nargs="+", choices=race.WORKER_CLASSES, metavar="CLASS",
         help="race: by default all; session: by default sync",
     )  # fmt: skip
-    parser.add_argument("--workers", type=int, default=2, help="session: processes of each peer")
+    parser.add_argument("--workers", type=_count, default=2, help="session: processes of each peer")
     parser.add_argument("--modes", nargs="+", choices=session.MODES, default=session.MODES,
                         help="session")  # fmt: skip
     parser.add_argument("--document", action="store_true", help="peers: write docs/benchmarks.md")
     parser.add_argument("--again", type=Path, metavar="FILE",
                         help="measure nothing: make the table of this raw data")  # fmt: skip
     options = parser.parse_args(arguments)
-    numbers = ("rounds", "seconds", "races", "logouts", "loads", "workers")
-    for name in numbers:
-        if (value := getattr(options, name)) is not None and value < 1:
-            parser.error(f"--{name} must be 1 or more")
     spreads = not {"race", "page"} & set(options.only) or {"peers", "session"} & set(options.only)
     if options.rounds == 1 and spreads:
         parser.error("--rounds must be 2 or more: one round has no spread")

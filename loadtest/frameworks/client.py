@@ -11,12 +11,14 @@ import json
 import socket
 import threading
 from collections.abc import Sequence
+from http import HTTPStatus
 from http.cookies import SimpleCookie
 from pathlib import Path
 from typing import Any, NamedTuple
 
-TIMEOUT = 20.0
-"""Of a request, in seconds."""
+from loadtest.errors import LoadTestError
+
+_TIMEOUT = 20.0
 
 
 class Answer(NamedTuple):
@@ -49,6 +51,16 @@ class Browser:
         """Send one request, with a body as JSON if there is one."""
         content = None if body is None else json.dumps(body).encode()
         return self.send(method, path, content)
+
+    def expect(self, method: str, path: str, body: object = None) -> None:
+        """Send one request.
+
+        Raises:
+            LoadTestError: it was not answered with 200 or 204.
+        """
+        status, _ = self.ask(method, path, body)
+        if status not in {HTTPStatus.OK, HTTPStatus.NO_CONTENT}:
+            raise LoadTestError(f"{method} {path} was answered {status}")
 
     def send(
         self, method: str, path: str, content: bytes | None, content_type: str = "application/json"
@@ -87,10 +99,10 @@ class Browser:
 
 class _UnixConnection(http.client.HTTPConnection):
     def __init__(self, server: Path) -> None:
-        super().__init__("localhost", timeout=TIMEOUT)
+        super().__init__("localhost", timeout=_TIMEOUT)
         self._server = server
 
     def connect(self) -> None:
         self.sock = socket.socket(socket.AF_UNIX)
-        self.sock.settimeout(TIMEOUT)
+        self.sock.settimeout(_TIMEOUT)
         self.sock.connect(str(self._server))

@@ -16,7 +16,8 @@ from loadtest.console import say
 from loadtest.errors import LoadTestError
 from loadtest.frameworks import contract
 from loadtest.frameworks.servers import Running
-from loadtest.processes import cpu_seconds
+from loadtest.harness.meter import Meter
+from loadtest.processes import family
 
 CONNECTIONS: Final = 16
 
@@ -67,33 +68,24 @@ class Target:
     generator: Generator
 
     def load(self, mode: str, seconds: int) -> Load:
-        """Load it for some seconds.
-
-        Args:
-            mode: read, add or mix.
-            seconds: of load.
+        """Load it for some seconds; the mode is read, add or mix.
 
         Raises:
             LoadTestError: a request failed, or a worker ended meanwhile.
         """
-        workers = self.app.workers()
-        tiers = (
-            (self.app.pid, *workers),
-            (self.nginx.pid, *self.nginx.workers()),
-            (self.store.pid,),
-        )
-        before = [cpu_seconds(pids) for pids in tiers]
+        tiers = {"app": self.app, "nginx": self.nginx, "store": self.store}
+        processes = {tier: family(running.pid) for tier, running in tiers.items()}
+        meter = Meter()
+        meter.read(0, processes)
         result = self._loaded(mode, seconds)
-        if self.app.workers() != workers:
+        if family(self.app.pid) != processes["app"]:
             raise LoadTestError(f"a worker of {self.name} ended during the measurement")
-        requests = result["requests"]
-        app, nginx, store = (
-            (cpu_seconds(pids) - start) / requests * 1e6
-            for pids, start in zip(tiers, before, strict=True)
-        )
+        meter.read(seconds, processes)
+        requests = int(result["requests"])
+        uses = meter.uses(requests)
         return Load(
-            int(requests), requests / result["seconds"], result["p50_ms"], result["p99_ms"],
-            app, nginx, store,
+            requests, requests / result["seconds"], result["p50_ms"], result["p99_ms"],
+            *(uses[tier].cpu_us for tier in tiers),
         )  # fmt: skip
 
     def _loaded(self, mode: str, seconds: int) -> dict[str, float]:

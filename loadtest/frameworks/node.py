@@ -6,6 +6,7 @@ import os
 import re
 import shutil
 import subprocess
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
@@ -39,21 +40,9 @@ def version() -> str:
     Raises:
         LoadTestError: it fails, or prints something else.
     """
-    try:
-        node = subprocess.run(
-            ["node", "--version"],
-            capture_output=True,
-            text=True,
-            check=False,
-            env=machine.environment(),
-        )
-    except OSError as error:
-        raise LoadTestError(f"cannot start node: {error}") from error
-    output = node.stdout.strip()
-    if node.returncode or not re.fullmatch(r"v\d+\.\S+", output, re.ASCII):
-        raise LoadTestError(
-            f"`node --version` ended with {node.returncode}: {_last_line(node.stderr or output)}"
-        )
+    output = _output(["node", "--version"])
+    if not re.fullmatch(r"v\d+\.\S+", output, re.ASCII):
+        raise LoadTestError(f"`node --version` ended with 0: {_last_line(output)}")
     return output
 
 
@@ -98,42 +87,38 @@ def installed() -> Path:
 
 def _install(folder: Path) -> None:
     # No lock file: it would name the host that the packages came from.
-    options = (
-        "--no-package-lock",
-        "--no-audit",
-        "--no-fund",
-        "--omit=dev",
-        "--loglevel=error",
-        # The caller's settings of these are for other packages.
-        "--global=false",
-        "--dry-run=false",
-        "--package-lock-only=false",
-    )
-    try:
-        npm = subprocess.run(
-            ["npm", "install", *options],
-            cwd=folder,
-            capture_output=True,
-            text=True,
-            timeout=_SECONDS,
-            check=False,
-            env=machine.environment(),
-        )
-    except OSError as error:
-        raise LoadTestError(f"cannot start npm: {error}") from error
-    except subprocess.TimeoutExpired:
-        raise LoadTestError(
-            f"npm took longer than {_SECONDS} s: can it reach its registry?"
-        ) from None
-    if npm.returncode:
-        raise LoadTestError(
-            f"npm ended with {npm.returncode}: {_last_line(npm.stderr or npm.stdout)}"
-        )
-
+    options = ["--no-package-lock", "--no-audit", "--no-fund", "--omit=dev", "--loglevel=error"]
+    # The caller's settings of these are for other packages.
+    options += ["--global=false", "--dry-run=false", "--package-lock-only=false"]
+    _output(["npm", "install", *options], folder)
     manifest = json.loads((folder / "package.json").read_text(encoding="utf-8"))
     for name in manifest["dependencies"]:
         if not (folder / "node_modules" / name / "package.json").is_file():
-            raise LoadTestError(f"npm ended with 0 and has not installed {name}")
+            raise LoadTestError(f"npm has not installed {name}")
+
+
+def _output(command: Sequence[str], folder: Path | None = None) -> str:
+    """Return what a program prints.
+
+    Raises:
+        LoadTestError: it cannot be started, fails, or takes too long.
+    """
+    name = command[0]
+    try:
+        done = subprocess.run(
+            command, cwd=folder, capture_output=True, text=True, timeout=_SECONDS, check=False,
+            env=machine.environment(),
+        )  # fmt: skip
+    except OSError as error:
+        raise LoadTestError(f"cannot start {name}: {error}") from error
+    except subprocess.TimeoutExpired:
+        raise LoadTestError(
+            f"{name} took longer than {_SECONDS} s: can it reach its registry?"
+        ) from None
+    if done.returncode:
+        said = _last_line(done.stderr or done.stdout)
+        raise LoadTestError(f"`{' '.join(command[:2])}` ended with {done.returncode}: {said}")
+    return done.stdout.strip()
 
 
 def _last_line(text: str) -> str:

@@ -1,9 +1,10 @@
-"""The peers: each is started as its own documentation says for production."""
+"""The peers of `peers.toml`: each is started as its own documentation says for production."""
 
 import importlib.util
 import secrets
 import sys
-from collections.abc import Callable
+import tomllib
+from collections.abc import Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,25 +12,22 @@ from typing import Final
 
 from loadtest.frameworks import node, servers
 from loadtest.frameworks.apps import cart
-from loadtest.frameworks.servers import Running, Workers
+from loadtest.frameworks.servers import Running
 
 _APPS = "loadtest.frameworks.apps"
 
-Start = Callable[[str, int, str, Path], AbstractContextManager[Running]]
-"""Starts a peer that is not served by Gunicorn: its name, number of processes, the store's URL, a
-folder for its socket."""
 
-
-@dataclass(frozen=True)
+# As keys of a dict, peers are compared by identity: there is one of each.
+@dataclass(frozen=True, eq=False)
 class Peer:
-    """One application.
+    """One application, as a table of `peers.toml` describes it.
 
     Attributes:
         name: for files and command lines.
         title: its name in tables.
         kind: of Flask's session, if it is a Flask application.
         app: otherwise, the WSGI application in `apps`.
-        start: see `Start`.
+        server: gunicorn, uvicorn or node.
         worker_class: of Gunicorn.
         settings: what was set.
         source: where its documentation says so.
@@ -45,16 +43,16 @@ class Peer:
     source: str
     kind: str = ""
     app: str = ""
-    start: Start | None = None
+    server: str = "gunicorn"
     worker_class: str = "sync"
-    modules: tuple[str, ...] = ()
-    packages: tuple[str, ...] = ()
+    modules: Sequence[str] = ()
+    packages: Sequence[str] = ()
     keys: str = ""
     is_compared: bool = True
 
     def lacks(self) -> str | None:
         """Return why it cannot run here, or None."""
-        if self.start is _express:
+        if self.server == "node":
             return node.lacks()
         for module in self.modules:
             if importlib.util.find_spec(module) is None:
@@ -75,19 +73,16 @@ class Peer:
         module: str = "flask_cart",
         name: str = "",
     ) -> AbstractContextManager[Running]:
-        """Start it.
+        """Start so many worker processes of it, over its database in the store.
 
-        Args:
-            processes: of workers.
-            store: where its database is.
-            folder: for its socket.
-            worker_class: of Gunicorn, in place of its own.
-            module: of `apps`, for a Flask application.
-            name: of its socket, in place of its own.
+        The folder is for its socket, which has the name of the peer unless one is given. `module`
+        of `apps` is for a Flask application.
         """
-        url, name = self.database(store), name or self.name
-        if self.start is not None:
-            return self.start(name, processes, url, folder)
+        url, path = self.database(store), folder / f"{name or self.name}.sock"
+        if self.server == "uvicorn":
+            return _uvicorn(path, processes, url)
+        if self.server == "node":
+            return _node(path, processes, url)
         environment = {
             "APP": f"{_APPS}.{self.app or f'{module}:create_app({self.kind!r})'}",
             "REDIS_URL": url,
@@ -96,8 +91,7 @@ class Peer:
             "SERVED_BY": "1",
             "SHOP_DEMO": "1",
         }
-        workers = Workers(worker_class or self.worker_class, processes)
-        return servers.gunicorn(name, environment, workers, folder)
+        return servers.gunicorn(path, environment, worker_class or self.worker_class, processes)
 
 
 def named(names: list[str]) -> list["Peer"]:
@@ -105,10 +99,7 @@ def named(names: list[str]) -> list["Peer"]:
     return [peer for peer in PEERS if peer.name in names]
 
 
-def _starlette(
-    name: str, processes: int, url: str, folder: Path
-) -> AbstractContextManager[Running]:
-    path = folder / f"{name}.sock"
+def _uvicorn(path: Path, processes: int, url: str) -> AbstractContextManager[Running]:
     command = [
         sys.executable, "-m", "uvicorn", f"{_APPS}.starlette_cart:app", "--uds", str(path),
         "--workers", str(processes), "--no-access-log", "--log-level", "warning",
@@ -118,8 +109,7 @@ def _starlette(
     return servers.listening(command, path, processes, {"REDIS_URL": url}, keepalive=True)
 
 
-def _express(name: str, processes: int, url: str, folder: Path) -> AbstractContextManager[Running]:
-    path = folder / f"{name}.sock"
+def _node(path: Path, processes: int, url: str) -> AbstractContextManager[Running]:
     environment = {
         "NODE_ENV": "production",
         "REDIS_URL": url,
@@ -133,114 +123,9 @@ def _express(name: str, processes: int, url: str, folder: Path) -> AbstractConte
     return servers.listening(command, path, processes, environment, keepalive=True)
 
 
-PEERS: Final = (
-    Peer(
-        "unsticky",
-        "Unsticky",
-        kind="unsticky",
-        packages=("flask", "gunicorn", "redis"),
-        keys="unsticky:*:s:*",
-        settings="this project's own Gunicorn configuration, sync workers; the cart is a "
-        "`session.map`",
-        source="docs/guide.md, app/gunicorn.conf.py",
-    ),
-    Peer(
-        "unsticky-gevent",
-        "Unsticky, gevent",
-        kind="unsticky",
-        worker_class="gevent",
-        modules=("gevent",),
-        packages=("gevent",),
-        keys="unsticky:*:s:*",
-        settings="the same with gevent workers, to which nginx keeps connections open",
-        source="docs/guide.md, app/gunicorn.conf.py",
-    ),
-    Peer(
-        "shop",
-        "the whole shop",
-        app="shop_cart:create_app()",
-        keys="unsticky:*:s:*",
-        settings="this project's demo over Unsticky, as `make up` runs it: the cost of a whole "
-        "application",
-        source=".env.example, app/gunicorn.conf.py",
-    ),
-    Peer(
-        "flask-session",
-        "Flask-Session",
-        kind="flask-session",
-        modules=("flask_session",),
-        packages=("flask-session", "msgspec"),
-        keys="session:*",
-        settings="`SESSION_TYPE=redis` with a ready client, msgpack (its default); the same "
-        "Gunicorn, sync workers; the id is regenerated at login",
-        source="https://flask-session.readthedocs.io/en/latest/config.html",
-    ),
-    Peer(
-        "flask-cookie",
-        "Flask's cookie",
-        kind="flask-cookie",
-        packages=("itsdangerous",),
-        settings="nothing but a secret key: the browser's cookie holds the whole session, signed; "
-        "the same Gunicorn, sync workers",
-        source="https://flask.palletsprojects.com/en/stable/quickstart/#sessions",
-    ),
-    Peer(
-        "django",
-        "Django",
-        app="django_cart:application",
-        modules=("django",),
-        packages=("django",),
-        keys="*sessions.cache*",
-        settings="cached sessions over Django's own Redis cache, `DEBUG=False`; the same Gunicorn, "
-        "sync workers; only the middleware for security, sessions and common",
-        source="https://docs.djangoproject.com/en/5.2/topics/http/sessions/#using-cached-sessions",
-    ),
-    Peer(
-        "starlette",
-        "Starlette, starsessions",
-        start=_starlette,
-        modules=("starlette", "starsessions", "uvicorn"),
-        packages=("starlette", "starsessions", "uvicorn", "uvloop", "httptools"),
-        keys="starsessions.*",
-        settings="`RedisStore` with a ready asyncio client, rolling lifetime; `uvicorn[standard]` "
-        "with its own worker processes on a unix socket",
-        source="https://www.uvicorn.org/deployment/ and "
-        "https://github.com/alex-oleshkevich/starsessions",
-    ),
-    Peer(
-        "express",
-        "Express, connect-redis",
-        start=_express,
-        keys="sess:*",
-        settings="`resave: false`, `saveUninitialized: false`, `NODE_ENV=production`, in a "
-        "cluster; the session is regenerated at login and destroyed at logout",
-        source="https://expressjs.com/en/advanced/best-practice-performance.html and "
-        "https://github.com/tj/connect-redis",
-    ),
-    Peer(
-        "unsticky-plain",
-        "Unsticky, plain keys",
-        kind="unsticky-plain",
-        keys="unsticky:*:s:*",
-        settings="this library under the code of a plain Flask application: the cart is a dict",
-        source="docs/guide.md",
-        is_compared=False,
-    ),
-    Peer(
-        "blob",
-        "a blob",
-        kind="blob",
-        keys="blob:*",
-        settings="one GETEX for each request and one SET for each change, without any guarantee",
-        source="loadtest/frameworks/apps/blob.py",
-        is_compared=False,
-    ),
-    Peer(
-        "none",
-        "no session",
-        kind="none",
-        settings="the same views with a constant cart: the floor of every comparison",
-        source="loadtest/frameworks/apps/flask_cart.py",
-        is_compared=False,
-    ),
-)
+def _loaded() -> tuple[Peer, ...]:
+    tables = tomllib.loads(Path(__file__).with_suffix(".toml").read_text(encoding="utf-8"))
+    return tuple(Peer(name=name, **table) for name, table in tables.items())
+
+
+PEERS: Final = _loaded()

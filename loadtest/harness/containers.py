@@ -20,7 +20,7 @@ from kit.state import StateFolder
 
 from loadtest.errors import LoadTestError
 from loadtest.harness.stack import Stack
-from loadtest.processes import tree
+from loadtest.processes import family
 
 _TIERS = {APP: "app", NGINX: "nginx", STORE: "store"}
 # Asking the engine costs as much CPU as some hundred requests.
@@ -70,7 +70,7 @@ class Containers(Stack):
             f"{container.host}/{pid}"
             for container in self._seen()
             if container.service == APP
-            for process in tree(container.pid)[1:]
+            for process in family(container.pid, recursive=True)[1:]
             if (pid := _inner_pid(process.pid))
         )
 
@@ -78,7 +78,8 @@ class Containers(Stack):
         """Return the processes of each tier that this machine can see."""
         tiers: dict[str, list[psutil.Process]] = {}
         for container in self._seen():
-            tiers.setdefault(_TIERS[container.service], []).extend(tree(container.pid))
+            tier = tiers.setdefault(_TIERS[container.service], [])
+            tier += family(container.pid, recursive=True)
         return tiers
 
     def store_calls(self) -> dict[str, int]:

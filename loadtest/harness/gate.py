@@ -102,12 +102,8 @@ def judge(
 ) -> Verdict:
     """Compare a run with a profile.
 
-    Args:
-        profile: what is allowed.
-        endpoints: the figures of each kind of request.
-        throughput: good requests a second.
-        findings: how many there are of each kind.
-        suspects: by kind, the worker or replica that all of its findings involve.
+    The throughput is good requests a second. By kind, `findings` counts them, and `suspects` has
+    the worker or replica that all of them involve.
     """
     if broken := findings.get(Failure.BROKEN_SCENARIO, 0):
         return Verdict(Word.ERROR, (f"the scenario's own code failed {broken} times",))

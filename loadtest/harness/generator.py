@@ -80,19 +80,14 @@ class Generator:
 
     def stop(self) -> None:
         """End it; it writes what it has so far."""
-        for number in (signal.SIGTERM, signal.SIGKILL):
-            if self.is_running():
-                if number == signal.SIGTERM:
-                    self._process.terminate()
-                else:
-                    os.killpg(self._process.pid, number)
-                try:
-                    self._process.wait(_STOP_SECONDS)
-                except subprocess.TimeoutExpired:
-                    continue
+        if self.is_running():
+            self._process.terminate()
+            with suppress(subprocess.TimeoutExpired):
+                self._process.wait(_STOP_SECONDS)
         # Processes without their leader would go on.
         with suppress(ProcessLookupError):
             os.killpg(self._process.pid, signal.SIGKILL)
+        self._process.wait()
 
     def failure(self, problem: str) -> LoadTestError:
         """Return an error with the last lines of its log."""

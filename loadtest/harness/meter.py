@@ -34,6 +34,7 @@ class Meter:
 
     rows: list[tuple[float, str, float, int]] = field(default_factory=list)
     _cpu: defaultdict[str, float] = field(default_factory=lambda: defaultdict(float))
+    _most: dict[str, int] = field(default_factory=dict)
     _before: dict[tuple[int, float], float] = field(default_factory=dict)
 
     def read(self, at: float, tiers: Mapping[str, Iterable[psutil.Process]]) -> None:
@@ -50,14 +51,14 @@ class Meter:
                 spent = times.user + times.system
                 self._cpu[tier] += spent - self._before.get(key, spent)
                 self._before[key] = spent
+            self._most[tier] = max(memory, self._most.get(tier, 0))
             self.rows.append((at, tier, self._cpu[tier], memory))
 
     def uses(self, requests: int) -> dict[str, Use]:
         """Return what each tier used, over so many requests."""
-        most: dict[str, int] = {}
-        for _, tier, _, memory in self.rows:
-            most[tier] = max(memory, most.get(tier, 0))
-        return {tier: Use(self._cpu[tier] / requests * 1e6, most[tier]) for tier in most}
+        return {
+            tier: Use(self._cpu[tier] / requests * 1e6, most) for tier, most in self._most.items()
+        }
 
     def timeline(self, first: float) -> dict[str, list[Reading]]:
         """Return each tier's readings since a moment (seconds since the epoch)."""

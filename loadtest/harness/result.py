@@ -1,11 +1,10 @@
 """The result of a run: what `run.json` holds, and what reports and comparisons read."""
 
-import dataclasses
 import json
 import types
 import typing
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, is_dataclass
 from enum import StrEnum
 from pathlib import Path
 from typing import Any, Self
@@ -24,6 +23,9 @@ from loadtest.users.scenario import Journeys
 
 GENERATOR = "load generator"
 """The tier that is not the target's."""
+
+# `run.json` has had these names from the beginning.
+_WRITTEN = {"counts": "findings", "findings": "found", "is_capacity": "knee"}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -75,9 +77,9 @@ class RunResult:
     timeline: Sequence[Second]
     distribution: Sequence[tuple[float, float, int]]
     workers: Mapping[str, int]
-    counts: Mapping[str, int] = field(metadata={"json": "findings"})
+    counts: Mapping[str, int]
     suspects: Mapping[str, str]
-    findings: Sequence[Finding] = field(metadata={"json": "found"})
+    findings: Sequence[Finding]
     errors: Sequence[Request]
     tiers: Mapping[str, Use]
     usage: Mapping[str, Sequence[Reading]]
@@ -98,13 +100,10 @@ class RunResult:
 
     def to_json(self) -> str:
         """Return the text of `run.json`."""
-        document = _encoded(self)
+        document = asdict(self, dict_factory=_written)
         document["verdict"]["line"] = self.verdict.line
-        endpoints = (self.total, *self.endpoints)
-        for shown, endpoint in zip(
-            (document["total"], *document["endpoints"]), endpoints, strict=True
-        ):
-            shown["error_share"] = endpoint.error_share
+        for endpoint in (document["total"], *document["endpoints"]):
+            endpoint["error_share"] = endpoint["errors"] / endpoint["requests"]
         return json.dumps(document, indent=1) + "\n"
 
     @classmethod
@@ -115,7 +114,7 @@ class RunResult:
             ValueError: it is no `run.json`.
         """
         try:
-            result: Self = _decoded(cls, json.loads(text))
+            result: Self = _read(cls, json.loads(text))
         except (AttributeError, KeyError, TypeError) as error:
             raise ValueError(f"no result of a run: {error!r}") from error
         return result
@@ -135,40 +134,33 @@ class RunResult:
             ) from error
 
 
-def _encoded(value: Any) -> Any:
-    """Return a value as JSON takes it; a field that is `None` by default is left out then."""
-    if dataclasses.is_dataclass(value) and not isinstance(value, type):
-        found = {each: getattr(value, each.name) for each in dataclasses.fields(value)}
-        return {
-            _key(each): _encoded(item)
-            for each, item in found.items()
-            if item is not None or each.default is not None
-        }
-    if isinstance(value, Mapping):
-        return {str(name): _encoded(item) for name, item in value.items()}
-    if isinstance(value, Sequence) and not isinstance(value, str):
-        return [_encoded(item) for item in value]
-    return value
+def _written(items: list[tuple[str, Any]]) -> dict[str, Any]:
+    """Return the fields of a value as they are written; a second has only known percentiles."""
+    return {
+        _WRITTEN.get(name, name): value
+        for name, value in items
+        if value is not None or name not in {"p50", "p95", "p99"}
+    }
 
 
-def _decoded(kind: Any, value: Any) -> Any:
-    """Return what was encoded, as a value of its type; unknown keys of an object are ignored."""
+def _read(kind: Any, value: Any) -> Any:
+    """Return what was written, as a value of its type; unknown names are ignored."""
     if isinstance(kind, types.UnionType):
-        return None if value is None else _decoded(typing.get_args(kind)[0], value)
-    if dataclasses.is_dataclass(kind):
-        hints = typing.get_type_hints(kind)
-        keys = {each.name: _key(each) for each in dataclasses.fields(kind) if _key(each) in value}
+        return None if value is None else _read(typing.get_args(kind)[0], value)
+    if is_dataclass(kind):
         make: Any = kind
-        return make(**{name: _decoded(hints[name], value[key]) for name, key in keys.items()})
+        return make(
+            **{
+                name: _read(hint, value[_WRITTEN.get(name, name)])
+                for name, hint in typing.get_type_hints(kind).items()
+                if _WRITTEN.get(name, name) in value
+            }
+        )
     if isinstance(kind, type) and issubclass(kind, StrEnum):
         return kind(value)
     items = typing.get_args(kind)
     if isinstance(value, dict) and items:
-        return {name: _decoded(items[1], item) for name, item in value.items()}
+        return {name: _read(items[1], item) for name, item in value.items()}
     if isinstance(value, list) and items:
-        return tuple(_decoded(items[0], item) for item in value)
+        return tuple(_read(items[0], item) for item in value)
     return value
-
-
-def _key(item: "dataclasses.Field[Any]") -> str:
-    return str(item.metadata.get("json", item.name))

@@ -21,7 +21,7 @@ from loadtest.harness.meter import Meter
 from loadtest.harness.result import GENERATOR, RunResult, Surroundings
 from loadtest.harness.stack import Stack
 from loadtest.harness.target import Target
-from loadtest.processes import tree
+from loadtest.processes import family
 from loadtest.settings import Plan, Settings
 from loadtest.users.findings import CONTINUITY, Failure, Finding
 from loadtest.users.samples import Follower
@@ -49,13 +49,7 @@ class _Seen:
 
 
 class Run:
-    """A run in the making.
-
-    Args:
-        settings: of the run.
-        say: prints a line.
-        progress: receives seconds, good requests a second, p95 in ms, errors, findings.
-    """
+    """A run; `progress` receives seconds, good requests a second, p95 in ms, errors, findings."""
 
     def __init__(
         self,
@@ -153,7 +147,7 @@ class Run:
 
     def _look(self, follower: Follower, generator: Generator, stack: Stack | None) -> None:
         tiers = stack.processes() if stack else {}
-        self._meter.read(time.time(), {**tiers, GENERATOR: tree(generator.pid)})
+        self._meter.read(time.time(), {**tiers, GENERATOR: family(generator.pid, recursive=True)})
         figures = self._figures
         figures.take(follower.requests(), follower.findings())
         if figures.requests:
@@ -231,10 +225,11 @@ class Run:
             },
             events=stack.events(figures.first, after.time) if stack else [],
             steps=capacity.of_ramp(timeline, plan.duration, plan.rate or plan.users)
-            if plan.shape == "ramp" else [],
+            if plan.shape == "ramp"
+            else [],
             drift=capacity.drift(timeline) if plan.shape == "soak" else None,
             surroundings=surroundings(stack.environment if stack else None),
-        )  # fmt: skip
+        )
 
     def _suspects(self) -> dict[str, str]:
         by_kind: dict[str, list[Finding]] = defaultdict(list)
@@ -249,11 +244,7 @@ class Run:
 
 
 def surroundings(environment: Path | None) -> Surroundings:
-    """Return on what a run is made.
-
-    Args:
-        environment: the virtual environment of the target, if it is known.
-    """
+    """Return on what a run is made, with the versions of a virtual environment of the target."""
     return Surroundings(
         machine=machine.description(),
         load_average=round(os.getloadavg()[0], 2),

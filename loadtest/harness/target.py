@@ -1,13 +1,12 @@
 """The target: what it offers, found out before the load begins."""
 
-import http.client
-import json
-import urllib.error
-import urllib.request
 import uuid
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from http import HTTPStatus
 from typing import Any
+
+import requests
 
 from loadtest.errors import LoadTestError
 
@@ -34,11 +33,7 @@ class Target:
 
 
 def ask(url: str, accounts: Sequence[tuple[str, str]] = ()) -> Target:
-    """Find out what a target offers, with about ten requests.
-
-    Args:
-        url: its address.
-        accounts: users who should exist there; the first of them logs in and out.
+    """Find out what a target offers, with about ten requests; the first account logs in and out.
 
     Raises:
         LoadTestError: it does not answer.
@@ -58,7 +53,7 @@ def ask(url: str, accounts: Sequence[tuple[str, str]] = ()) -> Target:
         offers += _beyond_cart(client, str(products[0]["sku"]))
         for name, password in accounts[:1]:
             client.send("POST", "/api/login", {"username": name, "password": password})
-            if client.status == http.client.OK:
+            if client.status == HTTPStatus.OK:
                 offers.append("accounts")
                 client.send("POST", "/api/logout")
             else:
@@ -75,7 +70,7 @@ def _beyond_cart(client: "_Client", sku: str) -> list[str]:
     if isinstance(added, dict) and added.get("count") == 1:
         offers.append("idempotency")
     client.send("POST", "/api/checkout")
-    if client.status in {http.client.CREATED, http.client.CONFLICT}:
+    if client.status in {HTTPStatus.CREATED, HTTPStatus.CONFLICT}:
         offers.append("checkout")
     return offers
 
@@ -85,8 +80,8 @@ class _Client:
 
     Attributes:
         status: of the last answer.
-        retry_after: the last refusal's `Retry-After`.
-        tells_workers: whether an answer carried `X-Served-By`.
+        retry_after: its `Retry-After`.
+        tells_workers: whether a good answer carried `X-Served-By`.
     """
 
     status = 0
@@ -95,45 +90,39 @@ class _Client:
 
     def __init__(self, url: str) -> None:
         self._url = url
+        self._session = requests.Session()
         # Without proxies, as the load generator.
-        self._opener = urllib.request.build_opener(
-            urllib.request.ProxyHandler({}), urllib.request.HTTPCookieProcessor(), _NoRedirects()
-        )
+        self._session.trust_env = False
 
     def send(
-        self, method: str, path: str, body: object = None, headers: Mapping[str, str] | None = None
+        self, method: str, path: str, body: Any = None, headers: Mapping[str, str] | None = None
     ) -> Any:
         """Send one request; return the body of a good answer, parsed, `None` if it is not JSON."""
-        data, kind = None, {}
-        if body is not None:
-            data, kind = json.dumps(body).encode(), {"Content-Type": "application/json"}
-        request = urllib.request.Request(  # noqa: S310 (the scheme was checked with the settings)
-            self._url + path, data, {**kind, **(headers or {})}, method=method
-        )
         try:
-            with self._opener.open(request, timeout=_TIMEOUT) as response:
-                text = response.read(1_000_000)
-                self.status = response.status
-                self.tells_workers = self.tells_workers or "X-Served-By" in response.headers
-        except urllib.error.HTTPError as error:
-            error.close()
-            self.status, self.retry_after = error.code, error.headers.get("Retry-After")
-            return None
-        except (OSError, http.client.HTTPException) as error:
-            reason = getattr(error, "reason", error)
+            answer = self._session.request(
+                method, self._url + path, json=body, headers=headers, timeout=_TIMEOUT,
+                allow_redirects=False,
+            )  # fmt: skip
+        except requests.RequestException as error:
             raise LoadTestError(
-                f"{self._url} does not answer ({reason!r})",
+                f"{self._url} does not answer ({_reason(error)!r})",
                 "start it (`make up` starts the stack of this checkout), or give another HOST=",
             ) from error
+        self.status, self.retry_after = answer.status_code, answer.headers.get("Retry-After")
+        if answer.status_code // 100 != 2:
+            return None
+        self.tells_workers = self.tells_workers or "X-Served-By" in answer.headers
         try:
-            return json.loads(text)
+            return answer.json()
         except ValueError:
             return None
 
 
-class _NoRedirects(urllib.request.HTTPRedirectHandler):
-    def redirect_request(self, *_: object) -> None:
-        """Take the redirect for the answer."""
+def _reason(error: BaseException) -> BaseException:
+    """Return the system's error behind those of the HTTP library."""
+    while error.__context__ is not None:
+        error = error.__context__
+    return error
 
 
 def _has(document: Any, *names: str) -> bool:

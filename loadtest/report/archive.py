@@ -9,17 +9,10 @@ from loadtest.console import say
 from loadtest.errors import LoadTestError
 
 
-def latest(state_dir: Path) -> Path:
-    """Return the folder of the last run.
-
-    Raises:
-        LoadTestError: there is none.
-    """
-    return _kept(state_dir)[-1]
-
-
-def named(state_dir: Path, variable: str, name: str | None) -> Path:
+def named(state_dir: Path, variable: str = "B", name: str | None = None) -> Path:
     """Return the folder of a run by its name, its path, or its place from the end (-1 the last).
+
+    `variable` is who gave the name. Without a name, A is the last run but one, and B the last.
 
     Raises:
         LoadTestError: there is no such run.
@@ -31,7 +24,6 @@ def named(state_dir: Path, variable: str, name: str | None) -> Path:
             "make another to compare it with: make loadtest",
         )
     if not name:
-        # Without names: the last one beside the one before it.
         name = "-1" if variable == "B" else "-2"
     if name.lstrip("-").isdecimal() and name.startswith("-") and int(name[1:]) <= len(kept):
         return kept[int(name)]

@@ -6,13 +6,12 @@ from pathlib import Path
 from loadtest.console import table
 from loadtest.harness.result import RunResult
 from loadtest.report import charts, pages
-from loadtest.report.charts import Line, number
+from loadtest.report.charts import Line
+from loadtest.report.pages import number
 from loadtest.report.run import series
 from loadtest.report.terminal import MB
 
 _HEADER = ("", "A", "B", "B/A")
-
-Row = tuple[str, str, str, str]
 
 
 def lines(a: RunResult, b: RunResult) -> list[str]:
@@ -29,17 +28,18 @@ def write(path: Path, a: RunResult, b: RunResult) -> Path:
     drawn = {
         name: charts.lines(
             [Line("A", "c1", series(a.timeline, name)), Line("B", "c2", series(b.timeline, name))],
-            title=f"{name} over time", x_unit="s",
+            title=f"{name} over time",
+            x_unit="s",
         )
         for name in ("requests", "p95")
-    }  # fmt: skip
+    }
     return pages.write(
         path, "compare.html", runs=[("A", a, _described(a)), ("B", b, _described(b))],
         header=_HEADER, rows=_rows(a, b), notes=_notes(a, b), charts=drawn,
     )  # fmt: skip
 
 
-def _rows(a: RunResult, b: RunResult) -> list[Row]:
+def _rows(a: RunResult, b: RunResult) -> list[tuple[str, ...]]:
     rows = [_row("requests/s", a.throughput, b.throughput)]
     rows += [
         _row(f"{point} ms", a.total.percentiles[point], b.total.percentiles[point])
@@ -64,7 +64,7 @@ def _rows(a: RunResult, b: RunResult) -> list[Row]:
     return rows
 
 
-def _row(name: str, a: float, b: float) -> Row:
+def _row(name: str, a: float, b: float) -> tuple[str, ...]:
     return name, number(a), number(b), f"{b / a:.2f}" if a else "-"
 
 

@@ -1,4 +1,4 @@
-"""`make sweep`: a run for each number of replicas and workers and each worker class.
+"""`make loadtest ARGS=sweep`: a run for each number of replicas and workers and each worker class.
 
 It runs its own stack beside the one of STATE_DIR, always of the local runtime, finds the capacity
 of each worker class, and fits the Universal Scalability Law to the throughputs.
@@ -10,7 +10,6 @@ import re
 import statistics
 import subprocess
 import sys
-from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
@@ -191,7 +190,7 @@ def _plan(settings: Settings) -> Plan:
         if given:
             raise LoadTestError(
                 f"cannot use {given}: a sweep {why}",
-                f"leave {given.partition('=')[0]} out, or use it with `make loadtest`",
+                f"leave {given.partition('=')[0]} out, or use it with `make loadtest` alone",
             )
     return replace(
         plan,
@@ -205,19 +204,18 @@ def _scaling(points: Sequence[Point]) -> dict[str, Scaling]:
     """Return how each worker class scales."""
     found = {}
     for name in dict.fromkeys(point.worker_class for point in points):
-        throughputs: dict[int, list[float]] = defaultdict(list)
-        costs: dict[int, list[float]] = defaultdict(list)
-        for point in points:
-            if point.worker_class == name:
-                throughputs[point.size].append(point.throughput)
-                costs[point.size].append(point.app_us)
-        throughput, app_us = (
-            [(size, statistics.median(values)) for size, values in sorted(each.items())]
-            for each in (throughputs, costs)
-        )
+        mine = [point for point in points if point.worker_class == name]
+        throughput, app_us = _medians(mine, "throughput"), _medians(mine, "app_us")
         smallest = capacity.smallest(throughput)
         found[name] = Scaling(throughput, app_us, smallest, usl.fit(throughput))
     return found
+
+
+def _medians(points: Sequence[Point], figure: str) -> list[tuple[int, float]]:
+    return [
+        (size, statistics.median(getattr(each, figure) for each in points if each.size == size))
+        for size in sorted({each.size for each in points})
+    ]
 
 
 def _write(

@@ -8,6 +8,7 @@ cost each other (coherency).
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from statistics import fmean, linear_regression
 
 
 @dataclass(frozen=True)
@@ -46,38 +47,22 @@ def fit(points: Sequence[tuple[float, float]]) -> Law | None:
     """
     if len({workers for workers, _ in points}) < 3:
         return None
-    kept = [0, 1, 2]
-    while True:
-        rows = [[_terms(workers)[column] for column in kept] for workers, _ in points]
-        solved = _least_squares(rows, [workers / throughput for workers, throughput in points])
-        values = dict(zip(kept, solved, strict=True))
-        negative = [column for column in kept[1:] if values[column] < 0]
-        if not negative:
-            break
-        kept.remove(min(negative, key=lambda column: values[column]))
-    base = values[0]
-    return Law(1 / base, values.get(1, 0.0) / base, values.get(2, 0.0) / base) if base > 0 else None
+    serial = [workers - 1 for workers, _ in points]
+    pairs = [workers * (workers - 1) for workers, _ in points]
+    times = [workers / throughput for workers, throughput in points]
+    # The slope of a multiple regression is that of what the other variable leaves unexplained.
+    coherency = linear_regression(_unexplained(pairs, serial), _unexplained(times, serial)).slope
+    coherency = max(coherency, 0.0)
+    without = [time - coherency * pair for time, pair in zip(times, pairs, strict=True)]
+    contention, base = linear_regression(serial, without)
+    if contention < 0:
+        contention = 0.0
+        coherency, base = linear_regression(pairs, times)
+    if coherency < 0:
+        coherency, base = 0.0, fmean(times)
+    return Law(1 / base, contention / base, coherency / base) if base > 0 else None
 
 
-def _terms(workers: float) -> tuple[float, float, float]:
-    return 1.0, workers - 1, workers * (workers - 1)
-
-
-def _least_squares(rows: Sequence[Sequence[float]], values: Sequence[float]) -> list[float]:
-    """Solve the normal equations by Gaussian elimination with pivots."""
-    size = len(rows[0])
-    system = [
-        [sum(row[i] * row[j] for row in rows) for j in range(size)]
-        + [sum(row[i] * value for row, value in zip(rows, values, strict=True))]
-        for i in range(size)
-    ]
-    for i in range(size):
-        pivot = max(range(i, size), key=lambda place: abs(system[place][i]))
-        system[i], system[pivot] = system[pivot], system[i]
-        for place in range(size):
-            if place != i:
-                factor = system[place][i] / system[i][i]
-                system[place] = [
-                    a - factor * b for a, b in zip(system[place], system[i], strict=True)
-                ]
-    return [system[i][size] / system[i][i] for i in range(size)]
+def _unexplained(values: Sequence[float], by: Sequence[float]) -> list[float]:
+    slope, intercept = linear_regression(by, values)
+    return [value - slope * x - intercept for value, x in zip(values, by, strict=True)]

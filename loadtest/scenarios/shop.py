@@ -40,9 +40,10 @@ class ShopJourney(Journey):
         answer = self.get("/api/session")
         shown = answer.json()
         self.check(
-            shown["handle"] == self.handle, Failure.LOST_SESSION,
+            shown["handle"] == self.handle,
+            Failure.LOST_SESSION,
             f"handle {shown['handle']} instead of {self.handle}{_from(answer)}",
-        )  # fmt: skip
+        )
         self._check_hits(answer)
 
     def explain(self, finding: Finding) -> Finding:

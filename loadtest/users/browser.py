@@ -128,9 +128,9 @@ class Browser:
 
 
 def _set_cookies(response: Any) -> frozenset[str]:
-    fields = getattr(response, "headers", None)
+    fields = getattr(response, "headers", None) or {}
     return frozenset(
         value.partition("=")[0].strip()
-        for name, value in (fields.items() if fields is not None else ())
+        for name, value in fields.items()
         if name.lower() == "set-cookie"
     )

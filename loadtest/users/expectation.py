@@ -55,18 +55,9 @@ class Expectation:
         """Expect exactly these from now on."""
         self._bounds = {name: _Bounds(number, number) for name, number in numbers.items()}
 
-    def doubt(self, name: str, amount: int) -> None:
-        """Accept a number with or without this amount: whether it was added is unknown."""
-        self._bounds.setdefault(name, _Bounds()).most += amount
-
     def least(self) -> dict[str, int]:
         """Return what is acknowledged by now: the bound for an answer to a request sent now."""
         return {name: bounds.least for name, bounds in self._bounds.items() if bounds.least}
-
-    @property
-    def total(self) -> int:
-        """How much is acknowledged in all."""
-        return sum(bounds.least for bounds in self._bounds.values())
 
     def difference(
         self, found: Mapping[str, int], least: Mapping[str, int] | None = None

@@ -28,11 +28,7 @@ _PAUSE = 0.1
 
 
 class Visits:
-    """Makes the visits of one Locust user.
-
-    Args:
-        report: receives each finding.
-    """
+    """Makes the visits of one Locust user, and reports each finding."""
 
     def __init__(self, plan: Plan, scenario: Scenario, report: Callable[[Finding], None]) -> None:
         self._plan, self._scenario, self._report = plan, scenario, report

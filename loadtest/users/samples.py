@@ -58,11 +58,8 @@ class Recorder:
 
     def finding(self, found: Finding) -> None:
         """Write a finding at once: there are few, and they are what the run is for."""
-        row = (
-            f"{time.time():.6f}", found.kind, found.journey, found.request, found.detail,
-            found.served_by, found.issuer, found.request_id,
-        )  # fmt: skip
-        self._write("findings", row)
+        _, *names = _HEADERS["findings"].split(",")
+        self._write("findings", (f"{time.time():.6f}", *(getattr(found, name) for name in names)))
         self.flush()
 
     def flush(self) -> None:
@@ -155,5 +152,5 @@ class Follower:
 
 def headers_of(response: Any) -> dict[str, str]:
     """Return the headers of a Locust response, names in lower case; none if no answer came."""
-    fields = getattr(response, "headers", None)
-    return {name.lower(): value for name, value in fields.items()} if fields is not None else {}
+    fields = getattr(response, "headers", None) or {}
+    return {name.lower(): value for name, value in fields.items()}

@@ -266,11 +266,11 @@ def test_install_from_the_checkout_takes_nothing_old(moving: Stack) -> None:
 
 
 def test_comparison_needs_two_runs(small: Stack) -> None:
-    """With one run, `make compare` asks for another and names no setting that was not given."""
+    """With one run, a comparison asks for another and names no setting that was not given."""
     run = small.state_dir / "loadtest" / "20260101-000000"
     small.folder.claim()
     run.mkdir(parents=True)
     (run / "run.json").touch()
-    printed = small.fail("compare")
+    printed = small.fail("loadtest", ARGS="compare")
     assert "only one run" in printed
     assert "A=" not in printed

@@ -1,17 +1,20 @@
 """A run that cannot be made has no verdict: exit 2, the reason, and a hint."""
 
-import http.server
 import threading
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from kit.state import StateFolder
+from werkzeug.exceptions import NotFound
+from werkzeug.serving import make_server
 
 from tests.conftest import StartStack
 from tests.support.loadtests import run
-from tests.support.ports import free_port
 from tests.support.stack import Stack
+
+# The port of discard, which nothing serves.
+_DOWN = "http://127.0.0.1:9"
 
 
 @pytest.fixture(name="nothing", scope="module")
@@ -23,18 +26,10 @@ def _nothing(new_stack: StartStack) -> Stack:
 @pytest.fixture(name="stranger", scope="module")
 def _stranger() -> Iterator[str]:
     """A server that has nothing of the shop's contract; its address."""
-
-    class Handler(http.server.BaseHTTPRequestHandler):
-        def do_GET(self) -> None:
-            self.send_error(404)
-
-        def log_message(self, *_: object) -> None:
-            pass
-
-    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    server = make_server("127.0.0.1", 0, NotFound(), threaded=True)
     thread = threading.Thread(target=server.serve_forever, daemon=True)
     thread.start()
-    yield f"http://127.0.0.1:{server.server_address[1]}"
+    yield f"http://127.0.0.1:{server.port}"
     server.shutdown()
     server.server_close()
     thread.join()
@@ -47,8 +42,9 @@ def _stranger() -> Iterator[str]:
         ({"PROFILE": "none"}, "has no profile 'none'", "default, strict, impossible"),
         ({}, "nothing is running in", "make up"),
         ({"REPLICAS": "0"}, "REPLICAS=0 is not", "make up REPLICAS=2"),
+        ({"HOST": _DOWN}, f"{_DOWN} does not answer", "hint: start it"),
     ],
-    ids=["users", "profile", "stack", "kit"],
+    ids=["users", "profile", "stack", "kit", "host"],
 )
 def test_an_impossible_run_is_refused(
     nothing: Stack, settings: dict[str, str], problem: str, hint: str
@@ -60,15 +56,6 @@ def test_an_impossible_run_is_refused(
     assert hint in ran.printed
     assert ran.verdict.startswith("VERDICT error: ")
     assert problem in ran.verdict
-
-
-def test_a_host_that_is_down_is_named(nothing: Stack) -> None:
-    """Nobody listens: the address is named."""
-    url = f"http://127.0.0.1:{free_port()}"
-    ran = run(nothing, HOST=url)
-    assert ran.exit_code == 2
-    assert f"{url} does not answer" in ran.verdict
-    assert "hint: start it" in ran.printed
 
 
 def test_a_target_without_the_contract_is_refused(nothing: Stack, stranger: str) -> None:

@@ -1,6 +1,4 @@
-"""Users and buyers of the shop under load; and a logout that ends nothing."""
-
-import re
+"""Users and buyers of the shop under load."""
 
 from tests.support.loadtests import run
 from tests.support.stack import Stack
@@ -18,14 +16,6 @@ def test_carts_come_along_and_orders_are_made_once(stack: Stack) -> None:
     assert ran.document["total"]["errors"] == 0, ran.printed
     asked = {endpoint["name"] for endpoint in ran.document["endpoints"]}
     assert {"POST /api/login", "POST /api/logout", "POST /api/checkout", "GET /api/orders"} <= asked
-
-
-def test_a_logout_that_ends_nothing_is_found(copied: Stack) -> None:
-    """The old cookie still works: a revived session, by its name."""
-    copied.up(APP="broken:revived()")
-    ran = run(copied, JOURNEYS=f"{_ONLY} Member=1 Buyer=0", USERS="3")
-    assert ran.exit_code == 1
-    assert re.match(r"VERDICT fail: revived session \d+ times", ran.verdict), ran.printed
 
 
 def test_a_shop_without_users_skips_the_journey(stack: Stack) -> None:

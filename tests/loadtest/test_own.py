@@ -31,13 +31,14 @@ def test_the_documented_scenario_passes_on_a_sound_application(
     assert ran.verdict == "VERDICT pass", ran.printed
     assert set(ran.document["journeys"]["weights"]) == {"Writer", "TwoTabs"}
     assert {endpoint["name"] for endpoint in ran.document["endpoints"]} == {
-        "GET /notes", "POST /notes",
-    }  # fmt: skip
+        "GET /notes",
+        "POST /notes",
+    }
     assert "served     unknown" in ran.printed
 
 
 def test_the_documented_scenario_finds_what_is_lost(copied: Stack, scenario: Path) -> None:
     """With its notes in one list, the same application loses some of two tabs."""
-    copied.up(APP="notes:create_forgetful_app()")
+    copied.up(APP="notes:create_app(is_forgetful=True)")
     ran = run(copied, SCENARIO=str(scenario), DURATION="3s")
     assert re.match(r"VERDICT fail: lost update \d+ times \(0 allowed\)", ran.verdict), ran.printed

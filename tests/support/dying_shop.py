@@ -16,7 +16,7 @@ from wsgiref.types import StartResponse, WSGIApplication, WSGIEnvironment
 
 import httpx
 import shop
-from shop import idempotency
+from shop.http import idempotency
 from unsticky import session
 from unsticky.stores.client import Client
 

@@ -19,6 +19,7 @@ from unsticky.stores.base import (
     Change,
     Deadline,
     Gone,
+    Listed,
     Missing,
     Operation,
     Record,
@@ -52,43 +53,58 @@ class LimitedStore:
     def __init__(self, store: Store, lifetimes: Lifetimes) -> None:
         self.store = store
         self._lifetimes = lifetimes
-        self.sessions = store.sessions
         self.sweep = store.sweep
         self.quarantine = store.quarantine
         self.probe = store.probe
         self.close = store.close
+
+    def sessions(self, user: Reference) -> tuple[Listed, ...]:
+        """See `Store.sessions`."""
+        return self.store.sessions(user, deadline())
 
     def under(self, lifetimes: Lifetimes) -> "LimitedStore":
         """Return the same store with other lifetimes."""
         return LimitedStore(self.store, lifetimes)
 
     def read(
-        self, reference: Reference, deadline: Deadline, *, slide: bool = True
+        self, reference: Reference, within: Deadline | None = None, *, slide: bool = True
     ) -> Record | Missing | Gone | Unreadable:
         """See `Store.read`."""
-        return self.store.read(reference, self._lifetimes, deadline, slide=slide)
+        return self.store.read(reference, self._lifetimes, within or deadline(), slide=slide)
+
+    def record(self, reference: Reference, *, slide: bool = True) -> Record:
+        """Return a session that must be there."""
+        found = self.read(reference, slide=slide)
+        assert isinstance(found, Record), found
+        return found
 
     def write(
         self,
         reference: Reference,
         changes: tuple[Change, ...],
-        operation: Operation,
-        deadline: Deadline,
+        name: Operation | None = None,
         **options: Any,
     ) -> WriteOutcome:
-        """See `Store.write`."""
-        return self.store.write(reference, changes, operation, self._lifetimes, deadline, **options)
+        """See `Store.write`; without a `name`, this write was never sent before."""
+        name = name or operation()
+        return self.store.write(reference, changes, name, self._lifetimes, deadline(), **options)
+
+    def apply(self, *arguments: Any, **options: Any) -> Written:
+        """Write what must be applied; see `write`."""
+        written = self.write(*arguments, **options)
+        assert isinstance(written, Written), written
+        return written
 
     def end_all(
         self,
         user: Reference,
-        keep: Reference | None,
-        stamp: int | None,
-        operation: Operation,
-        deadline: Deadline,
+        keep: Reference | None = None,
+        stamp: int | None = None,
+        name: Operation | None = None,
     ) -> tuple[Reference, ...]:
         """See `Store.end_all`."""
-        return self.store.end_all(user, keep, stamp, operation, self._lifetimes, deadline)
+        name = name or operation()
+        return self.store.end_all(user, keep, stamp, name, self._lifetimes, deadline())
 
 
 class Place(Protocol):
@@ -287,5 +303,5 @@ def make(store: LimitedStore) -> Reference:
     where = reference()
     fields = {b"n": b"1", b"ma": b"1", b"mb": b"2"}
     writes = tuple(Write(name, value, None) for name, value in fields.items())
-    assert isinstance(store.write(where, writes, operation(), deadline(), create=True), Written)
+    store.apply(where, writes, create=True)
     return where

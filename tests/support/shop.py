@@ -8,5 +8,5 @@ SECRET = "a0b1c2d3e4f5a6b7c8d9"
 def close_shop(app: Flask) -> None:
     """End the shop's thread and close its connections."""
     if status := app.extensions.get("shop.status"):
-        status.recorder.close()
+        status.close()
     app.extensions["shop"].close()

@@ -106,6 +106,10 @@ class ShopClient(Client):
         found: list[dict[str, Any]] = self._read("/api/sessions")
         return found
 
+    def end_session(self, handle: str, **headers: str) -> Answer:
+        """End one of the user's sessions."""
+        return self.send("DELETE", f"/api/sessions/{handle}", None, named(headers))
+
     def user(self) -> str | None:
         """Return as whom the shop knows this client, without beginning a session."""
         if self.get("/api/sessions").status == 401:

@@ -1,4 +1,4 @@
-"""The verbs of the load tests: programs of `loadtest/`, in their private environment."""
+"""`make loadtest`: a program of this checkout, in its private environment."""
 
 import os
 import sys
@@ -10,17 +10,16 @@ from kit.settings import foreign_host, load
 from kit.setup import environment
 from kit.state import StateFolder
 
-VERBS = frozenset({"loadtest", "compare", "sweep"})
 _NO_VERDICT = 2
 
 
-def run(verb: str) -> None:
-    """Become the program of one of `VERBS`, so that Ctrl-C and the exit code are its own.
+def run() -> None:
+    """Become the program of `make loadtest`, so that Ctrl-C and the exit code are its own.
 
     Raises:
-        SystemExit: 2, if the program cannot be started. `loadtest` then says that there is no
-            verdict, as it does in each such case.
+        SystemExit: 2, if the program cannot be started. A run then has no verdict, and says so.
     """
+    is_run = not os.environ.get("ARGS", "").strip()
     try:
         settings = load()
         StateFolder(settings.state_dir).claim()
@@ -29,11 +28,9 @@ def run(verb: str) -> None:
     except (KitError, OSError) as error:
         shown = from_os_error(error) if isinstance(error, OSError) else error
         complain(shown)
-        if verb == "loadtest":
+        if is_run:
             say(f"VERDICT error: {shown.problem.splitlines()[0]}")
         raise SystemExit(_NO_VERDICT) from None
-    if verb == "loadtest" and settings.arguments == ("report",):
-        verb = "report"
     inherited = dict(os.environ)
     if host := foreign_host():
         warn(f"HOST={host} of the environment is no address, so it does not count")
@@ -44,6 +41,6 @@ def run(verb: str) -> None:
         "STATE_DIR": str(settings.state_dir),
         "VENV_DIR": str(settings.venv_dir),
     }
-    command = [str(chosen.python), "-m", "loadtest", verb]
+    command = [str(chosen.python), "-m", "loadtest", *settings.arguments]
     sys.stdout.flush()
     os.execve(chosen.python, command, {**inherited, **values})

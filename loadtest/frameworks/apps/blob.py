@@ -8,26 +8,19 @@ merged, hashed or bounded.
 import hmac
 import json
 import secrets
-from typing import Any
 
 import redis
 from flask import Flask, Request
-from flask.sessions import SessionInterface, SessionMixin
+from flask.sessions import SecureCookieSession, SessionInterface, SessionMixin
 from werkzeug.wrappers import Response
 
 _SIGNATURE = 64
 
 
-class BlobSession(dict[str, Any], SessionMixin):
+class BlobSession(SecureCookieSession):
     """The whole session; `modified` once a key was assigned."""
 
     identifier = ""
-    modified = False
-
-    def __setitem__(self, name: str, value: object) -> None:
-        """Assign a key and remember that there is something to save."""
-        self.modified = True
-        super().__setitem__(name, value)
 
 
 class BlobInterface(SessionInterface):
@@ -41,16 +34,14 @@ class BlobInterface(SessionInterface):
     def open_session(self, app: Flask, request: Request) -> BlobSession:
         """Load the session that the cookie names, if its signature is good."""
         value = request.cookies.get(app.config["SESSION_COOKIE_NAME"])
-        session = BlobSession()
         if value is None:
-            return session
+            return BlobSession()
         identifier, signature = value[:-_SIGNATURE], value[-_SIGNATURE:]
         if not hmac.compare_digest(self._signature(identifier), signature):
-            return session
+            return BlobSession()
         text = self._client.getex("blob:" + identifier, ex=self._lifetime)
-        if text is not None:
-            session.update(json.loads(text))  # not by assignment: nothing has changed yet
-            session.identifier = identifier
+        session = BlobSession({} if text is None else json.loads(text))
+        session.identifier = "" if text is None else identifier
         return session
 
     def save_session(self, app: Flask, session: SessionMixin, response: Response) -> None:

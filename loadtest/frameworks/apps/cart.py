@@ -4,7 +4,6 @@ A cart is a dict of quantities by sku. The calls are those of the shop's HTTP co
 """
 
 import json
-from collections.abc import MutableMapping
 from pathlib import Path
 from typing import Any, Final
 
@@ -19,12 +18,7 @@ _PRODUCTS: Final[dict[str, dict[str, Any]]] = json.loads(
 
 
 class Refused(Exception):
-    """The call cannot be carried out.
-
-    Args:
-        status: the status code.
-        detail: one sentence for the caller.
-    """
+    """The call cannot be carried out: a status code, and one sentence for the caller."""
 
     def __init__(self, status: int, detail: str) -> None:
         super().__init__(detail)
@@ -53,39 +47,20 @@ def parsed(content_type: str, data: bytes) -> dict[str, Any]:
     return body
 
 
-def quantity(body: dict[str, Any], lowest: int, default: int | None = None) -> int:
-    """Return `qty` of a body.
-
-    Raises:
-        Refused: 422.
-    """
-    qty = body.get("qty", default)
-    if type(qty) is not int or not lowest <= qty <= MOST_PER_LINE:
-        raise Refused(422, f"qty must be an integer from {lowest} to {MOST_PER_LINE}")
-    return qty
-
-
 def wanted(body: dict[str, Any]) -> tuple[str, int]:
     """Return the sku and the quantity of a body.
 
     Raises:
         Refused: 422 or 404.
     """
-    sku, qty = body.get("sku"), quantity(body, 1, default=1)
+    sku, qty = body.get("sku"), body.get("qty", 1)
+    if type(qty) is not int or not 1 <= qty <= MOST_PER_LINE:
+        raise Refused(422, f"qty must be an integer from 1 to {MOST_PER_LINE}")
     if not isinstance(sku, str):
         raise Refused(422, "sku must be a string")
-    return known(sku), qty
-
-
-def known(sku: str) -> str:
-    """Return a sku that is sold here.
-
-    Raises:
-        Refused: 404.
-    """
     if sku not in _PRODUCTS:
         raise Refused(404, f"no product has the sku {sku!r}")
-    return sku
+    return sku, qty
 
 
 def full(sku: str) -> Refused:
@@ -103,14 +78,6 @@ def add(lines: dict[str, int], sku: str, qty: int) -> None:
     if now > MOST_PER_LINE:
         raise full(sku)
     lines[sku] = now
-
-
-def put(lines: MutableMapping[str, int], sku: str, qty: int) -> None:
-    """Set a line of a cart; 0 removes it."""
-    if qty:
-        lines[sku] = qty
-    else:
-        lines.pop(sku, None)
 
 
 def shown(lines: dict[str, int]) -> dict[str, Any]:

@@ -7,15 +7,15 @@ https://docs.djangoproject.com/en/5.2/topics/http/sessions/#using-cached-session
 """
 
 import os
-from collections.abc import Callable
-from functools import cache, wraps
+from functools import cache
 from typing import Any
 
 import redis
 from django.conf import settings
 from django.core.wsgi import get_wsgi_application
-from django.http import HttpRequest, HttpResponse, HttpResponseNotAllowed, JsonResponse
+from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.urls import path
+from django.views.decorators.http import require_GET, require_POST
 
 from loadtest.frameworks import contract
 from loadtest.frameworks.apps import cart
@@ -42,61 +42,20 @@ settings.configure(
     SESSION_COOKIE_AGE=cart.LIFETIME,
 )
 
-View = Callable[..., HttpResponse]
+
+def show(request: HttpRequest) -> HttpResponse:
+    """Show the cart."""
+    return JsonResponse(cart.shown(_lines(request)))
 
 
-def refusing(view: View) -> View:
-    """Answer with a problem document if the view refuses."""
-
-    @wraps(view)
-    def answered(request: HttpRequest, **arguments: str) -> HttpResponse:
-        try:
-            return view(request, **arguments)
-        except Refused as error:
-            return JsonResponse(error.problem, status=error.status)
-
-    return answered
+def add(request: HttpRequest) -> HttpResponse:
+    """Add to a line; answer with a problem document if that is refused."""
+    try:
+        return _added(request, *cart.wanted(_body(request)))
+    except Refused as error:
+        return JsonResponse(error.problem, status=error.status)
 
 
-@refusing
-def whole(request: HttpRequest) -> HttpResponse:
-    """Show or empty the cart."""
-    match request.method:
-        case "GET":
-            return JsonResponse(cart.shown(_lines(request)))
-        case "DELETE":
-            request.session.pop("cart", None)
-            return JsonResponse(cart.shown({}))
-        case _:
-            return HttpResponseNotAllowed(["GET", "DELETE"])
-
-
-@refusing
-def items(request: HttpRequest) -> HttpResponse:
-    """Add to a line."""
-    if request.method != "POST":
-        return HttpResponseNotAllowed(["POST"])
-    sku, qty = cart.wanted(_body(request))
-    return _added(request, sku, qty)
-
-
-@refusing
-def line(request: HttpRequest, sku: str) -> HttpResponse:
-    """Set or remove a line."""
-    match request.method:
-        case "PUT":
-            qty = cart.quantity(_body(request), 0)
-        case "DELETE":
-            qty = 0
-        case _:
-            return HttpResponseNotAllowed(["PUT", "DELETE"])
-    lines = _lines(request)
-    cart.put(lines, cart.known(sku), qty)
-    request.session["cart"] = lines
-    return JsonResponse(cart.shown(lines))
-
-
-@refusing
 def login(request: HttpRequest) -> HttpResponse:
     """Log a user in, under a new key, as django.contrib.auth.login does."""
     user = str(_body(request)["username"])
@@ -146,9 +105,8 @@ def _gates() -> redis.Redis:
 
 
 urlpatterns = [
-    path("api/cart", whole),
-    path("api/cart/items", items),
-    path("api/cart/items/<str:sku>", line),
+    path("api/cart", require_GET(show)),
+    path("api/cart/items", require_POST(add)),
     path("api/login", login),
     path("api/logout", logout),
     path("api/session", whose),

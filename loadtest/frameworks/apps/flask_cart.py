@@ -13,9 +13,6 @@ from loadtest.frameworks import contract
 from loadtest.frameworks.apps import cart
 from loadtest.frameworks.apps.cart import Refused
 
-KINDS = ("none", "blob", "flask-cookie", "flask-session", "unsticky-plain", "unsticky")
-"""`none`: a constant cart without a session; `unsticky-plain`: this library under plain code."""
-
 
 class Cart:
     """A dict in the session, as Flask applications keep it."""
@@ -26,25 +23,11 @@ class Cart:
         return lines
 
     def add(self, sku: str, qty: int) -> dict[str, int]:
-        """Add to a line, and return the quantities.
-
-        Raises:
-            Refused: 409, it would hold too many.
-        """
+        """Add to a line, and return the quantities."""
         lines = self.lines()
         cart.add(lines, sku, qty)
         session["cart"] = lines
         return lines
-
-    def put(self, sku: str, qty: int) -> None:
-        """Set a line; 0 removes it."""
-        lines = self.lines()
-        cart.put(lines, sku, qty)
-        session["cart"] = lines
-
-    def clear(self) -> None:
-        """Remove all lines."""
-        session.pop("cart", None)
 
 
 class _ConstantCart(Cart):
@@ -75,16 +58,9 @@ class _MapCart(Cart):
             raise cart.full(sku) from None
         return dict(lines.items())
 
-    def put(self, sku: str, qty: int) -> None:
-        # The same operations as on a plain dict.
-        cart.put(_own().map("cart"), sku, qty)
-
-    def clear(self) -> None:
-        _own().map("cart").clear()
-
 
 def create_app(kind: str) -> Flask:
-    """Return the application over one of `KINDS`."""
+    """Return the application over one of the kinds of `install`."""
     app = Flask("peer")
     app.config.update(
         SECRET_KEY=cart.SECRET,
@@ -100,19 +76,24 @@ def create_app(kind: str) -> Flask:
     def refuse(error: Refused) -> tuple[Response, int]:
         return jsonify(error.problem), error.status
 
-    @app.post("/late/<gate>")
-    def late(gate: str) -> dict[str, Any]:
-        """Add to the cart once the session was read and the driver has opened the gate."""
-        basket.lines()
-        store.rpush(f"held:{gate}", 1)
-        store.blpop([f"go:{gate}"], timeout=contract.GATE_SECONDS)
-        return cart.shown(basket.add("milk", 1))
+    _add_late_call(app, basket, store)
+    return app
 
+
+def create_shop() -> Flask:
+    """Return the shop itself, with the one call more that the race of logouts needs."""
+    import shop
+
+    app: Flask = shop.create_app()
+    _add_late_call(app, _MapCart(), redis.Redis.from_url(os.environ["REDIS_URL"]))
     return app
 
 
 def install(app: Flask, kind: str, store: redis.Redis) -> Cart:
-    """Give the application its sessions, and return the cart that fits them."""
+    """Give the application its sessions, and return the cart that fits them.
+
+    `none` is a constant cart without a session, `unsticky-plain` this library under plain code.
+    """
     # Only what a kind needs is imported: the processes are compared.
     match kind:
         case "none":
@@ -134,7 +115,7 @@ def install(app: Flask, kind: str, store: redis.Redis) -> Cart:
             app.config["UNSTICKY_STORE"] = os.environ["REDIS_URL"]
             Unsticky(app)
         case _:
-            raise ValueError(f"{kind!r} is none of {', '.join(KINDS)}")
+            raise ValueError(f"{kind!r} is no kind of session")
     return _MapCart() if kind == "unsticky" else Cart()
 
 
@@ -147,20 +128,15 @@ def _add_cart_calls(app: Flask, basket: Cart) -> None:
     def add() -> dict[str, Any]:
         return cart.shown(basket.add(*cart.wanted(_body())))
 
-    @app.put("/api/cart/items/<sku>")
-    def put(sku: str) -> dict[str, Any]:
-        basket.put(cart.known(sku), cart.quantity(_body(), 0))
-        return cart.shown(basket.lines())
 
-    @app.delete("/api/cart/items/<sku>")
-    def remove(sku: str) -> dict[str, Any]:
-        basket.put(cart.known(sku), 0)
-        return cart.shown(basket.lines())
-
-    @app.delete("/api/cart")
-    def clear() -> dict[str, Any]:
-        basket.clear()
-        return cart.shown(basket.lines())
+def _add_late_call(app: Flask, basket: Cart, store: redis.Redis) -> None:
+    @app.post("/late/<gate>")
+    def late(gate: str) -> dict[str, Any]:
+        """Add to the cart once the session was read and the driver has opened the gate."""
+        basket.lines()
+        store.rpush(f"held:{gate}", 1)
+        store.blpop([f"go:{gate}"], timeout=contract.GATE_SECONDS)
+        return cart.shown(basket.add("milk", 1))
 
 
 def _add_session_calls(app: Flask, kind: str) -> None:

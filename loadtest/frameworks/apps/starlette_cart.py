@@ -27,28 +27,9 @@ async def show(request: Request) -> Response:
     return JSONResponse(cart.shown(await _lines(request)))
 
 
-async def clear(request: Request) -> Response:
-    """Empty the cart."""
-    await load_session(request)
-    request.session.pop("cart", None)
-    return JSONResponse(cart.shown({}))
-
-
 async def add(request: Request) -> Response:
     """Add to a line."""
-    sku, qty = cart.wanted(await _body(request))
-    return await _added(request, sku, qty)
-
-
-async def put(request: Request) -> Response:
-    """Set a line."""
-    qty = cart.quantity(await _body(request), 0)
-    return await _set(request, qty)
-
-
-async def remove(request: Request) -> Response:
-    """Remove a line."""
-    return await _set(request, 0)
+    return await _added(request, *cart.wanted(await _body(request)))
 
 
 async def login(request: Request) -> Response:
@@ -95,13 +76,6 @@ async def _added(request: Request, sku: str, qty: int) -> Response:
     return JSONResponse(cart.shown(lines))
 
 
-async def _set(request: Request, qty: int) -> Response:
-    lines = await _lines(request)
-    cart.put(lines, cart.known(request.path_params["sku"]), qty)
-    request.session["cart"] = lines
-    return JSONResponse(cart.shown(lines))
-
-
 async def _lines(request: Request) -> dict[str, int]:
     await load_session(request)
     lines: dict[str, int] = request.session.get("cart", {})
@@ -115,10 +89,7 @@ async def _body(request: Request) -> dict[str, Any]:
 app = Starlette(
     routes=[
         Route("/api/cart", show, methods=["GET"]),
-        Route("/api/cart", clear, methods=["DELETE"]),
         Route("/api/cart/items", add, methods=["POST"]),
-        Route("/api/cart/items/{sku}", put, methods=["PUT"]),
-        Route("/api/cart/items/{sku}", remove, methods=["DELETE"]),
         Route("/api/login", login, methods=["POST"]),
         Route("/api/logout", logout, methods=["POST"]),
         Route("/api/session", whose, methods=["GET"]),

@@ -12,17 +12,17 @@ from pathlib import Path
 from typing import Any, Final
 
 from loadtest import machine
-from loadtest.console import say, table
+from loadtest.console import say, show
 from loadtest.errors import LoadTestError
 from loadtest.frameworks import node, raw
-from loadtest.frameworks.benchmarks import document, race, traffic
+from loadtest.frameworks.benchmarks import document, race
 from loadtest.frameworks.benchmarks import table as figures
 from loadtest.frameworks.benchmarks.testbed import Testbed, filled_cart, under_load
 from loadtest.frameworks.benchmarks.traffic import Meter, Traffic
 from loadtest.frameworks.load import Generator
 from loadtest.frameworks.peers import Peer
 from loadtest.frameworks.servers import Running
-from loadtest.processes import memory_bytes
+from loadtest.processes import family
 
 _DOCUMENT: Final = machine.CHECKOUT / "docs" / "benchmarks.md"
 # Node gets faster for the first 10,000 requests; imports, caches and connections need less.
@@ -50,13 +50,9 @@ def measure(
     generator: Generator,
     options: Mapping[str, Any],
 ) -> Path:
-    """Compare the peers, and return the file with the raw data.
+    """Compare the peers, and return the file with the raw data, which also says who is skipped.
 
-    Args:
-        peers: who takes part.
-        skipped: who does not, and why.
-        generator: of the load.
-        options: `rounds` and `seconds` of load; `races`, and the `logouts` in each.
+    The options are `rounds` and `seconds` of load, `races`, and the `logouts` in each.
 
     Raises:
         LoadTestError: one cannot be started, or answers wrongly.
@@ -106,8 +102,7 @@ def write(path: Path, *, is_documented: bool) -> None:
         say()
         cells = zip(peers, row.cells, strict=True)
         lines = [(peer.title, cell.text, cell.ratio) for peer, cell in cells]
-        for line in table([(row.label, "", ""), *lines], ruled=True):
-            say(line)
+        show([(row.label, "", ""), *lines])
     text = document.markdown(data)
     path.with_suffix(".md").write_text(text, encoding="utf-8")
     document.write_page(path.with_suffix(".html"), data)
@@ -122,12 +117,13 @@ def _traffic(bed: Testbed) -> dict[Peer, tuple[Traffic, Traffic]]:
     found = {}
     for peer, app in bed.apps.items():
         browser = filled_cart(app.socket)
-        found[peer] = (traffic.of_reads(meter, browser), traffic.of_adds(meter, browser))
+        found[peer] = (meter.of_reads(browser), meter.of_adds(browser))
     meter.close()
     return found
 
 
 def _worker(app: Running) -> int:
+    """Return the mean proportional set size: shared pages are divided by those who share them."""
+    sizes = [process.memory_full_info().pss for process in family(app.pid)[1:]]
     # The largest: beside its workers a server may have a process that only watches.
-    sizes = sorted(map(memory_bytes, app.workers()), reverse=True)
-    return int(statistics.mean(sizes[: document.PROCESSES]))
+    return int(statistics.mean(sorted(sizes)[-document.PROCESSES :]))

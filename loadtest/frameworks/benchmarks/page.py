@@ -25,10 +25,10 @@ from pathlib import Path
 from typing import Any, Final
 from uuid import uuid4
 
-from loadtest.console import say, table
+from loadtest.console import say, show
 from loadtest.errors import LoadTestError
 from loadtest.frameworks import raw, servers
-from loadtest.frameworks.client import Answer, Browser
+from loadtest.frameworks.client import Browser
 from loadtest.frameworks.peers import Peer
 
 PEERS: Final = ("flask-cookie", "flask-session", "unsticky-plain", "unsticky")
@@ -100,12 +100,9 @@ class Visitor:
         for (method, path), answer in zip(requests, answers, strict=True):
             if answer.status not in {_OK, _WRONG, _REFUSED}:
                 raise LoadTestError(f"{method} {path} was answered {answer.status}")
-        step.refused += sum(map(_is_refused, answers))
-        return [answer.body for answer in answers if not _is_refused(answer)]
-
-
-def _is_refused(answer: Answer) -> bool:
-    return answer.status == _REFUSED
+        bodies = [answer.body for answer in answers if answer.status != _REFUSED]
+        step.refused += len(answers) - len(bodies)
+        return bodies
 
 
 def load_pages(app: Sequence[Path], loads: int, seconds: float) -> list[Load]:
@@ -128,12 +125,9 @@ def bound(loads: int) -> float:
 
 
 def measure(peers: Sequence[Peer], *, loads: int, seconds: float) -> None:
-    """Load the page of each peer, print the table, and keep the raw data.
+    """Load the page of Flask peers, print the table, and keep the raw data.
 
-    Args:
-        peers: who takes part; Flask applications.
-        loads: of each.
-        seconds: for each peer at most.
+    Each peer gets so many loads, and so many seconds at most.
 
     Raises:
         LoadTestError: a peer cannot be started, or fails.
@@ -152,8 +146,7 @@ def measure(peers: Sequence[Peer], *, loads: int, seconds: float) -> None:
         "session", "step", "loads", *(name.replace("_", " ") for name in _MET), "0 means up to",
     )  # fmt: skip
     rows = [_row(name, step.name, done) for name, done in found.items() for step in fields(Load)]
-    for line in table([header, *rows], ruled=True):
-        say(line)
+    show([header, *rows])
     raw.save(
         "page",
         {

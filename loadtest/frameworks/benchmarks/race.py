@@ -17,9 +17,10 @@ from uuid import uuid4
 
 import redis
 
-from loadtest.console import say, table
+from loadtest.console import say, show
 from loadtest.errors import LoadTestError
 from loadtest.frameworks import contract, raw
+from loadtest.frameworks.benchmarks.spread import least_most
 from loadtest.frameworks.benchmarks.testbed import serving
 from loadtest.frameworks.client import Browser
 from loadtest.frameworks.peers import Peer
@@ -34,7 +35,6 @@ LATE_WRITERS: Final = 3
 """One fewer than the processes: a sync worker must be free for the logout."""
 
 _OK = 200
-_NO_CONTENT = 204
 _REFUSED = 409
 
 
@@ -84,17 +84,13 @@ def measure(
 ) -> None:
     """Race with each worker class, print the table, and keep the raw data.
 
-    Args:
-        peers: who takes part.
-        number: of rounds.
-        logouts: in each round.
-        worker_classes: of Gunicorn; a peer with its own server races once.
+    A peer with its own server races once, whatever the worker classes of Gunicorn are.
 
     Raises:
         LoadTestError: a peer cannot be started, or fails.
     """
-    own = [peer for peer in peers if peer.start is not None]
-    others = [peer for peer in peers if peer.start is None]
+    own = [peer for peer in peers if peer.server != "gunicorn"]
+    others = [peer for peer in peers if peer.server == "gunicorn"]
     raced = []
     for worker_class in worker_classes if others else ():
         raced += rounds(others, number, logouts, worker_class)
@@ -109,8 +105,7 @@ def measure(
         _row(entry, [each for each in raced if (each.peer, each.worker_class) == entry])
         for entry in entries
     ]
-    for line in table([header, *rows], ruled=True):
-        say(line)
+    show([header, *rows])
     options = {"rounds": number, "logouts": logouts, "worker_classes": worker_classes}
     raw.save("race", {"options": options, "rounds": [each.document() for each in raced]})
 
@@ -160,8 +155,8 @@ def race_logouts(server: Path, store: redis.Redis, logouts: int) -> Revivals:
     statuses: Counter[int] = Counter()
     for _ in range(logouts):
         browser = Browser(server)
-        _expect_ok(browser, contract.ITEMS, {"sku": contract.RACED[0]})
-        _expect_ok(browser, contract.LOGIN, contract.CREDENTIALS)
+        browser.expect("POST", contract.ITEMS, {"sku": contract.RACED[0]})
+        browser.expect("POST", contract.LOGIN, contract.CREDENTIALS)
         before = browser.cookies()
         statuses += _log_out_amid_writers(browser, store)
         revived += _is_logged_in(browser)
@@ -182,30 +177,19 @@ def _log_out_amid_writers(browser: Browser, store: redis.Redis) -> Counter[int]:
         for _ in writers:
             if store.blpop([f"held:{gate}"], timeout=contract.GATE_SECONDS) is None:
                 raise LoadTestError(f"no late writer came to its gate in {contract.GATE_SECONDS} s")
-        _expect_ok(browser, contract.LOGOUT)
+        browser.expect("POST", contract.LOGOUT)
         store.rpush(f"go:{gate}", *range(LATE_WRITERS))
         return Counter(writer.result().status for writer in writers)
 
 
-def _expect_ok(browser: Browser, path: str, body: object = None) -> None:
-    status = browser.ask("POST", path, body).status
-    if status not in {_OK, _NO_CONTENT}:
-        raise LoadTestError(f"POST {path} was answered {status}")
-
-
 def _row(entry: tuple[str, str], raced: Sequence[Raced]) -> tuple[str, ...]:
     peer, worker_class = entry
+    additions, revivals = ([each.additions for each in raced], [each.revivals for each in raced])
     return (
         peer,
         worker_class or "its own",
-        _range([each.additions.acknowledged for each in raced]),
-        _range([each.additions.refused for each in raced]),
-        _range([each.additions.lost for each in raced]),
-        _range([each.revivals.revived for each in raced]),
-        _range([each.revivals.replayed for each in raced]),
-    )
-
-
-def _range(values: Sequence[int]) -> str:
-    low, high = min(values), max(values)
-    return str(low) if low == high else f"{low}-{high}"
+        *(least_most([getattr(each, name) for each in additions])
+          for name in ("acknowledged", "refused", "lost")),
+        *(least_most([getattr(each, name) for each in revivals])
+          for name in ("revived", "replayed")),
+    )  # fmt: skip

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Final
 
-from loadtest.console import say, table
+from loadtest.console import say, show
 from loadtest.frameworks import contract, raw
 from loadtest.frameworks.benchmarks.spread import ratio, spread
 from loadtest.frameworks.benchmarks.testbed import SESSIONS, Sample, under_load
@@ -33,14 +33,7 @@ def measure(
 ) -> None:
     """Measure, print the tables, and keep the raw data.
 
-    Args:
-        peers: who takes part.
-        generator: of the load.
-        modes: read, add, mix.
-        rounds: in which the peers take turns.
-        seconds: of load for each sample.
-        workers: processes of each peer.
-        worker_class: of Gunicorn.
+    The peers take turns in each round, and each sample takes so many seconds.
 
     Raises:
         LoadTestError: a request failed, or a worker ended meanwhile.
@@ -52,16 +45,17 @@ def measure(
     names = [peer.name for peer in peers]
     for mode in modes:
         say(f"\n{mode}, µs of CPU for each request: median (middle half) of {rounds} rounds")
-        rows = [_row(name, [s for s in samples if (s.peer, s.mode) == (name, mode)])
-                for name in names]  # fmt: skip
-        _print(["session", "app", "nginx", "store", "requests/s", "p99 ms"], rows)
+        rows = [
+            _row(name, [s for s in samples if (s.peer, s.mode) == (name, mode)]) for name in names
+        ]
+        show([("session", "app", "nginx", "store", "requests/s", "p99 ms"), *rows])
     if {_FLOOR, _REFERENCE} <= set(names):
         say("\nsession tax: app µs above the same views without a session, and its ratio to blob's")
         header = ["session", *(f"{mode}, {unit}" for mode in modes for unit in ("µs", "x blob"))]
-        _print(header, [_tax(name, samples, modes) for name in names if name != _FLOOR])
+        show([header, *(_tax(name, samples, modes) for name in names if name != _FLOOR)])
     lines = len(contract.SKUS)
     say(f"\nstore's memory for a session with {lines} lines (MEMORY USAGE), bytes")
-    _print(["session", "bytes"], [(name, str(size)) for name, size in sizes.items()])
+    show([("session", "bytes"), *((name, str(size)) for name, size in sizes.items())])
     options = {"modes": modes, "rounds": rounds, "seconds": seconds, "workers": workers,
                "worker_class": worker_class}  # fmt: skip
     raw.save(
@@ -75,11 +69,6 @@ def measure(
             "memory": sizes,
         },
     )
-
-
-def _print(header: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
-    for line in table([header, *rows], ruled=True):
-        say(line)
 
 
 def _row(name: str, samples: Sequence[Sample]) -> tuple[str, ...]:

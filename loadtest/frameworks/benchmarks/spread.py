@@ -11,6 +11,12 @@ def spread(values: Sequence[float], digits: int = 0) -> str:
     return f"{middle:.{digits}f} ({low:.{digits}f}-{high:.{digits}f})"
 
 
+def least_most(values: Sequence[float], digits: int = 0) -> str:
+    """Return the least and the greatest value: `98-110`, or one number if they look alike."""
+    texts = [f"{value:.{digits}f}" for value in (min(values), max(values))]
+    return "-".join(dict.fromkeys(texts))
+
+
 def ratio(mine: Sequence[float], theirs: Sequence[float]) -> str:
     """Return the ratio of two medians, and where 90 % of it lie if the rounds are drawn again.
 

@@ -1,18 +1,20 @@
 """From raw data to one table: medians, how far they spread, and ratios to this library."""
 
 import statistics
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
 from loadtest.frameworks.benchmarks.race import ADDITIONS
-from loadtest.frameworks.benchmarks.spread import ratio, spread
+from loadtest.frameworks.benchmarks.spread import least_most, ratio, spread
 from loadtest.frameworks.load import Generator
 
 REFERENCE: Final = "unsticky"
 """The peer that ratios refer to."""
 
 ABSENT: Final = "–"
+
+_TIERS: Final = ("app_us", "nginx_us", "store_us")
 
 Raw = dict[str, Any]
 """The raw data of a comparison."""
@@ -41,7 +43,7 @@ class Figure:
 
     Attributes:
         label: with its unit.
-        values: the figure of a peer in each round, empty where it has none.
+        name: of the values, see `_values`.
         digits: behind the point.
         high_is_good: otherwise low is.
         spreads: whether to show the median and the middle half of the rounds, instead of the least
@@ -49,39 +51,29 @@ class Figure:
     """
 
     label: str
-    values: Callable[[Raw, str], list[float]]
+    name: str
     digits: int = 0
     high_is_good: bool = False
     spreads: bool = True
 
 
-def _sampled(name: str, scale: float = 1) -> Callable[[Raw, str], list[float]]:
-    return lambda raw, peer: [
-        sample[name] * scale for sample in raw["samples"] if sample["peer"] == peer
-    ]
-
-
-def _all_tiers(raw: Raw, peer: str) -> list[float]:
-    tiers = [_sampled(f"{tier}_us")(raw, peer) for tier in ("app", "nginx", "store")]
-    return [sum(each) for each in zip(*tiers, strict=True)]
-
-
-def _still(*path: str, scale: float = 1) -> Callable[[Raw, str], list[float]]:
-    def values(raw: Raw, peer: str) -> list[float]:
-        found = raw["still"][peer]
-        for name in path:
-            found = found[name]
-        return [] if found is None else [found * scale]
-
-    return values
-
-
-def _raced(race: str, name: str) -> Callable[[Raw, str], list[float]]:
-    return lambda raw, peer: [each[race][name] for each in raw["raced"] if each["peer"] == peer]
-
-
-def _lost(raw: Raw, peer: str) -> list[float]:
-    return [each["lost"] for each in raw["raced"] if each["peer"] == peer]
+def _values(raw: Raw, peer: str) -> dict[str, list[float]]:
+    """Return the figures of a peer in each round, empty where it has none."""
+    samples = [sample for sample in raw["samples"] if sample["peer"] == peer]
+    raced = [each for each in raw["raced"] if each["peer"] == peer]
+    still = raw["still"][peer]
+    loads = ("per_second", "p50_ms", "p99_ms", *_TIERS)
+    return {
+        **{name: [sample[name] for sample in samples] for name in loads},
+        "all_us": [sum(sample[tier] for tier in _TIERS) for sample in samples],
+        **{f"{mode} {name}": [still[mode][name]]
+           for mode in ("read", "add") for name in ("trips", "bytes")},
+        "worker_mb": [still["worker"] / 1e6],
+        "session": [] if still["session"] is None else [still["session"]],
+        "lost": [each["lost"] for each in raced],
+        "refused": [each["additions"]["refused"] for each in raced],
+        **{name: [each["revivals"][name] for each in raced] for name in ("revived", "replayed")},
+    }  # fmt: skip
 
 
 def generator(raw: Raw) -> Generator:
@@ -93,36 +85,36 @@ def figures(logouts: int, of_load: Generator) -> tuple[Figure, ...]:
     """Return the rows of the table; `logouts` is how many there were in each race."""
     bound = ", limited by Locust" if of_load is Generator.LOCUST else ""
     return (
-        Figure(f"lost updates of {ADDITIONS}", _lost, spreads=False),
-        Figure(f"refused updates of {ADDITIONS}", _raced("additions", "refused"), spreads=False),
-        Figure(f"revived sessions of {logouts}", _raced("revivals", "revived"), spreads=False),
-        Figure(f"old cookies that work after logout, of {logouts}",
-               _raced("revivals", "replayed"), spreads=False),
-        Figure(f"requests/s{bound}", _sampled("per_second"), high_is_good=True),
-        Figure("p50, ms", _sampled("p50_ms"), 1),
-        Figure("p99, ms", _sampled("p99_ms"), 1),
-        Figure("CPU of the application, µs/request", _sampled("app_us")),
-        Figure("CPU of nginx, µs/request", _sampled("nginx_us")),
-        Figure("CPU of the store, µs/request", _sampled("store_us")),
-        Figure("CPU of all three, µs/request", _all_tiers),
-        Figure("round trips to the store, reading", _still("read", "trips"), spreads=False),
-        Figure("round trips to the store, adding", _still("add", "trips"), spreads=False),
-        Figure("bytes to and from the store, reading", _still("read", "bytes"), spreads=False),
-        Figure("bytes to and from the store, adding", _still("add", "bytes"), spreads=False),
-        Figure("memory of a worker, MB", _still("worker", scale=1e-6), 1, spreads=False),
-        Figure("memory of the store, bytes/session", _still("session"), spreads=False),
-    )  # fmt: skip
+        Figure(f"lost updates of {ADDITIONS}", "lost", spreads=False),
+        Figure(f"refused updates of {ADDITIONS}", "refused", spreads=False),
+        Figure(f"revived sessions of {logouts}", "revived", spreads=False),
+        Figure(f"old cookies that work after logout, of {logouts}", "replayed", spreads=False),
+        Figure(f"requests/s{bound}", "per_second", high_is_good=True),
+        Figure("p50, ms", "p50_ms", 1),
+        Figure("p99, ms", "p99_ms", 1),
+        Figure("CPU of the application, µs/request", "app_us"),
+        Figure("CPU of nginx, µs/request", "nginx_us"),
+        Figure("CPU of the store, µs/request", "store_us"),
+        Figure("CPU of all three, µs/request", "all_us"),
+        Figure("round trips to the store, reading", "read trips", spreads=False),
+        Figure("round trips to the store, adding", "add trips", spreads=False),
+        Figure("bytes to and from the store, reading", "read bytes", spreads=False),
+        Figure("bytes to and from the store, adding", "add bytes", spreads=False),
+        Figure("memory of a worker, MB", "worker_mb", 1, spreads=False),
+        Figure("memory of the store, bytes/session", "session", spreads=False),
+    )
 
 
 def rows(raw: Raw, peers: Sequence[str]) -> list[Row]:
     """Return the table of a run for these peers."""
+    found = {peer: _values(raw, peer) for peer in peers}
     return [
-        _row(raw, peers, figure) for figure in figures(raw["options"]["logouts"], generator(raw))
+        _row(figure, {peer: values[figure.name] for peer, values in found.items()})
+        for figure in figures(raw["options"]["logouts"], generator(raw))
     ]
 
 
-def _row(raw: Raw, peers: Sequence[str], figure: Figure) -> Row:
-    values = {peer: figure.values(raw, peer) for peer in peers}
+def _row(figure: Figure, values: Mapping[str, Sequence[float]]) -> Row:
     middles = {
         peer: round(statistics.median(found), figure.digits)
         for peer, found in values.items()
@@ -137,7 +129,7 @@ def _row(raw: Raw, peers: Sequence[str], figure: Figure) -> Row:
         if not found:
             cells.append(Cell(ABSENT))
             continue
-        text = spread(found, figure.digits) if figure.spreads else _range(found, figure.digits)
+        text = spread(found, figure.digits) if figure.spreads else least_most(found, figure.digits)
         compared = peer != REFERENCE and figure.spreads and any(reference)
         # Counts have no ratio: the library's is often zero.
         cells.append(
@@ -150,23 +142,5 @@ def _row(raw: Raw, peers: Sequence[str], figure: Figure) -> Row:
     return Row(figure.label, tuple(cells))
 
 
-def _range(values: Iterable[float], digits: int) -> str:
-    texts = [f"{value:.{digits}f}" for value in sorted(values)]
-    return texts[0] if texts[0] == texts[-1] else f"{texts[0]}-{texts[-1]}"
-
-
 def _dashed(text: str) -> str:
     return text.replace("-", "–")
-
-
-def markdown(header: Sequence[str], rows: Sequence[Row]) -> str:
-    """Return the table as Markdown; the best of each row in bold."""
-    lines = ["| |" + "|".join(f" {title} " for title in header) + "|"]
-    lines.append("|---|" + "---|" * len(header))
-    for row in rows:
-        cells = []
-        for cell in row.cells:
-            text = f"**{cell.text}**" if cell.best else cell.text
-            cells.append(f" {text}<br>{cell.ratio} " if cell.ratio else f" {text} ")
-        lines.append(f"| {row.label} |" + "|".join(cells) + "|")
-    return "\n".join(lines) + "\n"

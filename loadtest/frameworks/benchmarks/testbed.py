@@ -5,7 +5,7 @@ import statistics
 import tempfile
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
@@ -38,12 +38,12 @@ class Sample(Load):
     mode: str
 
 
+@dataclass
 class Carts:
-    """The sessions of the load on one target, and how full their lines may be."""
+    """The sessions of the load on one target; `_added` is how much was added to each line."""
 
-    def __init__(self, target: Target) -> None:
-        self._target = target
-        self._added = 0.0
+    _target: Target
+    _added: float = 0.0
 
     def make(self) -> None:
         """Make new sessions, each with a line of every sku, and write their cookies."""
@@ -62,6 +62,7 @@ class Carts:
         return load
 
 
+@dataclass
 class Testbed:
     """Peers that run.
 
@@ -69,11 +70,10 @@ class Testbed:
         load_averages: of the machine, at the begin of each round.
     """
 
-    def __init__(
-        self, store: Running, apps: Mapping[Peer, Running], carts: Mapping[Peer, Carts]
-    ) -> None:
-        self.store, self.apps, self._carts = store, apps, carts
-        self.load_averages: list[float] = []
+    store: Running
+    apps: Mapping[Peer, Running]
+    _carts: Mapping[Peer, Carts]
+    load_averages: list[float] = field(default_factory=list)
 
     def warm_up(self, seconds: int) -> None:
         """Load every peer, and forget the figures."""
@@ -151,9 +151,7 @@ def filled_cart(server: Path) -> Browser:
     """
     browser = Browser(server)
     for sku in contract.SKUS:
-        status, _ = browser.ask("POST", contract.ITEMS, {"sku": sku, "qty": QUANTITY})
-        if status != 200:
-            raise LoadTestError(f"{server.stem} answered {status} to POST {contract.ITEMS}")
+        browser.expect("POST", contract.ITEMS, {"sku": sku, "qty": QUANTITY})
     status, body = browser.ask("GET", contract.CART)
     if body is None or body.get("count") != QUANTITY * len(contract.SKUS):
         raise LoadTestError(f"{server.stem} answered {status} with {body!r} to GET {contract.CART}")

@@ -17,14 +17,6 @@ class Refused extends Error {
   }
 }
 
-function quantity(body, lowest, otherwise) {
-  const qty = body.qty === undefined ? otherwise : body.qty;
-  if (!Number.isInteger(qty) || qty < lowest || qty > MOST_PER_LINE) {
-    throw new Refused(422, `qty must be an integer from ${lowest} to ${MOST_PER_LINE}`);
-  }
-  return qty;
-}
-
 function add(session, sku, qty) {
   const lines = (session.cart ??= {});
   const now = (lines[sku] ?? 0) + qty;
@@ -45,10 +37,6 @@ async function createApp() {
   client.on("error", (error) => console.error(error));
   await client.connect();
 
-  const known = (sku) => {
-    if (!products.has(sku)) throw new Refused(404, `no product has the sku '${sku}'`);
-    return sku;
-  };
   const shown = (lines = {}) => {
     const items = Object.keys(lines).sort()
       .map((sku) => ({ sku, qty: lines[sku], ...products.get(sku) }));
@@ -76,28 +64,14 @@ async function createApp() {
   }));
   app.get("/api/cart", (request, response) => response.json(shown(request.session.cart)));
   app.post("/api/cart/items", json, (request, response) => {
-    const { sku } = request.body;
-    const qty = quantity(request.body, 1, 1);
+    const { sku, qty = 1 } = request.body;
+    if (!Number.isInteger(qty) || qty < 1 || qty > MOST_PER_LINE) {
+      throw new Refused(422, `qty must be an integer from 1 to ${MOST_PER_LINE}`);
+    }
     if (typeof sku !== "string") throw new Refused(422, "sku must be a string");
-    add(request.session, known(sku), qty);
+    if (!products.has(sku)) throw new Refused(404, `no product has the sku '${sku}'`);
+    add(request.session, sku, qty);
     response.json(shown(request.session.cart));
-  });
-  app.put("/api/cart/items/:sku", json, (request, response) => {
-    const sku = known(request.params.sku);
-    const qty = quantity(request.body, 0);
-    const lines = (request.session.cart ??= {});
-    if (qty) lines[sku] = qty;
-    else delete lines[sku];
-    response.json(shown(lines));
-  });
-  app.delete("/api/cart/items/:sku", (request, response) => {
-    const sku = known(request.params.sku);
-    if (request.session.cart) delete request.session.cart[sku];
-    response.json(shown(request.session.cart));
-  });
-  app.delete("/api/cart", (request, response) => {
-    delete request.session.cart;
-    response.json(shown());
   });
   app.post("/api/login", json, (request, response, next) => {
     const { cart } = request.session;

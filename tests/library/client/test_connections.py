@@ -11,7 +11,7 @@ import redis
 from redis.backoff import ExponentialBackoff
 from redis.retry import Retry
 from unsticky.errors import StoreUnavailable
-from unsticky.stores import Deadline, Record
+from unsticky.stores import Deadline
 
 from tests.library.client.visitors import (
     DEADLINE,
@@ -58,9 +58,7 @@ def test_idle_connections_are_trusted_for_half_a_minute(
     assert relay.connections == 2
 
 
-def test_a_server_that_is_down_costs_no_retries_of_the_users_client(
-    opened: Opened,
-) -> None:
+def test_a_server_that_is_down_costs_no_retries_of_the_users_client(opened: Opened) -> None:
     """The client's own retries are not used: a refused connection is answered at once."""
     with strange(lambda *_: None) as server:
         port = server.port
@@ -120,8 +118,7 @@ def test_threads_share_a_few_connections(place: AtServer, relay: Relay, opened: 
 
     def visit(name: bytes) -> None:
         for _ in range(50):
-            record = visitors.store.read(visitors.places[name], deadline())
-            assert isinstance(record, Record)
+            record = visitors.store.record(visitors.places[name])
             if record.fields is None or record.fields[b"who"] != name:
                 wrong.append(record)
 

@@ -7,10 +7,10 @@ from typing import Any
 import pytest
 import redis
 from unsticky.errors import OutcomeUnknown
-from unsticky.stores import UNREAD, Write, Written
+from unsticky.stores import UNREAD, Write
 
 from tests.library.client.visitors import DEADLINE, PUSH, Opened, Visitors, run
-from tests.support.places import AtServer, deadline, operation
+from tests.support.places import AtServer, deadline
 from tests.support.strange_servers import Meddle, Relay, strange
 
 
@@ -147,7 +147,7 @@ def test_a_client_that_asked_for_pushes_serves_sessions(
         before = client.round_trips
         for name, where in visitors.places.items():
             write = (Write(b"n", b"%d" % round_, UNREAD),)
-            assert isinstance(visitors.store.write(where, write, operation(), deadline()), Written)
+            visitors.store.apply(where, write)
             assert visitors.found(name) == name
     assert client.round_trips == before + 4
     given.close()

@@ -130,10 +130,7 @@ def test_11_a_session_read_without_a_cookie_is_not_shared(
 
 @pytest.mark.parametrize("known", [False, True])
 def test_11_an_untouched_page_stays_cacheable(
-    new_app: NewApp,
-    store: str,
-    browse: Browse,
-    known: bool,  # noqa: FBT001 (with a cookie and without)
+    new_app: NewApp, store: str, browse: Browse, *, known: bool
 ) -> None:
     """A page that never looks at the session has neither Set-Cookie nor Vary, cookie or not."""
     browser = browse(new_app(store))

@@ -12,28 +12,23 @@ def _found(served_by: str, issuer: str = "") -> Finding:
     return Finding(Failure.LOST_SESSION, "gone", served_by=served_by, issuer=issuer)
 
 
-def test_even_shares_are_balanced() -> None:
-    """Within the tolerance, nothing is found."""
-    assert balance.unbalanced(dict.fromkeys(_FOUR, 900), _FOUR, _FOUR, 0.5) == []
-
-
-def test_a_worker_that_never_appears_is_found() -> None:
-    """It is known from the list of workers."""
-    served = dict.fromkeys(_FOUR[:3], 300)
-    assert balance.unbalanced(served, _FOUR, _FOUR, 0.5) == [
-        "app-2/4 never appeared in 900 requests"
-    ]
-
-
-def test_a_share_beyond_the_tolerance_is_found() -> None:
-    """The finding names the even share, too."""
-    served = dict(zip(_FOUR, (2800, 400, 400, 400), strict=True))
-    assert balance.unbalanced(served, _FOUR, _FOUR, 0.7) == ["app-1/1 served 70% where 25% is even"]
-
-
-def test_too_few_requests_prove_nothing() -> None:
-    """With few requests, chance may leave a worker out."""
-    assert balance.unbalanced({"app-1/1": 90}, _FOUR, _FOUR, 0.5) == []
+@pytest.mark.parametrize(
+    ("counts", "tolerance", "unbalanced"),
+    [
+        ((900, 900, 900, 900), 0.5, []),
+        ((300, 300, 300), 0.5, ["app-2/4 never appeared in 900 requests"]),
+        ((2800, 400, 400, 400), 0.7, ["app-1/1 served 70% where 25% is even"]),
+        # With few requests, chance may leave a worker out.
+        ((90,), 0.5, []),
+    ],
+    ids=["even", "a worker never appears", "a share is too large", "too few requests"],
+)
+def test_workers_share_the_requests(
+    counts: tuple[int, ...], tolerance: float, unbalanced: list[str]
+) -> None:
+    """Who never appears is known from the list of workers; a finding names the even share."""
+    served = dict(zip(_FOUR, counts, strict=False))
+    assert balance.unbalanced(served, _FOUR, _FOUR, tolerance) == unbalanced
 
 
 def test_replicas_are_compared_if_workers_changed() -> None:

@@ -1,8 +1,14 @@
-"""Figures from samples."""
+"""The shapes of a load, its samples, and the figures from these."""
+
+import csv
+from pathlib import Path
+
+import pytest
 
 from loadtest.harness import capacity
 from loadtest.harness.figures import Figures, Second, percentile
-from loadtest.users.samples import Request
+from loadtest.shapes import SHAPES
+from loadtest.users.samples import Follower, Request
 
 
 def _request(time: float, latency_ms: float, error: str = "") -> Request:
@@ -40,3 +46,34 @@ def test_the_capacity_is_the_smallest_load_with_nearly_all_throughput() -> None:
     timeline = [Second(second, reached[second // 10], 0, p95=1.0) for second in range(100)]
     steps = capacity.of_ramp(timeline, 100.0, 50)
     assert [step.load for step in steps if step.is_capacity] == [25.0]
+
+
+@pytest.mark.parametrize(
+    ("shape", "loads"),
+    [
+        ("steady", [1.0, 1.0, 1.0, 1.0, 1.0]),
+        ("soak", [1.0, 1.0, 1.0, 1.0, 1.0]),
+        ("ramp", [0.1, 0.4, 0.5, 0.7, 1.0]),
+        ("spike", [0.2, 0.2, 1.0, 0.2, 0.2]),
+    ],
+)
+def test_each_shape_has_its_share_of_load_over_time(shape: str, loads: list[float]) -> None:
+    """At the start, before, within and after the middle fifth, and in the last moment."""
+    assert [SHAPES[shape](share) for share in (0.0, 0.39, 0.4, 0.6, 0.999)] == loads
+
+
+def test_a_soak_reports_how_latency_drifted() -> None:
+    """The median p95 of the first quarter beside that of the last; too short a run tells none."""
+    rows = [Second(second, 1, 0, p95=10.0 + second) for second in range(12)]
+    assert capacity.drift(rows) == (11.0, 20.0)
+    assert capacity.drift(rows[:3]) is None
+
+
+@pytest.mark.parametrize("between", ["\u2028", "\x85", "\x0b", "\n", "\r\n", '"', ","])
+def test_a_finding_may_quote_anything_the_target_wrote(tmp_path: Path, between: str) -> None:
+    """Also what Python takes for the end of a line; the next finding is still another one."""
+    details = [f"a{between}b", "next"]
+    with (tmp_path / "findings-1.csv").open("w", encoding="utf-8", newline="") as file:
+        for detail in details:
+            csv.writer(file).writerow((1.0, "lost update", "Mine", "GET /", detail, "", "", "id"))
+    assert [found.detail for found in Follower(tmp_path).findings()] == details

@@ -12,6 +12,9 @@ from loadtest.harness.gate import Profile, Word
 from tests.support.checkout import ROOT
 
 _SLO = ROOT / "loadtest" / "slo.toml"
+_THROUGHPUT = "throughput 7.5 requests/s, 2.5 below 10"
+_P99 = "p99 of GET /cart 10.5 ms, 6.5 above 4"
+_ERRORS = "errors of GET /cart 2.00% (2 of 100), 1.00% allowed"
 
 
 def _endpoint(name: str = "GET /", p99: float = 10.0, errors: int = 0) -> Endpoint:
@@ -22,52 +25,44 @@ def _endpoint(name: str = "GET /", p99: float = 10.0, errors: int = 0) -> Endpoi
     )  # fmt: skip
 
 
-def _profile(**limits: float) -> Profile:
-    return Profile(name="mine", throughput=10, requests={"*": limits})
+@pytest.mark.parametrize(
+    ("limits", "endpoint", "throughput", "findings", "line"),
+    [
+        # At the limit is within the limit.
+        ({"p99": 10.0, "errors": 0.0}, _endpoint(), 10.0, {}, "pass"),
+        (
+            {"p99": 4.0, "errors": 0.01}, _endpoint("GET /cart", 10.5, 2), 7.5, {},
+            f"fail: {_THROUGHPUT}; {_P99}; {_ERRORS}",
+        ),
+        # One finding is enough, however fast the target was.
+        *(({}, _endpoint(), 99.0, {kind: 1}, f"fail: {kind} 1 times, all with app-2 (0 allowed)")
+          for kind in Failure if kind is not Failure.BROKEN_SCENARIO),
+        # This says nothing about the target.
+        ({}, _endpoint(), 99.0, {Failure.BROKEN_SCENARIO: 1},
+         "error: the scenario's own code failed 1 times"),
+    ],
+)  # fmt: skip
+def test_a_verdict_names_what_exceeds_its_limit(
+    limits: dict[str, float],
+    endpoint: Endpoint,
+    throughput: float,
+    findings: dict[str, int],
+    line: str,
+) -> None:
+    """It has each excess with its limit, and the replica that all findings involve."""
+    profile = Profile(name="mine", throughput=10, requests={"*": limits})
+    suspects = dict.fromkeys(findings, "app-2")
+    verdict = gate.judge(profile, [endpoint], throughput, findings, suspects)
+    assert verdict.line == f"VERDICT {line}"
+    assert verdict.word.exit_code == ["pass", "fail", "error"].index(line.partition(":")[0])
 
 
-def test_a_limit_just_reached_passes() -> None:
-    """At the limit is within the limit."""
-    verdict = gate.judge(_profile(p99=10.0, errors=0.0), [_endpoint()], 10.0, {}, {})
-    assert (verdict.line, verdict.word.exit_code) == ("VERDICT pass", 0)
-
-
-def test_each_exceeded_limit_is_named_with_the_excess() -> None:
-    """One line has latency, errors and throughput, each with its limit."""
-    verdict = gate.judge(
-        _profile(p99=4.0, errors=0.01), [_endpoint("GET /cart", 10.5, 2)], 7.5, {}, {}
-    )
-    assert verdict.word.exit_code == 1
-    assert verdict.line == (
-        "VERDICT fail: throughput 7.5 requests/s, 2.5 below 10; "
-        "p99 of GET /cart 10.5 ms, 6.5 above 4; "
-        "errors of GET /cart 2.00% (2 of 100), 1.00% allowed"
-    )
-
-
-def test_an_endpoint_with_its_own_limits_is_judged_by_those() -> None:
-    """The limits of `*` do not apply to it."""
-    profile = Profile(name="mine", requests={"*": {"p99": 1.0}, "GET /slow": {"p99": 99.0}})
-    assert gate.judge(profile, [_endpoint("GET /slow")], 1.0, {}, {}).word is Word.PASS
-
-
-@pytest.mark.parametrize("kind", [kind for kind in Failure if kind is not Failure.BROKEN_SCENARIO])
-def test_one_finding_of_any_kind_fails(kind: Failure) -> None:
-    """However fast the target was; the replica that all findings involve is named."""
-    verdict = gate.judge(_profile(), [_endpoint()], 99.0, {kind: 1}, {kind: "app-2"})
-    assert verdict.line == f"VERDICT fail: {kind} 1 times, all with app-2 (0 allowed)"
-
-
-def test_a_broken_scenario_is_no_verdict() -> None:
-    """The scenario failed, not the target."""
-    verdict = gate.judge(_profile(), [_endpoint()], 99.0, {Failure.BROKEN_SCENARIO: 1}, {})
-    assert verdict.word.exit_code == 2
-
-
-def test_limits_for_what_was_not_requested_are_noted() -> None:
-    """A limit that judged nothing must not look like one that was kept."""
-    profile = Profile(name="mine", requests={"POST /gone": {"p99": 1.0}})
-    verdict = gate.judge(profile, [_endpoint()], 1.0, {}, {})
+def test_an_endpoint_is_judged_by_its_own_limits() -> None:
+    """Those of `*` do not apply to it; a limit that judged nothing is noted, not kept."""
+    limits = {"*": {"p99": 1.0}, "GET /slow": {"p99": 99.0}, "POST /gone": {"p99": 1.0}}
+    profile = Profile(name="mine", requests=limits)
+    verdict = gate.judge(profile, [_endpoint("GET /slow")], 1.0, {}, {})
+    assert verdict.word is Word.PASS
     assert verdict.notes == ["POST /gone has limits and was not requested"]
 
 

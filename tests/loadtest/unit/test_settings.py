@@ -17,22 +17,19 @@ def test_the_defaults_are_a_steady_closed_loop() -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "seconds"), [("90", 90.0), ("90s", 90.0), ("2m", 120.0), ("1.5h", 5400.0)]
+    ("name", "text", "field", "value"),
+    [
+        ("DURATION", "90", "duration", 90.0),
+        ("DURATION", "90s", "duration", 90.0),
+        ("DURATION", "2m", "duration", 120.0),
+        ("DURATION", "1.5h", "duration", 5400.0),
+        ("SHAPE", "soak", "duration", 1800.0),
+        ("JOURNEYS", "Bot=0, Shopper=5", "weights", {"Bot": 0, "Shopper": 5}),
+    ],
 )
-def test_durations_have_units(text: str, seconds: float) -> None:
-    """A duration is a number of seconds, minutes or hours."""
-    assert settings.parse({"DURATION": text}).plan.duration == seconds
-
-
-def test_a_soak_takes_its_time() -> None:
-    """By default, a soak is half an hour."""
-    assert settings.parse({"SHAPE": "soak"}).plan.duration == 1800.0
-
-
-def test_journeys_are_weighted_by_name() -> None:
-    """Spaces or commas stand between them."""
-    plan = settings.parse({"JOURNEYS": "Bot=0, Shopper=5"}).plan
-    assert plan.weights == {"Bot": 0, "Shopper": 5}
+def test_a_setting_is_parsed(name: str, text: str, field: str, value: object) -> None:
+    """A duration has a unit, a soak takes half an hour, spaces or commas stand between weights."""
+    assert getattr(settings.parse({name: text}).plan, field) == value
 
 
 def test_a_relative_state_folder_is_the_checkouts() -> None:

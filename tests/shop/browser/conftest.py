@@ -50,7 +50,7 @@ def _new_page(chromium: "Browser", stack: "Stack") -> Iterator[NewPage]:
     complaints: list[str] = []
 
     def note(text: str) -> None:
-        # Pages that say so, and what signing out clears, are what was asked for.
+        # Pages that say so, and what a logout clears, are what was asked for.
         if not any(word in text for word in ("401", "404", "422", "Clear-Site-Data")):
             complaints.append(text)
 

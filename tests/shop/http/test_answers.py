@@ -4,7 +4,7 @@ import re
 
 import pytest
 
-from tests.shop.http.conftest import assert_problem
+from tests.shop.expect import assert_problem
 from tests.shop.http.places import Place
 from tests.shop.http.rows import Case, cases
 from tests.support.shop_client import ShopClient

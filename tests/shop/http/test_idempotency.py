@@ -5,7 +5,7 @@ from secrets import token_hex
 
 import pytest
 
-from tests.shop.http.conftest import assert_problem
+from tests.shop.expect import assert_problem
 from tests.support.shop_client import ShopClient, in_flight
 
 

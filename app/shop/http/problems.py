@@ -5,26 +5,38 @@ a status has several causes; `detail` says what to do. A browser that asked for 
 same content as a page.
 """
 
-from __future__ import annotations
-
 import json
 import logging
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from http import HTTPStatus
-from typing import Any
+from typing import Any, Final
 
 from flask import Flask, Response, render_template, request
 from unsticky import SessionError
 from werkzeug.exceptions import HTTPException
 
+from shop import errors
 from shop.context import request_id
+from shop.errors import Refusal, cut, quoted
 
 MEDIA_TYPE = "application/problem+json"
 
 HEALTH_CHECKS = frozenset({"/livez", "/readyz"})
 
-MOST_QUOTED = 40
-"""Characters of one text of a client that a problem shows."""
+_REFUSALS: Final[Mapping[type[Refusal], tuple[int, str | None]]] = {
+    errors.LoginRequired: (401, "login-required"),
+    errors.RecentLoginRequired: (401, "recent-login-required"),
+    errors.WrongCredentials: (401, "wrong-credentials"),
+    errors.UnknownProduct: (404, None),
+    errors.UnknownSession: (404, None),
+    errors.CartEmpty: (409, "cart-empty"),
+    errors.LineFull: (409, None),
+    errors.PasswordChanged: (409, "password-changed"),
+    errors.LoginsBusy: (429, "logins-busy"),
+    errors.TooManyLogins: (429, "too-many-logins"),
+}
+"""The status of what the shop refuses, and the code."""
 
 _LONGEST_PATH = 200
 
@@ -33,52 +45,35 @@ _OUR_FAULT = "The shop failed; its log has the cause under this request's id."
 _log = logging.getLogger(__name__)
 
 
-def quoted(text: str) -> str:
-    """Return a client's text as a `detail` may show it: in quotes, escaped, and cut."""
-    return repr(_cut(text, MOST_QUOTED))
-
-
+@dataclass(eq=False)
 class Problem(Exception):
     """An error on its way to the client.
 
     A problem may be stored and logged, so its size must not follow from that of the request: show
     what a client sent by `quoted` only.
 
-    Args:
+    Attributes:
         status: The HTTP status.
         detail: What is wrong with this request, with the value, and what to do.
         code: A stable name for programs, if the status has several causes.
         errors: For 422, what is wrong with which field: ``{"field", "detail"}`` each.
         headers: Header fields that belong to the answer, such as ``Retry-After``.
-        lasting: Whether an Idempotency-Key may keep it. False if to refuse again costs nothing.
     """
 
-    def __init__(
-        self,
-        status: int,
-        detail: str,
-        *,
-        code: str | None = None,
-        errors: Sequence[Mapping[str, str]] = (),
-        headers: Mapping[str, str] | None = None,
-        lasting: bool = True,
-    ) -> None:
-        super().__init__(detail)
-        self.status = HTTPStatus(status)
-        self.detail = detail
-        self.code = code
-        self.errors = list(errors)
-        self.headers = dict(headers or {})
-        self.lasting = lasting
+    status: int
+    detail: str
+    code: str | None = None
+    errors: Sequence[Mapping[str, str]] = ()
+    headers: Mapping[str, str] = field(default_factory=dict)
 
     def document(self) -> dict[str, Any]:
         """Return the members of the problem document."""
         document: dict[str, Any] = {
             "type": "about:blank",
-            "title": self.status.phrase,
+            "title": HTTPStatus(self.status).phrase,
             "status": int(self.status),
             "detail": self.detail,
-            "instance": _cut(request.path, _LONGEST_PATH),
+            "instance": cut(request.path, _LONGEST_PATH),
             "request_id": request_id(),
         }
         if self.code:
@@ -104,9 +99,16 @@ class Problem(Exception):
 def install(app: Flask) -> None:
     """Make every error of the application a problem document."""
     app.register_error_handler(Problem, Problem.response)
+    app.register_error_handler(Refusal, lambda refusal: of_refusal(refusal).response())
     app.register_error_handler(HTTPException, _of_http)
     app.register_error_handler(SessionError, of_session)
     app.register_error_handler(Exception, _of_bug)
+
+
+def of_refusal(refusal: Refusal) -> Problem:
+    """Return the problem that a refusal is to a client."""
+    status, code = _REFUSALS[type(refusal)]
+    return Problem(status, str(refusal), code=code, headers=_retry_after(refusal.retry_after))
 
 
 def of_session(error: SessionError) -> Response:
@@ -117,9 +119,12 @@ def of_session(error: SessionError) -> Response:
     if error.status == HTTPStatus.INTERNAL_SERVER_ERROR:
         return _of_bug(error)
     _log.warning("%s: %s", error.code, error)
-    headers = {} if error.retry_after is None else {"Retry-After": str(error.retry_after)}
-    detail = f"{error.title}: {error}."
+    detail, headers = f"{error.title}: {error}.", _retry_after(error.retry_after)
     return Problem(error.status, detail, code=error.code, headers=headers).response()
+
+
+def _retry_after(seconds: int | None) -> dict[str, str]:
+    return {} if seconds is None else {"Retry-After": str(seconds)}
 
 
 def _of_http(error: HTTPException) -> Response:
@@ -140,10 +145,6 @@ def _detail(status: int, error: HTTPException) -> str:
     if status == HTTPStatus.INTERNAL_SERVER_ERROR:
         return _OUR_FAULT
     return error.description or HTTPStatus(status).description
-
-
-def _cut(text: str, most: int) -> str:
-    return text if len(text) <= most else f"{text[: most - 1]}…"
 
 
 def _of_bug(error: Exception) -> Response:

@@ -5,26 +5,23 @@ site. Together with `SameSite` cookies the last check is the protection against 
 forgery: browsers say where a request comes from, so no token is needed.
 """
 
-from __future__ import annotations
-
 import os
 import re
 import secrets
 from collections.abc import Iterable
-from typing import TYPE_CHECKING
+from dataclasses import dataclass
+from typing import Any
+from wsgiref.types import StartResponse, WSGIApplication, WSGIEnvironment
 
 from flask import request
 from werkzeug.datastructures import Headers
 from werkzeug.exceptions import RequestEntityTooLarge
 
 from shop.context import REQUEST_ID
-from shop.parsing import FORM_TYPES
-from shop.problems import HEALTH_CHECKS, Problem, quoted
+from shop.errors import quoted
+from shop.http.parsing import FORM_TYPES
+from shop.http.problems import HEALTH_CHECKS, Problem
 from shop.settings import Settings
-
-if TYPE_CHECKING:
-    from _typeshed import OptExcInfo
-    from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
 
 MOST_BODY_BYTES = 64 * 1024
 MOST_FORM_BYTES = 16 * 1024
@@ -113,38 +110,32 @@ def check_site() -> None:
         raise Problem(403, f"The request comes from {origins} may change things here.")
 
 
+@dataclass(frozen=True)
 class EveryAnswer:
     """WSGI middleware that makes sure of the request's id and adds the common headers.
 
     It stands outside Flask, so that answers which the session library puts in the view's place
     carry them too.
-
-    Args:
-        app: The application inside.
-        settings: The shop's settings.
     """
 
-    def __init__(self, app: WSGIApplication, settings: Settings) -> None:
-        self._app = app
-        self._settings = settings
+    app: WSGIApplication
+    settings: Settings
 
     def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
         """Serve one request."""
         # The session library recognises a request that nginx sent twice by this id, so a client
         # must not choose it: it counts only if a proxy of ours has set it.
         given = environ.get(_REQUEST_ID_KEY, "")
-        if not (self._settings.proxy_hops and _REQUEST_ID_FORM.fullmatch(given)):
+        if not (self.settings.proxy_hops and _REQUEST_ID_FORM.fullmatch(given)):
             environ[_REQUEST_ID_KEY] = secrets.token_hex(16)
         common = {**SECURITY_HEADERS, REQUEST_ID: environ[_REQUEST_ID_KEY]}
-        if self._settings.served_by:
-            common["X-Served-By"] = f"{self._settings.replica}/{os.getpid()}"
+        if self.settings.served_by:
+            common["X-Served-By"] = f"{self.settings.replica}/{os.getpid()}"
 
-        def start(
-            status: str, headers: list[tuple[str, str]], exc_info: OptExcInfo | None = None
-        ) -> object:
+        def start(status: str, headers: list[tuple[str, str]], *exc_info: Any) -> Any:
             fields = Headers(headers)
             for name, value in common.items():
                 fields[name] = value
-            return start_response(status, list(fields), exc_info)
+            return start_response(status, list(fields), *exc_info)
 
-        return self._app(environ, start)  # type: ignore[arg-type]  # WSGI's write() is never used here
+        return self.app(environ, start)

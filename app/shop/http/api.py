@@ -1,18 +1,16 @@
 """Every JSON call, and the two health checks; docs/http-api.md is their contract."""
 
-from __future__ import annotations
-
 from dataclasses import asdict
 
 from flask import Blueprint, Response, jsonify
 from unsticky import session
 
 from shop import accounts, cart, catalog, orders
-from shop.accounts import passwords
 from shop.context import current_shop, served_by
-from shop.idempotency import idempotent
+from shop.http.idempotency import idempotent, operation_name
+from shop.http.parsing import integer, json_object, read, secret, text
 from shop.logs import rfc3339
-from shop.parsing import Fields, json_object
+from shop.session_keys import HITS
 
 routes = Blueprint("api", __name__)
 
@@ -33,21 +31,15 @@ def show_cart() -> Response:
 @idempotent
 def add_to_cart() -> Response:
     """Add `qty` (1 to 99, by default 1) of `sku`; return the cart."""
-    fields = Fields(json_object())
-    sku = fields.text("sku")
-    qty = fields.integer("qty", 1, cart.MOST_PER_LINE, default=1)
-    fields.check()
-    cart.add(sku, qty)
+    rules = {"sku": text, "qty": integer(1, cart.MOST_PER_LINE)}
+    cart.add(**read(json_object(), rules, qty=1))
     return jsonify(cart.document())
 
 
 @routes.put("/api/cart/items/<sku>")
 def set_line(sku: str) -> Response:
     """Set a line to `qty` (0 to 99), 0 removes it; return the cart."""
-    fields = Fields(json_object())
-    qty = fields.integer("qty", 0, cart.MOST_PER_LINE)
-    fields.check()
-    cart.put(sku, qty)
+    cart.put(sku, **read(json_object(), {"qty": integer(0, cart.MOST_PER_LINE)}))
     return jsonify(cart.document())
 
 
@@ -69,7 +61,7 @@ def clear_cart() -> Response:
 @idempotent
 def check_out() -> tuple[Response, int]:
     """Make an order of the cart; no body is needed."""
-    return jsonify(orders.check_out().document()), 201
+    return jsonify(orders.check_out(operation_name()).document()), 201
 
 
 @routes.get("/api/orders")
@@ -81,12 +73,10 @@ def list_orders() -> Response:
 @routes.post("/api/login")
 def log_in() -> Response:
     """Log in as `username` with `password`."""
-    fields = Fields(json_object())
-    user = fields.secret("username", accounts.LENGTHS)
-    password = fields.secret("password", accounts.LENGTHS)
-    fields.check()
-    accounts.log_in(user, password)
-    return jsonify(user=user)
+    tried = secret(accounts.TRIED_LENGTHS)
+    fields = read(json_object(), {"username": tried, "password": tried})
+    accounts.log_in(fields["username"], fields["password"])
+    return jsonify(user=fields["username"])
 
 
 @routes.post("/api/logout")
@@ -99,18 +89,15 @@ def log_out() -> Response:
 @routes.put("/api/password")
 def change_password() -> Response:
     """Change the password from `current` to `new`; all other sessions of the user end."""
-    fields = Fields(json_object())
-    current = fields.secret("current", accounts.LENGTHS)
-    new = fields.secret("new", passwords.LENGTHS)
-    fields.check()
-    accounts.change_password(current, new)
+    rules = {"current": secret(accounts.TRIED_LENGTHS), "new": secret(accounts.NEW_LENGTHS)}
+    accounts.change_password(**read(json_object(), rules))
     return Response(status=204)
 
 
 @routes.get("/api/session")
 def show_session() -> Response:
     """Show the session and count this call in it; the one GET that creates a session."""
-    hits = session.incr("hits")
+    hits = session.incr(HITS)
     return jsonify(
         handle=session.handle,
         created=session.created and rfc3339(session.created),
@@ -121,18 +108,18 @@ def show_session() -> Response:
 
 
 @routes.get("/api/sessions")
-def list_sessions() -> Response:
+def show_sessions() -> Response:
     """List the user's sessions, the oldest first."""
     return jsonify(
         [
             {
-                "handle": device.handle,
-                "created": rfc3339(device.created),
-                "last_seen": rfc3339(device.last_seen),
-                "label": device.label,
-                "current": device.handle == session.handle,
+                "handle": listed.handle,
+                "created": rfc3339(listed.created),
+                "last_seen": rfc3339(listed.last_seen),
+                "label": listed.label,
+                "current": listed.handle == session.handle,
             }
-            for device in accounts.devices()
+            for listed in accounts.list_sessions()
         ]
     )
 
@@ -140,14 +127,14 @@ def list_sessions() -> Response:
 @routes.delete("/api/sessions")
 def end_other_sessions() -> Response:
     """End all of the user's sessions but this one."""
-    accounts.end_other_devices()
+    accounts.end_other_sessions()
     return Response(status=204)
 
 
 @routes.delete("/api/sessions/<handle>")
 def end_session(handle: str) -> Response:
     """End one of the user's sessions."""
-    accounts.end_device(handle)
+    accounts.end_session(handle)
     return Response(status=204)
 
 

@@ -1,13 +1,7 @@
 """Idempotency-Key: a request that is sent again has no second effect and gets the same answer.
 
-The semantics are those of the IETF draft (draft-ietf-httpapi-idempotency-key-header). A key holds
-for 24 hours, for one session, method and path:
-
-- the same request again gets the stored answer, marked with ``Idempotency-Replayed: true``;
-- what succeeded and what conflicted (409) is stored; other refusals are made again;
-- another request with that key is a 422;
-- while the first is being answered, 409 with ``Retry-After``; nginx's own resend of it goes on;
-- a malformed key is a 400.
+docs/http-api.md says what holds; the semantics are those of the IETF draft
+(draft-ietf-httpapi-idempotency-key-header).
 
 A worker may die after the effect and before it stores the answer. Then a later request runs the
 view again, and its atomic operations find that they are done: they are named after the key
@@ -17,8 +11,6 @@ because no answer may reach another client.
 
 Forms bring their key in a hidden field.
 """
-
-from __future__ import annotations
 
 import json
 import re
@@ -34,8 +26,9 @@ from flask.typing import ResponseReturnValue
 from unsticky import SessionError, session
 
 from shop.context import current_shop, request_id
-from shop.parsing import FORM_TYPES
-from shop.problems import Problem, quoted
+from shop.errors import CartEmpty, Refusal, quoted
+from shop.http.parsing import FORM_TYPES
+from shop.http.problems import Problem, of_refusal
 from shop.store import digest, key
 
 HEADER: Final = "Idempotency-Key"
@@ -64,6 +57,10 @@ _QUOTED = re.compile(r'"((?:[ !#-\[\]-~]|\\["\\]){1,255})"')
 _BARE = re.compile(r"[!#-+\--:<-\[\]-~]{1,255}")
 
 
+class KeyInFlight(Problem):
+    """The first request with this key is still being answered."""
+
+
 def new_key() -> str:
     """Return a key for a form's hidden field."""
     return token_urlsafe(16)
@@ -88,9 +85,8 @@ def idempotent(view: Callable[_P, ResponseReturnValue]) -> Callable[_P, Response
         if given is None or session.created is None:
             return view(*args, **kwargs)
         name = digest(str(session.handle), request.method, request.path, given)
-        answer = _Answer(name, _fingerprint())
-        stored = answer.begin()
-        if stored is not None:
+        answer = _Answer(name)
+        if stored := answer.begin():
             return stored
         g.operation = name
         session.once(name)
@@ -100,18 +96,14 @@ def idempotent(view: Callable[_P, ResponseReturnValue]) -> Callable[_P, Response
 
 
 class _Answer:
-    """The answer that belongs to a key: three records in the store.
+    """The answer that belongs to a key: three records in the store, by the name of the key.
 
     They are the fingerprint of the request that the key came with, the lease of the request that
     is being answered, and the answer itself.
-
-    Args:
-        name: Of the key, with all that it is a key for.
-        fingerprint: Of this request.
     """
 
-    def __init__(self, name: str, fingerprint: str) -> None:
-        self._fingerprint = fingerprint
+    def __init__(self, name: str) -> None:
+        self._fingerprint = _fingerprint()
         self._request, self._lease, self._stored = (
             key(kind, name) for kind in ("request", "lease", "answer")
         )
@@ -120,7 +112,8 @@ class _Answer:
         """Return the stored answer; None if this request is to find one.
 
         Raises:
-            Problem: 422 if the key came with another request, 409 while that one is being answered.
+            KeyInFlight: 409: that one is being answered.
+            Problem: 422 if the key came with another request.
         """
         me = str(request_id())
         _, known, stored, mine, holder, left = current_shop().store.ask_all(
@@ -147,17 +140,19 @@ class _Answer:
             return None
         detail = "The request with this key is being answered; send it again in a moment."
         headers = {"Retry-After": str(max(1, -(-left // 1000)))}
-        raise Problem(409, detail, code="idempotency-key-in-flight", headers=headers)
+        raise KeyInFlight(409, detail, code="idempotency-key-in-flight", headers=headers)
 
     def of(self, view: Callable[[], ResponseReturnValue]) -> Response:
         """Let the view answer, and store the answer unless another run would find it again."""
-        lasting, stored = True, False
+        stored = False
         try:
             try:
                 response = current_app.make_response(current_app.ensure_sync(view)())
-            except Problem as problem:
-                response, lasting = problem.response(), problem.lasting
-            if lasting and response.status_code in _STORED_STATUSES:
+            except CartEmpty:
+                raise  # another run would find the same, at no cost
+            except Refusal as refusal:
+                response = of_refusal(refusal).response()
+            if response.status_code in _STORED_STATUSES:
                 stored = self._store(response)
             return response
         finally:

@@ -5,8 +5,6 @@ If a replica dies before it answers, nginx sends the request to another one, wit
 password, notes what it is about to do. The second run reads the note.
 """
 
-from __future__ import annotations
-
 import json
 from typing import Any, Final
 
