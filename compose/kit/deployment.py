@@ -109,6 +109,7 @@ def _deploy_replicas(
         runtime.route(running)
         raise KitError(
             error.problem,
+            *error.hints[:-1],
             "correct that, then try again; the replicas that ran before go on serving",
             f"`{runtime.settings.make('down')}` stops everything",
         ) from error

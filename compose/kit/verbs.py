@@ -3,8 +3,9 @@
 import sys
 from collections.abc import Callable
 
-from kit import checks, deployment, dotenv
-from kit.checks import load as load_tests
+from kit import checkout, deployment, dotenv
+from kit.check import report
+from kit.checkout import load as load_tests
 from kit.console import browse, say, step, warn
 from kit.docker.runtime import DockerRuntime
 from kit.errors import KitError
@@ -29,8 +30,10 @@ def run(verb: str) -> None:
         load_tests.run()
     elif verb == "init":
         standalone.init(load())
-    elif verb in checks.VERBS:
-        checks.run(verb, load())
+    elif verb == "check":
+        check(LocalRuntime(load()))
+    elif verb in checkout.VERBS:
+        checkout.run(verb, load())
     elif verb in _VERBS:
         settings = load()
         runtime: Callable[[Settings], Runtime]
@@ -38,6 +41,13 @@ def run(verb: str) -> None:
         _VERBS[verb](runtime(settings))
     else:
         raise KitError(f"there is no verb {verb!r}", "`make` alone lists them")
+
+
+def check(runtime: LocalRuntime) -> None:
+    """Print what in the application breaks on many processes."""
+    runtime.state.claim()
+    runtime.enter(to_deploy=True)
+    report.run(runtime.target())
 
 
 def up(runtime: Runtime) -> None:

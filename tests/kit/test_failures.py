@@ -19,7 +19,7 @@ import pytest
 
 from tests.conftest import StartStack, copy_checkout
 from tests.support.ports import free_port
-from tests.support.stack import Stack, processes_of
+from tests.support.stacks.local import Stack, processes_of
 from tests.support.waiting import wait_until
 
 _NOBODY = 65534

@@ -6,7 +6,7 @@ import pytest
 
 from tests.library.security.valkey import Valkey
 from tests.support.browsers import Site, make_site
-from tests.support.places import Place
+from tests.support.stores.places import Place
 
 
 @pytest.fixture(name="valkey", scope="session")

@@ -7,10 +7,9 @@ import pytest
 from flask import Flask
 from shop import Settings, create_app
 
-from tests.support.cheap_passwords import cheapen
-from tests.support.servers import Server, Servers
-from tests.support.shop import SECRET, close_shop
-from tests.support.shop_client import ShopClient
+from tests.support.shop.client import ShopClient
+from tests.support.shop.in_process import SECRET, cheapen, close_shop
+from tests.support.stores.servers import Server, Servers
 
 NewShop = Callable[..., Flask]
 

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from tests.support.wire import Answer
+from tests.support.http.wire import Answer
 
 FIREFOX = "Mozilla/5.0 (X11; Linux x86_64; rv:140.0) Gecko/20100101 Firefox/140.0"
 

@@ -3,8 +3,8 @@
 import re
 from html.parser import HTMLParser
 
-from tests.support.shop_client import ShopClient
-from tests.support.wire import Answer
+from tests.support.http.wire import Answer
+from tests.support.shop.client import ShopClient
 
 Attributes = dict[str, str | None]
 

@@ -12,7 +12,7 @@ from unsticky import Session, Unsticky
 from unsticky.cookie import Reference
 from unsticky.unit_of_work import UnitOfWork, commit
 
-from tests.support.places import Place
+from tests.support.stores.places import Place
 
 COOKIE = "session"
 

@@ -5,6 +5,7 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 
 from kit import status
+from kit.check.processes import Target
 from kit.console import say, warn
 from kit.errors import KitError
 from kit.local import services
@@ -150,6 +151,15 @@ class LocalRuntime(Runtime):
         )
         deployment.start_supervisor()
         return deployment
+
+    def target(self) -> Target:
+        """Return what `make check` looks at: the application as a worker would start it."""
+        self.state.create()
+        frozen = self._release()
+        env = services.release_command(self.settings, self.state, frozen).env
+        processes = self.settings.replicas * self.settings.workers
+        app = frozen.application
+        return Target(app.folder, app.name, frozen.environment.python, env, processes)
 
     def route(self, replicas: Sequence[Replica]) -> None:
         nginx = self._supervisor.processes().get(NGINX)

@@ -23,8 +23,8 @@ from tests.library.client.visitors import (
     taken,
 )
 from tests.support.checkout import ROOT
-from tests.support.places import AtServer, deadline
-from tests.support.strange_servers import Relay, strange
+from tests.support.stores.places import AtServer, deadline
+from tests.support.stores.strange import Relay, StrangeServer
 
 
 @pytest.mark.parametrize("way", ["url", "client"])
@@ -60,7 +60,7 @@ def test_idle_connections_are_trusted_for_half_a_minute(
 
 def test_a_server_that_is_down_costs_no_retries_of_the_users_client(opened: Opened) -> None:
     """The client's own retries are not used: a refused connection is answered at once."""
-    with strange(lambda *_: None) as server:
+    with StrangeServer(lambda *_: None) as server:
         port = server.port
     before = connecting()
     given = redis.Redis(
@@ -84,7 +84,7 @@ def test_a_handshake_that_drips_leaves_no_thread(opened: Opened) -> None:
             time.sleep(DEADLINE * 3)  # what it is for
         return None
 
-    with strange(answer) as server:
+    with StrangeServer(answer) as server:
         url = f"redis://:x@127.0.0.1:{server.port}"
         started = time.monotonic()
         with pytest.raises(StoreUnavailable):

@@ -10,8 +10,8 @@ from unsticky.errors import OutcomeUnknown
 from unsticky.stores import UNREAD, Write
 
 from tests.library.client.visitors import DEADLINE, PUSH, Opened, Visitors, run
-from tests.support.places import AtServer, deadline
-from tests.support.strange_servers import Meddle, Relay, strange
+from tests.support.stores.places import AtServer, deadline
+from tests.support.stores.strange import Meddle, Relay, StrangeServer
 
 
 def _stray(kind: str, last: list[bytes]) -> bytes:
@@ -173,7 +173,7 @@ def test_what_bears_no_mark_is_no_reply(opened: Opened, reply: bytes) -> None:
         marked = reply % command[-1] if b"%b" in reply else reply
         return marked if command[0] == b"EVALSHA" else None
 
-    with strange(answer) as server:
+    with StrangeServer(answer) as server:
         client = opened(server.url)
         with pytest.raises(OutcomeUnknown, match="no reply to what was sent"):
             run(client)

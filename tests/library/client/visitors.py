@@ -9,7 +9,7 @@ from unsticky.errors import StoreUnavailable
 from unsticky.stores import Client, Deadline, Record, RedisStore, Script, Write
 from unsticky.stores.connection import Connection
 
-from tests.support.places import CAPS, LIFETIMES, AtServer, LimitedStore, deadline, reference
+from tests.support.stores.places import CAPS, LIFETIMES, AtServer, LimitedStore, deadline, reference
 
 DEADLINE: Final = 0.5
 GENEROUS: Final = DEADLINE + 1.0

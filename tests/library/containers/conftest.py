@@ -4,8 +4,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.support.containers import STORE_IMAGES, ContainerServer, require_engine
-from tests.support.places import AtServer, LimitedStore
+from tests.support.stacks.containers import STORE_IMAGES, ContainerServer, require_engine
+from tests.support.stores.places import AtServer, LimitedStore
 
 
 @pytest.fixture(name="shared", scope="session")

@@ -4,8 +4,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.support.places import AtServer, InFakeredis, InSqlite, LimitedStore, Memory, Place
-from tests.support.servers import SERVERS, Servers
+from tests.support.stores.places import AtServer, InFakeredis, InSqlite, LimitedStore, Memory, Place
+from tests.support.stores.servers import SERVERS, Servers
 
 
 @pytest.fixture(name="place", params=["memory", "sqlite", *SERVERS, "fakeredis"])

@@ -16,7 +16,7 @@ from unsticky.stores.base import Deadline, Move, Record, Store, WriteOutcome
 from unsticky.stores.memory import MemoryStore
 
 from tests.support.browsers import Browser, InFlight, Site, make_site
-from tests.support.places import CAPS, Memory, Place
+from tests.support.stores.places import CAPS, Memory, Place
 
 Fields: TypeAlias = dict[str, Any]
 """Values by `name`, or for a map's entry by `map.key`."""

@@ -25,8 +25,8 @@ from tests.library.contract.fuzz_outcomes import Outcome
 from tests.library.contract.fuzz_visits import Visit
 from tests.library.contract.fuzz_world import World, answered, fresh_world, in_flight
 from tests.support.browsers import Site, reference_of
-from tests.support.places import AtServer, Memory, Place
-from tests.support.servers import Servers
+from tests.support.stores.places import AtServer, Memory, Place
+from tests.support.stores.servers import Servers
 
 _ERRORS: dict[str, Callable[[], SessionError]] = {
     "session-conflict": lambda: Conflict(()),

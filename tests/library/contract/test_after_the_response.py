@@ -18,7 +18,7 @@ from unsticky import session as flask_session
 from unsticky.session import current_session
 
 from tests.support.browsers import Browser, Site, make_site, reference_of, spend_deadline
-from tests.support.places import AtServer, Place
+from tests.support.stores.places import AtServer, Place
 
 
 def visitor(site: Site, **fields: Any) -> FlaskClient:

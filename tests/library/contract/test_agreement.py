@@ -25,7 +25,7 @@ from unsticky.stores.base import (
     Written,
 )
 
-from tests.support.places import HOUR, AtServer, LimitedStore, Memory, operation, reference
+from tests.support.stores.places import HOUR, AtServer, LimitedStore, Memory, operation, reference
 
 _CAPS = Caps(fields=4, bytes=14)
 _LIFETIMES = (

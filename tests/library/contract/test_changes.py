@@ -24,7 +24,7 @@ from unsticky.stores.base import (
     Written,
 )
 
-from tests.support.places import LimitedStore, Place, reference
+from tests.support.stores.places import LimitedStore, Place, reference
 
 
 def make(store: LimitedStore, **fields: bytes) -> Reference:

@@ -14,7 +14,7 @@ from unsticky.unit_of_work import UnitOfWork
 from werkzeug.wrappers import Response as AnyResponse
 
 from tests.support.browsers import Browser, Site, cookie_of, make_site
-from tests.support.places import Place
+from tests.support.stores.places import Place
 
 
 def interfere(site: Site, browser: Browser, **fields: Any) -> None:

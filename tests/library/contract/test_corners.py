@@ -9,7 +9,7 @@ from unsticky.fields import entry_field, map_prefix, plain_field
 from unsticky.stores.base import Move, Written
 
 from tests.support.browsers import Browser, Site, make_site, reference_of
-from tests.support.places import LimitedStore, Place, operation, reference
+from tests.support.stores.places import LimitedStore, Place, operation, reference
 
 
 def permanent(site: Site) -> Browser:

@@ -15,7 +15,7 @@ from unsticky.stores.base import (
     Write,
 )
 
-from tests.support.places import AtServer, LimitedStore, Place, deadline, reference
+from tests.support.stores.places import AtServer, LimitedStore, Place, deadline, reference
 
 
 def make(store: LimitedStore, size: int = 1) -> "Write":

@@ -9,7 +9,7 @@ from unsticky import Conflict, Session
 from unsticky.unit_of_work import commit
 
 from tests.support.browsers import Browser, InFlight, Site, make_site, transacting, unit_of
-from tests.support.places import Place
+from tests.support.stores.places import Place
 
 Act = Callable[[Session], object]
 

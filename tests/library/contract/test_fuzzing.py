@@ -21,7 +21,7 @@ from unsticky.unit_of_work.stored_session import StoredSession
 
 from tests.library.contract.fuzz_cases import Case, Step, make_case, shrunk
 from tests.library.contract.fuzzing import Fuzzer, case_names, kind_of, main, table
-from tests.support.places import AtServer, Memory
+from tests.support.stores.places import AtServer, Memory
 
 Plant = Callable[[pytest.MonkeyPatch], None]
 

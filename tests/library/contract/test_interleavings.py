@@ -9,7 +9,7 @@ from unsticky import SessionError
 from unsticky.cookie import Reference
 
 from tests.support.browsers import Browser, InFlight, Site, make_site, reference_of
-from tests.support.places import Place
+from tests.support.stores.places import Place
 
 BEFORE: dict[str, Any] = {"same": "base", "n": 1, "cart": {"milk": 2, "tea": 1}}
 OPERATIONS = (

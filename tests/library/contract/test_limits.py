@@ -21,7 +21,7 @@ from unsticky.stores.base import (
     Write,
 )
 
-from tests.support.places import HOUR, LIFETIMES, AtServer, LimitedStore, Place, reference
+from tests.support.stores.places import HOUR, LIFETIMES, AtServer, LimitedStore, Place, reference
 
 DAY = 24 * HOUR
 # Short enough to wait for, long against what a call takes here (ms).

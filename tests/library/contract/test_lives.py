@@ -18,7 +18,7 @@ from unsticky.stores.base import (
     Written,
 )
 
-from tests.support.places import HOUR, AtServer, LimitedStore, Place, reference
+from tests.support.stores.places import HOUR, AtServer, LimitedStore, Place, reference
 
 # Short enough to wait for, long against what a call takes here (ms).
 SHORT = Lifetimes(idle=400, absolute=None, unused=400)
@@ -222,7 +222,7 @@ def test_a_tombstone_holds_no_data_and_goes_after_a_minute(server_place: AtServe
 
 def test_a_tombstone_is_forgotten_after_a_minute() -> None:
     """In memory, too, an ended session is unknown once no request can still hold it."""
-    from tests.support.places import Memory
+    from tests.support.stores.places import Memory
 
     place = Memory()
     store = place.new_store()

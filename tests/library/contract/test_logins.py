@@ -18,7 +18,7 @@ from unsticky.unit_of_work import commit
 from unsticky.unit_of_work.stored_session import StoredSession
 
 from tests.support.browsers import Browser, Site, make_site, transacting, unit_of
-from tests.support.places import Place
+from tests.support.stores.places import Place
 
 
 class Failing:

@@ -14,7 +14,7 @@ from unsticky.stores.base import (
     Written,
 )
 
-from tests.support.places import AtServer, LimitedStore, Place, reference
+from tests.support.stores.places import AtServer, LimitedStore, Place, reference
 
 
 def making(request: bytes = b"foreign", kept: int = 86_400_000) -> Operation:

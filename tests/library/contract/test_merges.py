@@ -11,7 +11,7 @@ from unsticky import session as flask_session
 from unsticky.limits import MOST_FLASHES
 
 from tests.support.browsers import Answer, Browser, Site, cookie_of, make_site
-from tests.support.places import Place
+from tests.support.stores.places import Place
 
 
 def race(site: Site, browser: Browser, mine: dict[str, Any], theirs: dict[str, Any]) -> Answer:

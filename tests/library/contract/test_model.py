@@ -13,7 +13,7 @@ from unsticky.fields import name_of
 from unsticky.stores.base import Record
 
 from tests.support.browsers import Browser, InFlight, Site, make_site, reference_of
-from tests.support.places import Place, deadline
+from tests.support.stores.places import Place, deadline
 
 _SLOTS = st.integers(0, 2)
 _NAMES = st.sampled_from(["a", "b"])

@@ -17,7 +17,7 @@ from unsticky.stores.base import (
 )
 
 from tests.support.browsers import Browser, Site, make_site, reference_of
-from tests.support.places import HOUR, LIFETIMES, AtServer, LimitedStore, Place, reference
+from tests.support.stores.places import HOUR, LIFETIMES, AtServer, LimitedStore, Place, reference
 
 DAY = 24 * 3_600_000
 

@@ -10,7 +10,7 @@ from unsticky import session as flask_session
 from unsticky.unit_of_work import commit
 
 from tests.support.browsers import Answer, Browser, Site, cookie_of, make_site, unit_of
-from tests.support.places import Place
+from tests.support.stores.places import Place
 
 
 def race(

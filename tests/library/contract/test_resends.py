@@ -18,7 +18,7 @@ from unsticky.stores.base import (
     Written,
 )
 
-from tests.support.places import AtServer, LimitedStore, make, operation, reference
+from tests.support.stores.places import AtServer, LimitedStore, make, operation, reference
 
 
 def twice(

@@ -6,7 +6,7 @@ import pytest
 from unsticky import Session
 
 from tests.support.browsers import make_site, reference_of
-from tests.support.places import AtServer
+from tests.support.stores.places import AtServer
 
 
 def _once(session: Session) -> None:

@@ -14,7 +14,7 @@ from unsticky.session import current_session
 from werkzeug.middleware.dispatcher import DispatcherMiddleware
 
 from tests.support.browsers import Browser, Site, cookie_of, make_site, reference_of
-from tests.support.places import Place
+from tests.support.stores.places import Place
 
 
 class Interrupted:

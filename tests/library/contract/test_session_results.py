@@ -15,7 +15,7 @@ from unsticky.stores.base import (
     Written,
 )
 
-from tests.support.places import AtServer, LimitedStore, Place, deadline, make, reference
+from tests.support.stores.places import AtServer, LimitedStore, Place, deadline, make, reference
 
 
 def named(request: bytes = b"order", ordinal: int = 1, kept: int = 86_400_000) -> Operation:

@@ -12,7 +12,7 @@ from unsticky import session as flask_session
 from unsticky.stores import Caps, MemoryStore
 
 from tests.support.browsers import Answer, Browser, Site, cookie_of, make_site, reference_of
-from tests.support.places import AtServer, Memory, Place
+from tests.support.stores.places import AtServer, Memory, Place
 
 
 def counting(app: Flask) -> FlaskClient:

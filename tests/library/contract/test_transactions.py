@@ -8,7 +8,7 @@ from flask import abort, request
 from unsticky import Conflict, OutOfRange, Session, session, transact, transaction
 
 from tests.support.browsers import Browser, Site, make_site, reference_of
-from tests.support.places import Place
+from tests.support.stores.places import Place
 
 
 class _World:

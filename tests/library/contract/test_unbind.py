@@ -17,7 +17,7 @@ from unsticky.stores.base import (
     Written,
 )
 
-from tests.support.places import HOUR, AtServer, LimitedStore, Place, operation, reference
+from tests.support.stores.places import HOUR, AtServer, LimitedStore, Place, operation, reference
 
 DAY = 24 * HOUR
 

@@ -7,7 +7,7 @@ from flask import Response
 from unsticky import session as flask_session
 
 from tests.support.browsers import Browser, Site, make_site, reference_of
-from tests.support.places import AtServer, Place
+from tests.support.stores.places import AtServer, Place
 
 
 def cookie_headers(response: Any) -> tuple[list[str], list[str], str | None]:

@@ -7,7 +7,7 @@ from unsticky.cookie import Reference
 from unsticky.limits import Lifetimes
 from unsticky.stores.base import Bind, Destroy, Gone, Missing, Move, SetLimits, StaleStamp, Write
 
-from tests.support.places import HOUR, AtServer, LimitedStore, Place, reference
+from tests.support.stores.places import HOUR, AtServer, LimitedStore, Place, reference
 
 
 def login(

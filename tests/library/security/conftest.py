@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from flask import Flask
 
-from tests.support.gunicorn import Gunicorn
+from tests.support.stacks.gunicorn import Gunicorn
 from tests.support.waiting import wait_until
 
 from .browser import Browser

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from unsticky import ConfigurationError
 
-from tests.support.wire import Answer
+from tests.support.http.wire import Answer
 
 from .conftest import NewApp
 from .test_identifiers import Browse

@@ -15,9 +15,9 @@ from flask import Flask
 from redis.backoff import ExponentialBackoff
 from redis.retry import Retry
 
+from tests.support.http.wire import Answer
 from tests.support.ports import free_port
-from tests.support.strange_servers import Relay
-from tests.support.wire import Answer
+from tests.support.stores.strange import Relay
 
 from .browser import Browser
 from .conftest import NewApp

@@ -14,7 +14,7 @@ from tests.shop.browser.needs import lacking, playwright
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, Page
 
-    from tests.support.stack import Stack
+    from tests.support.stacks.local import Stack
 
 NewPage = Callable[..., "Page"]
 

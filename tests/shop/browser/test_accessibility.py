@@ -14,7 +14,7 @@ from tests.shop.browser.needs import playwright
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, Page
 
-    from tests.support.stack import Stack
+    from tests.support.stacks.local import Stack
 
 expect = playwright().expect
 

@@ -11,7 +11,7 @@ import pytest
 
 from tests.shop.browser.conftest import NewPage
 from tests.shop.browser.needs import playwright
-from tests.support.stack import Stack
+from tests.support.stacks.local import Stack
 
 if TYPE_CHECKING:
     from playwright.sync_api import Page

@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from tests.shop.http.places import Place, of_stack
-from tests.support.containers import ContainerStack, require_engine
 from tests.support.ports import free_port
+from tests.support.stacks.containers import ContainerStack, require_engine
 
 
 @pytest.fixture(name="stack", scope="session", params=["redis", "valkey"])

@@ -8,7 +8,7 @@ from typing import Any
 from tests.shop import http
 from tests.shop.http import conftest, test_idempotency
 from tests.shop.page import Page
-from tests.support.containers import ContainerStack
+from tests.support.stacks.containers import ContainerStack
 
 
 def _tests() -> dict[str, Any]:

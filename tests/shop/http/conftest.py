@@ -6,8 +6,8 @@ import pytest
 
 from tests.shop.conftest import NewShop
 from tests.shop.http.places import Place, in_process, of_stack
-from tests.support.servers import Server
-from tests.support.shop_client import ShopClient
+from tests.support.shop.client import ShopClient
+from tests.support.stores.servers import Server
 
 
 @pytest.fixture(name="place", params=["in process", "through nginx"])

@@ -8,9 +8,9 @@ from typing import Any
 from flask import Flask
 from shop.store import key
 
-from tests.support.servers import Server
-from tests.support.shop_client import ShopClient
-from tests.support.stack import Stack
+from tests.support.shop.client import ShopClient
+from tests.support.stacks.local import Stack
+from tests.support.stores.servers import Server
 
 
 @dataclass(frozen=True)

@@ -8,8 +8,8 @@ import pytest
 
 from tests.shop.expect import assert_problem
 from tests.shop.http.places import Place
-from tests.support.shop_client import ShopClient
-from tests.support.wire import Answer
+from tests.support.http.wire import Answer
+from tests.support.shop.client import ShopClient
 
 _SKUS = ("honey", "jam", "labels", "magnets", "maple", "milk", "notes", "rice", "tape", "tea")
 

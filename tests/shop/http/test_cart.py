@@ -5,7 +5,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from tests.shop.expect import assert_problem
-from tests.support.shop_client import ShopClient, quantities
+from tests.support.shop.client import ShopClient, quantities
 
 _EMPTY = {"items": [], "count": 0, "total_cents": 0}
 

@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from tests.shop.expect import assert_problem
-from tests.support.shop_client import ShopClient, quantities
+from tests.support.shop.client import ShopClient, quantities
 
 
 def test_checkout(customer: ShopClient) -> None:

@@ -6,7 +6,7 @@ from secrets import token_hex
 import pytest
 
 from tests.shop.expect import assert_problem
-from tests.support.shop_client import ShopClient, in_flight
+from tests.support.shop.client import ShopClient, in_flight
 
 
 @pytest.fixture(name="key")

@@ -2,7 +2,7 @@
 
 from tests.shop.expect import assert_problem
 from tests.shop.page import Page
-from tests.support.shop_client import ShopClient
+from tests.support.shop.client import ShopClient
 
 
 def test_answer_pages(client: ShopClient) -> None:

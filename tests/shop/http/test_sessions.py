@@ -7,7 +7,7 @@ import pytest
 
 from tests.shop.expect import FIREFOX, assert_problem
 from tests.shop.http.places import Place
-from tests.support.shop_client import ShopClient
+from tests.support.shop.client import ShopClient
 
 
 def _assert_now(time: str) -> None:

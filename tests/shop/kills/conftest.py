@@ -7,11 +7,11 @@ from typing import Any
 
 import pytest
 
-from tests.support.dying_shop import dying_workers, unless_killed
-from tests.support.gunicorn import Gunicorn
-from tests.support.servers import Servers
-from tests.support.shop_client import ShopClient
-from tests.support.wire import Answer
+from tests.support.http.wire import Answer
+from tests.support.shop.client import ShopClient
+from tests.support.shop.dying import dying_workers, unless_killed
+from tests.support.stacks.gunicorn import Gunicorn
+from tests.support.stores.servers import Servers
 
 NewVisitor = Callable[[], ShopClient]
 

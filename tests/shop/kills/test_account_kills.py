@@ -5,9 +5,9 @@ from secrets import token_hex
 import pytest
 
 from tests.shop.kills.conftest import deaths
-from tests.support.gunicorn import Gunicorn
-from tests.support.servers import Server
-from tests.support.shop_client import ShopClient
+from tests.support.shop.client import ShopClient
+from tests.support.stacks.gunicorn import Gunicorn
+from tests.support.stores.servers import Server
 
 _NEW = "Lovelace 1815"
 

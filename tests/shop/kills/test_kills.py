@@ -5,8 +5,8 @@ from secrets import token_hex
 import pytest
 
 from tests.shop.kills.conftest import Death, NewVisitor, deaths
-from tests.support.gunicorn import Gunicorn
-from tests.support.shop_client import ShopClient
+from tests.support.shop.client import ShopClient
+from tests.support.stacks.gunicorn import Gunicorn
 from tests.support.waiting import wait_until
 
 

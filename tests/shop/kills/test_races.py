@@ -9,10 +9,10 @@ import pytest
 from shop.orders import MOST_LISTED
 
 from tests.shop.kills.conftest import NewVisitor, visit
-from tests.support.dying_shop import unless_killed
-from tests.support.gunicorn import Gunicorn
-from tests.support.shop_client import ShopClient, in_flight, quantities
-from tests.support.wire import Answer
+from tests.support.http.wire import Answer
+from tests.support.shop.client import ShopClient, in_flight, quantities
+from tests.support.shop.dying import unless_killed
+from tests.support.stacks.gunicorn import Gunicorn
 
 SKUS = ("tea", "jam", "wax", "honey")
 

@@ -2,8 +2,8 @@
 
 from tests.shop.expect import FIREFOX
 from tests.shop.page import Page
-from tests.support.shop_client import ShopClient
-from tests.support.wire import Answer
+from tests.support.http.wire import Answer
+from tests.support.shop.client import ShopClient
 
 
 def log_in(client: ShopClient, name: str = "ada", word: str = "", **fields: str) -> Answer:

@@ -7,8 +7,8 @@ import pytest
 from tests.shop.conftest import NewShop
 from tests.shop.page import Page
 from tests.shop.pages.actions import log_in
-from tests.support.shop_client import ShopClient
-from tests.support.wire import Answer
+from tests.support.http.wire import Answer
+from tests.support.shop.client import ShopClient
 
 _FORM = {"current": "ada", "new": "lovelace1815", "again": "lovelace1815"}
 

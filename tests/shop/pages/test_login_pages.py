@@ -9,7 +9,7 @@ from shop.accounts import login
 from tests.shop.conftest import NewShop
 from tests.shop.page import Page
 from tests.shop.pages.actions import log_in
-from tests.support.shop_client import ShopClient
+from tests.support.shop.client import ShopClient
 
 
 def test_login_form(client: ShopClient) -> None:

@@ -4,7 +4,7 @@ import pytest
 
 from tests.shop.page import Page
 from tests.shop.pages.actions import log_in, order
-from tests.support.shop_client import ShopClient
+from tests.support.shop.client import ShopClient
 
 
 @pytest.mark.parametrize("user", [None, "ada"])

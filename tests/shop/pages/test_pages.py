@@ -5,7 +5,7 @@ from shop.catalog import BY_SKU, PRODUCTS
 
 from tests.shop.expect import assert_problem
 from tests.shop.page import Page
-from tests.support.shop_client import ShopClient
+from tests.support.shop.client import ShopClient
 
 _FORM = "application/x-www-form-urlencoded"
 

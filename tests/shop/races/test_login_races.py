@@ -5,8 +5,8 @@ from functools import partial
 import pytest
 
 from tests.shop.races.turns import Turn, interleavings
-from tests.support.servers import Server
-from tests.support.shop_client import ShopClient
+from tests.support.shop.client import ShopClient
+from tests.support.stores.servers import Server
 
 _SWITCHES = 3
 

@@ -7,8 +7,8 @@ from flask import Flask
 from shop.accounts import account
 
 from tests.shop.races.turns import Died, Turn
-from tests.support.servers import Server
-from tests.support.shop_client import ShopClient
+from tests.support.shop.client import ShopClient
+from tests.support.stores.servers import Server
 
 _NEW = "Lovelace 1815"
 

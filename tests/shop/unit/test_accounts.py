@@ -8,8 +8,8 @@ from shop.accounts import account, limits
 from shop.accounts.account import Account
 
 from tests.shop.conftest import NewShop
-from tests.support.servers import Server
-from tests.support.shop_client import ShopClient
+from tests.support.shop.client import ShopClient
+from tests.support.stores.servers import Server
 
 _NEW = "Lovelace 1815"
 

@@ -16,11 +16,11 @@ from shop.store import Store
 from unsticky import session
 
 from tests.shop.conftest import NewShop
+from tests.support.http.wire import Answer
 from tests.support.same_client import DIFFERENT, SAME
-from tests.support.servers import Server
-from tests.support.shop_client import ShopClient
+from tests.support.shop.client import ShopClient
+from tests.support.stores.servers import Server
 from tests.support.waiting import wait_until
-from tests.support.wire import Answer
 
 _LARGE = "\u00e9" * 30_000
 _LONG = "a" * 7_900

@@ -7,9 +7,9 @@ from flask import Flask, abort
 from shop.http.idempotency import LEASE_MS, idempotent
 from unsticky import StoreUnavailable, session
 
-from tests.support.servers import Server
-from tests.support.shop_client import ShopClient
-from tests.support.wire import Answer
+from tests.support.http.wire import Answer
+from tests.support.shop.client import ShopClient
+from tests.support.stores.servers import Server
 
 _KEPT_MS = 24 * 3600 * 1000
 

@@ -10,7 +10,7 @@ import pytest
 from flask import Flask
 from shop import logs
 
-from tests.support.shop_client import ShopClient
+from tests.support.shop.client import ShopClient
 
 _ID = "0123456789abcdef0123456789abcdef"
 

@@ -10,8 +10,8 @@ from shop.store import key
 from unsticky import StoreUnavailable
 
 from tests.shop.conftest import NewShop
-from tests.support.servers import Server
-from tests.support.shop_client import ShopClient
+from tests.support.shop.client import ShopClient
+from tests.support.stores.servers import Server
 
 
 def test_order_keeps_its_prices(client: ShopClient, monkeypatch: pytest.MonkeyPatch) -> None:

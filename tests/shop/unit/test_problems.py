@@ -8,7 +8,7 @@ from flask import Flask, abort
 from unsticky import Conflict, OutcomeUnknown, SessionError, SessionGone, StoreUnavailable
 
 from tests.shop.expect import assert_problem
-from tests.support.shop_client import ShopClient
+from tests.support.shop.client import ShopClient
 
 
 def test_bug_is_500_without_details(shop: Flask, caplog: pytest.LogCaptureFixture) -> None:

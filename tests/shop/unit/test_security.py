@@ -8,7 +8,7 @@ from flask import Flask
 
 from tests.shop.conftest import NewShop
 from tests.shop.expect import assert_problem
-from tests.support.shop_client import ShopClient
+from tests.support.shop.client import ShopClient
 
 
 @pytest.mark.parametrize(

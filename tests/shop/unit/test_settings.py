@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from shop import Settings, SettingsError
 
-from tests.support.shop import SECRET
+from tests.support.shop.in_process import SECRET
 
 _OTHER = "f9e8d7c6b5a493827160"
 _STORE = "redis://store:6379/0"

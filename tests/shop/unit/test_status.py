@@ -12,9 +12,9 @@ from shop.status.view import draw
 
 from tests.shop.conftest import NewShop
 from tests.shop.expect import assert_problem
-from tests.support.servers import Server
-from tests.support.shop import SECRET
-from tests.support.shop_client import ShopClient
+from tests.support.shop.client import ShopClient
+from tests.support.shop.in_process import SECRET
+from tests.support.stores.servers import Server
 from tests.support.waiting import wait_until
 
 

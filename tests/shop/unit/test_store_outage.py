@@ -8,13 +8,12 @@ from shop import Settings, create_app
 from shop.store import Store
 from unsticky import StoreUnavailable
 
-from tests.support.cheap_passwords import cheapen
-from tests.support.servers import Server, Servers
-from tests.support.shop import SECRET, close_shop
-from tests.support.shop_client import ShopClient
-from tests.support.strange_servers import Relay
+from tests.support.http.wire import Answer
+from tests.support.shop.client import ShopClient
+from tests.support.shop.in_process import SECRET, cheapen, close_shop
+from tests.support.stores.servers import Server, Servers
+from tests.support.stores.strange import Relay
 from tests.support.waiting import wait_until
-from tests.support.wire import Answer
 
 # After a store that hung, calls fail at once for a moment, so that not each of them waits.
 _RECOVERY_SECONDS = 5.0

@@ -21,7 +21,7 @@ import httpx
 import pytest
 
 from tests.conftest import StartStack
-from tests.support.stack import Stack
+from tests.support.stacks.local import Stack
 
 _IMPORT: Final = "from unsticky import Unsticky\n"
 

@@ -5,8 +5,8 @@ from pathlib import Path
 import pytest
 
 from tests.conftest import StartStack
-from tests.support.client import ask
-from tests.support.stack import Stack
+from tests.support.http.client import ask
+from tests.support.stacks.local import Stack
 
 _CODE = """\
 import os
@@ -172,7 +172,7 @@ def test_page_that_fails_is_not_ready(stack: Stack, project: Path) -> None:
     ("settings", "problem"),
     [
         ({"APP_DIR": "/nowhere"}, "APP_DIR=/nowhere is not a folder"),
-        ({"APP": "app:missing()"}, "APP=app:missing() is looked for in"),
+        ({"APP": "app:missing()", "RELEASE_COMMAND": "true"}, "APP=app:missing() is looked for in"),
         ({"APP_REQUIREMENTS": "none.txt"}, "none.txt"),
         ({"APP_ENV_FILE": "none.env"}, "none.env"),
     ],

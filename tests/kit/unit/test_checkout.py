@@ -3,8 +3,8 @@
 from pathlib import Path
 
 import pytest
-from kit.checks.pins import pin
-from kit.checks.programs import Programs
+from kit.checkout.pins import pin
+from kit.checkout.programs import Programs
 from kit.settings import load
 from kit.setup.environment import Environment
 

@@ -10,14 +10,16 @@ import subprocess
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import pytest
 from testcontainers.core.container import DockerContainer
 
-from tests.support.servers import Server, patient
-from tests.support.shop_client import ShopClient
-from tests.support.stack import Stack
+from tests.support.needs import need
+from tests.support.shop.client import ShopClient
+from tests.support.stacks.local import Stack, stacks
+from tests.support.stores.servers import Server, patient
 
 _IMAGES = ("PYTHON_IMAGE", "NGINX_IMAGE", "REDIS_IMAGE", "VALKEY_IMAGE")
 
@@ -37,17 +39,12 @@ def docker(*arguments: str) -> str:
 
 
 def require_engine() -> None:
-    """Skip where no engine runs; fail instead with REQUIRE_CONTAINERS=1."""
+    """Need an engine that runs."""
     found = shutil.which("docker") and subprocess.run(
-        ["docker", "compose", "ls"],
-        check=False, capture_output=True,
-    )  # fmt: skip
-    if found and found.returncode == 0:
-        return
-    reason = "no Docker engine with Compose v2 answers"
-    if os.environ.get("REQUIRE_CONTAINERS") == "1":
-        pytest.fail(f"{reason}, and REQUIRE_CONTAINERS=1")
-    pytest.skip(reason)
+        ["docker", "compose", "ls"], check=False, capture_output=True
+    )
+    answers = found and found.returncode == 0
+    need(answers, "no Docker engine with Compose v2 answers", "REQUIRE_CONTAINERS")
 
 
 STORE_IMAGES = {
@@ -83,6 +80,13 @@ class ContainerServer(Server):
 StartContainers = Callable[..., "ContainerStack"]
 
 
+@pytest.fixture(name="new_stack", scope="session")
+def new_containers(checkout: Path) -> Iterator[StartContainers]:
+    """Make stacks that are not started yet; remove every one of them afterwards."""
+    require_engine()
+    yield from stacks(ContainerStack, checkout)
+
+
 @dataclass
 class ContainerStack(Stack):
     """The containers of one state folder, with the face that the local runtime's stack has."""
@@ -102,11 +106,7 @@ class ContainerStack(Stack):
 
     def inspect(self, service: str) -> list[dict[str, Any]]:
         """Return what the engine knows of a service's containers, in their order."""
-        ids = docker(
-            "container", "ls", "--all", "--quiet",
-            "--filter", f"label=com.docker.compose.project={self.project}",
-            "--filter", f"label=com.docker.compose.service={service}",
-        ).split()  # fmt: skip
+        ids = _containers(f"project={self.project}", f"service={service}")
         found: list[dict[str, Any]] = (
             json.loads(docker("container", "inspect", *ids)) if ids else []
         )
@@ -199,9 +199,10 @@ def _inside(pid: int) -> int:
 
 
 def _left_of(project: str) -> list[str]:
-    if not project:
-        return []
-    return docker(
-        "container", "ls", "--all", "--quiet",
-        "--filter", f"label=com.docker.compose.project={project}",
-    ).split()  # fmt: skip
+    return _containers(f"project={project}") if project else []
+
+
+def _containers(*labels: str) -> list[str]:
+    """Return the identities of the containers with these labels of Compose."""
+    filters = [f"--filter=label=com.docker.compose.{label}" for label in labels]
+    return docker("container", "ls", "--all", "--quiet", *filters).split()

@@ -6,6 +6,11 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
 from http.client import HTTPException
 from pathlib import Path
 from typing import Any
@@ -13,8 +18,11 @@ from typing import Any
 import psutil
 
 from tests.support.checkout import ROOT
+from tests.support.http.wire import Answer, read_answer
 from tests.support.waiting import PATIENCE, wait_until
-from tests.support.wire import Answer, read_answer
+
+# Nobody here needs longer to connect to a port (seconds); nginx gives a replica one.
+_CONNECTING = 0.5
 
 CONFIGURATION = ROOT / "app" / "gunicorn.conf.py"
 
@@ -32,6 +40,8 @@ class Gunicorn:
     def __init__(self, folder: Path, app: str, *arguments: str, **settings: str) -> None:
         self.folder = folder
         self.socket = folder / "app.sock"
+        # 0 for the unix socket.
+        self._port = int(settings.get("BIND", ":0").rpartition(":")[2])
         self._environment = {
             "PATH": os.environ["PATH"],
             "PYTHONPATH": f"{ROOT}:{ROOT / 'app'}",
@@ -80,19 +90,43 @@ class Gunicorn:
         return [int(line.removeprefix(starts)) for line in lines if line.startswith(starts)]
 
     def connect(self) -> socket.socket:
-        """Open a connection."""
-        connection = socket.socket(socket.AF_UNIX)
-        connection.settimeout(PATIENCE)
+        """Open a connection.
+
+        Raises:
+            OSError: the client did not get through.
+        """
+        connection = socket.socket(socket.AF_INET if self._port else socket.AF_UNIX)
+        connection.settimeout(_CONNECTING if self._port else PATIENCE)
         try:
-            connection.connect(str(self.socket))
+            connection.connect(("127.0.0.1", self._port) if self._port else str(self.socket))
         except OSError:
             connection.close()
             raise
+        connection.settimeout(PATIENCE)
         return connection
 
-    def send(self, path: str, *headers: str) -> socket.socket:
-        """Send a request; finish() reads its answer."""
-        connection = self.connect()
+    def connects(self) -> bool:
+        """Return whether a client gets through."""
+        with suppress(OSError):
+            self.connect().close()
+            return True
+        return False
+
+    @contextmanager
+    def asked_by(self, clients: int) -> Iterator["Asked"]:
+        """Let clients send requests without a pause until the block ends, or none connects."""
+        asked = Asked()
+        with ThreadPoolExecutor(clients) as pool:
+            for _ in range(clients):
+                pool.submit(asked.ask, self)
+            try:
+                yield asked
+            finally:
+                asked.stop.set()
+
+    def send(self, path: str, *headers: str, on: socket.socket | None = None) -> socket.socket:
+        """Send a request on a fresh connection or a given one; finish() reads its answer."""
+        connection = on or self.connect()
         lines = [f"GET {path} HTTP/1.1", "Host: localhost", *headers, "", ""]
         connection.sendall("\r\n".join(lines).encode("latin-1"))
         return connection
@@ -145,6 +179,36 @@ class Gunicorn:
             except psutil.Error:
                 continue
         self.process.wait(PATIENCE)
+
+
+@dataclass
+class Asked:
+    """What clients met.
+
+    Attributes:
+        statuses: of all answers.
+        lost: why a request that was sent had no answer.
+        refused: how many clients ended because they did not connect.
+    """
+
+    statuses: list[int] = field(default_factory=list)
+    lost: list[Exception] = field(default_factory=list)
+    refused: int = 0
+    stop: threading.Event = field(default_factory=threading.Event)
+
+    def ask(self, server: Gunicorn) -> None:
+        """Send requests, one after the other."""
+        while not self.stop.is_set():
+            try:
+                connection = server.connect()
+            except OSError:
+                self.refused += 1
+                return
+            try:
+                with connection:
+                    self.statuses.append(finish(server.send("/", on=connection)).status)
+            except Exception as error:  # noqa: BLE001  (what was lost is what is asserted)
+                self.lost.append(error)
 
 
 def finish(connection: socket.socket) -> Answer:

@@ -4,12 +4,11 @@ import os
 import re
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 import tempfile
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar, TypeVar
@@ -20,9 +19,9 @@ import redis
 from kit.state import StateFolder
 from kit.system import locks
 
-from tests.support.client import ask, serves
+from tests.support.http.client import ask, serves
 from tests.support.ports import free_port
-from tests.support.shop_client import ShopClient
+from tests.support.shop.client import ShopClient
 from tests.support.waiting import wait_until
 
 # Longer than any verb takes, also on a slow machine (seconds).
@@ -213,26 +212,9 @@ class Stack:
 
     def stop_service(self, service: str) -> None:
         """Let supervisord stop a service, and not start it again."""
-        socket_path = self.folder.sockets / "supervisor.sock"
-        subprocess.run(
-            [
-                *(sys.executable, "-m", "supervisor.supervisorctl"),
-                *("-s", f"unix://{socket_path}", "stop", service),
-            ],
-            check=True,
-            capture_output=True,
-        )
-
-    @contextmanager
-    def hanging_clients(self, number: int) -> Iterator[None]:
-        """Let clients announce a body and send half of it, until the block ends."""
-        head = b"POST /api/cart/items HTTP/1.1\r\nHost: localhost\r\nContent-Length: 10\r\n\r\n"
-        with ExitStack() as open_connections:
-            for _ in range(number):
-                connection = socket.create_connection(("127.0.0.1", self.port), timeout=10)
-                open_connections.enter_context(connection)
-                connection.sendall(head + b"01234")
-            yield
+        url = f"unix://{self.folder.sockets}/supervisor.sock"
+        command = [sys.executable, "-m", "supervisor.supervisorctl", "-s", url, "stop", service]
+        subprocess.run(command, check=True, capture_output=True)
 
     @contextmanager
     def store_paused(self) -> Iterator[None]:

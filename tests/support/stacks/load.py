@@ -8,10 +8,10 @@ from dataclasses import dataclass, field
 
 import httpx
 
-from tests.support.shop_client import Cart, ShopClient, quantities
-from tests.support.stack import Stack
+from tests.support.http.wire import Answer
+from tests.support.shop.client import Cart, ShopClient, quantities
+from tests.support.stacks.local import Stack
 from tests.support.waiting import wait_until
-from tests.support.wire import Answer
 
 
 @dataclass
@@ -32,14 +32,6 @@ class Load:
         """Return once so many more requests were answered, or something failed."""
         goal = self.answered + requests
         wait_until(lambda: self.answered >= goal or bool(self.failures), f"{requests} more answers")
-
-    def note(self, failure: str | None) -> None:
-        """Count one outcome."""
-        with self.lock:
-            if failure is None:
-                self.answered += 1
-            else:
-                self.failures.append(failure)
 
 
 @contextmanager
@@ -82,7 +74,8 @@ def _try(load: Load, step: Callable[[], Answer], expected: Cart) -> bool:
         answer = step()
         assert (answer.status, quantities(answer.json())) == (200, expected)
     except (httpx.TransportError, AssertionError, KeyError) as error:
-        load.note(repr(error))
+        load.failures.append(repr(error))
         return False
-    load.note(None)
+    with load.lock:
+        load.answered += 1
     return True

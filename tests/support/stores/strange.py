@@ -4,7 +4,8 @@ import contextlib
 import socket
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
+from typing import Self
 
 from unsticky.stores.replies import UNFINISHED, PlainReader
 
@@ -41,7 +42,11 @@ class StrangeServer:
         """The store's URL."""
         return f"redis://127.0.0.1:{self.port}"
 
-    def close(self) -> None:
+    def __enter__(self) -> Self:
+        """Leave it running until the block ends."""
+        return self
+
+    def __exit__(self, *_: object) -> None:
         """Stop it, and close all connections."""
         self._listener.close()
 
@@ -178,16 +183,6 @@ class _Listener:
     def _run(self, stream: socket.socket) -> None:
         with stream, contextlib.suppress(OSError):
             self._serve(stream)
-
-
-@contextlib.contextmanager
-def strange(answer: Answer, *, hang_up: bool = False) -> Iterator[StrangeServer]:
-    """Run a `StrangeServer`."""
-    server = StrangeServer(answer, hang_up=hang_up)
-    try:
-        yield server
-    finally:
-        server.close()
 
 
 def bulk(text: bytes) -> bytes:

@@ -2,7 +2,7 @@
 
 import shlex
 
-from kit.checks.programs import Programs
+from kit.checkout.programs import Programs
 from kit.console import say
 
 _GROUPS = shlex.split(

@@ -7,7 +7,7 @@ from base64 import urlsafe_b64encode
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any, Protocol
+from typing import Any
 
 import fakeredis
 from flask import Flask
@@ -35,8 +35,8 @@ from unsticky.stores.planning import Plan
 from unsticky.stores.redis import RedisStore
 from unsticky.stores.urls import client_from_url, client_like
 
-from tests.support.servers import Server
-from tests.support.sqlite_store import SqliteStore
+from tests.support.stores.servers import Server
+from tests.support.stores.sqlite import SqliteStore
 
 HOUR = 3_600_000
 LIFETIMES = Lifetimes(idle=HOUR, absolute=24 * HOUR, unused=HOUR // 6)
@@ -107,28 +107,6 @@ class LimitedStore:
         return self.store.end_all(user, keep, stamp, name, self._lifetimes, deadline())
 
 
-class Place(Protocol):
-    """A store, and what a test does behind its back."""
-
-    def new_store(self, lifetimes: Lifetimes = LIFETIMES, caps: Caps = CAPS) -> LimitedStore:
-        """Return a store that shares its contents with the others of this place."""
-
-    def now(self) -> int:
-        """Return the store's clock, in ms since 1970."""
-
-    def let_pass(self, milliseconds: int) -> None:
-        """Let the store's clock advance."""
-
-    def plant(self, reference: Reference, field: bytes, data: bytes) -> None:
-        """Overwrite stored bytes, as someone who can write to the store could."""
-
-    def expire(self, reference: Reference) -> None:
-        """Let the session there, or its tombstone, expire."""
-
-    def serve(self, app: Flask, **settings: Any) -> Unsticky:
-        """Give an application sessions in this store."""
-
-
 class Memory:
     """This process's memory, with a clock that a test moves."""
 
@@ -139,21 +117,21 @@ class Memory:
         self._stores: list[DocumentStore] = []
 
     def new_store(self, lifetimes: Lifetimes = LIFETIMES, caps: Caps = CAPS) -> LimitedStore:
-        """See `Place.new_store`; there is one, whose caps the first call sets."""
+        """Return the store of this place, whose caps the first call sets."""
         if not self._stores:
             self._stores.append(self._made(caps))
         return LimitedStore(self._stores[0], lifetimes)
 
     def now(self) -> int:
-        """See `Place.now`."""
+        """Return the store's clock, in ms since 1970."""
         return int(self._clock() * 1000)
 
     def let_pass(self, milliseconds: int) -> None:
-        """See `Place.let_pass`."""
+        """Let the store's clock advance."""
         self._ahead += milliseconds / 1000
 
     def plant(self, reference: Reference, field: bytes, data: bytes) -> None:
-        """See `Place.plant`."""
+        """Overwrite stored bytes, as someone who can write to the store could."""
 
         def planted(plan: Plan) -> None:
             found = plan.find(reference)
@@ -163,7 +141,7 @@ class Memory:
         self._stores[0].carry_out(planted, deadline())
 
     def expire(self, reference: Reference) -> None:
-        """See `Place.expire`."""
+        """Let the session there, or its tombstone, expire."""
 
         def expired(plan: Plan) -> None:
             found = plan.get(key_of("session", reference))
@@ -173,7 +151,7 @@ class Memory:
         self._stores[0].carry_out(expired, deadline())
 
     def serve(self, app: Flask, **settings: Any) -> Unsticky:
-        """See `Place.serve`."""
+        """Give an application sessions in this store."""
         app.config.update(SECRET_KEY="x" * 20, **settings)
         caps = Caps(CAPS.fields, settings.get("UNSTICKY_MAX_BYTES", CAPS.bytes))
         return Unsticky(app, store=self.new_store(caps=caps).store)
@@ -215,30 +193,30 @@ class AtServer:
         self._stores: list[Store] = []
 
     def new_store(self, lifetimes: Lifetimes = LIFETIMES, caps: Caps = CAPS) -> LimitedStore:
-        """See `Place.new_store`."""
+        """See `Memory.new_store`."""
         self._stores.append(RedisStore(client_from_url(self.server.url), self.prefix, caps))
         return LimitedStore(self._stores[-1], lifetimes)
 
     def now(self) -> int:
-        """See `Place.now`."""
+        """See `Memory.now`."""
         return self.server.milliseconds()
 
     def let_pass(self, milliseconds: int) -> None:
-        """See `Place.let_pass`; a server's clock can only be waited for."""
+        """See `Memory.let_pass`; a server's clock can only be waited for."""
         until = self.now() + milliseconds
         while (missing := until - self.now()) > 0:
             time.sleep(missing / 1000)
 
     def plant(self, reference: Reference, field: bytes, data: bytes) -> None:
-        """See `Place.plant`."""
+        """See `Memory.plant`."""
         self.server.raw.hset(self.key(reference), field, data)
 
     def expire(self, reference: Reference) -> None:
-        """See `Place.expire`."""
+        """See `Memory.expire`."""
         self.server.raw.pexpireat(self.key(reference), 1)
 
     def serve(self, app: Flask, **settings: Any) -> Unsticky:
-        """See `Place.serve`."""
+        """See `Memory.serve`."""
         app.config.update(
             SECRET_KEY="x" * 20,
             UNSTICKY_STORE=self.server.url,
@@ -268,15 +246,19 @@ class InFakeredis(AtServer):
         super().__init__("fakeredis", fake)
 
     def new_store(self, lifetimes: Lifetimes = LIFETIMES, caps: Caps = CAPS) -> LimitedStore:
-        """See `Place.new_store`."""
+        """See `Memory.new_store`."""
         self._stores.append(RedisStore(client_like(self.server.raw), self.prefix, caps))
         return LimitedStore(self._stores[-1], lifetimes)
 
     def serve(self, app: Flask, **settings: Any) -> Unsticky:
-        """See `Place.serve`."""
+        """See `Memory.serve`."""
         app.config["SESSION_REDIS"] = self.server.raw
         self.server.url = "client"
         return super().serve(app, **settings)
+
+
+Place = Memory | AtServer
+"""A store, and what a test does behind its back."""
 
 
 def _milliseconds() -> int:

@@ -6,9 +6,9 @@ from collections.abc import Mapping
 from typing import Any, Self
 from urllib.parse import urlencode
 
-from tests.support.client import Client, named
+from tests.support.http.client import Client, named
+from tests.support.http.wire import Answer
 from tests.support.waiting import PATIENCE
-from tests.support.wire import Answer
 
 Cart = dict[str, int]
 """Quantities by sku."""
@@ -34,11 +34,7 @@ class ShopClient(Client):
         return self.send("PUT", f"/api/cart/items/{sku}", {"qty": qty})
 
     def cart(self) -> Cart:
-        """Return the cart.
-
-        Raises:
-            AssertionError: the shop did not answer with a cart.
-        """
+        """Return the cart."""
         return quantities(self._read("/api/cart"))
 
     def check_out(self, key: str | None = None, **headers: str) -> Answer:
@@ -46,11 +42,7 @@ class ShopClient(Client):
         return self.send("POST", "/api/checkout", None, _keyed(key, headers))
 
     def orders(self) -> list[dict[str, Any]]:
-        """Return the orders, newest first.
-
-        Raises:
-            AssertionError: the shop did not answer with orders.
-        """
+        """Return the orders, newest first."""
         found: list[dict[str, Any]] = self._read("/api/orders")
         return found
 
@@ -89,20 +81,12 @@ class ShopClient(Client):
         return self.send("PUT", "/api/password", {"current": current, "new": new}, named(headers))
 
     def session(self) -> dict[str, Any]:
-        """Count one more hit of the session; return what the shop says about it.
-
-        Raises:
-            AssertionError: the shop did not answer with a session.
-        """
+        """Count one more hit of the session; return what the shop says about it."""
         found: dict[str, Any] = self._read("/api/session")
         return found
 
     def sessions(self) -> list[dict[str, Any]]:
-        """Return the user's list of sessions.
-
-        Raises:
-            AssertionError: the shop did not answer with a list.
-        """
+        """Return the user's list of sessions."""
         found: list[dict[str, Any]] = self._read("/api/sessions")
         return found
 
@@ -130,6 +114,7 @@ class ShopClient(Client):
             time.sleep(random.uniform(0.01, 0.05))
 
     def _read(self, path: str) -> Any:
+        """Return a document, which the shop must answer with."""
         answer = self.get(path)
         assert answer.status == 200, answer
         return answer.json()

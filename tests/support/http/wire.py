@@ -62,21 +62,21 @@ def read_answer(connection: socket.socket, method: str = "GET") -> Answer:
         return Answer(response.status, response.headers, response.read())
 
 
+def sent(port: int, data: bytes) -> socket.socket:
+    """Return a fresh connection on which these bytes were sent."""
+    connection = socket.create_connection(("127.0.0.1", port), timeout=PATIENCE)
+    connection.sendall(data)
+    return connection
+
+
 def exchange(port: int, request: bytes, method: str = "GET") -> Answer:
     """Send exactly these bytes on a fresh connection and read one answer."""
-    with socket.create_connection(("127.0.0.1", port), timeout=PATIENCE) as connection:
-        connection.sendall(request)
+    with sent(port, request) as connection:
         return read_answer(connection, method)
 
 
 def expect_problem(answer: Answer, status: int, code: str | None = None) -> dict[str, Any]:
-    """Assert that an answer is a problem document (RFC 9457) of this status; return it.
-
-    Args:
-        answer: the answer.
-        status: what its status is.
-        code: what the document's `code` is, if the test knows it.
-    """
+    """Return the problem document (RFC 9457) of an answer, which must have this status and code."""
     assert answer.status == status, answer
     assert answer.media_type == "application/problem+json"
     problem: dict[str, Any] = answer.json()

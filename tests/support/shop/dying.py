@@ -20,9 +20,9 @@ from shop.http import idempotency
 from unsticky import session
 from unsticky.stores.client import Client
 
-from tests.support.cheap_passwords import cheapen
-from tests.support.gunicorn import Gunicorn
-from tests.support.wire import Answer
+from tests.support.http.wire import Answer
+from tests.support.shop.in_process import cheapen
+from tests.support.stacks.gunicorn import Gunicorn
 
 Parameters = ParamSpec("Parameters")
 
@@ -78,7 +78,7 @@ def dying_workers(folder: Path, store: str, *, workers: int = 4, secret: str = "
     """
     return Gunicorn(
         folder,
-        "tests.support.dying_shop:create_app()",
+        "tests.support.shop.dying:create_app()",
         "--preload",  # a worker that takes the place of a dead one is there at once
         SECRET_KEY=secret or token_hex(16),
         REDIS_URL=store,

@@ -7,14 +7,13 @@ from collections.abc import Mapping
 from email.message import Message
 from http.cookies import SimpleCookie
 from pathlib import Path
-from types import TracebackType
 from typing import Any, Final, Self
 
 import httpx
 from flask import Flask
 
+from tests.support.http.wire import Answer
 from tests.support.waiting import PATIENCE
-from tests.support.wire import Answer
 
 Target = int | Path | Flask
 """A port of 127.0.0.1, a unix socket, or an application in this process."""
@@ -75,12 +74,7 @@ class Client:
         """Leave the connection open until the block ends."""
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         """Close the connection."""
         self.close()
 

@@ -1,8 +1,8 @@
 """The verbs that check and measure this checkout."""
 
-from kit.checks.lint import lint
-from kit.checks.pins import pin
-from kit.checks.programs import Programs
+from kit.checkout.lint import lint
+from kit.checkout.pins import pin
+from kit.checkout.programs import Programs
 from kit.settings import Settings
 from kit.setup import environment
 from kit.state import StateFolder
@@ -15,6 +15,8 @@ _MODULES = {
     "fuzz": ("tests.library.contract.fuzzing", "run one: make fuzz ARGS='--case seed:number'"),
     "foreign": ("tests.library.foreign.run", "run one suite: make foreign ARGS=name"),
 }
+# The whole suite runs in several processes; `tests/conftest.py` says which tests stay together.
+_WHOLE_SUITE = ("-n", "3")
 
 
 def run(verb: str, settings: Settings) -> None:
@@ -32,4 +34,5 @@ def run(verb: str, settings: Settings) -> None:
         programs.module("loadtest", "bench", *settings.arguments)
     else:
         module, hint = _MODULES[verb]
-        programs.module(module, *settings.arguments, hint=hint)
+        whole = _WHOLE_SUITE if verb == "test" else ()
+        programs.module(module, *(settings.arguments or whole), hint=hint)

@@ -4,7 +4,7 @@ import tempfile
 from dataclasses import replace
 from pathlib import Path
 
-from kit.checks.programs import Programs
+from kit.checkout.programs import Programs
 from kit.console import say
 from kit.local.nginx import Nginx
 from kit.settings import CHECKOUT

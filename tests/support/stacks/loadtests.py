@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from tests.support.checkout import ROOT
-from tests.support.stack import Stack
+from tests.support.stacks.local import Stack
 
 _SLO = ROOT / "tests" / "loadtest" / "slo.toml"
 
