@@ -8,7 +8,7 @@ $(foreach name,$(.VARIABLES),$(if $(findstring command,$(origin $(name))),\
             Write `$$$$` for each, or set $(name) in .env or in the environment))))
 
 .DEFAULT_GOAL := help
-.PHONY: help init up down restart status logs open clean test fuzz foreign lint pins bench \
+.PHONY: help init check up down restart status logs open clean test fuzz foreign lint pins bench \
 	loadtest
 
 help:
@@ -33,5 +33,5 @@ bench: ## measure the same cart on other frameworks, side by side; ARGS=
 
 loadtest: ## load the stack and check every answer: USERS= SHAPE= HOST= …; ARGS=report, compare, sweep
 
-init up check down restart status logs open clean test fuzz foreign lint pins bench loadtest:
+init check up down restart status logs open clean test fuzz foreign lint pins bench loadtest:
 	@exec compose/kit/run $@

@@ -15,7 +15,7 @@ from typing import Annotated, Any, get_type_hints
 
 from kit import dotenv
 from kit.errors import KitError
-from kit.system import store_url
+from kit.system import folders, store_url
 from kit.values import Reader, choice, file, integer, matching, path, switch
 
 CHECKOUT = Path(__file__).resolve().parents[2]
@@ -260,6 +260,8 @@ def _parsed(
         compose={name: given[name] for name in _COMPOSE if name in given},
         load={name: given[name] for name in _LOAD if name in given},
     )
+    folders.require_own("STATE_DIR", settings.state_dir, checkout)
+    folders.require_own("VENV_DIR", settings.venv_dir, checkout)
     if settings.secret_key and settings.secret_key_file:
         raise KitError("both SECRET_KEY and SECRET_KEY_FILE are set", "unset one of the two")
     if settings.threads > 1 and not threaded:

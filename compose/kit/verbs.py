@@ -3,15 +3,15 @@
 import sys
 from collections.abc import Callable
 
-from kit import checkout, deployment
+from kit import checkout, deployment, dotenv
 from kit.check import report
 from kit.checkout import load as load_tests
-from kit.console import browse, say, step
+from kit.console import browse, say, step, warn
 from kit.docker.runtime import DockerRuntime
 from kit.errors import KitError
 from kit.local.runtime import LocalRuntime
 from kit.runtime import Runtime
-from kit.settings import Settings, load
+from kit.settings import CHECKOUT, Settings, load
 from kit.setup import standalone
 from kit.state import StateFolder
 from kit.system import locks
@@ -58,6 +58,8 @@ def up(runtime: Runtime) -> None:
     # Now, before minutes may go into the environment, and again while no other verb can start.
     _refuse_other_runtime(state, settings)
     runtime.enter(to_deploy=True)
+    if names := dotenv.open_secrets(CHECKOUT / ".env"):
+        warn(f"all users of this machine can read {', '.join(names)}: chmod 600 {CHECKOUT}/.env")
     with locks.one_verb(state.verb_lock, "up"):
         _refuse_other_runtime(state, settings)
         was_running = runtime.is_running()

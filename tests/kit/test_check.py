@@ -12,6 +12,7 @@ from kit.check import processes, report
 from kit.check.processes import Target, observe
 from kit.errors import KitError
 
+from tests.conftest import StartStack
 from tests.support.checkout import ROOT
 
 _FLASK = (
@@ -370,3 +371,14 @@ def test_check_rejects_a_missing_folder(tmp_path: Path) -> None:
     """A folder that is none is named."""
     with pytest.raises(KitError, match="is not a folder"):
         report.run(Target(tmp_path / "none", "blog:app", Path(sys.executable), {}))
+
+
+def test_make_check_looks_at_the_application_of_app_dir(
+    new_stack: StartStack, tmp_path: Path
+) -> None:
+    """The verb builds the application's environment, and fails if it finds something."""
+    (tmp_path / "requirements.txt").write_text("flask\n")
+    (tmp_path / "app.py").write_text(f"{_FLASK}{_SECRET}SESSION_TYPE = 'filesystem'\n")
+    stack = new_stack()
+    assert "app.py:5: SESSION_TYPE" in stack.fail("check", APP_DIR=str(tmp_path))
+    assert "breaks on many processes." in stack.succeed("check")

@@ -34,5 +34,6 @@ def matches(password: str, password_hash: str | None) -> bool:
 
 
 def _normal(password: str) -> str:
-    # Keyboards send the same letter composed or not (NIST SP 800-63B-4, 3.1.1.2).
-    return unicodedata.normalize("NFKC", password)
+    # Keyboards send the same letter composed or not. NIST SP 800-63B-4, 3.1.1.2 (August 2025) asks
+    # for NFC. Revision 3 asked for NFKC, which also takes a superscript two for a 2.
+    return unicodedata.normalize("NFC", password)

@@ -113,6 +113,10 @@ class LocalRuntime(Runtime):
             if name == STORE:
                 return readiness.store(services.socket_of(STORE, self.state))
             if name == NGINX:
+                # It starts workers once it listens. Until then the answer may be that of another
+                # user, who took the port first.
+                if not children(process.pid):
+                    return readiness.Answer("it does not listen yet")
                 return readiness.nginx(
                     rendered_port(self.state) or self.settings.port, host, health
                 )

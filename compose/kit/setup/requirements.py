@@ -9,6 +9,7 @@ import hashlib
 import os
 import platform
 import re
+import shlex
 import subprocess
 import tempfile
 import tomllib
@@ -23,6 +24,15 @@ from kit.settings import CHECKOUT
 KNOWN = ("uv.lock", "requirements.txt", "pyproject.toml")
 """Files that list an application's packages, the most exact first."""
 
+_COMPILE = shlex.split(
+    "pip compile --no-config --quiet --no-progress --generate-hashes --no-header --no-annotate"
+    " --emit-index-url --emit-find-links"
+)
+_FILES = shlex.split("--override overrides.txt --output-file lock.txt application.txt unsticky.txt")
+_EXPORT = shlex.split(
+    "export --no-config --quiet --frozen --no-dev --no-emit-project --no-hashes --no-header"
+    " --no-annotate"
+)
 # Options of a requirements file that uv and pip understand alike.
 _OPTIONS = re.compile(r"(-i|--index-url|--extra-index-url|-f|--find-links|--pre|--trusted-host)\b")
 _INCLUDE = re.compile(r"(?P<option>-r|--requirement|-c|--constraint)[\s=]+(?P<path>.+)")
@@ -97,11 +107,7 @@ def _ours(worker_class: str) -> tuple[list[str], str]:
 
 
 def _arguments(wanted: Wanted) -> list[str]:
-    arguments = [
-        "pip", "compile", "--no-config", "--quiet", "--no-progress", "--generate-hashes",
-        "--no-header", "--no-annotate", "--emit-index-url", "--emit-find-links",
-        "--python-version", wanted.python,
-    ]  # fmt: skip
+    arguments = [*_COMPILE, "--python-version", wanted.python]
     if not wanted.may_build:
         arguments += ["--only-binary", ":all:"]
     if wanted.for_image:
@@ -118,15 +124,18 @@ def _resolve(
         folder = Path(name)
         for file, text in inputs.items():
             (folder / file).write_text(f"{text}\n", encoding="utf-8")
-        done = subprocess.run(
-            [uv, *arguments, "--override", "overrides.txt", "--output-file", "lock.txt",
-             "application.txt", "unsticky.txt"],
-            check=False, cwd=folder, env=_environment(), capture_output=True, text=True,
-            errors="replace",
-        )  # fmt: skip
+        done = _run(uv, *arguments, *_FILES, cwd=folder)
         if done.returncode:
             raise _explained(done.stderr or done.stdout, wanted)
         (folder / "lock.txt").replace(kept)
+
+
+def _run(uv: Path, *arguments: str, cwd: Path) -> "subprocess.CompletedProcess[str]":
+    command = [str(uv), *arguments]
+    env = _environment()
+    return subprocess.run(
+        command, check=False, cwd=cwd, env=env, capture_output=True, text=True, errors="replace"
+    )
 
 
 def _environment() -> dict[str, str]:
@@ -205,11 +214,7 @@ def _unusable(path: Path, line: str, reason: str) -> KitError:
 
 
 def _exported(path: Path, uv: Path) -> str:
-    done = subprocess.run(
-        [uv, "export", "--no-config", "--quiet", "--frozen", "--no-dev", "--no-emit-project",
-         "--no-hashes", "--no-header", "--no-annotate", "--project", path.parent],
-        check=False, env=_environment(), capture_output=True, text=True, errors="replace",
-    )  # fmt: skip
+    done = _run(uv, *_EXPORT, cwd=path.parent)
     if done.returncode:
         raise KitError(f"cannot read {path}: {_last(done.stderr)}", "write it again with `uv lock`")
     return done.stdout

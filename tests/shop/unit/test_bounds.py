@@ -27,6 +27,7 @@ _LONG = "a" * 7_900
 _MOST_ANSWERED = 4_096
 """Bytes of any refusal, unless the field of a form is shown again."""
 
+_PART = b"--x\r\nContent-Disposition: form-data; name=a\r\n\r\n\r\n"
 _JSON = {"Content-Type": "application/json"}
 
 
@@ -190,6 +191,26 @@ def test_long_passwords_are_not_hashed(
     form = {"username": "ada", "password": "ada", field: "\u0345\u0300" * 150}
     answer = client.submit("/login", form)
     assert (answer.status, "is wrong" in answer.text) == (401, True)
+
+
+@pytest.mark.parametrize(("typed", "same"), [("e\u0301", True), ("\u00c9", False)])
+def test_password_is_the_same_composed_or_not(typed: str, *, same: bool) -> None:
+    """NFC, as NIST SP 800-63B-4 asks: keyboards differ, and other characters are others."""
+    kept = passwords.hashed("caf\u00e9 \u00b2")
+    assert passwords.matches(f"caf{typed} \u00b2", kept) == same
+    assert not passwords.matches(f"caf{typed} 2", kept)
+
+
+@pytest.mark.parametrize(
+    ("kind", "body"),
+    [
+        ("application/x-www-form-urlencoded", b"a&" * 9_000),
+        ("multipart/form-data; boundary=x", _PART * 400 + b"--x--"),
+    ],
+)
+def test_forms_of_many_fields_are_not_read(client: ShopClient, kind: str, body: bytes) -> None:
+    """To read 32,000 fields takes as long as 40 other requests."""
+    assert client.ask("POST", "/cart/add", body, {"Content-Type": kind}).status == 413
 
 
 def test_planted_trail_shows_nothing(shop: Flask) -> None:

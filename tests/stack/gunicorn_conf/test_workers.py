@@ -1,8 +1,11 @@
 """How workers share a listener, and that none drops what it accepted."""
 
 import functools
+import runpy
 import signal
 import time
+from pathlib import Path
+from types import SimpleNamespace
 
 import psutil
 import pytest
@@ -10,7 +13,7 @@ import pytest
 from tests.stack.gunicorn_conf.conftest import NewServer
 from tests.support.http.wire import read_answer
 from tests.support.ports import free_port
-from tests.support.stacks.gunicorn import Gunicorn, finish
+from tests.support.stacks.gunicorn import CONFIGURATION, Gunicorn, finish
 from tests.support.waiting import wait_until
 
 # Workers see it within 0.25 s; the rest is the interpreters' own end.
@@ -82,6 +85,14 @@ def test_application_that_does_not_load_ends_the_replica(new_server: NewServer) 
     assert server.wait() == 4
     server = new_server(app="tests.stack.gunicorn_conf.no_such_module:app").run()
     assert server.wait() == 3
+
+
+def test_worker_starts_if_nothing_can_be_written(tmp_path: Path) -> None:
+    """A worker starts although another user has filled /dev/shm, where its file is."""
+    hook = runpy.run_path(str(CONFIGURATION))["post_worker_init"]
+    (tmp_path / "full").touch()
+    with (tmp_path / "full").open("rb") as file:
+        hook(SimpleNamespace(tmp=file, notify=lambda: None))
 
 
 def test_busy_worker_gets_no_new_requests(new_server: NewServer) -> None:
