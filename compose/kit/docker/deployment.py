@@ -58,9 +58,12 @@ class DockerDeployment:
         """Run the script; return its exit status and its last words."""
         process = subprocess.Popen(
             [sys.executable, _SCRIPT, *self.project.options, "up"],
-            env=self.project.environment(self.variables), text=True, errors="replace",
-            stdout=subprocess.PIPE, stderr=subprocess.PIPE,
-        )  # fmt: skip
+            env=self.project.environment(self.variables),
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            errors="replace",
+        )
         assert process.stdout is not None
         interrupted = False
         while True:
@@ -79,7 +82,9 @@ class DockerDeployment:
     def _failure(self, said: str, served: set[str]) -> KitError:
         problem, *hints = said.removeprefix("error: ").rstrip().split("\n  hint: ")
         if problem.startswith("cannot pull"):
-            hints.append(f"use your own image with {_IMAGES}")
+            given = self.runtime.settings.compose.items()
+            chosen = [f"{name}={image}" for name, image in given if name.endswith("_IMAGE")]
+            hints += [f"use your own image with {_IMAGES}", f"now: {' '.join(chosen) or 'none'}"]
         if served & {container.id for container in self.project.containers(APP) if container.runs}:
             hints.append("the replicas that ran before go on serving")
         hints.append(f"`{self.runtime.settings.make('down')}` stops everything")

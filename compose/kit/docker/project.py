@@ -63,10 +63,8 @@ class Project:
     def image(self) -> str:
         """The application's image by the name of the release that serves."""
         ids = {container.image for container in self.containers(APP) if container.runs}
-        shown = self.engine.ask(
-            "image", "ls", "--no-trunc", "--format", "{{.ID}} {{.Repository}}:{{.Tag}}",
-            f"{self.name}/{APP}",
-        )  # fmt: skip
+        form = "--format={{.ID}} {{.Repository}}:{{.Tag}}"
+        shown = self.engine.ask("image", "ls", "--no-trunc", form, f"{self.name}/{APP}")
         names = [line.split()[1] for line in shown.splitlines() if line.split()[0] in ids]
         return next((name for name in names if not name.endswith(":dev")), f"{self.name}/{APP}:dev")
 

@@ -149,11 +149,9 @@ class Project:
 
     def replicas(self) -> dict[str, str]:
         """Return the state of each replica by its name."""
-        shown = docker(
-            "ps", "--all", "--format={{.Names}} {{.State}}",
-            f"--filter=label=com.docker.compose.project={self.name}",
-            "--filter=label=com.docker.compose.service=app",
-        )  # fmt: skip
+        labels = (f"project={self.name}", "service=app")
+        filters = [f"--filter=label=com.docker.compose.{label}" for label in labels]
+        shown = docker("ps", "--all", "--format={{.Names}} {{.State}}", *filters)
         return dict(line.split() for line in shown.splitlines())
 
     def serving(self) -> Counter[str]:
@@ -193,10 +191,8 @@ def copy_files(checkout: Path, deploy: Path) -> None:
     """Lay the stand-alone files into a folder."""
     compose, app = checkout / "compose", checkout / "app"
     (deploy / "lib").mkdir(parents=True)
-    for path in (
-        *compose.glob("compose*.yaml"), compose / "secrets.sh", compose / "deploy",
-        app / "Dockerfile", app / "gunicorn.conf.py",
-    ):  # fmt: skip
+    copied = [compose / "secrets.sh", compose / "deploy", app / "Dockerfile"]
+    for path in (*compose.glob("compose*.yaml"), *copied, app / "gunicorn.conf.py"):
         shutil.copy2(path, deploy)
     shutil.copytree(checkout / "nginx", deploy / "nginx")
     shutil.copytree(compose / "redis", deploy / "redis")
