@@ -106,6 +106,7 @@ class Project:
         copy_files(checkout, deploy)
         settings = {
             "COMPOSE_PROJECT_NAME": self.name,
+            "HEALTH_PATH": "/",
             "PORT": self.port,
         }
         lines = [f"{name}={value}\n" for name, value in settings.items()]

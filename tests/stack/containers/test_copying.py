@@ -236,17 +236,17 @@ def test_every_file_is_explained(visits: ForeignApp) -> None:
     patterns = [f"{name}*" if name.endswith("/") else name for name in names]
     assert [name for name in patterns if not fnmatch.filter(found, name)] == []
     known = {file for name in patterns for file in fnmatch.filter(found, name)}
-    assert found - known == {"app/app.py", "nginx/README.md"}
+    assert found - known == {"app.py", "deploy/nginx/README.md"}
 
 
 def test_no_secret_is_committed(visits: ForeignApp) -> None:
     """`git add` of all files leaves the secrets out."""
     visits.shell(blocks("Start it", "sh")[0].text.splitlines()[0])
-    assert (visits.folder / "compose" / "secrets" / "secret_key").exists()
+    assert (visits.folder / "deploy" / "secrets" / "secret_key").exists()
     visits.shell("git init --quiet; git add .")
     added = visits.run(["git", "ls-files"]).splitlines()
-    assert "compose/compose.yaml" in added
-    assert [name for name in added if name.startswith("compose/secrets/")] == []
+    assert "deploy/compose.yaml" in added
+    assert [name for name in added if name.startswith("deploy/secrets/")] == []
 
 
 def test_the_pieces_do_without_containers(visits: ForeignApp, tmp_path: Path) -> None:
