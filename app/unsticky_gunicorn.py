@@ -40,7 +40,8 @@ if __name__ == "__main__" and not sys.argv[1:]:
     # waits 2 s at most. It is here because the imports below take eight times as long.
     _port = int(os.environ.get("BIND", "127.0.0.1:8000").rpartition(":")[2])
     _host = (os.environ.get("TRUSTED_HOSTS") or "localhost").partition(",")[0].strip().lstrip(".")
-    _get = f"GET {os.environ.get('HEALTH_PATH') or '/livez'}"
+    _path = os.environ.get("HEALTH_PATH") or "/livez"
+    _get = f"GET {_path}"
     try:
         with socket.create_connection(("127.0.0.1", _port), timeout=2) as _connection:
             _head = f"{_get} HTTP/1.1\r\nHost: {_host}\r\nConnection: close\r\n\r\n"
@@ -48,8 +49,8 @@ if __name__ == "__main__" and not sys.argv[1:]:
             _status = _connection.makefile("rb").readline().split()[1].decode()
     except (OSError, IndexError) as _error:
         sys.exit(f"{_get}: {_error}")
-    # Every status except 2xx and 3xx is a failure.
-    sys.exit(None if _status[0] in "23" else f"{_get}: {_status}")
+    # 2xx and 3xx are healthy. An application may refuse strangers at /, or have nothing there.
+    sys.exit(None if _status[0] in ("234" if _path == "/" else "23") else f"{_get}: {_status}")
 
 import errno
 import ipaddress
