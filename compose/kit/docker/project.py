@@ -219,6 +219,7 @@ class Project:
             "TLS_DIR": str(self._state.certificates),
             **s.compose,
             **s.of_replicas,
+            "APP_DIR": str(s.app_dir),
             "READY_TIMEOUT": str(s.ready_timeout),
             "RELEASE_COMMAND": s.release_command,
             "PORT": str(s.port),

@@ -44,15 +44,18 @@ def _outside() -> Iterator[ContainerServer]:
     server.stop()
 
 
+def _gateway() -> str:
+    """Return an address of this host that is in none of the stacks' networks."""
+    form = "{{(index .IPAM.Config 0).Gateway}}"
+    return docker("network", "inspect", "bridge", "--format", form)
+
+
 @pytest.fixture(name="external_stack", scope="module")
 def _external_stack(
     new_stack: StartContainers, outside: ContainerServer
 ) -> Iterator[ContainerStack]:
     """Containers with REDIS_URL, which leads by an address of this host to that store."""
-    gateway = docker(
-        "network", "inspect", "bridge", "--format", "{{(index .IPAM.Config 0).Gateway}}"
-    )
-    stack = new_stack(REDIS_URL=outside.url.replace("127.0.0.1", gateway), WORKERS="4")
+    stack = new_stack(REDIS_URL=outside.url.replace("127.0.0.1", _gateway()), WORKERS="4")
     stack.up()
     yield stack
     assert not stack.dispose()
@@ -135,7 +138,7 @@ def test_valkey_keeps_the_sessions(tls_stack: ContainerStack) -> None:
 def test_an_external_store_is_the_only_one(
     external_stack: ContainerStack, outside: ContainerServer
 ) -> None:
-    """With REDIS_URL the sessions are where it leads; no store and no volume is started for it."""
+    """With REDIS_URL the sessions are where it leads; no store and no volume is made for it."""
     before = len(outside.keys("unsticky:*:s:*"))
     with external_stack.browser() as browser:
         browser.add("tea", 2)
@@ -146,7 +149,22 @@ def test_an_external_store_is_the_only_one(
         "--format", '{{.Label "com.docker.compose.service"}}',
     )  # fmt: skip
     assert sorted(services.split()) == ["app", "app", "nginx"]
-    assert docker("volume", "ls", "--quiet", "--filter", mine) == ""
+    volumes = docker("volume", "ls", "--quiet", "--filter", mine)
+    assert volumes == f"{external_stack.project}_data"
+
+
+def test_isolated_replicas_reach_nothing_outside(
+    new_stack: StartContainers, outside: ContainerServer
+) -> None:
+    """The overlay `isolated` closes the way out: a port of this host does not answer."""
+    stack = new_stack(OVERLAYS="isolated", REPLICAS="1", WORKERS="1")
+    stack.up()
+    (replica,) = stack.replicas()
+    # A store elsewhere, which the replicas of the fixture above reach.
+    port = int(outside.url.rpartition(":")[2].partition("/")[0])
+    code = f"import socket; print(socket.socket().connect_ex(({_gateway()!r}, {port})))"
+    assert docker("exec", replica, "python", "-c", code) != "0"
+    assert not stack.dispose()
 
 
 def test_the_plain_port_leads_to_tls(tls_stack: ContainerStack) -> None:
