@@ -184,7 +184,7 @@ def test_changed_code_is_served(new_stack: StartContainers, tmp_path: Path) -> N
     copy_checkout(tmp_path)
     stack.up()
     before = stack.replicas()
-    changed = tmp_path / "app" / "shop" / "api.py"
+    changed = tmp_path / "app" / "shop" / "http" / "api.py"
     text = changed.read_text()
     assert 'status="ok"' in text
     changed.write_text(text.replace('status="ok"', 'status="changed"'))
