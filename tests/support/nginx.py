@@ -36,6 +36,14 @@ def defaults(run: Path, upstream_servers: str) -> dict[str, str]:
         "NGINX_LOGIN_BURST": "40",
         "NGINX_IDEMPOTENT_PATHS": "",
         "NGINX_HSTS_SECONDS": "31536000",
+        "NGINX_LOGIN_PATHS": "",
+        "NGINX_MAX_BODY_SIZE": "64k",
+        "NGINX_PREFIX": "",
+        "NGINX_TRUSTED_PROXIES": "",
+        "NGINX_STATIC_DIR": "/nonexistent",
+        "NGINX_STATIC_PATH": "/static/",
+        "NGINX_GZIP": "on",
+        "NGINX_REQUEST_SECONDS": "30",
     }
 
 
