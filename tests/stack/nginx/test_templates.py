@@ -52,7 +52,10 @@ def test_gixy_finds_no_issue(tmp_path: Path, upstream: str | None, edge: str) ->
         others |= with_tls(tmp_path)
     main = render(tmp_path, _variables(tmp_path, **others))
     gixy = Path(sys.executable).with_name("gixy")
-    checked = subprocess.run([gixy, main], capture_output=True, text=True, check=False)
+    # That check sees no difference between a path and a variable, which nginx leaves as it is:
+    # test_paths_arrive_as_they_were_sent.
+    command = [gixy, "--skips=proxy_pass_normalized", main]
+    checked = subprocess.run(command, capture_output=True, text=True, check=False)
     assert checked.returncode == 0, checked.stdout
     assert "No issues found" in checked.stdout
 
