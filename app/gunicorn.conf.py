@@ -354,10 +354,9 @@ threads = _integer("THREADS", 1, 1, 256)
 if threads > 1 and _class != "gthread":
     raise _refuse("THREADS", str(threads), f"WORKER_CLASS={_class} has none; set gthread")
 
-# Gunicorn ends a worker whose view hangs for 30 s; nginx gives up at the same
-# time. At a stop, workers have 25 s to finish; a container has 35 s.
-timeout = 30
-graceful_timeout = 25
+# Gunicorn ends a worker whose view hangs so long; nginx gives up at the same
+# time. At a stop, workers have as long to finish; the engine waits 5 s longer.
+timeout = graceful_timeout = _integer("REQUEST_SECONDS", 30, 1, 86_400)
 
 # Longer than nginx keeps an idle upstream connection (5 s), so that nginx
 # always closes first and sends no request on a closed connection.

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import signal
 import socket
 import subprocess
@@ -111,7 +112,7 @@ class Nginx:
             process = subprocess.Popen(
                 [NGINX, "-p", run, "-c", main, "-e", "stderr"], stdout=errors, stderr=errors
             )
-        nginx = cls(int(variables["NGINX_LISTEN"].rpartition(":")[2]), run, process)
+        nginx = cls(int(re.findall(r":(\d+)", variables["NGINX_LISTEN"])[-1]), run, process)
         wait_until(nginx.listens, "nginx listens", ignoring=OSError)
         return nginx
 
