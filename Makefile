@@ -8,7 +8,7 @@ $(foreach name,$(.VARIABLES),$(if $(findstring command,$(origin $(name))),\
             Write `$$$$` for each, or set $(name) in .env or in the environment))))
 
 .DEFAULT_GOAL := help
-.PHONY: help up down restart status logs open clean test fuzz foreign lint pins bench \
+.PHONY: help init check up down restart status logs open clean test fuzz foreign lint pins bench \
 	loadtest
 
 help:
@@ -19,6 +19,8 @@ down: ## stop everything; the store keeps its data
 restart: ## restart the replicas one after the other, or SERVICE=
 status: ## show replicas, workers, pids, memory, requests
 logs: ## follow the logs, or those of SERVICE=
+init: ## write the stack's files into an application's folder: DIR=../blog
+check: ## find what in an application breaks on many processes: APP_DIR=../blog
 open: ## open the shop in a browser
 clean: ## stop everything and remove all that was made, data included
 
@@ -31,5 +33,5 @@ bench: ## measure the same cart on other frameworks, side by side; ARGS=
 
 loadtest: ## load the stack and check every answer: USERS= SHAPE= HOST= …; ARGS=report, compare, sweep
 
-up down restart status logs open clean test fuzz foreign lint pins bench loadtest:
+init check up down restart status logs open clean test fuzz foreign lint pins bench loadtest:
 	@exec compose/kit/run $@

@@ -35,6 +35,7 @@ import logging
 import os
 import select
 import socket
+import stat
 import struct
 import sys
 import time
@@ -246,17 +247,40 @@ class FairSyncWorker(SyncWorker):  # type: ignore[misc]  # Gunicorn ships no typ
         listener.close()
 
 
+def _write_problem(client: Any, status: int, title: str, _reason: str) -> None:
+    """Answer a request that Gunicorn itself refuses with a problem document (RFC 9457).
+
+    Gunicorn's own answer is an HTML page that repeats what the client sent.
+    """
+    of_client = status < 500
+    detail = "The request is not valid HTTP." if of_client else "The application failed."
+    problem = {"type": "about:blank", "title": title, "status": status, "detail": detail}
+    body = f"{json.dumps(problem)}\n"
+    head = (
+        f"HTTP/1.1 {status} {title}\r\nConnection: close\r\nCache-Control: no-store\r\n"
+        f"Content-Type: application/problem+json\r\nContent-Length: {len(body)}\r\n\r\n"
+    )
+    util.write_nonblock(client, (head + body).encode("ascii"))
+
+
+util.write_error = _write_problem
+
+
 def when_ready(arbiter: Any) -> None:
     """Change what the master does if a worker ends, and if it stops itself."""
     _outlive_workers(arbiter)
     _stop_gently(arbiter)
 
 
+_LOADED = 0o400
+
+
 def post_worker_init(worker: Any) -> None:
-    """Note in the file that the master watches that this worker has loaded the application."""
-    os.write(worker.tmp.fileno(), b"loaded")
-    # Writing has set the file's time, by which the master knows when it last heard of the worker.
-    worker.notify()
+    """Note at the file that the master watches that this worker has loaded the application.
+
+    By its mode, because every user of the host can fill /dev/shm, and then nothing can be written.
+    """
+    os.fchmod(worker.tmp.fileno(), _LOADED)
 
 
 def _outlive_workers(arbiter: Any) -> None:
@@ -277,7 +301,7 @@ def _outlive_workers(arbiter: Any) -> None:
                 for worker in workers - set(arbiter.WORKERS.values()):
                     # Gunicorn has closed the files of those that it was going to replace.
                     with suppress(ValueError):
-                        loaded = os.fstat(worker.tmp.fileno()).st_size > 0
+                        loaded = stat.S_IMODE(os.fstat(worker.tmp.fileno()).st_mode) == _LOADED
                         # Raised again during a stop, it would interrupt the stop.
                         if not loaded and not arbiter.is_stopping:
                             raise

@@ -1,26 +1,39 @@
 """Stacks for the tests, and the promise that none is left behind."""
 
+import re
 import shutil
 import signal
 import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import FrameType
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from tests.support.checkout import ROOT
 
 if TYPE_CHECKING:
-    from tests.support.servers import Servers
-    from tests.support.stack import Stack
+    from tests.support.stacks.local import Stack
+    from tests.support.stores.servers import Servers
 
 StartStack = Callable[..., "Stack"]
 
 _INTERRUPTS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 # What a stack is made of. Not `.env`: the developer's own settings are not the tests'.
 _PARTS = ("Makefile", "app", "compose", "loadtest", "nginx", "requirements", "pyproject.toml")
+# Whose tests put stacks under load: not at the same time.
+_LOADED = ("tests/loadtest/test_", "tests/stack/local/", "tests/stack/containers/")
+# Suites that run once more in containers.
+_RUN_AGAIN = ("library/containers/test_contract.py", "shop/containers/test_http.py")
+# The groups that take longest (`_group`), the first of all at the top.
+_LONGEST = (
+    "under load",
+    "tests/library/lowest/test_lowest.py",
+    "tests/library/foreign/test_foreign.py",
+    "tests/kit/test_failures.py",
+    "tests/kit/test_machine.py",
+)
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -58,25 +71,42 @@ def _interrupt_processes_of_tests(number: int) -> None:
         child.send_signal(number)
 
 
-@pytest.hookimpl(tryfirst=True)
-def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Say which tests stay together where several processes run them (pytest-xdist).
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
+    """Keep the tests of a group in one process, if several processes run the tests."""
+    from xdist.scheduler import LoadScopeScheduling
 
-    Everything that starts stacks stays in one process: it shares some, and none gets the load of
-    another. All other tests of a file stay together, as they may share servers.
+    # Otherwise groups of few tests come last, and some of these take minutes.
+    config.option.loadscopereorder = False
+    scheduler = LoadScopeScheduling(config, log)
+    # `--dist loadgroup` of pytest-xdist 3.8 groups nothing with pytest 9.2.
+    vars(scheduler)["_split_scope"] = _group
+    return scheduler
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Begin with the groups that take longest, if several processes run the tests."""
+    if hasattr(config, "workerinput"):
+        first = {name: place for place, name in enumerate(_LONGEST)}
+        items.sort(key=lambda item: first.get(_group(item.nodeid), len(first)))
+
+
+def _group(nodeid: str) -> str:
+    """Return the name of the group of a test, which one process runs.
+
+    The tests of a file are a group, as they may share servers, but for the suites that run again in
+    containers: there those of one kind of store are. All that puts stacks under load is one group.
     """
-    if not config.pluginmanager.hasplugin("xdist"):
-        return
-    for item in items:
-        stacks = "new_stack" in getattr(item, "fixturenames", ())
-        group = "stacks" if stacks else item.path.relative_to(ROOT).as_posix()
-        item.add_marker(pytest.mark.xdist_group(group))
+    path, _, name = nodeid.partition("::")
+    if path.endswith(_RUN_AGAIN):
+        return " ".join([path, *re.findall("redis|valkey", name.partition("[")[2])[:1]])
+    return "under load" if path.startswith(_LOADED) else path
 
 
 @pytest.fixture(name="servers", scope="session")
 def _servers() -> Iterator["Servers"]:
     """Start stores, and end those that tests share."""
-    from tests.support.servers import Servers
+    from tests.support.stores.servers import Servers
 
     servers = Servers()
     yield servers
@@ -107,13 +137,13 @@ def copy_checkout(into: Path) -> None:
 def _new_stack(checkout: Path) -> Iterator[StartStack]:
     """Make stacks that are not started yet; remove every one of them afterwards."""
     # Only here: the unit tests run without what the stacks need.
-    from tests.support.stack import Stack, stacks
+    from tests.support.stacks.local import Stack, stacks
 
     yield from stacks(Stack, checkout)
 
 
 @pytest.fixture(name="stack", scope="session")
-def _stack(new_stack: StartStack) -> "Stack":
+def shared_stack(new_stack: StartStack) -> "Stack":
     """The stack of 2 replicas with 2 workers each that tests share which leave it as it is."""
     stack = new_stack(REPLICAS="2", WORKERS="2")
     stack.up()
@@ -121,7 +151,7 @@ def _stack(new_stack: StartStack) -> "Stack":
 
 
 @pytest.fixture(name="own_stack", scope="module")
-def _own_stack(new_stack: StartStack) -> Iterator["Stack"]:
+def own_stack(new_stack: StartStack) -> Iterator["Stack"]:
     """A stack of two replicas with two workers, which one module may break and repair."""
     stack = new_stack(REPLICAS="2", WORKERS="2")
     stack.up()

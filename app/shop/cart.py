@@ -1,9 +1,7 @@
-"""The cart: `session.map("cart")`, sku → quantity. A login carries it along with the session.
+"""The cart, a map of the session: sku → quantity. A login carries it along with the session.
 
 It holds quantities only; names and prices are the catalog's.
 """
-
-from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
@@ -12,7 +10,8 @@ from typing import Any, Final
 from unsticky import OutOfRange, SessionMap, session
 
 from shop import catalog
-from shop.problems import Problem
+from shop.errors import LineFull
+from shop.session_keys import CART
 
 MOST_PER_LINE: Final = 99
 
@@ -34,7 +33,7 @@ class Line:
 
 def stored() -> SessionMap:
     """Return the quantities; reading an empty cart creates no session."""
-    return session.map("cart")
+    return session.map(CART)
 
 
 def lines() -> list[Line]:
@@ -42,27 +41,19 @@ def lines() -> list[Line]:
     return priced(dict(stored().items()))
 
 
-def count() -> int:
-    """Return how many pieces are in the cart."""
-    return sum(line.qty for line in lines())
-
-
 def add(sku: str, qty: int) -> Line:
     """Add to a line, atomically, and return the line as it is now.
 
     Raises:
-        Problem: 404 if the sku is unknown; 409 if the line would pass MOST_PER_LINE, and then
-            nothing is changed.
+        UnknownProduct: No product has the sku.
+        LineFull: The line would pass MOST_PER_LINE.
     """
     product = catalog.find(sku)
     try:
         now = stored().incr(sku, qty, minimum=0, maximum=MOST_PER_LINE)
     except OutOfRange:
-        detail = (
-            f"A line holds at most {MOST_PER_LINE}: {qty} more of {sku!r} would pass that. "
-            "Nothing was changed."
-        )
-        raise Problem(409, detail) from None
+        passed = f"A line holds at most {MOST_PER_LINE}: {qty} more of {sku!r} would pass that."
+        raise LineFull(f"{passed} Nothing was changed.") from None
     return Line(sku, product.name, now, product.price_cents)
 
 
@@ -70,7 +61,7 @@ def put(sku: str, qty: int) -> None:
     """Set a line to a quantity; 0 removes it.
 
     Raises:
-        Problem: 404 if the sku is unknown.
+        UnknownProduct: No product has the sku.
     """
     catalog.find(sku)
     if qty:

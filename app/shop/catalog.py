@@ -1,22 +1,13 @@
 """What the shop sells: a fixed list, the same in every process."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
-from shop.problems import Problem, quoted
+from shop.errors import UnknownProduct, quoted
 
 
 @dataclass(frozen=True)
 class Product:
-    """A product.
-
-    Attributes:
-        sku: Stock keeping unit: the stable key of the product.
-        name: Shown to people.
-        price_cents: The price of one, in cents.
-        description: One line.
-    """
+    """A product; `sku` is its stable key (stock keeping unit), `description` is one line."""
 
     sku: str
     name: str
@@ -48,11 +39,10 @@ def find(sku: str) -> Product:
     """Return the product with this sku.
 
     Raises:
-        Problem: 404 if there is none.
+        UnknownProduct: There is none.
     """
     try:
         return BY_SKU[sku]
     except KeyError:
-        raise Problem(
-            404, f"No product has the sku {quoted(sku)}; GET /api/products lists them."
-        ) from None
+        text = f"No product has the sku {quoted(sku)}; GET /api/products lists them."
+        raise UnknownProduct(text) from None

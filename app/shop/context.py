@@ -1,13 +1,11 @@
 """The application and the request that is being served, with their types."""
 
-from __future__ import annotations
-
 import os
 from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv6Address, IPv6Network, ip_address, ip_network
 from typing import Final, cast
 
-from flask import Flask, current_app, has_request_context, request
+from flask import current_app, has_request_context, request
 from unsticky import Unsticky
 
 from shop.settings import Settings
@@ -24,10 +22,6 @@ class Shop:
     settings: Settings
     sessions: Unsticky
     store: Store
-
-    def attach(self, app: Flask) -> None:
-        """Make this what `current_shop` returns within the application."""
-        app.extensions["shop"] = self
 
     def close(self) -> None:
         """Close the connections to the store."""
@@ -48,6 +42,7 @@ def client_of(address: str) -> str:
     """Return the client that an address belongs to: itself, or the /64 network of an IPv6 address.
 
     A provider gives each customer at least such a network, so that one machine has 2^64 addresses.
+    All loopback addresses are one client: a program on this host can send from any of them.
     An IPv4 address inside an IPv6 one (mapped, or translated by NAT64: RFC 6052) counts as itself.
     nginx counts clients by the same rule (nginx/client.conf.template).
     """
@@ -57,10 +52,10 @@ def client_of(address: str) -> str:
         return address  # a unix socket without a proxy
     if isinstance(found, IPv6Address):
         inner = IPv4Address(found.packed[12:]) if found in _NAT64 else found.ipv4_mapped
-        if inner is None:
+        if inner is None and not found.is_loopback:
             return str(ip_network((found.packed, _IPV6_NETWORK), strict=False))
-        found = inner
-    return str(found)
+        found = inner or found
+    return "loopback" if found.is_loopback else str(found)
 
 
 def request_id() -> str | None:

@@ -1,13 +1,12 @@
 """The application factory: it puts the parts together to one WSGI application."""
 
-from __future__ import annotations
-
 from flask import Flask
 from unsticky import Unsticky
 from werkzeug.middleware.proxy_fix import ProxyFix
 
-from shop import api, logs, pages, problems, security, status
+from shop import logs, pages, status
 from shop.context import REQUEST_ID, Shop
+from shop.http import api, problems, security
 from shop.settings import Settings
 from shop.store import Store
 
@@ -48,7 +47,7 @@ def create_app(settings: Settings | None = None) -> Flask:
     app.before_request(security.check_site)
     problems.install(app)
     shop = Shop(settings, Unsticky(app, on_error=problems.of_session), Store(settings.redis_url))
-    shop.attach(app)
+    app.extensions["shop"] = shop
     app.register_blueprint(api.routes)
     pages.install(app, shop)
     status.install(app, shop)

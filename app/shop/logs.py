@@ -1,7 +1,5 @@
 """The application's log: one JSON object a line on standard error."""
 
-from __future__ import annotations
-
 import json
 import logging
 import os
@@ -11,11 +9,7 @@ from shop.context import request_id
 
 
 class JsonFormatter(logging.Formatter):
-    """Format a record as a JSON object that names the request and the worker.
-
-    Args:
-        replica: The name of this replica.
-    """
+    """Format a record as a JSON object that names the request and the worker."""
 
     def __init__(self, replica: str) -> None:
         super().__init__()

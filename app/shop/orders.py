@@ -10,8 +10,6 @@ If the worker dies in between, the map stays in the session, and the next reques
 orders does steps 2 and 3.
 """
 
-from __future__ import annotations
-
 import json
 from contextlib import suppress
 from dataclasses import asdict, dataclass
@@ -24,9 +22,9 @@ from unsticky import OutcomeUnknown, SessionError, StoreUnavailable, session, tr
 from shop import cart
 from shop.cart import Line
 from shop.context import current_shop
-from shop.idempotency import operation_name
+from shop.errors import CartEmpty
 from shop.logs import rfc3339
-from shop.problems import Problem
+from shop.session_keys import GUEST, TAKEN
 from shop.store import digest, key
 
 MOST_LISTED: Final = 100
@@ -35,22 +33,10 @@ MOST_LISTED: Final = 100
 GUEST_LIFETIME: Final = timedelta(days=31)
 """How long a guest's orders are kept after the last one: as long as a session can be idle."""
 
-_TAKEN: Final = "order"
-"""The first word of the name of a map that holds a cart which was taken for an order."""
-
-_GUEST: Final = "guest"
-"""The session's key for the random id of its guest."""
-
 
 @dataclass(frozen=True)
 class Order:
-    """An order that was written down; it keeps the names and prices of that moment.
-
-    Attributes:
-        id: Its name, which tells nothing else.
-        created: When it was written down, in UTC.
-        lines: By sku.
-    """
+    """An order, with the names and prices of the moment when it was written down."""
 
     id: str
     created: datetime
@@ -66,21 +52,20 @@ class Order:
         }
 
 
-def check_out() -> Order:
+def check_out(operation: str) -> Order:
     """Make an order of everything in the cart.
 
-    The same checkout sent again, with its Idempotency-Key or by nginx, returns the same order. If
-    there is nothing to order, nothing is stored.
+    Args:
+        operation: The name of this checkout. Another one of that name returns the same order.
 
     Raises:
-        Problem: 409 if the cart is empty.
+        CartEmpty: There is nothing to order; nothing is stored.
         SessionError: As the session library raises it; `OutcomeUnknown` also if the cart was taken
             and the order could not be written down.
     """
-    taken = _take()
+    taken = _take(operation)
     if taken is None:
-        detail = "The cart is empty; GET /api/orders lists what was ordered."
-        raise Problem(409, detail, code="cart-empty", lasting=False)
+        raise CartEmpty("The cart is empty; GET /api/orders lists what was ordered.")
     try:
         return write_down(*taken)
     except StoreUnavailable as error:
@@ -102,17 +87,17 @@ def orders() -> list[Order]:
 def write_down_taken() -> None:
     """Finish the checkouts of this session whose worker died after it took the cart."""
     for name in session.maps():
-        if name.startswith(f"{_TAKEN} "):
+        if name.startswith(f"{TAKEN} "):
             write_down(name, dict(session.map(name).items()))
 
 
-def _take() -> tuple[str, dict[str, int]] | None:
+def _take(operation: str) -> tuple[str, dict[str, int]] | None:
     """Move the cart into a map; return its name and what it holds, None if the cart is empty."""
-    id_ = digest("check out", operation_name())[:16]
+    id_ = digest("check out", operation)[:16]
     if not (dict(cart.stored().items()) or _is_begun(id_)):
         return None
     owner = _user() or _guest() or _named_guest()
-    name = f"{_TAKEN} {id_} {owner}"
+    name = f"{TAKEN} {id_} {owner}"
     quantities = cart.stored().take(into=name)
     return (name, quantities) if quantities else None
 
@@ -124,7 +109,7 @@ def _is_begun(id_: str) -> bool:
         return False
     record = key("orders", owner)
     _, written = current_shop().store.ask_all(("HDEL", record, ""), ("HEXISTS", record, id_))
-    return bool(written) or f"{_TAKEN} {id_} {owner}" in session.maps()
+    return bool(written) or f"{TAKEN} {id_} {owner}" in session.maps()
 
 
 def write_down(taken: str, quantities: dict[str, int]) -> Order:
@@ -139,7 +124,7 @@ def write_down(taken: str, quantities: dict[str, int]) -> Order:
     lines = [[line.sku, line.name, line.qty, line.price_cents] for line in cart.priced(quantities)]
     content = json.dumps({"created": datetime.now(UTC).isoformat(), "lines": lines})
     commands = [("HSETNX", record, id_, content), ("HGET", record, id_), ("HLEN", record)]
-    if owner.startswith(_GUEST):
+    if owner.startswith(GUEST):
         commands.append(("EXPIRE", record, str(int(GUEST_LIFETIME.total_seconds()))))
     _, written, count, *_ = current_shop().store.ask_all(*commands)
     if count > 2 * MOST_LISTED:
@@ -153,13 +138,10 @@ def write_down(taken: str, quantities: dict[str, int]) -> Order:
 
 
 def _newest_first(*records: str) -> list[Order]:
-    # HDEL of nothing: a server that is no longer the primary refuses it, where a plain read would
-    # answer from the past.
-    commands = [command for each in records for command in (("HDEL", each, ""), ("HGETALL", each))]
     found = [
         _order(id_.decode(), content)
-        for fields in current_shop().store.ask_all(*commands)[1::2]
-        for id_, content in zip(fields[::2], fields[1::2], strict=True)
+        for fields in current_shop().store.hashes(*records)
+        for id_, content in fields.items()
     ]
     return sorted(found, key=lambda order: (order.created, order.id), reverse=True)
 
@@ -181,10 +163,10 @@ def _user() -> str | None:
 
 
 def _guest() -> str | None:
-    return f"{_GUEST} {session[_GUEST]}" if _GUEST in session else None
+    return f"{GUEST} {session[GUEST]}" if GUEST in session else None
 
 
 def _named_guest() -> str:
     """Give the session a guest's id; if several requests do so at once, one of them decides."""
-    name = transact(lambda: session.setdefault(_GUEST, token_hex(16)))
-    return f"{_GUEST} {name}"
+    name = transact(lambda: session.setdefault(GUEST, token_hex(16)))
+    return f"{GUEST} {name}"

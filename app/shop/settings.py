@@ -1,13 +1,12 @@
 """The shop's configuration: read once from the environment, into values that cannot be wrong."""
 
-from __future__ import annotations
-
 import os
 import re
 import socket
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Self
 
 _SHORTEST_SECRET = 16
 _FEWEST_CHARACTERS = 8
@@ -66,7 +65,7 @@ class Settings:
     workers: int = 2
 
     @classmethod
-    def from_env(cls, environ: Mapping[str, str] | None = None) -> Settings:
+    def from_env(cls, environ: Mapping[str, str] | None = None) -> Self:
         """Read the settings from environment variables; an empty one counts as not set.
 
         Args:

@@ -4,8 +4,6 @@ Each record lies under one key, `shop:{<digest of its owner>}:<kind>`. Orders, a
 answers are written so that writing them twice is the same as writing them once.
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from hashlib import sha256
 from typing import Any, Final
@@ -45,15 +43,34 @@ class Store:
         except OutcomeUnknown as error:
             raise StoreUnavailable(str(error)) from error
 
-    def run(self, program: Script, name: str, *arguments: str | int) -> Any:
+    def hashes(self, *names: str) -> list[dict[bytes, bytes]]:
+        """Return hashes, in one round trip; one that does not exist is empty.
+
+        Raises:
+            StoreUnavailable: They cannot be read.
+        """
+        # HDEL of nothing: a server that is no longer the primary refuses it, where a plain read
+        # would answer from the past.
+        pairs = ((("HDEL", name, ""), ("HGETALL", name)) for name in names)
+        replies = self.ask_all(*(command for pair in pairs for command in pair))[1::2]
+        return [dict(zip(reply[::2], reply[1::2], strict=True)) for reply in replies]
+
+    def run(
+        self, program: Script, name: str, *arguments: str | int, repeatable: bool = False
+    ) -> Any:
         """Run a script on one key, atomically, and return its reply.
 
         Raises:
-            StoreUnavailable: It did not run.
+            StoreUnavailable: It did not run; or it may have run, and is `repeatable`.
             OutcomeUnknown: It may have run.
         """
         values = [str(argument).encode() for argument in arguments]
-        return self._client.call(program, [name.encode()], values, Deadline(DEADLINE))
+        try:
+            return self._client.call(program, [name.encode()], values, Deadline(DEADLINE))
+        except OutcomeUnknown as error:
+            if repeatable:
+                raise StoreUnavailable(str(error)) from error
+            raise
 
     def close(self) -> None:
         """Close the connections; a later call opens new ones."""

@@ -15,12 +15,7 @@ T = TypeVar("T")
 
 
 def commands(users: UserSessions, ping: Callable[[], None]) -> AppGroup:
-    """Return the commands that work on these sessions.
-
-    Args:
-        users: the sessions that they list and end.
-        ping: writes to the store as a request would.
-    """
+    """Return the commands that work on these sessions."""
     group = AppGroup("unsticky", short_help="List and end sessions.")
 
     @group.command("ping")

@@ -31,19 +31,6 @@ __all__ = ["IMMUTABLE", "INT64_MAX", "INT64_MIN", "MAX_DEPTH", "decode", "encode
 INT64_MIN: Final = -(2**63)
 INT64_MAX: Final = 2**63 - 1
 
-(
-    _BIG_INT,
-    _TUPLE,
-    _SET,
-    _FROZENSET,
-    _DATETIME,
-    _DATE,
-    _TIME,
-    _TIMEDELTA,
-    _DECIMAL,
-    _UUID,
-    _MARKUP,
-) = range(1, 12)
 _SECONDS_AND_MICROSECONDS = struct.Struct(">qi")
 
 _FIRST_TAG = 0x80
@@ -149,11 +136,7 @@ def _sorted_items(items: set[object] | frozenset[object]) -> bytes:
     return _pack(encoded)
 
 
-def _datetime_body(value: datetime) -> bytes:
-    return _pack([value.replace(tzinfo=None).isoformat(), value.fold, _zone_name(value.tzinfo)])
-
-
-def _time_body(value: time) -> bytes:
+def _moment(value: datetime | time) -> bytes:
     return _pack([value.replace(tzinfo=None).isoformat(), value.fold, _zone_name(value.tzinfo)])
 
 
@@ -182,26 +165,6 @@ def _zone(name: str | list[Any] | None) -> tzinfo | None:
     return timezone(timedelta(seconds=seconds, microseconds=microseconds), *given)
 
 
-_EXTENSIONS: dict[type, tuple[int, Callable[[Any], bytes]]] = {
-    int: (_BIG_INT, lambda value: b"%x" % value),
-    tuple: (_TUPLE, lambda value: _pack(list(value))),
-    set: (_SET, _sorted_items),
-    frozenset: (_FROZENSET, _sorted_items),
-    datetime: (_DATETIME, _datetime_body),
-    date: (_DATE, lambda value: value.isoformat().encode()),
-    time: (_TIME, _time_body),
-    timedelta: (
-        _TIMEDELTA,
-        lambda value: _SECONDS_AND_MICROSECONDS.pack(
-            value.days * 86_400 + value.seconds, value.microseconds
-        ),
-    ),
-    Decimal: (_DECIMAL, lambda value: str(value).encode()),
-    UUID: (_UUID, lambda value: value.bytes),
-    Markup: (_MARKUP, lambda value: value.encode()),
-}
-
-
 def _unpack(data: bytes, depth: int) -> Any:
     # Each level of extension types puts another MessagePack decoder on the C stack, with 40 KiB.
     # 200 planted levels killed the process. `_HOOKS` has one hook for each allowed level.
@@ -210,36 +173,42 @@ def _unpack(data: bytes, depth: int) -> Any:
     )
 
 
-def _restored_datetime(body: bytes, depth: int) -> datetime:
+def _restored_moment(kind: Any, body: bytes, depth: int) -> Any:
     text, fold, zone = _unpack(body, depth)
-    return datetime.fromisoformat(text).replace(fold=fold, tzinfo=_zone(zone))
+    return kind.fromisoformat(text).replace(fold=fold, tzinfo=_zone(zone))
 
 
-def _restored_time(body: bytes, depth: int) -> time:
-    text, fold, zone = _unpack(body, depth)
-    return time.fromisoformat(text).replace(fold=fold, tzinfo=_zone(zone))
+def _duration(value: timedelta) -> bytes:
+    return _SECONDS_AND_MICROSECONDS.pack(value.days * 86_400 + value.seconds, value.microseconds)
 
 
-def _restored_timedelta(body: bytes, _: int) -> timedelta:
+def _restored_duration(body: bytes, _: int) -> timedelta:
     seconds, microseconds = _SECONDS_AND_MICROSECONDS.unpack(body)
     return timedelta(seconds=seconds, microseconds=microseconds)
 
 
-_RESTORERS: dict[int, Callable[[bytes, int], Any]] = {
-    _BIG_INT: lambda body, _: int(body, 16),
-    _TUPLE: lambda body, depth: tuple(_unpack(body, depth)),
-    _SET: lambda body, depth: {_unpack(item, depth) for item in _unpack(body, depth)},
-    _FROZENSET: lambda body, depth: frozenset(
-        _unpack(item, depth) for item in _unpack(body, depth)
-    ),
-    _DATETIME: _restored_datetime,
-    _DATE: lambda body, _: date.fromisoformat(body.decode()),
-    _TIME: _restored_time,
-    _TIMEDELTA: _restored_timedelta,
-    _DECIMAL: lambda body, _: Decimal(body.decode()),
-    _UUID: lambda body, _: UUID(bytes=body),
-    _MARKUP: lambda body, _: Markup(body.decode()),  # noqa: S704 (it was Markup when the application stored it)
-}
+def _restored_items(body: bytes, depth: int) -> list[Any]:
+    return [_unpack(item, depth) for item in _unpack(body, depth)]
+
+
+_KINDS: Final[tuple[tuple[type, Callable[[Any], bytes], Callable[[bytes, int], Any]], ...]] = (
+    (int, lambda value: b"%x" % value, lambda body, _: int(body, 16)),
+    (tuple, lambda value: _pack(list(value)), lambda body, depth: tuple(_unpack(body, depth))),
+    (set, _sorted_items, lambda body, depth: set(_restored_items(body, depth))),
+    (frozenset, _sorted_items, lambda body, depth: frozenset(_restored_items(body, depth))),
+    (datetime, _moment, partial(_restored_moment, datetime)),
+    (date, lambda value: value.isoformat().encode(), lambda b, _: date.fromisoformat(b.decode())),
+    (time, _moment, partial(_restored_moment, time)),
+    (timedelta, _duration, _restored_duration),
+    (Decimal, lambda value: str(value).encode(), lambda body, _: Decimal(body.decode())),
+    (UUID, lambda value: value.bytes, lambda body, _: UUID(bytes=body)),
+    (Markup, lambda value: value.encode(), lambda body, _: Markup(body.decode())),  # noqa: S704 (it was Markup when the application stored it)
+)
+"""Types that MessagePack lacks, each with what makes and reads its bytes, in the order of their
+codes. The codes are stored, so a new type comes last."""
+
+_EXTENSIONS: Final = {kind: (code, body) for code, (kind, body, _) in enumerate(_KINDS, 1)}
+_RESTORERS: Final = {code: restore for code, (_, _, restore) in enumerate(_KINDS, 1)}
 
 
 def _restore(depth: int, code: int, body: bytes) -> Any:

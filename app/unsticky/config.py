@@ -66,9 +66,8 @@ class Config:
         prefix = config.get("SESSION_KEY_PREFIX") or "unsticky:"
         if (
             not isinstance(prefix, str)
-            or "{" in prefix
-            or "}" in prefix
             or not prefix.isprintable()
+            or any(c in prefix for c in "{}")
         ):
             raise ConfigurationError.of(
                 "SESSION_KEY_PREFIX",
@@ -96,10 +95,7 @@ class Config:
         )
 
     def lifetimes(self, idle: object) -> Lifetimes:
-        """Return the limits of sessions.
-
-        Args:
-            idle: Flask's `PERMANENT_SESSION_LIFETIME`, a timedelta or seconds.
+        """Return the limits of sessions, with Flask's `PERMANENT_SESSION_LIFETIME` (`idle`).
 
         Raises:
             ConfigurationError: `idle` is no time.
@@ -155,18 +151,12 @@ def _store(config: Mapping[str, Any]) -> tuple[str, str]:
     settings = (
         ("UNSTICKY_STORE in the environment", os.environ.get("UNSTICKY_STORE")),
         ("UNSTICKY_STORE", config.get("UNSTICKY_STORE")),
-    )
-    for setting, value in settings:
-        if value and value != "auto":
-            return str(value), setting
-    if config.get("SESSION_REDIS") is not None:
-        return "client", "SESSION_REDIS"
-    settings = (
+        ("SESSION_REDIS", None if config.get("SESSION_REDIS") is None else "client"),
         ("REDIS_URL", config.get("REDIS_URL")),
         ("REDIS_URL in the environment", os.environ.get("REDIS_URL")),
     )
     for setting, value in settings:
-        if value:
+        if value and not (value == "auto" and setting.startswith("UNSTICKY_STORE")):
             return str(value), setting
     return "memory://", "neither UNSTICKY_STORE nor REDIS_URL is set"
 
@@ -189,11 +179,7 @@ def _milliseconds(config: Mapping[str, Any], key: str, default: timedelta) -> in
 
 
 def milliseconds(key: str, value: object) -> int:
-    """Return a time limit in ms.
-
-    Args:
-        key: the setting, for errors.
-        value: seconds, or a timedelta.
+    """Return a time limit in ms, from seconds or a timedelta; `key` names the setting in errors.
 
     Raises:
         ConfigurationError: `value` is neither, or out of range.

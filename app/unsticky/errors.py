@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import ClassVar
 
 
@@ -118,10 +120,7 @@ class StoreUnavailable(SessionError):
     title = "The session store is unavailable"
     retry_after = 1
 
-    @property
-    def detail(self) -> str:
-        """See `SessionError.detail`."""
-        return "Nothing was changed. Try again in a moment."
+    detail = "Nothing was changed. Try again in a moment."
 
 
 class OutcomeUnknown(SessionError):
@@ -134,10 +133,16 @@ class OutcomeUnknown(SessionError):
     code = "outcome-unknown"
     title = "It is not known whether the change was stored"
 
-    @property
-    def detail(self) -> str:
-        """See `SessionError.detail`."""
-        return "The change may or may not have been stored. Look before you repeat it."
+    detail = "The change may or may not have been stored. Look before you repeat it."
+
+
+@contextmanager
+def repeatable(context: str = "") -> Iterator[None]:
+    """Raise `StoreUnavailable` for `OutcomeUnknown`: repeating the call does no harm."""
+    try:
+        yield
+    except OutcomeUnknown as error:
+        raise StoreUnavailable(f"{context}{error}") from error
 
 
 class Unserializable(SessionError, TypeError):

@@ -17,13 +17,7 @@ from . import versions
 from .adoption.settings import adoption_from_config
 from .cli import commands
 from .config import Config
-from .errors import (
-    ConfigurationError,
-    OutcomeUnknown,
-    OutOfRange,
-    SessionError,
-    StoreUnavailable,
-)
+from .errors import ConfigurationError, OutOfRange, SessionError, repeatable
 from .flask_login import follow_flask_login
 from .interface import Interface, withdraw
 from .limits import MAX_FIELDS
@@ -216,7 +210,5 @@ class Unsticky:
 
 
 def _ping(state: ExtensionState) -> None:
-    try:
+    with repeatable():
         state.store.probe(Deadline(state.config.deadline))
-    except OutcomeUnknown as error:
-        raise StoreUnavailable(str(error)) from error

@@ -38,11 +38,7 @@ def plain_field(name: object) -> bytes:
 
 
 def map_prefix(name: object) -> bytes:
-    """Return the prefix of the fields of all entries of the map `name`.
-
-    Raises:
-        Unserializable: as for a plain key.
-    """
+    """Return the prefix of the fields of all entries of the map `name`; see `plain_field`."""
     return _map_prefix(name if type(name) is str else _text(name))
 
 

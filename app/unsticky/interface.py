@@ -16,7 +16,7 @@ from .request_facts import RequestFacts
 from .session import Session
 from .state import ExtensionState
 from .stores.memory import MemoryStore
-from .unit_of_work import Cookie, UnitOfWork
+from .unit_of_work import Cookie, UnitOfWork, commit
 
 _log = logging.getLogger("unsticky")
 
@@ -64,7 +64,7 @@ class Interface(SessionInterface):
             session._seal()  # noqa: SLF001 (likewise)
             return
         try:
-            unit.commit()
+            commit(unit)
             self._describe(session, unit, response)
         except SessionError as error:
             if error.status == 500 or session._facts.silent:  # noqa: SLF001 (likewise)
@@ -79,18 +79,20 @@ class Interface(SessionInterface):
 
     def _describe(self, session: Session, unit: UnitOfWork, response: Response) -> None:
         """Set the headers that say what became of the session, for browsers and caches."""
-        extension = self.extension
-        extension.counters.store_seconds += unit.store_seconds
+        extension, stored = self.extension, unit.stored
+        spent = stored.deadline.total - stored.deadline.remaining
+        extension.counters.store_seconds += spent
         # Looked up in one pass: werkzeug raises internally when a header is missing.
         present = {name.lower() for name, _ in response.headers}
         _vary(response, present)
-        if extension.config.clear_site_data and unit.logged_out:
+        if extension.config.clear_site_data and stored.logged_out:
             # Never "cookies": that would also delete cookies of sibling sites, and newer ones.
             response.headers["Clear-Site-Data"] = '"cache", "storage"'
         adoption = extension.adoption
-        if adoption is not None and adoption.cookie and unit.old_cookie_spent:
+        if adoption is not None and adoption.cookie and stored.is_old_cookie_spent:
             self._set_cookie(response, Cookie("", 0), adoption.cookie)
-        cookie = unit.cookie_due(refresh=extension.app.config["SESSION_REFRESH_EACH_REQUEST"])
+        refresh = extension.app.config["SESSION_REFRESH_EACH_REQUEST"]
+        cookie = stored.cookie_due(unit.is_permanent, refresh=refresh)
         if cookie is not None:
             self._set_cookie(response, cookie)
         elif session._facts.has_cookie:  # noqa: SLF001 (the library's own)
@@ -145,7 +147,10 @@ def withdraw(unit: UnitOfWork, error: SessionError) -> None:
     unit.abandon(answering=True)
     # An unreadable session is answered: another run would find no session and hide the damage.
     if isinstance(error, Conflict) or (isinstance(error, SessionGone) and error.kind != "corrupt"):
-        unit.run_again()
+        retry = unit.retry
+        if retry is not None:
+            unit.extension.counters.retries += 1
+            retry()
 
 
 def _vary(response: Response, present: set[str]) -> None:

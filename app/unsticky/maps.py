@@ -7,7 +7,7 @@ from typing import Any
 
 from .errors import Unserializable
 from .fields import entry_field, entry_key, map_prefix, plain_field
-from .unit_of_work import NOTHING, UnitOfWork
+from .unit_of_work import NOTHING, UnitOfWork, operations_of
 
 
 class SessionMap(MutableMapping[Any, Any]):
@@ -80,7 +80,7 @@ class SessionMap(MutableMapping[Any, Any]):
             OutOfRange: the new value would leave its bounds; the entry keeps its value.
             TypeError: the entry holds no integer.
         """
-        return self._unit.add(self._field(key), delta, minimum, maximum)
+        return operations_of(self._unit).add(self._field(key), delta, minimum, maximum)
 
     def take(self, *, into: str | None = None) -> dict[Any, Any]:
         """Remove all entries, atomically, and return what was removed.
@@ -94,11 +94,11 @@ class SessionMap(MutableMapping[Any, Any]):
             TypeError: a plain key has the name `into`.
         """
         if into is None:
-            taken = self._unit.take(self._prefix)
+            taken = operations_of(self._unit).take(self._prefix)
         elif into == self._name:
             raise ValueError(f"the map {into!r} cannot be taken into itself: name another one")
         else:
-            taken = self._unit.take(self._prefix, _prefix(self._unit, into))
+            taken = operations_of(self._unit).take(self._prefix, _prefix(self._unit, into))
         return {entry_key(self._prefix, field): value for field, value in taken.items()}
 
     def clear(self) -> dict[Any, Any]:  # type: ignore[override]  # returns what was removed

@@ -49,11 +49,8 @@ CONTAINERS: Final = frozenset({list, tuple, dict, set, frozenset})
 def plain(value: object, path: str, check: Callable[[object], object], depth: int = 1) -> Any:
     """Return `value` with all that is in it converted to the listed types.
 
-    Args:
-        value: any value.
-        path: the value's name in errors, such as `session['prefs']`.
-        check: encodes a leaf, or raises an error that says what is wrong with it.
-        depth: the number of containers around the value, including the value.
+    `path` is the value's name in errors, such as `session['prefs']`. `check` encodes a leaf, or
+    raises an error that says what is wrong with it.
 
     Raises:
         Unserializable: a type or a time zone that cannot be stored, a lone surrogate, or nesting

@@ -81,14 +81,8 @@ class RequestFacts:
         return living
 
     def _signed(self, cookies: list[str]) -> list[Token]:
-        """Return what the cookies hold that were signed here."""
-        ring = self._extension.ring
-        found: dict[Token, None] = {}
-        for value in cookies[:_MOST_COOKIES]:
-            token = ring.verify(value)
-            if token is not None:
-                found[token] = None
-        return list(found)
+        tokens = map(self._extension.ring.verify, cookies[:_MOST_COOKIES])
+        return list(dict.fromkeys(token for token in tokens if token is not None))
 
     def _cookies(self, name: str = "") -> list[str]:
         """Return the values of the session's cookie, or of `name`, in the browser's order.

@@ -17,11 +17,9 @@ RUN: Final = "unsticky.run"
 
 
 class Run:
-    """One run of the application for a request.
+    """One run of the application for a request, which may be `repeatable`.
 
-    Attributes:
-        repeatable: the request may run again.
-        withdrawn: it will run again, and nothing of this run is sent.
+    If it is `withdrawn`, the request runs again, and nothing of this run is sent.
     """
 
     __slots__ = ("_opened", "_operation", "_start_response", "repeatable", "withdrawn")

@@ -16,7 +16,7 @@ from .limits import MOST_FLASHES
 from .maps import SessionMap
 from .request_facts import RequestFacts
 from .state import ExtensionState
-from .unit_of_work import NOTHING, UnitOfWork
+from .unit_of_work import NOTHING, UnitOfWork, operations_of, remove_shown_flashes
 
 _REQUEST_LOCAL: Final = frozenset({"_remember", "_remember_seconds"})
 """Keys that Flask-Login sets and removes within one response. It looks for them in every response,
@@ -75,7 +75,7 @@ class Session(SessionMixin):
         """
         value = self._read(name)
         if value is NOTHING:
-            if fields.is_name(name) and self._unit.has_any(fields.map_prefix(name)):
+            if fields.is_name(name) and self._unit.has_map(fields.map_prefix(name)):
                 raise TypeError(f"{name!r} is a map: use session.map({name!r})")
             raise KeyError(name)
         return value
@@ -90,7 +90,7 @@ class Session(SessionMixin):
         # A client that never looks at a page sees none of its messages.
         if field_ == fields.FLASHES and isinstance(value, list) and len(value) > MOST_FLASHES:
             value = value[-MOST_FLASHES:]
-        if self._unit.has_any(fields.map_prefix(name)):
+        if self._unit.has_map(fields.map_prefix(name)):
             raise TypeError(f"{name!r} is a map: use session.map({name!r})")
         self._unit.write(field_, value, f"session[{name!r}]")
 
@@ -102,7 +102,11 @@ class Session(SessionMixin):
         """
         if self._read(name) is NOTHING:
             raise KeyError(name)
-        self._unit.delete(fields.plain_field(name))
+        field_, unit = fields.plain_field(name), self._unit
+        if unit.sealed and field_ == fields.FLASHES:
+            remove_shown_flashes(unit)
+        else:
+            unit.delete(field_)
 
     def __contains__(self, name: object) -> bool:
         """Tell whether a plain key exists."""
@@ -170,7 +174,7 @@ class Session(SessionMixin):
     @property
     def permanent(self) -> bool:
         """Whether the cookie outlives the browser. Setting the value that it has costs nothing."""
-        announced = self._unit.announced_permanent
+        announced = self._unit.extras.permanent
         if announced is not None:
             return announced
         return bool(self.get("_permanent", False))
@@ -211,7 +215,7 @@ class Session(SessionMixin):
         Raises:
             SessionError: in a transaction, or after the response was made.
         """
-        self._unit.once(name)
+        operations_of(self._unit).once(name)
 
     def incr(
         self, name: str, delta: int = 1, *, minimum: int | None = None, maximum: int | None = None
@@ -228,7 +232,7 @@ class Session(SessionMixin):
             OutOfRange: the new value would leave its bounds; the key keeps its value.
             TypeError: the key holds no integer.
         """
-        return self._unit.add(fields.plain_field(name), delta, minimum, maximum)
+        return operations_of(self._unit).add(fields.plain_field(name), delta, minimum, maximum)
 
     def rotate(self) -> None:
         """Give the session a new id; the old one is invalid from that instant.
@@ -238,7 +242,7 @@ class Session(SessionMixin):
         Raises:
             SessionGone: the session ended in the meantime.
         """
-        self._unit.rotate()
+        operations_of(self._unit).rotate()
 
     def bind(self, user: str, *, stamp: int | None = None, label: str = "") -> None:
         """Make this the session of `user`, under a new id, and add it to the user's list.
@@ -259,7 +263,7 @@ class Session(SessionMixin):
             SessionGone: the session ended in the meantime.
             SessionError: there is no response, as in a handler of Flask-SocketIO.
         """
-        self._unit.bind(user, stamp, label)
+        operations_of(self._unit).bind(user, stamp, label)
 
     def unbind(self, *names: str) -> None:
         """Log out: take the session from its user, remove these plain keys, give it a new id.
@@ -277,13 +281,10 @@ class Session(SessionMixin):
             SessionGone: another request gave the session a new id, under which it is still alive.
             StoreUnavailable, OutcomeUnknown: the logout did not happen, or may not have.
         """
-        self._unit.unbind(tuple(fields.plain_field(name) for name in names))
+        operations_of(self._unit).unbind(tuple(fields.plain_field(name) for name in names))
 
     def set_lifetime(
-        self,
-        *,
-        idle: timedelta | float | None = None,
-        absolute: timedelta | float | None = None,
+        self, *, idle: timedelta | float | None = None, absolute: timedelta | float | None = None
     ) -> None:
         """Set limits for this session alone, such as 30 days for "remember me".
 
@@ -328,19 +329,19 @@ class Session(SessionMixin):
         Raises:
             StoreUnavailable: the session may still be alive.
         """
-        self._unit.destroy()
+        operations_of(self._unit).destroy()
 
     def clear(self) -> None:
         """End the session; the same as `destroy`, under the name that a mapping gives it."""
-        self._unit.destroy()
+        operations_of(self._unit).destroy()
 
     def _read(self, name: Any) -> Any:
         try:
             field = fields.plain_field(name)
         except Unserializable:
             return NOTHING  # nothing can be stored under it
-        if name in _REQUEST_LOCAL and not (self._touched and self._unit.is_loaded):
-            return NOTHING if self._begun is None else self._begun.peek(field)
+        if name in _REQUEST_LOCAL and not (self._touched and self._unit.changes.base is not None):
+            return NOTHING if self._begun is None else self._begun.changes.get(field)
         return self._unit.read(field)
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import logging
 from typing import Any, Final
 
-from blinker import NamedSignal, Namespace
+from blinker import Namespace
 from flask import Flask
 
 from .cookie import Reference
@@ -24,17 +24,6 @@ session_expired: Final = _namespace.signal("session-expired")
 session_conflict: Final = _namespace.signal("session-conflict")
 session_revival_prevented: Final = _namespace.signal("session-revival-prevented")
 unknown_id: Final = _namespace.signal("unknown-id")
-
-_signals: Final[dict[str, NamedSignal]] = {
-    "session_created": session_created,
-    "session_rotated": session_rotated,
-    "session_destroyed": session_destroyed,
-    "session_revoked": session_revoked,
-    "session_expired": session_expired,
-    "session_conflict": session_conflict,
-    "session_revival_prevented": session_revival_prevented,
-    "unknown_id": unknown_id,
-}
 
 _audit = logging.getLogger("unsticky.audit")
 
@@ -53,7 +42,7 @@ class Announcer:
         if _audit.isEnabledFor(logging.INFO):
             facts = {"event": event, "handle": handle, "request_id": request_id, **detail}
             _audit.info("%s %s", event, handle, extra={"unsticky": facts})
-        signal = _signals[event]
+        signal = _namespace[event.replace("_", "-")]
         if signal.receivers:
             sent: dict[str, Any] = {"handle": handle, "request_id": request_id, **detail}
             signal.send(self._app, **sent)

@@ -44,33 +44,25 @@ class TemplateSession(MutableMapping[str, Any]):
         return getattr(self._held, name)
 
     def __getitem__(self, name: str) -> Any:
-        """Return a key's value."""
         return self._held[name]
 
     def __setitem__(self, name: str, value: Any) -> None:
-        """Set a key."""
         self._held[name] = value
 
     def __delitem__(self, name: str) -> None:
-        """Delete a key."""
         del self._held[name]
 
     def __contains__(self, name: object) -> bool:
-        """Tell whether a key exists."""
         return name in self._held
 
     def __iter__(self) -> Iterator[str]:
-        """Iterate over the keys."""
         return iter(self._held)
 
     def __len__(self) -> int:
-        """Count the keys."""
         return len(self._held)
 
     def __bool__(self) -> bool:
-        """Tell whether there is anything in the session."""
         return bool(self._held)
 
     def __repr__(self) -> str:
-        """Name the session by its handle."""
         return repr(self._held)

@@ -12,7 +12,7 @@ from flask.wrappers import Response
 
 from .errors import Conflict
 from .session import current_session
-from .unit_of_work import UnitOfWork
+from .unit_of_work import UnitOfWork, commit
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -79,12 +79,12 @@ def _check(retries: int) -> None:
 
 
 def _committed(unit: UnitOfWork, function: Callable[[], T], retries: int) -> T:
-    unit.commit()
+    commit(unit)
     for left in range(retries, -1, -1):
         unit.begin_transaction()
         try:
             result = function()
-            unit.commit()
+            commit(unit)
         except Conflict:
             unit.roll_back()
             if not left:

@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 
 from .adoption import UNADOPTED
 from .cookie import Reference
-from .errors import OutcomeUnknown, StoreUnavailable
+from .errors import repeatable
 from .session import Session
 from .state import ExtensionState
 from .stores.base import Deadline, Destroy, Operation, Written
@@ -33,12 +33,7 @@ class SessionInfo:
 
 
 class UserSessions:
-    """The sessions of users, on all workers.
-
-    Args:
-        extension: what all sessions of the application share.
-        request_id: the current request's id, for logs and signals; empty outside of a request.
-    """
+    """The sessions of users, on all workers; `request_id` is for logs and signals."""
 
     def __init__(self, extension: ExtensionState, request_id: str = "") -> None:
         self._extension = extension
@@ -66,17 +61,11 @@ class UserSessions:
         reference = Reference.from_handle(handle)
         if reference is None:
             return False
-        try:
-            outcome = self._extension.store.write(
-                reference,
-                (),
-                _operation(),
-                self._extension.lifetimes,
-                self._deadline(),
-                finish=Destroy("revoked"),
+        extension, finish = self._extension, Destroy("revoked")
+        with repeatable("the session may still be alive: "):
+            outcome = extension.store.write(
+                reference, (), _operation(), extension.lifetimes, self._deadline(), finish=finish
             )
-        except OutcomeUnknown as error:
-            raise StoreUnavailable(f"the session may still be alive: {error}") from error
         if not isinstance(outcome, Written):
             return False
         user = {"user": outcome.record.user.decode()} if outcome.record.user else {}
@@ -109,12 +98,10 @@ class UserSessions:
         subject = self._extension.ring.subject(user)
         if adopts and stamp is None:
             stamp = UNADOPTED  # refuses the user's old cookies
-        try:
+        with repeatable("some sessions may still be alive: "):
             ended = self._extension.store.end_all(
                 subject, kept, stamp, _operation(), self._extension.lifetimes, self._deadline()
             )
-        except OutcomeUnknown as error:
-            raise StoreUnavailable(f"some sessions may still be alive: {error}") from error
         for reference in ended:
             self._extension.announce(
                 "session_revoked", reference, self._request_id, reason="revoke_all", user=user

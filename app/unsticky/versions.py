@@ -20,10 +20,7 @@ OLDEST: Final = {"flask": "3.0", "werkzeug": "3.0", "redis": "5.0", "msgpack": "
 
 @cache
 def check(installed: Callable[[str], str] = version) -> None:
-    """Check that the installed packages are new enough.
-
-    Args:
-        installed: returns a package's version by its name, as `importlib.metadata.version` does.
+    """Check that the installed packages are new enough; `installed` returns a package's version.
 
     Raises:
         ConfigurationError: some are too old; the message names all of them.

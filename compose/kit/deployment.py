@@ -26,6 +26,7 @@ def deploy(runtime: Runtime, *, was_running: bool) -> None:
     deployment = runtime.prepare()
     before = runtime.replicas()
     changes = ["store"] if deployment.ensure_store() else []
+    deployment.run_release_command()
     changes += _deploy_replicas(runtime, deployment, before)
     if deployment.ensure_nginx():
         changes.append("nginx")
@@ -73,9 +74,11 @@ def await_ready(runtime: Runtime, name: str, probe: Callable[[], Answer] | None 
         lambda problem: say(f" {problem}; waiting {seconds} s at most …", end=""),
     )
     if not answer.is_ready:
-        make = runtime.settings.make
+        s = runtime.settings
+        make, where = s.make, f"APP={s.app} is looked for in APP_DIR={s.app_dir}"
         raise KitError(
             f"{name} is not ready: {answer.problem}. {runtime.last_words(name)}",
+            *([where] if s.app and s.is_foreign else []),
             f"see its log: {make('logs')} SERVICE={name}",
             f"`{make('up')}` goes on from here, `{make('down')}` stops everything",
         )
@@ -106,6 +109,7 @@ def _deploy_replicas(
         runtime.route(running)
         raise KitError(
             error.problem,
+            *error.hints[:-1],
             "correct that, then try again; the replicas that ran before go on serving",
             f"`{runtime.settings.make('down')}` stops everything",
         ) from error
@@ -140,6 +144,9 @@ def _report(runtime: Runtime, deployment: Deployment, seconds: float) -> None:
     say(f"\n{s.url} is ready after {seconds:.1f} s\n")
     for name, text in summary.items():
         say(f"  {name:10} {text}")
+    if s.is_foreign and s.runtime == "local":
+        for seen in deployment.observe():
+            say(f"  {'seen':10} {seen}")
     verbs = " | ".join(s.make(verb) for verb in ("open", "status", "logs", "down"))
     say(f"\nNext: {verbs}")
 

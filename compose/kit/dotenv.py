@@ -2,12 +2,16 @@
 
 import codecs
 import re
+import stat
 import unicodedata
 from pathlib import Path
 
 from kit.errors import KitError
 
 _LINE = re.compile(r"(?:export\s+)?(?P<name>[A-Za-z_][A-Za-z0-9_]*)\s*=\s*(?P<value>.*)")
+
+_SECRET = re.compile(r"(?:SECRET|PASSWORD|TOKEN|KEY)$", re.IGNORECASE)
+_PASSWORD_IN_URL = re.compile(r"://[^/@]*:[^/@]+@")
 
 
 def read(path: Path) -> dict[str, str]:
@@ -40,6 +44,14 @@ def read(path: Path) -> dict[str, str]:
             )
         values[match["name"]] = value
     return values
+
+
+def open_secrets(path: Path) -> list[str]:
+    """Return the names in an environment file that look like secrets, if all users may read it."""
+    if not path.exists() or not path.stat().st_mode & stat.S_IROTH:
+        return []
+    values = {name: text for name, text in read(path).items() if text}
+    return [n for n, text in values.items() if _SECRET.search(n) or _PASSWORD_IN_URL.search(text)]
 
 
 def _decoded(data: bytes) -> str:

@@ -1,6 +1,6 @@
 """What the verbs need of a runtime; `kit.local` and `kit.docker` each provide one."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -93,6 +93,9 @@ class Deployment(Protocol):
     def ensure_store(self) -> bool:
         """Start the store unless it runs as wanted; return whether something changed."""
 
+    def run_release_command(self) -> None:
+        """Run the application's RELEASE_COMMAND, unless it has run for this release."""
+
     def is_current(self, replica: Replica) -> bool:
         """Whether a replica was started with the code and the settings that are wanted now."""
 
@@ -104,6 +107,9 @@ class Deployment(Protocol):
 
     def finish(self) -> list[str]:
         """Remove services and files that are no longer wanted; return the services' names."""
+
+    def observe(self) -> Iterable[str]:
+        """Visit the application as a browser would, and say what it meets."""
 
     @property
     def code(self) -> str:

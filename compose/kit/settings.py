@@ -16,11 +16,14 @@ from typing import Annotated, Any, get_type_hints
 
 from kit import dotenv
 from kit.errors import KitError
-from kit.system import store_url
+from kit.system import folders, store_url
 from kit.values import Reader, choice, file, folder, integer, matching, path, switch
 
 CHECKOUT = Path(__file__).resolve().parents[2]
 """The checkout that this kit is part of."""
+
+SHOP = CHECKOUT / "app"
+"""The folder of the shop's code."""
 
 OVERLAYS = ("dev", "tls", "valkey")
 """The files ``compose.<name>.yaml`` that a caller can choose."""
@@ -122,7 +125,17 @@ class Settings:
     threads: Annotated[int, integer(1, 1, 256)]
     runtime: Annotated[str, choice("local", "docker")]
     overlays: Annotated[tuple[str, ...], _overlays]
-    app: Annotated[str, matching("shop:create_app()", r"[\w.]+(:[\w.]+(\(.*\))?)?", _APP)]
+    app: Annotated[str, matching("shop:create_app()", r"([\w.]+(:[\w.]+(\(.*\))?)?)?", _APP)]
+    """The WSGI application; empty if it is to be found."""
+    app_dir: Annotated[Path, path(str(SHOP))]
+    """The folder of the application's code."""
+    app_build: Annotated[bool, switch(default=False)]
+    """Whether source packages are built."""
+    app_overrides: Annotated[Path | None, file(os.R_OK)]
+    data_dir: Annotated[Path | None, path(None)]
+    release_command: Annotated[str, matching("", ".*", "a shell command")]
+    dir: Annotated[Path | None, path(None)]
+    """The folder that `make init` writes to."""
     state_dir: Annotated[Path, path(".state")]
     venv_dir: Annotated[Path, path(".state/venv")]
     redis_url: Annotated[str | None, _store_url]
@@ -134,8 +147,8 @@ class Settings:
     request_seconds: Annotated[int, integer(30, 1, 86_400)]
     secret_key: Annotated[str | None, lambda _name, text, _folder: text]
     secret_key_file: Annotated[Path | None, file(os.R_OK)]
-    shop_demo: Annotated[bool, switch]
-    served_by: Annotated[bool, switch]
+    shop_demo: Annotated[bool, switch(default=True)]
+    served_by: Annotated[bool, switch(default=True)]
     trusted_hosts: Annotated[str, matching("localhost,127.0.0.1,[::1]", ".*", "a list of hosts")]
     proxy_hops: Annotated[int, integer(1, 0, 8)]
     ready_timeout: Annotated[int, integer(30, 1, 600)]
@@ -166,7 +179,8 @@ class Settings:
     @property
     def of_nginx(self) -> dict[str, str]:
         """The variables of nginx's templates that both runtimes set alike."""
-        defaults = _NGINX | (_SHOPS_NGINX if self.app.startswith("shop:") else {})
+        is_shop = self.app.startswith("shop:") and not self.is_foreign
+        defaults = _NGINX | (_SHOPS_NGINX if is_shop else {})
         # Sync workers close every connection.
         defaults["NGINX_UPSTREAM_KEEPALIVE"] = "0" if self.worker_class == "sync" else "16"
         proxies = " ".join(f"set_real_ip_from {each};" for each in self.trusted_proxies)
@@ -174,6 +188,11 @@ class Settings:
             **{name: self.compose.get(name, text) for name, text in defaults.items()},
             "NGINX_TRUSTED_PROXIES": proxies,
         }
+
+    @property
+    def is_foreign(self) -> bool:
+        """Whether the application is not in this checkout's ``app/``."""
+        return self.app_dir != SHOP
 
     @property
     def bind_address(self) -> str:
@@ -265,6 +284,7 @@ def _parsed(
     texts = {
         "VENV_DIR": str(Path(given.get("STATE_DIR", ".state"), "venv")),
         "THREADS": "4" if threaded else "1",
+        **({"APP": ""} if {"APP_DIR", "DIR"} & given.keys() else {}),
         **given,
     }
     values: dict[str, Any] = {
@@ -278,6 +298,8 @@ def _parsed(
         compose={name: given[name] for name in _COMPOSE if name in given},
         load={name: given[name] for name in _LOAD if name in given},
     )
+    folders.require_own("STATE_DIR", settings.state_dir, checkout)
+    folders.require_own("VENV_DIR", settings.venv_dir, checkout)
     if settings.secret_key and settings.secret_key_file:
         raise KitError("both SECRET_KEY and SECRET_KEY_FILE are set", "unset one of the two")
     if settings.threads > 1 and not threaded:

@@ -33,6 +33,8 @@ class StateFolder:
         log: one log for each service, rotated by supervisord.
         nginx: the rendered nginx configuration and nginx's temporary files.
         data: the store's append-only file, which ``make down`` keeps.
+        instance: the data of an application that has no folder for it.
+        locks: the resolved packages of applications, one file for each set.
         releases: frozen copies of the code, one folder for each content.
         mounted: frozen copies of the checkout's files that containers mount.
         events: what happened to the stack, one JSON object a line.
@@ -49,6 +51,8 @@ class StateFolder:
         self.log = root / "log"
         self.nginx = root / "nginx"
         self.data = root / "data"
+        self.instance = root / "instance"
+        self.locks = root / "locks"
         self.releases = root / "releases"
         self.mounted = root / "mounted"
         self.events = root / "events.jsonl"
@@ -92,6 +96,15 @@ class StateFolder:
         """The virtual environment that the last `make up` used."""
         line = _text(self.run / "environment")
         return Path(line) if line else None
+
+    @property
+    def released(self) -> str:
+        """A digest of the RELEASE_COMMAND that has run last, and of all that it depends on."""
+        return _text(self.run / "released")
+
+    def record_released(self, digest: str) -> None:
+        """Record that a RELEASE_COMMAND has run."""
+        (self.run / "released").write_text(digest, encoding="utf-8")
 
     def record(self, url: str, environment: Path) -> None:
         """Record the address and the environment of the local stack for the other verbs."""

@@ -44,16 +44,17 @@ def choice(*choices: str) -> Reader:
     return read
 
 
-def switch(name: str, text: str | None, folder: Path) -> bool:
-    """Read 1 or 0, by default 1."""
-    return choice("1", "0")(name, text, folder) == "1"
+def switch(*, default: bool) -> Reader:
+    """Read 1 or 0."""
+    read = choice("1", "0") if default else choice("0", "1")
+    return lambda name, text, folder: read(name, text, folder) == "1"
 
 
 def matching(default: str, pattern: str, form: str) -> Reader:
     """Read a text that a pattern describes, in any case."""
 
     def read(name: str, text: str | None, _folder: Path) -> str:
-        text = text or default
+        text = default if text is None else text
         if not re.fullmatch(pattern, text, re.IGNORECASE):
             raise KitError(f"{name}={text} is not {form}", f"for example: {name}={default}")
         return text
@@ -61,9 +62,14 @@ def matching(default: str, pattern: str, form: str) -> Reader:
     return read
 
 
-def path(default: str) -> Reader:
-    """Read a path, which becomes absolute."""
-    return lambda name, text, folder: absolute(name, text or default, folder)
+def path(default: str | None) -> Reader:
+    """Read a path, which becomes absolute; None if there is none."""
+
+    def read(name: str, text: str | None, folder: Path) -> Path | None:
+        text = text or default
+        return None if text is None else absolute(name, text, folder)
+
+    return read
 
 
 def file(mode: int) -> Reader:
@@ -88,7 +94,7 @@ def folder(name: str, text: str | None, start: Path) -> Path | None:
     found = absolute(name, text, start)
     if not found.is_dir() or re.search(r"[\"$\\]", str(found)):
         raise KitError(
-            f"{name}={found} is not a folder, or its path has one of \" $ \\",
+            f'{name}={found} is not a folder, or its path has one of " $ \\',
             f"give its path or unset {name}",
         )
     return found

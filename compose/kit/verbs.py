@@ -3,14 +3,16 @@
 import sys
 from collections.abc import Callable
 
-from kit import checks, deployment
-from kit.checks import load as load_tests
-from kit.console import browse, say, step
+from kit import checkout, deployment, dotenv
+from kit.check import report
+from kit.checkout import load as load_tests
+from kit.console import browse, say, step, warn
 from kit.docker.runtime import DockerRuntime
 from kit.errors import KitError
 from kit.local.runtime import LocalRuntime
 from kit.runtime import Runtime
-from kit.settings import Settings, load
+from kit.settings import CHECKOUT, Settings, load
+from kit.setup import standalone
 from kit.state import StateFolder
 from kit.system import locks
 
@@ -26,8 +28,12 @@ def run(verb: str) -> None:
         raise KitError("the local runtime needs Linux or macOS", "use WSL 2 on Windows")
     if verb == "loadtest":
         load_tests.run()
-    elif verb in checks.VERBS:
-        checks.run(verb, load())
+    elif verb == "init":
+        standalone.init(load())
+    elif verb == "check":
+        check(LocalRuntime(load()))
+    elif verb in checkout.VERBS:
+        checkout.run(verb, load())
     elif verb in _VERBS:
         settings = load()
         runtime: Callable[[Settings], Runtime]
@@ -35,6 +41,13 @@ def run(verb: str) -> None:
         _VERBS[verb](runtime(settings))
     else:
         raise KitError(f"there is no verb {verb!r}", "`make` alone lists them")
+
+
+def check(runtime: LocalRuntime) -> None:
+    """Print what in the application breaks on many processes."""
+    runtime.state.claim()
+    runtime.enter(to_deploy=True)
+    report.run(runtime.target())
 
 
 def up(runtime: Runtime) -> None:
@@ -45,6 +58,8 @@ def up(runtime: Runtime) -> None:
     # Now, before minutes may go into the environment, and again while no other verb can start.
     _refuse_other_runtime(state, settings)
     runtime.enter(to_deploy=True)
+    if names := dotenv.open_secrets(CHECKOUT / ".env"):
+        warn(f"all users of this machine can read {', '.join(names)}: chmod 600 {CHECKOUT}/.env")
     with locks.one_verb(state.verb_lock, "up"):
         _refuse_other_runtime(state, settings)
         was_running = runtime.is_running()

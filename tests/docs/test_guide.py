@@ -9,7 +9,7 @@ from unsticky import StoreUnavailable, Unsticky
 from unsticky.stores import client_from_url
 
 from tests.support.checkout import ROOT
-from tests.support.servers import Servers
+from tests.support.stores.servers import Servers
 
 _GUIDE = ROOT / "docs" / "guide.md"
 

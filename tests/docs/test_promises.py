@@ -8,8 +8,8 @@ import pytest
 from flask import Flask
 from unsticky import ConfigurationError, Unsticky, session
 
-from tests.support.servers import Server, Servers
-from tests.support.strange_servers import Relay
+from tests.support.stores.servers import Server, Servers
+from tests.support.stores.strange import Relay
 
 
 @pytest.fixture(name="server")

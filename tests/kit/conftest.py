@@ -5,7 +5,7 @@ from collections.abc import Iterator
 import pytest
 
 from tests.conftest import StartStack
-from tests.support.stack import Stack
+from tests.support.stacks.local import Stack
 
 
 @pytest.fixture(name="small")

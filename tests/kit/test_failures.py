@@ -8,8 +8,10 @@ import socket
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 from collections.abc import Callable, Iterator
+from http.server import HTTPServer, SimpleHTTPRequestHandler
 from pathlib import Path
 
 import psutil
@@ -17,7 +19,7 @@ import pytest
 
 from tests.conftest import StartStack, copy_checkout
 from tests.support.ports import free_port
-from tests.support.stack import Stack, processes_of
+from tests.support.stacks.local import Stack, processes_of
 from tests.support.waiting import wait_until
 
 _NOBODY = 65534
@@ -40,6 +42,24 @@ def test_taken_port_starts_nothing(small: Stack, taken_port: str) -> None:
     assert taken_port in printed
     assert "PORT=" in printed
     assert small.processes() == []
+
+
+def test_answer_of_another_program_is_not_nginx(small: Stack) -> None:
+    """If another program takes the port while nginx restarts, a verb fails, although it answers."""
+    small.up()
+    restart = small.start_verb("restart", SERVICE="nginx")
+    with wait_until(lambda: _taken(small.port), "nginx to stop") as other:
+        threading.Thread(target=other.serve_forever).start()
+        printed, _ = restart.communicate(timeout=60)
+        other.shutdown()
+    assert restart.returncode, printed
+    assert f"bind() to 127.0.0.1:{small.port} failed" in printed
+
+
+def _taken(port: int) -> HTTPServer | None:
+    with contextlib.suppress(OSError):
+        return HTTPServer(("127.0.0.1", port), SimpleHTTPRequestHandler)
+    return None
 
 
 def test_change_to_a_taken_port_is_refused(small: Stack, taken_port: str) -> None:

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from tests.support.checkout import ROOT
-from tests.support.stack import processes_of
+from tests.support.stacks.local import processes_of
 from tests.support.waiting import wait_until
 
 
@@ -23,7 +23,7 @@ def test_interrupted_test_run_leaves_nothing(number: signal.Signals, processes: 
         test = ROOT / "tests/stack/local/test_continuity.py"
         command = [
             *(sys.executable, "-m", "pytest", "-q", "-o", f"cache_dir={temporary}/cache"),
-            *("-n", processes, "--dist", "loadgroup", f"--basetemp={temporary}/base"),
+            *("-n", processes, f"--basetemp={temporary}/base"),
             *("-k", "meets_the_workers and 400", str(test)),
         ]
         # A path short enough for sockets, and nobody else's.

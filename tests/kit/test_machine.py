@@ -13,10 +13,10 @@ from pathlib import Path
 import pytest
 
 from tests.conftest import copy_checkout
-from tests.support import loadtests
 from tests.support.checkout import ROOT
 from tests.support.ports import free_port
-from tests.support.stack import Stack
+from tests.support.stacks import loadtests
+from tests.support.stacks.local import Stack
 from tests.support.waiting import wait_until
 
 

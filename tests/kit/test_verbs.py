@@ -17,10 +17,10 @@ import psutil
 import pytest
 
 from tests.conftest import StartStack, copy_checkout
-from tests.support.client import ask, serves
-from tests.support.load import steady_load
+from tests.support.http.client import ask, serves
 from tests.support.ports import free_port
-from tests.support.stack import Stack
+from tests.support.stacks.load import steady_load
+from tests.support.stacks.local import Stack
 from tests.support.waiting import wait_until
 
 

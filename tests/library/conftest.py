@@ -1,10 +1,12 @@
-"""A store at a server, which the library's tests share."""
+"""A store at a server, and an application, which the library's tests share."""
 
 from collections.abc import Iterator
 
 import pytest
 
 from tests.library.security.valkey import Valkey
+from tests.support.browsers import Site, make_site
+from tests.support.stores.places import Place
 
 
 @pytest.fixture(name="valkey", scope="session")
@@ -23,3 +25,9 @@ def _store(request: pytest.FixtureRequest) -> str:
         return "memory://"
     server: Valkey = request.getfixturevalue("valkey")
     return server.url
+
+
+@pytest.fixture(name="site")
+def _site(place: Place) -> Site:
+    """Return an application on each kind of store."""
+    return make_site(place)

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from tests.conftest import StartStack, copy_checkout
-from tests.support.stack import Stack
+from tests.support.stacks.local import Stack
 
 
 @pytest.fixture(name="copied", scope="package")

@@ -4,8 +4,8 @@ import re
 
 import pytest
 
-from tests.support.loadtests import run
-from tests.support.stack import Stack
+from tests.support.stacks.loadtests import run
+from tests.support.stacks.local import Stack
 
 _TABS = {"JOURNEYS": "Shopper=0 Bot=0 AnonymousBrowser=0 Member=0 Buyer=0"}
 # Few: hashing their passwords takes the time of a run.

@@ -10,8 +10,8 @@ from werkzeug.exceptions import NotFound
 from werkzeug.serving import make_server
 
 from tests.conftest import StartStack
-from tests.support.loadtests import run
-from tests.support.stack import Stack
+from tests.support.stacks.loadtests import run
+from tests.support.stacks.local import Stack
 
 # The port of discard, which nothing serves.
 _DOWN = "http://127.0.0.1:9"

@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.loadtests import Ran, read, run
-from tests.support.stack import Stack
+from tests.support.stacks.loadtests import Ran, read, run
+from tests.support.stacks.local import Stack
 from tests.support.waiting import wait_until
 
 _ONLY_BOTS = "Shopper=0 TwoTabs=0 AnonymousBrowser=0 Member=0 Buyer=0"

@@ -1,7 +1,7 @@
 """Users and buyers of the shop under load."""
 
-from tests.support.loadtests import run
-from tests.support.stack import Stack
+from tests.support.stacks.loadtests import run
+from tests.support.stacks.local import Stack
 
 _ONLY = "Shopper=0 TwoTabs=0 Bot=0 AnonymousBrowser=0"
 

@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 
 from tests.support.checkout import ROOT
-from tests.support.loadtests import run
-from tests.support.stack import Stack
+from tests.support.stacks.loadtests import run
+from tests.support.stacks.local import Stack
 
 _PAGE = ROOT / "docs" / "loadtest.md"
 

@@ -5,12 +5,11 @@ from typing import Any
 
 import pytest
 from flask import Flask
-from flask.testing import FlaskClient
 from shop import Settings, create_app
 
-from tests.support.cheap_passwords import cheapen
-from tests.support.servers import Server, Servers
-from tests.support.shop import SECRET, close_shop
+from tests.support.shop.client import ShopClient
+from tests.support.shop.in_process import SECRET, cheapen, close_shop
+from tests.support.stores.servers import Server, Servers
 
 NewShop = Callable[..., Flask]
 
@@ -45,7 +44,7 @@ def _shop(new_shop: NewShop) -> Flask:
     return new_shop(demo=True, served_by=True)
 
 
-@pytest.fixture(name="browser")
-def _browser(shop: Flask) -> FlaskClient:
-    """A visitor of the shop in this process, by Flask's test client."""
-    return shop.test_client()
+@pytest.fixture(name="client")
+def _client(shop: Flask) -> ShopClient:
+    """A visitor without a cookie."""
+    return ShopClient(shop)

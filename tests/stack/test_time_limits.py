@@ -7,6 +7,7 @@ from typing import Final
 import pytest
 from kit.local import nginx, services, supervisor
 from kit.settings import load
+from kit.setup import application
 from kit.setup.environment import Environment
 from kit.state import StateFolder
 from kit.system import reload
@@ -37,7 +38,8 @@ def _stop_seconds(request: pytest.FixtureRequest, tmp_path: Path) -> dict[str, i
     state.create()
     settings = load({"NGINX_BIN": "/bin/sh", "REDIS_SERVER": "/bin/sh"}, tmp_path)
     environment = Environment(tmp_path / "venv", ())
-    replica = services.replica("app-1", settings, state, environment, tmp_path)
+    release = services.Release(application.read(settings, state), environment, tmp_path)
+    replica = services.replica("app-1", settings, state, release)
     store = services.store(settings, state, environment)
     found = {
         "replica": replica.stop_seconds,

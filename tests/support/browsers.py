@@ -1,5 +1,7 @@
 """Browsers, and their requests, which a test steps by hand through Flask's session interface."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from http.cookies import SimpleCookie
 from typing import Any
@@ -7,9 +9,10 @@ from typing import Any
 from flask import Flask, Response
 from flask.testing import FlaskClient
 from unsticky import Session, Unsticky
-from unsticky.unit_of_work import UnitOfWork
+from unsticky.cookie import Reference
+from unsticky.unit_of_work import UnitOfWork, commit
 
-from tests.support.places import Place
+from tests.support.stores.places import Place
 
 COOKIE = "session"
 
@@ -33,6 +36,13 @@ class Browser:
         opened: Any = self.app.session_interface.open_session(self.app, request)
         assert isinstance(opened, Session)
         return InFlight(self, opened)
+
+    @contextmanager
+    def visit(self) -> Iterator[Session]:
+        """Send a request that must succeed; the block is its view."""
+        request = self.begin()
+        yield request.session
+        assert request.end().status == 200
 
     def client(self) -> FlaskClient:
         """Return a client of Flask's with the cookie that is in the jar now."""
@@ -111,15 +121,39 @@ class Site:
         return held if session.handle is not None and held else None
 
 
+def cookie_of(client: FlaskClient) -> str:
+    """Return the session's cookie of a client that has one."""
+    cookie = client.get_cookie(COOKIE)
+    assert cookie
+    return cookie.value
+
+
 def unit_of(session: Any) -> UnitOfWork:
     """Return the unit of work behind a session, which applications do not see."""
     unit: UnitOfWork = session._unit  # noqa: SLF001
     return unit
 
 
+@contextmanager
+def transacting(session: Any) -> Iterator[None]:
+    """Run the block as a transaction that commits."""
+    unit = unit_of(session)
+    unit.begin_transaction()
+    yield
+    commit(unit)
+    unit.end_transaction()
+
+
+def reference_of(session: Any) -> Reference:
+    """Return where a session that exists is in the store."""
+    token = unit_of(session).token
+    assert token is not None
+    return token.reference
+
+
 def spend_deadline(session: Any) -> None:
     """Leave no time for the store, as after a request that waited long for it."""
-    unit_of(session)._stored.deadline.remaining = 0  # noqa: SLF001 (nothing else ends it at once)
+    unit_of(session).stored.deadline.remaining = 0
 
 
 def make_site(place: Place, **settings: Any) -> Site:

@@ -1,18 +1,17 @@
 """Accounts: the hash of a user's password, and its version."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from typing import Final
 
-from unsticky import OutcomeUnknown, StoreUnavailable
 from unsticky.stores import Script
 
 from shop.context import current_shop
 from shop.store import key
 
 _CHANGE: Final = Script.from_text("""
-if (redis.call('HGET', KEYS[1], 'version') or '0') ~= ARGV[1] then return 0 end
+local version, password = unpack(redis.call('HMGET', KEYS[1], 'version', 'password'))
+if version == ARGV[2] and password == ARGV[3] then return 1 end
+if (version or '0') ~= ARGV[1] then return 0 end
 redis.call('HSET', KEYS[1], 'version', ARGV[2], 'password', ARGV[3], 'revoke ' .. ARGV[2], '1')
 redis.call('HDEL', KEYS[1], 'revoke ' .. ARGV[1])
 return 1
@@ -36,20 +35,17 @@ class Account:
 
 def read(user: str) -> Account:
     """Return a user's account."""
-    name = _key(user)
-    # HDEL of nothing: a server that is no longer the primary refuses it.
-    _, reply = current_shop().store.ask_all(("HDEL", name, ""), ("HGETALL", name))
-    fields = dict(zip(reply[::2], reply[1::2], strict=True))
+    (fields,) = current_shop().store.hashes(_key(user))
     version, password_hash = int(fields.get(b"version", 0)), fields.get(b"password")
     return Account(
-        password_hash.decode() if password_hash else None,
-        version,
-        b"revoke %d" % version in fields,
+        password_hash.decode() if password_hash else None, version, b"revoke %d" % version in fields
     )
 
 
-def change(user: str, version: int, password_hash: str) -> Account | None:
+def change(user: str, version: int, password_hash: str) -> bool:
     """Set another password if the account still has this version, and mark it as pending.
+
+    Each hash has its own salt, so a change that is sent twice recognises itself.
 
     Args:
         user: The name.
@@ -57,32 +53,22 @@ def change(user: str, version: int, password_hash: str) -> Account | None:
         password_hash: Of the new password.
 
     Returns:
-        The account as it is now; None if another change came first.
+        Whether this was the last change; False if another one came first.
 
     Raises:
         StoreUnavailable: It was not changed.
         OutcomeUnknown: It may have been changed.
     """
-    new = version + 1
-    if not current_shop().store.run(_CHANGE, _key(user), version, new, password_hash):
-        try:
-            if not is_changed(user, version, password_hash):
-                return None
-        except StoreUnavailable as error:
-            raise OutcomeUnknown(str(error)) from error
-    return Account(password_hash, new, revoke_pending=True)
+    return bool(current_shop().store.run(_CHANGE, _key(user), version, version + 1, password_hash))
 
 
 def is_changed(user: str, version: int, password_hash: str) -> bool:
-    """Tell whether `change` with these arguments was the last change.
-
-    Each hash has its own salt, so a change that was sent twice recognises itself.
-    """
+    """Tell whether `change` with these arguments was the last change."""
     found = read(user)
     return (found.version, found.password_hash) == (version + 1, password_hash)
 
 
-def settle(user: str, version: int) -> None:
+def note_revoked(user: str, version: int) -> None:
     """Note that all sessions from before this version have ended."""
     current_shop().store.ask("HDEL", _key(user), f"revoke {version}")
 

@@ -1,17 +1,15 @@
-"""Check a name and a password, and limit how often they may be tried."""
-
-from __future__ import annotations
+"""Who makes the request, how that is proved, and since when it is known."""
 
 from flask import request
 from unsticky import session
 
-from shop.accounts import account, attempts, demo, hashing, passwords
+from shop.accounts import account, demo, limits, passwords
 from shop.accounts.account import Account
 from shop.context import client_of, current_shop
-from shop.problems import Problem
+from shop.errors import LoginRequired, RecentLoginRequired, WrongCredentials
+from shop.session_keys import PASSWORD_VERSION
 
-LENGTHS = range(passwords.LENGTHS[-1] + 1)
-"""In characters, of names and passwords that are tried."""
+_FOR_USERS = "This is for users only: log in."
 
 
 def check(user: str, password: str) -> Account:
@@ -20,31 +18,56 @@ def check(user: str, password: str) -> Account:
     An unknown user and a wrong password get the same answer after the same time.
 
     Raises:
-        Problem: 401 `wrong-credentials`; 429 with `Retry-After`: `too-many-logins` after too many
-            failures of one client, `logins-busy` while the replica hashes others.
+        WrongCredentials: It is not.
+        TooManyLogins: This client failed too often.
+        LoginsBusy: The replica hashes others.
     """
-    wrong = Problem(401, "The name or the password is wrong.", code="wrong-credentials")
+    wrong = WrongCredentials("The name or the password is wrong.")
     # Nobody has such a name or password, and to normalize a long text takes seconds.
-    if len(user) not in LENGTHS or len(password) not in LENGTHS:
+    if not all(len(each) in passwords.TRIED_LENGTHS for each in (user, password)):
         raise wrong
     client = client_of(request.remote_addr or "")
-    with hashing.place():
-        if wait := attempts.count(user, client):
-            raise Problem(
-                429,
-                f"Too many failed logins: try again in {wait} s.",
-                code="too-many-logins",
-                headers={"Retry-After": str(wait)},
-            )
+    with limits.place_to_hash():
+        limits.count_attempt(user, client)
         found = account.read(user)
         if not passwords.matches(password, _hash(user, found)):
             raise wrong
-    attempts.forget(user, client)
+    limits.forget_attempts(user, client)
     return found
 
 
-def settle(user: str, found: Account, *, trusted: bool = False) -> bool:
-    """Finish a password change whose worker died: end the sessions from before it.
+def required_user() -> str:
+    """Return the user's name.
+
+    Raises:
+        LoginRequired: The visitor is a guest.
+    """
+    if session.user is None:
+        raise LoginRequired(_FOR_USERS)
+    return session.user
+
+
+def require_recent_login() -> None:
+    """Refuse what needs a user who has just shown that they know the password.
+
+    A session that was left open, or whose cookie was stolen, must not be enough to lock its owner
+    out (ASVS 5.0, 7.5.1). Only a login renews the time of creation of a session.
+
+    Raises:
+        RecentLoginRequired: The login is older than RECENT_LOGIN_SECONDS.
+    """
+    shop, at = current_shop(), session.created
+    most = shop.settings.recent_login_seconds
+    # By the store's clock, which also tells when the session was created.
+    seconds, microseconds = shop.store.ask("TIME")
+    now = int(seconds) + int(microseconds) / 1_000_000
+    if at is None or now - at.timestamp() > most:
+        text = f"For this the login must be at most {most} s old: log in again, then repeat it."
+        raise RecentLoginRequired(text)
+
+
+def finish_change(user: str, found: Account, *, trusted: bool = False) -> None:
+    """Finish a change of the password whose worker died: end the sessions from before it.
 
     Args:
         user: The name.
@@ -52,16 +75,17 @@ def settle(user: str, found: Account, *, trusted: bool = False) -> bool:
         trusted: Whether the session of this request stays in any case, because its user has just
             shown the new password. Else it stays if it was made with that.
 
-    Returns:
-        Whether the session of this request still lives.
+    Raises:
+        LoginRequired: The session of this request was one of them.
     """
     if not found.revoke_pending:
-        return True
-    stays = trusted or session.get("version") == found.version
+        return
+    stays = trusted or session.get(PASSWORD_VERSION) == found.version
     keep = session if stays else None
     current_shop().sessions.revoke_all(user, keep=keep, stamp=found.version)
-    account.settle(user, found.version)
-    return stays
+    account.note_revoked(user, found.version)
+    if not stays:
+        raise LoginRequired(_FOR_USERS)
 
 
 def _hash(user: str, found: Account) -> str | None:

@@ -1,7 +1,5 @@
 """The demo's users, and their passwords until they choose others."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from typing import Final
 

@@ -1,7 +1,5 @@
 """The name of a browser in a user's list of sessions."""
 
-from __future__ import annotations
-
 from typing import Final
 
 # The first that is found counts: browsers also name those that they descend from.

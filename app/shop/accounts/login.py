@@ -1,18 +1,16 @@
 """Log in, log out, change the password."""
 
-from __future__ import annotations
-
 from contextlib import suppress
 
 from flask import request
 from unsticky import OutcomeUnknown, SessionError, StoreUnavailable, session
 
-from shop import orders, resends
-from shop.accounts import account, credentials, hashing, passwords
+from shop import orders
+from shop.accounts import account, credentials, limits, passwords, resends
 from shop.accounts.label import browser_name
-from shop.accounts.visitor import login_required, require_recent_login, required_user
 from shop.context import current_shop
-from shop.problems import Problem
+from shop.errors import PasswordChanged
+from shop.session_keys import PASSWORD_VERSION
 
 
 def log_in(user: str, password: str) -> None:
@@ -21,14 +19,14 @@ def log_in(user: str, password: str) -> None:
     If the session belongs to another user, it ends first.
 
     Raises:
-        Problem: 401 `wrong-credentials`; 429 `too-many-logins` or `logins-busy`.
+        PasswordRefused: As `credentials.check` raises it.
         SessionError: As the session library raises it, such as `SessionGone` if another login of
             the same session came first: the browser holds that one's cookie.
     """
     found = credentials.check(user, password)
     if session.user not in {None, user}:
         log_out()
-    credentials.settle(user, found, trusted=True)
+    credentials.finish_change(user, found, trusted=True)
     bind(user, found.version)
 
 
@@ -52,11 +50,13 @@ def change_password(current: str, new: str) -> None:
 
     Args:
         current: The password as the user gives it.
-        new: The new one, its length one of `passwords.LENGTHS`.
+        new: The new one, its length one of `passwords.NEW_LENGTHS`.
 
     Raises:
-        Problem: 401 `login-required`, `recent-login-required` or `wrong-credentials`; 429
-            `too-many-logins` or `logins-busy`; 409 `password-changed` if another change came first.
+        LoginRequired: The visitor is a guest.
+        RecentLoginRequired: The login is too old.
+        PasswordRefused: As `credentials.check` raises it.
+        PasswordChanged: Another change came first.
         SessionError: As the session library raises it; `OutcomeUnknown` also if the password was
             changed and sessions from before may still live.
     """
@@ -69,7 +69,7 @@ def change_password(current: str, new: str) -> None:
     try:
         current_shop().sessions.revoke_all(user, keep=session, stamp=version)
         bind(user, version)
-        account.settle(user, version)
+        account.note_revoked(user, version)
     except StoreUnavailable as error:
         # It would say that nothing was changed, but the password is the new one.
         message = "the password was changed; the next login ends the sessions from before"
@@ -78,22 +78,21 @@ def change_password(current: str, new: str) -> None:
 
 def _change(current: str, new: str) -> tuple[str, int, str]:
     """Set the password alone; return the user, the version before, and the new hash."""
-    user = required_user()
-    require_recent_login()
+    user = credentials.required_user()
+    credentials.require_recent_login()
     found = credentials.check(user, current)
-    if not credentials.settle(user, found):
-        raise login_required()
-    with hashing.place():
+    credentials.finish_change(user, found)
+    with limits.place_to_hash():
         password_hash = passwords.hashed(new)
     user, version, password_hash = resends.note((user, found.version, password_hash))
-    if account.change(user, version, password_hash) is None:
-        detail = "Another request changed the password meanwhile; this one changed nothing."
-        raise Problem(409, detail, code="password-changed")
+    if not account.change(user, version, password_hash):
+        text = "Another request changed the password meanwhile; this one changed nothing."
+        raise PasswordChanged(text)
     return user, version, password_hash
 
 
 def bind(user: str, version: int) -> None:
     """Make this the session of a user whose password has this version, under a new id."""
-    session["version"] = version
+    session[PASSWORD_VERSION] = version
     label = browser_name(request.headers.get("User-Agent", ""))
     session.bind(user, stamp=version, label=label)

@@ -1,7 +1,5 @@
 """Passwords: how they are hashed, and which ones may be chosen."""
 
-from __future__ import annotations
-
 import unicodedata
 from typing import Final
 
@@ -11,8 +9,11 @@ METHOD: Final = "scrypt:16384:8:5"
 """N, r and p that the OWASP Password Storage Cheat Sheet allows for 16 MiB: the choice that several
 threads of one small container can afford at once."""
 
-LENGTHS: Final = range(8, 257)
-"""In characters. The least that ASVS 5.0, 6.2.1 allows; up to whole sentences."""
+NEW_LENGTHS: Final = range(8, 257)
+"""In characters, of a password that is chosen: from the least of ASVS 5.0, 6.2.1, to a sentence."""
+
+TRIED_LENGTHS: Final = range(NEW_LENGTHS.stop)
+"""In characters, of a name or a password that is tried."""
 
 # Of no user: checking it costs as much as checking a user's.
 _NOBODY: Final = (
@@ -33,5 +34,6 @@ def matches(password: str, password_hash: str | None) -> bool:
 
 
 def _normal(password: str) -> str:
-    # Keyboards send the same letter composed or not (NIST SP 800-63B-4, 3.1.1.2).
-    return unicodedata.normalize("NFKC", password)
+    # Keyboards send the same letter composed or not. NIST SP 800-63B-4, 3.1.1.2 (August 2025) asks
+    # for NFC. Revision 3 asked for NFKC, which also takes a superscript two for a 2.
+    return unicodedata.normalize("NFC", password)

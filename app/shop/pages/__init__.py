@@ -1,7 +1,5 @@
 """The pages: the same as the API, with forms and without JavaScript."""
 
-from __future__ import annotations
-
 from flask import Flask
 
 from shop.context import Shop

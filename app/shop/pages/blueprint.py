@@ -1,7 +1,5 @@
 """What the pages share: one blueprint, their header, and the filters of the templates."""
 
-from __future__ import annotations
-
 import re
 from datetime import UTC, datetime
 from typing import Any
@@ -31,14 +29,14 @@ def page(template: str, **values: Any) -> str:
     """
     known = session.available
     try:
-        count = values.pop("count") if "count" in values else cart.count()
+        if "count" not in values:
+            values["count"] = sum(line.qty for line in cart.lines())
     except StoreUnavailable:
-        count, known = 0, False
+        values["count"], known = 0, False
     return render_template(
         template,
         known=known,
         user=session.user,
-        count=count,
         most_per_line=cart.MOST_PER_LINE,
         **values,
     )

@@ -4,14 +4,16 @@ After a change the browser is redirected (303), so that a reload changes nothing
 page says what was done. A refusal is shown at once, with the API's status, and creates no session.
 """
 
-from __future__ import annotations
+from collections.abc import Mapping
+from typing import Any
 
 from flask import flash, redirect, url_for
 from werkzeug import Response
 
-from shop import cart, catalog, idempotency
+from shop import cart, catalog
+from shop.http import idempotency
+from shop.http.parsing import Rule, form_fields, integer, read, text
 from shop.pages.blueprint import page, routes
-from shop.parsing import Fields, form_fields
 
 
 @routes.get("/")
@@ -40,30 +42,22 @@ def show() -> str:
 @routes.post("/cart/add")
 def add() -> Response:
     """Add `qty` of `sku` and go back to the shelf."""
-    fields, sku = _line("sku", "qty")
-    qty = fields.integer("qty", 1, cart.MOST_PER_LINE, default=1)
-    fields.check()
-    line = cart.add(sku, qty)
+    line = cart.add(**_line({"sku": text, "qty": integer(1, cart.MOST_PER_LINE)}, qty=1))
     flash(f"{line.name} is in the cart" + (f", {line.qty} of it." if line.qty > 1 else "."))
-    return redirect(url_for("pages.shelf", _anchor=sku), 303)
+    return redirect(url_for("pages.shelf", _anchor=line.sku), 303)
 
 
 @routes.post("/cart/set")
 def put() -> Response:
     """Set the line of `sku` to `qty`, 0 removes it, and go back to the cart."""
-    fields, sku = _line("sku", "qty")
-    qty = fields.integer("qty", 0, cart.MOST_PER_LINE)
-    fields.check()
-    cart.put(sku, qty)
+    cart.put(**_line({"sku": text, "qty": integer(0, cart.MOST_PER_LINE)}))
     return _to_cart()
 
 
 @routes.post("/cart/remove")
 def remove() -> Response:
     """Remove the line of `sku` and go back to the cart."""
-    fields, sku = _line("sku")
-    fields.check()
-    cart.put(sku, 0)
+    cart.put(**_line({"sku": text}), qty=0)
     return _to_cart()
 
 
@@ -74,13 +68,12 @@ def clear() -> Response:
     return _to_cart()
 
 
-def _line(*names: str) -> tuple[Fields, str]:
+def _line(rules: Mapping[str, Rule], **defaults: int) -> dict[str, Any]:
+    """Return the fields of the form that the rules name; it may have others."""
     form = form_fields()
-    given = {name: form[name] for name in names if name in form}
-    fields = Fields(
-        {name: _number(value) if name == "qty" else value for name, value in given.items()}
-    )
-    return fields, fields.text("sku")
+    given = {name: form[name] for name in rules if name in form}
+    values = {name: _number(value) if name == "qty" else value for name, value in given.items()}
+    return read(values, rules, **defaults)
 
 
 def _number(text: str) -> int | str:

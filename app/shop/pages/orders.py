@@ -4,15 +4,14 @@ Each page of the cart has a button with a new Idempotency-Key. If it is pressed 
 again from the browser's history, it finds the order that it made.
 """
 
-from __future__ import annotations
-
 from flask import redirect, url_for
 from flask.typing import ResponseReturnValue
 
 from shop import orders
-from shop.idempotency import idempotent
+from shop.errors import quoted
+from shop.http.idempotency import KeyInFlight, idempotent, operation_name
+from shop.http.problems import Problem
 from shop.pages.blueprint import page, routes
-from shop.problems import Problem, quoted
 
 
 @routes.post("/checkout")
@@ -20,9 +19,7 @@ def check_out() -> ResponseReturnValue:
     """Order everything in the cart and go to the order."""
     try:
         return _once()
-    except Problem as problem:
-        if problem.code != "idempotency-key-in-flight":
-            raise
+    except KeyInFlight:
         # A double click: the browser dropped the first answer, and the order is in the list.
         return redirect(url_for("pages.orders"), 303)
 
@@ -48,4 +45,4 @@ def show_one(order_id: str) -> str:
 
 @idempotent
 def _once() -> ResponseReturnValue:
-    return redirect(url_for("pages.order", order_id=orders.check_out().id), 303)
+    return redirect(url_for("pages.order", order_id=orders.check_out(operation_name()).id), 303)

@@ -4,25 +4,13 @@ Workers publish what they do to the store, so that any of them can show all of t
 the requests does that, so that it delays none.
 """
 
-from __future__ import annotations
-
 from flask import Flask
 
 from shop.context import Shop
 from shop.status import view
 from shop.status.cookie import TrackingCookie
 from shop.status.recorder import Recorder
-from shop.status.store import RequestEvent, Snapshot, StatusStore, WorkerStatus
-
-__all__ = [
-    "Recorder",
-    "RequestEvent",
-    "Snapshot",
-    "StatusStore",
-    "TrackingCookie",
-    "WorkerStatus",
-    "install",
-]
+from shop.status.store import StatusStore
 
 
 def install(app: Flask, shop: Shop) -> None:
@@ -31,7 +19,6 @@ def install(app: Flask, shop: Shop) -> None:
     app.register_blueprint(view.routes)
     if shop.settings.served_by:
         cookie = TrackingCookie(secure=shop.settings.secure_cookie)
-        store = StatusStore(shop.store)
-        recorder = Recorder(app.wsgi_app, store, cookie, shop.settings.replica)
+        recorder = Recorder(app.wsgi_app, StatusStore(shop.store), cookie, shop.settings.replica)
         app.wsgi_app = recorder  # type: ignore[method-assign]  # Flask's own way
-        view.Status(store, cookie, recorder).attach(app)
+        app.extensions["shop.status"] = recorder

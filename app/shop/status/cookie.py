@@ -4,15 +4,13 @@ It is not the session's: the picture goes on through login and logout, which cha
 id, and looking at it must not create a session. Only `/status` sets it.
 """
 
-from __future__ import annotations
-
 import re
 import secrets
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
 from flask import Response
-from werkzeug.http import dump_cookie
 
 from shop.context import client_of
 from shop.store import digest
@@ -20,17 +18,15 @@ from shop.store import digest
 _LIFETIME_SECONDS = 600
 
 
+@dataclass(frozen=True)
 class TrackingCookie:
-    """The cookie as this shop sets it.
+    """The cookie as this shop sets it; `secure` if browsers reach the shop by TLS."""
 
-    Args:
-        secure: Whether browsers reach the shop by TLS.
-    """
+    secure: bool
 
-    def __init__(self, *, secure: bool) -> None:
-        self._secure = secure
-        self._name = "__Host-trail" if secure else "trail"
-        self._pattern = re.compile(rf"(?:^|;\s*){self._name}=([0-9a-f]{{32}})(?:;|$)")
+    @property
+    def _name(self) -> str:
+        return "__Host-trail" if self.secure else "trail"
 
     def browser(self, environ: Mapping[str, Any]) -> str | None:
         """Return the name of a browser, by its WSGI environment; None without the cookie.
@@ -39,21 +35,24 @@ class TrackingCookie:
         address and program are part of it. Another host of the domain can plant its own cookie in
         this browser over plain HTTP, but does not see this browser's requests.
         """
-        found = self._pattern.search(environ.get("HTTP_COOKIE", ""))
-        if not found:
+        value = self._value(environ)
+        if value is None:
             return None
         client = client_of(environ.get("REMOTE_ADDR") or "")
-        return digest(found[1], client, environ.get("HTTP_USER_AGENT", ""))
+        return digest(value, client, environ.get("HTTP_USER_AGENT", ""))
 
     def set(self, response: Response, environ: Mapping[str, Any]) -> None:
         """Give the browser the cookie, or keep it for another ten minutes."""
-        found = self._pattern.search(environ.get("HTTP_COOKIE", ""))
-        cookie = dump_cookie(
+        response.set_cookie(
             self._name,
-            found[1] if found else secrets.token_hex(16),
+            self._value(environ) or secrets.token_hex(16),
             max_age=_LIFETIME_SECONDS,
-            secure=self._secure,
+            secure=self.secure,
             httponly=True,
             samesite="Lax",
         )
-        response.headers.add("Set-Cookie", cookie)
+
+    def _value(self, environ: Mapping[str, Any]) -> str | None:
+        pattern = rf"(?:^|;\s*){self._name}=([0-9a-f]{{32}})(?:;|$)"
+        found = re.search(pattern, environ.get("HTTP_COOKIE", ""))
+        return found[1] if found else None

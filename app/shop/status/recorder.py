@@ -1,7 +1,5 @@
 """Count what a worker serves, and publish it from a thread beside the requests."""
 
-from __future__ import annotations
-
 import logging
 import os
 import threading
@@ -9,16 +7,14 @@ import time
 import weakref
 from collections.abc import Iterable
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import Any
+from wsgiref.types import StartResponse, WSGIApplication, WSGIEnvironment
 
 from unsticky import SessionError
 
+from shop.errors import cut
 from shop.status.cookie import TrackingCookie
 from shop.status.store import RequestEvent, StatusStore, WorkerStatus
-
-if TYPE_CHECKING:
-    from _typeshed import OptExcInfo
-    from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
 
 # An idle worker publishes so often; one that served a tracked browser does so at once, but not more
 # often than the other number (seconds).
@@ -51,19 +47,17 @@ class _Tally:
 class Recorder:
     """WSGI middleware that counts requests and publishes them.
 
-    Args:
-        app: The application inside.
-        store: Where to publish.
-        cookie: By which a tracked browser is known.
-        replica: The name of this replica.
+    Attributes:
+        store: Where it publishes.
+        cookie: By which it knows a tracked browser.
     """
 
     def __init__(
         self, app: WSGIApplication, store: StatusStore, cookie: TrackingCookie, replica: str
     ) -> None:
+        self.store = store
+        self.cookie = cookie
         self._app = app
-        self._store = store
-        self._cookie = cookie
         self._replica = replica
         self._lock = threading.RLock()
         self._wake = threading.Event()
@@ -76,19 +70,18 @@ class Recorder:
         """Serve one request, and count it when its status is known."""
         at = int(time.time() * 1000)
 
-        def start(
-            status: str, headers: list[tuple[str, str]], exc_info: OptExcInfo | None = None
-        ) -> object:
+        def start(status: str, headers: list[tuple[str, str]], *exc_info: Any) -> Any:
             self._count(environ, at, int(status[:3]))
-            return start_response(status, headers, exc_info)
+            return start_response(status, headers, *exc_info)
 
-        return self._app(environ, start)  # type: ignore[arg-type]  # WSGI's write() is never used here
+        return self._app(environ, start)
 
     def worker(self) -> WorkerStatus:
         """Return the status of this worker."""
         tally = self._process_tally()
         return WorkerStatus(
-            name=f"{self._replica}/{tally.pid}",
+            replica=self._replica,
+            pid=tally.pid,
             uptime_ms=int((time.monotonic() - tally.started) * 1000),
             requests=tally.requests,
             errors=tally.errors,
@@ -100,7 +93,7 @@ class Recorder:
             tally = self._process_tally()
             events, tally.unpublished = tally.unpublished, []
         try:
-            self._store.publish(self.worker(), events)
+            self.store.publish(self.worker(), events)
         except SessionError as error:
             if self._reachable:
                 _log.warning("the page /status lacks this worker for now: %s", error)
@@ -120,17 +113,15 @@ class Recorder:
     def _count(self, environ: WSGIEnvironment, at: int, status: int) -> None:
         path = environ.get("PATH_INFO", "")
         drawn = not path.startswith(_NOT_DRAWN)
-        browser = self._cookie.browser(environ) if drawn else None
+        browser = self.cookie.browser(environ) if drawn else None
         with self._lock:
             tally = self._process_tally()
             tally.requests += 1
             tally.errors += status >= _SERVER_ERROR
             if browser is not None:
-                if len(path) > _LONGEST_PATH:
-                    path = path[: _LONGEST_PATH - 1] + "…"
                 worker = f"{self._replica}/{tally.pid}"
                 method = environ.get("REQUEST_METHOD", "")[:_LONGEST_METHOD]
-                event = RequestEvent(at, worker, method, path, status)
+                event = RequestEvent(at, worker, method, cut(path, _LONGEST_PATH), status)
                 tally.unpublished.append((browser, event))
                 self._wake.set()
 

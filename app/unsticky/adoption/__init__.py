@@ -18,20 +18,10 @@ from typing import Any, Final, NamedTuple
 from ..codec import encode
 from ..config import Config
 from ..cookie import BUCKETS, KeyRing, Reference, Token
-from ..errors import OutcomeUnknown, StoreUnavailable, Unserializable
+from ..errors import OutcomeUnknown, StoreUnavailable, Unserializable, repeatable
 from ..fields import PERMANENT, plain_field
 from ..limits import MAX_FIELDS, Lifetimes
-from ..stores.base import (
-    Bind,
-    Deadline,
-    Gone,
-    Operation,
-    Record,
-    StaleStamp,
-    Store,
-    Write,
-    Written,
-)
+from ..stores.base import Bind, Deadline, Gone, Operation, Record, StaleStamp, Store, Write, Written
 from .predecessors import Claimed, Old, Predecessor
 
 _log = logging.getLogger("unsticky")
@@ -50,13 +40,10 @@ _CLOCK_TOLERANCE_MS: Final = 300_000
 
 @dataclass(frozen=True, slots=True)
 class Adopted:
-    """The session that replaces the one of an old cookie.
+    """The session that replaces the one of an old cookie, with its fields.
 
-    Attributes:
-        token: what the new cookie holds.
-        record: the session, with its fields.
-        user: the user whom it is bound to; None for nobody.
-        ended: references that ended because the user has too many sessions.
+    `user` is whom it is bound to, None for nobody; `ended` are the user's sessions that were too
+    many.
     """
 
     token: Token
@@ -69,9 +56,7 @@ class Adopted:
 class Ended:
     """The old cookie's session was adopted before, and has ended since.
 
-    Attributes:
-        token: what its cookie held.
-        kind: how it ended, as in `Gone.kind`; "adopted" if that is forgotten.
+    `kind` is that of `Gone`; "adopted" if it is forgotten how the session ended.
     """
 
     token: Token
@@ -79,15 +64,7 @@ class Ended:
 
 
 class Destination(NamedTuple):
-    """Where adopted sessions are created.
-
-    Attributes:
-        store: the store.
-        ring: makes their ids.
-        lifetimes: their limits.
-        deadline: the time left.
-        label: what the user's list shows for them.
-    """
+    """Where adopted sessions are created; `label` is what the user's list shows for them."""
 
     store: Store
     ring: KeyRing
@@ -96,10 +73,11 @@ class Destination(NamedTuple):
     label: str
 
 
+@dataclass(slots=True)
 class Adoption:
     """Adopts sessions; see the module.
 
-    Args:
+    Attributes:
         predecessor: reads the old sessions.
         config: the settings of the new sessions.
         cookie: the name of the cookie that holds them; empty for the session cookie's.
@@ -108,41 +86,27 @@ class Adoption:
         binds: bind adopted sessions to that user.
     """
 
-    def __init__(
-        self,
-        predecessor: Predecessor,
-        config: Config,
-        *,
-        cookie: str,
-        until: datetime,
-        user_field: str,
-        binds: bool,
-    ) -> None:
-        self.cookie = cookie
-        self._predecessor = predecessor
-        self._config = config
-        self._until = until
-        self._user_field = user_field
-        self._binds = binds
-        self._over = False
+    predecessor: Predecessor
+    config: Config
+    cookie: str
+    until: datetime
+    user_field: str
+    binds: bool
+    _over: bool = False
 
     def is_over(self) -> bool:
         """Return whether nothing is adopted any more, and log that once."""
-        if not self._over and datetime.now(UTC) >= self._until:
+        if not self._over and datetime.now(UTC) >= self.until:
             self._over = True
             _log.warning(
                 "UNSTICKY_ADOPT_UNTIL (%s) has passed: nothing is adopted any more; remove the "
                 "settings that begin with UNSTICKY_ADOPT",
-                self._until.isoformat(),
+                self.until.isoformat(),
             )
         return self._over
 
     def take_over(self, values: Iterable[str], to: Destination) -> Adopted | Ended | None:
         """Adopt the old session that one of these cookies names.
-
-        Args:
-            values: of all cookies of the name `cookie`, as the browser sent them.
-            to: where the new session is created.
 
         Returns:
             The session, or how it ended; None if there is nothing to adopt.
@@ -154,18 +118,15 @@ class Adoption:
             return None
         outcome: Ended | None = None
         for value in islice((v for v in values if 0 < len(v) <= _MAX_COOKIE), _MAX_CANDIDATES):
-            found = self._predecessor.find(value, to.lifetimes, to.deadline)
+            found = self.predecessor.find(value, to.lifetimes, to.deadline)
             if found is None:
                 continue
-            try:
+            with repeatable():  # the session is created only once
                 result: Adopted | Ended | None
                 if isinstance(found, Claimed):
                     result = _read(to.ring.token(_identifier(found.identity), found.bucket), to)
                 else:
                     result = self._adopted(found, to)
-            except OutcomeUnknown as error:
-                # The session is created only once, so the client may try again.
-                raise StoreUnavailable(str(error)) from error
             if isinstance(result, Adopted):
                 return result
             outcome = outcome or result
@@ -173,11 +134,11 @@ class Adoption:
 
     def close(self) -> None:
         """Give connections back."""
-        self._predecessor.close()
+        self.predecessor.close()
 
     def _adopted(self, old: Old, to: Destination) -> Adopted | Ended | None:
         lifetimes = to.lifetimes
-        fields = _storable(old.fields, self._config.max_bytes)
+        fields = _storable(old.fields, self.config.max_bytes)
         if not fields.keys() - {PERMANENT}:
             return None
         user = self._user(old.fields, fields)
@@ -200,7 +161,7 @@ class Adoption:
         )
         result: Adopted | Ended | None = None
         if isinstance(outcome, Written):
-            bound = user if self._binds else None
+            bound = user if self.binds else None
             result = _adopted(token, outcome.record, bound, outcome.ended)
         elif isinstance(outcome, Gone):
             result = _read(token, to)  # how it ended, if just now
@@ -214,8 +175,8 @@ class Adoption:
 
     def _user(self, values: Mapping[str, Any], fields: Mapping[bytes, bytes]) -> str | None:
         """Return the user's name; None for nobody, or if it could not be stored."""
-        value = values.get(self._user_field)
-        known = type(value) in {str, int} and plain_field(self._user_field) in fields
+        value = values.get(self.user_field)
+        known = type(value) in {str, int} and plain_field(self.user_field) in fields
         return str(value) if known and value != "" else None
 
     def _token(self, old: Old, user: str | None, ring: KeyRing) -> Token:
@@ -228,7 +189,7 @@ class Adoption:
         ends them all. The user is part of the id: the holder of a cookie from before the login
         does not get into the login (CWE-384).
         """
-        bucket = ring.subject(user).bucket if user is not None and self._binds else None
+        bucket = ring.subject(user).bucket if user is not None and self.binds else None
         if not old.unique and user is None:
             return ring.mint(bucket)
         identity = old.identity
@@ -240,16 +201,16 @@ class Adoption:
         return ring.token(identifier, bucket)
 
     def _bind(self, user: str | None, to: Destination) -> Bind | None:
-        if user is None or not self._binds:
+        if user is None or not self.binds:
             return None
         subject = to.ring.subject(user)
         shown = to.label.encode("utf-8", "replace")[:200]
-        limit = self._config.max_sessions_per_user
+        limit = self.config.max_sessions_per_user
         return Bind(subject, ADOPTED_STAMP, shown, limit, user.encode())
 
     def _end(self, old: Old, token: Token, kept: int, deadline: Deadline) -> None:
         try:
-            self._predecessor.end(old.identity, token.reference.bucket, kept, deadline)
+            self.predecessor.end(old.identity, token.reference.bucket, kept, deadline)
         except (StoreUnavailable, OutcomeUnknown) as error:
             # The new session exists. The old entry opens nothing else, and expires.
             _log.warning("an adopted session's old entry was not ended: %s", error)

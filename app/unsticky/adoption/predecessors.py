@@ -20,7 +20,7 @@ from flask.sessions import SecureCookieSessionInterface
 from itsdangerous import BadData, BadSignature, Signer
 from itsdangerous.encoding import base64_decode, want_bytes
 
-from ..errors import OutcomeUnknown, StoreUnavailable
+from ..errors import repeatable
 from ..limits import Lifetimes
 from ..stores.base import Deadline
 from ..stores.client import Client, Script
@@ -129,13 +129,7 @@ class FlaskCookie:
 
 
 class FlaskSession:
-    """Flask-Session's sessions in Redis.
-
-    Args:
-        app: for its secrets, which signed the ids if `SESSION_USE_SIGNER` was on.
-        client: of the server that holds the entries.
-        prefix: what their keys begin with.
-    """
+    """Flask-Session's sessions in Redis. If `SESSION_USE_SIGNER` was on, `app` signed their ids."""
 
     def __init__(self, app: Flask, client: Client, prefix: str) -> None:
         self._app = app
@@ -149,10 +143,8 @@ class FlaskSession:
         sid = self._sid(value)
         if sid is None:
             return None
-        try:
+        with repeatable():
             bucket, data, left = self._client.call(_FIND, self._keys(sid), _CAP, deadline)
-        except OutcomeUnknown as error:
-            raise StoreUnavailable(str(error)) from error
         if bucket is not None:
             return Claimed(sid, int(bucket))
         if data is None:

@@ -20,10 +20,6 @@ _log = logging.getLogger("unsticky")
 def adoption_from_config(app: Flask, settings: Config) -> Adoption | None:
     """Return what adopts old sessions; None if there is nothing to adopt, or not any more.
 
-    Args:
-        app: the application.
-        settings: the settings of the new sessions.
-
     Raises:
         ConfigurationError: a value is missing, malformed or contradicts another.
     """

@@ -249,6 +249,7 @@ class Client:
         self._broken_until = time.monotonic() + min(_BREAK_SECONDS, deadline.left())
 
 
+@dataclass(eq=False)
 class _Failed(Exception):
     """An attempt was refused, or found no connection, or got no reply.
 
@@ -258,21 +259,18 @@ class _Failed(Exception):
         hung: the time ran out; the connection did not break.
     """
 
-    def __init__(
-        self, reason: str, *, sent: bool = False, again: bool = False, hung: bool = False
-    ) -> None:
-        super().__init__(reason)
-        self.sent = sent
-        self.again = again
-        self.hung = hung
+    reason: str
+    sent: bool = False
+    again: bool = False
+    hung: bool = False
 
     def outcome(self, *, maybe_done: bool) -> StoreUnavailable | OutcomeUnknown:
         """Return the error for the caller; `maybe_done` if any attempt was sent."""
         if not maybe_done:
-            return StoreUnavailable(str(self))
+            return StoreUnavailable(self.reason)
         if self.sent:
-            return OutcomeUnknown(str(self))
-        return OutcomeUnknown(f"the first answer was lost, and then: {self}")
+            return OutcomeUnknown(self.reason)
+        return OutcomeUnknown(f"the first answer was lost, and then: {self.reason}")
 
 
 def _encoded(part: Part) -> bytes:

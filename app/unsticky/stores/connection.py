@@ -52,9 +52,7 @@ class Connection:
         session of the visitor before. An error of the server itself has no mark; then a PING with a
         mark shows whether the error was the reply. Error replies are returned, not raised.
 
-        Args:
-            command: the call, packed, with the number of its parts including the mark.
-            deadline: the time left.
+        The number of parts in the packed call includes the mark.
 
         Raises:
             ErrorReply: the server closed the connection before it read a command.
@@ -81,14 +79,9 @@ class Connection:
         return reply
 
     def ask(self, commands: bytes, count: int, deadline: Deadline) -> list[Any]:
-        """Send packed commands and a PING with a mark; return the replies to the commands.
+        """Send `count` commands (`replies.packed`) and a PING with a mark; return their replies.
 
         For the mark and the errors see `run`.
-
-        Args:
-            commands: see `replies.packed`.
-            count: the number of commands.
-            deadline: the time left.
         """
         mark = self._new_mark()
         replies = [self._exchanged(commands + _PING % mark, deadline)]
@@ -130,7 +123,6 @@ class Connection:
             raise NotAReply(f"PING, which must follow each call, was answered with: {closing}")
 
     def _exchanged(self, data: bytes, deadline: Deadline) -> Any:
-        """Send, and return the first reply."""
         try:
             self._connection.send_packed_command([data])
         except Exception as error:
@@ -138,7 +130,6 @@ class Connection:
         return self._received(deadline)
 
     def _received(self, deadline: Deadline) -> Any:
-        """Return the next reply."""
         del deadline
         try:
             reply = self._connection.read_response(disable_decoding=True)

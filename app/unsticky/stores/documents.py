@@ -136,14 +136,10 @@ Document: TypeAlias = Session | Tombstone | Index | Result
 
 
 class Documents:
-    """The documents of one call: those that it loads, and those that it replaces.
+    """The documents of one call: those that it loads, and those that it replaces, by key.
 
-    Args:
-        load: returns the document under a key, None if there is none.
-        now: the store's clock, in ms since 1970.
-
-    Attributes:
-        replaced: the documents to store, by key.
+    `load` returns the document under a key, None if there is none; `now` is the store's clock, in
+    ms since 1970.
     """
 
     def __init__(self, load: Callable[[str], Document | None], now: int) -> None:

@@ -33,12 +33,7 @@ class Plan(Documents):
     """The plan of one call: what it answers, and the documents that it replaces.
 
     The methods are those of `Store`, without what only a store knows: the deadline, and how to find
-    all sessions.
-
-    Args:
-        load: returns the document under a key, None if there is none.
-        now: the store's clock, in ms since 1970.
-        caps: what a session may grow to.
+    all sessions. `caps` is what a session may grow to.
     """
 
     def __init__(self, load: Callable[[str], Document | None], now: int, caps: Caps) -> None:

@@ -26,12 +26,10 @@ _CONNECT_FUNCTIONS: Final = ("redis_connect_func", "valkey_connect_func")
 
 
 class Pool:
-    """The connections of one process.
+    """The connections of one process: at most `most`, with those that are being made.
 
-    Args:
-        make: returns a connection of redis-py, or of a library like it, not yet connected.
-        most: the largest number of connections, including those that are being made.
-        idle_limit: how many seconds an idle connection is kept.
+    `make` returns a connection of redis-py, or of a library like it, not yet connected. An idle one
+    is kept for `idle_limit` seconds.
     """
 
     def __init__(

@@ -91,17 +91,10 @@ class RedisStore:
         idle, unused, _ = self._limits(lifetimes)
         keys = (self._key(b"s", reference),)
         reply = self._ask(self._read, keys, (idle, unused, b"1" if slide else _EMPTY), deadline)
-        status = reply[0]
-        if status == 0:
-            fields = _paired(reply[2])
-            return _record(reply[1], fields[b"\0m"], fields.get(b"\0i", _EMPTY), fields)
-        if status == 1:
-            return Missing()
-        if status == 2:
-            return Gone(reply[1].decode())
-        if status == 9:
-            return Unreadable()
-        return _newer(reply[1])
+        if reply[0] != 0:
+            return _absent(reply)
+        fields = _paired(reply[2])
+        return _record(reply[1], fields[b"\0m"], fields.get(b"\0i", _EMPTY), fields)
 
     def write(
         self,
@@ -265,10 +258,6 @@ class RedisStore:
 def _refused(reply: list[Any]) -> WriteOutcome:
     """Return the outcome of a write that changed nothing."""
     match reply[0]:
-        case 1:
-            return Missing()
-        case 2:
-            return Gone(reply[1].decode())
         case 3:
             return Conflicting(dict(zip(reply[1::2], reply[2::2], strict=True)))
         case 4:
@@ -279,6 +268,16 @@ def _refused(reply: list[Any]) -> WriteOutcome:
             return NotACounter(reply[1])
         case 8:
             return StaleStamp(int(reply[1]))
+        case _:
+            return _absent(reply)
+
+
+def _absent(reply: list[Any]) -> Missing | Gone | Unreadable:
+    match reply[0]:
+        case 1:
+            return Missing()
+        case 2:
+            return Gone(reply[1].decode())
         case 9:
             return Unreadable()
         case _:

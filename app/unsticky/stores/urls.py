@@ -29,11 +29,8 @@ _SCHEMES: Final = {"redis", "rediss", "unix"}
 def open_store(url: str, client: Any, prefix: str, caps: Caps) -> Store:
     """Return the store that the configuration names. It does not connect yet.
 
-    Args:
-        url: `memory://`, a URL as for `client_from_url`, or `client`.
-        client: what `SESSION_REDIS` holds, used if `url` is `client`.
-        prefix: the beginning of all keys at a server.
-        caps: what a session may grow to.
+    `url` is `memory://`, a URL as for `client_from_url`, or `client`: then `client` is used, which
+    is what `SESSION_REDIS` holds. All keys at a server begin with `prefix`.
 
     Raises:
         ConfigurationError: the URL cannot be read, or the client cannot be used.

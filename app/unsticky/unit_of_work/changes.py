@@ -135,12 +135,8 @@ class ChangeSet:
             Unserializable: the value cannot be stored.
         """
         self._pending[field] = encode(value, path)
-        self._values[field] = value
         self._note_map(field)
-        if type(value) in IMMUTABLE:
-            self._mutable.discard(field)
-        else:
-            self._mutable.add(field)
+        self._hold(field, value)
 
     def delete(self, field: bytes) -> None:
         """Delete a field."""
@@ -187,7 +183,7 @@ class ChangeSet:
         return sorted(found, key=order)
 
     def has_any(self, prefix: bytes) -> bool:
-        """Return whether any field exists under `prefix`, without counting that as a read."""
+        """Return whether any field exists under `prefix`, without counting a read."""
         if prefix[:1] == MAP and prefix not in self._known_maps():
             return False  # the usual case: each assignment of a plain key comes here
         pending = self._pending
@@ -251,13 +247,9 @@ class ChangeSet:
     def rebase(
         self, field: bytes, stored: bytes | None, value: object, encoded: bytes | None
     ) -> None:
-        """Continue from what another request wrote to a field.
+        """Continue from what another request wrote to a field (`stored`) with the merged value.
 
-        Args:
-            field: the field.
-            stored: what it holds now.
-            value: what it shall hold, merged.
-            encoded: the same as bytes; None to delete the field.
+        `encoded` is the same value as bytes; None to delete the field.
         """
         self._read[field] = stored
         self._keep(field, stored)
@@ -327,6 +319,9 @@ class ChangeSet:
         if field in self._mutable:
             held = self._values[field]
             self._replaced.append(HeldValue(field, held, encode(held)))
+        self._hold(field, value)
+
+    def _hold(self, field: bytes, value: Any) -> None:
         self._values[field] = value
         if type(value) in IMMUTABLE:
             self._mutable.discard(field)

@@ -21,13 +21,9 @@ def merge_changes(
 ) -> tuple[tuple[Change, ...], tuple[str, ...]]:
     """Merge the contested fields of a refused commit with their current values.
 
-    Args:
-        changes: what the request knows and has changed; takes over what was merged.
-        refused: what it had sent.
-        current: the contested fields as they are now.
-        merges: rules by the name of a plain field.
-        repeatable: the view can run again. Then a value that would silently yield to an earlier one
-            counts as a conflict, because what the view rendered would be wrong.
+    `changes` takes over what was merged. If the view can run again (`repeatable`), a value that
+    would silently yield to an earlier one counts as a conflict, because what the view rendered
+    would be wrong.
 
     Returns:
         What to send next, and the names of the fields that no rule settles.

@@ -17,7 +17,7 @@ from ..errors import SessionError, SessionGone
 from ..limits import TOMBSTONE_LIFETIME_MS
 from ..request_facts import RequestFacts
 from ..state import ExtensionState
-from ..stores.base import Bind, Destroy, Gone, Missing, Move, Record, Written
+from ..stores.base import Destroy, Gone, Missing, Move, Record, Written
 
 _TOO_LATE_SECONDS: Final = TOMBSTONE_LIFETIME_MS / 1000 - 5
 """A request that runs longer than this may find that its session's tombstone expired. It can then
@@ -25,30 +25,36 @@ not tell a rotated session from one that never existed, so it starts none and se
 
 
 class Presence(Enum):
-    """What is known of the session that the request's cookie names."""
+    """What is known of a session that is neither absent nor ended."""
 
-    UNREAD = auto()
-    """Nothing yet."""
-    LIVE = auto()
-    """It exists."""
-    EMPTY = auto()
-    """There is none. The first write starts a new one."""
+    NOT_LOADED = auto()
+    ALIVE = auto()
     UNAVAILABLE = auto()
     """The store could not be reached, and the view can live without it."""
 
 
 @dataclass(frozen=True, slots=True)
-class Over:
-    """The session was rotated, or it ended while this request held it.
+class Absent:
+    """There is no session, so the first write starts a new one: under the id `emptied`, if any.
 
-    The browser may hold a newer cookie already. So this request starts no session and sends no
-    cookie. `kind` says how the session ended.
+    A session that ended because it held nothing was bound to nobody. All requests that write now
+    start the same one again.
+    """
+
+    emptied: Token | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Ended:
+    """The session was rotated, or it ended while this request held it; `kind` says how.
+
+    The browser may hold a newer cookie already. So this request starts none and sends no cookie.
     """
 
     kind: str
 
 
-State: TypeAlias = Presence | Over
+State: TypeAlias = Presence | Absent | Ended
 
 
 class CookieAction(Enum):
@@ -72,12 +78,7 @@ class Cookie(NamedTuple):
 
 
 class Rotation(NamedTuple):
-    """A new id for the session.
-
-    Attributes:
-        move: the change at the store; it may bind or unbind the session, too.
-        token: what the new cookie holds.
-    """
+    """A new id for the session, which may bind or unbind it, too; `token` is for the cookie."""
 
     move: Move
     token: Token
@@ -90,8 +91,8 @@ class Lifecycle:
         facts: the request.
         token: what the cookie holds, or will hold; None while there is no session.
         state: what is known of the session.
-        record: when the session was created and how long it may live; None while not known.
-        slid: this request moved the session's idle limit.
+        record: when the session was created and how long it may live; None while not known. `slid`:
+            this request moved its idle limit.
         created: this request created the session.
         cookie: what the response does to the browser's cookie.
         seen_alive: the session existed at some time during this request.
@@ -104,15 +105,13 @@ class Lifecycle:
         # A browser may send several cookies of this name, of which the first may be stale.
         self.token: Token | None = tokens[0] if tokens else None
         self._others = tokens[1:]
-        self.state: State = Presence.UNREAD if tokens else Presence.EMPTY
+        self.state: State = Presence.NOT_LOADED if tokens else Absent()
         self.record: Record | None = None
-        self.slid = False
         self.created = False
         self.cookie = CookieAction.LEAVE
         self.seen_alive = False
         self.user: str | None = None
         self.logged_out = False
-        self._emptied: Token | None = None
         self._extension = extension
 
     # What is known.
@@ -134,8 +133,14 @@ class Lifecycle:
         What it wrote, such as a token for a form, was not acknowledged to anybody.
         """
         state = self.state
-        rotated = isinstance(state, Over) and state.kind == "rotated"
+        rotated = isinstance(state, Ended) and state.kind == "rotated"
         return rotated and self.facts.is_safe and not self.seen_alive
+
+    @property
+    def state_name(self) -> str:
+        """What is known of the session, in a word for people."""
+        name: str = getattr(self.state, "name", type(self.state).__name__)
+        return name.lower().replace("_", " ")
 
     @property
     def ends_at(self) -> int:
@@ -147,29 +152,26 @@ class Lifecycle:
     @property
     def is_undecided(self) -> bool:
         """Whether several cookies came, and it is not known yet which one counts."""
-        return self.state is Presence.UNREAD and bool(self._others)
+        return self.state is Presence.NOT_LOADED and bool(self._others)
 
     def cookie_due(self, permanent: bool, *, refresh: bool) -> Cookie | None:  # noqa: FBT001 (a value)
         """Return the cookie that the response sets; None to leave the browser's as it is.
 
         A cookie is sent again if it was signed with an earlier secret, or says something that is
-        not true any more, or this request slid a permanent session and `refresh` is on.
-
-        Args:
-            permanent: the cookie outlives the browser.
-            refresh: Flask's `SESSION_REFRESH_EACH_REQUEST`.
+        not true any more, or this request slid a permanent session and `refresh`, Flask's
+        `SESSION_REFRESH_EACH_REQUEST`, is on.
         """
         token = self.token
         if token is None:
             return Cookie("", 0) if self.cookie is CookieAction.DELETE else None
         ends_at = self.ends_at
         if self.cookie is not CookieAction.SEND and not (
-            self.state is Presence.LIVE
+            self.state is Presence.ALIVE
             and (
                 token.outdated
                 or permanent != token.permanent
                 or ends_at != token.ends_at
-                or (refresh and permanent and self.slid)
+                or (refresh and permanent and self.record is not None and self.record.slid)
             )
         ):
             return None
@@ -179,14 +181,14 @@ class Lifecycle:
 
     def take_up(self) -> None:
         """Hold an emptied session again, which another request may have started again since."""
-        if self.token is None and self._emptied is not None:
-            self.token, self._emptied = self._emptied, None
-            self.state = Presence.LIVE if self.seen_alive else Presence.UNREAD
+        if isinstance(self.state, Absent) and self.state.emptied is not None:
+            self.token = self.state.emptied
+            self.state = Presence.ALIVE if self.seen_alive else Presence.NOT_LOADED
 
     def leave(self) -> None:
         """Treat the session as rotated by another request: write nothing, send no cookie."""
-        if not isinstance(self.state, Over):
-            self.state = Over("rotated")
+        if not isinstance(self.state, Ended):
+            self.state = Ended("rotated")
 
     def announce(self, event: str, **detail: object) -> None:
         """Send a signal about this session, with its user if that is known."""
@@ -204,7 +206,7 @@ class Lifecycle:
 
     def _tries_another(self) -> bool:
         """Go on with the browser's next cookie if the session of this one does not exist."""
-        if self.state is not Presence.UNREAD or not self._others:
+        if self.state is not Presence.NOT_LOADED or not self._others:
             return False
         self.token = self._others.pop(0)
         return True
@@ -220,15 +222,12 @@ class Lifecycle:
         previous = self._required_token()
         self.token = finish.token._replace(permanent=previous.permanent)
         self.cookie = CookieAction.SEND
-        self._bound(finish.move.bind)
+        if finish.move.bind is not None:
+            self.user = finish.move.bind.name.decode()
         self.announce("session_rotated", previous=previous.reference.handle)
         if finish.move.unbind:
             self.user, self.logged_out = None, True
         self._announce_ended(outcome.ended)
-
-    def _bound(self, bind: Bind | None) -> None:
-        if bind is not None:
-            self.user = bind.name.decode()
 
     def _announce_ended(self, references: tuple[Reference, ...]) -> None:
         for ended in references:
@@ -237,24 +236,24 @@ class Lifecycle:
             )
 
     def _found(self, record: Record) -> None:
-        self.state = Presence.LIVE
+        self.state = Presence.ALIVE
         self.seen_alive = True
         if self.cookie is CookieAction.DELETE:
             self.cookie = CookieAction.SEND  # emptied, and started again by another request
-        self.record = record
+        slid = record.slid or (self.record is not None and self.record.slid)
+        self.record = record._replace(slid=slid)
         if record.user is not None:
             self.user = record.user.decode() or None
-        self.slid = self.slid or record.slid
 
-    def _forget(self) -> None:
-        self.state = Presence.EMPTY
+    def _forget(self, *, emptied: bool = False) -> None:
+        self.state = Absent(self.token if emptied else None)
         self.token = None
         self.record = None
         self.user = None
 
     def _lost(self, outcome: Missing | Gone) -> None:
         """Refuse if the session was alive in this request; otherwise a new one may start."""
-        seen_alive = self.state is Presence.LIVE
+        seen_alive = self.state is Presence.ALIVE
         if isinstance(outcome, Missing):
             if seen_alive or self._is_late(outcome):
                 raise self._prevented("expired")
@@ -262,16 +261,14 @@ class Lifecycle:
             self.announce("session_expired", kind="idle")
             self._forget()
         elif outcome.kind == "emptied":
-            # It held nothing and was bound to nobody. All requests that write now start the same.
-            self._emptied = self.token
-            self._forget()
+            self._forget(emptied=True)
         else:
             if seen_alive or outcome.kind == "rotated":
                 raise self._prevented(outcome.kind)
             self._forget()
 
     def _prevented(self, kind: str) -> SessionGone:
-        self.state = Over(kind)
+        self.state = Ended(kind)
         self.cookie = CookieAction.LEAVE
         self._extension.counters.revivals_prevented += 1
         self.announce("session_revival_prevented", kind=kind)
@@ -282,6 +279,4 @@ class Lifecycle:
         self.cookie = CookieAction.DELETE if self.facts.has_cookie else CookieAction.LEAVE
         self.created = False
         self.logged_out = self.logged_out or by_request
-        if not by_request:
-            self._emptied = self.token
-        self._forget()
+        self._forget(emptied=not by_request)

@@ -15,10 +15,8 @@ class OperationNames:
     """Names the writes of one request.
 
     A write is named by what it does and how often this request did it, not by its position. A view
-    that runs again may make other writes before it, and must not make this one twice.
-
-    Args:
-        lifetime: how long the store remembers the result of a write, in ms.
+    that runs again may make other writes before it, and must not make this one twice. The store
+    remembers the result of a write for `lifetime` ms.
     """
 
     __slots__ = ("_few", "_lifetime", "_many", "_once")
@@ -37,13 +35,10 @@ class OperationNames:
     def next(
         self, request: bytes, changes: tuple[Change, ...], finish: type, *, atomic: bool
     ) -> Operation:
-        """Return the name of the next write.
+        """Return the name of the request's next write.
 
-        Args:
-            request: the name of the request.
-            changes: what the write changes.
-            finish: the type of what happens to the session after the changes.
-            atomic: the write is an atomic operation, which `once` may have named.
+        `finish` is the type of what happens to the session after the changes. Only an atomic
+        operation can have a name by `once`.
         """
         once = self._once if atomic else b""
         write = (changes, finish, once)

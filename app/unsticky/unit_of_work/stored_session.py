@@ -9,7 +9,7 @@ import logging
 
 from ..adoption import Adopted, Destination
 from ..cookie import Reference, Token
-from ..errors import OutcomeUnknown, SessionError, SessionGone, StoreUnavailable
+from ..errors import OutcomeUnknown, SessionError, SessionGone, StoreUnavailable, repeatable
 from ..request_facts import RequestFacts
 from ..state import ExtensionState
 from ..stores.base import (
@@ -26,7 +26,7 @@ from ..stores.base import (
     WriteOutcome,
     Written,
 )
-from .lifecycle import CookieAction, Lifecycle, Over, Presence, Rotation
+from .lifecycle import Absent, CookieAction, Ended, Lifecycle, Presence, Rotation
 from .operation_names import OperationNames
 from .outcomes import read_of_nothing, refusal
 
@@ -39,15 +39,19 @@ class StoredSession(Lifecycle):
     Attributes:
         deadline: the time that this request may spend in the store.
         adopts: the browser brought a session of the library used before, not adopted yet.
-        old_cookie_spent: the session of the library used before was adopted.
     """
 
     def __init__(self, extension: ExtensionState, tokens: list[Token], facts: RequestFacts) -> None:
         super().__init__(extension, tokens, facts)
         self.deadline = Deadline(extension.config.deadline)
         self._names: OperationNames | None = None
-        self.old_cookie_spent = False
+        self._adopted_before = False
         self.adopts = bool(facts.old_cookies)
+
+    @property
+    def is_old_cookie_spent(self) -> bool:
+        """Whether the cookie of the library used before names nothing any more."""
+        return self._adopted_before or self.logged_out
 
     # Reading.
 
@@ -69,7 +73,7 @@ class StoredSession(Lifecycle):
         except StoreUnavailable as error:
             extension.failed(error)
             raise
-        self.adopts, self.old_cookie_spent = False, found is not None
+        self.adopts, self._adopted_before = False, found is not None
         if isinstance(found, Adopted):
             self.token, self.cookie = found.token, CookieAction.SEND
             self._found(found.record)
@@ -80,14 +84,13 @@ class StoredSession(Lifecycle):
             extension.counters.unknown_ids += 1
             extension.announce("unknown_id", None, facts.request_id)
         elif found.kind == "rotated":
-            self.token, self.state = found.token, Over("rotated")
+            self.token, self.state = found.token, Ended("rotated")
 
     def load(self, *, late: bool = False) -> dict[bytes, bytes]:
         """Return the session's fields; none if there is no session.
 
-        Args:
-            late: the response was made already. The idle limit stays as it is, and this read gets a
-                new deadline, because the request's own may have passed.
+        If the response was made already (`late`), the idle limit stays as it is, and this read gets
+        a new deadline, because the request's own may have passed.
 
         Raises:
             StoreUnavailable: and the view did not say that it can live without the store.
@@ -101,7 +104,7 @@ class StoredSession(Lifecycle):
         if self.adopts:
             return self._loaded_old()
         state = self.state
-        if self.token is None or state is Presence.UNAVAILABLE or isinstance(state, Over):
+        if self.token is None or state is Presence.UNAVAILABLE or isinstance(state, Ended):
             return {}
         self._extension.counters.reads += 1
         try:
@@ -118,18 +121,16 @@ class StoredSession(Lifecycle):
             return found.fields or {}
         if self._tries_another():
             return self.load(late=late)
-        if state is Presence.UNREAD and (found == Gone("rotated") or self._is_late(found)):
-            self.state = Over("rotated")
+        if state is Presence.NOT_LOADED and (found == Gone("rotated") or self._is_late(found)):
+            self.state = Ended("rotated")
         else:
             self._lost(found)
         return {}
 
     def set_aside(self, field: bytes = b"", observed: bytes = b"") -> SessionGone:
-        """Quarantine a session with unreadable bytes, and return the error to raise.
+        """Quarantine a session with unreadable bytes (`observed`), and return the error to raise.
 
-        Args:
-            field: the unreadable field; empty if the whole session is unreadable.
-            observed: the bytes of that field.
+        Without a `field`, the whole session is unreadable.
         """
         reference = self._required_token().reference
         if self._extension.store.quarantine(reference, field, observed, self.deadline):
@@ -146,51 +147,30 @@ class StoredSession(Lifecycle):
         finish: Destroy | Rotation | None = None,
         load: bool = False,
         atomic: bool = False,
+        create: bool = False,
     ) -> Written | Conflicting | Missing:
-        """Apply changes to the session if it exists; `Missing` if there is none.
+        """Apply changes to the session; see `Store.write`.
 
-        Args:
-            changes: see `Store.write`.
-            finish: end the session, or give it a new id, in the same step.
-            load: return all fields, too.
-            atomic: this is an operation that `once` may have named.
-
-        Returns:
-            The outcome. If the session does not exist any more, `Conflicting` for what was read of
-            it, otherwise `Missing`.
+        If there is none, a new one starts (`create`, never with `Destroy`). Otherwise the outcome
+        is `Conflicting` for what was read of it, or `Missing`. `atomic` means an operation that
+        `once` may have named.
 
         Raises:
             SessionGone: the session was alive in this request and has ended, or was rotated.
-            SessionError: the store failed, or refused the changes.
+            SessionError: the store failed, or refused the changes, or no response can bring the
+                browser the new session's cookie.
         """
+        # One name for both: a resend may find the session that this request has to create.
         operation = self._operation(changes, finish, atomic=atomic)
         outcome = self._apply(changes, operation, finish, load=load)
         if isinstance(outcome, Missing):
+            if create and not isinstance(finish, Destroy):
+                return self._create(changes, operation, finish)
             contested = read_of_nothing(changes)
             if contested:
                 return Conflicting(contested)
-            if finish is not None and finish != Destroy("emptied"):
-                self._emptied = None  # what is set from now on gets another id
-        return outcome
-
-    def write_or_create(
-        self,
-        changes: tuple[Change, ...],
-        *,
-        rotation: Rotation | None = None,
-        load: bool = False,
-        atomic: bool = False,
-    ) -> Written | Conflicting:
-        """Apply changes to the session, or to a new one if there is none; see `write`.
-
-        Raises:
-            SessionError: also if no response can bring the browser the new session's cookie.
-        """
-        # One name for both: a resend may find the session that this request has to create.
-        operation = self._operation(changes, rotation, atomic=atomic)
-        outcome = self._apply(changes, operation, rotation, load=load)
-        if isinstance(outcome, Missing):
-            return self._create(changes, operation, rotation)
+            if isinstance(self.state, Absent) and finish not in {None, Destroy("emptied")}:
+                self.state = Absent()  # what is set from now on gets another id
         return outcome
 
     def names(self) -> OperationNames:
@@ -209,7 +189,7 @@ class StoredSession(Lifecycle):
         if self.token is None:
             return
         state = self.state
-        if isinstance(state, Over):
+        if isinstance(state, Ended):
             if state.kind != "rotated":
                 return
             raise self._prevented(state.kind)
@@ -256,8 +236,7 @@ class StoredSession(Lifecycle):
     def _operation(
         self, changes: tuple[Change, ...], finish: Destroy | Rotation | None, *, atomic: bool
     ) -> Operation:
-        names = self._names or self.names()
-        return names.next(self.facts.operation, changes, type(finish), atomic=atomic)
+        return self.names().next(self.facts.operation, changes, type(finish), atomic=atomic)
 
     def _apply(
         self,
@@ -267,9 +246,8 @@ class StoredSession(Lifecycle):
         *,
         load: bool,
     ) -> Written | Conflicting | Missing:
-        """Apply changes to the session if it exists."""
         state = self.state
-        if isinstance(state, Over):
+        if isinstance(state, Ended):
             raise self._prevented(state.kind)
         ending = finish.move if isinstance(finish, Rotation) else finish
         while self.token is not None:
@@ -328,11 +306,8 @@ class StoredSession(Lifecycle):
 
     def _end_at(self, reference: Reference) -> WriteOutcome:
         finish = Destroy()
-        try:
+        with repeatable("the session may still be alive: "):
             return self._send(reference, (), self._operation((), finish, atomic=False), finish)
-        except OutcomeUnknown as error:
-            # Ending a session twice does no harm, so the client may simply try again.
-            raise StoreUnavailable(f"the session may still be alive: {error}") from error
 
     def _create(
         self, changes: tuple[Change, ...], operation: Operation, rotation: Rotation | None
@@ -342,7 +317,7 @@ class StoredSession(Lifecycle):
                 "a handler without a response cannot send the cookie of a new session: "
                 "start the session in an HTTP request"
             )
-        emptied = self._emptied
+        emptied = self.state.emptied if isinstance(self.state, Absent) else None
         token = rotation.token if rotation is not None else emptied or self._extension.ring.mint()
         bind = rotation.move.bind if rotation is not None else None
         # An emptied session starts again, and then moves. Otherwise there is nothing to move: the
@@ -354,16 +329,16 @@ class StoredSession(Lifecycle):
             return outcome  # the request read something of the session that ended
         if isinstance(outcome, Gone) and emptied is not None:
             # Another request started it again, and moved or ended it since.
-            self._emptied = None
             self._lost(outcome)
             return self._create(changes, operation, rotation)
         if not isinstance(outcome, Written):
             raise refusal(outcome)
-        self.token, self._emptied = token, None
+        self.token = token
         self.created = True
         self.cookie = CookieAction.SEND
         self._found(outcome.record)
-        self._bound(bind)
+        if bind is not None:
+            self.user = bind.name.decode()
         self._extension.counters.created += 1
         self.announce("session_created")
         self._announce_ended(outcome.ended)

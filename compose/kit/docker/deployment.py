@@ -31,6 +31,9 @@ class DockerDeployment:
     def ensure_store(self) -> bool:
         return self.runtime.settings.own_store and self._ensure(STORE, "the store")
 
+    def run_release_command(self) -> None:
+        pass
+
     def is_current(self, replica: Replica) -> bool:
         container = find(self.project.containers(), replica.name)
         return container.config == self.variables[mark(APP)]
@@ -63,6 +66,9 @@ class DockerDeployment:
         self.images.prune()
         self.project.prune_mounted()
         return names
+
+    def observe(self) -> list[str]:
+        return []
 
     @property
     def code(self) -> str:

@@ -92,6 +92,11 @@ class DockerRuntime(Runtime):
         return ask
 
     def prepare(self) -> DockerDeployment:
+        if self.settings.is_foreign:
+            raise KitError(
+                "APP_DIR= runs without containers only, so far",
+                f"for containers, `make init DIR={self.settings.app_dir}` writes all they need",
+            )
         self._require_ports()
         address = self.settings.bind_address
         if address != "127.0.0.1":

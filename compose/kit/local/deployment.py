@@ -1,29 +1,34 @@
 """The change of a local stack to what its settings say."""
 
-from collections.abc import Sequence
+import hashlib
+import subprocess
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 from kit.console import step
 from kit.deployment import await_ready
+from kit.errors import KitError
 from kit.local import services
 from kit.local.nginx import Nginx
-from kit.local.services import STORE, Service
+from kit.local.services import STORE, Release, Service
 from kit.local.supervisor import Supervisor
+from kit.observation import observe
 from kit.runtime import Replica, Runtime
+from kit.settings import probe_host
 from kit.setup.environment import Environment
-from kit.system import release
+from kit.system import logs
+from kit.system import release as releases
 
 
 @dataclass(frozen=True, slots=True)
 class LocalDeployment:
-    """Services of one release, in one environment: see `kit.runtime.Deployment`."""
+    """Services of one release, and of the kit's environment: see `kit.runtime.Deployment`."""
 
     runtime: Runtime
     supervisor: Supervisor
     nginx: Nginx
     environment: Environment
-    release: Path
+    release: Release
 
     def start_supervisor(self) -> None:
         """Start supervisord, or tell the one that runs which services may come."""
@@ -36,6 +41,27 @@ class LocalDeployment:
 
     def ensure_store(self) -> bool:
         return self.runtime.settings.own_store and self._ensure(self._store(), "Valkey")
+
+    def run_release_command(self) -> None:
+        state = self.runtime.state
+        command = services.release_command(self.runtime.settings, state, self.release)
+        # Other settings may name another database.
+        digest = hashlib.sha256(repr(command).encode()).hexdigest()
+        if not command.text or state.released == digest:
+            return
+        with step(f"running {command.text}"):
+            done = subprocess.run(
+                ["/bin/sh", "-c", command.text],
+                check=False, cwd=command.cwd, env=command.env, stdin=subprocess.DEVNULL,
+                stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, errors="replace",
+            )  # fmt: skip
+        if done.returncode:
+            raise KitError(
+                f"RELEASE_COMMAND={command.text} failed ({done.returncode}). "
+                + logs.last_words(done.stdout.splitlines()),
+                "correct that, then try again; the replicas that ran before go on serving",
+            )
+        state.record_released(digest)
 
     def is_current(self, replica: Replica) -> bool:
         return self.supervisor.is_as_described(self._replica(replica.name))
@@ -63,19 +89,30 @@ class LocalDeployment:
             with step(f"stopping {name}"):
                 self.supervisor.drop(name)
         state.record(settings.url, self.environment.root)
-        release.prune(state.releases, self.release)
+        releases.prune(state.releases, self.release.folder)
         return gone
+
+    def observe(self) -> Iterator[str]:
+        s = self.runtime.settings
+        yield from observe(s.port, probe_host(s.trusted_hosts), "/", s.replicas * s.workers)
+        for name in releases.databases(self.release.folder / "code"):
+            yield (
+                f"{name} was made inside the release, and the next one starts without it: give "
+                "your application a path in DATA_DIR, such as "
+                f"sqlite:///{self.release.application.data}/{name}"
+            )
 
     @property
     def code(self) -> str:
-        return f"release {self.release.name}"
+        return f"release {self.release.folder.name}"
 
     def summary(self) -> dict[str, str]:
         own = self.runtime.settings.own_store
         return {
             "nginx": f"127.0.0.1:{self.runtime.settings.port}",
-            "release": self.release.name,
+            "release": self.release.folder.name,
             "store": "Valkey (`make down` keeps its data)" if own else "yours, at REDIS_URL",
+            **self.release.application.described(),
         }
 
     def _ensure(self, service: Service, title: str) -> bool:
@@ -97,7 +134,7 @@ class LocalDeployment:
 
     def _replica(self, name: str) -> Service:
         settings, state = self.runtime.settings, self.runtime.state
-        return services.replica(name, settings, state, self.environment, self.release)
+        return services.replica(name, settings, state, self.release)
 
     def _wanted(self, replicas: Sequence[str]) -> list[Service]:
         """Return the services that supervisord has to know, with these replicas."""

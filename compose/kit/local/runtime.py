@@ -1,19 +1,21 @@
 """The local runtime: real processes under supervisord, and no Docker."""
 
+import sys
 from collections import Counter
 from collections.abc import Callable, Sequence
 
 from kit import status
+from kit.check.processes import Target
 from kit.console import say, warn
 from kit.errors import KitError
 from kit.local import services
 from kit.local.deployment import LocalDeployment
 from kit.local.nginx import Nginx, rendered_port
-from kit.local.services import NGINX, STORE, is_replica
+from kit.local.services import NGINX, STORE, Release, is_replica
 from kit.local.supervisor import Process, Supervisor
 from kit.runtime import Replica, Runtime
-from kit.settings import CHECKOUT, Settings, probe_host
-from kit.setup import environment
+from kit.settings import SHOP, Settings, probe_host
+from kit.setup import application, environment, requirements
 from kit.state import StateFolder
 from kit.system import logs, ports, readiness, release, store_url
 from kit.system.processes import children, memory, require_files, runs_as_root
@@ -97,6 +99,7 @@ class LocalRuntime(Runtime):
         env = self._supervisor.described(names[0] if names else name)["env"]
         host = probe_host(env.get("TRUSTED_HOSTS", self.settings.trusted_hosts))
         workers = int(env.get("WORKERS", 0))
+        health = env.get("HEALTH_PATH", "/readyz")
         seen: set[int] = set()
 
         def ask() -> readiness.Answer:
@@ -110,10 +113,16 @@ class LocalRuntime(Runtime):
             if name == STORE:
                 return readiness.store(services.socket_of(STORE, self.state))
             if name == NGINX:
-                return readiness.nginx(rendered_port(self.state) or self.settings.port, host)
+                # It starts workers once it listens. Until then the answer may be that of another
+                # user, who took the port first.
+                if not children(process.pid):
+                    return readiness.Answer("it does not listen yet")
+                return readiness.nginx(
+                    rendered_port(self.state) or self.settings.port, host, health
+                )
             if (found := len(children(process.pid))) < workers:
                 return readiness.Answer(f"{found} of {workers} workers run")
-            return readiness.replica(services.socket_of(name, self.state), host)
+            return readiness.replica(services.socket_of(name, self.state), host, health)
 
         return ask
 
@@ -137,10 +146,20 @@ class LocalRuntime(Runtime):
             warn("nginx and Gunicorn run as root, like you; an ordinary user is safer")
         self._supervisor.write_launcher(self._environment)
         # Before anything starts.
-        frozen = release.freeze(CHECKOUT / "app", self.state.releases)
-        deployment = LocalDeployment(self, self._supervisor, self._nginx, self._environment, frozen)
+        deployment = LocalDeployment(
+            self, self._supervisor, self._nginx, self._environment, self._release()
+        )
         deployment.start_supervisor()
         return deployment
+
+    def target(self) -> Target:
+        """Return what `make check` looks at: the application as a worker would start it."""
+        self.state.create()
+        frozen = self._release()
+        env = services.release_command(self.settings, self.state, frozen).env
+        processes = self.settings.replicas * self.settings.workers
+        app = frozen.application
+        return Target(app.folder, app.name, frozen.environment.python, env, processes)
 
     def route(self, replicas: Sequence[Replica]) -> None:
         nginx = self._supervisor.processes().get(NGINX)
@@ -162,6 +181,32 @@ class LocalRuntime(Runtime):
     def tidy(self) -> None:
         if not self.is_running():
             self.state.remove_sockets()
+
+    def _release(self) -> Release:
+        """Freeze the application, and build the environment of its packages."""
+        s, state = self.settings, self.state
+        app, serving = application.read(s, state), self._environment
+        if app.data is not None:
+            app.data.mkdir(mode=0o700, parents=True, exist_ok=True)
+            for name in release.databases(app.folder):
+                warn(
+                    f"{app.folder / name} is a database among the code, and in no release: name "
+                    f"one in DATA_DIR={app.data} in your application's settings"
+                )
+            resolver = environment.to_resolve(s)
+            environment.ensure(resolver)
+            wanted = requirements.Wanted(
+                source=app.packages,
+                overrides=s.app_overrides,
+                may_build=s.app_build,
+                worker_class=s.worker_class,
+                python=".".join(map(str, sys.version_info[:2])),
+                for_image=False,
+            )
+            lock = requirements.lock(wanted, resolver.root / "bin" / "uv", state.locks)
+            serving = environment.of_lock(lock, s)
+            environment.ensure(serving, may_build=s.app_build)
+        return Release(app, serving, release.freeze(app.folder, SHOP, state.releases, app.data))
 
     def _require_port(self) -> None:
         """Refuse a taken port before anything starts, unless our own nginx listens on it."""

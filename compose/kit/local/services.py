@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from kit.settings import CHECKOUT, Settings
+from kit.setup.application import Application
 from kit.setup.environment import Environment
 from kit.state import StateFolder
 from kit.system import templates
@@ -47,17 +48,25 @@ class Service:
 
     def description(self, state: StateFolder) -> str:
         """Return what `kit.local.launch` reads; if two are equal, no restart is needed."""
-        inherited = {name: os.environ[name] for name in _INHERITED if name in os.environ}
         return json.dumps(
             {
                 "argv": self.argv,
-                "env": {"PATH": _PATH, **inherited, **self.env},
+                "env": {"PATH": _PATH, **_inherited(), **self.env},
                 "cwd": str(self.cwd),
                 "lock": str(state.service_lock(self.name)),
                 "config": self.config,
             },
             indent=1,
         )
+
+
+@dataclass(frozen=True, slots=True)
+class Command:
+    """A command for a shell, with the folder and the whole environment that it runs in."""
+
+    text: str
+    cwd: Path
+    env: Mapping[str, str]
 
 
 def socket_of(name: str, state: StateFolder) -> Path:
@@ -84,35 +93,89 @@ def store(settings: Settings, state: StateFolder, environment: Environment) -> S
     )
 
 
-def replica(
-    name: str, settings: Settings, state: StateFolder, environment: Environment, release: Path
-) -> Service:
+@dataclass(frozen=True, slots=True)
+class Release:
+    """A frozen application, and the environment of its packages."""
+
+    application: Application
+    environment: Environment
+    folder: Path
+
+
+def replica(name: str, settings: Settings, state: StateFolder, release: Release) -> Service:
     """Return the service of one replica: a Gunicorn master on its own socket."""
     env = {
-        **settings.application,
-        **settings.of_replicas,
+        **_variables(settings, state, release),
         "BIND": f"unix:{socket_of(name, state)}",
         "REPLICA": name,
-        "REDIS_URL": settings.redis_url or f"unix://{socket_of(STORE, state)}?db=0",
-        # A release stays as it was frozen, and its bytecode is there already.
-        "PYTHONDONTWRITEBYTECODE": "1",
     }
-    if settings.secret_key is not None:
-        env["SECRET_KEY"] = settings.secret_key
-    else:
-        env["SECRET_KEY_FILE"] = str(settings.secret_key_file or state.generated_key())
+    if "SECRET_KEY" not in env:
+        key = settings.secret_key_file or state.generated_key()
+        env["SECRET_KEY_FILE"] = str(key)
+        if settings.is_foreign:
+            # gunicorn.conf.py passes the content of files in this folder, without their `_FILE`.
+            env.setdefault("SECRETS_DIR", str(key.parent))
     return Service(
         name=name,
         argv=(
-            str(environment.python), "-m", "gunicorn", "-c", str(release / "gunicorn.conf.py"),
+            str(release.environment.python), "-m", "gunicorn",
+            "-c", str(release.folder / "kit" / "gunicorn.conf.py"),
         ),
-        cwd=release,
+        cwd=release.folder / "code",
         priority=200,
         # Longer than graceful_timeout in gunicorn.conf.py, REQUEST_SECONDS.
         stop_seconds=settings.request_seconds + 5,
         splits_output=True,
         env=env,
     )  # fmt: skip
+
+
+def release_command(settings: Settings, state: StateFolder, release: Release) -> Command:
+    """Return the application's own command, in its folder and with its settings."""
+    key = settings.secret_key_file or state.generated_key()
+    return Command(
+        settings.release_command,
+        release.folder / "code",
+        {
+            "PATH": f"{release.environment.root / 'bin'}:{_PATH}",
+            **_inherited(),
+            "SECRET_KEY": key.read_text(encoding="utf-8").strip(),
+            "FLASK_APP": release.application.name,
+            **_variables(settings, state, release),
+        },
+    )
+
+
+def _inherited() -> dict[str, str]:
+    return {name: os.environ[name] for name in _INHERITED if name in os.environ}
+
+
+def _variables(settings: Settings, state: StateFolder, release: Release) -> dict[str, str]:
+    """Return what the application finds in its environment, except for the generated key."""
+    application = release.application
+    url = settings.redis_url or f"unix://{socket_of(STORE, state)}?db=0"
+    env = {
+        "REDIS_URL": url,
+        **application.variables,
+        **settings.of_replicas,
+        "APP": application.name,
+        "HEALTH_PATH": application.health_path,
+        # A release stays as it was frozen, and its bytecode is there already.
+        "PYTHONDONTWRITEBYTECODE": "1",
+    }
+    if application.data is not None:
+        # The application may use a server of its own at REDIS_URL. Programs beside Gunicorn find
+        # the library by PYTHONPATH.
+        env |= {
+            "UNSTICKY_STORE": url,
+            "DATA_DIR": str(application.data),
+            "PYTHONPATH": str(release.folder / "kit"),
+        }
+    if settings.secret_key is not None:
+        env["SECRET_KEY"] = settings.secret_key
+    elif settings.secret_key_file is not None:
+        env.pop("SECRET_KEY", None)
+    return env
 
 
 def is_replica(name: str) -> bool:

@@ -16,6 +16,7 @@ from kit.settings import CHECKOUT, Settings
 from kit.setup import installation
 from kit.system import locks
 
+_SHOP = ("runtime", "local")
 _SERVERS = ("nginx", "valkey", "gevent")
 
 
@@ -46,34 +47,45 @@ class Environment:
 
 
 def to_run(settings: Settings) -> Environment:
-    """Return the environment that the stack runs in."""
+    """Return the environment that the stack runs in; the shop's packages are there, too."""
     wanted = {
         "nginx": settings.nginx_bin is None,
-        "gevent": settings.worker_class == "gevent",
+        "gevent": settings.worker_class == "gevent" and not settings.is_foreign,
         "valkey": settings.own_store and settings.redis_server is None,
     }
-    return _named("run", settings, *(group for group, needed in wanted.items() if needed))
+    groups = [group for group, needed in wanted.items() if needed]
+    return _named("run", settings, *(_SHOP[1:] if settings.is_foreign else _SHOP), *groups)
+
+
+def to_resolve(settings: Settings) -> Environment:
+    """Return the environment of uv, which resolves the packages of an application."""
+    return _named("resolve", settings, "uv")
+
+
+def of_lock(lock: Path, settings: Settings) -> Environment:
+    """Return the environment of an application that is not the shop."""
+    return _of("app", settings, lock)
 
 
 def to_check(settings: Settings) -> Environment:
     """Return the environment that the checks and `make pins` use."""
-    return _named("check", settings, *_SERVERS, "bench", "test", "lint", "load")
+    return _named("check", settings, *_SHOP, *_SERVERS, "bench", "test", "lint", "uv", "load")
 
 
 def to_bench(settings: Settings) -> Environment:
     """Return the environment that `make bench` uses."""
     # Locust makes the load if there is no wrk.
     load = () if shutil.which("wrk") else ("load",)
-    return _named("bench", settings, *_SERVERS, "bench", *load)
+    return _named("bench", settings, *_SHOP, *_SERVERS, "bench", *load)
 
 
 def to_load(settings: Settings) -> Environment:
     """Return the environment that `make loadtest` uses."""
-    return _named("load", settings, "load")
+    return _named("load", settings, *_SHOP, "load")
 
 
-def ensure(environment: Environment) -> None:
-    """Build the environment unless it exists."""
+def ensure(environment: Environment, *, may_build: bool = False) -> None:
+    """Build the environment unless it exists, if need be from source packages."""
     if environment.is_complete():
         return
     installation.require_wheels({path.stem for path in environment.pins})
@@ -84,7 +96,7 @@ def ensure(environment: Environment) -> None:
             return
         shutil.rmtree(environment.root, ignore_errors=True)
         try:
-            installation.install(environment.root, environment.pins)
+            installation.install(environment.root, environment.pins, may_build=may_build)
             # Or a power cut could leave the mark, and files without their content.
             os.sync()
             environment.mark_complete()
@@ -100,9 +112,11 @@ def enter(environment: Environment) -> None:
         os.execv(python, [python, "-P", "-s", "-m", "kit", *sys.argv[1:]])
 
 
-def _named(kind: str, settings: Settings, *more: str) -> Environment:
-    groups = ("runtime", "local", *more)
-    pins = tuple(CHECKOUT / "requirements" / f"{group}.txt" for group in groups)
+def _named(kind: str, settings: Settings, *groups: str) -> Environment:
+    return _of(kind, settings, *(CHECKOUT / "requirements" / f"{group}.txt" for group in groups))
+
+
+def _of(kind: str, settings: Settings, *pins: Path) -> Environment:
     digest = hashlib.sha256(platform.python_version().encode())
     for path in pins:
         digest.update(path.name.encode() + b"\0" + path.read_bytes())

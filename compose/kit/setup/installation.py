@@ -26,8 +26,7 @@ _YOUR_OWN = {
 _LEAST_BYTES = 20_000_000
 # They are complete, so pip resolves nothing. Wheels only, so it compiles nothing.
 _INSTALL = shlex.split(
-    "install --no-deps --require-hashes --only-binary :all: --no-input --no-color"
-    " --progress-bar off --retries 2"
+    "install --no-deps --require-hashes --no-input --no-color --progress-bar off --retries 2"
 )
 # Where packages come from is the caller's affair; how they are installed is not. Other settings,
 # such as `user`, `target` or `constraint`, are for the caller's own packages.
@@ -67,14 +66,18 @@ def require_wheels(groups: Collection[str]) -> None:
         )
 
 
-def install(root: Path, pins: Sequence[Path]) -> None:
-    """Build an environment at ``root`` with exactly the pinned packages."""
+def install(root: Path, pins: Sequence[Path], *, may_build: bool = False) -> None:
+    """Build an environment at ``root`` with exactly the pinned packages.
+
+    Source packages are built only if they may be: some of them need a compiler.
+    """
     say(f"Building a private environment in {root} (once; nothing else changes)")
     with step("creating it"):
         _run([sys.executable, "-I", "-m", "venv", str(root)], root)
     counter = Counter("packages", len({name for path in pins for name in _pinned(path)}))
     pip = [str(root / "bin" / "python"), "-I", "-m", "pip", "--disable-pip-version-check"]
-    command = [*pip, *_INSTALL, *(f"--requirement={path}" for path in pins)]
+    wheels = () if may_build else ("--only-binary", ":all:")
+    command = [*pip, *_INSTALL, *wheels, *(f"--requirement={path}" for path in pins)]
     environment = _pip_environment(pip, root)
     last: deque[str] = deque(maxlen=60)
     with subprocess.Popen(

@@ -9,6 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+_OK, _CLIENT_ERROR = 200, 400
 _PROBE_SECONDS = 5.0
 # After this time a message says what the verb waits for.
 _PATIENCE_SECONDS = 5.0
@@ -40,15 +41,12 @@ def store(path: Path) -> Answer:
     return Answer() if answer == "+OK" else Answer(f"it refused a write: {answer}")
 
 
-def replica(path: Path, host: str) -> Answer:
-    """Request ``/readyz`` from a replica on its unix socket.
-
-    404 counts as ready: the application answers, and has no such path.
-    """
+def replica(path: Path, host: str, health: str = "/readyz") -> Answer:
+    """Request a path from a replica on its unix socket; 2xx and 3xx are ready."""
     connection = http.client.HTTPConnection("localhost")
     try:
         connection.sock = _unix(path)
-        return _verdict(connection, "/readyz", host)
+        return _verdict(connection, health, host)
     except (OSError, http.client.HTTPException) as error:
         return Answer(f"its socket does not answer ({error})")
     finally:
@@ -104,7 +102,7 @@ def _verdict(connection: http.client.HTTPConnection, path: str, host: str) -> An
     connection.request("GET", path, headers={"Host": host, "Connection": "close"})
     response = connection.getresponse()
     body = response.read(10_000)
-    if response.status in {200, 404}:
+    if _OK <= response.status < _CLIENT_ERROR:
         return Answer()
     try:
         problem = json.loads(body)

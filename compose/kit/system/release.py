@@ -7,6 +7,7 @@ A replica runs a release, never the checkout. So an edit of a file changes nothi
 import compileall
 import hashlib
 import os
+import re
 import shutil
 import tempfile
 from collections.abc import Callable, Mapping
@@ -17,30 +18,62 @@ from kit.errors import KitError
 _KEPT = 3
 # Caches, editors' copies, and what `pip install .` leaves: none is code.
 _LEFT_OUT = (".", "__pycache__", "Dockerfile")
+_NOT_CODE = {"node_modules"}
+# Flask's instance folder, which is data.
+_DATA = {"instance"}
+# What serves an application: from the checkout's app/.
+_SERVING = {"gunicorn.conf.py", "unsticky_gunicorn.py", "unsticky"}
+_DATABASE = b"SQLite format 3\0"
+_GLOBS = ((r"\*\*/", "(?:.*/)?"), (r"\*\*", ".*"), (r"\*", "[^/]*"), (r"\?", "[^/]"))
+_MOST_BYTES = 500_000_000
 _LEFT_OUT_ENDS = (".egg-info", ".pyc", "~")
 
 
-def freeze(source: Path, releases: Path) -> Path:
-    """Copy the code at ``source`` and return the folder of its release.
+def freeze(code: Path, served_by: Path, releases: Path, data: Path | None = None) -> Path:
+    """Copy an application and what serves it, and return the folder of this release.
 
-    The same content gives the same folder.
+    The application is in ``code``; Gunicorn's configuration and the library are in ``kit``. The
+    same content gives the same folder.
+
+    Args:
+        code: the application's folder.
+        served_by: the folder with ``gunicorn.conf.py`` and the library.
+        releases: the folder of all releases; it exists.
+        data: a folder that stays; the application finds it as its instance folder.
+
     """
-    if not (source / "gunicorn.conf.py").is_file():
+    if not (served_by / "gunicorn.conf.py").is_file():
         raise KitError(
-            f"{source / 'gunicorn.conf.py'} is missing", "restore app/ from the repository"
+            f"{served_by / 'gunicorn.conf.py'} is missing", "restore app/ from the repository"
         )
     # Read once, so that name and content agree even if a file is saved meanwhile.
-    return keep(content_of(source), releases, lambda copy: compileall.compile_dir(copy, quiet=2))
+    content = {Path("code", path): text for path, text in content_of(code).items()}
+    for path, text in content_of(served_by).items():
+        # An application that brings the library, as the shop does, uses its own.
+        brought = len(path.parts) > 1 and Path("code", path) in content
+        if path.parts[0] in _SERVING and not brought:
+            content[Path("kit", path)] = text
+    link = None if data is None else str(data).encode()
+
+    def finish(copy: Path) -> None:
+        compileall.compile_dir(copy, quiet=2)
+        if data is not None:
+            (copy / "code" / "instance").symlink_to(data)
+
+    return keep(content, releases, finish, extra=link)
 
 
 def keep(
-    content: Mapping[Path, bytes], folder: Path, finish: Callable[[Path], object] = lambda _: None
+    content: Mapping[Path, bytes],
+    folder: Path,
+    finish: Callable[[Path], object] = lambda _: None,
+    extra: bytes | None = None,
 ) -> Path:
     """Write files, by their relative paths, to a folder named after them; all users may read it.
 
-    `finish` works on the copy before it has its name.
+    `finish` works on the copy before it has its name; `extra` is what it depends on, if anything.
     """
-    kept = folder / digest(content)
+    kept = folder / digest({**content, Path("/"): extra} if extra else content)
     if not kept.exists():
         with tempfile.TemporaryDirectory(dir=folder, prefix=".new-") as parent:
             copy = Path(parent, "release")
@@ -49,7 +82,7 @@ def keep(
                 (copy / path).write_bytes(data)
             finish(copy)
             # Containers read some of it as other users, whatever the caller's umask is.
-            for path in (copy, *copy.rglob("*")):
+            for path in (copy, *(path for path in copy.rglob("*") if not path.is_symlink())):
                 path.chmod(0o755 if path.is_dir() else 0o644)
             copy.rename(kept)
     os.utime(kept)
@@ -57,23 +90,44 @@ def keep(
 
 
 def prune(folder: Path, *in_use: Path) -> None:
-    """Remove all that `keep` wrote but three: what is in use, and the newest others."""
+    """Remove all that `keep` wrote but three: what is in use, and the newest others.
+
+    A release in which an application has made a database stays, too.
+    """
     found = sorted(
         (p for p in folder.iterdir() if not p.name.startswith(".") and p not in in_use),
         key=lambda p: p.stat().st_mtime,
         reverse=True,
     )
     for old in found[max(0, _KEPT - len(in_use)) :]:
+        if (old / "code").is_dir() and databases(old / "code"):
+            continue
         shutil.rmtree(old, ignore_errors=True)
 
 
 def content_of(source: Path) -> dict[Path, bytes]:
     """Return the files of a release by their paths below ``source``."""
-    return {
-        path.relative_to(source): path.read_bytes()
-        for path in sorted(source.rglob("*"))
-        if path.is_file() and _belongs(path.relative_to(source))
-    }
+    content: dict[Path, bytes] = {}
+    size = 0
+    ignored = _ignored(source / ".dockerignore")
+    for folder, folders, files in os.walk(source):
+        here = Path(folder).relative_to(source)
+        folders[:] = sorted(name for name in folders if _is_code(source, here / name))
+        for name in sorted(files):
+            path = here / name
+            if not _belongs(name) or ignored(path) or not (source / path).is_file():
+                continue
+            data = (source / path).read_bytes()
+            if data.startswith(_DATABASE):
+                continue
+            size += len(data)
+            if size > _MOST_BYTES:
+                raise KitError(
+                    f"{source} has more than {_MOST_BYTES // 1_000_000} MB of code",
+                    f"name folders that are no code in {source / '.dockerignore'}",
+                )
+            content[path] = data
+    return content
 
 
 def digest(content: Mapping[Path, bytes]) -> str:
@@ -84,5 +138,51 @@ def digest(content: Mapping[Path, bytes]) -> str:
     return found.hexdigest()[:12]
 
 
-def _belongs(path: Path) -> bool:
-    return not any(n.startswith(_LEFT_OUT) or n.endswith(_LEFT_OUT_ENDS) for n in path.parts)
+def databases(source: Path) -> list[str]:
+    """Return the names of the SQLite files beside the code, which are in no release."""
+    files = (path for path in source.iterdir() if path.is_file())
+    return sorted(path.name for path in files if _begins_as_database(path))
+
+
+def _begins_as_database(path: Path) -> bool:
+    with path.open("rb") as file:
+        return file.read(len(_DATABASE)) == _DATABASE
+
+
+def _belongs(name: str) -> bool:
+    return not name.startswith(_LEFT_OUT) and not name.endswith(_LEFT_OUT_ENDS)
+
+
+def _is_code(source: Path, folder: Path) -> bool:
+    return (
+        _belongs(folder.name)
+        and folder.name not in _NOT_CODE
+        and str(folder) not in _DATA
+        and not (source / folder / "pyvenv.cfg").exists()
+        # The folder of `make init`.
+        and not (source / folder / ".unsticky.json").exists()
+    )
+
+
+def _ignored(file: Path) -> Callable[[Path], bool]:
+    """Return what says whether a ``.dockerignore`` leaves out a file; the last match counts."""
+    rules = []
+    lines = file.read_text(encoding="utf-8").splitlines() if file.is_file() else []
+    for line in (line.strip() for line in lines):
+        if not line or line.startswith("#"):
+            continue
+        pattern = re.escape(line.lstrip("!").strip("/"))
+        for glob, regex in (
+            (r"\*\*/", "(?:.*/)?"),
+            (r"\*\*", ".*"),
+            (r"\*", "[^/]*"),
+            (r"\?", "[^/]"),
+        ):
+            pattern = pattern.replace(glob, regex)
+        rules.append((re.compile(f"{pattern}(?:/.*)?"), not line.startswith("!")))
+
+    def is_ignored(path: Path) -> bool:
+        verdicts = [ignores for rule, ignores in rules if rule.fullmatch(path.as_posix())]
+        return bool(verdicts) and verdicts[-1]
+
+    return is_ignored

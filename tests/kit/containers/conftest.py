@@ -1,16 +1,5 @@
-"""Stacks in containers for the tests of the verbs; none is left behind."""
+"""Stacks in containers for the tests of the verbs, in place of those of the local runtime."""
 
-from collections.abc import Iterator
-from pathlib import Path
+from tests.support.stacks.containers import new_containers
 
-import pytest
-
-from tests.support.containers import ContainerStack, StartContainers, require_engine
-from tests.support.stack import stacks
-
-
-@pytest.fixture(name="new_stack", scope="session")
-def _new_stack(checkout: Path) -> Iterator[StartContainers]:
-    """Make stacks that are not started yet; remove every one of them afterwards."""
-    require_engine()
-    yield from stacks(ContainerStack, checkout)
+__all__ = ["new_containers"]

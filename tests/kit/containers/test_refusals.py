@@ -4,8 +4,8 @@ import socket
 
 import pytest
 
-from tests.support.containers import ContainerStack, StartContainers
 from tests.support.ports import free_port
+from tests.support.stacks.containers import ContainerStack, StartContainers
 
 
 @pytest.fixture(name="refused", scope="module")

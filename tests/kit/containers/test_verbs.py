@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from tests.kit import test_verbs
-from tests.support.containers import ContainerStack, StartContainers, docker
+from tests.support.stacks.containers import ContainerStack, StartContainers, docker
 
 globals().update({
     name: test

@@ -50,3 +50,18 @@ def test_malformed_line_is_named_by_number(tmp_path: Path, line: str) -> None:
     with pytest.raises(KitError, match="line 2") as refusal:
         dotenv.read(path)
     assert line not in str(refusal.value)
+
+
+def test_secrets_that_all_users_can_read_are_named(tmp_path: Path) -> None:
+    """An editor leaves a new file readable for all; the path of a secret is none."""
+    path = tmp_path / ".env"
+    path.write_text(
+        "PORT=80\nSECRET_KEY=x\nSECRET_KEY_FILE=/x\nREDIS_URL=redis://u:p@h/0\nA_URL=http://h\n"
+        "API_TOKEN=\nDB_PASSWORD=x\n"
+    )
+    path.chmod(0o644)
+    assert dotenv.open_secrets(path) == ["SECRET_KEY", "REDIS_URL", "DB_PASSWORD"]
+
+    path.chmod(0o640)
+    assert dotenv.open_secrets(path) == []
+    assert dotenv.open_secrets(tmp_path / "missing") == []

@@ -15,7 +15,8 @@ def test_interrupted_installation_leaves_no_environment(
 ) -> None:
     """Ctrl-C while pip installs leaves nothing that looks like an environment."""
 
-    def interrupted(root: Path, _pins: object) -> None:
+    def interrupted(root: Path, _pins: object, *, may_build: bool) -> None:
+        assert not may_build
         (root / "bin").mkdir(parents=True)
         raise KeyboardInterrupt
 
@@ -38,6 +39,8 @@ def test_environment_has_only_what_is_needed(tmp_path: Path) -> None:
     assert groups(REDIS_SERVER="/bin/sh") == {"runtime", "local", "nginx"}
     assert groups(REDIS_URL="redis://h") == {"runtime", "local", "nginx"}
     assert "gevent" in groups(WORKER_CLASS="gevent")
+    # The packages of an application from elsewhere are in an environment of their own.
+    assert groups(APP_DIR="/blog") == {"local", "nginx", "valkey"}
     settings = load({}, tmp_path)
     assert environment.to_run(settings).root != environment.to_check(settings).root
     assert environment.to_run(settings) == environment.to_run(settings)

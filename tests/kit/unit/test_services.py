@@ -9,6 +9,7 @@ from kit.local import launch, services
 from kit.local.configuration import configuration
 from kit.local.supervisor import Supervisor
 from kit.settings import CHECKOUT, load
+from kit.setup import application
 from kit.setup.environment import Environment
 from kit.state import StateFolder
 from kit.system import processes
@@ -22,7 +23,10 @@ def _described(state: StateFolder, **environ: str) -> dict[str, str]:
 def _replica(state: StateFolder, **environ: str) -> services.Service:
     environment = Environment(state.root / "venv", ())
     settings = load({"STATE_DIR": str(state.root), **environ}, state.root)
-    return services.replica("app-1", settings, state, environment, state.root / "r")
+    app = application.read(settings, state)
+    return services.replica(
+        "app-1", settings, state, services.Release(app, environment, state.root / "r")
+    )
 
 
 def test_key_is_made_once(state: StateFolder) -> None:
@@ -99,3 +103,19 @@ def test_too_few_files_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(processes, "most_files", lambda: 64)
     with pytest.raises(KitError, match=r"you may open 64 files at once .* needs 92"):
         processes.require_files(92)
+
+
+def test_application_keeps_its_own_store_and_key(state: StateFolder) -> None:
+    """What an application has in its `.env` stays; sessions go to the kit's store all the same."""
+    project = state.root.parent / "blog"
+    project.mkdir()
+    (project / "app.py").write_text("app = Flask('x')\n")
+    (project / ".env").write_text("SECRET_KEY=theirs\nREDIS_URL=redis://queue/0\nWORKERS=9\n")
+
+    env = _described(state, APP_DIR=str(project))
+
+    assert env["APP"] == "app:app"
+    assert (env["SECRET_KEY"], env["REDIS_URL"]) == ("theirs", "redis://queue/0")
+    assert env["UNSTICKY_STORE"].startswith("unix:///")
+    assert env["WORKERS"] == "2"
+    assert "SECRET_KEY" not in _described(state, APP_DIR=str(project), SECRET_KEY_FILE=__file__)

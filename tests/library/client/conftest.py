@@ -7,9 +7,9 @@ import pytest
 from unsticky.stores import Client, client_from_url, client_like, replies
 
 from tests.library.client.visitors import Opened
-from tests.support.places import AtServer
-from tests.support.servers import Servers
-from tests.support.strange_servers import Relay
+from tests.support.stores.places import AtServer
+from tests.support.stores.servers import Servers
+from tests.support.stores.strange import Relay
 
 
 @pytest.fixture(name="servers", scope="session")

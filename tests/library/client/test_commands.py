@@ -8,8 +8,8 @@ from unsticky.stores import Script, replies
 from unsticky.stores.replies import UNFINISHED, PlainReader
 
 from tests.library.client.visitors import PUSH, Opened
-from tests.support.places import AtServer, deadline
-from tests.support.strange_servers import bulk
+from tests.support.stores.places import AtServer, deadline
+from tests.support.stores.strange import bulk
 
 
 def test_a_script_is_sent_whole_where_it_is_not_known(place: AtServer, opened: Opened) -> None:

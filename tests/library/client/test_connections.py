@@ -11,7 +11,7 @@ import redis
 from redis.backoff import ExponentialBackoff
 from redis.retry import Retry
 from unsticky.errors import StoreUnavailable
-from unsticky.stores import Deadline, Record
+from unsticky.stores import Deadline
 
 from tests.library.client.visitors import (
     DEADLINE,
@@ -23,8 +23,8 @@ from tests.library.client.visitors import (
     taken,
 )
 from tests.support.checkout import ROOT
-from tests.support.places import AtServer, deadline
-from tests.support.strange_servers import Relay, strange
+from tests.support.stores.places import AtServer, deadline
+from tests.support.stores.strange import Relay, StrangeServer
 
 
 @pytest.mark.parametrize("way", ["url", "client"])
@@ -58,11 +58,9 @@ def test_idle_connections_are_trusted_for_half_a_minute(
     assert relay.connections == 2
 
 
-def test_a_server_that_is_down_costs_no_retries_of_the_users_client(
-    opened: Opened,
-) -> None:
+def test_a_server_that_is_down_costs_no_retries_of_the_users_client(opened: Opened) -> None:
     """The client's own retries are not used: a refused connection is answered at once."""
-    with strange(lambda *_: None) as server:
+    with StrangeServer(lambda *_: None) as server:
         port = server.port
     before = connecting()
     given = redis.Redis(
@@ -86,7 +84,7 @@ def test_a_handshake_that_drips_leaves_no_thread(opened: Opened) -> None:
             time.sleep(DEADLINE * 3)  # what it is for
         return None
 
-    with strange(answer) as server:
+    with StrangeServer(answer) as server:
         url = f"redis://:x@127.0.0.1:{server.port}"
         started = time.monotonic()
         with pytest.raises(StoreUnavailable):
@@ -120,8 +118,7 @@ def test_threads_share_a_few_connections(place: AtServer, relay: Relay, opened: 
 
     def visit(name: bytes) -> None:
         for _ in range(50):
-            record = visitors.store.read(visitors.places[name], deadline())
-            assert isinstance(record, Record)
+            record = visitors.store.record(visitors.places[name])
             if record.fields is None or record.fields[b"who"] != name:
                 wrong.append(record)
 

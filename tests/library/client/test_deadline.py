@@ -8,8 +8,8 @@ from unsticky.errors import OutcomeUnknown
 from unsticky.stores import Deadline
 
 from tests.library.client.visitors import DEADLINE, GENEROUS, Opened
-from tests.support.places import deadline
-from tests.support.strange_servers import Relay
+from tests.support.stores.places import deadline
+from tests.support.stores.strange import Relay
 
 
 @pytest.mark.parametrize("piece", [b":1\r\n", b"$100\r\nx", b"x"], ids=["items", "text", "bytes"])

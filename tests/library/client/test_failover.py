@@ -21,10 +21,11 @@ from tests.library.client.visitors import (
     connecting,
     taken,
 )
-from tests.support.places import AtServer, deadline
 from tests.support.ports import free_port
-from tests.support.servers import PATIENCE, Servers, find_program
-from tests.support.strange_servers import Relay
+from tests.support.stores.places import AtServer, deadline
+from tests.support.stores.servers import Servers, find_program
+from tests.support.stores.strange import Relay
+from tests.support.waiting import PATIENCE
 
 
 @pytest.mark.parametrize("moves", ["by its address", "by a client"])

@@ -17,9 +17,9 @@ from unsticky.errors import ConfigurationError, OutcomeUnknown, StoreUnavailable
 from unsticky.stores import Client, client_like, open_store
 
 from tests.library.client.visitors import Opened, Visitors
-from tests.support.places import CAPS, AtServer, deadline
 from tests.support.ports import free_port
-from tests.support.servers import Servers
+from tests.support.stores.places import CAPS, AtServer, deadline
+from tests.support.stores.servers import Servers
 
 
 def _used(client: Client, place: AtServer) -> None:

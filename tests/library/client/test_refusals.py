@@ -6,8 +6,8 @@ import pytest
 from unsticky.errors import StoreUnavailable
 
 from tests.library.client.visitors import Opened, run, taken
-from tests.support.places import deadline
-from tests.support.strange_servers import strange
+from tests.support.stores.places import deadline
+from tests.support.stores.strange import StrangeServer
 
 _MOVED_ON = {
     "READONLY": "READONLY You can't write against a read only replica.",
@@ -20,6 +20,8 @@ _MOVED_ON = {
     "LOADING": "LOADING Redis is loading the dataset in memory",
     "NOAUTH": "NOAUTH Authentication required.",
 }
+
+_FULL = b"-ERR max number of clients reached\r\n"
 
 
 @pytest.mark.parametrize("error", _MOVED_ON.values(), ids=_MOVED_ON)
@@ -34,7 +36,7 @@ def test_a_server_that_is_not_the_right_one_any_more_is_left(opened: Opened, err
             return None
         return f"-{error}\r\n".encode()
 
-    with strange(answer) as server:
+    with StrangeServer(answer) as server:
         client = opened(server.url)
         together = threading.Barrier(2)
         threads = [
@@ -60,7 +62,7 @@ def test_other_refusals_keep_the_connection(opened: Opened, error: str) -> None:
     def answer(_: int, command: list[bytes]) -> bytes | None:
         return f"-{error}\r\n".encode() if command[0] == b"GET" else None
 
-    with strange(answer) as server:
+    with StrangeServer(answer) as server:
         client = opened(server.url)
         for _ in range(3):
             with pytest.raises(StoreUnavailable, match=error):
@@ -76,7 +78,7 @@ def test_a_refusal_of_a_script_is_checked(opened: Opened, error: str) -> None:
         refused = command[0] == b"EVALSHA" or error == "LOADING"
         return f"-{error}\r\n".encode() if refused else None
 
-    with strange(answer) as server:
+    with StrangeServer(answer) as server:
         client = opened(server.url)
         for _ in range(2):
             with pytest.raises(StoreUnavailable, match=error):
@@ -90,7 +92,9 @@ def test_a_full_server_refuses_and_nothing_was_done(opened: Opened) -> None:
     """What is said to a connection that is closed at once is a refusal, not an unknown outcome."""
     for call in (run, lambda client: client.ask(deadline(), "INCR", "k")):
         with (
-            strange(lambda *_: b"-ERR max number of clients reached\r\n", hang_up=True) as server,
+            StrangeServer(
+                lambda *_: b"-ERR max number of clients reached\r\n", hang_up=True
+            ) as server,
             pytest.raises(StoreUnavailable, match="max number of clients"),
         ):
             call(opened(server.url))
@@ -103,7 +107,7 @@ def test_a_refusal_never_repeats_what_was_sent(opened: Opened) -> None:
         quoted = b" ".join(repr(part).encode() for part in command[1:])
         return b"-ERR unknown command, with args beginning with: " + quoted + b"\r\n"
 
-    with strange(answer) as server:
+    with StrangeServer(answer) as server:
         for url in (server.url, f"redis://:s3cret@127.0.0.1:{server.port}"):
             with pytest.raises(StoreUnavailable) as caught:
                 opened(url).ask(deadline(), "SET", "k", "s3cret")

@@ -7,11 +7,11 @@ from typing import Any
 import pytest
 import redis
 from unsticky.errors import OutcomeUnknown
-from unsticky.stores import UNREAD, Write, Written
+from unsticky.stores import UNREAD, Write
 
 from tests.library.client.visitors import DEADLINE, PUSH, Opened, Visitors, run
-from tests.support.places import AtServer, deadline, operation
-from tests.support.strange_servers import Meddle, Relay, strange
+from tests.support.stores.places import AtServer, deadline
+from tests.support.stores.strange import Meddle, Relay, StrangeServer
 
 
 def _stray(kind: str, last: list[bytes]) -> bytes:
@@ -147,7 +147,7 @@ def test_a_client_that_asked_for_pushes_serves_sessions(
         before = client.round_trips
         for name, where in visitors.places.items():
             write = (Write(b"n", b"%d" % round_, UNREAD),)
-            assert isinstance(visitors.store.write(where, write, operation(), deadline()), Written)
+            visitors.store.apply(where, write)
             assert visitors.found(name) == name
     assert client.round_trips == before + 4
     given.close()
@@ -173,7 +173,7 @@ def test_what_bears_no_mark_is_no_reply(opened: Opened, reply: bytes) -> None:
         marked = reply % command[-1] if b"%b" in reply else reply
         return marked if command[0] == b"EVALSHA" else None
 
-    with strange(answer) as server:
+    with StrangeServer(answer) as server:
         client = opened(server.url)
         with pytest.raises(OutcomeUnknown, match="no reply to what was sent"):
             run(client)

@@ -4,7 +4,7 @@ import pytest
 from unsticky.errors import ConfigurationError
 from unsticky.stores import client_from_url, open_store
 
-from tests.support.places import CAPS
+from tests.support.stores.places import CAPS
 
 
 @pytest.mark.parametrize(

@@ -6,18 +6,10 @@ from collections.abc import Callable
 from typing import Any, Final, TypeAlias
 
 from unsticky.errors import StoreUnavailable
-from unsticky.stores import Client, Deadline, Record, RedisStore, Script, Write, Written
+from unsticky.stores import Client, Deadline, Record, RedisStore, Script, Write
 from unsticky.stores.connection import Connection
 
-from tests.support.places import (
-    CAPS,
-    LIFETIMES,
-    AtServer,
-    LimitedStore,
-    deadline,
-    operation,
-    reference,
-)
+from tests.support.stores.places import CAPS, LIFETIMES, AtServer, LimitedStore, deadline, reference
 
 DEADLINE: Final = 0.5
 GENEROUS: Final = DEADLINE + 1.0
@@ -41,8 +33,7 @@ class Visitors:
         self.places = {b"ann": reference(), b"bob": reference()}
         for name, where in self.places.items():
             write = (Write(b"who", name, None),)
-            made = place.new_store().write(where, write, operation(), deadline(), create=True)
-            assert isinstance(made, Written)
+            place.new_store().apply(where, write, create=True)
 
     def found(self, name: bytes) -> bytes | None:
         """Return whose session a visitor gets, None if the store cannot say."""

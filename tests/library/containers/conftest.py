@@ -4,8 +4,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.support.containers import STORE_IMAGES, ContainerServer, require_engine
-from tests.support.places import AtServer
+from tests.support.stacks.containers import STORE_IMAGES, ContainerServer, require_engine
+from tests.support.stores.places import AtServer, LimitedStore
 
 
 @pytest.fixture(name="shared", scope="session")
@@ -35,6 +35,12 @@ def _server_place(
 def _place(server_place: AtServer) -> AtServer:
     """Each kind of server; memory is no container's."""
     return server_place
+
+
+@pytest.fixture(name="store")
+def _store(place: AtServer) -> LimitedStore:
+    """A store of each kind, empty."""
+    return place.new_store()
 
 
 @pytest.fixture(name="own_server", params=STORE_IMAGES)

@@ -6,9 +6,9 @@ from pathlib import Path
 from typing import Any
 
 from tests.library import contract
-from tests.library.contract.test_once import _site  # noqa: F401  (a fixture)
+from tests.library.contract.test_emptied import _met  # noqa: F401  (a fixture)
 
-_STORES = {"place", "server_place", "own_server", "site"}
+_STORES = {"place", "server_place", "own_server", "site", "store"}
 
 
 def _tests() -> dict[str, Any]:

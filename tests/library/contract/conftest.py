@@ -4,8 +4,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.support.places import AtServer, InFakeredis, InSqlite, Memory, Place
-from tests.support.servers import SERVERS, Servers
+from tests.support.stores.places import AtServer, InFakeredis, InSqlite, LimitedStore, Memory, Place
+from tests.support.stores.servers import SERVERS, Servers
 
 
 @pytest.fixture(name="place", params=["memory", "sqlite", *SERVERS, "fakeredis"])
@@ -22,6 +22,12 @@ def _place(request: pytest.FixtureRequest, servers: Servers) -> Iterator[Place]:
     place = AtServer(request.param, servers.running(request.param))
     yield place
     place.close()
+
+
+@pytest.fixture(name="store")
+def _store(place: Place) -> LimitedStore:
+    """A store of each kind, empty."""
+    return place.new_store()
 
 
 @pytest.fixture(name="server_place", params=SERVERS)

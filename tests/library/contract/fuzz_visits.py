@@ -6,6 +6,7 @@ from typing import Any
 
 from unsticky import Conflict, OutOfRange, Session
 from unsticky.cookie import Reference
+from unsticky.unit_of_work import commit
 
 from tests.library.contract.fuzz_books import Book, copied, parcels, under
 from tests.library.contract.fuzz_cases import Op
@@ -273,12 +274,12 @@ class Visit:
     def commit(self) -> None:
         """Write what was changed so far."""
         if not self.buffering:
-            unit_of(self.session).commit()
+            commit(unit_of(self.session))
 
     def tx(self) -> None:
         """Write what was changed so far; what comes is a transaction."""
         if not self.buffering:
-            unit_of(self.session).commit()
+            commit(unit_of(self.session))
 
     def begin_transaction(self) -> None:
         """Begin one, or begin it again."""
@@ -297,7 +298,7 @@ class Visit:
         unit = unit_of(self.session)
         for attempt in range(retries + 1):
             try:
-                unit.commit()
+                commit(unit)
             except Conflict as error:
                 judge(error)
                 again = list(self.done)

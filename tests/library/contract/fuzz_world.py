@@ -5,31 +5,18 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from enum import Enum, auto
 from functools import lru_cache
-from typing import Any, Final, TypeAlias
+from typing import Any, Final, TypeAlias, cast
 
 from flask import Flask
 from unsticky import OutcomeUnknown, Session, StoreUnavailable
 from unsticky.codec import decode
 from unsticky.cookie import Reference
 from unsticky.fields import MAP, entry_key, map_prefix, name_of
-from unsticky.limits import Lifetimes
-from unsticky.stores.base import (
-    Change,
-    Deadline,
-    Finish,
-    Gone,
-    Missing,
-    Move,
-    Operation,
-    Record,
-    Store,
-    Unreadable,
-    WriteOutcome,
-)
+from unsticky.stores.base import Deadline, Move, Record, Store, WriteOutcome
 from unsticky.stores.memory import MemoryStore
 
 from tests.support.browsers import Browser, InFlight, Site, make_site
-from tests.support.places import CAPS, Memory, Place
+from tests.support.stores.places import CAPS, Memory, Place
 
 Fields: TypeAlias = dict[str, Any]
 """Values by `name`, or for a map's entry by `map.key`."""
@@ -84,43 +71,18 @@ class Watched:
         self.fault, self.countdown, self.fired = fault, countdown, False
         self.moved_to = None
 
-    def read(
-        self, reference: Reference, lifetimes: Lifetimes, deadline: Deadline, *, slide: bool = True
-    ) -> Record | Missing | Gone | Unreadable:
-        """See `Store.read`."""
-        return self.inner.read(reference, lifetimes, deadline, slide=slide)
-
-    def write(
-        self,
-        reference: Reference,
-        changes: tuple[Change, ...],
-        operation: Operation,
-        lifetimes: Lifetimes,
-        deadline: Deadline,
-        *,
-        create: bool = False,
-        finish: Finish = None,
-        load: bool = False,
-    ) -> WriteOutcome:
+    def write(self, reference: Reference, *arguments: Any, **options: Any) -> WriteOutcome:
         """See `Store.write`."""
         self.touched.add(reference)
+        finish = options.get("finish")
         if isinstance(finish, Move):
             self.touched.add(finish.to)
             self.moved_to = finish.to
-        elif create:
+        elif options.get("create"):
             self.moved_to = reference
 
         def send() -> WriteOutcome:
-            return self.inner.write(
-                reference,
-                changes,
-                operation,
-                lifetimes,
-                deadline,
-                create=create,
-                finish=finish,
-                load=load,
-            )
+            return self.inner.write(reference, *arguments, **options)
 
         return self._befall(send) if self.fault else send()
 
@@ -218,7 +180,7 @@ def fresh_world(place: Place, kept: Site | None = None) -> World:
     if isinstance(place, Memory):
         inner = MemoryStore(CAPS)
     store = Watched(inner)
-    state.store = store
+    state.store = cast("Store", store)
     return World(site, store)
 
 

@@ -24,9 +24,9 @@ from tests.library.contract.fuzz_judge import Judge
 from tests.library.contract.fuzz_outcomes import Outcome
 from tests.library.contract.fuzz_visits import Visit
 from tests.library.contract.fuzz_world import World, answered, fresh_world, in_flight
-from tests.support.browsers import Site, unit_of
-from tests.support.places import AtServer, Memory, Place
-from tests.support.servers import Servers
+from tests.support.browsers import Site, reference_of
+from tests.support.stores.places import AtServer, Memory, Place
+from tests.support.stores.servers import Servers
 
 _ERRORS: dict[str, Callable[[], SessionError]] = {
     "session-conflict": lambda: Conflict(()),
@@ -87,9 +87,8 @@ class Run:
         self.jar = in_flight(self.world, session).end().cookie
         self.cookies = [self.jar]
         self.world.look()
-        reference = unit_of(session).token
-        assert reference is not None
-        self.judge.ledger.counts[reference.reference] = 0 if self.case.small else 3
+        reference = reference_of(session)
+        self.judge.ledger.counts[reference] = 0 if self.case.small else 3
         self.judge.ledger.put.add("p0")
 
     def _begin(self, number: int, which: str) -> Visit:
@@ -229,9 +228,8 @@ class Run:
         """Demand that no cookie of an ended session brings anything."""
         for cookie in {cookie: None for cookie in self.cookies if cookie}:
             session, _ = self.world.begin(cookie, "probe")
-            token = unit_of(session).token
-            assert token is not None
-            state = self.world.states[token.reference]
+            where = reference_of(session)
+            state = self.world.states[where]
             if state is None and (dict(session) or session.maps() or session.user):
                 raise Violation("old cookie serves", f"{dict(session)} of {session.user}")
             if state is not None and (session.user or "") != state.user:

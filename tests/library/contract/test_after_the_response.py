@@ -17,8 +17,8 @@ from unsticky import StoreUnavailable
 from unsticky import session as flask_session
 from unsticky.session import current_session
 
-from tests.support.browsers import Browser, Site, make_site, spend_deadline, unit_of
-from tests.support.places import AtServer, Place
+from tests.support.browsers import Browser, Site, make_site, reference_of, spend_deadline
+from tests.support.stores.places import AtServer, Place
 
 
 def visitor(site: Site, **fields: Any) -> FlaskClient:
@@ -31,9 +31,8 @@ def visitor(site: Site, **fields: Any) -> FlaskClient:
 
 @pytest.mark.parametrize("first", [True, False], ids=["set here", "set before"])
 @pytest.mark.parametrize("loaded", [True, False], ids=["loaded", "not loaded"])
-def test_a_stream_reads(place: Place, *, first: bool, loaded: bool) -> None:
+def test_a_stream_reads(site: Site, *, first: bool, loaded: bool) -> None:
     """What the request set, and what was there, also where the view had not looked."""
-    site = make_site(place)
 
     @site.app.get("/")
     def view() -> Response:
@@ -52,9 +51,8 @@ def test_a_stream_reads(place: Place, *, first: bool, loaded: bool) -> None:
     assert answer.text == "1 2 ['a', 'b']"
 
 
-def test_a_stream_says_that_it_is_private(place: Place) -> None:
+def test_a_stream_says_that_it_is_private(site: Site) -> None:
     """Its headers are gone before it reads the session: it is kept from shared caches at once."""
-    site = make_site(place)
     site.app.add_url_rule(
         "/", "stream", lambda: Response(stream_with_context(str(flask_session["a"]) for _ in "x"))
     )
@@ -67,18 +65,16 @@ def test_a_stream_says_that_it_is_private(place: Place) -> None:
     )
 
 
-def test_a_file_is_no_such_stream(place: Place) -> None:
+def test_a_file_is_no_such_stream(site: Site) -> None:
     """It reads no session, and stays cacheable for everyone."""
-    site = make_site(place)
     site.app.add_url_rule("/", "file", lambda: send_file(__file__))
     with visitor(site, a=1).get("/") as answer:
         assert "Vary" not in answer.headers
         assert "private" not in answer.headers["Cache-Control"]
 
 
-def test_messages_shown_in_a_stream_are_shown_once(place: Place) -> None:
+def test_messages_shown_in_a_stream_are_shown_once(site: Site) -> None:
     """`stream_template` takes them when the response is under way; another tab's stays."""
-    site = make_site(place)
     template = "{% for message in get_flashed_messages() %}<{{ message }}>{% endfor %}"
 
     @site.app.get("/")
@@ -98,11 +94,8 @@ def test_messages_shown_in_a_stream_are_shown_once(place: Place) -> None:
     assert client.get("/").text == ""
 
 
-def test_messages_that_cannot_be_removed_stay(
-    place: Place, caplog: pytest.LogCaptureFixture
-) -> None:
+def test_messages_that_cannot_be_removed_stay(site: Site, caplog: pytest.LogCaptureFixture) -> None:
     """The store fails while the page is under way: the page is whole, the message comes again."""
-    site = make_site(place)
     store = site.sessions.state.store
     write = store.write
 
@@ -124,9 +117,8 @@ def test_messages_that_cannot_be_removed_stay(
 
 
 @pytest.mark.parametrize("touched", [True, False])
-def test_a_teardown_reads(place: Place, *, touched: bool) -> None:
+def test_a_teardown_reads(site: Site, *, touched: bool) -> None:
     """A function that runs after the request finds the session, whether the view looked or not."""
-    site = make_site(place)
     seen: list[Any] = []
 
     @site.app.get("/")
@@ -145,9 +137,8 @@ def test_a_teardown_reads(place: Place, *, touched: bool) -> None:
     assert seen == [{"a": 1, "b": 2} if touched else {"a": 1}]
 
 
-def test_a_test_client_keeps_the_session_in_reach(place: Place) -> None:
+def test_a_test_client_keeps_the_session_in_reach(site: Site) -> None:
     """`with client:`, Flask's way to look at a request's session after it."""
-    site = make_site(place)
 
     @site.app.get("/")
     def view() -> str:
@@ -169,9 +160,8 @@ def test_a_late_read_does_not_slide(server_place: AtServer) -> None:
     """Only what comes before the response is a use of the session."""
     site = make_site(server_place)
     browser = site.browser(a=1)
-    token = unit_of(Browser(site.app, browser.cookie).begin().session).token
-    assert token is not None
-    key = server_place.key(token.reference)
+    where = reference_of(Browser(site.app, browser.cookie).begin().session)
+    key = server_place.key(where)
     server_place.server.raw.hdel(key, b"\0s")
     request = browser.begin()
     request.end()

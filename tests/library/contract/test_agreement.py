@@ -25,15 +25,7 @@ from unsticky.stores.base import (
     Written,
 )
 
-from tests.support.places import (
-    HOUR,
-    AtServer,
-    LimitedStore,
-    Memory,
-    deadline,
-    operation,
-    reference,
-)
+from tests.support.stores.places import HOUR, AtServer, LimitedStore, Memory, operation, reference
 
 _CAPS = Caps(fields=4, bytes=14)
 _LIFETIMES = (
@@ -128,30 +120,26 @@ def _distinct(changes: list[Change]) -> tuple[Change, ...]:
 def _ask(store: LimitedStore, call: tuple[Any, ...], references: tuple[Reference, ...]) -> object:
     match call:
         case "read", where, slide:
-            found = store.read(references[where % len(references)], deadline(), slide=slide)
+            found = store.read(references[where % len(references)], slide=slide)
             return _told(found, all_of_it=True)
         case "write", where, changes, name, create, finish, load:
             there, options = references[where % len(references)], {"finish": finish, "load": load}
-            told = store.write(
-                there, _distinct(changes), name, deadline(), create=create, **options
-            )
+            told = store.write(there, _distinct(changes), name, create=create, **options)
             return _told(told, all_of_it=False)
         case "make", where, request, finish:
             there = references[where % len(references)]
             name = Operation(request, 9, makes_once=True)
             write = (Write(b"a", b"1", UNREAD),)
-            told = store.write(there, write, name, deadline(), create=True, finish=finish)
+            told = store.write(there, write, name, create=True, finish=finish)
             return _told(told, all_of_it=False)
         case "sessions", user:
             return {
                 (entry.reference, entry.record.label, entry.record.idle)
-                for entry in store.sessions(user, deadline())
+                for entry in store.sessions(user)
             }
         case _:
             _, user, keep, stamp = call
-            ended = store.end_all(
-                user, references[keep % len(references)], stamp, operation(), deadline()
-            )
+            ended = store.end_all(user, references[keep % len(references)], stamp)
             return set(ended)
 
 

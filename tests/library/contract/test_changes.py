@@ -16,7 +16,6 @@ from unsticky.stores.base import (
     Conflicting,
     Missing,
     NotACounter,
-    Record,
     Refused,
     SetLimits,
     Take,
@@ -25,49 +24,45 @@ from unsticky.stores.base import (
     Written,
 )
 
-from tests.support.places import LimitedStore, Place, deadline, operation, reference
+from tests.support.stores.places import LimitedStore, Place, reference
 
 
 def make(store: LimitedStore, **fields: bytes) -> Reference:
     """Make a session that holds these fields."""
     where = reference()
     changes = tuple(Write(name.encode(), value, UNREAD) for name, value in fields.items())
-    assert isinstance(store.write(where, changes, operation(), deadline(), create=True), Written)
+    store.apply(where, changes, create=True)
     return where
 
 
 def held(store: LimitedStore, where: Reference) -> dict[bytes, bytes]:
     """Return what a session holds."""
-    record = store.read(where, deadline())
-    assert isinstance(record, Record)
+    record = store.record(where)
     assert record.fields is not None
     return record.fields
 
 
-def test_nothing_is_there_until_it_is_created(place: Place) -> None:
+def test_nothing_is_there_until_it_is_created(store: LimitedStore) -> None:
     """Reading or writing what is not there answers that, and makes nothing."""
-    store, where = place.new_store(), reference()
+    where = reference()
     write = (Write(b"a", b"1", UNREAD),)
-    assert store.read(where, deadline()) == Missing()
-    assert store.write(where, write, operation(), deadline()) == Missing()
-    assert store.read(where, deadline()) == Missing()
+    assert store.read(where) == Missing()
+    assert store.write(where, write) == Missing()
+    assert store.read(where) == Missing()
 
 
-def test_a_session_can_be_made_empty(place: Place) -> None:
+def test_a_session_can_be_made_empty(store: LimitedStore) -> None:
     """A session without fields exists."""
-    store, where = place.new_store(), reference()
-    assert isinstance(store.write(where, (), operation(), deadline(), create=True), Written)
+    where = reference()
+    store.apply(where, (), create=True)
     assert held(store, where) == {}
 
 
-def test_creating_what_is_there_writes_to_it(place: Place) -> None:
+def test_creating_what_is_there_writes_to_it(store: LimitedStore) -> None:
     """`create` over a living session is a plain write: its fields and birth stay."""
-    store = place.new_store()
     where = make(store, a=b"1")
-    before = store.read(where, deadline())
-    written = store.write(where, (Write(b"b", b"2", None),), operation(), deadline(), create=True)
-    assert isinstance(written, Written)
-    assert isinstance(before, Record)
+    before = store.record(where)
+    written = store.apply(where, (Write(b"b", b"2", None),), create=True)
     assert written.record.created == before.created
     assert held(store, where) == {b"a": b"1", b"b": b"2"}
 
@@ -98,13 +93,11 @@ def test_creating_what_is_there_writes_to_it(place: Place) -> None:
     ids=str,
 )
 def test_a_change_whose_base_still_stands_is_applied(
-    place: Place, change: Change, after: dict[bytes, bytes]
+    store: LimitedStore, change: Change, after: dict[bytes, bytes]
 ) -> None:
     """What was read still stands, so the change happens, whatever bytes it is made of."""
-    store = place.new_store()
     where = make(store, a=b"1")
-    written = store.write(where, (change,), operation(), deadline(), load=True)
-    assert isinstance(written, Written)
+    written = store.apply(where, (change,), load=True)
     assert written.record.fields == after
     assert held(store, where) == after
 
@@ -133,24 +126,20 @@ def test_a_change_whose_base_still_stands_is_applied(
     ids=str,
 )
 def test_a_change_whose_base_is_gone_conflicts(
-    place: Place, change: Change, current: dict[bytes, bytes | None]
+    store: LimitedStore, change: Change, current: dict[bytes, bytes | None]
 ) -> None:
     """Another value stands than was read: it is returned, and no other change is applied either."""
-    store = place.new_store()
     where = make(store, a=b"1", n=b"5")
     others = (Write(b"z", b"9", UNREAD), Add(b"n", 1))
-    assert store.write(where, (change, *others), operation(), deadline()) == Conflicting(current)
+    assert store.write(where, (change, *others)) == Conflicting(current)
     assert held(store, where) == {b"a": b"1", b"n": b"5"}
 
 
-def test_all_conflicts_are_named_at_once(place: Place) -> None:
+def test_all_conflicts_are_named_at_once(store: LimitedStore) -> None:
     """A commit that meets several conflicts learns of all, so that one merge round settles them."""
-    store = place.new_store()
     where = make(store, a=b"1", b=b"2")
     changes = (Write(b"a", b"9", b"0"), Write(b"b", b"9", None), Write(b"c", b"9", b"0"))
-    assert store.write(where, changes, operation(), deadline()) == Conflicting(
-        {b"a": b"1", b"b": b"2", b"c": None}
-    )
+    assert store.write(where, changes) == Conflicting({b"a": b"1", b"b": b"2", b"c": None})
 
 
 @pytest.mark.parametrize(
@@ -169,12 +158,12 @@ def test_all_conflicts_are_named_at_once(place: Place) -> None:
     ],
     ids=str,
 )
-def test_adding_within_bounds(place: Place, before: bytes | None, add: Add, after: int) -> None:
+def test_adding_within_bounds(
+    store: LimitedStore, before: bytes | None, add: Add, after: int
+) -> None:
     """A sum within its bounds is stored as canonical decimal and returned."""
-    store = place.new_store()
     where = make(store, **({"n": before} if before else {"a": b"1"}))
-    written = store.write(where, (add,), operation(), deadline())
-    assert isinstance(written, Written)
+    written = store.apply(where, (add,))
     assert written.results == (after,)
     assert held(store, where)[b"n"] == b"%d" % after
 
@@ -193,25 +182,25 @@ def test_adding_within_bounds(place: Place, before: bytes | None, add: Add, afte
     ],
     ids=str,
 )
-def test_adding_beyond_bounds(place: Place, before: bytes | None, add: Add, current: int) -> None:
+def test_adding_beyond_bounds(
+    store: LimitedStore, before: bytes | None, add: Add, current: int
+) -> None:
     """A sum beyond its bounds is refused, never clamped; nothing of the write happens."""
-    store = place.new_store()
     where = make(store, **({"n": before} if before else {"a": b"1"}))
     was = held(store, where)
     changes = (Write(b"z", b"9", UNREAD), add)
-    assert store.write(where, changes, operation(), deadline()) == Refused(b"n", current)
+    assert store.write(where, changes) == Refused(b"n", current)
     assert held(store, where) == was
 
 
 @pytest.mark.parametrize(
     "before", [b"\xa1x", b"\xc3", b"\xc0", b"\x90", b"\xcb\x3f\xf0\0\0\0\0\0\0"]
 )
-def test_adding_to_what_is_no_integer(place: Place, before: bytes) -> None:
+def test_adding_to_what_is_no_integer(store: LimitedStore, before: bytes) -> None:
     """Text, True, None, a list and 1.0 are no counters: nothing of the write happens."""
-    store = place.new_store()
     where = make(store, n=before)
     changes = (Write(b"z", b"9", UNREAD), Add(b"n", 1))
-    assert store.write(where, changes, operation(), deadline()) == NotACounter(b"n")
+    assert store.write(where, changes) == NotACounter(b"n")
     assert held(store, where) == {b"n": before}
 
 
@@ -221,21 +210,18 @@ def test_adding_to_planted_bytes(place: Place, planted: bytes) -> None:
     store = place.new_store()
     where = make(store, n=b"1")
     place.plant(where, b"n", planted)
-    assert store.write(where, (Add(b"n", 1),), operation(), deadline()) == NotACounter(b"n")
+    assert store.write(where, (Add(b"n", 1),)) == NotACounter(b"n")
     assert held(store, where) == {b"n": planted}
 
 
-def test_taking_removes_what_it_returns(place: Place) -> None:
+def test_taking_removes_what_it_returns(store: LimitedStore) -> None:
     """Take returns and removes all under its prefix, nothing else; writes beside it land."""
-    store = place.new_store()
     where = make(store, ma=b"1", mb=b"\xa1x", x=b"3")
     changes = (Take(b"m"), Write(b"out", b"4", UNREAD), Add(b"n", 2))
-    written = store.write(where, changes, operation(), deadline(), load=True)
-    assert isinstance(written, Written)
+    written = store.apply(where, changes, load=True)
     assert written.results == ({b"ma": b"1", b"mb": b"\xa1x"}, 2)
     assert held(store, where) == {b"x": b"3", b"out": b"4", b"n": b"2"}
-    again = store.write(where, (Take(b"m"),), operation(), deadline())
-    assert isinstance(again, Written)
+    again = store.apply(where, (Take(b"m"),))
     assert again.results == ({},)
 
 
@@ -243,16 +229,16 @@ def test_the_number_of_fields_is_capped(place: Place) -> None:
     """The last field that fits is taken, the next one refused whole, also when creating."""
     store = place.new_store(caps=Caps(fields=3, bytes=10_000))
     where = make(store, a=b"1", b=b"1", c=b"1")
-    refused = store.write(where, (Write(b"d", b"1", None),), operation(), deadline())
+    refused = store.write(where, (Write(b"d", b"1", None),))
     assert refused == TooLarge("fields", 4, 3)
     assert held(store, where) == {b"a": b"1", b"b": b"1", b"c": b"1"}
     swap = (Write(b"a", None, b"1"), Write(b"d", b"1", None))
-    assert isinstance(store.write(where, swap, operation(), deadline()), Written)
+    store.apply(where, swap)
     four = tuple(Write(name, b"1", None) for name in (b"a", b"b", b"c", b"d"))
     elsewhere = reference()
-    made = store.write(elsewhere, four, operation(), deadline(), create=True)
+    made = store.write(elsewhere, four, create=True)
     assert made == TooLarge("fields", 4, 3)
-    assert store.read(elsewhere, deadline()) == Missing()
+    assert store.read(elsewhere) == Missing()
 
 
 def test_the_size_is_capped(place: Place) -> None:
@@ -260,67 +246,64 @@ def test_the_size_is_capped(place: Place) -> None:
     store = place.new_store(caps=Caps(fields=10, bytes=20))
     where = make(store, a=b"x" * 19)
     longer = (Write(b"a", b"x" * 20, UNREAD),)
-    assert store.write(where, longer, operation(), deadline()) == TooLarge("bytes", 21, 20)
+    assert store.write(where, longer) == TooLarge("bytes", 21, 20)
     more = (Write(b"b", b"", None),)
-    assert store.write(where, more, operation(), deadline()) == TooLarge("bytes", 21, 20)
+    assert store.write(where, more) == TooLarge("bytes", 21, 20)
     assert held(store, where) == {b"a": b"x" * 19}
     swap = (Write(b"a", None, b"x" * 19), Write(b"b", b"y" * 19, None))
-    assert isinstance(store.write(where, swap, operation(), deadline()), Written)
-    assert isinstance(store.write(where, (Take(b"b"),), operation(), deadline()), Written)
+    store.apply(where, swap)
+    store.apply(where, (Take(b"b"),))
 
 
 def test_the_caps_leave_room_for_the_librarys_own_fields(place: Place) -> None:
     """What a store keeps for itself does not count: a session that was used is capped alike."""
     store = place.new_store(caps=Caps(fields=2, bytes=4))
     where = make(store, a=b"1")
-    store.read(where, deadline())
-    assert isinstance(
-        store.write(where, (Write(b"b", b"1", None),), operation(), deadline()), Written
-    )
+    store.read(where)
+    store.apply(where, (Write(b"b", b"1", None),))
     third = (Write(b"c", b"", None),)
-    assert store.write(where, third, operation(), deadline()) == TooLarge("fields", 3, 2)
+    assert store.write(where, third) == TooLarge("fields", 3, 2)
 
 
-def test_a_huge_commit_is_refused_as_too_large(place: Place) -> None:
+def test_a_huge_commit_is_refused_as_too_large(store: LimitedStore) -> None:
     """Ten thousand new fields are too many, and that is the answer, not a failure of the store."""
-    store, where = place.new_store(), reference()
+    where = reference()
     changes = tuple(Write(b"f%d" % number, b"1", None) for number in range(10_000))
-    outcome = store.write(where, changes, operation(), deadline(), create=True)
+    outcome = store.write(where, changes, create=True)
     assert isinstance(outcome, TooLarge)
     assert outcome.what == "fields"
-    assert store.read(where, deadline()) == Missing()
+    assert store.read(where) == Missing()
 
 
-def test_a_session_full_of_fields_is_written_and_taken_whole(place: Place) -> None:
+def test_a_session_full_of_fields_is_written_and_taken_whole(store: LimitedStore) -> None:
     """As many fields as a session may have are written, compared, taken in a step each."""
-    store, where = place.new_store(), reference()
+    where = reference()
     names = [b"f%04d" % number for number in range(1024)]
     fields = tuple(Write(name, b"1", None) for name in names)
-    assert isinstance(store.write(where, fields, operation(), deadline(), create=True), Written)
+    store.apply(where, fields, create=True)
     checks = tuple(Check(name, b"1") for name in names)
-    assert isinstance(store.write(where, checks, operation(), deadline()), Written)
-    written = store.write(where, (Take(b"f"),), operation(), deadline())
-    assert isinstance(written, Written)
+    store.apply(where, checks)
+    written = store.apply(where, (Take(b"f"),))
     assert written.results == (dict.fromkeys(names, b"1"),)
 
 
 @pytest.mark.parametrize("count", [1024, 1025, 8_100, 20_000])
 @pytest.mark.parametrize("create", [True, False], ids=["created", "there"])
 def test_a_commit_of_any_size_is_taken_or_refused_alike(
-    place: Place, count: int, *, create: bool
+    store: LimitedStore, count: int, *, create: bool
 ) -> None:
     """Beyond the cap it is too large, in every store, whether the session is there or not."""
-    store, where = place.new_store(), reference()
+    where = reference()
     if not create:
-        store.write(where, (), operation(), deadline(), create=True)
+        store.write(where, (), create=True)
     changes = tuple(Write(b"f%d" % number, b"1", None) for number in range(count))
-    outcome = store.write(where, changes, operation(), deadline(), create=create)
+    outcome = store.write(where, changes, create=create)
     if count <= 1024:
         assert isinstance(outcome, Written)
         assert len(held(store, where)) == count
     else:
         assert outcome == TooLarge("fields", count, 1024)
-        assert store.read(where, deadline()) == Missing() if create else held(store, where) == {}
+        assert store.read(where) == Missing() if create else held(store, where) == {}
 
 
 @pytest.mark.parametrize("count", [1025, 8_100, 20_000])
@@ -329,54 +312,50 @@ def test_more_than_lua_hands_to_one_call_is_applied_whole(place: Place, count: i
     store, where = place.new_store(caps=Caps(fields=count, bytes=2**20)), reference()
     names = [b"f%d" % number for number in range(count)]
     made = tuple(Write(name, b"1", None) for name in names)
-    assert isinstance(store.write(where, made, operation(), deadline(), create=True), Written)
+    store.apply(where, made, create=True)
     both: tuple[Change, ...] = (
         *(Write(name, b"2", b"1") for name in names),
         CheckNames(b"", tuple(names)),
     )
-    assert isinstance(store.write(where, both, operation(), deadline()), Written)
-    taken = store.write(where, (Take(b"f", b"g"),), operation(), deadline())
-    assert isinstance(taken, Written)
+    store.apply(where, both)
+    taken = store.apply(where, (Take(b"f", b"g"),))
     assert taken.results == (dict.fromkeys(names, b"2"),)
     gone = tuple(Write(b"g" + name[1:], None, b"2") for name in names)
-    assert isinstance(store.write(where, gone, operation(), deadline()), Written)
+    store.apply(where, gone)
     assert held(store, where) == {}
 
 
-def test_a_conflict_of_thousands_of_fields_names_them_all(place: Place) -> None:
+def test_a_conflict_of_thousands_of_fields_names_them_all(store: LimitedStore) -> None:
     """However many they are, what is there instead is returned."""
-    store, where = place.new_store(), reference()
-    store.write(where, (), operation(), deadline(), create=True)
+    where = reference()
+    store.write(where, (), create=True)
     changes = tuple(Check(b"f%d" % number, b"1") for number in range(20_000))
-    outcome = store.write(where, changes, operation(), deadline())
+    outcome = store.write(where, changes)
     assert outcome == Conflicting({b"f%d" % number: None for number in range(20_000)})
 
 
-def test_the_librarys_own_fields_are_under_no_prefix(place: Place) -> None:
+def test_the_librarys_own_fields_are_under_no_prefix(store: LimitedStore) -> None:
     """Names and takes under the empty prefix see the application's fields alone."""
-    store, where = place.new_store(), reference()
+    where = reference()
     bind = Bind(reference(), None, b"label", 5, name=b"ann")
     changes = (Write(b"a", b"1", None), SetLimits(7_200_000, None))
-    store.write(where, changes, operation(), deadline(), create=True, finish=bind)
-    store.read(where, deadline())
+    store.write(where, changes, create=True, finish=bind)
+    store.read(where)
     names = (CheckNames(b"", (b"a",)),)
-    assert isinstance(store.write(where, names, operation(), deadline()), Written)
-    taken = store.write(where, (Take(b""),), operation(), deadline())
-    assert isinstance(taken, Written)
+    store.apply(where, names)
+    taken = store.apply(where, (Take(b""),))
     assert taken.results == ({b"a": b"1"},)
-    record = store.read(where, deadline())
-    assert isinstance(record, Record)
+    record = store.record(where)
     assert (record.fields, record.user, record.idle) == ({}, b"ann", 7_200_000)
 
 
-def test_parallel_adds_all_count(place: Place) -> None:
+def test_parallel_adds_all_count(store: LimitedStore) -> None:
     """Two hundred additions from eight threads add up."""
-    store = place.new_store()
     where = make(store, a=b"1")
 
     def add() -> None:
         for _ in range(25):
-            store.write(where, (Add(b"n", 1),), operation(), deadline())
+            store.write(where, (Add(b"n", 1),))
 
     threads = [threading.Thread(target=add) for _ in range(8)]
     for thread in threads:

@@ -6,24 +6,23 @@ from typing import Any
 import pytest
 from flask import Response, abort, redirect
 from flask.typing import ResponseReturnValue
-from unsticky import SessionError, Unserializable
+from unsticky import SessionError, Unserializable, interface
 from unsticky import session as flask_session
 from unsticky.errors import StoreUnavailable
 from unsticky.session import current_session
 from unsticky.unit_of_work import UnitOfWork
 from werkzeug.wrappers import Response as AnyResponse
 
-from tests.support.browsers import Browser, Site, make_site
-from tests.support.places import Place
+from tests.support.browsers import Browser, Site, cookie_of, make_site
+from tests.support.stores.places import Place
 
 
 def interfere(site: Site, browser: Browser, **fields: Any) -> None:
     """Let another request of the same browser write."""
-    other = Browser(site.app, browser.cookie).begin()
-    for name, value in fields.items():
-        other.session.get(name)
-        other.session[name] = value
-    other.end()
+    with Browser(site.app, browser.cookie).visit() as session:
+        for name, value in fields.items():
+            session.get(name)
+            session[name] = value
 
 
 class _Conflicting:
@@ -78,9 +77,8 @@ def test_a_withdrawn_stream_is_closed_and_never_sent(place: Place) -> None:
     assert told == ["closed", "on_close"]
 
 
-def test_a_redirect_waits_for_the_commit(place: Place) -> None:
+def test_a_redirect_waits_for_the_commit(site: Site) -> None:
     """What the view stored is there before the browser is sent on."""
-    site = make_site(place)
 
     @site.app.post("/")
     def view() -> AnyResponse:
@@ -89,15 +87,12 @@ def test_a_redirect_waits_for_the_commit(place: Place) -> None:
 
     client = site.app.test_client()
     assert client.post("/").status_code == 302
-    cookie = client.get_cookie("session")
-    assert cookie
-    assert site.stored(Browser(site.app, cookie.value)) == {"a": 1}
+    assert site.stored(Browser(site.app, cookie_of(client))) == {"a": 1}
 
 
 @pytest.mark.parametrize("status", [204, 304, 404, 500])
-def test_every_status_commits(place: Place, status: int) -> None:
+def test_every_status_commits(site: Site, status: int) -> None:
     """As in Flask, what was set is stored whatever the view answered."""
-    site = make_site(place)
 
     @site.app.post("/")
     def view() -> ResponseReturnValue:
@@ -108,15 +103,12 @@ def test_every_status_commits(place: Place, status: int) -> None:
 
     client = site.app.test_client()
     assert client.post("/").status_code == status
-    cookie = client.get_cookie("session")
-    assert cookie
-    assert site.stored(Browser(site.app, cookie.value)) == {"a": 1}
+    assert site.stored(Browser(site.app, cookie_of(client))) == {"a": 1}
 
 
 @pytest.mark.parametrize("touched", [True, False], ids=["touched before", "untouched before"])
-def test_a_change_while_streaming_is_refused(place: Place, *, touched: bool) -> None:
+def test_a_change_while_streaming_is_refused(site: Site, *, touched: bool) -> None:
     """The response was made: changing the session raises instead of being lost silently."""
-    site = make_site(place)
     browser = site.browser(a=1)
     raised: list[type[BaseException]] = []
 
@@ -209,9 +201,8 @@ def test_what_cannot_be_stored_is_raised_in_tests(place: Place, path: str) -> No
         faulty.client.post(path)
 
 
-def test_a_fault_at_the_commit_is_raised(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_fault_at_the_commit_is_raised(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
     """Flask makes its answer to a fault of the library; what could not be written is dropped."""
-    site = make_site(place)
     browser = site.browser(a=1)
     request = browser.begin()
 
@@ -220,7 +211,7 @@ def test_a_fault_at_the_commit_is_raised(place: Place, monkeypatch: pytest.Monke
 
     request.session["a"] = 2
     with monkeypatch.context() as patch:
-        patch.setattr(UnitOfWork, "commit", broken)
+        patch.setattr(interface, "commit", broken)
         with pytest.raises(RuntimeError, match="a fault"):
             request.end()
     request.session["b"] = 3
@@ -228,9 +219,8 @@ def test_a_fault_at_the_commit_is_raised(place: Place, monkeypatch: pytest.Monke
     assert site.stored(browser) == {"a": 1, "b": 3}
 
 
-def test_a_failing_store_at_the_commit_is_answered(place: Place) -> None:
+def test_a_failing_store_at_the_commit_is_answered(site: Site) -> None:
     """503 with Retry-After, and the cookie is left alone."""
-    site = make_site(place)
     browser = site.browser(a=1)
     request = browser.begin()
     request.session["a"] = 2
@@ -245,9 +235,8 @@ def test_a_failing_store_at_the_commit_is_answered(place: Place) -> None:
     assert answer.cookie is None
 
 
-def test_the_applications_own_error_page(place: Place) -> None:
+def test_the_applications_own_error_page(site: Site) -> None:
     """`on_error` makes the answer, also where the response was made already."""
-    site = make_site(place)
     app: Any = site.app
     app.session_interface._on_error = lambda error: Response(f"own {error.code}", error.status)  # noqa: SLF001  (what Unsticky(on_error=) sets)
     browser = site.browser(field=1)
@@ -258,9 +247,8 @@ def test_the_applications_own_error_page(place: Place) -> None:
     assert (answer.status, answer.body) == (409, "own session-conflict")
 
 
-def test_session_transaction_of_the_test_client(place: Place) -> None:
+def test_session_transaction_of_the_test_client(site: Site) -> None:
     """Flask's own way for tests to prepare and look at a session works, outside any request."""
-    site = make_site(place)
 
     @site.app.get("/")
     def view() -> str:
@@ -279,9 +267,8 @@ def test_session_transaction_of_the_test_client(place: Place) -> None:
         assert dict(session) == {}
 
 
-def test_what_is_set_after_clearing_begins_a_new_session(place: Place) -> None:
+def test_what_is_set_after_clearing_begins_a_new_session(site: Site) -> None:
     """`clear` destroys; what is set afterwards is stored under a new id, in the same request."""
-    site = make_site(place)
     browser = site.browser(a=1)
     old = Browser(site.app, browser.cookie)
     request = browser.begin()
@@ -292,9 +279,8 @@ def test_what_is_set_after_clearing_begins_a_new_session(place: Place) -> None:
     assert site.stored(old) is None
 
 
-def test_logging_out_deletes_the_cookie(place: Place) -> None:
+def test_logging_out_deletes_the_cookie(site: Site) -> None:
     """A destroyed session's cookie is deleted, by the request that destroyed it."""
-    site = make_site(place)
     browser = site.browser(a=1)
     old = Browser(site.app, browser.cookie)
     request = browser.begin()

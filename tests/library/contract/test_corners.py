@@ -8,8 +8,8 @@ from unsticky import session as flask_session
 from unsticky.fields import entry_field, map_prefix, plain_field
 from unsticky.stores.base import Move, Written
 
-from tests.support.browsers import Browser, Site, make_site, unit_of
-from tests.support.places import Place, deadline, operation, reference
+from tests.support.browsers import Browser, Site, make_site, reference_of
+from tests.support.stores.places import LimitedStore, Place, operation, reference
 
 
 def permanent(site: Site) -> Browser:
@@ -22,9 +22,8 @@ def permanent(site: Site) -> Browser:
     return browser
 
 
-def test_a_gone_session_s_cookie_is_not_renewed(place: Place) -> None:
+def test_a_gone_session_s_cookie_is_not_renewed(site: Site) -> None:
     """A slid the session and was then told that it is gone: the browser's newer cookie stays."""
-    site = make_site(place)
     browser = permanent(site)
     request = Browser(site.app, browser.cookie).begin()
     request.session.get("a")
@@ -62,22 +61,20 @@ def test_a_slide_without_a_read_renews_the_cookie(place: Place, use: str) -> Non
     assert "Max-Age=2678400" in request.end().headers["Set-Cookie"]
 
 
-def test_a_resent_move_never_answers_for_another_successor(place: Place) -> None:
+def test_a_resent_move_never_answers_for_another_successor(store: LimitedStore) -> None:
     """The same request sent again mints another id: nothing is said to live where nothing is."""
-    store, where = place.new_store(), reference()
-    store.write(where, (), operation(), deadline(), create=True)
+    where = reference()
+    store.write(where, (), create=True)
     name, first, second = operation(), reference(), reference()
-    assert isinstance(store.write(where, (), name, deadline(), finish=Move(first)), Written)
-    assert not isinstance(store.write(where, (), name, deadline(), finish=Move(second)), Written)
+    store.apply(where, (), name, finish=Move(first))
+    assert not isinstance(store.write(where, (), name, finish=Move(second)), Written)
 
 
-def test_taking_includes_what_was_changed_in_place(place: Place) -> None:
+def test_taking_includes_what_was_changed_in_place(site: Site) -> None:
     """What the view made of an entry is what it takes."""
-    site = make_site(place)
     browser = site.browser(keep=1)
-    request = browser.begin()
-    request.session.map("cart")["list"] = [1]
-    request.end()
+    with browser.visit() as session:
+        session.map("cart")["list"] = [1]
     request = browser.begin()
     cart = request.session.map("cart")
     cart["list"].append(2)
@@ -92,10 +89,9 @@ def test_taking_an_unreadable_entry_sets_the_session_aside(place: Place) -> None
     browser = site.browser(keep=1)
     request = browser.begin()
     request.session.map("cart").update({"tea": 1, "milk": 2})
-    token = unit_of(request.session).token
+    where = reference_of(request.session)
     request.end()
-    assert token is not None
-    place.plant(token.reference, entry_field(map_prefix("cart"), "tea"), b"\xc1")
+    place.plant(where, entry_field(map_prefix("cart"), "tea"), b"\xc1")
     request = browser.begin()
     with pytest.raises(SessionGone, match="corrupt"):
         request.session.map("cart").take()
@@ -108,12 +104,10 @@ def test_an_unreadable_field_met_in_a_merge_is_set_aside(place: Place) -> None:
     request = browser.begin()
     request.session["a"]["x"] = 2
     request.session["b"]["y"] = 2
-    token = unit_of(request.session).token
-    assert token is not None
-    other = Browser(site.app, browser.cookie).begin()
-    other.session["a"]["z"] = 1
-    other.end()
-    place.plant(token.reference, plain_field("b"), b"\xc1")
+    where = reference_of(request.session)
+    with Browser(site.app, browser.cookie).visit() as other:
+        other["a"]["z"] = 1
+    place.plant(where, plain_field("b"), b"\xc1")
     answer = request.end()
     assert (answer.code, site.sessions.counters.quarantined) == ("session-gone", 1)
 
@@ -128,9 +122,8 @@ def test_permanence_set_after_the_response_is_refused(place: Place) -> None:
         request.session.permanent = False
 
 
-def test_a_transaction_within_a_transaction_is_one(place: Place) -> None:
+def test_a_transaction_within_a_transaction_is_one(site: Site) -> None:
     """A view that calls another one's function: nothing is committed before the outer one ends."""
-    site = make_site(place)
     browser = site.browser(keep=1)
     client = browser.client()
 
@@ -154,15 +147,13 @@ def test_a_transaction_within_a_transaction_is_one(place: Place) -> None:
     assert site.stored(browser) == {"keep": 1, "outer": 1, "inner": 1, "n": 1}
 
 
-def test_an_ended_session_stays_ended_under_its_own_name(place: Place) -> None:
+def test_an_ended_session_stays_ended_under_its_own_name(site: Site) -> None:
     """Told once how the session ended, the request is told the same again, and may log out."""
-    site = make_site(place)
     browser = site.browser(n=1)
     request = browser.begin()
     request.session.get("n")
-    token = unit_of(request.session).token
-    assert token is not None
-    site.sessions.revoke(token.reference.handle)
+    where = reference_of(request.session)
+    site.sessions.revoke(where.handle)
     for _ in range(2):
         with pytest.raises(SessionGone, match="revoked"):
             request.session.incr("n")

@@ -10,21 +10,12 @@ from unsticky.stores.base import (
     Gone,
     Missing,
     Move,
-    Record,
     SetLimits,
     Take,
     Write,
-    Written,
 )
 
-from tests.support.places import (
-    AtServer,
-    LimitedStore,
-    Place,
-    deadline,
-    operation,
-    reference,
-)
+from tests.support.stores.places import AtServer, LimitedStore, Place, deadline, reference
 
 
 def make(store: LimitedStore, size: int = 1) -> "Write":
@@ -36,26 +27,26 @@ def make(store: LimitedStore, size: int = 1) -> "Write":
 def test_quarantine_ends_a_session_whose_bytes_still_stand(place: Place) -> None:
     """A session set aside is gone as corrupt for everyone."""
     store, where = place.new_store(), reference()
-    store.write(where, (make(store),), operation(), deadline(), create=True)
+    store.write(where, (make(store),), create=True)
     place.plant(where, b"a", b"\xc1")
     assert store.quarantine(where, b"a", b"\xc1", deadline())
-    assert store.read(where, deadline()) == Gone("corrupt")
+    assert store.read(where) == Gone("corrupt")
     assert not store.quarantine(where, b"a", b"\xc1", deadline())
 
 
-def test_quarantine_leaves_a_session_that_was_mended(place: Place) -> None:
+def test_quarantine_leaves_a_session_that_was_mended(store: LimitedStore) -> None:
     """The field holds something else by now: nothing happens."""
-    store, where = place.new_store(), reference()
-    store.write(where, (make(store),), operation(), deadline(), create=True)
+    where = reference()
+    store.write(where, (make(store),), create=True)
     assert not store.quarantine(where, b"a", b"\xc1", deadline())
-    assert isinstance(store.read(where, deadline()), Record)
+    store.record(where)
     assert not store.quarantine(reference(), b"a", b"\xc1", deadline())
 
 
 def test_what_was_set_aside_can_be_looked_at(server_place: AtServer) -> None:
     """The bytes are kept for a while under a key of their own."""
     store, where, raw = server_place.new_store(), reference(), server_place.server.raw
-    store.write(where, (make(store),), operation(), deadline(), create=True)
+    store.write(where, (make(store),), create=True)
     server_place.plant(where, b"a", b"\xc1")
     store.quarantine(where, b"a", b"\xc1", deadline())
     kept = server_place.key(where, "q")
@@ -66,17 +57,15 @@ def test_what_was_set_aside_can_be_looked_at(server_place: AtServer) -> None:
 def test_a_newer_release_s_session_is_left_alone(server_place: AtServer) -> None:
     """An unknown envelope version refuses every call and changes no byte."""
     store, where, raw = server_place.new_store(), reference(), server_place.server.raw
-    store.write(where, (make(store),), operation(), deadline(), create=True)
+    store.write(where, (make(store),), create=True)
     key = server_place.key(where)
     raw.hset(key, b"\0m", b"2" + b"whatever a later release writes")
     before = (raw.dump(key), raw.pexpiretime(key))
     calls = (
-        lambda: store.read(where, deadline()),
-        lambda: store.write(where, (Add(b"n", 1),), operation(), deadline()),
-        lambda: store.write(
-            where, (Write(b"a", b"1", UNREAD),), operation(), deadline(), create=True
-        ),
-        lambda: store.write(where, (), operation(), deadline(), finish=Destroy()),
+        lambda: store.read(where),
+        lambda: store.write(where, (Add(b"n", 1),)),
+        lambda: store.write(where, (Write(b"a", b"1", UNREAD),), create=True),
+        lambda: store.write(where, (), finish=Destroy()),
     )
     for call in calls:
         with pytest.raises(StoreUnavailable, match="newer release"):
@@ -87,27 +76,27 @@ def test_a_newer_release_s_session_is_left_alone(server_place: AtServer) -> None
 def test_a_server_that_lost_its_scripts_is_given_them(server_place: AtServer) -> None:
     """After its scripts were flushed a call costs one more trip and works."""
     store, where = server_place.new_store(), reference()
-    store.write(where, (make(store),), operation(), deadline(), create=True)
+    store.write(where, (make(store),), create=True)
     server_place.server.raw.script_flush()
-    assert isinstance(store.read(where, deadline()), Record)
-    assert isinstance(store.write(where, (Add(b"n", 1),), operation(), deadline()), Written)
+    store.record(where)
+    store.apply(where, (Add(b"n", 1),))
 
 
 def test_a_demoted_server_refuses_to_read_and_write(own_server: AtServer) -> None:
     """A replica does not answer from the past: reads are refused there like writes."""
     store, where, raw = own_server.new_store(), reference(), own_server.server.raw
-    store.write(where, (make(store),), operation(), deadline(), create=True)
+    store.write(where, (make(store),), create=True)
     raw.execute_command("REPLICAOF", "127.0.0.1", "1")
     with pytest.raises(StoreUnavailable):
-        store.read(where, deadline())
+        store.read(where)
     with pytest.raises(StoreUnavailable):
-        store.read(reference(), deadline())
+        store.read(reference())
     with pytest.raises(StoreUnavailable):
-        store.write(where, (Add(b"n", 1),), operation(), deadline())
+        store.write(where, (Add(b"n", 1),))
     with pytest.raises(StoreUnavailable):
         store.probe(deadline())
     raw.execute_command("REPLICAOF", "NO", "ONE")
-    assert isinstance(store.read(where, deadline()), Record)
+    store.record(where)
     store.probe(deadline())
 
 
@@ -117,28 +106,23 @@ def test_a_full_server_still_reads_and_ends_and_takes(own_server: AtServer) -> N
     one, two, three = reference(), reference(), reference()
     for where in (one, two, three):
         bind = Bind(user, None, b"", 9)
-        made = store.write(
-            where, (make(store, 1000),), operation(), deadline(), create=True, finish=bind
-        )
-        assert isinstance(made, Written)
+        store.apply(where, (make(store, 1000),), create=True, finish=bind)
     raw.config_set("maxmemory-policy", "noeviction")
     raw.config_set("maxmemory", 1)
     for changes in ((Write(b"b", b"1", None),), (Add(b"n", 1),)):
         with pytest.raises(StoreUnavailable):
-            store.write(one, changes, operation(), deadline())
-    record = store.read(one, deadline())
-    assert isinstance(record, Record)
+            store.write(one, changes)
+    record = store.record(one)
     assert record.fields == {b"a": b"\xa1" * 1000}
     with pytest.raises(StoreUnavailable):
-        store.write(reference(), (), operation(), deadline(), create=True)
+        store.write(reference(), (), create=True)
     with pytest.raises(StoreUnavailable):
         store.probe(deadline())
-    taken = store.write(one, (Take(b"a"),), operation(), deadline())
-    assert isinstance(taken, Written)
-    assert isinstance(store.write(one, (), operation(), deadline(), finish=Destroy()), Written)
-    assert isinstance(store.read(one, deadline()), (Gone, Missing))
-    assert set(store.end_all(user, None, None, operation(), deadline())) == {two, three}
-    assert isinstance(store.read(two, deadline()), (Gone, Missing))
+    store.apply(one, (Take(b"a"),))
+    store.apply(one, (), finish=Destroy())
+    assert isinstance(store.read(one), (Gone, Missing))
+    assert set(store.end_all(user)) == {two, three}
+    assert isinstance(store.read(two), (Gone, Missing))
     raw.config_set("maxmemory", 0)
     store.probe(deadline())
 
@@ -149,28 +133,24 @@ def test_a_full_server_still_unbinds(own_server: AtServer) -> None:
     where, successor = reference(), reference()
     bind, unbind = Bind(user, None, b"label", 9, b"ann"), Move(successor, unbind=True)
     changes = (make(store, 1000), Write(b"user", b"7", None), SetLimits(7_200_000, None))
-    store.write(where, changes, operation(), deadline(), create=True, finish=bind)
+    store.write(where, changes, create=True, finish=bind)
     raw.config_set("maxmemory-policy", "noeviction")
     raw.config_set("maxmemory", 1)
     flash = (Write(b"flash", b"1", UNREAD),)
     before = raw.hgetall(own_server.key(where))
     for more in (flash, (SetLimits(None, None),)):
         with pytest.raises(StoreUnavailable):
-            store.write(where, more, operation(), deadline(), finish=None)
+            store.write(where, more, finish=None)
     with pytest.raises(StoreUnavailable):
-        store.write(where, flash, operation(), deadline(), finish=unbind)
+        store.write(where, flash, finish=unbind)
     with pytest.raises(StoreUnavailable):
-        store.write(where, (), operation(), deadline(), finish=Move(successor))
+        store.write(where, (), finish=Move(successor))
     assert raw.hgetall(own_server.key(where)) == before
-    done = store.write(
-        where, (Write(b"user", None, UNREAD),), operation(), deadline(), finish=unbind
-    )
-    assert isinstance(done, Written)
-    record = store.read(successor, deadline())
-    assert isinstance(record, Record)
+    store.apply(where, (Write(b"user", None, UNREAD),), finish=unbind)
+    record = store.record(successor)
     assert (record.fields, record.user, record.idle) == ({b"a": b"\xa1" * 1000}, b"", None)
-    assert store.sessions(user, deadline()) == ()
-    assert isinstance(store.read(where, deadline()), (Gone, Missing))
+    assert store.sessions(user) == ()
+    assert isinstance(store.read(where), (Gone, Missing))
     raw.config_set("maxmemory", 0)
 
 
@@ -178,12 +158,12 @@ def test_a_full_server_makes_nothing_in_place_of_what_is_past(own_server: AtServ
     """Where an old session stands past its limit, a new one is refused like anywhere else."""
     store, raw, where = own_server.new_store(), own_server.server.raw, reference()
     changes = (make(store), SetLimits(50, None))
-    store.write(where, changes, operation(), deadline(), create=True)
+    store.write(where, changes, create=True)
     raw.persist(own_server.key(where))
     own_server.let_pass(51)
     raw.config_set("maxmemory-policy", "noeviction")
     raw.config_set("maxmemory", 1)
     with pytest.raises(StoreUnavailable):
-        store.write(where, (), operation(), deadline(), create=True)
-    assert store.read(where, deadline()) == Missing()
+        store.write(where, (), create=True)
+    assert store.read(where) == Missing()
     raw.config_set("maxmemory", 0)

@@ -1,31 +1,21 @@
 """Sessions that a request emptied: requests in flight begin them again, and nothing else does."""
 
 from collections.abc import Callable
+from operator import methodcaller
 from typing import Any
 
 import pytest
 from unsticky import Conflict, Session
+from unsticky.unit_of_work import commit
 
-from tests.support.browsers import Browser, InFlight, Site, make_site, unit_of
-from tests.support.places import Place
+from tests.support.browsers import Browser, InFlight, Site, make_site, transacting, unit_of
+from tests.support.stores.places import Place
 
 Act = Callable[[Session], object]
 
 
-def _rotate(session: Session) -> None:
-    session.rotate()
-
-
-def _bind(session: Session) -> None:
-    session.bind("7")
-
-
-def _unbind(session: Session) -> None:
-    session.unbind("lang")
-
-
-def _clear(session: Session) -> None:
-    session.clear()
+_rotate, _clear = methodcaller("rotate"), methodcaller("clear")
+_bind, _unbind = methodcaller("bind", "7"), methodcaller("unbind", "lang")
 
 
 def _begin(site: Site, cookie: str | None, count: int) -> list[InFlight]:
@@ -36,7 +26,7 @@ def _emptied(site: Site, cookie: str | None) -> InFlight:
     """Return a request that has emptied its session, which held `a`, and goes on."""
     request = Browser(site.app, cookie).begin()
     request.session.pop("a")
-    unit_of(request.session).commit()
+    commit(unit_of(request.session))
     return request
 
 
@@ -48,18 +38,20 @@ def _found_emptied(site: Site, cookie: str | None) -> InFlight:
     return request
 
 
-_ways_to_meet_it = pytest.mark.parametrize("meet", [_emptied, _found_emptied])
+Met = tuple[str | None, InFlight, InFlight]
 
 
-@_ways_to_meet_it
-def test_all_who_begin_it_again_begin_the_same(
-    place: Place, meet: Callable[[Site, str | None], InFlight]
-) -> None:
-    """Also if another request was first: both changes are there, where both cookies lead."""
-    site = make_site(place)
+@pytest.fixture(name="met", params=[_emptied, _found_emptied])
+def _met(site: Site, request: pytest.FixtureRequest) -> Met:
+    """Return an old cookie, a request in flight with it, and one that met it as emptied."""
     old = site.browser(a=1).cookie
     (late,) = _begin(site, old, 1)
-    request = meet(site, old)
+    return old, late, request.param(site, old)
+
+
+def test_all_who_begin_it_again_begin_the_same(site: Site, met: Met) -> None:
+    """Also if another request was first: both changes are there, where both cookies lead."""
+    _, late, request = met
     late.session.map("cart")["p5"] = "p5"
     assert late.end().status == 200
     request.session.map("cart")["p4"] = "p4"
@@ -68,18 +60,12 @@ def test_all_who_begin_it_again_begin_the_same(
         assert site.stored(browser) == {"cart": {"p4": "p4", "p5": "p5"}}
 
 
-@_ways_to_meet_it
 @pytest.mark.parametrize("act", [_rotate, _bind])
-def test_what_was_begun_again_and_moved_is_gone(
-    place: Place, meet: Callable[[Site, str | None], InFlight], act: Act
-) -> None:
+def test_what_was_begun_again_and_moved_is_gone(site: Site, met: Met, act: Act) -> None:
     """A request that knew it as emptied is refused, and leaves the cookie of the new id alone."""
-    site = make_site(place)
-    old = site.browser(a=1).cookie
-    (late,) = _begin(site, old, 1)
-    request = meet(site, old)
+    _, late, request = met
     late.session["b"] = 2
-    unit_of(late.session).commit()
+    commit(unit_of(late.session))
     act(late.session)
     late.end()
     request.session["c"] = 3
@@ -88,17 +74,11 @@ def test_what_was_begun_again_and_moved_is_gone(
     assert site.stored(late.browser) == {"b": 2}
 
 
-@_ways_to_meet_it
-def test_after_what_was_begun_again_has_ended_a_new_one_begins(
-    place: Place, meet: Callable[[Site, str | None], InFlight]
-) -> None:
+def test_after_what_was_begun_again_has_ended_a_new_one_begins(site: Site, met: Met) -> None:
     """As after any session that ended before a request saw it."""
-    site = make_site(place)
-    old = site.browser(a=1).cookie
-    (late,) = _begin(site, old, 1)
-    request = meet(site, old)
+    old, late, request = met
     late.session["b"] = 2
-    unit_of(late.session).commit()
+    commit(unit_of(late.session))
     late.session.clear()
     late.end()
     request.session["c"] = 3
@@ -107,15 +87,9 @@ def test_after_what_was_begun_again_has_ended_a_new_one_begins(
     assert site.stored(Browser(site.app, old)) is None
 
 
-@_ways_to_meet_it
-def test_a_login_there_is_no_session_beside_others(
-    place: Place, meet: Callable[[Site, str | None], InFlight]
-) -> None:
+def test_a_login_there_is_no_session_beside_others(site: Site, met: Met) -> None:
     """Requests in flight begin none under the old id, whose cookie would replace the login's."""
-    site = make_site(place)
-    old = site.browser(a=1).cookie
-    (late,) = _begin(site, old, 1)
-    request = meet(site, old)
+    _, late, request = met
     request.session.bind("7")
     assert request.end().cookie
     late.session["b"] = 2
@@ -128,10 +102,9 @@ def test_a_login_there_is_no_session_beside_others(
 @pytest.mark.parametrize("looks", [False, True])
 @pytest.mark.parametrize("act", [_rotate, _unbind, _clear])
 def test_an_emptied_id_is_given_up_like_any_other(
-    place: Place, act: Act, *, looks: bool, in_transaction: bool
+    site: Site, act: Act, *, looks: bool, in_transaction: bool
 ) -> None:
     """A login by hand gives a new id: who planted the cookie, and emptied it, is not logged in."""
-    site = make_site(place)
     planted = site.browser(a=1).cookie
     _emptied(site, planted).end()
     request = Browser(site.app, planted).begin()
@@ -143,23 +116,17 @@ def test_an_emptied_id_is_given_up_like_any_other(
     act(request.session)
     request.session["user_id"] = 7
     if in_transaction:
-        unit.commit()
+        commit(unit)
         unit.end_transaction()
     assert request.end().status == 200
     assert site.stored(request.browser) == {"user_id": 7}
     assert site.stored(Browser(site.app, planted)) is None
 
 
-@_ways_to_meet_it
 @pytest.mark.parametrize("act", [_rotate, _unbind, _clear, _bind])
-def test_what_gives_up_the_id_meets_who_began_it_again(
-    place: Place, meet: Callable[[Site, str | None], InFlight], act: Act
-) -> None:
+def test_what_gives_up_the_id_meets_who_began_it_again(site: Site, met: Met, act: Act) -> None:
     """The old id is dead then, and what was in the session is where it went, or ended with it."""
-    site = make_site(place)
-    old = site.browser(a=1).cookie
-    (late,) = _begin(site, old, 1)
-    request = meet(site, old)
+    old, late, request = met
     late.session["b"] = 2
     late.end()
     act(request.session)
@@ -184,13 +151,11 @@ def _takes_and_begins_again(session: Session) -> Any:
 
 
 @pytest.mark.parametrize("act", [_takes, _pops, _takes_and_begins_again])
-def test_one_of_two_transactions_gets_the_last_thing(place: Place, act: Act) -> None:
+def test_one_of_two_transactions_gets_the_last_thing(site: Site, act: Act) -> None:
     """What a transaction read is compared, also where the other one emptied the session."""
-    site = make_site(place)
     browser = Browser(site.app)
-    first = browser.begin()
-    first.session.map("cart")["tea"] = 1
-    first.end()
+    with browser.visit() as first:
+        first.map("cart")["tea"] = 1
     one, other = _begin(site, browser.cookie, 2)
     unit = unit_of(one.session)
     unit.begin_transaction()
@@ -198,16 +163,15 @@ def test_one_of_two_transactions_gets_the_last_thing(place: Place, act: Act) -> 
     other.session.map("cart").take()
     other.end()
     with pytest.raises(Conflict):
-        unit.commit()
+        commit(unit)
     unit.roll_back()
     unit.end_transaction()
     assert one.end().status == 200
     assert site.stored(Browser(site.app, browser.cookie)) is None
 
 
-def test_two_requests_may_remove_the_last_thing(place: Place) -> None:
+def test_two_requests_may_remove_the_last_thing(site: Site) -> None:
     """Outside of transactions: what both deleted is no conflict."""
-    site = make_site(place)
     requests = _begin(site, site.browser(a=1).cookie, 2)
     for request in requests:
         request.session.pop("a")
@@ -260,19 +224,15 @@ def test_who_emptied_it_and_is_sent_again_does_nothing_twice(place: Place) -> No
     assert site.stored(Browser(site.app, old)) == {"b": 2}
 
 
-def test_a_transaction_sees_who_began_it_again(place: Place) -> None:
+def test_a_transaction_sees_who_began_it_again(site: Site) -> None:
     """After a conflict it runs on fresh state, and does not conflict for ever."""
-    site = make_site(place)
     old = site.browser(a=1).cookie
     (late,) = _begin(site, old, 1)
     request = _emptied(site, old)
     late.session["n"] = 5
     late.end()
-    unit = unit_of(request.session)
-    unit.begin_transaction()
-    request.session["n"] = request.session["n"] + 1
-    unit.commit()
-    unit.end_transaction()
+    with transacting(request.session):
+        request.session["n"] = request.session["n"] + 1
     answer = request.end()
     assert answer.cookie
     assert site.stored(request.browser) == {"n": 6}

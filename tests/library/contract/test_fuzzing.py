@@ -12,14 +12,16 @@ from unsticky.stores.base import UNREAD, Move, Write
 from unsticky.stores.documents import Session
 from unsticky.stores.memory import MemoryStore
 from unsticky.stores.planning import Plan, _Write
-from unsticky.unit_of_work import UnitOfWork, at_once, conflicts, stored_session
+from unsticky.unit_of_work import conflicts, operations, stored_session
 from unsticky.unit_of_work.changes import ChangeSet
+from unsticky.unit_of_work.lifecycle import Absent
 from unsticky.unit_of_work.operation_names import OperationNames
+from unsticky.unit_of_work.operations import Operations
 from unsticky.unit_of_work.stored_session import StoredSession
 
 from tests.library.contract.fuzz_cases import Case, Step, make_case, shrunk
 from tests.library.contract.fuzzing import Fuzzer, case_names, kind_of, main, table
-from tests.support.places import AtServer, Memory
+from tests.support.stores.places import AtServer, Memory
 
 Plant = Callable[[pytest.MonkeyPatch], None]
 
@@ -59,7 +61,7 @@ def test_the_same_seed_makes_the_same_run() -> None:
 
 
 def _takes_without_writing_first(patch: pytest.MonkeyPatch) -> None:
-    patch.setattr(at_once, "flush", lambda *_: None)
+    patch.setattr(operations, "flush", lambda *_: None)
 
 
 def _merges_by_keeping_the_first(patch: pytest.MonkeyPatch) -> None:
@@ -93,8 +95,8 @@ def _names_operations_by_their_place(patch: pytest.MonkeyPatch) -> None:
 
 
 def _unbinds_without_deleting(patch: pytest.MonkeyPatch) -> None:
-    unbind = UnitOfWork.unbind
-    patch.setattr(UnitOfWork, "unbind", lambda self, _: unbind(self, ()))
+    unbind = Operations.unbind
+    patch.setattr(Operations, "unbind", lambda self, _: unbind(self, ()))
 
 
 def _unbinds_without_leaving_the_user(patch: pytest.MonkeyPatch) -> None:
@@ -162,7 +164,7 @@ def _begins_beside_what_others_began(patch: pytest.MonkeyPatch) -> None:
     create = StoredSession._create  # noqa: SLF001
 
     def beside(self: StoredSession, *args: Any) -> Any:
-        self._emptied = None
+        self.state = Absent()
         return create(self, *args)
 
     patch.setattr(StoredSession, "_create", beside)
@@ -175,16 +177,17 @@ def _forgets_what_was_read_of_the_emptied(patch: pytest.MonkeyPatch) -> None:
 def _begins_under_an_id_that_was_given_up(patch: pytest.MonkeyPatch) -> None:
     def kept(act: Any) -> Any:
         def keeping(self: StoredSession, *args: Any, **options: Any) -> Any:
-            held = self.token if self.created or self.seen_alive else self._emptied
+            known = self.created or self.seen_alive
+            held = self.token if known else getattr(self.state, "emptied", None)
             try:
                 return act(self, *args, **options)
             finally:
-                if self.token is None and self._emptied is None:
-                    self._emptied = held
+                if self.state == Absent():
+                    self.state = Absent(held)
 
         return keeping
 
-    for name in ("write", "write_or_create", "end"):
+    for name in ("write", "end"):
         patch.setattr(StoredSession, name, kept(getattr(StoredSession, name)))
 
 
@@ -203,7 +206,7 @@ def _leaves_the_emptied_to_others_at_a_login(patch: pytest.MonkeyPatch) -> None:
 
     def left(self: StoredSession, changes: Any, operation: Any, rotation: Any) -> Any:
         if rotation is not None:
-            self._emptied = None
+            self.state = Absent()
         return create(self, changes, operation, rotation)
 
     patch.setattr(StoredSession, "_create", left)

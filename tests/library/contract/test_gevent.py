@@ -7,8 +7,8 @@ import sys
 import pytest
 
 from tests.support.checkout import ROOT
-from tests.support.places import AtServer
-from tests.support.strange_servers import Relay, strange
+from tests.support.stores.places import AtServer
+from tests.support.stores.strange import Relay, StrangeServer
 
 _PATCHED = """
 from gevent import monkey
@@ -150,7 +150,7 @@ def test_greenlets_get_their_own_answers(server_place: AtServer) -> None:
 
 def test_a_handshake_that_hangs_ends_under_gevent() -> None:
     """Nothing that the server leaves unanswered takes longer than the deadline."""
-    with strange(lambda *_: b"") as server:
+    with StrangeServer(lambda *_: b"") as server:
         assert _run(_DEADLINE, f"redis://:x@127.0.0.1:{server.port}") == ("held\n", "")
 
 

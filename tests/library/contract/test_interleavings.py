@@ -8,8 +8,8 @@ import pytest
 from unsticky import SessionError
 from unsticky.cookie import Reference
 
-from tests.support.browsers import Browser, InFlight, Site, make_site, unit_of
-from tests.support.places import Place
+from tests.support.browsers import Browser, InFlight, Site, make_site, reference_of
+from tests.support.stores.places import Place
 
 BEFORE: dict[str, Any] = {"same": "base", "n": 1, "cart": {"milk": 2, "tea": 1}}
 OPERATIONS = (
@@ -165,10 +165,9 @@ def _interleave(
     browser = site.browser(same="base", n=1)
     setting_up = browser.begin()
     setting_up.session.map("cart").update({"milk": 2, "tea": 1})
-    origin = unit_of(setting_up.session).token
+    origin = reference_of(setting_up.session)
     setting_up.end()
-    assert origin is not None
-    world = World(site, origin.reference, origin.reference.handle)
+    world = World(site, origin, origin.handle)
     old_cookie = browser.cookie
 
     # Either request's answer may arrive first; each browser keeps what its own request was told.

@@ -19,19 +19,9 @@ from unsticky.stores.base import (
     SetLimits,
     TooLarge,
     Write,
-    Written,
 )
 
-from tests.support.places import (
-    HOUR,
-    LIFETIMES,
-    AtServer,
-    LimitedStore,
-    Place,
-    deadline,
-    operation,
-    reference,
-)
+from tests.support.stores.places import HOUR, LIFETIMES, AtServer, LimitedStore, Place, reference
 
 DAY = 24 * HOUR
 # Short enough to wait for, long against what a call takes here (ms).
@@ -42,22 +32,13 @@ def make(store: LimitedStore, *changes: Change, finish: Finish = None) -> Refere
     """Make a session with one field."""
     where = reference()
     changes = (Write(b"a", b"1", None), *changes)
-    made = store.write(where, changes, operation(), deadline(), create=True, finish=finish)
-    assert isinstance(made, Written), made
+    store.apply(where, changes, create=True, finish=finish)
     return where
-
-
-def read(store: LimitedStore, where: Reference, *, slide: bool = True) -> Record:
-    """Return a session that must be there."""
-    record = store.read(where, deadline(), slide=slide)
-    assert isinstance(record, Record), record
-    return record
 
 
 def write(store: LimitedStore, where: Reference, *changes: Change, finish: Finish = None) -> Record:
     """Write to a session that must be there."""
-    written = store.write(where, changes, operation(), deadline(), finish=finish)
-    assert isinstance(written, Written), written
+    written = store.apply(where, changes, finish=finish)
     return written.record
 
 
@@ -68,21 +49,21 @@ def test_a_lowered_idle_limit_refuses_what_was_seen_before_it(place: Place) -> N
     """A session last seen longer ago than this call's limit is missing, to reads and writes."""
     store = place.new_store()
     where, lowered = make(store), store.under(BRIEF)
-    read(store, where)
+    store.record(where)
     place.let_pass(BRIEF.idle + 1)
-    assert lowered.read(where, deadline()) == Missing()
-    assert lowered.write(where, (Add(b"n", 1),), operation(), deadline()) == Missing()
-    assert lowered.write(where, (), operation(), deadline(), finish=Destroy()) == Missing()
-    assert read(store, where).fields == {b"a": b"1"}
+    assert lowered.read(where) == Missing()
+    assert lowered.write(where, (Add(b"n", 1),)) == Missing()
+    assert lowered.write(where, (), finish=Destroy()) == Missing()
+    assert store.record(where).fields == {b"a": b"1"}
 
 
 def test_a_lowered_idle_limit_counts_from_creation_where_nothing_was_seen(place: Place) -> None:
     """A session that was only made is missing once the limit of this call has passed."""
     store = place.new_store()
     where = make(store)
-    assert isinstance(store.under(BRIEF).read(where, deadline(), slide=False), Record)
+    store.under(BRIEF).record(where, slide=False)
     place.let_pass(BRIEF.idle + 1)
-    assert store.under(BRIEF).read(where, deadline()) == Missing()
+    assert store.under(BRIEF).read(where) == Missing()
 
 
 def test_creating_over_what_is_past_starts_empty(place: Place) -> None:
@@ -94,35 +75,34 @@ def test_creating_over_what_is_past_starts_empty(place: Place) -> None:
     write(store, where, SetLimits(BRIEF.idle, None))
     place.let_pass(BRIEF.idle + 1)
     changes = (Write(b"b", b"2", None),)
-    made = store.write(where, changes, operation(), deadline(), create=True, load=True)
-    assert isinstance(made, Written)
+    made = store.apply(where, changes, create=True, load=True)
     assert made.record.fields == {b"b": b"2"}
     assert (made.record.user, made.record.idle, made.record.label) == (b"", None, b"")
-    assert store.sessions(user, deadline()) == ()
-    assert store.end_all(user, None, None, operation(), deadline()) == ()
+    assert store.sessions(user) == ()
+    assert store.end_all(user) == ()
 
 
 def test_a_raised_idle_limit_holds_from_the_next_use(place: Place) -> None:
     """A session used under a longer limit lives for that, though it was just seen."""
     store = place.new_store(BRIEF)
     where = make(store)
-    read(store, where)
-    assert read(store.under(LIFETIMES), where).slid
+    store.record(where)
+    assert store.under(LIFETIMES).record(where).slid
     place.let_pass(BRIEF.idle + 1)
-    assert read(store.under(LIFETIMES), where).fields == {b"a": b"1"}
+    assert store.under(LIFETIMES).record(where).fields == {b"a": b"1"}
 
 
 def test_a_read_that_does_not_slide_leaves_the_limits_alone(place: Place) -> None:
     """With `slide` off nothing moves: the session ends as if it had not been read."""
     store = place.new_store(BRIEF)
     where = make(store)
-    read(store, where)
-    seen = read(store, where, slide=False).seen
+    store.record(where)
+    seen = store.record(where, slide=False).seen
     place.let_pass(BRIEF.idle // 2)
-    again = read(store, where, slide=False)
+    again = store.record(where, slide=False)
     assert (again.slid, again.seen) == (False, seen)
     place.let_pass(BRIEF.idle // 2 + 1)
-    assert store.read(where, deadline()) == Missing()
+    assert store.read(where) == Missing()
 
 
 def test_a_read_that_does_not_slide_writes_nothing(server_place: AtServer) -> None:
@@ -131,7 +111,7 @@ def test_a_read_that_does_not_slide_writes_nothing(server_place: AtServer) -> No
     where = make(store)
     before = raw.hgetall(server_place.key(where))
     expiry = raw.pttl(server_place.key(where))
-    assert read(store, where, slide=False).seen is None
+    assert store.record(where, slide=False).seen is None
     assert raw.hgetall(server_place.key(where)) == before
     assert raw.pttl(server_place.key(where)) <= expiry
 
@@ -139,30 +119,28 @@ def test_a_read_that_does_not_slide_writes_nothing(server_place: AtServer) -> No
 # A session's own limits.
 
 
-def test_own_limits_replace_the_application_s(place: Place) -> None:
+def test_own_limits_replace_the_application_s(store: LimitedStore) -> None:
     """The idle limit is told with every answer, and the deadline counts from the creation."""
-    store = place.new_store()
     where = make(store)
-    created = read(store, where).created
+    created = store.record(where).created
     written = write(store, where, SetLimits(2 * HOUR, 3 * DAY), Write(b"b", b"2", None))
     assert (written.created, written.ends_at) == (created, created + 3 * DAY)
     assert (written.idle, written.slid) == (2 * HOUR, True)
-    record = read(store, where)
+    record = store.record(where)
     assert (record.ends_at, record.idle) == (created + 3 * DAY, 2 * HOUR)
     assert record.fields == {b"a": b"1", b"b": b"2"}
     assert write(store, where, Add(b"n", 1)).idle == 2 * HOUR
     assert write(store, where, finish=Destroy()).idle == 2 * HOUR
 
 
-def test_own_limits_are_taken_back(place: Place) -> None:
+def test_own_limits_are_taken_back(store: LimitedStore) -> None:
     """With None for both, the application's count again, from the creation."""
-    store = place.new_store()
     where = make(store, SetLimits(2 * HOUR, 3 * DAY))
-    before = read(store, where)
+    before = store.record(where)
     assert (before.idle, before.ends_at) == (2 * HOUR, before.created + 3 * DAY)
     written = write(store, where, SetLimits(None, None))
     assert (written.idle, written.ends_at) == (None, before.created + DAY)
-    assert read(store, where).idle is None
+    assert store.record(where).idle is None
 
 
 @pytest.mark.parametrize(
@@ -174,11 +152,10 @@ def test_own_limits_are_taken_back(place: Place) -> None:
     ids=str,
 )
 def test_one_own_limit_leaves_the_other_to_the_application(
-    place: Place, limits: SetLimits, idle: int | None, absolute: int
+    store: LimitedStore, limits: SetLimits, idle: int | None, absolute: int
 ) -> None:
     """None means the application's limit, for each of the two."""
-    store = place.new_store()
-    record = read(store, make(store, limits))
+    record = store.record(make(store, limits))
     assert (record.idle, record.ends_at) == (idle, record.created + absolute)
 
 
@@ -186,7 +163,7 @@ def test_own_limits_need_no_absolute_one_of_the_application(place: Place) -> Non
     """Where the application has no absolute limit, a session may have one, and lose it again."""
     store = place.new_store(Lifetimes(idle=HOUR, absolute=None, unused=HOUR))
     where = make(store, SetLimits(None, DAY))
-    record = read(store, where)
+    record = store.record(where)
     assert record.ends_at == record.created + DAY
     assert write(store, where, SetLimits(None, None)).ends_at == 0
 
@@ -197,7 +174,7 @@ def test_a_shorter_own_idle_limit_ends_the_session(place: Place) -> None:
     where = make(store)
     write(store, where, SetLimits(150, None))
     place.let_pass(151)
-    assert store.read(where, deadline()) == Missing()
+    assert store.read(where) == Missing()
 
 
 def test_a_longer_own_idle_limit_keeps_the_session(place: Place) -> None:
@@ -206,7 +183,7 @@ def test_a_longer_own_idle_limit_keeps_the_session(place: Place) -> None:
     where = make(store)
     write(store, where, SetLimits(HOUR, None))
     place.let_pass(BRIEF.idle + 1)
-    assert read(store, where).fields == {b"a": b"1"}
+    assert store.record(where).fields == {b"a": b"1"}
 
 
 def test_own_limits_do_not_spare_a_session_seen_once(place: Place) -> None:
@@ -214,7 +191,7 @@ def test_own_limits_do_not_spare_a_session_seen_once(place: Place) -> None:
     store = place.new_store(Lifetimes(idle=HOUR, absolute=None, unused=100))
     where = make(store, SetLimits(2 * HOUR, None))
     place.let_pass(101)
-    assert store.read(where, deadline()) == Missing()
+    assert store.read(where) == Missing()
 
 
 def test_an_own_absolute_limit_that_has_passed_ends_the_session(place: Place) -> None:
@@ -223,11 +200,10 @@ def test_an_own_absolute_limit_that_has_passed_ends_the_session(place: Place) ->
     where = make(store)
     place.let_pass(20)
     changes = (SetLimits(None, 10),)
-    written = store.write(where, changes, operation(), deadline(), load=True)
-    assert isinstance(written, Written)
+    written = store.apply(where, changes, load=True)
     assert written.record.ends_at <= place.now()
     assert written.record.fields == {b"a": b"1"}
-    assert store.read(where, deadline()) == Missing()
+    assert store.read(where) == Missing()
 
 
 def test_binding_counts_an_own_absolute_limit_from_now(place: Place) -> None:
@@ -240,29 +216,29 @@ def test_binding_counts_an_own_absolute_limit_from_now(place: Place) -> None:
     for where, changes in ((before, ()), (at_once, (SetLimits(2 * HOUR, 3 * DAY),))):
         successor = reference()
         written = write(store, where, *changes, finish=Move(successor, bind))
-        record = read(store, successor)
+        record = store.record(successor)
         assert record.created == written.created >= bound_at
         assert record.ends_at == written.ends_at == record.created + 3 * DAY
         assert record.idle == written.idle == 2 * HOUR
 
 
-def test_binding_at_creation_takes_own_limits(place: Place) -> None:
+def test_binding_at_creation_takes_own_limits(store: LimitedStore) -> None:
     """A session made, limited and bound in one step has all three."""
-    store, user = place.new_store(), reference()
-    record = read(
-        store, make(store, SetLimits(2 * HOUR, 3 * DAY), finish=Bind(user, None, b"", 5, b"ann"))
+    user = reference()
+    record = store.record(
+        make(store, SetLimits(2 * HOUR, 3 * DAY), finish=Bind(user, None, b"", 5, b"ann"))
     )
     assert record.ends_at == record.created + 3 * DAY
     assert (record.idle, record.user) == (2 * HOUR, b"ann")
 
 
-def test_moving_keeps_own_limits(place: Place) -> None:
+def test_moving_keeps_own_limits(store: LimitedStore) -> None:
     """A rotation changes neither limit."""
-    store, successor = place.new_store(), reference()
+    successor = reference()
     where = make(store, SetLimits(2 * HOUR, 3 * DAY))
-    before = read(store, where)
+    before = store.record(where)
     assert write(store, where, finish=Move(successor)).idle == 2 * HOUR
-    after = read(store, successor)
+    after = store.record(successor)
     assert (after.created, after.ends_at, after.idle) == (
         before.created,
         before.ends_at,
@@ -274,13 +250,13 @@ def test_own_limits_are_set_with_all_else_or_not_at_all(place: Place) -> None:
     """A conflict beside them, or a refusal of the size, leaves the limits as they were."""
     store = place.new_store(caps=Caps(fields=2, bytes=1000))
     where = make(store)
-    before = read(store, where)
+    before = store.record(where)
     limits = SetLimits(2 * HOUR, 3 * DAY)
-    outcome = store.write(where, (limits, Check(b"a", b"2")), operation(), deadline())
+    outcome = store.write(where, (limits, Check(b"a", b"2")))
     assert outcome == Conflicting({b"a": b"1"})
     more = (limits, Write(b"b", b"", UNREAD), Write(b"c", b"", UNREAD))
-    assert store.write(where, more, operation(), deadline()) == TooLarge("fields", 3, 2)
-    record = read(store, where)
+    assert store.write(where, more) == TooLarge("fields", 3, 2)
+    record = store.record(where)
     assert (record.ends_at, record.idle) == (before.ends_at, None)
 
 
@@ -290,8 +266,8 @@ def test_own_limits_and_names_count_for_no_cap(place: Place) -> None:
     where = make(store, SetLimits(2 * HOUR, 3 * DAY), finish=Bind(user, None, b"l", 5, b"ann"))
     write(store, where, Write(b"b", b"1", None))
     third = (Write(b"c", b"", None),)
-    assert store.write(where, third, operation(), deadline()) == TooLarge("fields", 3, 2)
-    assert read(store, where).fields == {b"a": b"1", b"b": b"1"}
+    assert store.write(where, third) == TooLarge("fields", 3, 2)
+    assert store.record(where).fields == {b"a": b"1", b"b": b"1"}
 
 
 def test_own_limits_are_what_a_list_of_sessions_tells(place: Place) -> None:
@@ -300,12 +276,12 @@ def test_own_limits_are_what_a_list_of_sessions_tells(place: Place) -> None:
     bind = Bind(user, None, b"", 5)
     long = make(store, SetLimits(2 * HOUR, None), finish=bind)
     short = make(store, SetLimits(500, None), finish=bind)
-    assert {entry.reference: entry.record.idle for entry in store.sessions(user, deadline())} == {
+    assert {entry.reference: entry.record.idle for entry in store.sessions(user)} == {
         long: 2 * HOUR,
         short: 500,
     }
     place.let_pass(501)
-    assert [entry.reference for entry in store.sessions(user, deadline())] == [long]
+    assert [entry.reference for entry in store.sessions(user)] == [long]
 
 
 def test_the_servers_expiry_follows_own_limits(server_place: AtServer) -> None:

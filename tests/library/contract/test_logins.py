@@ -14,10 +14,11 @@ from unsticky import (
     Unserializable,
 )
 from unsticky import session as flask_session
+from unsticky.unit_of_work import commit
 from unsticky.unit_of_work.stored_session import StoredSession
 
-from tests.support.browsers import Browser, Site, make_site, unit_of
-from tests.support.places import Place
+from tests.support.browsers import Browser, Site, make_site, transacting, unit_of
+from tests.support.stores.places import Place
 
 
 class Failing:
@@ -42,10 +43,9 @@ class Failing:
 @pytest.mark.parametrize("act", ["bind", "rotate"])
 @pytest.mark.parametrize("caught", [True, False])
 def test_a_login_that_fails_leaves_nothing(
-    place: Place, *, made: bool, act: str, caught: bool
+    site: Site, *, made: bool, act: str, caught: bool
 ) -> None:
     """Its fields are not stored under the id from before it, which others may know (CWE-384)."""
-    site = make_site(place)
     browser = site.browser(keep=1)
     thief = Browser(site.app, browser.cookie)
 
@@ -70,9 +70,8 @@ def test_a_login_that_fails_leaves_nothing(
     assert held in ({"keep": 1, **({"tried": 1} if caught and not made else {})}, None)
 
 
-def test_a_stale_credential_leaves_nothing_of_the_login(place: Place) -> None:
+def test_a_stale_credential_leaves_nothing_of_the_login(site: Site) -> None:
     """Refused with 401, and the next request is nobody's."""
-    site = make_site(place)
     site.sessions.revoke_all("7", stamp=2)
     browser = site.browser(keep=1)
     request = browser.begin()
@@ -84,9 +83,8 @@ def test_a_stale_credential_leaves_nothing_of_the_login(place: Place) -> None:
 
 
 @pytest.mark.parametrize("act", ["unbind", "destroy"])
-def test_a_logout_that_fails_is_none(place: Place, act: str) -> None:
+def test_a_logout_that_fails_is_none(site: Site, act: str) -> None:
     """The store fails at the logout: fields and user are as before, and it can be tried again."""
-    site = make_site(place)
     browser = site.browser(keep=1)
     request = browser.begin()
     request.session["_user_id"] = "7"
@@ -113,23 +111,20 @@ def test_a_logout_that_fails_is_none(place: Place, act: str) -> None:
     assert site.sessions.of("7") == ()
 
 
-def test_a_logout_holds_whatever_else_conflicts(place: Place) -> None:
+def test_a_logout_holds_whatever_else_conflicts(site: Site) -> None:
     """A parallel request makes this one's other change conflict: logged out all the same."""
-    site = make_site(place)
     browser = site.browser(keep=1, n=0)
-    request = browser.begin()
-    request.session["_user_id"] = "7"
-    request.session.bind("7")
-    request.end()
+    with browser.visit() as session:
+        session["_user_id"] = "7"
+        session.bind("7")
     old = Browser(site.app, browser.cookie)
     request = browser.begin()
     request.session["n"] += 1
-    other = old.begin()
-    other.session["n"] = 5
-    other.end()
+    with old.visit() as other:
+        other["n"] = 5
     request.session.unbind("_user_id")
     with pytest.raises(Conflict):
-        unit_of(request.session).commit()
+        commit(unit_of(request.session))
     answer = request.end()
     assert answer.cookie
     assert site.stored(browser) == {"keep": 1, "n": 5}
@@ -140,42 +135,36 @@ def test_a_logout_holds_whatever_else_conflicts(place: Place) -> None:
     assert late.end().code == "session-gone"
 
 
-def test_a_logout_names_what_another_request_just_set(place: Place) -> None:
+def test_a_logout_names_what_another_request_just_set(site: Site) -> None:
     """In a transaction that had loaded the session before."""
-    site = make_site(place)
     browser = site.browser(keep=1)
     request = browser.begin()
     unit = unit_of(request.session)
     unit.begin_transaction()
     dict(request.session)
     request.session.unbind("_user_id")
-    other = Browser(site.app, browser.cookie).begin()
-    other.session["_user_id"] = "7"
-    other.end()
+    with Browser(site.app, browser.cookie).visit() as other:
+        other["_user_id"] = "7"
     with pytest.raises((Conflict, SessionGone)):
-        unit.commit()
+        commit(unit)
     unit.roll_back()
     unit.begin_transaction()
     request.session.unbind("_user_id")
-    unit.commit()
+    commit(unit)
     unit.end_transaction()
     request.end()
     assert site.stored(browser) == {"keep": 1}
 
 
 @pytest.mark.parametrize("end", ["unbind", "destroy", "clear"])
-def test_a_login_taken_back_in_the_same_transaction(place: Place, end: str) -> None:
+def test_a_login_taken_back_in_the_same_transaction(site: Site, end: str) -> None:
     """Of a browser without a session: nobody is logged in, and nothing is stored."""
-    site = make_site(place)
     request = Browser(site.app).begin()
-    unit = unit_of(request.session)
-    unit.begin_transaction()
-    request.session["_user_id"] = "7"
-    request.session.bind("7")
-    getattr(request.session, end)(*(["_user_id"] if end == "unbind" else []))
-    assert request.session.user is None
-    unit.commit()
-    unit.end_transaction()
+    with transacting(request.session):
+        request.session["_user_id"] = "7"
+        request.session.bind("7")
+        getattr(request.session, end)(*(["_user_id"] if end == "unbind" else []))
+        assert request.session.user is None
     assert request.end().cookie is None
     assert site.sessions.of("7") == ()
 
@@ -187,14 +176,12 @@ def test_a_logout_without_a_session_begins_none(place: Place) -> None:
     assert request.end().cookie is None
 
 
-def test_a_logout_leaves_no_other_living_cookie(place: Place) -> None:
+def test_a_logout_leaves_no_other_living_cookie(site: Site) -> None:
     """The browser sends two, of two paths: both sessions are ended, so that none takes over."""
-    site = make_site(place)
     first, second = site.browser(a=1), site.browser(b=2)
     for browser in (first, second):
-        request = browser.begin()
-        request.session.bind("7")
-        request.end()
+        with browser.visit() as session:
+            session.bind("7")
     both = Browser(site.app, f"{first.cookie}; session={second.cookie}")
     request = both.begin()
     request.session.unbind("x")
@@ -203,9 +190,8 @@ def test_a_logout_leaves_no_other_living_cookie(place: Place) -> None:
     assert site.stored(second) is None
 
 
-def test_of_two_cookies_the_living_one_is_kept_and_moved(place: Place) -> None:
+def test_of_two_cookies_the_living_one_is_kept_and_moved(site: Site) -> None:
     """What acts on the session without reading it finds out first which one it is."""
-    site = make_site(place)
     stale, living = site.browser(a=1), site.browser(b=2)
     request = living.begin()
     request.session.bind("7")
@@ -223,9 +209,8 @@ def test_of_two_cookies_the_living_one_is_kept_and_moved(place: Place) -> None:
     assert site.sessions.revoke_all("7") == 1
 
 
-def test_an_emptied_session_ends(place: Place) -> None:
+def test_an_emptied_session_ends(site: Site) -> None:
     """As in Flask: popping the last key deletes the cookie, and what comes next has a new id."""
-    site = make_site(place)
     browser = site.browser(a=1)
     old = Browser(site.app, browser.cookie)
     request = browser.begin()
@@ -236,22 +221,19 @@ def test_an_emptied_session_ends(place: Place) -> None:
     assert site.stored(old) is None
 
 
-def test_what_others_put_into_a_session_keeps_it(place: Place) -> None:
+def test_what_others_put_into_a_session_keeps_it(site: Site) -> None:
     """Another request set something while this one removed the last thing that it knew of."""
-    site = make_site(place)
     browser = site.browser(a=1)
     request = browser.begin()
     request.session.pop("a")
-    other = Browser(site.app, browser.cookie).begin()
-    other.session["b"] = 2
-    other.end()
+    with Browser(site.app, browser.cookie).visit() as other:
+        other["b"] = 2
     assert request.end().cookie is None
     assert site.stored(browser) == {"b": 2}
 
 
-def test_requests_beside_one_that_emptied_the_session_lose_nothing(place: Place) -> None:
+def test_requests_beside_one_that_emptied_the_session_lose_nothing(site: Site) -> None:
     """What they set unread is in one session all the same, the one that their cookie names."""
-    site = make_site(place)
     browser = site.browser(a=1)
     old = browser.cookie
     late = [Browser(site.app, old).begin() for _ in range(3)]
@@ -267,9 +249,8 @@ def test_requests_beside_one_that_emptied_the_session_lose_nothing(place: Place)
     assert site.stored(Browser(site.app, old)) == {"x": 0, "y": 1, "n": 1}
 
 
-def test_shown_messages_end_no_session(place: Place) -> None:
+def test_shown_messages_end_no_session(site: Site) -> None:
     """A page that shows the last message leaves the session to the requests beside it."""
-    site = make_site(place)
     browser = site.browser(_flashes=[("message", "hello")])
     request = browser.begin()
     late = Browser(site.app, browser.cookie).begin()
@@ -294,17 +275,15 @@ def test_a_logout_clears_the_browsers_storage(place: Place, act: str) -> None:
 
 
 @pytest.mark.parametrize("name", ["\ud800", 5, None])
-def test_a_name_that_is_none_is_refused(place: Place, name: Any) -> None:
+def test_a_name_that_is_none_is_refused(site: Site, name: Any) -> None:
     """A user's name is text that can be stored; the message says what was given."""
-    site = make_site(place)
     for call in (site.browser(a=1).begin().session.bind, site.sessions.of):
         with pytest.raises((TypeError, Unserializable), match="user's name"):
             call(name)
 
 
-def test_what_was_answered_as_unchanged_is_unchanged(place: Place) -> None:
+def test_what_was_answered_as_unchanged_is_unchanged(site: Site) -> None:
     """A 503 or 409 from inside the view: what the view had set before is not written after it."""
-    site = make_site(place)
     client = site.app.test_client()
     with client.session_transaction() as session:
         session["a"] = 1
@@ -343,10 +322,9 @@ def test_a_template_sees_keys_first(place: Place) -> None:
 
 
 def test_a_login_that_is_refused_at_once_leaves_nothing(
-    place: Place, monkeypatch: pytest.MonkeyPatch
+    site: Site, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A name of the wrong type, or a call that was broken off: nothing under the id from before."""
-    site = make_site(place)
     browser = site.browser(keep=1)
     request = browser.begin()
     request.session["user_id"] = 7
@@ -358,7 +336,7 @@ def test_a_login_that_is_refused_at_once_leaves_nothing(
 
     request.session["user_id"] = 7
     with monkeypatch.context() as patch:
-        patch.setattr(StoredSession, "write_or_create", broken_off)
+        patch.setattr(StoredSession, "write", broken_off)
         with pytest.raises(SystemExit):
             request.session.bind("7")
     request.session["after"] = 1
@@ -367,9 +345,8 @@ def test_a_login_that_is_refused_at_once_leaves_nothing(
     assert site.sessions.of("7") == ()
 
 
-def test_an_object_from_before_a_failed_login_cannot_change(place: Place) -> None:
+def test_an_object_from_before_a_failed_login_cannot_change(site: Site) -> None:
     """What the request had set was dropped with the login; a later change of it would be lost."""
-    site = make_site(place)
     site.sessions.revoke_all("7", stamp=2)
     request = site.browser(keep=1).begin()
     cart = request.session.setdefault("cart", {})
@@ -380,9 +357,8 @@ def test_an_object_from_before_a_failed_login_cannot_change(place: Place) -> Non
         request.end()
 
 
-def test_the_page_of_an_error_reads_what_was_read(place: Place) -> None:
+def test_the_page_of_an_error_reads_what_was_read(site: Site) -> None:
     """The store fails in the middle of a view: `on_error` still sees the session."""
-    site = make_site(place)
     app: Any = site.app
     app.session_interface._on_error = lambda error: app.response_class(  # noqa: SLF001  (what Unsticky(on_error=) sets)
         f"{flask_session.get('lang')}", error.status
@@ -411,15 +387,14 @@ def test_the_page_of_an_error_reads_what_was_read(place: Place) -> None:
     assert (client.post("/first").status_code, client.post("/first").text) == (503, "de")
 
 
-def test_a_session_begun_again_by_who_emptied_it_is_the_same(place: Place) -> None:
+def test_a_session_begun_again_by_who_emptied_it_is_the_same(site: Site) -> None:
     """In one request with an inner commit: others in flight begin the same one."""
-    site = make_site(place)
     browser = site.browser(a=1)
     old = browser.cookie
     late = Browser(site.app, old).begin()
     request = browser.begin()
     request.session.pop("a")
-    unit_of(request.session).commit()
+    commit(unit_of(request.session))
     request.session["b"] = 2
     request.end()
     late.session["c"] = 3
@@ -427,21 +402,16 @@ def test_a_session_begun_again_by_who_emptied_it_is_the_same(place: Place) -> No
     assert site.stored(Browser(site.app, old)) == {"b": 2, "c": 3}
 
 
-def test_who_logs_in_after_a_logout_has_the_applications_limits(place: Place) -> None:
+def test_who_logs_in_after_a_logout_has_the_applications_limits(site: Site) -> None:
     """In one transaction, too: "remember me" was the other user's."""
-    site = make_site(place)
     browser = site.browser(keep=1)
+    with browser.visit() as session:
+        session.set_lifetime(idle=4000)
+        session.bind("7")
     request = browser.begin()
-    request.session.set_lifetime(idle=4000)
-    request.session.bind("7")
-    request.end()
-    request = browser.begin()
-    unit = unit_of(request.session)
-    unit.begin_transaction()
-    request.session.unbind("keep")
-    request.session.bind("8")
-    unit.commit()
-    unit.end_transaction()
+    with transacting(request.session):
+        request.session.unbind("keep")
+        request.session.bind("8")
     request.end()
     request = browser.begin()
     assert request.session.user == "8"

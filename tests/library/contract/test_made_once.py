@@ -14,13 +14,7 @@ from unsticky.stores.base import (
     Written,
 )
 
-from tests.support.places import (
-    AtServer,
-    Place,
-    deadline,
-    operation,
-    reference,
-)
+from tests.support.stores.places import AtServer, LimitedStore, Place, reference
 
 
 def making(request: bytes = b"foreign", kept: int = 86_400_000) -> Operation:
@@ -28,15 +22,13 @@ def making(request: bytes = b"foreign", kept: int = 86_400_000) -> Operation:
     return Operation(request, 1, kept, makes_once=True)
 
 
-def test_a_session_is_made_once_even_with_other_changes(place: Place) -> None:
+def test_a_session_is_made_once_even_with_other_changes(store: LimitedStore) -> None:
     """The second write returns the session as it is now, and changes nothing."""
-    store, where = place.new_store(), reference()
-    first = store.write(where, (Write(b"a", b"1", None),), making(), deadline(), create=True)
-    store.write(where, (Write(b"a", b"2", UNREAD),), operation(), deadline())
+    where = reference()
+    first = store.apply(where, (Write(b"a", b"1", None),), making(), create=True)
+    store.write(where, (Write(b"a", b"2", UNREAD),))
     changes = (Write(b"a", b"3", UNREAD), Write(b"b", b"3", UNREAD))
-    second = store.write(where, changes, making(), deadline(), create=True, load=True)
-    assert isinstance(first, Written)
-    assert isinstance(second, Written)
+    second = store.apply(where, changes, making(), create=True, load=True)
     assert second.record.created == first.record.created
     assert second.record.fields == {b"a": b"2"}
 
@@ -46,53 +38,50 @@ def test_a_session_made_once_is_not_made_again(place: Place, end: str) -> None:
     """If it ended, was rotated or expired, the second write gets `Gone`."""
     store, where = place.new_store(), reference()
     changes = (Write(b"a", b"1", None),)
-    assert isinstance(store.write(where, changes, making(), deadline(), create=True), Written)
+    store.apply(where, changes, making(), create=True)
     if end == "destroy":
-        store.write(where, (), operation(), deadline(), finish=Destroy())
+        store.write(where, (), finish=Destroy())
     elif end == "move":
-        store.write(where, (), operation(), deadline(), finish=Move(reference()))
+        store.write(where, (), finish=Move(reference()))
     else:
         place.expire(where)
     for _ in range(2):
-        assert store.write(where, changes, making(), deadline(), create=True) == Gone("adopted")
-    assert isinstance(store.read(where, deadline()), Gone | Missing)
-    other = store.write(where, changes, making(b"other"), deadline(), create=True)
+        assert store.write(where, changes, making(), create=True) == Gone("adopted")
+    assert isinstance(store.read(where), Gone | Missing)
+    other = store.write(where, changes, making(b"other"), create=True)
     assert isinstance(other, Gone if end != "expire" else Written)
 
 
-def test_a_session_made_once_may_be_bound_at_once(place: Place) -> None:
+def test_a_session_made_once_may_be_bound_at_once(store: LimitedStore) -> None:
     """The first outcome has the user before, the second the user now; both have what ended."""
-    store, user, where = place.new_store(), reference(), reference()
+    user, where = reference(), reference()
     bind = Bind(user, None, b"label", 1, name=b"ann")
     old = reference(user.bucket)
-    store.write(old, (), operation(), deadline(), create=True, finish=bind)
-    first, second = (
-        store.write(where, (), making(), deadline(), create=True, finish=bind) for _ in range(2)
-    )
+    store.write(old, (), create=True, finish=bind)
+    first, second = (store.write(where, (), making(), create=True, finish=bind) for _ in range(2))
     assert isinstance(first, Written)
     assert isinstance(second, Written)
     assert (first.record.user, second.record.user) == (b"", b"ann")
     assert first.ended == second.ended == (old,)
     assert first.record.ends_at == second.record.ends_at
-    assert [entry.reference for entry in store.sessions(user, deadline())] == [where]
+    assert [entry.reference for entry in store.sessions(user)] == [where]
 
 
 def test_a_living_session_is_not_made_again_after_its_result_expired(place: Place) -> None:
     """It is returned as it is, and its result is kept once more."""
     store, where, brief = place.new_store(), reference(), making(kept=20)
-    store.write(where, (Write(b"a", b"1", None),), brief, deadline(), create=True)
+    store.write(where, (Write(b"a", b"1", None),), brief, create=True)
     place.let_pass(25 if isinstance(place, AtServer) else 2000)
     changes = (Write(b"a", b"3", UNREAD),)
-    again = store.write(where, changes, making(), deadline(), create=True, load=True)
-    assert isinstance(again, Written)
+    again = store.apply(where, changes, making(), create=True, load=True)
     assert again.record.fields == {b"a": b"1"}
-    store.write(where, (), operation(), deadline(), finish=Destroy())
-    assert store.write(where, changes, making(), deadline(), create=True) == Gone("adopted")
+    store.write(where, (), finish=Destroy())
+    assert store.write(where, changes, making(), create=True) == Gone("adopted")
 
 
-def test_a_refused_creation_may_succeed_later(place: Place) -> None:
+def test_a_refused_creation_may_succeed_later(store: LimitedStore) -> None:
     """A refused write made nothing."""
-    store, where = place.new_store(), reference()
-    refused = store.write(where, (Check(b"a", b"1"),), making(), deadline(), create=True)
+    where = reference()
+    refused = store.write(where, (Check(b"a", b"1"),), making(), create=True)
     assert not isinstance(refused, Written)
-    assert isinstance(store.write(where, (), making(), deadline(), create=True), Written)
+    store.apply(where, (), making(), create=True)

@@ -10,8 +10,8 @@ from unsticky import ABSENT
 from unsticky import session as flask_session
 from unsticky.limits import MOST_FLASHES
 
-from tests.support.browsers import Answer, Browser, Site, make_site
-from tests.support.places import Place
+from tests.support.browsers import Answer, Browser, Site, cookie_of, make_site
+from tests.support.stores.places import Place
 
 
 def race(site: Site, browser: Browser, mine: dict[str, Any], theirs: dict[str, Any]) -> Answer:
@@ -48,9 +48,8 @@ ID = uuid.UUID(int=1)
         ("x", None, None, None),
     ],
 )
-def test_what_merges(place: Place, base: Any, mine: Any, theirs: Any, merged: Any) -> None:
+def test_what_merges(site: Site, base: Any, mine: Any, theirs: Any, merged: Any) -> None:
     """Dicts leaf by leaf, deletions on both sides, and equal values that nothing was added to."""
-    site = make_site(place)
     browser = site.browser(field=base)
     answer = race(site, browser, {"field": mine}, {"field": theirs})
     assert (answer.status, answer.code) == (200, "")
@@ -75,9 +74,8 @@ def test_what_merges(place: Place, base: Any, mine: Any, theirs: Any, merged: An
         ({"a": 1}, {"a": 1, "b": 1}, ABSENT),
     ],
 )
-def test_what_conflicts(place: Place, base: Any, mine: Any, theirs: Any) -> None:
+def test_what_conflicts(site: Site, base: Any, mine: Any, theirs: Any) -> None:
     """A true conflict is answered with 409, and no field at all was written."""
-    site = make_site(place)
     browser = site.browser(field=base, keep=1)
     answer = race(site, browser, {"field": mine, "another": 1}, {"field": theirs})
     assert (answer.status, answer.code) == (409, "session-conflict")
@@ -86,9 +84,8 @@ def test_what_conflicts(place: Place, base: Any, mine: Any, theirs: Any) -> None
     assert site.stored(browser) == expected
 
 
-def test_the_first_of_two_new_values_stays(place: Place) -> None:
+def test_the_first_of_two_new_values_stays(site: Site) -> None:
     """A token that neither tab had and both made is one token, the first; nothing conflicts."""
-    site = make_site(place)
     browser = site.browser(keep=1)
     answer = race(site, browser, {"csrf_token": "mine"}, {"csrf_token": "theirs"})
     assert answer.status == 200
@@ -96,26 +93,23 @@ def test_the_first_of_two_new_values_stays(place: Place) -> None:
 
 
 @pytest.mark.parametrize("name", ["_fresh", "_permanent", "_id", "_remember"])
-def test_what_extensions_set_by_themselves_never_conflicts(place: Place, name: str) -> None:
+def test_what_extensions_set_by_themselves_never_conflicts(site: Site, name: str) -> None:
     """Of two values for a field that Flask or Flask-Login writes, the last one wins."""
-    site = make_site(place)
     browser = site.browser(**{name: "base"})
     assert race(site, browser, {name: "mine"}, {name: "theirs"}).status == 200
     assert site.stored(browser) == {name: "mine"}
 
 
-def test_flashed_messages_of_two_requests_all_stay(place: Place) -> None:
+def test_flashed_messages_of_two_requests_all_stay(site: Site) -> None:
     """What both flash is there, what one showed is gone."""
-    site = make_site(place)
     browser = site.browser(_flashes=[("message", "old")])
     mine, theirs = [("message", "mine")], [("message", "old"), ("message", "theirs")]
     assert race(site, browser, {"_flashes": mine}, {"_flashes": theirs}).status == 200
     assert site.stored(browser) == {"_flashes": [("message", "theirs"), ("message", "mine")]}
 
 
-def test_only_the_newest_flashes_stay(place: Place) -> None:
+def test_only_the_newest_flashes_stay(site: Site) -> None:
     """A client that never looks at a page does not fill its session with messages."""
-    site = make_site(place)
 
     @site.app.post("/flash/<int:number>")
     def flash_it(number: int) -> str:
@@ -132,9 +126,8 @@ def test_only_the_newest_flashes_stay(place: Place) -> None:
     assert client.get("/shown").json == [str(n) for n in range(5, MOST_FLASHES + 5)]
 
 
-def test_merged_flashes_have_the_same_limit(place: Place) -> None:
+def test_merged_flashes_have_the_same_limit(site: Site) -> None:
     """What two requests flash at once is merged to the newest messages."""
-    site = make_site(place)
     many = [("message", str(number)) for number in range(MOST_FLASHES)]
     browser = site.browser(_flashes=many)
     mine, theirs = [*many, ("message", "mine")], [*many[1:], ("message", "theirs")]
@@ -143,9 +136,8 @@ def test_merged_flashes_have_the_same_limit(place: Place) -> None:
     assert site.stored(browser) == {"_flashes": kept}
 
 
-def test_flask_s_own_flashes_survive_each_other(place: Place) -> None:
+def test_flask_s_own_flashes_survive_each_other(site: Site) -> None:
     """`flash` in a request that another one's `flash` crosses loses neither message."""
-    site = make_site(place)
     client = site.app.test_client()
 
     @site.app.post("/outer")
@@ -201,9 +193,8 @@ def test_overwriting_is_counted_and_named(place: Place, caplog: pytest.LogCaptur
     assert "field" in caplog.text
 
 
-def test_a_blind_write_is_the_last_word(place: Place) -> None:
+def test_a_blind_write_is_the_last_word(site: Site) -> None:
     """A field set by a request that read nothing is not compared: the last one stands."""
-    site = make_site(place)
     browser = site.browser(field=1)
     request = browser.begin()
     request.session["field"] = 2
@@ -212,9 +203,8 @@ def test_a_blind_write_is_the_last_word(place: Place) -> None:
     assert site.stored(browser) == {"field": 2}
 
 
-def test_merging_gives_up_after_five_rounds(place: Place) -> None:
+def test_merging_gives_up_after_five_rounds(site: Site) -> None:
     """A field that others change in every round is answered with a conflict, not for ever."""
-    site = make_site(place)
     browser = site.browser(field={"a": 0})
     store = site.sessions.state.store
     write, rounds = store.write, []
@@ -222,9 +212,8 @@ def test_merging_gives_up_after_five_rounds(place: Place) -> None:
     def contested(*args: Any, **kwargs: Any) -> Any:
         rounds.append(1)
         if len(rounds) % 2:  # each commit of the request is preceded by another's
-            other = Browser(site.app, browser.cookie).begin()
-            other.session["field"][f"b{len(rounds)}"] = 1
-            other.end()
+            with Browser(site.app, browser.cookie).visit() as other:
+                other["field"][f"b{len(rounds)}"] = 1
         return write(*args, **kwargs)
 
     request = browser.begin()
@@ -319,15 +308,12 @@ def test_a_login_that_conflicts_is_none(place: Place, method: str) -> None:
     assert (answer.status_code, world.runs) == ((200, 2) if again else (409, 1))
     assert ("Set-Cookie" in answer.headers) == again
     assert len(world.site.sessions.of("user")) == again
-    cookie = world.client.get_cookie("session")
-    assert cookie
     stored = {"field": 11 if again else 10, "seen": 0}
-    assert world.site.stored(Browser(world.site.app, cookie.value)) == stored
+    assert world.site.stored(Browser(world.site.app, cookie_of(world.client))) == stored
 
 
-def test_a_get_whose_new_value_would_yield_runs_again(place: Place) -> None:
+def test_a_get_whose_new_value_would_yield_runs_again(site: Site) -> None:
     """A token rendered into a page must be the one that is stored: the page is made again."""
-    site = make_site(place)
     browser = site.browser(keep=1)
     client = browser.client()
     runs = []
@@ -337,9 +323,8 @@ def test_a_get_whose_new_value_would_yield_runs_again(place: Place) -> None:
         runs.append(1)
         token = flask_session.setdefault("csrf_token", f"mine {len(runs)}")
         if len(runs) == 1:
-            other = Browser(site.app, browser.cookie).begin()
-            other.session["csrf_token"] = "theirs"
-            other.end()
+            with Browser(site.app, browser.cookie).visit() as other:
+                other["csrf_token"] = "theirs"
         return str(token)
 
     assert client.get("/").text == "theirs"

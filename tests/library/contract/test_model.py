@@ -5,20 +5,15 @@ from typing import Any
 
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
-from hypothesis.stateful import (
-    RuleBasedStateMachine,
-    invariant,
-    rule,
-    run_state_machine_as_test,
-)
+from hypothesis.stateful import RuleBasedStateMachine, invariant, rule, run_state_machine_as_test
 from unsticky import SessionError, SessionGone
 from unsticky.codec import decode
 from unsticky.cookie import Reference
 from unsticky.fields import name_of
 from unsticky.stores.base import Record
 
-from tests.support.browsers import Browser, InFlight, Site, make_site, unit_of
-from tests.support.places import Place, deadline
+from tests.support.browsers import Browser, InFlight, Site, make_site, reference_of
+from tests.support.stores.places import Place, deadline
 
 _SLOTS = st.integers(0, 2)
 _NAMES = st.sampled_from(["a", "b"])
@@ -278,9 +273,8 @@ class _Machine(RuleBasedStateMachine):
 
     def _refer(self, request: _Request) -> None:
         if request.stored is not None and request.stored.reference is None:
-            token = unit_of(request.real.session).token
-            assert token is not None
-            request.stored.reference = token.reference
+            where = reference_of(request.real.session)
+            request.stored.reference = where
 
     @staticmethod
     def _did(call: Any) -> Any:

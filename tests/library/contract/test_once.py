@@ -11,39 +11,22 @@ from unsticky.stores.base import (
     Destroy,
     Gone,
     Operation,
-    Record,
     Take,
     TooLarge,
     Write,
-    Written,
 )
 
-from tests.support.browsers import Browser, Site, make_site, unit_of
-from tests.support.places import (
-    HOUR,
-    LIFETIMES,
-    AtServer,
-    Place,
-    deadline,
-    operation,
-    reference,
-)
+from tests.support.browsers import Browser, Site, make_site, reference_of
+from tests.support.stores.places import HOUR, LIFETIMES, AtServer, LimitedStore, Place, reference
 
 DAY = 24 * 3_600_000
-
-
-@pytest.fixture(name="site")
-def _site(place: Place) -> Site:
-    """An application on each kind of store."""
-    return make_site(place)
 
 
 def _filled(site: Site, **entries: int) -> Browser:
     """Return a browser with a cart."""
     browser = site.browser(keep=1)
-    request = browser.begin()
-    request.session.map("cart").update(entries)
-    assert request.end().status == 200
+    with browser.visit() as session:
+        session.map("cart").update(entries)
     return browser
 
 
@@ -58,9 +41,8 @@ def _maps(browser: Browser) -> dict[str, dict[object, object]]:
 def test_what_is_taken_is_in_the_other_map(site: Site) -> None:
     """All entries change places and are returned; plain keys and other maps stay."""
     browser = _filled(site, tea=2, milk=1)
-    request = browser.begin()
-    request.session.map("other")["tea"] = 7
-    request.end()
+    with browser.visit() as session:
+        session.map("other")["tea"] = 7
     request = browser.begin()
     assert request.session.map("cart").take(into="order") == {"tea": 2, "milk": 1}
     assert request.session.maps() == ["order", "other"]
@@ -77,9 +59,8 @@ def test_what_is_taken_is_in_the_other_map(site: Site) -> None:
 def test_entries_of_the_same_key_are_replaced(site: Site) -> None:
     """What arrives takes the place of what was there; other entries there stay."""
     browser = _filled(site, tea=2)
-    request = browser.begin()
-    request.session.map("order").update({"tea": 9, "jam": 3})
-    request.end()
+    with browser.visit() as session:
+        session.map("order").update({"tea": 9, "jam": 3})
     browser.begin().session.map("cart").take(into="order")
     assert _maps(browser) == {"order": {"tea": 2, "jam": 3}}
 
@@ -91,10 +72,9 @@ def test_taking_nothing_writes_nothing(site: Site) -> None:
     assert request.session.map("cart").take(into="order") == {}
     assert request.end().cookie is None
     browser = site.browser(keep=1)
-    request = browser.begin()
-    assert request.session.map("cart").take(into="order") == {}
-    assert request.session.maps() == []
-    request.end()
+    with browser.visit() as session:
+        assert session.map("cart").take(into="order") == {}
+        assert session.maps() == []
     assert site.stored(browser) == {"keep": 1}
 
 
@@ -116,14 +96,12 @@ def test_what_this_request_set_before_is_taken_along(site: Site) -> None:
 def test_what_is_changed_afterwards_is_written(site: Site) -> None:
     """The moved entries are entries like others: changed in place, they are written so."""
     browser = site.browser()
-    request = browser.begin()
-    request.session.map("cart")["list"] = [1]
-    request.end()
-    request = browser.begin()
-    request.session.map("cart").take(into="order")
-    request.session.map("order")["list"].append(2)
-    request.session.map("cart")["tea"] = 1
-    assert request.end().status == 200
+    with browser.visit() as session:
+        session.map("cart")["list"] = [1]
+    with browser.visit() as session:
+        session.map("cart").take(into="order")
+        session.map("order")["list"].append(2)
+        session.map("cart")["tea"] = 1
     assert _maps(browser) == {"cart": {"tea": 1}, "order": {"list": [1, 2]}}
 
 
@@ -177,14 +155,13 @@ def test_a_full_session_can_take_into_another_map(place: Place) -> None:
     store = place.new_store(caps=Caps(fields=3, bytes=20))
     where = reference()
     fields = tuple(Write(b"a" + name, b"1234", None) for name in (b"1", b"2", b"3"))
-    assert isinstance(store.write(where, fields, operation(), deadline(), create=True), Written)
-    moved = store.write(where, (Take(b"a", b"b"),), operation(), deadline(), load=True)
-    assert isinstance(moved, Written)
+    store.apply(where, fields, create=True)
+    moved = store.apply(where, (Take(b"a", b"b"),), load=True)
     assert moved.record.fields == {b"b1": b"1234", b"b2": b"1234", b"b3": b"1234"}
-    longer = store.write(where, (Take(b"b", b"ccc"),), operation(), deadline())
+    longer = store.write(where, (Take(b"b", b"ccc"),))
     assert longer == TooLarge("bytes", 24, 20)
-    assert place.new_store().read(where, deadline()) == moved.record._replace(
-        seen=_record(place, where).seen, slid=False
+    assert place.new_store().read(where) == moved.record._replace(
+        seen=place.new_store().record(where).seen, slid=False
     )
 
 
@@ -193,17 +170,10 @@ def test_what_is_replaced_makes_room(place: Place) -> None:
     store = place.new_store(caps=Caps(fields=3, bytes=18))
     where = reference()
     fields = tuple(Write(name, b"1234", None) for name in (b"a1", b"b1", b"c1"))
-    assert isinstance(store.write(where, fields, operation(), deadline(), create=True), Written)
+    store.apply(where, fields, create=True)
     changes = (Take(b"a", b"b"), Write(b"d1", b"4321", None))
-    written = store.write(where, changes, operation(), deadline(), load=True)
-    assert isinstance(written, Written)
+    written = store.apply(where, changes, load=True)
     assert written.record.fields == {b"b1": b"1234", b"c1": b"1234", b"d1": b"4321"}
-
-
-def _record(place: Place, where: object) -> Record:
-    found = place.new_store().read(where, deadline())  # type: ignore[arg-type]
-    assert isinstance(found, Record)
-    return found
 
 
 # Once.
@@ -229,10 +199,9 @@ def test_the_same_name_and_operations_happen_once(site: Site) -> None:
 
     first = run()
     assert first == (5, 10, {"tea": 2}, {"tea": 2})
-    between = browser.begin()
-    between.session.map("cart")["jam"] = 1
-    between.session.incr("n")
-    between.end()
+    with browser.visit() as session:
+        session.map("cart")["jam"] = 1
+        session.incr("n")
     assert run() == first
     assert site.stored(browser) == {"keep": 1, "n": 11, "cart": {"jam": 1}}
 
@@ -324,9 +293,8 @@ def test_the_result_of_a_dead_session_is_no_answer(site: Site) -> None:
     session.incr("n")
     late = Browser(site.app, browser.cookie).begin()
     late.session.get("keep")
-    ending = browser.begin()
-    ending.session.destroy()
-    ending.end()
+    with browser.visit() as session:
+        session.destroy()
     late.session.once("key")
     with pytest.raises(SessionError, match="destroyed"):
         late.session.incr("n")
@@ -335,21 +303,14 @@ def test_the_result_of_a_dead_session_is_no_answer(site: Site) -> None:
 def test_results_are_kept_as_long_as_asked(place: Place) -> None:
     """A result is the answer while it is kept, and then the operation is a new one."""
     store, where = place.new_store(), reference()
-    store.write(where, (Write(b"n", b"1", None),), operation(), deadline(), create=True)
+    store.write(where, (Write(b"n", b"1", None),), create=True)
     short, long = Operation(b"short", 1, 50), Operation(b"long", 1, DAY)
-    assert _added(store.write(where, (Add(b"n", 1),), short, deadline())) == 2
-    assert _added(store.write(where, (Add(b"x", 1),), long, deadline())) == 1
+    assert store.apply(where, (Add(b"n", 1),), short).count == 2
+    assert store.apply(where, (Add(b"x", 1),), long).count == 1
     # Memory forgets once a second of its clock.
     place.let_pass(60 if isinstance(place, AtServer) else 60_000)
-    assert _added(store.write(where, (Add(b"n", 1),), short, deadline())) == 3
-    assert _added(store.write(where, (Add(b"x", 1),), long, deadline())) == 1
-
-
-def _added(outcome: object) -> int:
-    assert isinstance(outcome, Written)
-    (result,) = outcome.results
-    assert isinstance(result, int)
-    return result
+    assert store.apply(where, (Add(b"n", 1),), short).count == 3
+    assert store.apply(where, (Add(b"x", 1),), long).count == 1
 
 
 def test_a_named_result_is_kept_for_a_day_beside_its_session(server_place: AtServer) -> None:
@@ -361,9 +322,8 @@ def test_a_named_result_is_kept_for_a_day_beside_its_session(server_place: AtSer
     before = set(raw.scan_iter(f"{server_place.prefix}*", count=10_000))
     session.once("key")
     session.incr("n")
-    token = unit_of(session).token
-    assert token is not None
-    pattern = f"{server_place.prefix}{{{token.reference.bucket}}}:*"
+    where = reference_of(session)
+    pattern = f"{server_place.prefix}{{{where.bucket}}}:*"
     (key,) = set(raw.scan_iter(pattern, count=10_000)) - before
     assert DAY - 5_000 < raw.pttl(key) <= DAY
     session.rotate()
@@ -373,12 +333,10 @@ def test_a_named_result_is_kept_for_a_day_beside_its_session(server_place: AtSer
 def test_an_old_result_is_a_use_of_the_session(place: Place) -> None:
     """A repeat hours later slides the session's idle limit as any use does."""
     store, where = place.new_store(replace(LIFETIMES, unused=HOUR)), reference()
-    store.write(where, (Write(b"n", b"1", None),), operation(), deadline(), create=True)
+    store.write(where, (Write(b"n", b"1", None),), create=True)
     name = Operation(b"key", 1, DAY)
-    first = store.write(where, (Add(b"n", 1),), name, deadline())
-    again = store.write(where, (Add(b"n", 1),), name, deadline())
-    assert isinstance(first, Written)
-    assert isinstance(again, Written)
+    store.apply(where, (Add(b"n", 1),), name)
+    again = store.apply(where, (Add(b"n", 1),), name)
     assert again.results == (2,)
     if isinstance(place, AtServer):
         # The clock of a server cannot be moved: what it knows of the last use can.
@@ -386,22 +344,21 @@ def test_an_old_result_is_a_use_of_the_session(place: Place) -> None:
         place.server.raw.pexpire(place.key(where), 100_000)
     else:
         place.let_pass(3_500_000)
-    later = store.write(where, (Add(b"n", 1),), name, deadline(), load=True)
-    assert isinstance(later, Written)
+    later = store.apply(where, (Add(b"n", 1),), name, load=True)
     assert (later.results, later.record.slid) == ((2,), True)
     assert later.record.fields == {b"n": b"2"}
     if isinstance(place, AtServer):
         assert place.server.raw.pttl(place.key(where)) > 3_000_000
     else:
         place.let_pass(3_500_000)
-        assert isinstance(store.read(where, deadline()), Record)
+        store.record(where)
 
 
-def test_a_named_end_is_answered_as_done(place: Place) -> None:
+def test_a_named_end_is_answered_as_done(store: LimitedStore) -> None:
     """A finish tells how the session ended, also when it is sent again."""
-    store, where = place.new_store(), reference()
-    store.write(where, (Write(b"n", b"1", None),), operation(), deadline(), create=True)
+    where = reference()
+    store.write(where, (Write(b"n", b"1", None),), create=True)
     name = Operation(b"key", 1, DAY)
     for _ in range(2):
-        assert isinstance(store.write(where, (), name, deadline(), finish=Destroy()), Written)
-    assert store.read(where, deadline()) == Gone("destroyed")
+        store.apply(where, (), name, finish=Destroy())
+    assert store.read(where) == Gone("destroyed")

@@ -7,9 +7,10 @@ from typing import Any
 import pytest
 from unsticky import Conflict, Session, SessionError, transaction
 from unsticky import session as flask_session
+from unsticky.unit_of_work import commit
 
-from tests.support.browsers import Answer, Browser, Site, make_site, unit_of
-from tests.support.places import Place
+from tests.support.browsers import Answer, Browser, Site, cookie_of, make_site, unit_of
+from tests.support.stores.places import Place
 
 
 def race(
@@ -22,9 +23,8 @@ def race(
     """Let a request do `before`, another one of the same browser `theirs`, and the first `mine`."""
     request = browser.begin()
     before(request.session)
-    other = Browser(site.app, browser.cookie).begin()
-    theirs(other.session)
-    assert other.end().status == 200
+    with Browser(site.app, browser.cookie).visit() as other:
+        theirs(other)
     mine(request.session)
     return request.end()
 
@@ -51,9 +51,8 @@ READS: dict[str, Callable[[Session], Any]] = {
 
 
 @pytest.mark.parametrize("read", READS.values(), ids=READS.keys())
-def test_what_was_read_is_compared(place: Place, read: Callable[[Session], Any]) -> None:
+def test_what_was_read_is_compared(site: Site, read: Callable[[Session], Any]) -> None:
     """Whatever looked at the field: what another request wrote there since is not overwritten."""
-    site = make_site(place)
     browser = site.browser(field=1, keep=1)
     answer = race(site, browser, read, set_to(5), set_to(2))
     assert (answer.status, answer.code) == (409, "session-conflict")
@@ -73,17 +72,15 @@ LOOKS: dict[str, Callable[[Session], Any]] = {
 
 
 @pytest.mark.parametrize("look", LOOKS.values(), ids=LOOKS.keys())
-def test_what_was_not_read_is_not_compared(place: Place, look: Callable[[Session], Any]) -> None:
+def test_what_was_not_read_is_not_compared(site: Site, look: Callable[[Session], Any]) -> None:
     """The session was loaded, the field was not looked at: the last write wins."""
-    site = make_site(place)
     browser = site.browser(field=1, keep=1)
     assert race(site, browser, look, set_to(5), set_to(2)).status == 200
     assert site.stored(browser) == {"field": 2, "keep": 1}
 
 
-def test_the_recipe_of_the_last_activity_never_conflicts(place: Place) -> None:
+def test_the_recipe_of_the_last_activity_never_conflicts(site: Site) -> None:
     """A time stamp that every request sets and none reads: the last is kept, without a 409."""
-    site = make_site(place)
     browser = site.browser(user="ann")
     for _ in range(5):
         requests = [Browser(site.app, browser.cookie).begin() for _ in range(6)]
@@ -100,9 +97,8 @@ def test_a_strict_field_is_compared_although_nobody_read_it(place: Place) -> Non
     browser = site.browser(field=1)
     request = browser.begin()
     request.session["field"] = 2
-    other = Browser(site.app, browser.cookie).begin()
-    other.session["field"] = 5
-    assert other.end().status == 200
+    with Browser(site.app, browser.cookie).visit() as session:
+        session["field"] = 5
     assert request.end().status == 409
     assert site.stored(browser) == {"field": 5}
 
@@ -120,10 +116,9 @@ def test_a_strict_field_is_compared_although_nobody_read_it(place: Place) -> Non
     ],
 )
 def test_two_first_values_conflict_or_merge(
-    place: Place, mine: Any, theirs: Any, merged: Any
+    site: Site, mine: Any, theirs: Any, merged: Any
 ) -> None:
     """Read as absent and set by both: neither write is dropped (None: the second meets a 409)."""
-    site = make_site(place)
     browser = site.browser(keep=1)
     answer = race(
         site,
@@ -136,9 +131,8 @@ def test_two_first_values_conflict_or_merge(
     assert site.stored(browser) == {"keep": 1, "field": theirs if merged is None else merged}
 
 
-def test_a_counter_made_by_hand_loses_nothing(place: Place) -> None:
+def test_a_counter_made_by_hand_loses_nothing(site: Site) -> None:
     """Two first `visits = get(visits, 0) + 1` at once: one is refused, none is dropped."""
-    site = make_site(place)
     browser = site.browser(keep=1)
 
     def count(session: Session) -> None:
@@ -149,27 +143,23 @@ def test_a_counter_made_by_hand_loses_nothing(place: Place) -> None:
 
 
 @pytest.mark.parametrize("into", [None, "order"])
-def test_a_take_compares_what_it_replaces(place: Place, into: str | None) -> None:
+def test_a_take_compares_what_it_replaces(site: Site, into: str | None) -> None:
     """What was set from something read is not taken over what another request added since."""
-    site = make_site(place)
     browser = site.browser(keep=1)
-    setting_up = browser.begin()
-    setting_up.session.map("cart").incr("tea")
-    setting_up.end()
+    with browser.visit() as session:
+        session.map("cart").incr("tea")
     request = browser.begin()
     cart = request.session.map("cart")
     cart["tea"] = cart["tea"] + 1
-    other = Browser(site.app, browser.cookie).begin()
-    assert other.session.map("cart").incr("tea", 10) == 11
-    other.end()
+    with Browser(site.app, browser.cookie).visit() as other:
+        assert other.map("cart").incr("tea", 10) == 11
     with pytest.raises(Conflict):
         cart.take(into=into)
     assert site.stored(browser) == {"keep": 1, "cart": {"tea": 11}}
 
 
-def test_a_take_takes_what_was_set_before(place: Place) -> None:
+def test_a_take_takes_what_was_set_before(site: Site) -> None:
     """Set, deleted and added entries are there, or not, when all are taken."""
-    site = make_site(place)
     browser = site.browser(keep=1)
     request = browser.begin()
     cart = request.session.map("cart")
@@ -184,16 +174,14 @@ def test_a_take_takes_what_was_set_before(place: Place) -> None:
     assert site.stored(browser) == {"keep": 1, "cart": {"tea": 7}}
 
 
-def test_an_addition_after_an_assignment_is_atomic(place: Place) -> None:
+def test_an_addition_after_an_assignment_is_atomic(site: Site) -> None:
     """`incr` answers what is stored: what another request adds afterwards is added to it."""
-    site = make_site(place)
     browser = site.browser(keep=1)
     request = browser.begin()
     request.session["field"] = 5
     assert request.session.incr("field") == 6
-    other = Browser(site.app, browser.cookie).begin()
-    assert other.session.incr("field", 10) == 16
-    other.end()
+    with Browser(site.app, browser.cookie).visit() as other:
+        assert other.incr("field", 10) == 16
     assert request.end().status == 200
     assert site.stored(browser) == {"keep": 1, "field": 16}
 
@@ -208,9 +196,8 @@ TRANSACTION_LOOKS: dict[str, Callable[[Session], Any]] = {
 
 
 @pytest.mark.parametrize("look", TRANSACTION_LOOKS.values(), ids=TRANSACTION_LOOKS.keys())
-def test_a_transaction_compares_every_look(place: Place, look: Callable[[Session], Any]) -> None:
+def test_a_transaction_compares_every_look(site: Site, look: Callable[[Session], Any]) -> None:
     """One name replaced by another, so that their number stays: the view runs again."""
-    site = make_site(place)
     client = site.app.test_client()
     runs: list[int] = []
 
@@ -230,9 +217,7 @@ def test_a_transaction_compares_every_look(place: Place, look: Callable[[Session
         look(flask_session)
         flask_session["seen"] = len(runs)
         if len(runs) == 1:
-            cookie = client.get_cookie("session")
-            assert cookie
-            replace(cookie.value)
+            replace(cookie_of(client))
         return ""
 
     with client.session_transaction() as session:
@@ -243,9 +228,8 @@ def test_a_transaction_compares_every_look(place: Place, look: Callable[[Session
     assert len(runs) == 2
 
 
-def test_a_value_changed_after_an_inner_commit_is_written(place: Place) -> None:
+def test_a_value_changed_after_an_inner_commit_is_written(site: Site) -> None:
     """A mutable value that was set unread, written by an atomic step, then changed in place."""
-    site = make_site(place)
     browser = site.browser(keep=1)
     request = browser.begin()
     held: dict[str, int] = {}
@@ -254,7 +238,7 @@ def test_a_value_changed_after_an_inner_commit_is_written(place: Place) -> None:
     request.session.map("cart").incr("n")
     held["x"] = 1
     request.session["list"] = items = [1]
-    unit_of(request.session).commit()
+    commit(unit_of(request.session))
     items.append(2)
     held["y"] = 2
     assert request.end().status == 200
@@ -265,17 +249,15 @@ def test_a_value_changed_after_an_inner_commit_is_written(place: Place) -> None:
     }
 
 
-def test_a_merged_value_that_was_read_must_be_read_again(place: Place) -> None:
+def test_a_merged_value_that_was_read_must_be_read_again(site: Site) -> None:
     """Whatever in it the view made itself, or twice, the merge changes no object of the view's."""
-    site = make_site(place)
     browser = site.browser(field={"a": {"x": 1}, "b": {}})
     request = browser.begin()
     held = request.session["field"]
     held["b"] = held["a"]
-    other = Browser(site.app, browser.cookie).begin()
-    other.session["field"]["a"]["x"] = 2
-    other.end()
-    unit_of(request.session).commit()
+    with Browser(site.app, browser.cookie).visit() as other:
+        other["field"]["a"]["x"] = 2
+    commit(unit_of(request.session))
     assert held == {"a": {"x": 1}, "b": {"x": 1}}
     assert request.session["field"] == {"a": {"x": 2}, "b": {"x": 1}}
     held["later"] = 1
@@ -284,17 +266,15 @@ def test_a_merged_value_that_was_read_must_be_read_again(place: Place) -> None:
     assert site.stored(browser) == {"field": {"a": {"x": 2}, "b": {"x": 1}}}
 
 
-def test_a_merged_value_that_was_assigned_must_be_read_again(place: Place) -> None:
+def test_a_merged_value_that_was_assigned_must_be_read_again(site: Site) -> None:
     """The application's own object is never changed; changing it after the merge is an error."""
-    site = make_site(place)
     browser = site.browser(keep=1)
     request = browser.begin()
     constant = {"mine": 1}
     request.session.setdefault("field", constant)
-    other = Browser(site.app, browser.cookie).begin()
-    other.session.setdefault("field", {})["theirs"] = 1
-    other.end()
-    unit_of(request.session).commit()
+    with Browser(site.app, browser.cookie).visit() as other:
+        other.setdefault("field", {})["theirs"] = 1
+    commit(unit_of(request.session))
     assert constant == {"mine": 1}
     assert request.session["field"] == {"mine": 1, "theirs": 1}
     constant["later"] = 1
@@ -302,9 +282,8 @@ def test_a_merged_value_that_was_assigned_must_be_read_again(place: Place) -> No
         request.end()
 
 
-def test_a_value_read_before_a_transaction_cannot_change_in_it(place: Place) -> None:
+def test_a_value_read_before_a_transaction_cannot_change_in_it(site: Site) -> None:
     """The transaction starts afresh and would lose the change, so it says so."""
-    site = make_site(place)
     client = site.app.test_client()
 
     @site.app.post("/")
@@ -327,10 +306,9 @@ def test_a_value_read_before_a_transaction_cannot_change_in_it(place: Place) -> 
 
 
 def test_the_log_names_the_field_that_conflicts(
-    place: Place, caplog: pytest.LogCaptureFixture
+    site: Site, caplog: pytest.LogCaptureFixture
 ) -> None:
     """A conflict is not only answered: its line says which field, and what would settle it."""
-    site = make_site(place)
     browser = site.browser(last_seen=1)
     answer = race(
         site,
@@ -343,9 +321,8 @@ def test_the_log_names_the_field_that_conflicts(
     assert "UNSTICKY_MERGE={'last_seen': 'last'}" in caplog.text
 
 
-def test_an_object_from_before_a_transaction_may_be_assigned_in_it(place: Place) -> None:
+def test_an_object_from_before_a_transaction_may_be_assigned_in_it(site: Site) -> None:
     """It is the session's again, and written."""
-    site = make_site(place)
     client = site.app.test_client()
 
     @site.app.post("/")
@@ -367,9 +344,8 @@ def test_an_object_from_before_a_transaction_may_be_assigned_in_it(place: Place)
         assert session["field"] == {"x": 1, "y": 2}
 
 
-def test_an_object_from_before_a_transaction_cannot_change_after_it(place: Place) -> None:
+def test_an_object_from_before_a_transaction_cannot_change_after_it(site: Site) -> None:
     """Nor one that a transaction read which was taken back."""
-    site = make_site(place)
     client = site.app.test_client()
 
     @site.app.post("/<when>")
@@ -396,9 +372,8 @@ def test_an_object_from_before_a_transaction_cannot_change_after_it(place: Place
             client.post(f"/{when}")
 
 
-def test_a_transaction_that_raised_changes_nothing(place: Place) -> None:
+def test_a_transaction_that_raised_changes_nothing(site: Site) -> None:
     """Neither limits nor permanence; what waited before it still does."""
-    site = make_site(place)
     client = site.app.test_client()
 
     @site.app.post("/")
@@ -419,18 +394,15 @@ def test_a_transaction_that_raised_changes_nothing(place: Place) -> None:
 
     answer = client.post("/")
     assert "Max-Age" not in answer.headers["Set-Cookie"]
-    cookie = client.get_cookie("session")
-    assert cookie
-    request = Browser(site.app, cookie.value).begin()
+    request = Browser(site.app, cookie_of(client)).begin()
     assert dict(request.session) == {"begun": 1}
     record = unit_of(request.session).record
     assert record is not None
     assert record.idle == 4_000_000
 
 
-def test_a_name_in_the_middle_of_a_request_swallows_nothing(place: Place) -> None:
+def test_a_name_in_the_middle_of_a_request_swallows_nothing(site: Site) -> None:
     """The same write before and after `once` is two writes."""
-    site = make_site(place)
     request = site.browser(keep=1).begin()
     cart = request.session.map("cart")
     for name in ("", "", "key", "other key"):
@@ -440,9 +412,8 @@ def test_a_name_in_the_middle_of_a_request_swallows_nothing(place: Place) -> Non
         assert cart.take() == {"tea": 1}
 
 
-def test_what_was_taken_into_another_map_is_not_there_any_more(place: Place) -> None:
+def test_what_was_taken_into_another_map_is_not_there_any_more(site: Site) -> None:
     """Also where it was set unread in the same request, mutable or not."""
-    site = make_site(place)
     browser = site.browser(keep=1)
     request = browser.begin()
     cart = request.session.map("cart")
@@ -453,16 +424,14 @@ def test_what_was_taken_into_another_map_is_not_there_any_more(place: Place) -> 
     assert site.stored(browser) == {"keep": 1, "order": {"list": [1], "tea": 100}}
 
 
-def test_what_was_written_unread_is_read_as_written(place: Place) -> None:
+def test_what_was_written_unread_is_read_as_written(site: Site) -> None:
     """Another request changed it before the load: adding to it conflicts, and nothing is lost."""
-    site = make_site(place)
     browser = site.browser(m=1, keep=1)
     request = browser.begin()
     request.session["m"] = 100
-    unit_of(request.session).commit()
-    other = Browser(site.app, browser.cookie).begin()
-    other.session["m"] += 5
-    other.end()
+    commit(unit_of(request.session))
+    with Browser(site.app, browser.cookie).visit() as other:
+        other["m"] += 5
     assert request.session["keep"] == 1
     assert request.session["m"] == 100
     request.session["m"] += 1
@@ -470,24 +439,22 @@ def test_what_was_written_unread_is_read_as_written(place: Place) -> None:
     assert site.stored(browser) == {"m": 105, "keep": 1}
 
 
-def test_what_was_set_before_a_transaction_is_there_after_it(place: Place) -> None:
+def test_what_was_set_before_a_transaction_is_there_after_it(site: Site) -> None:
     """In the request that began the session, too."""
-    site = make_site(place)
     request = Browser(site.app).begin()
     unit = unit_of(request.session)
     request.session["before"] = {"x": 1}
-    unit.commit()
+    commit(unit)
     unit.begin_transaction()
     request.session["inside"] = 1
-    unit.commit()
+    commit(unit)
     unit.end_transaction()
     assert request.session["before"] == {"x": 1}
     assert dict(request.session) == {"before": {"x": 1}, "inside": 1}
 
 
-def test_a_transaction_compares_what_it_set_to_what_was_there(place: Place) -> None:
+def test_a_transaction_compares_what_it_set_to_what_was_there(site: Site) -> None:
     """Nothing is written for it, and another request's change of it is no part of the view."""
-    site = make_site(place)
     browser = site.browser(field=2, keep=1)
     request = browser.begin()
     unit = unit_of(request.session)
@@ -495,16 +462,14 @@ def test_a_transaction_compares_what_it_set_to_what_was_there(place: Place) -> N
     assert request.session["keep"] == 1
     request.session["field"] = 2
     request.session["seen"] = 1
-    other = Browser(site.app, browser.cookie).begin()
-    other.session["field"] = 400
-    other.end()
+    with Browser(site.app, browser.cookie).visit() as other:
+        other["field"] = 400
     with pytest.raises(Conflict):
-        unit.commit()
+        commit(unit)
 
 
-def test_clearing_twice_compares_what_was_read_before(place: Place) -> None:
+def test_clearing_twice_compares_what_was_read_before(site: Site) -> None:
     """In a transaction; the second `clear` forgets nothing."""
-    site = make_site(place)
     browser = site.browser(field=2)
     request = browser.begin()
     unit = unit_of(request.session)
@@ -512,27 +477,23 @@ def test_clearing_twice_compares_what_was_read_before(place: Place) -> None:
     assert request.session["field"] == 2
     request.session.clear()
     request.session.clear()
-    other = Browser(site.app, browser.cookie).begin()
-    other.session["field"] = 3
-    other.end()
+    with Browser(site.app, browser.cookie).visit() as other:
+        other["field"] = 3
     with pytest.raises(Conflict):
-        unit.commit()
+        commit(unit)
     assert site.stored(browser) == {"field": 3}
 
 
-def test_a_take_that_conflicts_in_its_target_writes_nothing(place: Place) -> None:
+def test_a_take_that_conflicts_in_its_target_writes_nothing(site: Site) -> None:
     """Entries set before, in source and target, are written together or not at all."""
-    site = make_site(place)
     browser = site.browser(keep=1)
-    begun = browser.begin()
-    begun.session.map("order")["x"] = 1
-    begun.end()
+    with browser.visit() as session:
+        session.map("order")["x"] = 1
     request = browser.begin()
     request.session.map("order")["x"] += 1
     request.session.map("cart")["tea"] = 1
-    other = Browser(site.app, browser.cookie).begin()
-    other.session.map("order")["x"] = 5
-    other.end()
+    with Browser(site.app, browser.cookie).visit() as other:
+        other.map("order")["x"] = 5
     with pytest.raises(Conflict):
         request.session.map("cart").take(into="order")
     assert site.stored(browser) == {"keep": 1, "order": {"x": 5}}

@@ -5,8 +5,8 @@ from collections.abc import Callable
 import pytest
 from unsticky import Session
 
-from tests.support.browsers import make_site, unit_of
-from tests.support.places import AtServer
+from tests.support.browsers import make_site, reference_of
+from tests.support.stores.places import AtServer
 
 
 def _once(session: Session) -> None:
@@ -56,9 +56,8 @@ def test_round_trips_of_a_stored_session(
     for _ in range(2):  # the server has all scripts from now on: create, read, write
         browser = site.browser(a=1, list=[])
         site.stored(browser)
-        request = browser.begin()
-        request.session["a"] = 1
-        request.end()
+        with browser.visit() as session:
+            session["a"] = 1
     request = browser.begin()
     before = server_place.server.calls()
     use(request.session)
@@ -104,9 +103,8 @@ def test_round_trips_of_an_unknown_id(server_place: AtServer) -> None:
     site = make_site(server_place)
     browser = site.browser(a=1)
     site.stored(browser)
-    token = unit_of(browser.begin().session).token
-    assert token is not None
-    server_place.expire(token.reference)
+    where = reference_of(browser.begin().session)
+    server_place.expire(where)
     request = browser.begin()
     before = server_place.server.calls()
     request.session["a"] = 2
@@ -122,9 +120,8 @@ def test_a_merge_costs_one_more_trip(server_place: AtServer) -> None:
     request = browser.begin()
     before = server_place.server.calls()
     request.session["prefs"]["a"] = 2
-    other = browser.begin()
-    other.session["prefs"]["b"] = 2
-    other.end()
+    with browser.visit() as other:
+        other["prefs"]["b"] = 2
     between = server_place.server.calls() - before
     assert between == 3
     assert request.end().status == 200
@@ -138,7 +135,6 @@ def test_the_stores_own_count_agrees(server_place: AtServer) -> None:
     ours, theirs = store.round_trips, server_place.server.calls()  # type: ignore[attr-defined]  # (of stores with servers)
     browser = site.browser(a=1)
     for _ in range(3):
-        request = browser.begin()
-        request.session.incr("n")
-        request.end()
+        with browser.visit() as session:
+            session.incr("n")
     assert store.round_trips - ours == server_place.server.calls() - theirs == 4  # type: ignore[attr-defined]

@@ -13,8 +13,8 @@ from unsticky import session as flask_session
 from unsticky.session import current_session
 from werkzeug.middleware.dispatcher import DispatcherMiddleware
 
-from tests.support.browsers import Browser, Site, make_site, unit_of
-from tests.support.places import Place
+from tests.support.browsers import Browser, Site, cookie_of, make_site, reference_of
+from tests.support.stores.places import Place
 
 
 class Interrupted:
@@ -36,11 +36,8 @@ class Interrupted:
         self.runs += 1
         flask_session["field"] += 1
         if self.runs == 1:
-            cookie = self.client.get_cookie("session")
-            assert cookie
-            other = Browser(self.site.app, cookie.value).begin()
-            other.session["field"] = 10
-            other.end()
+            with Browser(self.site.app, cookie_of(self.client)).visit() as other:
+                other["field"] = 10
         return ""
 
 
@@ -103,10 +100,8 @@ class Socket:
 
     def __init__(self, site: Site, client: FlaskClient) -> None:
         self._app = site.app
-        cookie = client.get_cookie("session")
-        assert cookie
         builder = site.app.test_request_context(
-            "/socket", headers={"Cookie": f"session={cookie.value}", "X-Request-ID": "r-1"}
+            "/socket", headers={"Cookie": f"session={cookie_of(client)}", "X-Request-ID": "r-1"}
         )
         self._environ: dict[str, Any] = builder.request.environ
         site.app.wsgi_app(self._environ, lambda *_: lambda _: None)
@@ -150,11 +145,9 @@ def test_each_event_of_a_socket_is_an_operation(
 def test_a_conflict_in_an_event_is_raised(connected: tuple[Site, FlaskClient, Socket]) -> None:
     """No response tells the browser, so that the handler must."""
     site, client, socket = connected
-    cookie = client.get_cookie("session")
-    assert cookie
     event = socket.event()
     next(event)["keep"] += 1
-    other = Browser(site.app, cookie.value).begin()
+    other = Browser(site.app, cookie_of(client)).begin()
     other.session["keep"] = 5
     other.end()
     with pytest.raises(Conflict):
@@ -180,9 +173,7 @@ def test_an_event_cannot_change_the_cookie(
         assert dict(held) == ({} if act == "begin" else {"keep": 1})
 
 
-def test_a_logout_in_an_event_ends_the_session(
-    connected: tuple[Site, FlaskClient, Socket],
-) -> None:
+def test_a_logout_in_an_event_ends_the_session(connected: tuple[Site, FlaskClient, Socket]) -> None:
     """Without a response to carry a new id nothing else ends the login for certain."""
     _, client, socket = connected
     for session in socket.event():
@@ -200,11 +191,10 @@ def test_a_request_that_outlasts_the_tombstone_begins_nothing(
     late = Browser(site.app, browser.cookie).begin()
     reading = Browser(site.app, browser.cookie).begin()
     request = browser.begin()
-    old = unit_of(request.session).token
-    assert old is not None
+    old = reference_of(request.session)
     request.session.bind("ann")
     request.end()
-    place.expire(old.reference)  # the tombstone's minute is over
+    place.expire(old)  # the tombstone's minute is over
     now = time.monotonic
     monkeypatch.setattr(time, "monotonic", lambda: now() + 60)
     assert dict(reading.session) == {}
@@ -214,27 +204,23 @@ def test_a_request_that_outlasts_the_tombstone_begins_nothing(
     assert (answer.status, answer.code, answer.cookie) == (409, "session-gone", None)
 
 
-def test_what_once_names_are_atomic_operations_alone(place: Place) -> None:
+def test_what_once_names_are_atomic_operations_alone(site: Site) -> None:
     """Plain keys and transactions do not follow from the name: they are made each time."""
-    site = make_site(place)
     browser = site.browser(keep=1)
     for round_ in range(2):
-        request = browser.begin()
-        request.session.once("order")
-        assert request.session.incr("n") == 1
-        request.session["state"] = "ordered"
-        assert request.end().status == 200
+        with browser.visit() as session:
+            session.once("order")
+            assert session.incr("n") == 1
+            session["state"] = "ordered"
         if not round_:
-            other = browser.begin()
-            other.session["state"] = "changed since"
-            other.end()
+            with browser.visit() as other:
+                other["state"] = "changed since"
     assert site.stored(browser) == {"keep": 1, "n": 1, "state": "ordered"}
 
 
 @pytest.mark.parametrize(("first", "second"), [("order-1", "order-11"), ("a", "a\x001"), ("", "1")])
-def test_names_do_not_run_into_each_other(place: Place, first: str, second: str) -> None:
+def test_names_do_not_run_into_each_other(site: Site, first: str, second: str) -> None:
     """The eleventh operation of one name is not the first of another."""
-    site = make_site(place)
     browser = site.browser(keep=1)
     session = browser.begin().session
     session.once(first)
@@ -257,17 +243,15 @@ def test_an_application_below_another(place: Place) -> None:
 
 
 @pytest.mark.parametrize("method", ["GET", "HEAD", "POST"])
-def test_a_page_that_comes_with_the_cookie_from_before_a_move(place: Place, method: str) -> None:
+def test_a_page_that_comes_with_the_cookie_from_before_a_move(site: Site, method: str) -> None:
     """A login or logout moved the session meanwhile: a page is shown, only its writes are dropped.
 
     A request that asks for a change is told that nothing was changed.
     """
-    site = make_site(place)
     browser = site.browser(a=1)
     old = Browser(site.app, browser.cookie)
-    moving = browser.begin()
-    moving.session.bind("ann")
-    moving.end()
+    with browser.visit() as moving:
+        moving.bind("ann")
     late = old.begin(method=method)
     late.session.setdefault("csrf_token", "mine")
     answer = late.end()
@@ -276,9 +260,8 @@ def test_a_page_that_comes_with_the_cookie_from_before_a_move(place: Place, meth
     assert site.stored(browser) == {"a": 1}
 
 
-def test_a_page_that_saw_the_session_before_it_moved_is_made_again(place: Place) -> None:
+def test_a_page_that_saw_the_session_before_it_moved_is_made_again(site: Site) -> None:
     """What it shows of the session is not true any more: the view runs again, and finds none."""
-    site = make_site(place)
     client = site.app.test_client()
     with client.session_transaction() as session:
         session["a"] = 1
@@ -289,9 +272,7 @@ def test_a_page_that_saw_the_session_before_it_moved_is_made_again(place: Place)
         runs.append(flask_session.get("a"))
         flask_session["seen"] = 1
         if len(runs) == 1:
-            cookie = client.get_cookie("session")
-            assert cookie
-            Browser(site.app, cookie.value).begin().session.rotate()
+            Browser(site.app, cookie_of(client)).begin().session.rotate()
         return str(runs[-1])
 
     answer = client.get("/")
@@ -300,9 +281,8 @@ def test_a_page_that_saw_the_session_before_it_moved_is_made_again(place: Place)
     assert "Set-Cookie" not in answer.headers
 
 
-def test_a_web_socket_cannot_change_the_cookie(place: Place) -> None:
+def test_a_web_socket_cannot_change_the_cookie(site: Site) -> None:
     """Its headers are gone when the view begins, as in Flask-Sock."""
-    site = make_site(place)
     raised: list[SessionError] = []
 
     @site.app.get("/", websocket=True)

@@ -15,14 +15,7 @@ from unsticky.stores.base import (
     Written,
 )
 
-from tests.support.places import (
-    AtServer,
-    Place,
-    deadline,
-    make,
-    operation,
-    reference,
-)
+from tests.support.stores.places import AtServer, LimitedStore, Place, deadline, make, reference
 
 
 def named(request: bytes = b"order", ordinal: int = 1, kept: int = 86_400_000) -> Operation:
@@ -38,16 +31,15 @@ def results(place: AtServer, where: Reference) -> list[bytes]:
     ]
 
 
-def test_a_result_that_ends_with_the_session_answers_a_resend(place: Place) -> None:
+def test_a_result_that_ends_with_the_session_answers_a_resend(store: LimitedStore) -> None:
     """It is applied once, like any other; another name or session is another operation."""
-    store = place.new_store()
     where, elsewhere = make(store), make(store)
     sent = [
-        store.write(where, (Add(b"n", 1), Take(b"m")), named(), deadline()),
-        store.write(where, (Add(b"n", 1), Take(b"m")), named(), deadline()),
-        store.write(where, (Add(b"n", 1), Take(b"m")), named(ordinal=2), deadline()),
-        store.write(where, (Add(b"n", 1), Take(b"m")), named(b"other"), deadline()),
-        store.write(elsewhere, (Add(b"n", 1), Take(b"m")), named(), deadline()),
+        store.write(where, (Add(b"n", 1), Take(b"m")), named()),
+        store.write(where, (Add(b"n", 1), Take(b"m")), named()),
+        store.write(where, (Add(b"n", 1), Take(b"m")), named(ordinal=2)),
+        store.write(where, (Add(b"n", 1), Take(b"m")), named(b"other")),
+        store.write(elsewhere, (Add(b"n", 1), Take(b"m")), named()),
     ]
     both: dict[bytes, bytes] = {b"ma": b"1", b"mb": b"2"}
     assert [outcome.results for outcome in sent if isinstance(outcome, Written)] == [
@@ -64,11 +56,9 @@ def test_a_result_that_ends_with_the_session_is_kept_as_long_as_asked(place: Pla
     store = place.new_store()
     where, short, long = make(store), named(b"short", kept=50), named(b"long")
     for expected in (2, 3):
-        written = store.write(where, (Add(b"n", 1),), short, deadline())
-        assert isinstance(written, Written)
+        written = store.apply(where, (Add(b"n", 1),), short)
         assert written.results == (expected,)
-        kept = store.write(where, (Add(b"x", 1),), long, deadline())
-        assert isinstance(kept, Written)
+        kept = store.apply(where, (Add(b"x", 1),), long)
         assert kept.results == (1,)
         place.let_pass(60)
 
@@ -80,12 +70,12 @@ def test_the_results_end_with_the_session(place: Place, end: str) -> None:
     where = reference(user.bucket)
     fields = (Write(b"ma", b"1", None),)
     bind = Bind(user, None, b"", 1)
-    store.write(where, fields, operation(), deadline(), create=True, finish=bind)
-    assert isinstance(store.write(where, (Take(b"m"),), named(), deadline()), Written)
+    store.write(where, fields, create=True, finish=bind)
+    assert isinstance(store.write(where, (Take(b"m"),), named()), Written)
     if end == "destroy":
-        store.write(where, (), operation(), deadline(), finish=Destroy())
+        store.write(where, (), finish=Destroy())
     elif end == "end_all":
-        store.end_all(user, None, None, operation(), deadline())
+        store.end_all(user)
     elif end == "sweep":
         cursor: bytes | None = b"0"
         while cursor is not None:
@@ -94,45 +84,40 @@ def test_the_results_end_with_the_session(place: Place, end: str) -> None:
         place.plant(where, b"a", b"\xc1")
         store.quarantine(where, b"a", b"\xc1", deadline())
     elif end == "limit":
-        store.write(bystander, (), operation(), deadline(), create=True, finish=bind)
+        store.write(bystander, (), create=True, finish=bind)
     else:
         place.expire(where)
-    again = store.write(where, (Take(b"m"),), named(), deadline())
+    again = store.write(where, (Take(b"m"),), named())
     assert isinstance(again, Gone | Missing)
     if isinstance(place, AtServer) and end != "expire":
         tag = f"{place.prefix}{{{where.bucket}}}:r:*"
         assert list(place.server.raw.scan_iter(tag, count=10_000)) == []
 
 
-def test_a_move_ends_the_results(place: Place) -> None:
+def test_a_move_ends_the_results(store: LimitedStore) -> None:
     """Under the new reference it is another operation."""
-    store, successor = place.new_store(), reference()
+    successor = reference()
     where = make(store)
-    store.write(where, (Add(b"n", 1),), named(), deadline())
-    store.write(where, (), operation(), deadline(), finish=Move(successor))
-    again = store.write(successor, (Add(b"n", 1),), named(), deadline())
-    assert isinstance(again, Written)
+    store.write(where, (Add(b"n", 1),), named())
+    store.write(where, (), finish=Move(successor))
+    again = store.apply(successor, (Add(b"n", 1),), named())
     assert again.results == (3,)
 
 
 @pytest.mark.parametrize("finish", [Destroy(), Move(Reference(7, b"s" * 16))], ids=["end", "move"])
-def test_a_resent_end_or_move_gets_its_result(place: Place, finish: Destroy | Move) -> None:
+def test_a_resent_end_or_move_gets_its_result(store: LimitedStore, finish: Destroy | Move) -> None:
     """A logout or rotation whose answer was lost is answered as done."""
-    store = place.new_store()
     where = make(store)
     for _ in range(2):
-        outcome = store.write(where, (Add(b"n", 1),), named(), deadline(), finish=finish)
-        assert isinstance(outcome, Written)
+        outcome = store.apply(where, (Add(b"n", 1),), named(), finish=finish)
         assert outcome.results == (2,)
 
 
-def test_the_result_of_an_end_is_kept_only_for_a_resend(
-    server_place: AtServer,
-) -> None:
+def test_the_result_of_an_end_is_kept_only_for_a_resend(server_place: AtServer) -> None:
     """The result of a logout is gone after ten seconds, not after a day."""
     store = server_place.new_store()
     where, raw = make(store), server_place.server.raw
-    store.write(where, (Take(b"m"),), named(), deadline(), finish=Destroy())
+    store.write(where, (Take(b"m"),), named(), finish=Destroy())
     assert all(0 < raw.pttl(key) <= 10_000 for key in results(server_place, where))
 
 
@@ -141,13 +126,13 @@ def test_results_are_kept_in_one_key_beside_the_session(server_place: AtServer) 
     store, user, raw = server_place.new_store(), reference(), server_place.server.raw
     where = reference(user.bucket)
     bind = Bind(user, None, b"", 5)
-    store.write(where, (), operation(), deadline(), create=True, finish=bind)
-    store.write(where, (Add(b"n", 1),), named(b"long"), deadline())
-    store.write(where, (Add(b"n", 1),), named(b"short", kept=1000), deadline())
+    store.write(where, (), create=True, finish=bind)
+    store.write(where, (Add(b"n", 1),), named(b"long"))
+    store.write(where, (Add(b"n", 1),), named(b"short", kept=1000))
     key = server_place.key(where, "r")
     assert raw.hlen(key) == 2
     assert 86_000_000 < raw.pttl(key) <= 86_400_000
-    assert [entry.reference for entry in store.sessions(user, deadline())] == [where]
+    assert [entry.reference for entry in store.sessions(user)] == [where]
     ended: list[Reference] = []
     cursor: bytes | None = b"0"
     while cursor is not None:
@@ -161,7 +146,7 @@ def test_expired_results_are_removed(server_place: AtServer) -> None:
     store = server_place.new_store()
     where, raw = make(store), server_place.server.raw
     for number in range(64):
-        store.write(where, (Add(b"n", 1),), named(b"%d" % number, kept=20), deadline())
+        store.write(where, (Add(b"n", 1),), named(b"%d" % number, kept=20))
     server_place.let_pass(25)
-    store.write(where, (Add(b"n", 1),), named(), deadline())
+    store.write(where, (Add(b"n", 1),), named())
     assert raw.hlen(server_place.key(where, "r")) == 1

@@ -11,8 +11,8 @@ from unsticky import ConfigurationError, Session, Unsticky
 from unsticky import session as flask_session
 from unsticky.stores import Caps, MemoryStore
 
-from tests.support.browsers import Answer, Browser, make_site, unit_of
-from tests.support.places import AtServer, Memory, Place
+from tests.support.browsers import Answer, Browser, Site, cookie_of, make_site, reference_of
+from tests.support.stores.places import AtServer, Memory, Place
 
 
 def counting(app: Flask) -> FlaskClient:
@@ -50,9 +50,8 @@ def test_a_secret_may_stand_on_the_class() -> None:
     assert [client.get("/").text for _ in range(2)] == ["1", "2"]
 
 
-def test_secrets_are_rotated_while_the_application_runs(place: Place) -> None:
+def test_secrets_are_rotated_while_the_application_runs(site: Site) -> None:
     """A fallback keeps sessions; under another secret the cookie is nobody's, and is left alone."""
-    site = make_site(place)
     client = counting(site.app)
     assert client.get("/").text == "1"
     first = client.get_cookie("session")
@@ -63,9 +62,7 @@ def test_secrets_are_rotated_while_the_application_runs(place: Place) -> None:
     assert stranger.get("/").text == "1"
     site.app.config["SECRET_KEY_FALLBACKS"] = [old]
     assert client.get("/").text == "2"
-    renewed = client.get_cookie("session")
-    assert renewed
-    assert renewed.value != first.value
+    assert cookie_of(client) != first.value
     site.app.config["SECRET_KEY_FALLBACKS"] = []
     assert client.get("/").text == "3"
 
@@ -74,13 +71,11 @@ def test_a_lower_idle_limit_counts_at_the_next_visit(place: Place) -> None:
     """The most copied recipe: the limit is set in `before_request`, and the store obeys it."""
     site = make_site(place, PERMANENT_SESSION_LIFETIME=timedelta(days=31))
     browser = site.browser(a=1)
-    request = browser.begin()
-    assert request.session["a"] == 1  # from now on it lives for 31 days
-    request.end()
+    with browser.visit() as session:
+        assert session["a"] == 1  # from now on it lives for 31 days
     if isinstance(place, AtServer):
-        token = unit_of(Browser(site.app, browser.cookie).begin().session).token
-        assert token is not None
-        place.plant(token.reference, b"\0s", b"%013d" % (place.now() - 360_000))
+        where = reference_of(Browser(site.app, browser.cookie).begin().session)
+        place.plant(where, b"\0s", b"%013d" % (place.now() - 360_000))
     else:
         place.let_pass(360_000)
     request = browser.begin()
@@ -110,9 +105,8 @@ def test_settings_of_ours_cannot_change_later() -> None:
 
 
 @pytest.mark.parametrize("kind", ["new", "of one value", "not loaded"])
-def test_permanence_reaches_the_browser(place: Place, kind: str) -> None:
+def test_permanence_reaches_the_browser(site: Site, kind: str) -> None:
     """Turned on or off for a session that exists, the cookie's age follows, once."""
-    site = make_site(place)
     browser = site.browser(a=1)
 
     def visit(*, permanent: bool | None) -> Answer:
@@ -173,9 +167,8 @@ def test_a_limit_that_is_none_is_refused(value: Any) -> None:
         session.set_lifetime(idle=value)
 
 
-def test_limits_alone_begin_no_session(place: Place) -> None:
+def test_limits_alone_begin_no_session(site: Site) -> None:
     """Like `permanent`: a session exists once something is in it."""
-    site = make_site(place)
     request = site.browser().begin()
     request.session.set_lifetime(idle=60)
     request.session.permanent = True
@@ -198,15 +191,12 @@ CookieHeader = Callable[[str], str]
         lambda good: f"{'session=x; ' * 6}session={good}",
     ],
 )
-def test_of_several_cookies_the_good_one_counts(place: Place, header: CookieHeader) -> None:
+def test_of_several_cookies_the_good_one_counts(site: Site, header: CookieHeader) -> None:
     """Browsers send one for each path and domain they were set for; proxies join headers."""
-    site = make_site(place)
     client = counting(site.app)
     client.get("/")
-    good = client.get_cookie("session")
-    assert good
     other = site.app.test_client(use_cookies=False)
-    assert other.get("/", headers={"Cookie": header(good.value)}).text == "2"
+    assert other.get("/", headers={"Cookie": header(cookie_of(client))}).text == "2"
 
 
 @pytest.mark.parametrize("ended", ["destroyed", "rotated", "expired"])
@@ -217,9 +207,8 @@ def test_a_stale_cookie_does_not_hide_the_living(place: Place, ended: str, use: 
     stale, living = site.browser(a=1), site.browser(a=2)
     request = Browser(site.app, stale.cookie).begin()
     if ended == "expired":
-        token = unit_of(request.session).token
-        assert token is not None
-        place.expire(token.reference)
+        where = reference_of(request.session)
+        place.expire(where)
     else:
         request.session.destroy() if ended == "destroyed" else request.session.rotate()
     both = Browser(site.app, f"{stale.cookie}; session={living.cookie}")
@@ -238,15 +227,12 @@ def test_a_stale_cookie_does_not_hide_the_living(place: Place, ended: str, use: 
     assert request.end().status == 200
 
 
-def test_a_cookie_of_another_name_is_not_ours(place: Place) -> None:
+def test_a_cookie_of_another_name_is_not_ours(site: Site) -> None:
     """A name that ends like ours is another cookie."""
-    site = make_site(place)
     client = counting(site.app)
     client.get("/")
-    good = client.get_cookie("session")
-    assert good
     other = site.app.test_client(use_cookies=False)
-    assert other.get("/", headers={"Cookie": f"mysession={good.value}"}).text == "1"
+    assert other.get("/", headers={"Cookie": f"mysession={cookie_of(client)}"}).text == "1"
 
 
 def test_one_object_serves_several_applications() -> None:

@@ -7,8 +7,8 @@ import pytest
 from flask import abort, request
 from unsticky import Conflict, OutOfRange, Session, session, transact, transaction
 
-from tests.support.browsers import Browser, Site, make_site, unit_of
-from tests.support.places import Place
+from tests.support.browsers import Browser, Site, make_site, reference_of
+from tests.support.stores.places import Place
 
 
 class _World:
@@ -36,9 +36,8 @@ class _World:
 
             answer = body(session)
             if interfere is not None and self.runs <= times:
-                other = Browser(self.site.app, self.browser.cookie).begin()
-                interfere(other.session)
-                assert other.end().status == 200
+                with Browser(self.site.app, self.browser.cookie).visit() as other:
+                    interfere(other)
             return str(answer)
 
     def post(self) -> int:
@@ -258,9 +257,8 @@ def test_destroying_is_compared(place: Place) -> None:
 def test_ending_or_rotating_nothing_creates_nothing(place: Place, operation: str) -> None:
     """A session that has expired is neither ended nor moved, and no new one begins."""
     world = _World(place, lambda session: getattr(session, operation)(), x=1)
-    token = unit_of(world.browser.begin().session).token
-    assert token is not None
-    place.expire(token.reference)
+    where = reference_of(world.browser.begin().session)
+    place.expire(where)
     answer = world.client.post("/")
     assert answer.status_code == 200
     assert "session=ey" not in str(answer.headers.getlist("Set-Cookie"))
@@ -271,9 +269,8 @@ def test_ending_or_rotating_nothing_creates_nothing(place: Place, operation: str
     assert world.site.sessions.counters.created == 1
 
 
-def test_a_function_returns_what_its_last_run_returned(place: Place) -> None:
+def test_a_function_returns_what_its_last_run_returned(site: Site) -> None:
     """`transact` takes any function, runs it again on a conflict, and returns its value."""
-    site = make_site(place)
     browser = site.browser(n=1)
     runs = []
 
@@ -282,9 +279,8 @@ def test_a_function_returns_what_its_last_run_returned(place: Place) -> None:
         session["n"] = before * 2
         runs.append(before)
         if len(runs) == 1:
-            other = browser.begin()
-            other.session["n"] = 5
-            assert other.end().status == 200
+            with browser.visit() as other:
+                other["n"] = 5
         return before, session["n"]
 
     @site.app.post("/")
@@ -298,18 +294,16 @@ def test_a_function_returns_what_its_last_run_returned(place: Place) -> None:
     assert site.stored(browser) == {"n": 10, "set before": True}
 
 
-def test_a_function_that_conflicts_for_ever_changes_nothing(place: Place) -> None:
+def test_a_function_that_conflicts_for_ever_changes_nothing(site: Site) -> None:
     """After its retries `transact` raises Conflict, and the view may go on without the change."""
-    site = make_site(place)
     browser = site.browser(n=0)
     runs = []
 
     def added() -> None:
         session["n"] += 1
         runs.append(1)
-        other = browser.begin()
-        other.session["n"] = -len(runs)
-        assert other.end().status == 200
+        with browser.visit() as other:
+            other["n"] = -len(runs)
 
     @site.app.post("/")
     def view() -> str:
@@ -323,9 +317,8 @@ def test_a_function_that_conflicts_for_ever_changes_nothing(place: Place) -> Non
     assert site.stored(browser) == {"n": -3, "after": True}
 
 
-def test_a_function_that_raises_changes_nothing(place: Place) -> None:
+def test_a_function_that_raises_changes_nothing(site: Site) -> None:
     """What it set is dropped, and the error is the caller's."""
-    site = make_site(place)
     browser = site.browser(n=0)
 
     def failing() -> None:
@@ -342,9 +335,8 @@ def test_a_function_that_raises_changes_nothing(place: Place) -> None:
     assert site.stored(browser) == {"n": 0}
 
 
-def test_a_transaction_inside_another_is_part_of_it(place: Place) -> None:
+def test_a_transaction_inside_another_is_part_of_it(site: Site) -> None:
     """The inner function's changes are dropped with the outer one's."""
-    site = make_site(place)
     browser = site.browser(n=0)
 
     def inner() -> int:

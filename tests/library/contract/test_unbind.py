@@ -12,21 +12,12 @@ from unsticky.stores.base import (
     Missing,
     Move,
     Operation,
-    Record,
     SetLimits,
     Write,
     Written,
 )
 
-from tests.support.places import (
-    HOUR,
-    AtServer,
-    LimitedStore,
-    Place,
-    deadline,
-    operation,
-    reference,
-)
+from tests.support.stores.places import HOUR, AtServer, LimitedStore, Place, operation, reference
 
 DAY = 24 * HOUR
 
@@ -40,107 +31,86 @@ def login(store: LimitedStore, user: Reference) -> Reference:
         SetLimits(2 * HOUR, 3 * DAY),
     )
     bind = Bind(user, None, b"label", 5, name=b"ann")
-    made = store.write(where, changes, operation(), deadline(), create=True, finish=bind)
-    assert isinstance(made, Written), made
+    store.apply(where, changes, create=True, finish=bind)
     return where
 
 
-def read(store: LimitedStore, where: Reference) -> Record:
-    """Return a session that must be there."""
-    record = store.read(where, deadline())
-    assert isinstance(record, Record), record
-    return record
-
-
-def test_a_bound_session_tells_its_user(place: Place) -> None:
+def test_a_bound_session_tells_its_user(store: LimitedStore) -> None:
     """The name comes with a read and a load, and with a finish whom it was bound to before it."""
-    store, user = place.new_store(), reference()
+    user = reference()
     where, other, successor = login(store, user), reference(), reference()
-    assert read(store, where).user == b"ann"
-    plain = store.write(where, (), operation(), deadline())
-    loaded = store.write(where, (), operation(), deadline(), load=True)
-    assert isinstance(plain, Written)
-    assert isinstance(loaded, Written)
+    assert store.record(where).user == b"ann"
+    plain = store.apply(where, ())
+    loaded = store.apply(where, (), load=True)
     assert (plain.record.user, loaded.record.user) == (None, b"ann")
     again = Move(successor, Bind(other, None, b"", 5, name=b"bob"))
-    moved = store.write(where, (), operation(), deadline(), finish=again, load=True)
-    assert isinstance(moved, Written)
+    moved = store.apply(where, (), finish=again, load=True)
     assert moved.record.user == b"ann"
-    record = read(store, successor)
+    record = store.record(successor)
     assert record.user == b"bob"
     assert record.fields == moved.record.fields == {b"user_id": b"7", b"lang": b"de"}
 
 
-def test_a_session_of_nobody_says_so(place: Place) -> None:
+def test_a_session_of_nobody_says_so(store: LimitedStore) -> None:
     """Unbound, the name is empty where it is learnt."""
-    store, where = place.new_store(), reference()
-    made = store.write(where, (), operation(), deadline(), create=True, load=True)
-    assert isinstance(made, Written)
-    assert made.record.user == read(store, where).user == b""
-    moved = store.write(where, (), operation(), deadline(), finish=Move(reference()))
-    assert isinstance(moved, Written)
+    where = reference()
+    made = store.apply(where, (), create=True, load=True)
+    assert made.record.user == store.record(where).user == b""
+    moved = store.apply(where, (), finish=Move(reference()))
     assert moved.record.user == b""
 
 
-def test_unbinding_leaves_the_session_and_takes_the_user(place: Place) -> None:
+def test_unbinding_leaves_the_session_and_takes_the_user(store: LimitedStore) -> None:
     """One step: named fields, user, label, own limits and list entry go, all else moves."""
-    store, user = place.new_store(), reference()
+    user = reference()
     where, successor = login(store, user), reference(user.bucket)
-    before = read(store, where)
+    before = store.record(where)
     changes = (Write(b"user_id", None, UNREAD), Write(b"flash", b"bye", UNREAD))
-    done = store.write(
-        where, changes, operation(), deadline(), finish=Move(successor, unbind=True), load=True
-    )
-    assert isinstance(done, Written)
+    done = store.apply(where, changes, finish=Move(successor, unbind=True), load=True)
     assert (done.record.user, done.record.idle, done.record.label) == (b"ann", None, b"")
-    after = read(store, successor)
+    after = store.record(successor)
     assert after.fields == done.record.fields == {b"lang": b"de", b"flash": b"bye"}
     assert (after.user, after.idle, after.label) == (b"", None, b"")
     assert after.created >= before.created  # the absolute limit counts from now on
     assert after.ends_at == after.created + DAY
     assert done.record.ends_at == after.ends_at
-    assert store.read(where, deadline()) == Gone("rotated")
-    assert store.sessions(user, deadline()) == ()
-    assert store.end_all(user, None, None, operation(), deadline()) == ()
-    assert read(store, successor).fields == after.fields
+    assert store.read(where) == Gone("rotated")
+    assert store.sessions(user) == ()
+    assert store.end_all(user) == ()
+    assert store.record(successor).fields == after.fields
 
 
-def test_an_unbind_that_conflicts_changes_nothing(place: Place) -> None:
+def test_an_unbind_that_conflicts_changes_nothing(store: LimitedStore) -> None:
     """The session stays where it was, the user's, with its limits."""
-    store, user = place.new_store(), reference()
+    user = reference()
     where, successor = login(store, user), reference(user.bucket)
     changes = (Write(b"user_id", None, UNREAD), Check(b"lang", b"fr"))
-    refused = store.write(
-        where, changes, operation(), deadline(), finish=Move(successor, unbind=True)
-    )
+    refused = store.write(where, changes, finish=Move(successor, unbind=True))
     assert refused == Conflicting({b"lang": b"de"})
-    record = read(store, where)
+    record = store.record(where)
     assert record.fields == {b"user_id": b"7", b"lang": b"de"}
     assert (record.user, record.idle, record.label) == (b"ann", 2 * HOUR, b"label")
-    assert [entry.reference for entry in store.sessions(user, deadline())] == [where]
-    assert store.read(successor, deadline()) == Missing()
+    assert [entry.reference for entry in store.sessions(user)] == [where]
+    assert store.read(successor) == Missing()
 
 
-def test_unbinding_what_is_bound_to_nobody_moves_it(place: Place) -> None:
+def test_unbinding_what_is_bound_to_nobody_moves_it(store: LimitedStore) -> None:
     """A session without a user gets a new reference and the application's limits."""
-    store, where, successor = place.new_store(), reference(), reference()
+    where, successor = reference(), reference()
     changes = (Write(b"a", b"1", None), SetLimits(2 * HOUR, 3 * DAY))
-    store.write(where, changes, operation(), deadline(), create=True)
-    done = store.write(where, (), operation(), deadline(), finish=Move(successor, unbind=True))
-    assert isinstance(done, Written)
-    record = read(store, successor)
+    store.write(where, changes, create=True)
+    store.apply(where, (), finish=Move(successor, unbind=True))
+    record = store.record(successor)
     assert (record.fields, record.user, record.idle) == ({b"a": b"1"}, b"", None)
     assert record.ends_at == record.created + DAY
 
 
-def test_a_resent_unbind_is_answered_as_done(place: Place) -> None:
+def test_a_resent_unbind_is_answered_as_done(store: LimitedStore) -> None:
     """Both answers say who it was, and the session is where the first one put it."""
-    store, user = place.new_store(), reference()
+    user = reference()
     where, successor, name = login(store, user), reference(user.bucket), operation()
     move = Move(successor, unbind=True)
-    first, second = (
-        store.write(where, (), name, deadline(), finish=move, load=True) for _ in range(2)
-    )
+    first, second = (store.write(where, (), name, finish=move, load=True) for _ in range(2))
     assert isinstance(first, Written)
     assert isinstance(second, Written)
     assert first.record.user == second.record.user == b"ann"
@@ -148,28 +118,28 @@ def test_a_resent_unbind_is_answered_as_done(place: Place) -> None:
     assert first.record.ends_at == second.record.ends_at
 
 
-def test_a_resent_move_whose_session_ended_since_is_answered_without_fields(place: Place) -> None:
+def test_a_resent_move_whose_session_ended_since_is_answered_without_fields(
+    store: LimitedStore,
+) -> None:
     """The move happened; what it moved is no more, and nothing is told of it."""
-    store, user = place.new_store(), reference()
+    user = reference()
     where, successor, name = login(store, user), reference(user.bucket), operation()
     for _ in range(2):
-        done = store.write(where, (), name, deadline(), finish=Move(successor), load=True)
-        store.end_all(user, None, None, operation(), deadline())
+        done = store.write(where, (), name, finish=Move(successor), load=True)
+        store.end_all(user)
     assert isinstance(done, Written)
     assert (done.record.fields, done.record.user) == ({}, b"ann")
 
 
-def test_binding_to_another_user_takes_over_the_name(place: Place) -> None:
+def test_binding_to_another_user_takes_over_the_name(store: LimitedStore) -> None:
     """Of the user before, neither name nor label stays, also where the new name is empty."""
-    store, one, two = place.new_store(), reference(), reference()
+    one, two = reference(), reference()
     where, successor = login(store, one), reference()
     bind = Bind(two, None, b"", 5)
-    assert isinstance(
-        store.write(where, (), operation(), deadline(), finish=Move(successor, bind)), Written
-    )
-    record = read(store, successor)
+    store.apply(where, (), finish=Move(successor, bind))
+    record = store.record(successor)
     assert (record.user, record.label) == (b"", b"")
-    assert store.sessions(one, deadline()) == ()
+    assert store.sessions(one) == ()
 
 
 def test_a_bind_of_an_earlier_release_takes_the_name_away(server_place: AtServer) -> None:
@@ -177,7 +147,7 @@ def test_a_bind_of_an_earlier_release_takes_the_name_away(server_place: AtServer
     store, user, raw = server_place.new_store(), reference(), server_place.server.raw
     where = login(store, user)
     raw.hset(server_place.key(where), b"\0u", b"A" * 22)
-    record = read(store, where)
+    record = store.record(where)
     assert record.user == b""
     assert record.fields == {b"user_id": b"7", b"lang": b"de"}
 
@@ -188,12 +158,11 @@ def test_a_session_of_an_earlier_release_is_read_and_unbound(server_place: AtSer
     where, successor = login(store, user), reference(user.bucket)
     key = server_place.key(where)
     raw.hdel(key, b"\0n", b"\0i")
-    record = read(store, where)
+    record = store.record(where)
     assert (record.user, record.idle, record.label) == (b"", None, b"label")
-    assert [entry.reference for entry in store.sessions(user, deadline())] == [where]
-    done = store.write(where, (), operation(), deadline(), finish=Move(successor, unbind=True))
-    assert isinstance(done, Written)
-    assert store.sessions(user, deadline()) == ()
+    assert [entry.reference for entry in store.sessions(user)] == [where]
+    store.apply(where, (), finish=Move(successor, unbind=True))
+    assert store.sessions(user) == ()
     assert raw.exists(server_place.key(user, "u")) == 0
 
 
@@ -201,7 +170,7 @@ def test_unbinding_frees_whatever_is_stored_of_the_user(server_place: AtServer) 
     """At the new reference only birth, last use and the fields are left."""
     store, user, raw = server_place.new_store(), reference(), server_place.server.raw
     where, successor = login(store, user), reference(user.bucket)
-    store.write(where, (), operation(), deadline(), finish=Move(successor, unbind=True))
+    store.write(where, (), finish=Move(successor, unbind=True))
     assert set(raw.hkeys(server_place.key(successor))) == {b"\0m", b"\0s", b"user_id", b"lang"}
     assert raw.hgetall(server_place.key(where)) == {b"\0t": b"rotated"}
 
@@ -212,24 +181,23 @@ def test_the_application_s_limit_counts_from_the_logout(place: Place) -> None:
     user, successor = reference(), reference()
     where = login(store, user)
     place.let_pass(51)
-    read(store, where)
-    done = store.write(where, (), operation(), deadline(), finish=Move(successor, unbind=True))
-    assert isinstance(done, Written)
+    store.record(where)
+    done = store.apply(where, (), finish=Move(successor, unbind=True))
     assert done.record.ends_at == done.record.created + 50
-    assert isinstance(store.read(successor, deadline()), Record)
-    assert store.read(where, deadline()) == Gone("rotated")
+    store.record(successor)
+    assert store.read(where) == Gone("rotated")
     place.let_pass(51)
-    assert store.read(successor, deadline()) == Missing()
+    assert store.read(successor) == Missing()
 
 
 @pytest.mark.parametrize("kept", [10_000, DAY])
-def test_unbinding_ends_the_results_of_named_operations(place: Place, kept: int) -> None:
+def test_unbinding_ends_the_results_of_named_operations(store: LimitedStore, kept: int) -> None:
     """What was recorded to end with the session is nowhere once it is unbound."""
-    store, user = place.new_store(), reference()
+    user = reference()
     where, successor = login(store, user), reference(user.bucket)
     name = Operation(b"order", 1, kept, ends_with_session=True)
-    store.write(where, (Write(b"paid", b"1", UNREAD),), name, deadline())
-    store.write(where, (), operation(), deadline(), finish=Move(successor, unbind=True))
-    store.write(successor, (Write(b"paid", None, UNREAD),), operation(), deadline())
-    store.write(successor, (Write(b"paid", b"1", UNREAD),), name, deadline())
-    assert (read(store, successor).fields or {}).get(b"paid") == b"1"
+    store.write(where, (Write(b"paid", b"1", UNREAD),), name)
+    store.write(where, (), finish=Move(successor, unbind=True))
+    store.write(successor, (Write(b"paid", None, UNREAD),))
+    store.write(successor, (Write(b"paid", b"1", UNREAD),), name)
+    assert (store.record(successor).fields or {}).get(b"paid") == b"1"

@@ -6,8 +6,8 @@ import pytest
 from flask import Response
 from unsticky import session as flask_session
 
-from tests.support.browsers import Browser, Site, make_site, unit_of
-from tests.support.places import AtServer, Place
+from tests.support.browsers import Browser, Site, make_site, reference_of
+from tests.support.stores.places import AtServer, Place
 
 
 def cookie_headers(response: Any) -> tuple[list[str], list[str], str | None]:
@@ -24,9 +24,8 @@ def visit(site: Site, browser: Browser, view: Any) -> Any:
 
 
 @pytest.mark.parametrize("stored", [True, False], ids=["with a session", "without"])
-def test_an_untouched_session_leaves_no_trace(place: Place, *, stored: bool) -> None:
+def test_an_untouched_session_leaves_no_trace(site: Site, *, stored: bool) -> None:
     """Neither Set-Cookie nor Vary nor Cache-Control, and no call of the store."""
-    site = make_site(place)
     browser = site.browser(**({"a": 1} if stored else {}))
     reads = site.sessions.counters.reads
     response = visit(site, browser, lambda: "page")
@@ -45,17 +44,15 @@ def test_flask_login_does_not_touch_it(server_place: AtServer) -> None:
     assert server_place.server.calls() == before
 
 
-def test_reading_without_a_cookie_only_varies(place: Place) -> None:
+def test_reading_without_a_cookie_only_varies(site: Site) -> None:
     """There is nothing to read: no call, no cookie; the answer depends on the cookie, though."""
-    site = make_site(place)
     response = visit(site, site.browser(), lambda: str(flask_session.get("a")))
     assert cookie_headers(response) == ([], ["Cookie"], None)
     assert site.sessions.counters.reads == 0
 
 
-def test_reading_a_session_keeps_shared_caches_away(place: Place) -> None:
+def test_reading_a_session_keeps_shared_caches_away(site: Site) -> None:
     """The answer varies by cookie and is private; no cookie is sent."""
-    site = make_site(place)
     response = visit(site, site.browser(a=1), lambda: str(flask_session.get("a")))
     assert cookie_headers(response) == ([], ["Cookie"], "private")
 
@@ -69,11 +66,8 @@ def test_reading_a_session_keeps_shared_caches_away(place: Place) -> None:
         ("max-age=60", "max-age=60, private"),
     ],
 )
-def test_the_applications_own_cache_control_is_narrowed(
-    place: Place, given: str, made: str
-) -> None:
+def test_the_applications_own_cache_control_is_narrowed(site: Site, given: str, made: str) -> None:
     """What the view said stays as far as it keeps shared caches away."""
-    site = make_site(place)
 
     def view() -> Response:
         flask_session.get("a")
@@ -85,9 +79,8 @@ def test_the_applications_own_cache_control_is_narrowed(
 
 
 @pytest.mark.parametrize("vary", ["Accept-Encoding", "X-Cookie-Consent", "Accept, Cookie", "*"])
-def test_vary_names_the_cookie_whatever_else_it_names(place: Place, vary: str) -> None:
+def test_vary_names_the_cookie_whatever_else_it_names(site: Site, vary: str) -> None:
     """The cookie is among what the answer varies by, once."""
-    site = make_site(place)
 
     def view() -> Response:
         flask_session.get("a")
@@ -98,9 +91,8 @@ def test_vary_names_the_cookie_whatever_else_it_names(place: Place, vary: str) -
     assert named.count("Cookie") == 1 or named == ["*"]
 
 
-def test_setting_an_id_is_never_stored_by_a_cache(place: Place) -> None:
+def test_setting_an_id_is_never_stored_by_a_cache(site: Site) -> None:
     """The answer that sends a cookie says no-store, whatever the view said."""
-    site = make_site(place)
 
     def view() -> Response:
         flask_session["a"] = 1
@@ -111,9 +103,8 @@ def test_setting_an_id_is_never_stored_by_a_cache(place: Place) -> None:
     assert (vary, control) == (["Cookie"], "no-store")
 
 
-def test_permanent_alone_stores_nothing(place: Place) -> None:
+def test_permanent_alone_stores_nothing(site: Site) -> None:
     """Saying how long a session would live does not make one."""
-    site = make_site(place)
 
     def view() -> str:
         flask_session.permanent = True
@@ -127,9 +118,8 @@ def test_a_reader_writes_no_data(server_place: AtServer) -> None:
     """Reading changes nothing but `seen` and the expiry, and within a step not even these."""
     site = make_site(server_place)
     browser = site.browser(a=[1], b={"x": 1})
-    token = unit_of(browser.begin().session).token
-    assert token is not None
-    raw, key = server_place.server.raw, server_place.key(token.reference)
+    where = reference_of(browser.begin().session)
+    raw, key = server_place.server.raw, server_place.key(where)
     first = raw.hgetall(key)
     site.stored(browser)
     second = raw.hgetall(key)
@@ -138,9 +128,8 @@ def test_a_reader_writes_no_data(server_place: AtServer) -> None:
     assert raw.hgetall(key) == second
 
 
-def test_the_cookie_of_a_permanent_session_is_sent_when_the_store_slid_it(place: Place) -> None:
+def test_the_cookie_of_a_permanent_session_is_sent_when_the_store_slid_it(site: Site) -> None:
     """It is renewed exactly then, with the idle limit as its age, and not within the same step."""
-    site = make_site(place)
     browser = site.browser()
     request = browser.begin()
     request.session.permanent = True
@@ -168,9 +157,8 @@ def test_without_refresh_the_cookie_is_sent_once(place: Place) -> None:
     assert request.end().cookie is None
 
 
-def test_a_session_of_the_browser_is_not_renewed(place: Place) -> None:
+def test_a_session_of_the_browser_is_not_renewed(site: Site) -> None:
     """A session that is not permanent has a cookie without an age, sent once."""
-    site = make_site(place)
     browser = site.browser()
     request = browser.begin()
     request.session["a"] = 1

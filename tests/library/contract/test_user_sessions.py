@@ -5,28 +5,9 @@ import threading
 import pytest
 from unsticky.cookie import Reference
 from unsticky.limits import Lifetimes
-from unsticky.stores.base import (
-    Bind,
-    Destroy,
-    Gone,
-    Missing,
-    Move,
-    Record,
-    SetLimits,
-    StaleStamp,
-    Write,
-    Written,
-)
+from unsticky.stores.base import Bind, Destroy, Gone, Missing, Move, SetLimits, StaleStamp, Write
 
-from tests.support.places import (
-    HOUR,
-    AtServer,
-    LimitedStore,
-    Place,
-    deadline,
-    operation,
-    reference,
-)
+from tests.support.stores.places import HOUR, AtServer, LimitedStore, Place, reference
 
 
 def login(
@@ -41,15 +22,14 @@ def login(
     """Bind a new session, in a millisecond of its own."""
     where = reference(user.bucket)
     bind = Bind(user, stamp, label, limit)
-    written = store.write(where, (), operation(), deadline(), create=True, finish=bind)
-    assert isinstance(written, Written), written
+    store.apply(where, (), create=True, finish=bind)
     place.let_pass(2)
     return where
 
 
 def listed(store: LimitedStore, user: Reference) -> list[Reference]:
     """Return the user's living sessions."""
-    return [entry.reference for entry in store.sessions(user, deadline())]
+    return [entry.reference for entry in store.sessions(user)]
 
 
 def test_a_bound_session_is_listed_with_what_is_known_of_it(place: Place) -> None:
@@ -58,32 +38,29 @@ def test_a_bound_session_is_listed_with_what_is_known_of_it(place: Place) -> Non
     before = place.now()
     first = login(place, store, user, label=b"one")
     second = login(place, store, user, label=b"two")
-    store.read(first, deadline())
-    entries = store.sessions(user, deadline())
+    store.read(first)
+    entries = store.sessions(user)
     assert [(entry.reference, entry.record.label) for entry in entries] == [
         (first, b"one"),
         (second, b"two"),
     ]
     assert before <= entries[0].record.created < entries[1].record.created <= place.now()
     assert entries[0].record.seen is not None
-    assert store.sessions(reference(), deadline()) == ()
+    assert store.sessions(reference()) == ()
 
 
 def test_binding_by_a_move_restarts_the_clock_and_keeps_the_data(place: Place) -> None:
     """A bound session has its fields at the new place, and an absolute limit from now on."""
     store, user, where, successor = place.new_store(), reference(), reference(3), reference()
-    write = (Write(b"a", b"1", None),)
-    store.write(where, write, operation(), deadline(), create=True)
+    store.apply(where, (Write(b"a", b"1", None),), create=True)
     place.let_pass(5)
     bound_at = place.now()
-    move = Move(successor, Bind(user, None, b"", 5))
-    assert isinstance(store.write(where, (), operation(), deadline(), finish=move), Written)
-    record = store.read(successor, deadline())
-    assert isinstance(record, Record)
+    store.apply(where, (), finish=Move(successor, Bind(user, None, b"", 5)))
+    record = store.record(successor)
     assert record.fields == {b"a": b"1"}
     assert record.created >= bound_at
     assert record.ends_at == record.created + 24 * HOUR
-    assert store.read(where, deadline()) == Gone("rotated")
+    assert store.read(where) == Gone("rotated")
     assert listed(store, user) == [successor]
 
 
@@ -91,9 +68,9 @@ def test_moving_a_bound_session_keeps_its_place_in_the_list(place: Place) -> Non
     """After a rotation the user has one session, the new one, with its old birth and label."""
     store, user = place.new_store(), reference()
     where, successor = login(place, store, user, label=b"one"), reference()
-    (before,) = store.sessions(user, deadline())
-    store.write(where, (), operation(), deadline(), finish=Move(successor))
-    (after,) = store.sessions(user, deadline())
+    (before,) = store.sessions(user)
+    store.write(where, (), finish=Move(successor))
+    (after,) = store.sessions(user)
     assert after.reference == successor
     assert (after.record.created, after.record.label) == (before.record.created, b"one")
 
@@ -102,8 +79,7 @@ def test_binding_to_another_user_leaves_the_first_ones_list(place: Place) -> Non
     """A session belongs to one user: bound to another one, it is that user's only."""
     store, one, other = place.new_store(), reference(1), reference(2)
     where, successor = login(place, store, one), reference(2)
-    move = Move(successor, Bind(other, None, b"", 5))
-    assert isinstance(store.write(where, (), operation(), deadline(), finish=move), Written)
+    store.apply(where, (), finish=Move(successor, Bind(other, None, b"", 5)))
     assert listed(store, one) == []
     assert listed(store, other) == [successor]
 
@@ -114,10 +90,9 @@ def test_beyond_the_limit_the_oldest_end(place: Place) -> None:
     four = [login(place, store, user, limit=3) for _ in range(3)]
     where = reference(user.bucket)
     bind = Bind(user, None, b"", 3)
-    written = store.write(where, (), operation(), deadline(), create=True, finish=bind)
-    assert isinstance(written, Written)
+    written = store.apply(where, (), create=True, finish=bind)
     assert written.ended == (four[0],)
-    assert store.read(four[0], deadline()) == Gone("revoked")
+    assert store.read(four[0]) == Gone("revoked")
     assert listed(store, user) == [four[1], four[2], where]
 
 
@@ -136,8 +111,7 @@ def test_moving_does_not_count_against_the_limit(place: Place) -> None:
     one, two = login(place, store, user, limit=2), login(place, store, user, limit=2)
     successor = reference()
     move = Move(successor, Bind(user, None, b"", 2))
-    written = store.write(two, (), operation(), deadline(), finish=move)
-    assert isinstance(written, Written)
+    written = store.apply(two, (), finish=move)
     assert written.ended == ()
     assert listed(store, user) == [one, successor]
 
@@ -162,7 +136,7 @@ def test_the_index_holds_no_ghosts(place: Place, end: str) -> None:
     store, user = place.new_store(), reference()
     ghost, other = login(place, store, user, limit=2), login(place, store, user, limit=2)
     if end == "destroy":
-        store.write(ghost, (), operation(), deadline(), finish=Destroy())
+        store.write(ghost, (), finish=Destroy())
     else:
         place.expire(ghost)
     new = login(place, store, user, limit=2)
@@ -177,7 +151,7 @@ def test_the_servers_index_is_pruned_and_expires(server_place: AtServer) -> None
     where, successor = login(server_place, store, user), reference()
     key = server_place.key(user, "u")
     assert raw.hlen(key) == 1
-    store.write(where, (), operation(), deadline(), finish=Move(successor))
+    store.write(where, (), finish=Move(successor))
     assert raw.hlen(key) == 1
     assert 0 < raw.pttl(key) <= 24 * HOUR
 
@@ -187,56 +161,52 @@ def test_ending_all_but_one(place: Place) -> None:
     store, user, other = place.new_store(), reference(), reference()
     one, kept, two = (login(place, store, user) for _ in range(3))
     foreign = login(place, store, other)
-    ended = store.end_all(user, kept, None, operation(), deadline())
+    ended = store.end_all(user, kept, None)
     assert set(ended) == {one, two}
-    assert store.read(one, deadline()) == store.read(two, deadline()) == Gone("revoked")
+    assert store.read(one) == store.read(two) == Gone("revoked")
     assert listed(store, user) == [kept]
     assert listed(store, other) == [foreign]
-    assert store.end_all(user, None, None, operation(), deadline()) == (kept,)
-    assert store.end_all(user, None, None, operation(), deadline()) == ()
+    assert store.end_all(user) == (kept,)
+    assert store.end_all(user) == ()
 
 
 def test_a_bind_below_the_stamp_is_refused(place: Place) -> None:
     """After all was ended with a stamp, an older credential binds nothing and changes nothing."""
     store, user = place.new_store(), reference()
-    store.end_all(user, None, 5, operation(), deadline())
+    store.end_all(user, None, 5)
     where, successor = reference(), reference()
-    write = (Write(b"a", b"1", None),)
-    store.write(where, write, operation(), deadline(), create=True)
+    store.apply(where, (Write(b"a", b"1", None),), create=True)
     move = Move(successor, Bind(user, 4, b"", 5))
     changes = (Write(b"b", b"2", None),)
-    assert store.write(where, changes, operation(), deadline(), finish=move) == StaleStamp(5)
-    record = store.read(where, deadline())
-    assert isinstance(record, Record)
+    assert store.write(where, changes, finish=move) == StaleStamp(5)
+    record = store.record(where)
     assert record.fields == {b"a": b"1"}
-    assert store.read(successor, deadline()) == Missing()
-    made = store.write(
-        successor, (), operation(), deadline(), create=True, finish=Bind(user, 4, b"", 5)
-    )
+    assert store.read(successor) == Missing()
+    made = store.write(successor, (), create=True, finish=Bind(user, 4, b"", 5))
     assert made == StaleStamp(5)
-    assert store.read(successor, deadline()) == Missing()
+    assert store.read(successor) == Missing()
     login(place, store, user, stamp=5)
     login(place, store, user, stamp=6)
 
 
-def test_the_stamp_only_rises(place: Place) -> None:
+def test_the_stamp_only_rises(store: LimitedStore) -> None:
     """An older stamp that comes later does not lower the minimum."""
-    store, user = place.new_store(), reference()
-    store.end_all(user, None, 5, operation(), deadline())
-    store.end_all(user, None, 3, operation(), deadline())
+    user = reference()
+    store.end_all(user, None, 5)
+    store.end_all(user, None, 3)
     where = reference()
     bind = Bind(user, 4, b"", 5)
-    made = store.write(where, (), operation(), deadline(), create=True, finish=bind)
+    made = store.write(where, (), create=True, finish=bind)
     assert made == StaleStamp(5)
 
 
 def test_a_stamp_of_zero_counts(place: Place) -> None:
     """Zero is a stamp: nothing lower replaces it."""
     store, user = place.new_store(), reference()
-    store.end_all(user, None, 0, operation(), deadline())
-    store.end_all(user, None, -1, operation(), deadline())
+    store.end_all(user, None, 0)
+    store.end_all(user, None, -1)
     bind = Bind(user, -1, b"", 5)
-    made = store.write(reference(), (), operation(), deadline(), create=True, finish=bind)
+    made = store.write(reference(), (), create=True, finish=bind)
     assert made == StaleStamp(0)
     login(place, store, user, stamp=0)
 
@@ -245,9 +215,9 @@ def test_a_stamp_of_zero_counts(place: Place) -> None:
 def test_stamps_of_any_size_are_told_apart(place: Place, stamp: int) -> None:
     """A stamp in nanoseconds is beyond what Lua's numbers hold, and one less is still refused."""
     store, user = place.new_store(), reference()
-    store.end_all(user, None, stamp, operation(), deadline())
+    store.end_all(user, None, stamp)
     bind = Bind(user, stamp - 1, b"", 5)
-    made = store.write(reference(), (), operation(), deadline(), create=True, finish=bind)
+    made = store.write(reference(), (), create=True, finish=bind)
     assert made == StaleStamp(stamp)
     login(place, store, user, stamp=stamp)
 
@@ -267,16 +237,16 @@ def test_a_shorter_absolute_limit_hides_no_session(place: Place, touch: str) -> 
     if touch == "bind":
         login(place, lowered, user)
     elif touch == "stamp":
-        lowered.end_all(user, old.pop(), 5, operation(), deadline())
+        lowered.end_all(user, old.pop(), 5)
         old = listed(store, user)
     else:
         successor = reference(user.bucket)
-        lowered.write(old.pop(), (), operation(), deadline(), finish=Move(successor))
+        lowered.write(old.pop(), (), finish=Move(successor))
         old.append(successor)
     place.let_pass(61)
     assert set(listed(store, user)) == set(old)
-    assert set(lowered.end_all(user, None, None, operation(), deadline())) == set(old)
-    assert all(store.read(where, deadline()) == Gone("revoked") for where in old)
+    assert set(lowered.end_all(user)) == set(old)
+    assert all(store.read(where) == Gone("revoked") for where in old)
 
 
 @pytest.mark.parametrize("when", ["before", "at", "after"])
@@ -284,14 +254,14 @@ def test_a_session_with_a_longer_own_limit_stays_listed(place: Place, when: str)
     """A limit of its own, whenever it is set, lengthens the life of the index that lists it."""
     store, user, where = place.new_store(SHORT), reference(), reference()
     limits, bind = (SetLimits(HOUR, HOUR),), Bind(user, None, b"", 5)
-    store.write(where, limits if when == "before" else (), operation(), deadline(), create=True)
+    store.write(where, limits if when == "before" else (), create=True)
     changes = limits if when == "at" else ()
-    store.write(where, changes, operation(), deadline(), finish=bind)
+    store.write(where, changes, finish=bind)
     if when == "after":
-        store.write(where, limits, operation(), deadline())
+        store.write(where, limits)
     place.let_pass(61)
     assert listed(store, user) == [where]
-    assert store.end_all(user, None, None, operation(), deadline()) == (where,)
+    assert store.end_all(user) == (where,)
 
 
 def test_the_servers_index_is_never_shortened(server_place: AtServer) -> None:
@@ -303,13 +273,13 @@ def test_the_servers_index_is_never_shortened(server_place: AtServer) -> None:
     assert 0 < raw.pttl(key) <= 60
     login(server_place, store, user)
     for again in (lowered, store):
-        again.end_all(user, None, 5, operation(), deadline())
+        again.end_all(user, None, 5)
         login(server_place, again, user, stamp=5)
         assert 23 * HOUR < raw.pttl(key) <= 24 * HOUR
     login(server_place, endless, user, stamp=5)
     for again in (endless, lowered, store):
         login(server_place, again, user, stamp=5)
-        again.end_all(user, None, 5, operation(), deadline())
+        again.end_all(user, None, 5)
         assert raw.pttl(key) == -1
 
 
@@ -328,12 +298,11 @@ def test_a_limit_ends_what_nobody_uses_first(place: Place) -> None:
     store, user = place.new_store(), reference()
     used, unused = login(place, store, user), login(place, store, user)
     place.let_pass(60)
-    store.write(used, (), operation(), deadline(), finish=None)
+    store.write(used, (), finish=None)
     lowered = store.under(Lifetimes(idle=50, absolute=24 * HOUR, unused=50))
     bind = Bind(user, None, b"", 2)
-    store.write(used, (SetLimits(HOUR, None),), operation(), deadline())
-    made = lowered.write(reference(7), (), operation(), deadline(), create=True, finish=bind)
-    assert isinstance(made, Written)
+    store.write(used, (SetLimits(HOUR, None),))
+    made = lowered.apply(reference(7), (), create=True, finish=bind)
     assert made.ended == (unused,)
 
 

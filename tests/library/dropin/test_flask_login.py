@@ -218,7 +218,7 @@ def test_a_logout_clears_the_remember_cookie(app: Flask) -> None:
 
 
 @pytest.mark.parametrize("known", [False, True])
-def test_an_untouched_page_costs_nothing(app: Flask, known: bool) -> None:  # noqa: FBT001 (both)
+def test_an_untouched_page_costs_nothing(app: Flask, *, known: bool) -> None:
     """Flask-Login looks at the session after every response: no trip, no cookie, no Vary."""
     client = app.test_client()
     if known:

@@ -84,9 +84,8 @@ def test_changes_in_place_are_found(new_app: NewApp, store: str) -> None:
     """A nested change is stored with `session.modified = True` and without it."""
     app = new_app(store)
 
-    def start() -> object:
+    def start() -> None:
         session["nested"] = {"list": [1], "set": {1}, "dict": {"x": [1]}}
-        return None
 
     def announced() -> object:
         session["nested"]["list"].append(2)
@@ -122,15 +121,13 @@ def test_what_flasks_serializer_takes_comes_back(new_app: NewApp, store: str) ->
     }
     app = new_app(store)
 
-    def start() -> object:
+    def start() -> None:
         session.update(value)
-        return None
 
     seen: list[Any] = []
 
-    def look() -> object:
+    def look() -> None:
         seen.append({name: session[name] for name in value})
-        return None
 
     _routes(app, start=start, look=look)
     client = app.test_client()
@@ -146,9 +143,8 @@ def test_clearing_leaves_a_working_empty_session(new_app: NewApp, store: str) ->
     """`session.clear()` forgets everything; what is set after it, also at once, is kept."""
     app = new_app(store)
 
-    def start() -> object:
+    def start() -> None:
         session["old"] = 1
-        return None
 
     def clear() -> object:
         session.clear()
@@ -174,10 +170,9 @@ def test_flashes_are_shown_once(new_app: NewApp, store: str) -> None:
     """Messages flashed in one request are shown in the next, once, with their categories."""
     app = new_app(store)
 
-    def say() -> object:
+    def say() -> None:
         flash("one")
         flash("two", "error")
-        return None
 
     _routes(app, say=say, show=lambda: get_flashed_messages(with_categories=True))
     client = app.test_client()
@@ -192,15 +187,13 @@ def test_flashes_of_two_tabs_are_both_kept(new_app: NewApp, store: str) -> None:
     app = new_app(store)
     inner: list[int] = []
 
-    def outer() -> object:
+    def outer() -> None:
         flash("first")
         inner.append(client.get("/say").status_code)
         flash("third")
-        return None
 
-    def say() -> object:
+    def say() -> None:
         flash("second")
-        return None
 
     _routes(app, outer=outer, say=say, show=get_flashed_messages)
     client = app.test_client()
@@ -214,18 +207,16 @@ def test_permanent_sets_the_cookies_age(new_app: NewApp, store: str) -> None:
     """A permanent session's cookie lives as long as the session, another with the browser."""
     app = new_app(store, PERMANENT_SESSION_LIFETIME=timedelta(hours=1))
 
-    def stay() -> object:
+    def stay() -> None:
         session.permanent = True
         session["a"] = 1
-        return None
 
     def look() -> object:
         return session.permanent
 
-    def leave() -> object:
+    def leave() -> None:
         session.permanent = False
         session["a"] = 2
-        return None
 
     _routes(app, stay=stay, look=look, leave=leave)
     client = app.test_client()
@@ -252,17 +243,14 @@ def test_permanent_in_before_request_stores_nothing(new_app: NewApp, store: str)
 
 @pytest.mark.parametrize("refresh", [True, False])
 def test_the_refresh_of_the_cookie_follows_its_setting(
-    new_app: NewApp,
-    store: str,
-    refresh: bool,  # noqa: FBT001 (both values of a setting)
+    new_app: NewApp, store: str, *, refresh: bool
 ) -> None:
     """A permanent session's cookie is sent again when it slid, unless that is switched off."""
     app = new_app(store, SESSION_REFRESH_EACH_REQUEST=refresh)
 
-    def start() -> object:
+    def start() -> None:
         session.permanent = True
         session["a"] = 1
-        return None
 
     _routes(app, start=start, look=lambda: session.get("a"))
     client = app.test_client()
@@ -274,11 +262,7 @@ def test_the_test_clients_transactions_work(new_app: NewApp, store: str) -> None
     """`session_transaction` reads, writes and clears what the views see."""
     app = new_app(store)
 
-    def start() -> object:
-        session["a"] = 1
-        return None
-
-    _routes(app, start=start, look=lambda: dict(session))
+    _routes(app, start=lambda: session.update(a=1), look=lambda: dict(session))
     client = app.test_client()
     with client.session_transaction() as held:
         held["planted"] = [1]
@@ -298,11 +282,7 @@ def test_the_session_is_seen_in_the_clients_context(new_app: NewApp, store: str)
     """After a request of `with client:` the test can still look at its session."""
     app = new_app(store)
 
-    def start() -> object:
-        session["a"] = 1
-        return None
-
-    _routes(app, start=start)
+    _routes(app, start=lambda: session.update(a=1))
     with app.test_client() as client:
         client.get("/start")
         assert session["a"] == 1

@@ -10,7 +10,7 @@ from unsticky.codec import decode
 from unsticky.cookie import Reference
 from unsticky.fields import MAP, PLAIN, entry_key, map_prefix, name_of
 
-from tests.support.servers import Server
+from tests.support.stores.servers import Server
 
 Fsync = Literal["everysec", "always"]
 

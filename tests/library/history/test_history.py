@@ -9,7 +9,7 @@ import pytest
 from tests.library.history.checker import judge
 from tests.library.history.faults import Run
 from tests.library.history.store import DurableStore, Fsync
-from tests.support.servers import required_program
+from tests.support.stores.servers import required_program
 
 
 @pytest.mark.parametrize("fsync", ["always", "everysec"])

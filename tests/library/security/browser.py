@@ -4,7 +4,7 @@ import ssl
 from base64 import urlsafe_b64decode
 from typing import Self
 
-from tests.support.client import Client, Target
+from tests.support.http.client import Client, Target
 
 
 class Browser(Client):

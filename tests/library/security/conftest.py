@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from flask import Flask
 
-from tests.support.gunicorn import Gunicorn
+from tests.support.stacks.gunicorn import Gunicorn
 from tests.support.waiting import wait_until
 
 from .browser import Browser
@@ -23,15 +23,6 @@ _WORKERS = 4
 NewApp = Callable[..., Flask]
 
 
-@pytest.fixture(name="valkey", scope="session")
-def _valkey() -> Iterator[Valkey]:
-    """A store that tests share; each application on it has a prefix of its own."""
-    server = Valkey()
-    server.start()
-    yield server
-    server.dispose()
-
-
 @pytest.fixture(name="own_valkey")
 def _own_valkey() -> Iterator[Valkey]:
     """A store that one test may break."""
@@ -39,15 +30,6 @@ def _own_valkey() -> Iterator[Valkey]:
     server.start()
     yield server
     server.dispose()
-
-
-@pytest.fixture(name="store", params=["memory", "valkey"])
-def _store(request: pytest.FixtureRequest) -> str:
-    """Where sessions live: a test that takes this runs on each store."""
-    if request.param == "memory":
-        return "memory://"
-    server: Valkey = request.getfixturevalue("valkey")
-    return server.url
 
 
 @pytest.fixture(name="new_app", scope="session")

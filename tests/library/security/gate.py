@@ -5,7 +5,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from tests.support.wire import Answer
+from tests.support.http.wire import Answer
 
 _PATIENCE = 20.0
 

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from unsticky import ConfigurationError
 
-from tests.support.wire import Answer
+from tests.support.http.wire import Answer
 
 from .conftest import NewApp
 from .test_identifiers import Browse
@@ -130,10 +130,7 @@ def test_11_a_session_read_without_a_cookie_is_not_shared(
 
 @pytest.mark.parametrize("known", [False, True])
 def test_11_an_untouched_page_stays_cacheable(
-    new_app: NewApp,
-    store: str,
-    browse: Browse,
-    known: bool,  # noqa: FBT001 (with a cookie and without)
+    new_app: NewApp, store: str, browse: Browse, *, known: bool
 ) -> None:
     """A page that never looks at the session has neither Set-Cookie nor Vary, cookie or not."""
     browser = browse(new_app(store))

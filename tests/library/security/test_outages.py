@@ -15,9 +15,9 @@ from flask import Flask
 from redis.backoff import ExponentialBackoff
 from redis.retry import Retry
 
+from tests.support.http.wire import Answer
 from tests.support.ports import free_port
-from tests.support.strange_servers import Relay
-from tests.support.wire import Answer
+from tests.support.stores.strange import Relay
 
 from .browser import Browser
 from .conftest import NewApp
@@ -379,11 +379,7 @@ def _logged_in(browse: Browse, app: Flask, user: str) -> Browser:
 
 
 def test_22_failover_is_answered_as_declared(
-    tcp_valkey: Valkey,
-    other_valkey: Valkey,
-    switchboard: Relay,
-    connected: Flask,
-    browse: Browse,
+    tcp_valkey: Valkey, other_valkey: Valkey, switchboard: Relay, connected: Flask, browse: Browse
 ) -> None:
     """While a primary is replaced: the declared status, no cookie cleared; then all is served."""
     browser = _logged_in(browse, connected, "ann")

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.nginx import NGINX
+from tests.support.stacks.nginx import NGINX
 
 from .browser import Browser
 from .conftest import Workers

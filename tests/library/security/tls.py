@@ -12,8 +12,7 @@ from flask import Flask
 from werkzeug.middleware.proxy_fix import ProxyFix
 from werkzeug.serving import make_server
 
-from tests.support.certificate import make_certificate
-from tests.support.nginx import Nginx, defaults, with_tls
+from tests.support.stacks.nginx import Nginx, defaults, make_certificate, with_tls
 
 from .browser import Browser
 

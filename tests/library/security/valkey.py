@@ -5,7 +5,7 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-from tests.support.servers import Server, required_program
+from tests.support.stores.servers import Server, required_program
 
 
 class Valkey(Server):

@@ -14,7 +14,7 @@ from tests.shop.browser.needs import lacking, playwright
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, Page
 
-    from tests.support.stack import Stack
+    from tests.support.stacks.local import Stack
 
 NewPage = Callable[..., "Page"]
 
@@ -50,7 +50,7 @@ def _new_page(chromium: "Browser", stack: "Stack") -> Iterator[NewPage]:
     complaints: list[str] = []
 
     def note(text: str) -> None:
-        # Pages that say so, and what signing out clears, are what was asked for.
+        # Pages that say so, and what a logout clears, are what was asked for.
         if not any(word in text for word in ("401", "404", "422", "Clear-Site-Data")):
             complaints.append(text)
 

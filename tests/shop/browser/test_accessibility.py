@@ -14,23 +14,15 @@ from tests.shop.browser.needs import playwright
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, Page
 
-    from tests.support.stack import Stack
+    from tests.support.stacks.local import Stack
 
 expect = playwright().expect
 
 # Who is there, and where. `/status` is checked while it stands still: it offers that to those whom
 # refreshing disturbs.
 _PAGES = [
-    ("guest", "/"),
-    ("guest", "/cart"),
-    ("guest", "/login"),
-    ("guest", "/orders"),
-    ("guest", "/none"),
-    ("user", "/"),
-    ("user", "/cart"),
-    ("user", "/orders"),
-    ("user", "/orders/*"),
-    ("user", "/account"),
+    *(("guest", path) for path in ("/", "/cart", "/login", "/orders", "/none")),
+    *(("user", path) for path in ("/", "/cart", "/orders", "/orders/*", "/account")),
     ("user", "/status?pause"),
 ]
 
@@ -52,20 +44,20 @@ Open = Callable[..., "Page"]
 
 @pytest.fixture(name="visitors", scope="session")
 def _visitors(chromium: Browser, stack: Stack) -> dict[str, Any]:
-    """The cookies of a guest with a cart, and of a user with a cart, an order and two devices."""
+    """The cookies of a guest with a cart, and of a user with a cart, an order and two sessions."""
     base = f"http://127.0.0.1:{stack.port}"
     cookies = {}
-    for name, signs_in in (("guest", False), ("user", True), ("user", True)):
+    for name, logs_in in (("guest", False), ("user", True), ("user", True)):
         context = chromium.new_context(base_url=base)
         page = context.new_page()
         page.goto("/status?pause")
-        if signs_in:
+        if logs_in:
             page.goto("/login?next=/cart")
             page.get_by_label("Name", exact=True).fill("linus")
             page.get_by_label("Password", exact=True).fill("linus")
-            page.get_by_role("button", name="Sign in").click()
+            page.get_by_role("button", name="Log in").click()
             expect(page.get_by_text("Welcome, linus.")).to_be_visible()
-        for order in (signs_in, False):
+        for order in (logs_in, False):
             page.goto("/")
             page.get_by_role("button", name="Add Sticky-rice tea to the cart").click()
             expect(page.get_by_role("status")).to_be_visible()

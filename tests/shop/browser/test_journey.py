@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from tests.shop.browser.conftest import NewPage
 from tests.shop.browser.needs import playwright
-from tests.support.stack import Stack
+from tests.support.stacks.local import Stack
 
 if TYPE_CHECKING:
     from playwright.sync_api import Page
@@ -56,11 +56,11 @@ def test_two_windows(page: Page) -> None:
     expect(page.get_by_label("How many of Paper tape")).to_have_value("4")
 
 
-def _sign_in(page: Page, name: str) -> None:
-    page.get_by_role("navigation").get_by_role("link", name="Sign in").click()
+def _log_in(page: Page, name: str) -> None:
+    page.get_by_role("navigation").get_by_role("link", name="Log in").click()
     page.get_by_label("Name", exact=True).fill(name)
     page.get_by_label("Password", exact=True).fill(name)
-    page.get_by_role("button", name="Sign in").click()
+    page.get_by_role("button", name="Log in").click()
     expect(page.get_by_role("link", name=f"Your account, {name}")).to_be_visible()
 
 
@@ -71,17 +71,17 @@ def _add(page: Page, product: str) -> None:
 
 
 def test_from_guest_to_order(new_page: NewPage, own_stack: Stack) -> None:
-    """A guest's cart comes along through the login and becomes one order, on every device.
+    """A guest's cart comes along through the login and becomes one order, in every session.
 
-    At the end a worker is killed: the user stays signed in, with the order, on another one.
+    At the end a worker is killed: the user stays logged in, with the order, on another one.
     """
     desk, phone = (new_page(own_stack, java_script_enabled=False) for _ in range(2))
     _add(phone, "Maple syrup")
-    _sign_in(phone, "ada")
+    _log_in(phone, "ada")
     _add(desk, "Forest honey")
     _add(desk, "Sticky-rice tea")
     desk.goto("/cart")
-    _sign_in(desk, "ada")
+    _log_in(desk, "ada")
     expect(desk.get_by_role("row", name="Total of 2")).to_contain_text("€20.50")
     phone.goto("/cart")
     expect(phone.get_by_role("row", name="Total of 1")).to_contain_text("€12.50")
@@ -90,10 +90,10 @@ def test_from_guest_to_order(new_page: NewPage, own_stack: Stack) -> None:
     expect(desk.get_by_role("row", name="Total")).to_contain_text("€20.50")
     desk.reload()
     desk.go_back()
-    for device in (desk, phone):
-        device.goto("/orders")
-        expect(device.get_by_role("article")).to_have_count(1)
-        line = device.get_by_role("article").get_by_role("row", name="Forest honey")
+    for page in (desk, phone):
+        page.goto("/orders")
+        expect(page.get_by_role("article")).to_have_count(1)
+        line = page.get_by_role("article").get_by_role("row", name="Forest honey")
         expect(line).to_have_accessible_name("1 × Forest honey €8.90")
     desk.goto("/cart")
     expect(desk.get_by_text("Nothing has stuck yet.")).to_be_visible()
@@ -110,23 +110,23 @@ def test_from_guest_to_order(new_page: NewPage, own_stack: Stack) -> None:
     expect(desk.get_by_role("article")).to_have_count(1)
 
 
-def test_ending_the_other_device(new_page: NewPage) -> None:
-    """A user sees the other device, ends its session, and it is signed out at its next click."""
+def test_ending_the_other_session(new_page: NewPage) -> None:
+    """A user ends the session of another browser, which is logged out at its next click."""
     here, there = (new_page(java_script_enabled=False) for _ in range(2))
     for page in (there, here):
         page.goto("/")
-        _sign_in(page, "grace")
+        _log_in(page, "grace")
     here.get_by_role("link", name="Your account, grace").click()
     expect(here.get_by_role("listitem").filter(has_text="this one")).to_have_count(1)
     there.goto("/status?pause")
     handle = there.get_by_text("in session").inner_text().split()[-1]
     here.get_by_role("listitem").filter(has_text=handle).get_by_role("button").click()
-    expect(here.get_by_role("status")).to_contain_text("That device is signed out.")
+    expect(here.get_by_role("status")).to_contain_text("That session is ended.")
     expect(here.get_by_text(handle)).to_have_count(0)
     there.goto("/account")
-    expect(there.get_by_role("button", name="Sign in")).to_be_visible()
-    here.get_by_role("button", name="Sign out").click()
-    expect(here.get_by_role("status")).to_contain_text("You are signed out here.")
+    expect(there.get_by_role("button", name="Log in")).to_be_visible()
+    here.get_by_role("button", name="Log out").click()
+    expect(here.get_by_role("status")).to_contain_text("You are logged out here.")
 
 
 def test_a_wrong_password(page: Page) -> None:
@@ -134,8 +134,8 @@ def test_a_wrong_password(page: Page) -> None:
     page.goto("/login?next=/orders")
     page.get_by_label("Name", exact=True).fill("linus")
     page.get_by_label("Password", exact=True).fill("torvalds")
-    page.get_by_role("button", name="Sign in").click()
-    expect(page).to_have_title("Error: Sign in · Unsticky")
+    page.get_by_role("button", name="Log in").click()
+    expect(page).to_have_title("Error: Log in · Unsticky")
     expect(page.get_by_role("alert")).to_be_focused()
     page.keyboard.press("Tab")
     page.keyboard.press("Enter")

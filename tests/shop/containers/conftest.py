@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.shop.http.places import Place, in_containers
-from tests.support.containers import ContainerStack, require_engine
+from tests.shop.http.places import Place, of_stack
 from tests.support.ports import free_port
+from tests.support.stacks.containers import ContainerStack, require_engine
 
 
 @pytest.fixture(name="stack", scope="session", params=["redis", "valkey"])
@@ -31,4 +31,4 @@ def _stack(request: pytest.FixtureRequest, checkout: Path) -> Iterator[Container
 @pytest.fixture(name="place")
 def _place(stack: ContainerStack) -> Place:
     """The shop in containers."""
-    return in_containers(stack)
+    return of_stack(stack, store=False)

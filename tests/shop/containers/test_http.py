@@ -7,8 +7,8 @@ from typing import Any
 
 from tests.shop import http
 from tests.shop.http import conftest, test_idempotency
-from tests.shop.http.test_pages import Page
-from tests.support.containers import ContainerStack
+from tests.shop.page import Page
+from tests.support.stacks.containers import ContainerStack
 
 
 def _tests() -> dict[str, Any]:
@@ -35,6 +35,6 @@ _key = vars(test_idempotency)["_key"]
 def test_status_page_describes_the_store(stack: ContainerStack) -> None:
     """The page /status describes the store, whatever else INFO holds."""
     with stack.browser() as browser:
-        page = Page(browser, "/status")
-        assert "Valkey" in page.text if "OVERLAYS" in stack.settings else "Redis" in page.text
-        assert "Commands" in page.text
+        page = Page(browser.get("/status"))
+        assert "Valkey" in page.words if "OVERLAYS" in stack.settings else "Redis" in page.words
+        assert "Commands" in page.words

@@ -5,17 +5,16 @@ from collections.abc import Iterator
 import pytest
 
 from tests.shop.conftest import NewShop
-from tests.shop.http.places import Place, in_process, through_nginx
-from tests.support.servers import Server
-from tests.support.shop_client import ShopClient
-from tests.support.wire import Answer
+from tests.shop.http.places import Place, in_process, of_stack
+from tests.support.shop.client import ShopClient
+from tests.support.stores.servers import Server
 
 
 @pytest.fixture(name="place", params=["in process", "through nginx"])
 def _place(request: pytest.FixtureRequest) -> Place:
     """The shop in this process, and behind nginx on four workers."""
     if request.param == "through nginx":
-        return through_nginx(request.getfixturevalue("stack"))
+        return of_stack(request.getfixturevalue("stack"), store=True)
     new_shop: NewShop = request.getfixturevalue("new_shop")
     server: Server = request.getfixturevalue("server")
     return in_process(new_shop(demo=True, served_by=True), server)
@@ -42,17 +41,3 @@ def _no_new_session(place: Place) -> Iterator[None]:
     before = place.sessions()
     yield
     assert place.sessions() <= before
-
-
-def assert_problem(answer: Answer, status: int, code: str | None = None) -> None:
-    """Assert that an answer is a problem document of this status, and of this code if given."""
-    assert answer.status == status, answer.text
-    assert answer.headers["Content-Type"] == "application/problem+json"
-    problem = answer.json()
-    assert problem["type"] == "about:blank"
-    assert problem["status"] == status
-    assert problem["title"]
-    assert problem["detail"]
-    assert problem["request_id"] == answer.headers["X-Request-ID"]
-    assert "Set-Cookie" not in answer.headers
-    assert code is None or problem["code"] == code

@@ -8,9 +8,9 @@ from typing import Any
 from flask import Flask
 from shop.store import key
 
-from tests.support.servers import Server
-from tests.support.shop_client import ShopClient
-from tests.support.stack import Stack
+from tests.support.shop.client import ShopClient
+from tests.support.stacks.local import Stack
+from tests.support.stores.servers import Server
 
 
 @dataclass(frozen=True)
@@ -46,11 +46,7 @@ def in_process(shop: Flask, server: Server) -> Place:
     return Place(lambda: ShopClient(shop), "http://127.0.0.1", lambda: nullcontext(server.raw))
 
 
-def through_nginx(stack: Stack) -> Place:
-    """Return the shop behind nginx, on several workers."""
-    return Place(stack.browser, f"http://127.0.0.1:{stack.port}", stack.store)
-
-
-def in_containers(stack: Stack) -> Place:
-    """Return the shop in containers, whose store only they can reach."""
-    return Place(stack.browser, f"http://127.0.0.1:{stack.port}")
+def of_stack(stack: Stack, *, store: bool) -> Place:
+    """Return the shop behind nginx; `store` if not only the stack can reach its store."""
+    origin = f"http://127.0.0.1:{stack.port}"
+    return Place(stack.browser, origin, stack.store if store else None)

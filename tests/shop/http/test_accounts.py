@@ -2,14 +2,14 @@
 
 import secrets
 from concurrent.futures import ThreadPoolExecutor
-from itertools import cycle, islice
+from itertools import cycle
 
 import pytest
 
-from tests.shop.http.conftest import assert_problem
+from tests.shop.expect import assert_problem
 from tests.shop.http.places import Place
-from tests.support.shop_client import ShopClient
-from tests.support.wire import Answer
+from tests.support.http.wire import Answer
+from tests.support.shop.client import ShopClient
 
 _SKUS = ("honey", "jam", "labels", "magnets", "maple", "milk", "notes", "rice", "tape", "tea")
 
@@ -36,7 +36,7 @@ def test_login_new_id(client: ShopClient) -> None:
 
 
 def test_login_carries_cart(client: ShopClient) -> None:
-    """The cart comes along unchanged; another device of the user keeps its own."""
+    """The cart comes along unchanged; another session of the user keeps its own."""
     other = client.visitor().logged_in("ada").fill(tea=98)
     client.fill(tea=3, rice=2).logged_in("ada")
     assert client.cart() == {"rice": 2, "tea": 3}
@@ -49,15 +49,10 @@ def test_login_racing_adds(client: ShopClient) -> None:
     login = client.tab()
     tabs = [client.tab() for _ in range(200)]
     with ThreadPoolExecutor(9) as threads:
-        adds = [
-            threads.submit(tab.add, sku)
-            for tab, sku in zip(tabs[:100], islice(cycle(_SKUS), 100), strict=True)
-        ]
+        skus = cycle(_SKUS)
+        adds = [threads.submit(tab.add, next(skus)) for tab in tabs[:100]]
         logging_in = threads.submit(login.log_in, "grace")
-        adds += [
-            threads.submit(tab.add, sku)
-            for tab, sku in zip(tabs[100:], islice(cycle(_SKUS), 100), strict=True)
-        ]
+        adds += [threads.submit(tab.add, next(skus)) for tab in tabs[100:]]
         statuses = [add.result().status for add in adds]
         assert logging_in.result().status == 200
     assert all(tab.cookie == client.cookie for tab in tabs)

@@ -4,10 +4,10 @@ import re
 
 import pytest
 
-from tests.shop.http.conftest import assert_problem
+from tests.shop.expect import assert_problem
 from tests.shop.http.places import Place
 from tests.shop.http.rows import Case, cases
-from tests.support.shop_client import ShopClient
+from tests.support.shop.client import ShopClient
 
 _PATHS = ("/", "/cart", "/api/products", "/api/cart", "/livez", "/none", "/static/shop.css")
 

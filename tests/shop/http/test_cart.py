@@ -1,12 +1,11 @@
 """The catalog and the cart."""
 
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any
 
 import pytest
 
-from tests.shop.http.conftest import assert_problem
-from tests.support.shop_client import ShopClient, quantities
+from tests.shop.expect import assert_problem
+from tests.support.shop.client import ShopClient, quantities
 
 _EMPTY = {"items": [], "count": 0, "total_cents": 0}
 
@@ -42,21 +41,12 @@ def test_cart_totals(customer: ShopClient) -> None:
     catalog = {product["sku"]: product for product in customer.get("/api/products").json()}
     customer.fill(tea=3, honey=1)
     added = customer.add("jam", 2)
-    expected = {
-        "items": [
-            {
-                "sku": sku,
-                "name": catalog[sku]["name"],
-                "qty": qty,
-                "price_cents": catalog[sku]["price_cents"],
-            }
-            for sku, qty in (("honey", 1), ("jam", 2), ("tea", 3))
-        ],
-        "count": 6,
-        "total_cents": sum(
-            catalog[sku]["price_cents"] * qty for sku, qty in (("honey", 1), ("jam", 2), ("tea", 3))
-        ),
-    }
+    items = [
+        {"sku": sku, "qty": qty, **{name: catalog[sku][name] for name in ("name", "price_cents")}}
+        for sku, qty in (("honey", 1), ("jam", 2), ("tea", 3))
+    ]
+    total = sum(item["qty"] * item["price_cents"] for item in items)
+    expected = {"items": items, "count": 6, "total_cents": total}
     assert (added.status, added.json()) == (200, expected)
     assert customer.get("/api/cart").json() == expected
 
@@ -88,7 +78,7 @@ def test_cart_add_concurrent(customer: ShopClient) -> None:
 def test_cart_set(client: ShopClient) -> None:
     """PUT sets the line whatever it was, creates the session if need be, and 0 removes the line."""
     for qty, cart in ((7, {"tea": 7}), (7, {"tea": 7}), (99, {"tea": 99}), (0, {}), (0, {})):
-        answer = client.send("PUT", "/api/cart/items/tea", {"qty": qty})
+        answer = client.set_quantity("tea", qty)
         assert answer.status == 200
         assert quantities(answer.json()) == client.cart() == cart
 
@@ -105,22 +95,16 @@ def test_cart_remove(customer: ShopClient) -> None:
     assert customer.cart() == {}
 
 
-@pytest.mark.parametrize(
-    ("method", "path", "document"),
-    [
-        ("PUT", "/api/cart/items/tea", {"qty": 0}),
-        ("DELETE", "/api/cart/items/tea", None),
-        ("DELETE", "/api/cart", None),
-    ],
-)
 @pytest.mark.usefixtures("no_new_session")
-def test_cart_remove_without_session(
-    client: ShopClient, method: str, path: str, document: Any
-) -> None:
+def test_cart_remove_without_session(client: ShopClient) -> None:
     """Removing what cannot be there creates no session."""
-    answer = client.send(method, path, document)
-    assert (answer.status, answer.json()) == (200, _EMPTY)
-    assert "Set-Cookie" not in answer.headers
+    for answer in (
+        client.set_quantity("tea", 0),
+        client.send("DELETE", "/api/cart/items/tea"),
+        client.send("DELETE", "/api/cart"),
+    ):
+        assert (answer.status, answer.json()) == (200, _EMPTY)
+        assert "Set-Cookie" not in answer.headers
 
 
 @pytest.mark.parametrize("user", [None, "ada"])

@@ -5,8 +5,8 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from tests.shop.http.conftest import assert_problem
-from tests.support.shop_client import ShopClient, quantities
+from tests.shop.expect import assert_problem
+from tests.support.shop.client import ShopClient, quantities
 
 
 def test_checkout(customer: ShopClient) -> None:
@@ -70,7 +70,7 @@ def test_orders_without_session(client: ShopClient) -> None:
 
 
 def test_orders_of_user(client: ShopClient) -> None:
-    """A user's order is listed on the user's other devices, and not for another user."""
+    """A user's order is listed in the user's other sessions, and not for another user."""
     other, grace = client.visitor().logged_in("ada"), client.visitor().logged_in("grace")
     order = client.logged_in("ada").fill(wax=3).check_out().json()
     assert client.orders()[0] == other.orders()[0] == order

@@ -5,8 +5,8 @@ from secrets import token_hex
 
 import pytest
 
-from tests.shop.http.conftest import assert_problem
-from tests.support.shop_client import ShopClient, in_flight
+from tests.shop.expect import assert_problem
+from tests.support.shop.client import ShopClient, in_flight
 
 
 @pytest.fixture(name="key")

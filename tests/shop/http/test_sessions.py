@@ -5,11 +5,9 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from tests.shop.http.conftest import assert_problem
+from tests.shop.expect import FIREFOX, assert_problem
 from tests.shop.http.places import Place
-from tests.support.shop_client import ShopClient
-
-_FIREFOX = "Mozilla/5.0 (X11; Linux x86_64; rv:140.0) Gecko/20100101 Firefox/140.0"
+from tests.support.shop.client import ShopClient
 
 
 def _assert_now(time: str) -> None:
@@ -83,7 +81,7 @@ def test_session_forged(place: Place, client: ShopClient, cookie: str) -> None:
 def test_sessions_list(client: ShopClient) -> None:
     """A user sees all their sessions, since when, and which of them is this one."""
     client.logged_in("ada").send("DELETE", "/api/sessions")
-    client.visitor().log_in("ada", User_Agent=_FIREFOX)
+    client.visitor().log_in("ada", User_Agent=FIREFOX)
     listed = client.sessions()
     assert [each["current"] for each in listed] == [True, False]
     assert listed[1]["label"] == "Firefox on Linux"
@@ -96,17 +94,17 @@ def test_sessions_list(client: ShopClient) -> None:
 def test_sessions_end(client: ShopClient) -> None:
     """A session that is ended is no user's from then on, and the others live."""
     one, other = (client.visitor().logged_in("ada") for _ in range(2))
-    path = f"/api/sessions/{one.session()['handle']}"
-    assert client.logged_in("ada").send("DELETE", path).status == 204
+    handle = one.session()["handle"]
+    assert client.logged_in("ada").end_session(handle).status == 204
     assert_problem(one.get("/api/sessions"), 401, "login-required")
     assert other.user() == "ada"
-    assert_problem(client.send("DELETE", path), 404)
+    assert_problem(client.end_session(handle), 404)
 
 
 def test_sessions_end_own(client: ShopClient) -> None:
     """Ending the session of this request is a logout."""
     handle = client.logged_in("ada").session()["handle"]
-    answer = client.send("DELETE", f"/api/sessions/{handle}")
+    answer = client.end_session(handle)
     assert answer.status == 204
     assert "Max-Age=0" in answer.headers["Set-Cookie"]
     assert client.user() is None
@@ -117,7 +115,7 @@ def test_sessions_end_foreign(client: ShopClient) -> None:
     grace, guest = client.visitor().logged_in("grace"), client.visitor()
     client.logged_in("ada")
     for handle in (grace.session()["handle"], guest.session()["handle"], "nonsense"):
-        assert_problem(client.send("DELETE", f"/api/sessions/{handle}"), 404)
+        assert_problem(client.end_session(handle), 404)
     assert grace.user() == "grace"
     assert guest.session()["hits"] == 2
 

@@ -3,13 +3,15 @@
 import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from tests.support.dying_shop import dying_workers
-from tests.support.gunicorn import Gunicorn
-from tests.support.servers import Servers
-from tests.support.shop_client import ShopClient
+from tests.support.http.wire import Answer
+from tests.support.shop.client import ShopClient
+from tests.support.shop.dying import dying_workers, unless_killed
+from tests.support.stacks.gunicorn import Gunicorn
+from tests.support.stores.servers import Servers
 
 NewVisitor = Callable[[], ShopClient]
 
@@ -45,3 +47,34 @@ def visit(workers: Gunicorn, user: str | None = None) -> ShopClient:
     answer = client.ask("POST", f"/test/user/{user}") if user else client.get("/api/session")
     assert answer.status == 200, answer
     return client
+
+
+class Death:
+    """One request whose worker dies as soon as the store has answered its n-th call.
+
+    Attributes:
+        step: Which call that is.
+        answer: Of the request; None if its worker died.
+    """
+
+    def __init__(self, step: int) -> None:
+        self.step = step
+        self.answer: Answer | None = None
+
+    def of(self, send: Callable[..., Answer], *arguments: Any, **headers: str) -> Answer | None:
+        """Send the request; return its answer, None if its worker died."""
+        headers["X_Dies_After"] = str(self.step)
+        self.answer = unless_killed(send, *arguments, **headers)
+        return self.answer
+
+
+def deaths(at_least: int) -> Iterator[Death]:
+    """Yield a death after each call of a request in turn, until the request survives."""
+    # No request makes as many calls.
+    for step in range(1, 30):
+        death = Death(step)
+        yield death
+        if death.answer is not None:
+            assert step > at_least, "the worker was not killed between two steps"
+            return
+    pytest.fail("it never ended")

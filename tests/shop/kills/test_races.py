@@ -9,10 +9,10 @@ import pytest
 from shop.orders import MOST_LISTED
 
 from tests.shop.kills.conftest import NewVisitor, visit
-from tests.support.dying_shop import unless_killed
-from tests.support.gunicorn import Gunicorn
-from tests.support.shop_client import ShopClient, in_flight, quantities
-from tests.support.wire import Answer
+from tests.support.http.wire import Answer
+from tests.support.shop.client import ShopClient, in_flight, quantities
+from tests.support.shop.dying import unless_killed
+from tests.support.stacks.gunicorn import Gunicorn
 
 SKUS = ("tea", "jam", "wax", "honey")
 
@@ -21,16 +21,6 @@ SKUS = ("tea", "jam", "wax", "honey")
 def _fixed_seed() -> None:
     """Let what is random be the same in each run."""
     random.seed(7)
-
-
-def test_twenty_checkouts_of_one_cart(new_visitor: NewVisitor) -> None:
-    """One is answered with the order; the other nineteen find the cart empty."""
-    visitor = new_visitor()
-    visitor.add("tea", 5)
-    with ThreadPoolExecutor(20) as threads:
-        answers = list(threads.map(lambda _: visitor.check_out(), range(20)))
-    assert sorted(answer.status for answer in answers) == [201] + [409] * 19
-    assert visitor.ordered() == [{"tea": 5}]
 
 
 def test_twenty_checkouts_with_one_key(new_visitor: NewVisitor) -> None:
@@ -57,7 +47,7 @@ class _Race:
         deadly: Whether one request in ten kills its worker at some step.
     """
 
-    def __init__(self, visitor: ShopClient, *, keyed: bool, deadly: bool = False) -> None:
+    def __init__(self, visitor: ShopClient, *, keyed: bool, deadly: bool) -> None:
         self._visitor = visitor
         self._keyed = keyed
         self._deadly = deadly
@@ -116,15 +106,14 @@ class _Race:
         return answer
 
 
-@pytest.mark.parametrize("keyed", [False, True], ids=["plain", "keyed"])
-def test_adds_that_race_checkouts(new_visitor: NewVisitor, *, keyed: bool) -> None:
-    """Of 200 adds each is in one order or in the cart, once; keyed ones are sent two times."""
-    _Race(new_visitor(), keyed=keyed).run()
-
-
-def test_adds_that_race_checkouts_while_workers_die(new_visitor: NewVisitor) -> None:
-    """The same where one request in ten kills its worker at some step, and is sent again."""
-    _Race(new_visitor(), keyed=True, deadly=True).run()
+@pytest.mark.parametrize(
+    ("keyed", "deadly"),
+    [(False, False), (True, False), (True, True)],
+    ids=["plain", "keyed", "deadly"],
+)
+def test_adds_that_race_checkouts(new_visitor: NewVisitor, *, keyed: bool, deadly: bool) -> None:
+    """Of 200 adds each is in one order or in the cart, once, also if workers die."""
+    _Race(new_visitor(), keyed=keyed, deadly=deadly).run()
 
 
 def test_checkouts_of_one_users_sessions(workers: Gunicorn) -> None:

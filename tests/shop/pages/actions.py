@@ -1,28 +1,17 @@
-"""What the tests of pages do again and again, in Flask's test client."""
-
-from flask.testing import FlaskClient
-from werkzeug.test import TestResponse
+"""What the tests of pages do again and again."""
 
 from tests.shop.expect import FIREFOX
-from tests.shop.pages.page import Page
+from tests.shop.page import Page
+from tests.support.http.wire import Answer
+from tests.support.shop.client import ShopClient
 
-HTML = {"Accept": "text/html"}
-FORM = "application/x-www-form-urlencoded"
 
-
-def sign_in(browser: FlaskClient, name: str = "ada", word: str = "", **fields: str) -> TestResponse:
+def log_in(client: ShopClient, name: str = "ada", word: str = "", **fields: str) -> Answer:
     """Send the form, by default with the name as the password."""
     form = {"username": name, "password": word or name, **fields}
-    return browser.post("/login", data=form, headers={**HTML, "User-Agent": FIREFOX})
+    return client.submit("/login", form, Accept="text/html", User_Agent=FIREFOX)
 
 
-def user_of(browser: FlaskClient) -> str | None:
-    """Return the user of this browser's session."""
-    user: str | None = browser.get("/api/session").json["user"]  # type: ignore[index]
-    return user
-
-
-def order(browser: FlaskClient) -> TestResponse:
+def order(client: ShopClient) -> Answer:
     """Press the button of the page of the cart as it is now."""
-    key = Page(browser.get("/cart")).field("idempotency_key")["value"]
-    return browser.post("/checkout", data={"idempotency_key": key}, headers=HTML)
+    return Page(client.get("/cart")).submit(client, "/checkout")

@@ -1,60 +1,62 @@
 """The pages: forms, redirects and what they say, without a line of JavaScript."""
 
 import pytest
-from flask.testing import FlaskClient
 from shop.catalog import BY_SKU, PRODUCTS
 
-from tests.shop.expect import expect_no_session, expect_problem, quantities
-from tests.shop.pages.page import Page
+from tests.shop.expect import assert_problem
+from tests.shop.page import Page
+from tests.support.shop.client import ShopClient
 
-_PAGES = ("/", "/cart", "/orders", "/login", "/none")
+_FORM = "application/x-www-form-urlencoded"
 
 
-def test_shelf(browser: FlaskClient) -> None:
+def test_shelf(client: ShopClient) -> None:
     """The shelf shows every product with its price and a form that adds it, without a session."""
-    response = browser.get("/")
-    assert (response.status_code, response.mimetype) == (200, "text/html")
+    response = client.get("/")
+    assert (response.status, response.media_type) == (200, "text/html")
     page = Page(response)
     for product in PRODUCTS:
         assert product.name in page.words
         assert f"€{product.price_cents // 100}.{product.price_cents % 100:02}" in page.words
-    adding = [form for form in page.every("form") if form["action"] == "/cart/add"]
-    assert len(adding) == len(PRODUCTS)
-    expect_no_session(response)
+    adding = [(form["action"], form["sku"]) for form in page.forms]
+    assert adding == [("/cart/add", product.sku) for product in PRODUCTS]
+    assert "Set-Cookie" not in response.headers
 
 
-def test_cart_empty(browser: FlaskClient) -> None:
-    """The empty cart says so, without a session."""
-    response = browser.get("/cart")
-    assert response.status_code == 200
-    assert "Nothing has stuck yet" in response.text
-    expect_no_session(response)
+@pytest.mark.parametrize(
+    ("path", "said"), [("/cart", "Nothing has stuck yet."), ("/orders", "You have no orders yet.")]
+)
+def test_nothing_yet(client: ShopClient, path: str, said: str) -> None:
+    """Without a cart or an order the page says so, without a session."""
+    response = client.get(path)
+    assert (response.status, said in response.text) == (200, True)
+    assert "Set-Cookie" not in response.headers
 
 
-def test_add(browser: FlaskClient) -> None:
+def test_add(client: ShopClient) -> None:
     """Adding redirects to the shelf, which says once what was added and counts the cart."""
-    response = browser.post("/cart/add", data={"sku": "tea", "qty": "2"})
-    assert (response.status_code, response.headers["Location"]) == (303, "/#tea")
+    response = client.submit("/cart/add", {"sku": "tea", "qty": "2"})
+    assert (response.status, response.headers["Location"]) == (303, "/#tea")
     said = f"{BY_SKU['tea'].name} is in the cart, 2 of it."
-    page = Page(browser.get("/"))
+    page = Page(client.get("/"))
     assert said in page.words
     assert "Cart 2 in it" in page.words
-    assert said not in Page(browser.get("/")).words
-    assert quantities(browser.get("/api/cart")) == {"tea": 2}
+    assert said not in Page(client.get("/")).words
+    assert client.cart() == {"tea": 2}
 
 
-def test_add_one(browser: FlaskClient) -> None:
+def test_add_one(client: ShopClient) -> None:
     """A form without a quantity adds one; multipart forms are forms, too."""
-    browser.post("/cart/add", data={"sku": "tea"})
-    browser.post("/cart/add", data={"sku": "tea"}, content_type="multipart/form-data")
-    assert quantities(browser.get("/api/cart")) == {"tea": 2}
+    client.submit("/cart/add", {"sku": "tea"})
+    part = b'--x\r\nContent-Disposition: form-data; name="sku"\r\n\r\ntea\r\n--x--\r\n'
+    client.ask("POST", "/cart/add", part, {"Content-Type": "multipart/form-data; boundary=x"})
+    assert client.cart() == {"tea": 2}
 
 
-def test_cart(browser: FlaskClient) -> None:
+def test_cart(client: ShopClient) -> None:
     """The cart shows each line with its quantity and sum, and the total."""
-    browser.put("/api/cart/items/honey", json={"qty": 3})
-    browser.put("/api/cart/items/tea", json={"qty": 99})
-    page = Page(browser.get("/cart"))
+    client.fill(honey=3, tea=99)
+    page = Page(client.get("/cart"))
     shown = {field["id"]: field["value"] for field in page.every("input") if field.get("id")}
     assert shown == {"qty-honey": "3", "qty-tea": "99"}
     assert "€26.70" in page.words
@@ -74,14 +76,13 @@ def test_cart(browser: FlaskClient) -> None:
     ],
 )
 def test_cart_changed(
-    browser: FlaskClient, path: str, form: dict[str, str], left: dict[str, int]
+    client: ShopClient, path: str, form: dict[str, str], left: dict[str, int]
 ) -> None:
     """Setting, removing and emptying redirect to the cart, which is changed."""
-    browser.post("/cart/add", data={"sku": "tea", "qty": "2"})
-    browser.post("/cart/add", data={"sku": "honey"})
-    response = browser.post(path, data=form)
-    assert (response.status_code, response.headers["Location"]) == (303, "/cart")
-    assert quantities(browser.get("/api/cart")) == left
+    client.fill(tea=2, honey=1)
+    response = client.submit(path, form)
+    assert (response.status, response.headers["Location"]) == (303, "/cart")
+    assert client.cart() == left
 
 
 @pytest.mark.parametrize(
@@ -103,79 +104,63 @@ def test_cart_changed(
 )
 @pytest.mark.parametrize("accept", ["text/html", "*/*"])
 def test_form_refused(
-    browser: FlaskClient, path: str, form: dict[str, str], status: int, accept: str
+    client: ShopClient, path: str, form: dict[str, str], status: int, accept: str
 ) -> None:
     """A wrong form has the status that the API gives, as a page or as a document, no session."""
-    response = browser.post(path, data=form, headers={"Accept": accept}, content_type=_FORM)
+    response = client.submit(path, form, Accept=accept)
     if accept == "text/html":
-        assert (response.status_code, response.mimetype) == (status, "text/html")
+        assert (response.status, response.media_type) == (status, "text/html")
         assert [tag for tag in Page(response).every("div") if tag.get("role") == "alert"]
     else:
-        expect_problem(response, status)
-    expect_no_session(response)
+        assert_problem(response, status)
+    assert "Set-Cookie" not in response.headers
 
 
-_FORM = "application/x-www-form-urlencoded"
-
-
-def test_add_past_limit(browser: FlaskClient) -> None:
+def test_add_past_limit(client: ShopClient) -> None:
     """Adding past 99 is a 409 page that says so, and the line stays."""
-    browser.post("/cart/add", data={"sku": "tea", "qty": "99"})
-    response = browser.post("/cart/add", data={"sku": "tea"}, headers={"Accept": "text/html"})
-    assert response.status_code == 409
+    client.fill(tea=99)
+    response = client.submit("/cart/add", {"sku": "tea"}, Accept="text/html")
+    assert response.status == 409
     assert "at most 99" in response.text
-    assert quantities(browser.get("/api/cart")) == {"tea": 99}
+    assert client.cart() == {"tea": 99}
 
 
-def test_json_is_refused_by_forms(browser: FlaskClient) -> None:
+def test_json_is_refused_by_forms(client: ShopClient) -> None:
     """A page's call takes forms: JSON is a 415 that says so."""
-    response = browser.post("/cart/add", json={"sku": "tea"})
-    expect_problem(response, 415)
+    response = client.post("/cart/add", sku="tea")
+    assert_problem(response, 415)
     assert _FORM in response.headers["Accept"]
 
 
-def test_pages_need_no_script(browser: FlaskClient) -> None:
-    """Pages have no script, no inline style, and nothing that is not on this server."""
-    browser.post("/cart/add", data={"sku": "tea"})
-    for path in _PAGES:
-        page = Page(browser.get(path, headers={"Accept": "text/html"}))
-        assert not page.every("script")
-        assert not page.every("style")
-        linked = [a.get("href") or a.get("src") for tag in ("link", "img") for a in page.every(tag)]
-        assert linked
-        for attributes in (attributes for _, attributes in page.tags):
-            assert not [name for name in attributes if name == "style" or name.startswith("on")]
-        for url in linked:
-            assert str(url).startswith("/static/")
-            with browser.get(str(url)) as response:
-                assert response.status_code == 200
+@pytest.mark.parametrize("user", [None, "ada"])
+@pytest.mark.parametrize("path", ["/", "/cart", "/orders", "/login", "/account", "/none"])
+def test_page(client: ShopClient, path: str, user: str | None) -> None:
+    """Each page needs no script, labels its fields, and is for this visitor's browser only."""
+    if user:
+        client.logged_in(user)
+    client.fill(tea=1).check_out()
+    answer = client.fill(tea=1).get(path, Accept="text/html")
+    if answer.status == 303:
+        return  # the account of a guest, the login of a user
+    if path != "/login":
+        assert {"private", "no-store"} & set(answer.headers["Cache-Control"].split(", "))
+    page = Page(answer)
+    assert page.every("html") == [{"lang": "en"}]
+    assert len(page.every("h1")) == 1
+    assert page.fields() == [label["for"] for label in page.every("label")]
+    assert not page.every("script") + page.every("style")
+    assert not [image for image in page.every("img") if "alt" not in image]
+    for _, attributes in page.tags:
+        assert not [name for name in attributes if name == "style" or name.startswith("on")]
+    linked = [a.get("href") or a.get("src") for tag in ("link", "img") for a in page.every(tag)]
+    assert linked
+    for url in linked:
+        assert str(url).startswith("/static/")
+        assert client.get(str(url)).status == 200
 
 
-def test_fields_have_labels(browser: FlaskClient) -> None:
-    """Each visible field has a label, each page one main heading and a language."""
-    browser.post("/cart/add", data={"sku": "tea"})
-    for path in _PAGES:
-        page = Page(browser.get(path, headers={"Accept": "text/html"}))
-        fields = [
-            f["id"] for f in page.every("input") if f.get("type") != "hidden" and "hidden" not in f
-        ]
-        labels = [label["for"] for label in page.every("label")]
-        assert fields == labels
-        assert len(page.every("h1")) == 1
-        assert page.every("html") == [{"lang": "en"}]
-        assert not [image for image in page.every("img") if "alt" not in image]
-
-
-def test_page_names_its_worker(browser: FlaskClient) -> None:
+def test_page_names_its_worker(client: ShopClient) -> None:
     """A page says which worker made it, and for which request."""
-    response = browser.get("/")
+    response = client.get("/")
     assert response.headers["X-Served-By"] in response.text
     assert response.headers["X-Request-ID"] in response.text
-
-
-def test_pages_of_session_are_private(browser: FlaskClient) -> None:
-    """Shared caches may not keep a page that depends on a session."""
-    browser.post("/cart/add", data={"sku": "tea"})
-    for path in ("/", "/cart"):
-        control = browser.get(path).headers["Cache-Control"]
-        assert "private" in control or "no-store" in control

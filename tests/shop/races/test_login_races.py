@@ -4,20 +4,22 @@ from functools import partial
 
 import pytest
 
-from tests.shop.races.conftest import Visit
 from tests.shop.races.turns import Turn, interleavings
-from tests.support.servers import Server
+from tests.support.shop.client import ShopClient
+from tests.support.stores.servers import Server
 
 _SWITCHES = 3
 
 
 @pytest.mark.parametrize("users", [("ada", "ada"), ("ada", "grace")])
-def test_two_logins_of_one_session(server: Server, visit: Visit, users: tuple[str, str]) -> None:
+def test_two_logins_of_one_session(
+    server: Server, client: ShopClient, users: tuple[str, str]
+) -> None:
     """One login wins, and its user has the guest's cart and orders; the other is a 409."""
     seen = 0
     for run in interleavings(_SWITCHES):
         server.raw.flushall()
-        guest = visit().fill(wax=1)
+        guest = client.visitor().fill(wax=1)
         order = guest.check_out().json()
         guest.fill(tea=2, jam=3)
         tabs = guest.tab(), guest.tab()
@@ -34,12 +36,12 @@ def test_two_logins_of_one_session(server: Server, visit: Visit, users: tuple[st
     assert seen > 50
 
 
-def test_add_racing_a_login(server: Server, visit: Visit) -> None:
+def test_add_racing_a_login(server: Server, client: ShopClient) -> None:
     """An add during the login is in the user's cart, or it was refused."""
     kept = refused = 0
     for run in interleavings(_SWITCHES):
         server.raw.flushall()
-        guest = visit().fill(tea=2)
+        guest = client.visitor().fill(tea=2)
         login, add = Turn(partial(guest.log_in, "ada")), Turn(partial(guest.tab().add, "tea"))
         run(login, add)
         assert login.finish().status == 200
@@ -52,12 +54,12 @@ def test_add_racing_a_login(server: Server, visit: Visit) -> None:
     assert refused > 0
 
 
-def test_checkout_racing_a_login(server: Server, visit: Visit) -> None:
+def test_checkout_racing_a_login(server: Server, client: ShopClient) -> None:
     """What a checkout took is in one order, which the session lists; else it is in the cart."""
     made = 0
     for run in interleavings(_SWITCHES):
         server.raw.flushall()
-        guest = visit().fill(tea=2)
+        guest = client.visitor().fill(tea=2)
         login, order = Turn(partial(guest.log_in, "ada")), Turn(guest.tab().check_out)
         run(login, order)
         assert login.finish().status == 200
@@ -70,9 +72,9 @@ def test_checkout_racing_a_login(server: Server, visit: Visit) -> None:
     assert made > 3
 
 
-def test_login_makes_few_calls(visit: Visit) -> None:
+def test_login_makes_few_calls(client: ShopClient) -> None:
     """A guest's login costs seven calls of the store; the cart's size does not matter."""
-    guest = visit().fill(tea=2, jam=3)
+    guest = client.visitor().fill(tea=2, jam=3)
     login = Turn(partial(guest.log_in, "ada"))
     assert login.finish().status == 200
     assert login.calls == 7

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from unsticky.stores.client import Client
 
-from tests.support.dying_shop import STORE_CALLS
+from tests.support.shop.dying import STORE_CALLS
 
 _PATIENCE = 20.0
 

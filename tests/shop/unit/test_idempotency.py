@@ -4,12 +4,12 @@ from collections.abc import Callable
 
 import pytest
 from flask import Flask, abort
-from shop.idempotency import LEASE_MS, idempotent
+from shop.http.idempotency import LEASE_MS, idempotent
 from unsticky import StoreUnavailable, session
 
-from tests.support.servers import Server
-from tests.support.shop_client import ShopClient
-from tests.support.wire import Answer
+from tests.support.http.wire import Answer
+from tests.support.shop.client import ShopClient
+from tests.support.stores.servers import Server
 
 _KEPT_MS = 24 * 3600 * 1000
 
@@ -33,6 +33,15 @@ class _Probe:
         self.client = ShopClient(shop)
         self.client.session()
 
+    def meanwhile(self, act: Callable[[], object]) -> None:
+        """Let the view do this first, once."""
+
+        def once() -> None:
+            self.before = lambda: None
+            act()
+
+        self.before = once
+
     def send(self, body: object = "one", **headers: str) -> Answer:
         """Send a request with the one key."""
         sent = {name.replace("_", "-"): value for name, value in headers.items()}
@@ -50,12 +59,11 @@ def test_failures_are_not_stored(probe: _Probe, failure: int) -> None:
     """After a 503 or a 500 the key is free at once, also for another request."""
 
     def fail() -> None:
-        probe.before = lambda: None
         if failure == 503:
             raise StoreUnavailable("it is away")
         abort(500)
 
-    probe.before = fail
+    probe.meanwhile(fail)
     assert probe.send().status == failure
     answers = [probe.send("another") for _ in range(2)]
     assert [(answer.status, answer.text) for answer in answers] == [(200, "1")] * 2
@@ -65,11 +73,7 @@ def test_in_flight(probe: _Probe) -> None:
     """While one is being answered, others wait; with another body they are wrong."""
     inner: list[Answer] = []
 
-    def meanwhile() -> None:
-        probe.before = lambda: None
-        inner.extend((probe.send(), probe.send("another")))
-
-    probe.before = meanwhile
+    probe.meanwhile(lambda: inner.extend((probe.send(), probe.send("another"))))
     assert probe.send().text == "1"
     waits, other = inner
     assert (waits.status, waits.json()["code"]) == (409, "idempotency-key-in-flight")
@@ -82,11 +86,7 @@ def test_request_that_nginx_sends_again_goes_on(probe: _Probe) -> None:
     """The same request id holds the lease already: no 409, and the effect is there once."""
     again: list[Answer] = []
 
-    def meanwhile() -> None:
-        probe.before = lambda: None
-        again.append(probe.send(X_Request_ID="a" * 32))
-
-    probe.before = meanwhile
+    probe.meanwhile(lambda: again.append(probe.send(X_Request_ID="a" * 32)))
     assert probe.send(X_Request_ID="a" * 32).text == "1"
     assert (again[0].status, again[0].text) == (200, "1")
 
@@ -95,14 +95,12 @@ def test_lease_that_ended(probe: _Probe, server: Server) -> None:
     """Another request takes over from one that died; the first answer is everyone's."""
     inner: list[Answer] = []
 
-    def meanwhile() -> None:
-        probe.before = lambda: None
+    def later() -> None:
         (lease,) = server.keys("shop:*:lease")
         server.raw.delete(lease)  # five seconds later
-        inner.append(probe.send("another"))
-        inner.append(probe.send())
+        inner.extend((probe.send("another"), probe.send()))
 
-    probe.before = meanwhile
+    probe.meanwhile(later)
     assert probe.send().text == "1"
     assert [answer.status for answer in inner] == [422, 200]
     assert inner[1].text == "1"

@@ -10,6 +10,8 @@ import pytest
 from flask import Flask
 from shop import logs
 
+from tests.support.shop.client import ShopClient
+
 _ID = "0123456789abcdef0123456789abcdef"
 
 
@@ -38,7 +40,7 @@ def test_entry_is_one_line_of_json(shop: Flask, lines: io.StringIO) -> None:
         logging.getLogger("test").warning('a "quote"\nand %s', "a line")
         return ""
 
-    shop.test_client().get("/api/told", headers={"X-Request-ID": _ID})
+    ShopClient(shop).get("/api/told", X_Request_ID=_ID)
     (line,) = lines.getvalue().splitlines()
     entry = json.loads(line)
     assert entry.pop("time").endswith("Z")

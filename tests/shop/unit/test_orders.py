@@ -10,14 +10,8 @@ from shop.store import key
 from unsticky import StoreUnavailable
 
 from tests.shop.conftest import NewShop
-from tests.support.servers import Server
-from tests.support.shop_client import ShopClient
-
-
-@pytest.fixture(name="client")
-def _client(shop: Flask) -> ShopClient:
-    """A visitor."""
-    return ShopClient(shop)
+from tests.support.shop.client import ShopClient
+from tests.support.stores.servers import Server
 
 
 def test_order_keeps_its_prices(client: ShopClient, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -37,16 +31,19 @@ def test_listing_no_orders_stores_nothing(new_shop: NewShop, server: Server) -> 
     assert len(server.keys("*:s:*")) == 1
 
 
-def test_at_most_100_orders_are_listed(client: ShopClient, server: Server) -> None:
-    """Of many orders the newest are listed."""
+@pytest.mark.parametrize("many", [orders.MOST_LISTED + 4, 2 * orders.MOST_LISTED])
+def test_newest_orders_are_listed(client: ShopClient, server: Server, many: int) -> None:
+    """Of many orders the newest are listed; of twice as many the others are forgotten."""
     client.logged_in("ada")
     record = key("orders", "user ada")
-    for number in range(orders.MOST_LISTED + 5):
+    for number in range(many):
         content = {"created": f"2026-01-01T00:00:00.{number:06}+00:00", "lines": []}
         server.raw.hset(record, str(number), json.dumps(content))
-    assert [order["order_id"] for order in client.orders()] == [
-        str(number) for number in range(orders.MOST_LISTED + 4, 4, -1)
-    ]
+    newest = client.fill(tea=1).check_out().json()["order_id"]
+    older = range(many - 1, many - orders.MOST_LISTED, -1)
+    assert [order["order_id"] for order in client.orders()] == [newest, *map(str, older)]
+    forgets = many == 2 * orders.MOST_LISTED
+    assert server.raw.hlen(record) == (orders.MOST_LISTED if forgets else many + 1)
 
 
 def test_only_guests_orders_expire(client: ShopClient, server: Server) -> None:

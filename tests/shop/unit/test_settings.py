@@ -1,91 +1,87 @@
 """The environment becomes settings, or the shop does not start."""
 
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 from shop import Settings, SettingsError
 
-from tests.support.shop import SECRET
+from tests.support.shop.in_process import SECRET
 
 _OTHER = "f9e8d7c6b5a493827160"
 _STORE = "redis://store:6379/0"
+_DEFAULTS = Settings(
+    secret_key=SECRET,
+    redis_url=_STORE,
+    replica="app-1",
+    served_by=False,
+    trusted_hosts=("localhost", "127.0.0.1", "[::1]"),
+    proxy_hops=1,
+    secure_cookie=False,
+    demo=False,
+    recent_login_seconds=900,
+    workers=2,
+)
 
 
 def _given(**values: str) -> dict[str, str]:
-    return {"SECRET_KEY": SECRET, "REDIS_URL": _STORE, **values}
+    return {"SECRET_KEY": SECRET, "REDIS_URL": _STORE, "REPLICA": "app-1", **values}
 
 
-def test_defaults() -> None:
-    """With a secret and a store the shop serves this machine's names behind one proxy."""
-    settings = Settings.from_env(_given(REPLICA="app-1"))
-    assert settings == Settings(
-        secret_key=SECRET,
-        redis_url=_STORE,
-        replica="app-1",
-        served_by=False,
-        trusted_hosts=("localhost", "127.0.0.1", "[::1]"),
-        proxy_hops=1,
-        secure_cookie=False,
-        demo=False,
-        recent_login_seconds=900,
-    )
+@pytest.mark.parametrize("name", ["WORKERS", "TRUSTED_HOSTS", "PROXY_HOPS", "SECRET_KEY_FILE"])
+def test_defaults(name: str) -> None:
+    """With a secret and a store the shop serves this machine's names behind one proxy.
+
+    An empty variable, as Compose makes them, means the default.
+    """
+    assert Settings.from_env(_given()) == _DEFAULTS
+    assert Settings.from_env(_given(**{name: ""})) == _DEFAULTS
 
 
-def test_everything_set() -> None:
-    """Each variable reaches its setting."""
-    settings = Settings.from_env(
-        {
-            "SECRET_KEY": SECRET,
-            "REDIS_URL": _STORE,
-            "REPLICA": "app-7",
-            "SERVED_BY": "1",
-            "TRUSTED_HOSTS": "Shop.example, .shop.example,[::1],",
-            "PROXY_HOPS": "2",
-            "SESSION_COOKIE_SECURE": "1",
-            "SHOP_DEMO": "1",
-            "RECENT_LOGIN_SECONDS": "60",
-        }
-    )
-    assert settings == Settings(
-        secret_key=SECRET,
-        redis_url=_STORE,
-        replica="app-7",
-        served_by=True,
-        trusted_hosts=("shop.example", ".shop.example", "[::1]"),
-        proxy_hops=2,
-        secure_cookie=True,
-        demo=True,
-        recent_login_seconds=60,
-    )
+@pytest.mark.parametrize(
+    ("name", "value", "setting", "read"),
+    [
+        ("SECRET_KEY", _OTHER, "secret_key", _OTHER),
+        ("REDIS_URL", "redis://other", "redis_url", "redis://other"),
+        ("REPLICA", "app-7", "replica", "app-7"),
+        ("SERVED_BY", "1", "served_by", True),
+        ("TRUSTED_HOSTS", "A.test, .b.test,", "trusted_hosts", ("a.test", ".b.test")),
+        ("PROXY_HOPS", "2", "proxy_hops", 2),
+        ("SESSION_COOKIE_SECURE", "1", "secure_cookie", True),
+        ("SHOP_DEMO", "1", "demo", True),
+        ("RECENT_LOGIN_SECONDS", "60", "recent_login_seconds", 60),
+        ("WORKERS", "8", "workers", 8),
+    ],
+)
+def test_each_variable_is_read(name: str, value: str, setting: str, read: Any) -> None:
+    """Each variable reaches its setting, and no other."""
+    assert Settings.from_env(_given(**{name: value})) == replace(_DEFAULTS, **{setting: read})
 
 
-def test_empty_variables_count_as_unset() -> None:
-    """An empty variable, as Compose makes them, means the default."""
-    names = ("SERVED_BY", "TRUSTED_HOSTS", "PROXY_HOPS", "SECRET_KEY_FILE")
-    given = dict.fromkeys(names, "") | _given(REPLICA="app-1")
-    defaults = Settings(secret_key=SECRET, redis_url=_STORE, replica="app-1")
-    assert Settings.from_env(given) == defaults
+@pytest.mark.parametrize(
+    ("name", "empty"),
+    [("SECRET_KEY", "SECRET_KEY_FILE=.*/value.* is empty"), ("REDIS_URL", "REDIS_URL is not set")],
+)
+def test_value_in_file(tmp_path: Path, name: str, empty: str) -> None:
+    """Secrets may lie in files, without the white space around them; nobody gives one twice.
 
-
-def test_secret_in_file(tmp_path: Path) -> None:
-    """SECRET_KEY_FILE names a file that holds the key; white space around it does not count."""
-    path = tmp_path / "key"
-    path.write_text(f"{SECRET}\n", encoding="utf-8")
-    given = {"SECRET_KEY_FILE": str(path), "REDIS_URL": _STORE}
-    assert Settings.from_env(given).secret_key == SECRET
-
-
-def test_store_in_file(tmp_path: Path) -> None:
-    """REDIS_URL_FILE names a file that holds the URL, which may hold a password."""
-    path = tmp_path / "url"
-    path.write_text("redis://shop:word@store:6379/0\n", encoding="utf-8")
-    given = {"SECRET_KEY": SECRET, "REDIS_URL_FILE": str(path)}
-    assert Settings.from_env(given).redis_url == "redis://shop:word@store:6379/0"
+    A file that is missing, empty or not text is refused, with its path.
+    """
+    path, given = tmp_path / "value", _given()
+    path.write_text(f"{given.pop(name)}\n", encoding="utf-8")
+    given[f"{name}_FILE"] = str(path)
+    assert Settings.from_env(given) == _DEFAULTS
     with pytest.raises(SettingsError, match="both set"):
-        Settings.from_env(given | {"REDIS_URL": "redis://other"})
-    path.unlink()
-    with pytest.raises(SettingsError, match=r"REDIS_URL_FILE=.*cannot be read"):
+        Settings.from_env({**given, name: _OTHER})
+    path.write_text("", encoding="utf-8")
+    with pytest.raises(SettingsError, match=empty):
         Settings.from_env(given)
+    path.write_bytes(b"\xff\xfe" * 20)
+    for _ in range(2):
+        with pytest.raises(SettingsError, match=f"{name}_FILE=.*/value.* cannot be read"):
+            Settings.from_env(given)
+        path.unlink(missing_ok=True)
 
 
 @pytest.mark.parametrize("url", [{}, {"REDIS_URL": ""}])
@@ -117,45 +113,18 @@ def test_weak_secrets_are_refused(secret: str) -> None:
     assert not secret or secret not in str(refused.value)
 
 
-def test_secret_given_twice_is_refused(tmp_path: Path) -> None:
-    """A secret given twice is refused, since nobody knows which one counts."""
-    path = tmp_path / "key"
-    path.write_text(_OTHER, encoding="utf-8")
-    with pytest.raises(SettingsError, match="both set"):
-        Settings.from_env({"SECRET_KEY": SECRET, "SECRET_KEY_FILE": str(path)})
-
-
-def test_unreadable_secret_files_are_refused(tmp_path: Path) -> None:
-    """A file that is missing, empty or not text is refused, with its path."""
-    missing, empty, binary = (tmp_path / name for name in ("missing", "empty", "binary"))
-    empty.touch()
-    binary.write_bytes(b"\xff\xfe" * 20)
-    for path in (missing, empty, binary):
-        with pytest.raises(SettingsError, match=path.name):
-            Settings.from_env({"SECRET_KEY_FILE": str(path)})
+_WRONG = {
+    "SERVED_BY": ("yes", "true"),
+    "SESSION_COOKIE_SECURE": ("2",),
+    "PROXY_HOPS": ("-1", "one", "9", "1.0"),
+    "RECENT_LOGIN_SECONDS": ("0", "soon"),
+    "TRUSTED_HOSTS": ("https://shop.example", "shop.example:8080", "*", "::1", ", ,"),
+    "REPLICA": ("app 1", "app\n1", "a" * 65),
+}
 
 
 @pytest.mark.parametrize(
-    ("name", "value"),
-    [
-        ("SERVED_BY", "yes"),
-        ("SERVED_BY", "true"),
-        ("SESSION_COOKIE_SECURE", "2"),
-        ("PROXY_HOPS", "-1"),
-        ("PROXY_HOPS", "one"),
-        ("PROXY_HOPS", "9"),
-        ("PROXY_HOPS", "1.0"),
-        ("RECENT_LOGIN_SECONDS", "0"),
-        ("RECENT_LOGIN_SECONDS", "soon"),
-        ("TRUSTED_HOSTS", "https://shop.example"),
-        ("TRUSTED_HOSTS", "shop.example:8080"),
-        ("TRUSTED_HOSTS", "*"),
-        ("TRUSTED_HOSTS", "::1"),
-        ("TRUSTED_HOSTS", ", ,"),
-        ("REPLICA", "app 1"),
-        ("REPLICA", "app\n1"),
-        ("REPLICA", "a" * 65),
-    ],
+    ("name", "value"), [(name, value) for name, values in _WRONG.items() for value in values]
 )
 def test_wrong_values_are_refused(name: str, value: str) -> None:
     """A wrong value is refused with its name and the value, and a hint."""

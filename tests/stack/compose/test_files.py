@@ -11,12 +11,14 @@ import sys
 import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from tests.support.checkout import ROOT
+from tests.support.needs import need
 from tests.support.ports import free_port
 from tests.support.waiting import PATIENCE
 
@@ -29,7 +31,6 @@ _COMBINATIONS = [
     # Both say what runs in place of Redis.
     if not {"external", "valkey"} <= set(combination)
 ]
-
 
 _SECRETS = {"SECRET_KEY": "4f1c" * 16, "REDIS_URL": "redis://shop:swordfish@redis"}
 _IMAGES = {
@@ -50,13 +51,9 @@ _GIVEN = {
 def _config(
     overlays: tuple[str, ...], given: Mapping[str, str]
 ) -> subprocess.CompletedProcess[str]:
-    docker = shutil.which("docker")
-    found = docker and subprocess.run(
-        [docker, "compose", "version"], capture_output=True, check=False
-    )
-    if not (docker and found and found.returncode == 0):
-        assert os.environ.get("REQUIRE_CONTAINERS") != "1", "Docker Compose is not installed"
-        pytest.skip("Docker Compose is not installed")
+    docker = need(shutil.which("docker"), "docker is not installed", "REQUIRE_CONTAINERS")
+    found = subprocess.run([docker, "compose", "version"], capture_output=True, check=False)
+    need(found.returncode == 0, "Docker Compose is not installed", "REQUIRE_CONTAINERS")
     files = ["compose.yaml", *(f"compose.{name}.yaml" for name in overlays)]
     return subprocess.run(
         [docker, "compose", *(f"--file={_FOLDER / name}" for name in files), "config",
@@ -176,14 +173,13 @@ def test_temporary_folder_of_nginx_holds_long_answers() -> None:
 @pytest.mark.parametrize(
     "proxy", ["http_proxy", "HTTP_PROXY", "https_proxy", "ALL_PROXY", "all_proxy"]
 )
-def test_no_proxy_reaches_the_health_checks(proxy: str) -> None:
+def test_no_proxy_reaches_the_health_checks(tmp_path: Path, proxy: str) -> None:
     """The engine passes its configured proxies to every container; no check may use them."""
-    if shutil.which("curl") is None:
-        pytest.skip("curl is not installed")
+    need(shutil.which("curl"), "curl is not installed")
     word, *command = _model(())["services"]["nginx"]["healthcheck"]["test"]
     assert word == "CMD"
     environment = {"PATH": os.environ["PATH"], proxy: f"http://127.0.0.1:{free_port()}"}
-    with _answering() as port:
+    with _answering(tmp_path) as port:
         command = [part.replace(":8080", f":{port}") for part in command]
         done = subprocess.run(command, env=environment, check=False, timeout=PATIENCE)
         assert done.returncode == 0
@@ -194,21 +190,13 @@ def test_no_proxy_reaches_the_health_checks(proxy: str) -> None:
 
 
 @contextmanager
-def _answering() -> Iterator[int]:
-    """Answer 200 on a port of this host."""
-    with ThreadingHTTPServer(("127.0.0.1", 0), _Ok) as server:
+def _answering(path: Path) -> Iterator[int]:
+    """Answer with the files of a folder on a port of this host."""
+    handler = functools.partial(SimpleHTTPRequestHandler, directory=path)
+    with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
         threading.Thread(target=server.serve_forever, args=(0.05,), daemon=True).start()
         yield server.server_address[1]
         server.shutdown()
-
-
-class _Ok(BaseHTTPRequestHandler):
-    def do_GET(self) -> None:
-        self.send_response(200)
-        self.end_headers()
-
-    def log_message(self, *_: object) -> None:
-        """Stay quiet."""
 
 
 def test_external_store_needs_a_url() -> None:

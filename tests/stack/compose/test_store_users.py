@@ -12,8 +12,8 @@ from shop import Settings, create_app
 
 from tests.stack.compose.store import Store
 from tests.support.checkout import ROOT
-from tests.support.servers import required_program
-from tests.support.shop import close_shop
+from tests.support.shop.in_process import close_shop
+from tests.support.stores.servers import required_program
 from tests.support.waiting import wait_until
 
 

@@ -1,34 +1,6 @@
-"""Stacks in containers for the tests of this folder; none is left behind."""
+"""Stacks in containers for the tests of this folder, in place of those of the local runtime."""
 
-from collections.abc import Iterator
-from pathlib import Path
+from tests.conftest import own_stack, shared_stack
+from tests.support.stacks.containers import new_containers
 
-import pytest
-
-from tests.support.containers import ContainerStack, StartContainers, require_engine
-from tests.support.stack import stacks
-
-
-@pytest.fixture(name="new_stack", scope="session")
-def _new_stack(checkout: Path) -> Iterator[StartContainers]:
-    """Make stacks that are not started yet; remove every one of them afterwards."""
-    require_engine()
-    yield from stacks(ContainerStack, checkout)
-
-
-@pytest.fixture(name="stack", scope="session")
-def _stack(new_stack: StartContainers) -> ContainerStack:
-    """The containers of two replicas with two workers that tests share which leave them so."""
-    stack = new_stack(REPLICAS="2", WORKERS="2")
-    stack.up()
-    return stack
-
-
-@pytest.fixture(name="own_stack", scope="module")
-def _own_stack(new_stack: StartContainers) -> Iterator[ContainerStack]:
-    """Containers of two replicas with two workers, which one module may break and repair."""
-    stack = new_stack(REPLICAS="2", WORKERS="2")
-    stack.up()
-    yield stack
-    error = stack.dispose()
-    assert not error, error
+__all__ = ["new_containers", "own_stack", "shared_stack"]

@@ -5,13 +5,13 @@ import os
 import secrets
 import shutil
 import subprocess
-import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 from tests.stack.containers.guide import blocks
 from tests.support.ports import free_port
+from tests.support.waiting import wait_until
 
 FOREIGN = Path(__file__).parent / "foreign"
 
@@ -114,22 +114,21 @@ class ForeignStack(ForeignApp):
         Raises:
             AssertionError: some are not in the log.
         """
-        end = time.monotonic() + _PATIENCE
-        while True:
-            found = {
+
+        def found() -> dict[str, str] | None:
+            entries = {
                 entry["request_id"]: entry["served_by"]
                 for entry in self._log()
                 if entry.get("request_id") in requests
             }
-            if len(found) == len(requests):
-                return found
-            assert time.monotonic() < end, f"{len(requests) - len(found)} are not in the log"
-            time.sleep(0.1)
+            return entries if len(entries) == len(requests) else None
 
-    def _log(self) -> list[Mapping[str, Any]]:
-        # Not by Compose, which puts a terminal's codes into each line.
-        logs = [self.run(["docker", "logs", identity]) for identity in self.replicas()]
-        return [json.loads(line) for log in logs for line in log.splitlines()]
+        return wait_until(found, f"{len(requests)} requests in the log", _PATIENCE)
+
+    def _log(self) -> Iterator[Mapping[str, Any]]:
+        for identity in self.replicas():
+            # Not by Compose, which puts a terminal's codes into each line.
+            yield from map(json.loads, self.run(["docker", "logs", identity]).splitlines())
 
     def dispose(self) -> None:
         """Remove all that was made, the image included."""

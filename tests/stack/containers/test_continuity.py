@@ -10,7 +10,7 @@ from tests.stack.local.test_continuity import (  # noqa: F401  (collected here, 
     test_every_worker_sees_and_changes_one_cart,
     test_sessions_do_not_mix,
 )
-from tests.support.containers import ContainerStack, StartContainers
+from tests.support.stacks.containers import ContainerStack, StartContainers
 
 
 @pytest.fixture(name="eight_workers", scope="module", params=["redis", "valkey"])

@@ -20,11 +20,12 @@ import pytest
 from tests.stack.containers.foreign_app import ForeignApp, ForeignStack
 from tests.stack.containers.guide import GUIDE, blocks
 from tests.support.checkout import ROOT
-from tests.support.client import Client, ask, serves
-from tests.support.containers import require_engine
-from tests.support.nginx import NGINX
-from tests.support.servers import PATIENCE, Server, find_program
-from tests.support.waiting import wait_until
+from tests.support.http.client import Client, ask, serves
+from tests.support.needs import need
+from tests.support.stacks.containers import require_engine
+from tests.support.stacks.nginx import NGINX
+from tests.support.stores.servers import Server, find_program
+from tests.support.waiting import PATIENCE, wait_until
 
 _SECTIONS = {
     "visits": "Change the application",
@@ -39,21 +40,15 @@ _FORM = {"Content-Type": "application/x-www-form-urlencoded"}
 
 
 def _need(program: str) -> None:
-    """Skip the test where a program is not installed; fail instead with REQUIRE_CONTAINERS=1."""
-    if shutil.which(program) is None:
-        reason = f"{program} is not installed"
-        if os.environ.get("REQUIRE_CONTAINERS") == "1":
-            pytest.fail(f"{reason}, and REQUIRE_CONTAINERS=1")
-        pytest.skip(reason)
+    need(shutil.which(program), f"{program} is not installed", "REQUIRE_CONTAINERS")
 
 
 @pytest.fixture(name="beside", scope="session")
 def _beside(checkout: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder in which a checkout of this project lies as ``unsticky``."""
     folder = tmp_path_factory.mktemp("projects")
-    root = ROOT
     for name in (".dockerignore", ".env.example"):
-        shutil.copy2(root / name, checkout / name)
+        shutil.copy2(ROOT / name, checkout / name)
     (folder / "unsticky").symlink_to(checkout)
     return folder
 

@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 
 from tests.stack.local import test_faults
-from tests.support.containers import ContainerStack
-from tests.support.shop_client import ShopClient
+from tests.support.shop.client import ShopClient
+from tests.support.stacks.containers import ContainerStack
 from tests.support.waiting import wait_until
 
 _CART = {"tea": 3, "jam": 1}
@@ -40,10 +40,7 @@ def test_earlier_crashes_do_not_matter(own_stack: ContainerStack, visitor: ShopC
 
 def _is_healthy_again(own_stack: ContainerStack, victim: dict[str, Any]) -> bool:
     state = own_stack.inspect("app")[1]["State"]
-    healthy: bool = (
-        state["Pid"] != victim["State"]["Pid"] and state["Health"]["Status"] == "healthy"
-    )
-    return healthy
+    return bool(state["Pid"] != victim["State"]["Pid"] and state["Health"]["Status"] == "healthy")
 
 
 def test_paused_container_holds_up_one_request(

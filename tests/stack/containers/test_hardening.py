@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from tests.support.containers import ContainerStack, docker
+from tests.support.stacks.containers import ContainerStack, docker
 
 Container = dict[str, Any]
 
@@ -14,11 +14,6 @@ _SERVICES = ("app", "nginx", "redis")
 _NETWORKS = {"app": {"front", "back"}, "nginx": {"edge", "front"}, "redis": {"back"}}
 _USERS = {"app": "10001:10001", "nginx": "101", "redis": "999:999"}
 _DEFAULT = "unconfined"
-
-
-def _mounts(it: Container) -> list[Container]:
-    found: list[Container] = it["Mounts"]
-    return found
 
 
 # The number is that of the section in Docker's bench, where it has one.
@@ -32,7 +27,7 @@ _CHECKS: dict[str, Callable[[Container], bool]] = {
     "5.5 mounts no folder of the system": lambda it: (
         not any(
             mount["Source"] in {"/", "/boot", "/dev", "/etc", "/lib", "/proc", "/sys", "/usr"}
-            for mount in _mounts(it)
+            for mount in it["Mounts"]
         )
     ),
     "5.8 publishes on 127.0.0.1 only": lambda it: all(
@@ -45,7 +40,7 @@ _CHECKS: dict[str, Callable[[Container], bool]] = {
     "5.11 has a limit of processor": lambda it: it["HostConfig"]["NanoCpus"] > 0,
     "5.12 has a read-only root": lambda it: it["HostConfig"]["ReadonlyRootfs"] is True,
     "5.12 mounts nothing of the host to write": lambda it: (
-        not any(mount["Type"] == "bind" and mount["RW"] for mount in _mounts(it))
+        not any(mount["Type"] == "bind" and mount["RW"] for mount in it["Mounts"])
     ),
     "5.14 comes back after a crash": lambda it: (
         it["HostConfig"]["RestartPolicy"]["Name"] == "unless-stopped"
@@ -64,7 +59,7 @@ _CHECKS: dict[str, Callable[[Container], bool]] = {
     ),
     "5.30 shares no users": lambda it: it["HostConfig"]["UsernsMode"] == "",
     "5.31 has no engine's socket": lambda it: (
-        not any("docker.sock" in mount["Source"] for mount in _mounts(it))
+        not any("docker.sock" in mount["Source"] for mount in it["Mounts"])
     ),
     "its log is rotated": lambda it: (
         {"max-size", "max-file"} <= it["HostConfig"]["LogConfig"]["Config"].keys()

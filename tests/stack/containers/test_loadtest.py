@@ -1,7 +1,7 @@
 """`make loadtest` against containers: found without HOST, and measured as far as can be seen."""
 
-from tests.support.containers import ContainerStack
-from tests.support.loadtests import run
+from tests.support.stacks.containers import ContainerStack
+from tests.support.stacks.loadtests import run
 
 
 def test_the_containers_of_a_state_folder_are_the_target(stack: ContainerStack) -> None:

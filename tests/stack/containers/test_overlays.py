@@ -1,26 +1,29 @@
 """The overlays: each comes up healthy, and a cart is one on whichever container it is read.
 
-Valkey alone is in `test_continuity.py`, the overlay for development in `test_dev.py`.
+Valkey alone is in `test_continuity.py`.
 """
 
-import http.client
 import ssl
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
+from tests.conftest import copy_checkout
 from tests.stack.local.test_continuity import (  # noqa: F401  (collected here, with this module's stacks)
     test_concurrent_adds_are_all_kept,
 )
-from tests.support.client import ask
-from tests.support.containers import (
+from tests.support.http.client import ask
+from tests.support.http.wire import sent
+from tests.support.ports import free_port
+from tests.support.stacks.containers import (
     ContainerServer,
     ContainerStack,
     StartContainers,
     docker,
     require_engine,
 )
-from tests.support.ports import free_port
+from tests.support.waiting import wait_until
 
 
 @pytest.fixture(name="tls_stack", scope="module")
@@ -63,15 +66,9 @@ def _eight_workers(request: pytest.FixtureRequest) -> ContainerStack:
 
 
 def _negotiated(stack: ContainerStack, context: ssl.SSLContext) -> tuple[str | None, str | None]:
-    connection = http.client.HTTPSConnection(
-        "localhost", int(stack.settings["TLS_PORT"]), timeout=20, context=context
-    )
-    connection.connect()
-    try:
-        assert isinstance(connection.sock, ssl.SSLSocket)
-        return connection.sock.version(), connection.sock.selected_alpn_protocol()
-    finally:
-        connection.close()
+    raw = sent(int(stack.settings["TLS_PORT"]), b"")
+    with context.wrap_socket(raw, server_hostname="localhost") as connection:
+        return connection.version(), connection.selected_alpn_protocol()
 
 
 @pytest.mark.parametrize("version", [ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3])
@@ -160,3 +157,27 @@ def test_the_plain_port_leads_to_tls(tls_stack: ContainerStack) -> None:
     port = tls_stack.settings["TLS_PORT"]
     assert answer.headers["Location"] == f"https://localhost:{port}/api/cart/items?a=1"
     assert "Set-Cookie" not in answer.headers
+
+
+def test_changed_code_is_served(new_stack: StartContainers, tmp_path: Path) -> None:
+    """Each worker starts again with the changed file; image and container stay the same."""
+    stack = new_stack(OVERLAYS="dev", REPLICAS="1", WORKERS="2")
+    stack.checkout = tmp_path
+    copy_checkout(tmp_path)
+    stack.up()
+    before = stack.replicas()
+    changed = tmp_path / "app" / "shop" / "api.py"
+    text = changed.read_text()
+    assert 'status="ok"' in text
+    changed.write_text(text.replace('status="ok"', 'status="changed"'))
+    with stack.browser() as browser:
+        wait_until(
+            lambda: all(
+                browser.ask("GET", "/livez").json()["status"] == "changed" for _ in range(20)
+            ),
+            "every worker serves the changed code",
+            seconds=20,
+        )
+    assert stack.replicas() == before
+    error = stack.dispose()
+    assert not error, error

@@ -7,6 +7,7 @@ import subprocess
 import pytest
 
 from tests.support.checkout import ROOT
+from tests.support.needs import need
 
 _NGINX = ROOT / "nginx"
 
@@ -18,10 +19,8 @@ def _run(image: str, *arguments: str) -> str:
         image: the variable that names the image.
         arguments: options, a double dash, and the command.
     """
-    docker, name = shutil.which("docker"), os.environ.get(image)
-    if docker is None or name is None:
-        assert os.environ.get("REQUIRE_CONTAINERS") != "1", f"docker or {image} is missing"
-        pytest.skip(f"docker or {image} is missing")
+    docker = need(shutil.which("docker"), "docker is missing", "REQUIRE_CONTAINERS")
+    name = need(os.environ.get(image), f"{image} is not set", "REQUIRE_CONTAINERS")
     split = arguments.index("--")
     options, command = arguments[:split], arguments[split + 1 :]
     done = subprocess.run(

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.gunicorn import Gunicorn
+from tests.support.stacks.gunicorn import Gunicorn
 
 _APP = "tests.stack.gunicorn_conf.application:app"
 

@@ -1,9 +1,12 @@
 """The logs: JSON, one object a line, whatever clients send."""
 
+import json
 import os
 import re
 from datetime import datetime
 from typing import Any
+
+import pytest
 
 from tests.stack.gunicorn_conf.conftest import NewServer
 from tests.support.waiting import wait_until
@@ -45,6 +48,17 @@ def test_clients_cannot_forge_log_entries(new_server: NewServer) -> None:
 
     wait_until(forged_entries, "the entry")
     assert [(entry["status"], entry["user_agent"]) for entry in forged_entries()] == [(200, forged)]
+
+
+@pytest.mark.parametrize(("path", "status"), [("/\xe9", 400), ("/ x", 400), ("/fail", 500)])
+def test_gunicorns_own_errors_are_problem_documents(
+    new_server: NewServer, path: str, status: int
+) -> None:
+    """What Gunicorn answers itself is no HTML page, and repeats nothing of the request."""
+    answer = new_server().start().get(path)
+    assert (answer.status, answer.headers["content-type"]) == (status, "application/problem+json")
+    assert json.loads(answer.body)["status"] == status
+    assert path[1:].encode() not in answer.body.replace(b"failed", b"")
 
 
 def test_error_log_is_json_with_the_traceback(new_server: NewServer) -> None:

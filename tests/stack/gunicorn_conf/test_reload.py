@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from tests.stack.gunicorn_conf.conftest import NewServer
-from tests.support.gunicorn import CONFIGURATION, Gunicorn
+from tests.support.stacks.gunicorn import CONFIGURATION, Gunicorn
 from tests.support.waiting import wait_until
 
 _APPLICATION = """

@@ -16,11 +16,13 @@ def _secrets(tmp_path: Path) -> Path:
     return tmp_path
 
 
+def _settings(secrets: Path) -> dict[str, str]:
+    return {"SECRETS_DIR": str(secrets), "DATABASE_URL_FILE": f"{secrets}/database_url"}
+
+
 def test_application_gets_the_content_of_secret_files(new_server: NewServer, secrets: Path) -> None:
     """NAME_FILE below SECRETS_DIR becomes NAME before the application is imported, and is gone."""
-    server = new_server(
-        SECRETS_DIR=str(secrets), DATABASE_URL_FILE=f"{secrets}/database_url"
-    ).start()
+    server = new_server(**_settings(secrets)).start()
     assert server.get("/imported/DATABASE_URL").body == b"postgres://app:one@db/app"
     assert server.get("/imported/DATABASE_URL_FILE").body == b""
 
@@ -35,9 +37,7 @@ def test_files_outside_secrets_dir_stay_paths(new_server: NewServer, secrets: Pa
 
 def test_no_process_environment_shows_a_secret(new_server: NewServer, secrets: Path) -> None:
     """The environment that master and workers show to others holds the path, never the secret."""
-    server = new_server(
-        SECRETS_DIR=str(secrets), DATABASE_URL_FILE=f"{secrets}/database_url"
-    ).start()
+    server = new_server(**_settings(secrets)).start()
     for pid in (server.master.pid, *server.workers()):
         shown = Path(f"/proc/{pid}/environ").read_bytes()
         assert f"DATABASE_URL_FILE={secrets}".encode() in shown
@@ -46,9 +46,7 @@ def test_no_process_environment_shows_a_secret(new_server: NewServer, secrets: P
 
 def test_reload_reads_secrets_again(new_server: NewServer, secrets: Path) -> None:
     """HUP reads the files again, for all workers at once."""
-    server = new_server(
-        SECRETS_DIR=str(secrets), DATABASE_URL_FILE=f"{secrets}/database_url"
-    ).start()
+    server = new_server(**_settings(secrets)).start()
     (secrets / "database_url").write_text("postgres://app:two@db/app", encoding="utf-8")
     assert server.get("/imported/DATABASE_URL").body == b"postgres://app:one@db/app"
     old = server.workers()
@@ -59,9 +57,7 @@ def test_reload_reads_secrets_again(new_server: NewServer, secrets: Path) -> Non
 
 def test_name_and_name_file_together_are_refused(new_server: NewServer, secrets: Path) -> None:
     """NAME and NAME_FILE together end the start: nobody could tell which counts."""
-    server = new_server(
-        SECRETS_DIR=str(secrets), DATABASE_URL_FILE=f"{secrets}/database_url", DATABASE_URL="x"
-    ).run()
+    server = new_server(DATABASE_URL="x", **_settings(secrets)).run()
     assert server.wait() == 1
     error, hint = [line["text"] for line in server.errors()]
     assert hint == "  hint: DATABASE_URL is set, too; keep one"

@@ -6,9 +6,8 @@ import sys
 import pytest
 
 from tests.stack.gunicorn_conf.conftest import NewServer
-from tests.support.client import ask
-from tests.support.gunicorn import CONFIGURATION
 from tests.support.ports import free_port
+from tests.support.stacks.gunicorn import CONFIGURATION
 from tests.support.waiting import wait_until
 
 
@@ -94,10 +93,8 @@ def test_no_control_socket(new_server: NewServer) -> None:
 @pytest.mark.parametrize(("trusted", "scheme"), [("127.0.0.0/8", b"https"), ("10.1.2.3", b"http")])
 def test_who_may_tell_the_scheme(new_server: NewServer, trusted: str, scheme: bytes) -> None:
     """Over TCP only the proxies named are believed about X-Forwarded-Proto."""
-    port = free_port()
-    server = new_server(BIND=f"127.0.0.1:{port}", FORWARDED_ALLOW_IPS=trusted).run()
-    wait_until(lambda: len(server.booted()) == 2, "workers")
-    assert ask(port, "GET", "/scheme", headers={"X-Forwarded-Proto": "https"}).body == scheme
+    server = new_server(BIND=f"127.0.0.1:{free_port()}", FORWARDED_ALLOW_IPS=trusted).start()
+    assert server.get("/scheme", "X-Forwarded-Proto: https").body == scheme
 
 
 def test_whoever_may_open_the_socket_may_tell_the_scheme(new_server: NewServer) -> None:

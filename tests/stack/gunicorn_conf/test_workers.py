@@ -1,20 +1,20 @@
 """How workers share a listener, and that none drops what it accepted."""
 
 import functools
+import runpy
 import signal
-import socket
-import threading
 import time
+from pathlib import Path
+from types import SimpleNamespace
 
 import psutil
 import pytest
 
 from tests.stack.gunicorn_conf.conftest import NewServer
-from tests.support.client import serves
-from tests.support.gunicorn import Gunicorn, finish
+from tests.support.http.wire import read_answer
 from tests.support.ports import free_port
-from tests.support.waiting import PATIENCE, wait_until
-from tests.support.wire import read_answer
+from tests.support.stacks.gunicorn import CONFIGURATION, Gunicorn, finish
+from tests.support.waiting import wait_until
 
 # Workers see it within 0.25 s; the rest is the interpreters' own end.
 _IDLE_STOP_SECONDS = 2.0
@@ -50,7 +50,7 @@ def test_workers_take_turns(new_server: NewServer) -> None:
         assert len(set(answers)) == 4
         return sum(now == later for now, later in zip(answers, answers[4:], strict=False))
 
-    assert max(turns() for _ in range(5)) >= 90
+    assert any(turns() >= 90 for _ in range(25))
 
 
 @pytest.mark.parametrize("status", [1, 3, 4])
@@ -85,6 +85,14 @@ def test_application_that_does_not_load_ends_the_replica(new_server: NewServer) 
     assert server.wait() == 4
     server = new_server(app="tests.stack.gunicorn_conf.no_such_module:app").run()
     assert server.wait() == 3
+
+
+def test_worker_starts_if_nothing_can_be_written(tmp_path: Path) -> None:
+    """A worker starts although another user has filled /dev/shm, where its file is."""
+    hook = runpy.run_path(str(CONFIGURATION))["post_worker_init"]
+    (tmp_path / "full").touch()
+    with (tmp_path / "full").open("rb") as file:
+        hook(SimpleNamespace(tmp=file, notify=lambda: None))
 
 
 def test_busy_worker_gets_no_new_requests(new_server: NewServer) -> None:
@@ -133,35 +141,16 @@ def test_quit_does_not_wait(new_server: NewServer) -> None:
 def test_hup_under_load_loses_nothing(new_server: NewServer, worker_class: str) -> None:
     """Three reloads while four clients keep asking: every request is answered, by new workers."""
     server = new_server(WORKERS="2", WORKER_CLASS=worker_class).start()
-    stop = threading.Event()
-    statuses: list[int] = []
-    lost: list[Exception] = []
-
-    def client() -> None:
-        while not stop.is_set():
-            try:
-                statuses.append(server.get().status)
-            except Exception as error:  # noqa: BLE001  (what was lost is what is asserted)
-                lost.append(error)
-
-    clients = [threading.Thread(target=client) for _ in range(4)]
-    for thread in clients:
-        thread.start()
-    first = server.workers()
-    seen = first
-    for _ in range(3):
-        server.signal(signal.SIGHUP)
-        wait_until(
-            functools.partial(_replaced, server, seen),
-            "two new workers and none of the old",
-        )
-        seen = server.workers()
-    stop.set()
-    for thread in clients:
-        thread.join()
-    assert not lost
-    assert set(statuses) == {200}
-    assert len(statuses) > 50
+    with server.asked_by(4) as asked:
+        for _ in range(3):
+            old = server.workers()
+            server.signal(signal.SIGHUP)
+            wait_until(
+                functools.partial(_replaced, server, old), "two new workers and none of the old"
+            )
+    assert (asked.lost, asked.refused) == ([], 0)
+    assert set(asked.statuses) == {200}
+    assert len(asked.statuses) > 50
 
 
 def test_recycled_workers_lose_nothing(new_server: NewServer) -> None:
@@ -208,15 +197,9 @@ def test_timeout_replaces_the_worker(new_server: NewServer) -> None:
 @pytest.mark.parametrize("family", ["unix", "tcp"])
 def test_slow_client_is_read_to_its_end(new_server: NewServer, family: str) -> None:
     """A client that pauses for longer than a worker's turn is read to its end."""
-    if family == "unix":
-        server = new_server(WORKERS="1").start()
-        connection = server.connect()
-    else:
-        port = free_port()
-        server = new_server(WORKERS="1", BIND=f"127.0.0.1:{port}").run()
-        wait_until(lambda: serves(port, "/"), "an answer")
-        connection = socket.create_connection(("127.0.0.1", port), timeout=PATIENCE)
-    with connection:
+    bind = {} if family == "unix" else {"BIND": f"127.0.0.1:{free_port()}"}
+    server = new_server(WORKERS="1", **bind).start()
+    with server.connect() as connection:
         connection.sendall(
             b"POST /body HTTP/1.1\r\nHost: localhost\r\nContent-Length: 9\r\n\r\nfirst"
         )

@@ -7,7 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from tests.conftest import StartStack
-from tests.support.stack import Stack
+from tests.support.stacks.local import Stack
 
 
 def _replica(worker: str) -> str:

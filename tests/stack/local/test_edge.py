@@ -4,9 +4,9 @@ import json
 
 import pytest
 
-from tests.support.client import ask
-from tests.support.stack import Stack
-from tests.support.wire import exchange
+from tests.support.http.client import ask
+from tests.support.http.wire import exchange
+from tests.support.stacks.local import Stack
 
 _JSON = {"Content-Type": "application/json"}
 
@@ -38,26 +38,6 @@ def test_request_without_host(stack: Stack) -> None:
     answer = exchange(stack.port, b"GET /api/products HTTP/1.0\r\n\r\n")
     assert (answer.status, answer.media_type) == (400, "application/problem+json")
     assert exchange(stack.port, b"GET /livez HTTP/1.0\r\n\r\n").status == 200
-
-
-@pytest.mark.parametrize("size", [65_537, 1_000_000])
-def test_announced_body_over_the_limit(stack: Stack, size: int) -> None:
-    """A body over 64 KiB is a 413 before it is sent."""
-    request = (
-        b"POST /api/cart/items HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
-        b"Content-Length: %d\r\n\r\n" % size
-    )
-    answer = exchange(stack.port, request)
-    assert (answer.status, answer.media_type) == (413, "application/problem+json")
-    assert answer.json()["request_id"] == answer.request_id
-
-
-def test_refusal_of_nginx_creates_no_session(stack: Stack) -> None:
-    """An error that nginx answers sets no cookie and stores nothing."""
-    before = stack.stored()
-    answer = exchange(stack.port, b"TRACE / HTTP/1.1\r\nHost: localhost\r\n\r\n")
-    assert (answer.status, "Set-Cookie" in answer.headers) == (405, False)
-    assert stack.stored() <= before  # keys of other tests expire meanwhile
 
 
 @pytest.mark.parametrize("line", ["8000", "cookie", "fields"])

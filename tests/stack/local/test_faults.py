@@ -8,17 +8,18 @@ import signal
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
 from functools import partial
 
 import psutil
 import pytest
 
-from tests.support.client import ask
-from tests.support.load import steady_load
-from tests.support.shop_client import ShopClient
-from tests.support.stack import Stack
+from tests.support.http.client import ask
+from tests.support.http.wire import Answer, sent
+from tests.support.shop.client import ShopClient
+from tests.support.stacks.load import steady_load
+from tests.support.stacks.local import Stack
 from tests.support.waiting import wait_until
-from tests.support.wire import Answer
 
 _CART = {"tea": 3, "jam": 1}
 
@@ -239,6 +240,9 @@ def test_killed_nginx_is_started_again(own_stack: Stack, visitor: ShopClient) ->
 
 def test_slow_clients_hold_up_nobody(own_stack: Stack, visitor: ShopClient) -> None:
     """Forty clients that send half a request each do not hold up others."""
-    with own_stack.hanging_clients(40):
+    half = b"POST /api/cart/items HTTP/1.1\r\nHost: localhost\r\nContent-Length: 10\r\n\r\n01234"
+    with ExitStack() as hanging:
+        for _ in range(40):
+            hanging.enter_context(sent(own_stack.port, half))
         assert [visitor.session()["hits"] for _ in range(10)] == list(range(1, 11))
     assert visitor.cart() == _CART

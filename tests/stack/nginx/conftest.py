@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from tests.stack.nginx.replica import Replica, Script
-from tests.support.nginx import Nginx, defaults
+from tests.support.stacks.nginx import Nginx, defaults
 
 StartEdge = Callable[..., Nginx]
 

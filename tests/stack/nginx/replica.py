@@ -52,13 +52,12 @@ class Script:
     handed_over: threading.Event = field(default_factory=threading.Event)
     begun: list[str] = field(default_factory=list)
     seen: list[Seen] = field(default_factory=list)
-    lock: threading.Condition = field(default_factory=threading.Condition)
+    lock: threading.Lock = field(default_factory=threading.Lock)
 
     def note(self, request: Seen) -> bool:
         """Record a request; true if the replica has to die over it."""
         with self.lock:
             self.seen.append(request)
-            self.lock.notify_all()
             self.deaths -= 1
             return self.deaths >= 0
 
@@ -66,14 +65,6 @@ class Script:
         """Return what reached the replicas under a path, in order."""
         with self.lock:
             return [request for request in self.seen if request.path == path]
-
-    def await_request(self, path: str) -> None:
-        """Return once a replica has seen a request of a path."""
-        with self.lock:
-            arrived = self.lock.wait_for(
-                lambda: any(request.path == path for request in self.seen), timeout=10
-            )
-        assert arrived, f"no replica saw {path} within 10 s"
 
     def reset(self) -> None:
         """Forget everything, between two tests."""

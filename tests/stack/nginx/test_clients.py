@@ -10,11 +10,11 @@ import pytest
 
 from tests.stack.nginx.conftest import StartEdge
 from tests.stack.nginx.replica import Script
-from tests.support.client import ask
-from tests.support.nginx import TEMPLATES, Nginx
+from tests.support.http.client import ask
+from tests.support.http.wire import expect_problem, sent
 from tests.support.same_client import DIFFERENT, SAME
+from tests.support.stacks.nginx import TEMPLATES, Nginx
 from tests.support.waiting import wait_until
-from tests.support.wire import expect_problem
 
 _BELIEVE = {"real_ip_header X-Forwarded-For": "real_ip_header X-Test-Address"}
 _PROXY = "set_real_ip_from 127.0.0.1;"
@@ -22,10 +22,8 @@ _PROXY = "set_real_ip_from 127.0.0.1;"
 
 def _hold(port: int, address: str) -> socket.socket:
     """Begin a request that stays open: it has a whole header and half a body."""
-    connection = socket.create_connection(("127.0.0.1", port), timeout=10)
     head = f"POST /held HTTP/1.1\r\nHost: shop.test\r\nX-Test-Address: {address}\r\n"
-    connection.sendall(f"{head}Content-Length: 10\r\n\r\n01234".encode())
-    return connection
+    return sent(port, f"{head}Content-Length: 10\r\n\r\n01234".encode())
 
 
 def _status(port: int, address: str) -> int:

@@ -4,9 +4,9 @@ import pytest
 
 from tests.stack.nginx.conftest import StartEdge
 from tests.stack.nginx.replica import Script, Seen
-from tests.support.client import ask
-from tests.support.nginx import Nginx
-from tests.support.wire import exchange
+from tests.support.http.client import ask
+from tests.support.http.wire import exchange
+from tests.support.stacks.nginx import Nginx
 
 _FORGED = {
     "X-Forwarded-For": "203.0.113.9",

@@ -4,8 +4,8 @@ import pytest
 
 from tests.stack.nginx.conftest import StartEdge
 from tests.stack.nginx.replica import Script
-from tests.support.client import ask
-from tests.support.nginx import Nginx
+from tests.support.http.client import ask
+from tests.support.stacks.nginx import Nginx
 
 _WITH_KEY = {"Idempotency-Key": '"k1"'}
 

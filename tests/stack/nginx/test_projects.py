@@ -10,12 +10,12 @@ import pytest
 from simple_websocket import Client as WebSocket
 
 from tests.stack.nginx.conftest import StartEdge
-from tests.support.client import ask
-from tests.support.gunicorn import Gunicorn
-from tests.support.nginx import Nginx
+from tests.support.http.client import ask
+from tests.support.http.wire import Answer
 from tests.support.ports import free_port
+from tests.support.stacks.gunicorn import Gunicorn
+from tests.support.stacks.nginx import Nginx
 from tests.support.waiting import PATIENCE, wait_until
-from tests.support.wire import Answer
 
 _APP = "tests.stack.nginx.application:app"
 _HTML = {"Accept": "text/html,application/xhtml+xml,*/*;q=0.8"}
@@ -115,16 +115,16 @@ def test_login_limit_is_for_the_client_behind_a_proxy(start: StartProject) -> No
     assert log_in("203.0.113.2") == 200
 
 
-@pytest.mark.parametrize(("encoding", "compressed"), [("on", True), ("off", False)])
-def test_text_is_compressed(start: StartProject, encoding: str, compressed: bool) -> None:
+@pytest.mark.parametrize("setting", ["on", "off"])
+def test_text_is_compressed(start: StartProject, setting: str) -> None:
     """Text is sent compressed to clients that take it, unless it is switched off."""
-    edge = start(NGINX_GZIP=encoding)
+    edge = start(NGINX_GZIP=setting)
     request = b"GET /page HTTP/1.1\r\nHost: shop.test\r\nAccept-Encoding: gzip\r\nVia: cdn\r\n"
     with socket.create_connection(("127.0.0.1", edge.port), timeout=PATIENCE) as connection:
         connection.sendall(request + b"Connection: close\r\n\r\n")
         received = b"".join(iter(lambda: connection.recv(65536), b""))
-    assert (b"Content-Encoding: gzip" in received) == compressed
-    assert (len(received) < 1000) == compressed
+    assert (b"Content-Encoding: gzip" in received) == (setting == "on")
+    assert (len(received) < 1000) == (setting == "on")
 
 
 def _browse(edge: Nginx, path: str, accept: str) -> Answer:

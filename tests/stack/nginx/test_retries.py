@@ -1,13 +1,12 @@
-"""What nginx sends to a second replica, and what it must not."""
-
-import socket
+"""What nginx sends to which replica, by how many connections, and what to a second one."""
 
 import pytest
 
 from tests.stack.nginx.conftest import StartEdge
 from tests.stack.nginx.replica import Replica, Script
-from tests.support.client import ask
-from tests.support.wire import read_answer
+from tests.support.http.client import ask
+from tests.support.http.wire import read_answer, sent
+from tests.support.waiting import wait_until
 
 
 @pytest.mark.parametrize("method", ["GET", "PUT", "DELETE", "OPTIONS"])
@@ -93,9 +92,8 @@ def test_busy_replica_gets_no_new_requests(start_edge: StartEdge, script: Script
     """While one replica holds requests that hang, new ones go to the other."""
     edge = start_edge()
     script.silent.set()
-    with socket.create_connection(("127.0.0.1", edge.port), timeout=10) as hanging:
-        hanging.sendall(b"GET /hangs HTTP/1.1\r\nHost: shop.test\r\n\r\n")
-        script.await_request("/hangs")
+    with sent(edge.port, b"GET /hangs HTTP/1.1\r\nHost: shop.test\r\n\r\n") as hanging:
+        wait_until(lambda: script.requests("/hangs"), "a replica with the request")
         script.silent.clear()
         assert {ask(edge.port, "GET", "/x").status for _ in range(10)} == {200}
         (busy,) = script.requests("/hangs")
@@ -103,3 +101,23 @@ def test_busy_replica_gets_no_new_requests(start_edge: StartEdge, script: Script
         # nginx asks the other replica, too: not in the midst of the next test.
         assert read_answer(hanging).status == 200
     assert busy.replica not in {request.replica for request in script.requests("/x")}
+
+
+def test_sync_workers_get_a_connection_each(start_edge: StartEdge, script: Script) -> None:
+    """With 0 kept connections every request has one of its own, and says that it will close."""
+    edge = start_edge(NGINX_UPSTREAM_KEEPALIVE="0")
+    for _ in range(6):
+        ask(edge.port, "GET", "/x")
+    requests = script.requests("/x")
+    assert len({request.connection for request in requests}) == 6
+    assert {request.headers["connection"] for request in requests} == {"close"}
+
+
+def test_threaded_workers_keep_connections(start_edge: StartEdge, script: Script) -> None:
+    """With kept connections each replica sees one, used again, without a Connection header."""
+    edge = start_edge(NGINX_UPSTREAM_KEEPALIVE="16", NGINX_WORKER_PROCESSES="1")
+    for _ in range(6):
+        ask(edge.port, "GET", "/x")
+    requests = script.requests("/x")
+    assert len({request.connection for request in requests}) == 2
+    assert not any("connection" in request.headers for request in requests)

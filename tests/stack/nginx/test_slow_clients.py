@@ -9,18 +9,17 @@ import psutil
 
 from tests.stack.nginx.conftest import StartEdge
 from tests.stack.nginx.replica import HUGE, LARGE, Script
-from tests.support.client import ask
-from tests.support.nginx import Nginx
+from tests.support.http.client import ask
+from tests.support.http.wire import read_answer, sent
+from tests.support.stacks.nginx import Nginx
 from tests.support.waiting import wait_until
-from tests.support.wire import read_answer
 
 _HEAD = b"POST /slow HTTP/1.1\r\nHost: shop.test\r\nContent-Length: 10\r\n\r\n"
 
 
 def test_replica_gets_complete_requests_only(edge: Nginx, script: Script) -> None:
     """A body that trickles in reaches a replica once it is whole; others are served meanwhile."""
-    with socket.create_connection(("127.0.0.1", edge.port), timeout=10) as slow:
-        slow.sendall(_HEAD + b"01234")
+    with sent(edge.port, _HEAD + b"01234") as slow:
         assert ask(edge.port, "GET", "/x").status == 200
         assert script.begun == ["/x"]
         slow.sendall(b"56789")
@@ -30,8 +29,7 @@ def test_replica_gets_complete_requests_only(edge: Nginx, script: Script) -> Non
 
 def test_slow_reader_does_not_hold_a_replica(edge: Nginx, script: Script) -> None:
     """A replica hands over a large answer whole though its client reads nothing yet."""
-    with socket.create_connection(("127.0.0.1", edge.port), timeout=10) as slow:
-        slow.sendall(b"GET /large HTTP/1.1\r\nHost: shop.test\r\n\r\n")
+    with sent(edge.port, b"GET /large HTTP/1.1\r\nHost: shop.test\r\n\r\n") as slow:
         assert script.handed_over.wait(10)
         assert len(read_answer(slow).body) == LARGE
 
@@ -39,8 +37,7 @@ def test_slow_reader_does_not_hold_a_replica(edge: Nginx, script: Script) -> Non
 def test_slow_reader_gets_the_whole_answer(start_edge: StartEdge) -> None:
     """A reader may be slow: 6 KiB/s here, if all times are 40 times as long as in this test."""
     edge = start_edge({"send_timeout 60s": "send_timeout 1500ms"})
-    with socket.create_connection(("127.0.0.1", edge.port), timeout=10) as slow:
-        slow.sendall(b"GET /large HTTP/1.1\r\nHost: shop.test\r\n\r\n")
+    with sent(edge.port, b"GET /large HTTP/1.1\r\nHost: shop.test\r\n\r\n") as slow:
         read, end = 0, time.monotonic() + 6
         while time.monotonic() < end:
             read += len(slow.recv(12 * 1024, socket.MSG_WAITALL))
@@ -55,8 +52,7 @@ def test_slow_reader_gets_the_whole_answer(start_edge: StartEdge) -> None:
 
 def test_long_answer_does_not_fill_the_temporary_folder(edge: Nginx) -> None:
     """Of an answer that nobody reads, nginx keeps 16 MiB; then the replica waits. All arrives."""
-    with socket.create_connection(("127.0.0.1", edge.port), timeout=10) as slow:
-        slow.sendall(b"GET /huge HTTP/1.1\r\nHost: shop.test\r\n\r\n")
+    with sent(edge.port, b"GET /huge HTTP/1.1\r\nHost: shop.test\r\n\r\n") as slow:
         wait_until(lambda: _largest_file(edge) > 15 * 1024 * 1024, "a file of 16 MiB")
         assert len(read_answer(slow).body) == HUGE
         assert _largest_file(edge) <= 16 * 1024 * 1024
@@ -81,8 +77,6 @@ def test_stalled_client_is_disconnected(start_edge: StartEdge, script: Script) -
         }
     )
     for part in (_HEAD[:30], _HEAD + b"01234"):
-        with socket.create_connection(("127.0.0.1", edge.port), timeout=10) as slow:
-            slow.sendall(part)
-            with contextlib.suppress(ConnectionResetError):
-                assert slow.recv(1) == b""
+        with sent(edge.port, part) as slow, contextlib.suppress(ConnectionResetError):
+            assert slow.recv(1) == b""
     assert not script.begun

@@ -1,24 +1,18 @@
 """The listener for TLS, as real clients see it."""
 
-import http.client
-import json
-import socket
 import ssl
 import warnings
-from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
 
 from tests.stack.nginx.conftest import StartEdge
 from tests.stack.nginx.replica import Script
-from tests.support.certificate import make_certificate
-from tests.support.client import ask
-from tests.support.nginx import Nginx, with_tls
-from tests.support.waiting import PATIENCE
-from tests.support.wire import Answer, exchange
+from tests.support.http.client import Client, ask
+from tests.support.http.wire import Answer, exchange, expect_problem, sent
+from tests.support.stacks.nginx import Nginx, make_certificate, with_tls
 
-_NAMES = ("localhost", "shop.test")
+_NAMES = ("localhost", "127.0.0.1", "shop.test")
 
 
 class TlsEdge:
@@ -39,24 +33,14 @@ class TlsEdge:
         """Return what trusts its certificate and nothing else."""
         return ssl.create_default_context(cafile=str(self._certificates / "fullchain.pem"))
 
-    def ask(
-        self, method: str, path: str, host: str = "localhost", headers: Mapping[str, str] = {}
-    ) -> Answer:
-        """Send a request to one of the certificate's names, by HTTP/1.1."""
-        connection = http.client.HTTPSConnection(
-            "localhost", self.port, timeout=PATIENCE, context=self.context()
-        )
-        try:
-            connection.request(method, path, headers={"Host": host, **headers})
-            response = connection.getresponse()
-            return Answer(response.status, response.headers, response.read())
-        finally:
-            connection.close()
+    def ask(self, path: str, host: str = "localhost") -> Answer:
+        """Send a GET request to one of the certificate's names."""
+        with Client(self.port, tls=self.context()) as client:
+            return client.get(path, Host=host)
 
     def shake_hands(self, context: ssl.SSLContext) -> ssl.SSLSocket:
         """Open a connection and agree on how to speak."""
-        raw = socket.create_connection(("127.0.0.1", self.port), timeout=PATIENCE)
-        return context.wrap_socket(raw, server_hostname="localhost")
+        return context.wrap_socket(sent(self.port, b""), server_hostname="localhost")
 
 
 @pytest.fixture(name="edge", scope="module")
@@ -111,7 +95,7 @@ def test_http_2_is_offered(edge: TlsEdge) -> None:
 
 def test_application_gets_scheme_host_and_port(edge: TlsEdge, script: Script) -> None:
     """The replica is told the scheme, and the host with the port that the client used."""
-    assert edge.ask("GET", "/x", f"localhost:{edge.port}").status == 200
+    assert edge.ask("/x", f"localhost:{edge.port}").status == 200
     (request,) = script.requests("/x")
     assert request.headers["x-forwarded-proto"] == "https"
     assert request.headers["host"] == f"localhost:{edge.port}"
@@ -123,7 +107,7 @@ def test_application_gets_scheme_host_and_port(edge: TlsEdge, script: Script) ->
 @pytest.mark.parametrize("path", ["/x", "/.problem"])
 def test_every_tls_answer_has_hsts(edge: TlsEdge, path: str, host: str, seconds: int) -> None:
     """Every answer over TLS says so, errors included; for long only where nothing else lives."""
-    answer = edge.ask("GET", path, host)
+    answer = edge.ask(path, host)
     assert answer.headers.get_all("Strict-Transport-Security") == [f"max-age={seconds}"]
 
 
@@ -146,10 +130,7 @@ def test_plain_http_on_the_tls_port_is_redirected(edge: TlsEdge) -> None:
 
 def test_nginx_errors_over_tls_are_problem_documents(edge: TlsEdge) -> None:
     """Errors that nginx itself makes are problem documents over TLS, too."""
-    answer = edge.ask("GET", "/.problem")
-    assert answer.status == 404
-    assert answer.media_type == "application/problem+json"
-    assert json.loads(answer.body)["request_id"] == answer.request_id
+    expect_problem(edge.ask("/.problem"), 404)
 
 
 def test_no_hsts_without_tls(start_edge: StartEdge) -> None:

@@ -24,13 +24,12 @@ from typing import Any, Final
 
 from tests.stack.outside.stack_that_fails import Failing, in_background
 from tests.stack.outside.visits import PAUSE, VISITORS, lost, visit
-from tests.support.client import ask, serves
-from tests.support.nginx import NGINX
+from tests.support.http.client import ask, serves
+from tests.support.stacks.nginx import NGINX
 from tests.support.waiting import wait_until
 
 SECONDS: Final = 12.0
 """How long a case lasts."""
-
 
 Disturb = Callable[[Failing], Any]
 

@@ -14,10 +14,10 @@ import httpx
 import psutil
 
 from tests.stack.outside.deadly_shop import DEADLY
-from tests.support.client import ask
-from tests.support.gunicorn import Gunicorn
-from tests.support.nginx import Nginx, defaults
-from tests.support.servers import Server, find_program
+from tests.support.http.client import ask
+from tests.support.stacks.gunicorn import Gunicorn
+from tests.support.stacks.nginx import Nginx, defaults
+from tests.support.stores.servers import Server, find_program
 
 
 @dataclass

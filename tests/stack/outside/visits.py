@@ -10,7 +10,7 @@ from typing import Final
 
 import httpx
 
-from tests.support.shop_client import ShopClient
+from tests.support.shop.client import ShopClient
 
 VISITORS: Final = 16
 PAUSE: Final = 0.5

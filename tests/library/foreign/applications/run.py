@@ -16,7 +16,7 @@ from contextlib import ExitStack
 from pathlib import Path
 
 from tests.support.checkout import ROOT
-from tests.support.servers import Servers
+from tests.support.stores.servers import Servers
 
 from . import auth0, authlib_google, flask_dance, flask_shop, microblog, socketio_sessions
 from .application import Application

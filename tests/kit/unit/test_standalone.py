@@ -1,0 +1,107 @@
+"""The folder of `make init`: written once, and updated without losing a change."""
+
+from pathlib import Path
+
+import pytest
+from kit.errors import KitError
+from kit.setup import standalone
+from kit.setup.standalone import Fate
+
+
+@pytest.fixture(name="folder")
+def _folder(tmp_path: Path) -> Path:
+    return tmp_path / "blog" / "deploy"
+
+
+def _fates(folder: Path, **files: str) -> dict[str, Fate]:
+    """Write these files as the kit's own, and return what became of them."""
+    changes = standalone.write(folder, {name.replace("_", "."): t for name, t in files.items()})
+    return {change.name: change.fate for change in changes}
+
+
+def test_second_run_changes_nothing(folder: Path) -> None:
+    """All files are new at first, and unchanged afterwards."""
+    assert set(_fates(folder).values()) == {Fate.NEW}
+    before = {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+    assert set(_fates(folder).values()) == {Fate.SAME}
+    assert {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()} == before
+
+
+def test_update_takes_what_only_one_side_has_changed(folder: Path) -> None:
+    """The kit's changes arrive, the owner's stay, and both in one file are merged."""
+    text = "one\n\n\n\ntwo\n\n\n\nthree\n"
+    _fates(folder, a_x=text, b_x=text, c_x=text)
+    (folder / "b.x").write_text(text.replace("one", "mine"))
+    (folder / "c.x").write_text(text.replace("one", "mine"))
+
+    newer = text.replace("three", "newer")
+    fates = _fates(folder, a_x=newer, b_x=text, c_x=newer)
+
+    assert [fates[name] for name in ("a.x", "b.x", "c.x")] == [
+        Fate.UPDATED,
+        Fate.KEPT,
+        Fate.MERGED,
+    ]
+    assert (folder / "a.x").read_text() == newer
+    assert (folder / "b.x").read_text() == text.replace("one", "mine")
+    assert (folder / "c.x").read_text() == newer.replace("one", "mine")
+
+
+def test_conflict_keeps_both(folder: Path) -> None:
+    """If both have changed a line, the owner's file stays and the kit's lies beside it."""
+    _fates(folder, a_x="one\n")
+    (folder / "a.x").write_text("mine\n")
+
+    assert _fates(folder, a_x="newer\n")["a.x"] is Fate.CONFLICT
+    assert (folder / "a.x").read_text() == "mine\n"
+    assert (folder / "a.x.new").read_text() == "newer\n"
+
+
+def test_file_that_its_owner_removed_stays_away(folder: Path) -> None:
+    """A removed file comes back only if the kit has changed it."""
+    _fates(folder, a_x="one\n")
+    (folder / "a.x").unlink()
+
+    assert _fates(folder, a_x="one\n")["a.x"] is Fate.KEPT
+    assert not (folder / "a.x").exists()
+
+
+def test_file_that_the_kit_gave_up_goes_unless_it_was_changed(folder: Path) -> None:
+    """What the kit no longer writes is removed, but never an owner's text."""
+    _fates(folder, a_x="one\n", b_x="one\n")
+    (folder / "b.x").write_text("mine\n")
+
+    assert _fates(folder)["a.x"] is Fate.GONE
+    assert not (folder / "a.x").exists()
+    assert (folder / "b.x").read_text() == "mine\n"
+
+
+def test_own_settings_are_never_replaced(folder: Path) -> None:
+    """The folder's `.env` is its owner's from the start."""
+    _fates(folder, _env="APP=a\n")
+    (folder / ".env").write_text("APP=mine\n")
+
+    assert _fates(folder, _env="APP=b\n")[".env"] is Fate.KEPT
+    assert (folder / ".env").read_text() == "APP=mine\n"
+
+
+def test_folder_of_somebody_else_is_refused(folder: Path) -> None:
+    """A folder of that name with other files is not touched."""
+    folder.mkdir(parents=True)
+    (folder / "notes.txt").write_text("mine")
+
+    with pytest.raises(KitError, match="holds other files"):
+        standalone.write(folder, {})
+
+    assert [path.name for path in folder.iterdir()] == ["notes.txt"]
+
+
+@pytest.mark.parametrize("text", ["", "{}", '{"files": {"a": {"content": "?"}}}'])
+def test_broken_manifest_is_refused(text: str, folder: Path) -> None:
+    """Without the former content nothing can be merged, so nothing is written."""
+    folder.mkdir(parents=True)
+    (folder / standalone.MANIFEST).write_text(text)
+
+    with pytest.raises(KitError, match="cannot be read"):
+        standalone.write(folder, {})

@@ -1,0 +1,1 @@
+"""The shop, its visitors, and workers that die."""

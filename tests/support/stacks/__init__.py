@@ -1,0 +1,1 @@
+"""Stacks and their parts, started for the tests."""

@@ -1,0 +1,1 @@
+"""Stores for the tests, and servers that misbehave."""
