@@ -94,7 +94,8 @@ def _overlays(_name: str, text: str | None, _folder: Path) -> tuple[str, ...]:
 
 
 def _proxies(name: str, text: str | None, _folder: Path) -> tuple[str, ...]:
-    found = tuple(filter(None, re.split(r"[,\s]+", text or "")))
+    # Also as nginx writes them, and as Compose needs them: set_real_ip_from 10.0.0.0/8;
+    found = tuple(re.findall(r"[^,;\s]+", (text or "").replace("set_real_ip_from", "")))
     for each in found:
         try:
             ip_network(each)
@@ -183,10 +184,11 @@ class Settings:
         defaults = _NGINX | (_SHOPS_NGINX if is_shop else {})
         # Sync workers close every connection.
         defaults["NGINX_UPSTREAM_KEEPALIVE"] = "0" if self.worker_class == "sync" else "16"
-        proxies = " ".join(f"set_real_ip_from {each};" for each in self.trusted_proxies)
         return {
             **{name: self.compose.get(name, text) for name, text in defaults.items()},
-            "NGINX_TRUSTED_PROXIES": proxies,
+            "NGINX_TRUSTED_PROXIES": " ".join(
+                f"set_real_ip_from {each};" for each in self.trusted_proxies
+            ),
         }
 
     @property

@@ -194,6 +194,7 @@ class Project:
             "TLS_DIR": str(self._state.certificates),
             **s.compose,
             **s.of_nginx,
+            "TRUSTED_PROXIES": s.of_nginx["NGINX_TRUSTED_PROXIES"],
             **({"NGINX_STATIC_DIR": str(s.nginx_static_dir)} if s.nginx_static_dir else {}),
             **s.of_replicas,
             "PORT": str(s.port),

@@ -2,6 +2,7 @@
 
 import json
 import socket
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -160,6 +161,25 @@ def test_body_limit_is_a_variable(start: StartProject, size: int) -> None:
         answer = connection.recv(65536)
     assert b"HTTP/1.1 413 " in answer
     assert b"larger than 1m" in answer
+
+
+def test_large_upload_arrives_whole(start: StartProject) -> None:
+    """A body of 50 MB, above a limit that was raised for it, is passed on from the disk."""
+    edge = start(NGINX_MAX_BODY_SIZE="64m")
+    size = 50_000_000
+    assert ask(edge.port, "POST", "/", bytes(size)).json() == {"size": size}
+
+
+def test_large_download_arrives_whole(start: StartProject) -> None:
+    """Of 200 MiB each byte arrives, though the client pauses longer than REQUEST_SECONDS."""
+    size = 200 * 1024 * 1024
+    request = f"GET /bytes/{size} HTTP/1.1\r\nHost: shop.test\r\nConnection: close\r\n\r\n"
+    port = start(NGINX_REQUEST_SECONDS="1").port
+    with socket.create_connection(("127.0.0.1", port), timeout=PATIENCE) as connection:
+        connection.sendall(request.encode())
+        time.sleep(2.5)
+        received = sum(map(len, iter(lambda: connection.recv(1024 * 1024), b"")))
+    assert size < received < size + 2000
 
 
 @pytest.fixture(name="static", scope="module")
