@@ -21,7 +21,7 @@ _SECONDS = pytest.mark.parametrize("seconds", ["1", "30", "300"])
 
 def _milliseconds(text: str, setting: str) -> int:
     """Return the one value of a setting of nginx or Compose, such as 30s5000ms."""
-    pattern = rf"^ *{setting}:? (?:(\d+)m)?(?:(\d+)s)?(?:(\d+)ms)?;?$"
+    pattern = rf"\b{setting}:? (?:(\d+)m)?(?:(\d+)s)?(?:(\d+)ms)?(?:;|$)"
     (found,) = re.findall(pattern, text, re.MULTILINE)
     minutes, whole, thousandths = (int(part or 0) for part in found)
     return (minutes * 60 + whole) * 1000 + thousandths
