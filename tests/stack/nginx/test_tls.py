@@ -10,7 +10,8 @@ from tests.stack.nginx.conftest import StartEdge
 from tests.stack.nginx.replica import Script
 from tests.support.http.client import Client, ask
 from tests.support.http.wire import Answer, exchange, expect_problem, sent
-from tests.support.stacks.nginx import Nginx, check, defaults, render, with_tls
+from tests.support.stacks.nginx import Nginx, check, defaults, make_certificate, render, with_tls
+from tests.support.waiting import wait_until
 
 _NAMES = ("localhost", "127.0.0.1", "shop.test")
 
