@@ -46,7 +46,9 @@ def read(settings: Settings, state: StateFolder) -> Application:
     """
     folder = settings.app_dir
     if not settings.is_foreign:
-        return Application(folder, settings.app, "/readyz", settings.application, None, None)
+        health = "/readyz" if settings.app.startswith("shop:") else "/"
+        health = settings.compose.get("HEALTH_PATH") or health
+        return Application(folder, settings.app, health, settings.application, None, None)
     if not folder.is_dir():
         raise KitError(f"APP_DIR={folder} is not a folder", "name the folder of your application")
     own = dotenv.read(_env_file(settings, folder))

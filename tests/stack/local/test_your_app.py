@@ -160,7 +160,7 @@ def test_page_that_fails_is_not_ready(stack: Stack, project: Path) -> None:
     before = stack.running()
     (project / "settings.py").write_text("VERSION = 1 and undefined if False else 3\ndel VERSION\n")
     try:
-        printed = stack.fail("up", READY_TIMEOUT="2")
+        printed = stack.fail("up", READY_TIMEOUT="6")
     finally:
         (project / "settings.py").write_text("VERSION = 2\n")
 
