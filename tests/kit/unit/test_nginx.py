@@ -10,7 +10,6 @@ from kit.settings import load
 from kit.setup.environment import Environment
 from kit.state import StateFolder
 
-
 _TRUSTED = "set_real_ip_from 10.0.0.0/8; set_real_ip_from ::1;"
 
 
