@@ -1,12 +1,14 @@
-"""Deploy a stack: the one algorithm, over what both runtimes can do.
+"""Deploy a stack, and restart its services.
 
 New replicas start beside the old ones and must answer before nginx sends them requests. Only then
 does nginx leave out the old ones, waits until they have no request, and they stop. If the new ones
-do not become ready, they stop instead, and the old ones go on serving.
+do not become ready, they stop instead, and the old ones go on serving. For processes `exchange`
+does this, for containers the script `deploy`.
 """
 
 import time
 from collections.abc import Callable, Sequence
+from typing import Protocol
 
 from kit.console import say, step
 from kit.errors import KitError
@@ -17,7 +19,7 @@ from kit.system.readiness import Answer
 
 
 def deploy(runtime: Runtime, *, was_running: bool) -> None:
-    """Make the stack what its settings say: store, replicas, nginx, then remove the rest.
+    """Make the stack what its settings say.
 
     Raises:
         KitError: a service does not become ready. The replicas that ran before go on serving.
@@ -25,18 +27,44 @@ def deploy(runtime: Runtime, *, was_running: bool) -> None:
     began = time.monotonic()
     deployment = runtime.prepare()
     before = runtime.replicas()
-    changes = ["store"] if deployment.ensure_store() else []
-    deployment.run_release_command()
-    changes += _deploy_replicas(runtime, deployment, before)
-    if deployment.ensure_nginx():
-        changes.append("nginx")
-    changes += deployment.finish()
-    if not changes:
+    if not deployment.change():
         s = runtime.settings
         say(f"Nothing to change at {s.url}. `{s.make('status')}` shows what runs.")
         return
     _record(runtime, deployment, before, was_running=was_running)
     _report(runtime, deployment, time.monotonic() - began)
+
+
+class Services(Protocol):
+    """What `exchange` does with the services of a stack."""
+
+    def ensure_store(self) -> bool:
+        """Start the store unless it runs as wanted; return whether something changed."""
+
+    def run_release_command(self) -> None:
+        """Run the application's RELEASE_COMMAND, unless it has run for this release."""
+
+    def is_current(self, replica: Replica) -> bool:
+        """Whether a replica was started with the code and the settings that are wanted now."""
+
+    def start(self, count: int) -> list[Replica]:
+        """Start new replicas beside the others. Do not wait; nginx does not use them yet."""
+
+    def ensure_nginx(self) -> bool:
+        """Start or reload nginx for all replicas; return whether something changed."""
+
+    def finish(self) -> list[str]:
+        """Remove services and files that are no longer wanted; return the services' names."""
+
+
+def exchange(runtime: Runtime, services: Services) -> list[str]:
+    """Change store, replicas, nginx, in this order, and return the names of what changed."""
+    changes = ["store"] if services.ensure_store() else []
+    services.run_release_command()
+    changes += _exchange_replicas(runtime, services, runtime.replicas())
+    if services.ensure_nginx():
+        changes.append("nginx")
+    return [*changes, *services.finish()]
 
 
 def restart(runtime: Runtime, name: str | None) -> None:
@@ -84,12 +112,12 @@ def await_ready(runtime: Runtime, name: str, probe: Callable[[], Answer] | None 
         )
 
 
-def _deploy_replicas(
-    runtime: Runtime, deployment: Deployment, before: Sequence[Replica]
+def _exchange_replicas(
+    runtime: Runtime, services: Services, before: Sequence[Replica]
 ) -> list[str]:
     """Replace the replicas that are not as wanted; return the names that came or went."""
     running = [replica for replica in before if replica.runs]
-    kept = [replica for replica in running if deployment.is_current(replica)]
+    kept = [replica for replica in running if services.is_current(replica)]
     kept = kept[: runtime.settings.replicas]
     runtime.stop([replica for replica in before if not replica.runs])
     for replica in kept:
@@ -97,7 +125,7 @@ def _deploy_replicas(
     started: list[Replica] = []
     try:
         if missing := runtime.settings.replicas - len(kept):
-            started = deployment.start(missing)
+            started = services.start(missing)
         for replica in started:
             with step(f"{replica.name} ({_counted(runtime.settings.workers, 'worker')})"):
                 await_ready(runtime, replica.name)
@@ -144,7 +172,7 @@ def _report(runtime: Runtime, deployment: Deployment, seconds: float) -> None:
     say(f"\n{s.url} is ready after {seconds:.1f} s\n")
     for name, text in summary.items():
         say(f"  {name:10} {text}")
-    if s.is_foreign and s.runtime == "local":
+    if s.is_foreign:
         for seen in deployment.observe():
             say(f"  {'seen':10} {seen}")
     verbs = " | ".join(s.make(verb) for verb in ("open", "status", "logs", "down"))

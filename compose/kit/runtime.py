@@ -90,23 +90,12 @@ class Runtime(Protocol):
 class Deployment(Protocol):
     """The change of a stack to what its settings say, once all that services start from exists."""
 
-    def ensure_store(self) -> bool:
-        """Start the store unless it runs as wanted; return whether something changed."""
+    def change(self) -> list[str]:
+        """Change what differs, and return the names of the services that came or went.
 
-    def run_release_command(self) -> None:
-        """Run the application's RELEASE_COMMAND, unless it has run for this release."""
-
-    def is_current(self, replica: Replica) -> bool:
-        """Whether a replica was started with the code and the settings that are wanted now."""
-
-    def start(self, count: int) -> list[Replica]:
-        """Start new replicas beside the others. Do not wait; nginx does not use them yet."""
-
-    def ensure_nginx(self) -> bool:
-        """Start or reload nginx for all replicas; return whether something changed."""
-
-    def finish(self) -> list[str]:
-        """Remove services and files that are no longer wanted; return the services' names."""
+        Raises:
+            KitError: a service does not become ready. The replicas that ran before go on serving.
+        """
 
     def observe(self) -> Iterable[str]:
         """Visit the application as a browser would, and say what it meets."""

@@ -25,7 +25,7 @@ CHECKOUT = Path(__file__).resolve().parents[2]
 SHOP = CHECKOUT / "app"
 """The folder of the shop's code."""
 
-OVERLAYS = ("dev", "tls", "valkey")
+OVERLAYS = ("dev", "isolated", "tls", "valkey")
 """The files ``compose.<name>.yaml`` that a caller can choose."""
 
 # `make loadtest` reads these.
@@ -42,7 +42,7 @@ _COMPOSE = frozenset({
     "NGINX_LOGIN_RATE", "NGINX_MAX_BODY_SIZE", "NGINX_MEMORY", "NGINX_PREFIX", "NGINX_STATIC_PATH",
     "NGINX_UPSTREAM_KEEPALIVE", "NGINX_WORKER_PROCESSES", "PYTHON_IMAGE", "REDIS_CPUS",
     "REDIS_HEALTH_PASSWORD_FILE", "REDIS_IMAGE", "REDIS_MEMORY", "REDIS_URL_FILE",
-    "REDIS_USERS_FILE", "TLS_DIR", "VALKEY_IMAGE",
+    "REDIS_USERS_FILE", "SURGE", "TLS_DIR", "VALKEY_IMAGE",
 })  # fmt: skip
 
 # Other names for the same: Gunicorn's and Heroku's, and one of an older version of this kit.

@@ -37,6 +37,7 @@ class StateFolder:
         locks: the resolved packages of applications, one file for each set.
         releases: frozen copies of the code, one folder for each content.
         mounted: frozen copies of the checkout's files that containers mount.
+        templates: nginx's templates, which its container mounts.
         events: what happened to the stack, one JSON object a line.
         verb_lock: the lock that a verb holds while it changes the stack.
         secret_key: the generated key that signs cookies.
@@ -55,6 +56,7 @@ class StateFolder:
         self.locks = root / "locks"
         self.releases = root / "releases"
         self.mounted = root / "mounted"
+        self.templates = root / "templates"
         self.events = root / "events.jsonl"
         self.verb_lock = root / "lock"
         self.secret_key = root / "secret_key"

@@ -21,7 +21,7 @@ _LARGER_FOLDERS: Final = {
     "app/unsticky": 24,
 }
 _LARGER_FILES: Final = {
-    "app/gunicorn.conf.py": "one file to copy, as it must be; a third of it gives reasons",
+    "app/unsticky_gunicorn.py": "one module to copy beside gunicorn.conf.py",
 }
 
 

@@ -1,5 +1,6 @@
 """`make lint`: the checks of code, scripts and configuration."""
 
+import re
 import tempfile
 from dataclasses import replace
 from pathlib import Path
@@ -11,6 +12,7 @@ from kit.settings import CHECKOUT
 from kit.state import StateFolder
 
 _YAML = "{extends: default, rules: {line-length: {max: 100}, document-start: disable}}"
+_SHELL = re.compile(rb"#!.*sh\n")
 _TYPED = ("app", "compose/kit", "loadtest", "tests")
 
 
@@ -51,4 +53,4 @@ def _lint_nginx(programs: Programs, worker_class: str) -> None:
 def _shell_scripts() -> list[Path]:
     named = [path for path in CHECKOUT.glob("[!.]*/**/*") if path.suffix in {"", ".sh"}]
     scripts = [*CHECKOUT.glob(".ci/*"), *named]
-    return sorted(path for path in scripts if path.is_file() and path.read_bytes()[:2] == b"#!")
+    return sorted(path for path in scripts if path.is_file() and _SHELL.match(path.read_bytes()))

@@ -11,7 +11,6 @@ from kit.errors import KitError
 
 APP, STORE, NGINX = "app", "redis", "nginx"
 LABEL = "com.docker.compose"
-CONFIG_LABEL = "unsticky.config"
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,8 +22,8 @@ class Container:
         health: healthy, unhealthy or starting; empty without a health check.
         started: seconds since the epoch.
         pid: of its first process, on the engine's host; 0 if there is none.
+        image: its id.
         addresses: by the network's name, without the project's.
-        config: digest of what it was made from (see `Project.marks`).
     """
 
     id: str
@@ -38,7 +37,7 @@ class Container:
     pid: int
     addresses: Mapping[str, str]
     env: Mapping[str, str]
-    config: str
+    image: str
 
     @property
     def name(self) -> str:
@@ -73,8 +72,8 @@ def parsed(entry: Any, project: str) -> Container:
             name.removeprefix(f"{project}_"): network["IPAddress"]
             for name, network in entry["NetworkSettings"]["Networks"].items()
         },
+        image=entry["Image"],
         env=dict(pair.split("=", 1) for pair in entry["Config"]["Env"] or [] if "=" in pair),
-        config=labels.get(CONFIG_LABEL, ""),
     )
 
 

@@ -21,8 +21,12 @@ from kit.system import templates
 _HERE = {"localhost", "127.0.0.1", "::1"}
 
 
-def prepare(settings: Settings, state: StateFolder) -> dict[str, str]:
+def prepare(
+    settings: Settings, state: StateFolder, secret_key: str | None = None
+) -> dict[str, str]:
     """Make what is missing, and return Compose's variables that name the files.
+
+    `secret_key` is one that the application has among its own settings.
 
     Raises:
         KitError: containers cannot reach the store that the caller named.
@@ -30,7 +34,9 @@ def prepare(settings: Settings, state: StateFolder) -> dict[str, str]:
     folder = state.secrets
     folder.mkdir(mode=0o700, exist_ok=True)
     folder.chmod(0o700)
-    files = {"SECRET_KEY_FILE": _keep(folder / "secret_key", _secret_key(settings, state))}
+    files = {
+        "SECRET_KEY_FILE": _keep(folder / "secret_key", secret_key or _secret_key(settings, state))
+    }
     if settings.redis_url is not None:
         _require_outside(settings.redis_url)
         files["REDIS_URL_FILE"] = _keep(folder / "redis_url_outside", settings.redis_url)

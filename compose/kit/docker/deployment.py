@@ -1,78 +1,102 @@
-"""The change of a project's containers to what its settings say."""
+"""The change of a project's containers to what its settings say: by the script `deploy`."""
 
-from collections.abc import Mapping
+import re
+import subprocess
+import sys
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
-from kit.console import step
+from kit.console import plain, say
 from kit.deployment import await_ready
-from kit.docker import credentials
-from kit.docker.containers import APP, NGINX, STORE, find
-from kit.docker.images import Images
-from kit.docker.project import Project, mark
-from kit.docker.upstream import Upstream
-from kit.runtime import Replica, Runtime
-from kit.settings import probe_host
+from kit.docker import build, credentials
+from kit.docker.containers import APP, NGINX
+from kit.docker.project import Project
+from kit.errors import KitError
+from kit.observation import observe
+from kit.runtime import Runtime
+from kit.settings import CHECKOUT, probe_host
+from kit.setup import application
+from kit.setup.application import Application
 from kit.system import readiness
+
+_SCRIPT = CHECKOUT / "compose" / "deploy"
+_IMAGES = "PYTHON_IMAGE=, NGINX_IMAGE=, REDIS_IMAGE=, VALKEY_IMAGE= or APP_IMAGE="
 
 
 @dataclass(frozen=True, slots=True)
 class DockerDeployment:
-    """Containers of one image: see `kit.runtime.Deployment`.
+    """Containers of one image: a `kit.runtime.Deployment`.
 
     Attributes:
-        variables: of the Compose files, with the digest of what each service is made from.
+        variables: of the Compose files.
     """
 
     runtime: Runtime
     project: Project
-    images: Images
+    application: Application
     variables: Mapping[str, str]
 
-    def ensure_store(self) -> bool:
-        return self.runtime.settings.own_store and self._ensure(STORE, "the store")
-
-    def run_release_command(self) -> None:
-        pass
-
-    def is_current(self, replica: Replica) -> bool:
-        container = find(self.project.containers(), replica.name)
-        return container.config == self.variables[mark(APP)]
-
-    def start(self, count: int) -> list[Replica]:
-        before = self.project.containers(APP)
-        # Left alone, nginx asks the engine's DNS, and uses a container before it is ready.
-        if nginx := Upstream.of(self.project):
-            nginx.narrow([container for container in before if container.runs])
-        self._up(APP, "--no-recreate", "--scale", f"{APP}={len(before) + count}")
-        names = {container.name for container in before}
-        return [replica for replica in self.runtime.replicas() if replica.name not in names]
-
-    def ensure_nginx(self) -> bool:
-        changed = self._ensure(NGINX, "nginx")
-        self.runtime.route(self.runtime.replicas())
+    def change(self) -> list[str]:
+        before = self._running()
+        served = {container.id for container in self.project.containers(APP) if container.runs}
+        status, said = self._run()
+        if status:
+            raise self._failure(said, served)
         s = self.runtime.settings
         tls = "tls" in s.overlays
         port, host = s.tls_port if tls else s.port, probe_host(s.trusted_hosts)
-        await_ready(self.runtime, NGINX, lambda: readiness.nginx(port, host, "/readyz", tls=tls))
-        return changed
-
-    def finish(self) -> list[str]:
-        wanted = {APP, NGINX, STORE} if self.runtime.settings.own_store else {APP, NGINX}
-        others = [each for each in self.project.containers() if each.service not in wanted]
-        names = [container.name for container in others]
-        if others:
-            with step(f"stopping {', '.join(names)}"):
-                self.project.stop(others)
-        self.images.prune()
+        path = self.application.health_path
+        await_ready(self.runtime, NGINX, lambda: readiness.nginx(port, host, path, tls=tls))
         self.project.prune_mounted()
-        return names
+        after = self._running()
+        return sorted({name for name, _ in before ^ after})
 
-    def observe(self) -> list[str]:
-        return []
+    def _running(self) -> set[tuple[str, tuple[str, float]]]:
+        return {(c.name, (c.id, c.started)) for c in self.project.containers() if c.runs}
+
+    def _run(self) -> tuple[int, str]:
+        """Run the script; return its exit status and its last words."""
+        process = subprocess.Popen(
+            [sys.executable, _SCRIPT, *self.project.options, "up"],
+            env=self.project.environment(self.variables),
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            errors="replace",
+        )
+        assert process.stdout is not None
+        interrupted = False
+        while True:
+            # Ctrl-C reaches the script, too, which then goes back.
+            try:
+                for line in process.stdout:
+                    say(f"  {plain(line.rstrip())}")
+                _, said = process.communicate()
+                break
+            except KeyboardInterrupt:
+                interrupted = True
+        if interrupted:
+            raise KeyboardInterrupt
+        return process.returncode, said
+
+    def _failure(self, said: str, served: set[str]) -> KitError:
+        problem, *hints = said.removeprefix("error: ").rstrip().split("\n  hint: ")
+        if problem.startswith("cannot pull"):
+            given = self.runtime.settings.compose.items()
+            chosen = [f"{name}={image}" for name, image in given if name.endswith("_IMAGE")]
+            hints += [f"use your own image with {_IMAGES}", f"now: {' '.join(chosen) or 'none'}"]
+        if served & {container.id for container in self.project.containers(APP) if container.runs}:
+            hints.append("the replicas that ran before go on serving")
+        hints.append(f"`{self.runtime.settings.make('down')}` stops everything")
+        return KitError(re.sub(r"^    ", "", problem, flags=re.MULTILINE), *hints)
+
+    def observe(self) -> Iterator[str]:
+        s = self.runtime.settings
+        yield from observe(s.port, probe_host(s.trusted_hosts), "/", s.replicas * s.workers)
 
     @property
     def code(self) -> str:
-        return f"image {self.variables['APP_IMAGE']}"
+        return f"image {self.project.image}"
 
     def summary(self) -> dict[str, str]:
         s = self.runtime.settings
@@ -80,40 +104,24 @@ class DockerDeployment:
         tls = f", :{s.tls_port} (TLS)" if "tls" in s.overlays else ""
         return {
             "nginx": f"{s.bind_address}:{s.port}{tls}",
-            "image": self.variables["APP_IMAGE"],
+            "image": self.project.image,
             "store": f"{server} (`make down` keeps its data)"
             if s.own_store
             else "yours, at REDIS_URL",
             "project": self.project.name,
+            **self.application.described(),
+            "data": str(s.data_dir or f"the volume {self.project.name}_data"),
         }
 
-    def _ensure(self, service: str, title: str) -> bool:
-        """Make the one container of a service as wanted; return whether it is another one now."""
-        before = self.project.containers(service)
-        wanted = (self.variables[mark(service)], True)
-        if [(each.config, each.runs) for each in before] != [wanted]:
-            with step(title):
-                self._up(service)
-                await_ready(self.runtime, service)
-        await_ready(self.runtime, service)
-        after = self.project.containers(service)
-        return {(c.id, c.started) for c in after} != {(c.id, c.started) for c in before}
 
-    def _up(self, service: str, *options: str) -> None:
-        self.project.compose(
-            "up", "--detach", "--no-build", *options, service, variables=self.variables
-        )
-
-
-def prepare(runtime: Runtime, project: Project, images: Images) -> DockerDeployment:
-    """Make secrets, the Compose files and the images, and return a deployment of them."""
+def prepare(runtime: Runtime, project: Project) -> DockerDeployment:
+    """Make secrets and the Compose files, and return a deployment of them."""
     settings, state = runtime.settings, runtime.state
-    files = credentials.prepare(settings, state)
-    project.write_overlay(files)
+    app = application.read(settings, state)
+    files = credentials.prepare(settings, state, app.variables.get("SECRET_KEY"))
+    project.write_overlay(files, app, build.section(settings, state, app))
     if "tls" in settings.overlays and "TLS_DIR" not in settings.compose:
         credentials.make_certificate(state.certificates)
     # Now, because an interrupted start may leave containers.
     state.record_project(project.name, settings.url)
-    variables = {**files, "APP_IMAGE": images.app}
-    images.provide(variables)
-    return DockerDeployment(runtime, project, images, {**variables, **project.marks(variables)})
+    return DockerDeployment(runtime, project, app, files)

@@ -4,19 +4,26 @@ import hashlib
 import json
 import os
 import re
+import shutil
 import subprocess
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from kit.console import show_line
-from kit.docker.containers import APP, CONFIG_LABEL, LABEL, NGINX, STORE, Container, parsed
+from kit.docker.containers import APP, LABEL, NGINX, STORE, Container, parsed
 from kit.docker.engine import Engine
 from kit.settings import CHECKOUT, Settings
+from kit.setup.application import Application
 from kit.state import StateFolder, write_private
 from kit.system import release
 
 _COMPOSE = CHECKOUT / "compose"
+_TEMPLATES = CHECKOUT / "nginx"
+# A store that is away does not make a replica unhealthy.
+_HEALTH_OF_SHOP = "/livez"
+# Compose makes a container anew if its labels differ.
+_LABEL = "unsticky.files"
 _UNITS = {"": 1, "k": 1000, "kb": 1024, "m": 1000**2, "mb": 1024**2, "g": 1000**3, "gb": 1024**3}
 
 
@@ -39,20 +46,27 @@ class Project:
         # The overlay `valkey` is about the kit's own store.
         return [*(o for o in self._settings.overlays if o != "valkey"), "external"]
 
-    def compose(self, *arguments: str, variables: Mapping[str, str]) -> str:
-        """Run ``docker compose`` on the project's files and return what it printed."""
-        return self.engine.ask(*self.command(*arguments), env=self.environment(variables))
-
-    def command(self, *arguments: str) -> list[str]:
-        """Return the arguments of ``docker`` for a Compose command on the project's files."""
-        files = ["compose.yaml", *(f"compose.{name}.yaml" for name in self.overlays)]
+    @property
+    def options(self) -> list[str]:
+        """The options of Compose that name the project and its files."""
+        shop = [] if self._settings.is_foreign else ["shop"]
+        files = ["compose.yaml", *(f"compose.{name}.yaml" for name in (*shop, *self.overlays))]
         return [
-            "compose", "--project-name", self.name,
+            "--project-name", self.name,
             # The kit has read `.env`, and Compose's rules differ.
             "--env-file", os.devnull, "--project-directory", str(_COMPOSE),
             *(part for name in files for part in ("--file", str(_COMPOSE / name))),
-            "--file", str(self._state.compose_overlay), *arguments,
+            "--file", str(self._state.compose_overlay),
         ]  # fmt: skip
+
+    @property
+    def image(self) -> str:
+        """The application's image by the name of the release that serves."""
+        ids = {container.image for container in self.containers(APP) if container.runs}
+        form = "--format={{.ID}} {{.Repository}}:{{.Tag}}"
+        shown = self.engine.ask("image", "ls", "--no-trunc", form, f"{self.name}/{APP}")
+        names = [line.split()[1] for line in shown.splitlines() if line.split()[0] in ids]
+        return next((name for name in names if not name.endswith(":dev")), f"{self.name}/{APP}:dev")
 
     def environment(self, variables: Mapping[str, str]) -> dict[str, str]:
         """Return the environment of a Compose command; these variables win over the settings'."""
@@ -65,29 +79,51 @@ class Project:
         }
         return {**inherited, **self._variables(), **variables}
 
-    def write_overlay(self, files: Mapping[str, str]) -> None:
+    def write_overlay(
+        self, files: Mapping[str, str], application: Application, build: Mapping[str, Any]
+    ) -> None:
         """Write a Compose file of what only the kit knows, so that Compose sees its changes.
 
         It holds the application's own variables, copies of the files that containers mount, because
-        the checkout may move or change, and digests of what a container reads at its start.
+        the checkout may move or change, and times of what a container reads at its start.
         """
         self._state.mounted.mkdir(exist_ok=True)
-        environment = self._settings.application
-        app = {
+        environment = {
+            **application.variables,
+            "APP": application.name,
+            "HEALTH_PATH": _HEALTH_OF_SHOP,
+        }
+        if self._settings.is_foreign:
+            environment["HEALTH_PATH"] = application.health_path
+            # Both are secrets here; a Redis of the application's own keeps its name.
+            environment.pop("SECRET_KEY", None)
+            environment["UNSTICKY_STORE_FILE"] = "/run/secrets/redis_url"
+            if "REDIS_URL" in environment:
+                environment["REDIS_URL_FILE"] = ""
+        app: dict[str, Any] = {
+            "build": build,
             "environment": {name: _escaped(value) for name, value in environment.items()},
-            "labels": _labels(APP, _times(files, "SECRET_KEY_FILE", "REDIS_URL_FILE")),
+            "labels": {_LABEL: _times(files, "SECRET_KEY_FILE", "REDIS_URL_FILE")},
         }
-        templates = self._kept(CHECKOUT / "nginx", "*.template")
-        nginx = {
-            "labels": _labels(NGINX, templates.name),
-            "volumes": [_bind(templates, "/etc/nginx/templates")],
-        }
+        if folder := self._settings.data_dir:
+            # Its files are the caller's.
+            app["user"] = f"{os.getuid()}:{os.getgid()}"
+            app["volumes"] = [_bind(folder, "/srv/code/instance", read_only=False)]
+        # In one place, so that nginx reloads them without a restart.
+        templates = self._state.templates
+        templates.mkdir(exist_ok=True)
+        for path in {*templates.iterdir()} - {templates / p.name for p in _TEMPLATES.iterdir()}:
+            path.unlink()
+        for path in _TEMPLATES.glob("*.template"):
+            shutil.copyfile(path, templates / path.name)
+            (templates / path.name).chmod(0o644)
+        nginx = {"volumes": [_bind(templates, "/etc/nginx/templates")]}
         overlay: dict[str, Any] = {APP: app, NGINX: nginx}
         if self._settings.own_store:
             users = _times(files, "REDIS_USERS_FILE", "REDIS_HEALTH_PASSWORD_FILE")
             conf = self._kept(_COMPOSE / "redis", "redis.conf")
             overlay[STORE] = {
-                "labels": _labels(STORE, f"{conf.name} {users}"),
+                "labels": {_LABEL: f"{conf.name} {users}"},
                 "volumes": [_bind(conf / "redis.conf", "/etc/redis/redis.conf")],
             }
         # JSON is YAML, too.
@@ -107,21 +143,6 @@ class Project:
         found = [container for container in found if service in {"", container.service}]
         return sorted(found, key=lambda c: (order.get(c.service, 3), c.number))
 
-    def marks(self, variables: Mapping[str, str]) -> dict[str, str]:
-        """Return digests of what each service is made from; containers carry them as labels.
-
-        Compose's own digest, `config --hash`, leaves out what comes from an `env_file`.
-        """
-        config = json.loads(self.compose("config", "--format", "json", variables=variables))
-        marks = {}
-        for name, service in config["services"].items():
-            for changed_without_restart in ("build", "depends_on", "scale"):
-                service.pop(changed_without_restart, None)
-            service["deploy"].pop("replicas", None)
-            text = json.dumps([service, config.get("networks")], sort_keys=True)
-            marks[mark(name)] = hashlib.sha256(text.encode()).hexdigest()[:12]
-        return marks
-
     def stop(self, containers: Sequence[Container]) -> None:
         """Stop containers gracefully, all at once, and remove them."""
         if ids := [container.id for container in containers]:
@@ -136,7 +157,7 @@ class Project:
         """Stop and remove the containers, nginx first and the store last, and their networks.
 
         This needs only the engine's labels, so it also stops what other settings started. With the
-        data, the volumes go as well. It returns the names of the containers that were running.
+        data, volumes and images go as well. It returns the names of the containers that ran.
         """
         found = self.containers()
         for service in (NGINX, APP, STORE):
@@ -145,6 +166,8 @@ class Project:
         for kind in ("network", "volume") if data else ("network",):
             if names := self._owned(kind):
                 self.engine.ask(kind, "rm", *names)
+        if data and (images := self.engine.ask("image", "ls", "--quiet", f"{self.name}/{APP}")):
+            self.engine.ask("image", "rm", "--force", *set(images.split()))
         return [c.name for c in found if c.state in {"running", "paused", "restarting"}]
 
     def follow_logs(self, container: Container | None, history: int) -> None:
@@ -197,23 +220,13 @@ class Project:
             "TRUSTED_PROXIES": s.of_nginx["NGINX_TRUSTED_PROXIES"],
             **({"NGINX_STATIC_DIR": str(s.nginx_static_dir)} if s.nginx_static_dir else {}),
             **s.of_replicas,
+            "READY_TIMEOUT": str(s.ready_timeout),
+            "RELEASE_COMMAND": s.release_command,
             "PORT": str(s.port),
             "TLS_PORT": str(s.tls_port),
             "REPLICAS": str(s.replicas),
             "REDIS_MAXMEMORY": s.redis_maxmemory,
-            "APP_REQUIREMENTS": requirements(s),
         }
-
-
-def requirements(settings: Settings) -> str:
-    """Return the names of the files in ``requirements/`` that the image installs."""
-    default = "runtime.txt gevent.txt" if settings.worker_class == "gevent" else "runtime.txt"
-    return settings.compose.get("APP_REQUIREMENTS", default)
-
-
-def mark(service: str) -> str:
-    """Return Compose's variable for the digest of a service."""
-    return f"UNSTICKY_CONFIG_{service.upper()}"
 
 
 def _escaped(value: str) -> str:
@@ -221,16 +234,12 @@ def _escaped(value: str) -> str:
     return value.replace("$", "$$")
 
 
-def _labels(service: str, files: str) -> dict[str, str]:
-    return {CONFIG_LABEL: f"${{{mark(service)}:-}}", "unsticky.files": files}
-
-
-def _bind(source: Path, target: str) -> dict[str, Any]:
+def _bind(source: Path, target: str, *, read_only: bool = True) -> dict[str, Any]:
     return {
         "type": "bind",
         "source": _escaped(str(source)),
         "target": target,
-        "read_only": True,
+        "read_only": read_only,
         "bind": {"create_host_path": False},
     }
 

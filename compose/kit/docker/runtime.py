@@ -9,7 +9,6 @@ from kit.console import warn
 from kit.docker.containers import APP, NGINX, Container, find, processes
 from kit.docker.deployment import DockerDeployment, prepare
 from kit.docker.engine import Engine
-from kit.docker.images import Images
 from kit.docker.project import Project
 from kit.docker.upstream import Upstream
 from kit.errors import KitError
@@ -27,7 +26,6 @@ class DockerRuntime(Runtime):
         self.state = StateFolder(settings.state_dir)
         self._engine = Engine()
         self._project = Project(settings, self.state, self._engine)
-        self._images = Images(settings, self._project, self._engine)
 
     @property
     def url(self) -> str:
@@ -92,20 +90,11 @@ class DockerRuntime(Runtime):
         return ask
 
     def prepare(self) -> DockerDeployment:
-        if self.settings.is_foreign:
-            raise KitError(
-                "APP_DIR= runs without containers only, so far",
-                f"for containers, `make init DIR={self.settings.app_dir}` writes all they need",
-            )
         self._require_ports()
         address = self.settings.bind_address
         if address != "127.0.0.1":
             warn(f"BIND_ADDRESS={address} opens the ports to others, past this host's firewall")
-        deployment = prepare(self, self._project, self._images)
-        for container in self._project.containers(APP):
-            if container.state == "paused":
-                self._engine.ask("unpause", container.id)
-        return deployment
+        return prepare(self, self._project)
 
     def route(self, replicas: Sequence[Replica]) -> None:
         names = {replica.name for replica in replicas}
@@ -127,8 +116,6 @@ class DockerRuntime(Runtime):
     def shut_down(self, *, data: bool) -> list[str]:
         ended = self._project.remove_all(data=data)
         self.state.forget_project()
-        if data:
-            self._images.remove_all()
         return ended
 
     def _require_ports(self) -> None:

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from kit.console import step
-from kit.deployment import await_ready
+from kit.deployment import await_ready, exchange
 from kit.errors import KitError
 from kit.local import services
 from kit.local.nginx import Nginx
@@ -22,7 +22,7 @@ from kit.system import release as releases
 
 @dataclass(frozen=True, slots=True)
 class LocalDeployment:
-    """Services of one release, and of the kit's environment: see `kit.runtime.Deployment`."""
+    """Services of one release, and of the kit's environment: a `kit.runtime.Deployment`."""
 
     runtime: Runtime
     supervisor: Supervisor
@@ -38,6 +38,9 @@ class LocalDeployment:
             return
         with step("supervisord"):
             self.supervisor.start(wanted, self.environment)
+
+    def change(self) -> list[str]:
+        return exchange(self.runtime, self)
 
     def ensure_store(self) -> bool:
         return self.runtime.settings.own_store and self._ensure(self._store(), "Valkey")

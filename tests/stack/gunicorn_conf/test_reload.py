@@ -1,12 +1,11 @@
 """Workers that follow the code while it is being written."""
 
-import shutil
 from pathlib import Path
 
 import pytest
 
 from tests.stack.gunicorn_conf.conftest import NewServer
-from tests.support.stacks.gunicorn import CONFIGURATION, Gunicorn
+from tests.support.stacks.gunicorn import Gunicorn
 from tests.support.waiting import wait_until
 
 _APPLICATION = """
@@ -22,23 +21,18 @@ def app(environ, start_response):
 """
 
 
-@pytest.fixture(name="code")
-def _code(tmp_path: Path) -> Path:
-    """An application beside a copy of the configuration."""
-    shutil.copy(CONFIGURATION, tmp_path)
-    (tmp_path / "hello.py").write_text(_APPLICATION, encoding="utf-8")
-    (tmp_path / "page.html").write_text("first", encoding="utf-8")
-    return tmp_path
+def _start(new_server: NewServer, **settings: str) -> Gunicorn:
+    """Start an application from its folder, which is the working folder."""
+    server = new_server(app="hello:app", **settings)
+    (server.folder / "hello.py").write_text(_APPLICATION, encoding="utf-8")
+    (server.folder / "page.html").write_text("first", encoding="utf-8")
+    return server.start()
 
 
-def _start(new_server: NewServer, code: Path, **settings: str) -> Gunicorn:
-    configuration = str(code / CONFIGURATION.name)
-    return new_server("-c", configuration, app="hello:app", **settings).start()
-
-
-def test_workers_follow_the_code(new_server: NewServer, code: Path) -> None:
+def test_workers_follow_the_code(new_server: NewServer) -> None:
     """With RELOAD=1 a change of a module or of a page is served without anybody's doing."""
-    server = _start(new_server, code, RELOAD="1")
+    server = _start(new_server, RELOAD="1")
+    code = server.folder
     assert server.get().body == b"one first"
 
     def is_served(changed: Path, body: bytes) -> bool:
@@ -54,9 +48,10 @@ def test_workers_follow_the_code(new_server: NewServer, code: Path) -> None:
     wait_until(lambda: is_served(module, b"two second"), "the changed module")
 
 
-def test_production_workers_do_not_follow_the_code(new_server: NewServer, code: Path) -> None:
+def test_production_workers_do_not_follow_the_code(new_server: NewServer) -> None:
     """Without it nothing watches: a file that changes on disk restarts nothing."""
-    server = _start(new_server, code, WORKERS="1")
+    server = _start(new_server, WORKERS="1")
+    code = server.folder
     (old,) = server.workers()
     (code / "hello.py").write_text("raise SystemExit", encoding="utf-8")
     (code / "page.html").write_text("second", encoding="utf-8")

@@ -15,6 +15,7 @@ RUN groupadd --system --gid 101 nginx \
     && install -d -o nginx -g nginx /etc/nginx/conf.d /var/cache/nginx
 COPY --from=wheel /nginx /usr/sbin/nginx
 COPY --chmod=755 nginx-entrypoint /docker-entrypoint.sh
+COPY --chmod=755 nginx-render /docker-entrypoint.d/20-envsubst-on-templates.sh
 # The folders that this build does not name explicitly are relative to where it starts; the
 # official one has them here.
 WORKDIR /var/cache/nginx

@@ -1,0 +1,389 @@
+"""What Gunicorn needs for this project beside its settings: workers, logs, secrets, stops.
+
+``gunicorn.conf.py`` beside this file imports it. So it must import no package of an application:
+the master would keep the old version at a reload, and gevent must change Python's modules first.
+
+==================== ================================================== ====================
+variable             meaning                                            default
+==================== ================================================== ====================
+APP                  the WSGI application, ``module:callable()``        shop:create_app()
+BIND                 ``unix:/path/to.sock`` or ``host:port``            127.0.0.1:8000
+WORKERS              worker processes, 1 to 256                         2
+WORKER_CLASS         ``sync`` (see FairSyncWorker), ``gthread``,        sync
+                     ``gevent``
+THREADS              threads a worker, 1 to 256; gthread only           1
+REPLICA              name of this replica in the logs                   the host's name
+FORWARDED_ALLOW_IPS  addresses or networks of the proxies in front;     127.0.0.1,::1
+                     used over TCP only
+LOG_LEVEL            debug, info, warning, error or critical            info
+RELOAD               1: workers restart if a file in the working        0
+                     folder changes; for development only
+SECRETS_DIR          where files with secrets are mounted               /run/secrets
+==================== ================================================== ====================
+
+If ``NAME_FILE`` names a file in SECRETS_DIR, the application gets the content of the file as
+``NAME``: ``DATABASE_URL_FILE=/run/secrets/database_url`` becomes ``DATABASE_URL``.
+
+``python -m unsticky_gunicorn`` checks the health of a container's Gunicorn: it ends with 0, or
+with 1 and the reason. ``python -m unsticky_gunicorn COMMAND…`` runs a command with the secrets that
+workers get: a migration, a queue's worker, a shell.
+"""
+
+from __future__ import annotations
+
+import os
+import socket
+import sys
+
+if __name__ == "__main__" and not sys.argv[1:]:
+    # The health check: as nginx would, it requests HEALTH_PATH of the first of TRUSTED_HOSTS, and
+    # waits 2 s at most. It is here because the imports below take eight times as long.
+    _port = int(os.environ.get("BIND", "127.0.0.1:8000").rpartition(":")[2])
+    _host = (os.environ.get("TRUSTED_HOSTS") or "localhost").partition(",")[0].strip().lstrip(".")
+    _get = f"GET {os.environ.get('HEALTH_PATH') or '/livez'}"
+    try:
+        with socket.create_connection(("127.0.0.1", _port), timeout=2) as _connection:
+            _head = f"{_get} HTTP/1.1\r\nHost: {_host}\r\nConnection: close\r\n\r\n"
+            _connection.sendall(_head.encode())
+            _status = _connection.makefile("rb").readline().split()[1].decode()
+    except (OSError, IndexError) as _error:
+        sys.exit(f"{_get}: {_error}")
+    # Every status except 2xx and 3xx is a failure.
+    sys.exit(None if _status[0] in "23" else f"{_get}: {_status}")
+
+import errno
+import ipaddress
+import json
+import logging
+import select
+import stat
+import struct
+import time
+from contextlib import suppress
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+import gunicorn
+from gunicorn import util
+from gunicorn.errors import HaltServer
+from gunicorn.glogging import Logger
+from gunicorn.workers.sync import SyncWorker
+
+# JsonLogger needs `access_log_enabled`, which Gunicorn 25.2 added. Older versions raise an
+# AttributeError, some of them only at the first request.
+_OLDEST = (25, 2)
+if gunicorn.version_info[:2] < _OLDEST:
+    raise SystemExit(
+        f"error: Gunicorn {gunicorn.__version__} is too old for gunicorn.conf.py\n"
+        "  hint: install 25.2 or newer"
+    )
+
+_REPLICA = os.environ.get("REPLICA") or socket.gethostname()
+_secrets: dict[str, str] = {}
+
+
+def integer(name: str, default: int, lowest: int, highest: int) -> int:
+    """Return a whole number from the environment; end the program if it is none in the range."""
+    text = os.environ.get(name) or str(default)
+    if not (text.isascii() and text.isdigit() and lowest <= int(text) <= highest):
+        raise refuse(name, text, f"give a whole number from {lowest} to {highest}")
+    return int(text)
+
+
+def one_of(name: str, default: str, *others: str) -> str:
+    """Return one of these words from the environment; end the program if it is none of them."""
+    text = os.environ.get(name) or default
+    if text not in (default, *others):
+        raise refuse(name, text, f"give one of {', '.join((default, *others))}")
+    return text
+
+
+def proxies(name: str, default: str) -> str:
+    """Return addresses and networks from the environment; end the program if one is wrong."""
+    text = os.environ.get(name) or default
+    for entry in text.split(","):
+        try:
+            ipaddress.ip_network(entry.strip())
+        except ValueError:
+            hint = "list addresses or networks, such as 172.16.0.0/12, with commas between"
+            if entry.strip() == "*":
+                hint += "; with * any client could claim to come over TLS"
+            raise refuse(name, text, hint) from None
+    return text
+
+
+def refuse(name: str, value: str, hint: str) -> SystemExit:
+    """Return what ends the program because of a variable."""
+    return SystemExit(f"error: gunicorn.conf.py cannot use {name}={value!r}\n  hint: {hint}")
+
+
+def read_secrets() -> None:
+    """Read each file that ``NAME_FILE`` names in SECRETS_DIR, for the workers that start next."""
+    folder = Path(os.environ.get("SECRETS_DIR") or "/run/secrets")
+    _secrets.clear()
+    for name, path in os.environ.items():
+        if not name.endswith("_FILE") or folder not in Path(path).parents:
+            continue
+        if os.environ.get(name.removesuffix("_FILE")):
+            raise refuse(name, path, f"{name.removesuffix('_FILE')} is set, too; keep one")
+        try:
+            _secrets[name] = Path(path).read_text(encoding="utf-8").strip()
+        except (OSError, UnicodeDecodeError) as error:
+            hint = f"give a text file that this user can read ({error})"
+            raise refuse(name, path, hint) from None
+
+
+def reveal_secrets() -> None:
+    """Put the secrets into the environment of this process, in place of the files' names.
+
+    Not in the master's: a new master (USR2) inherits it, and the environment with which a
+    container's process started is visible to all who may inspect the container.
+    """
+    for name, value in _secrets.items():
+        del os.environ[name]
+        os.environ[name.removesuffix("_FILE")] = value
+
+
+def post_fork(_arbiter: Any, _worker: Any) -> None:
+    """Pass the secrets to the application, which the worker imports next."""
+    reveal_secrets()
+
+
+class JsonLogger(Logger):  # type: ignore[misc]  # Gunicorn ships no types
+    """Write the access log and the error log as JSON, one object per line.
+
+    A format string is not safe: a quote in a header would end its field, and a
+    client could forge a whole entry with a line break.
+    """
+
+    def setup(self, cfg: Any) -> None:
+        """Set up Gunicorn's handlers, and give the error log a JSON formatter."""
+        super().setup(cfg)
+        for handler in self.error_log.handlers:
+            handler.setFormatter(JsonFormatter())
+
+    def access(self, resp: Any, _req: Any, environ: Any, request_time: timedelta) -> None:
+        """Write one entry; durations are in milliseconds, sizes in bytes of the body."""
+        if not self.access_log_enabled:
+            return
+        sent = {name.lower(): value for name, value in resp.headers}
+        entry = {
+            "time": _now(),
+            "log": "access",
+            "request_id": sent.get("x-request-id") or environ.get("HTTP_X_REQUEST_ID"),
+            "remote_addr": environ.get("REMOTE_ADDR"),
+            "method": environ.get("REQUEST_METHOD"),
+            "uri": environ.get("RAW_URI"),
+            "protocol": environ.get("SERVER_PROTOCOL"),
+            "status": int(str(resp.status).split(maxsplit=1)[0]),
+            "bytes": resp.sent,
+            "duration_ms": round(request_time.total_seconds() * 1000, 3),
+            "user_agent": environ.get("HTTP_USER_AGENT"),
+            "referer": environ.get("HTTP_REFERER"),
+            "served_by": f"{_REPLICA}/{os.getpid()}",
+        }
+        self.access_log.info(json.dumps(entry))
+
+
+class JsonFormatter(logging.Formatter):
+    """Format a log record as one JSON object on one line."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        """Return the object; ``exception`` holds the trace, if there is one."""
+        entry = {
+            "time": _now(),
+            "log": record.name,
+            "level": record.levelname.lower(),
+            "message": record.getMessage(),
+            "served_by": f"{_REPLICA}/{os.getpid()}",
+        }
+        if record.exc_info:
+            entry["exception"] = self.formatException(record.exc_info)
+        return json.dumps(entry)
+
+
+def _now() -> str:
+    return datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+class FairSyncWorker(SyncWorker):  # type: ignore[misc]  # Gunicorn ships no types
+    """A sync worker that takes turns with the other workers.
+
+    Gunicorn's own sync workers wait in ``select`` and race for each
+    connection. The worker that answered last usually wins: of 300 sequential
+    requests over 4 workers, each got between 9 and 124. Linux wakes
+    workers that wait in ``accept(2)`` in the order in which they came: 74 to 76
+    requests each. All workers share the master's one listener, so that no
+    connection is lost when a worker ends, as it would be with ``reuse_port``.
+    """
+
+    # A worker waits this long in accept(2), then reports to the master and
+    # checks whether it has to stop. So an idle worker ends within this time.
+    TURN_SECONDS = 0.25
+
+    # After SIGTERM a worker answers waiting connections for at most this long.
+    # The replica is out of nginx before it stops; these are requests that
+    # nginx had sent earlier.
+    DRAIN_SECONDS = 5.0
+
+    stopping = False
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        """On SIGTERM, finish the accepted and the waiting requests, then end."""
+        self.stopping = True
+        super().handle_exit(sig, frame)
+
+    def run(self) -> None:
+        """Serve until SIGTERM, ``max_requests``, or the end of the master."""
+        # Systems other than Linux may ignore a time limit on accept(2), and
+        # one accept cannot wait for several listeners.
+        if sys.platform != "linux" or len(self.sockets) != 1:
+            super().run()
+            return
+        listener = self.sockets[0]
+        listener.settimeout(None)
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, _timeval(self.TURN_SECONDS))
+        while self.alive:
+            self.notify()
+            self.accept_one(listener)
+            if not self.is_parent_alive():
+                return
+        if self.stopping:
+            self.drain(listener)
+
+    def accept_one(self, listener: Any) -> None:
+        """Wait one turn for a connection and answer it."""
+        try:
+            client, address = listener.accept()
+        except OSError as error:
+            if error.errno not in (errno.EAGAIN, errno.ECONNABORTED):
+                raise
+            # After a reload with another WORKER_CLASS, Gunicorn's own workers
+            # may use the same listener. They make it non-blocking for all.
+            listener.settimeout(None)
+            return
+        # A TCP connection inherits the listener's limit, but clients may be slower.
+        client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, _timeval(0))
+        client.settimeout(None)
+        util.close_on_exec(client)
+        self.handle(listener, client, address)
+
+    def drain(self, listener: Any) -> None:
+        """Answer all waiting connections, for at most DRAIN_SECONDS.
+
+        Otherwise a stop would reset them. The client then cannot know whether a
+        POST was carried out, and nginx does not send it again.
+        """
+        address = listener.getsockname()
+        # A stopping master first removes its socket file. If the file exists, other
+        # workers still listen (HUP, USR2) and will answer. TCP has no such sign.
+        if isinstance(address, str) and Path(address).exists():
+            return
+        waiting = select.poll()
+        waiting.register(listener.fileno(), select.POLLIN)
+        end = time.monotonic() + self.DRAIN_SECONDS
+        while waiting.poll(0) and time.monotonic() < end:
+            self.notify()
+            self.accept_one(listener)
+        # Close now, while no connection waits: the process ends milliseconds later.
+        listener.close()
+
+
+def _write_problem(client: Any, status: int, title: str, _reason: str) -> None:
+    """Answer a request that Gunicorn itself refuses with a problem document (RFC 9457).
+
+    Gunicorn's own answer is an HTML page that repeats what the client sent.
+    """
+    of_client = status < 500
+    detail = "The request is not valid HTTP." if of_client else "The application failed."
+    problem = {"type": "about:blank", "title": title, "status": status, "detail": detail}
+    body = f"{json.dumps(problem)}\n"
+    head = (
+        f"HTTP/1.1 {status} {title}\r\nConnection: close\r\nCache-Control: no-store\r\n"
+        f"Content-Type: application/problem+json\r\nContent-Length: {len(body)}\r\n\r\n"
+    )
+    util.write_nonblock(client, (head + body).encode("ascii"))
+
+
+util.write_error = _write_problem
+
+
+def when_ready(arbiter: Any) -> None:
+    """Change what the master does if a worker ends, and if it stops itself."""
+    _outlive_workers(arbiter)
+    _stop_gently(arbiter)
+
+
+_LOADED = 0o400
+
+
+def post_worker_init(worker: Any) -> None:
+    """Note at the file that the master watches that this worker has loaded the application.
+
+    By its mode, because every user of the host can fill /dev/shm, and then nothing can be written.
+    """
+    os.fchmod(worker.tmp.fileno(), _LOADED)
+
+
+def _outlive_workers(arbiter: Any) -> None:
+    """Replace a worker that ends with status 3 or 4, unless it could not load the application.
+
+    Gunicorn takes these two for an application that does not load, and ends the replica with
+    all its requests. But a request can also end its worker so: C code that calls ``exit(3)``.
+    """
+    reap = arbiter.reap_workers
+    arbiter.is_stopping = False
+
+    def reap_workers() -> None:
+        while True:
+            workers = set(arbiter.WORKERS.values())
+            try:
+                reap()
+            except HaltServer:
+                for worker in workers - set(arbiter.WORKERS.values()):
+                    # Gunicorn has closed the files of those that it was going to replace.
+                    with suppress(ValueError):
+                        loaded = stat.S_IMODE(os.fstat(worker.tmp.fileno()).st_mode) == _LOADED
+                        # Raised again during a stop, it would interrupt the stop.
+                        if not loaded and not arbiter.is_stopping:
+                            raise
+                        worker.tmp.close()
+            else:
+                return
+
+    arbiter.reap_workers = reap_workers
+
+
+def _stop_gently(arbiter: Any) -> None:
+    """Accept no new connections over TCP once a graceful stop begins.
+
+    A listener that closes resets the connections in its queue. If a proxy has
+    sent a POST on one of them, it must not send the POST again. With a queue
+    of length 0 the kernel accepts no connection while another one waits, so
+    the proxy has sent nothing and uses another replica. The master does this,
+    because workers also end at a reload and only the master knows the reason.
+    """
+    stop = arbiter.stop
+
+    def stop_gently(graceful: bool = True) -> None:  # noqa: FBT001, FBT002  # Gunicorn's own signature
+        arbiter.is_stopping = True
+        # After USR2 a second master goes on with the listener.
+        if graceful and not arbiter.reexec_pid:
+            for listener in arbiter.LISTENERS:
+                if not isinstance(listener.getsockname(), str):
+                    listener.sock.listen(0)
+        stop(graceful)
+
+    arbiter.stop = stop_gently
+
+
+def _timeval(seconds: float) -> bytes:
+    return struct.pack("@ll", int(seconds), int(seconds % 1 * 1_000_000))
+
+
+if __name__ == "__main__":
+    read_secrets()
+    reveal_secrets()
+    os.execvp(sys.argv[1], sys.argv[1:])

@@ -1,0 +1,57 @@
+"""Deploy and roll back for minutes under a load of every method: ``python -m …deploys``.
+
+Not a test of CI: 10 deployments, 3 rollbacks and 4 broken releases, and at least 30,000 requests.
+The figures are in `docs/proofs.md`.
+"""
+
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+from tests.stack.containers.standalone import BROKEN, Project, visitors
+from tests.support.checkout import ROOT
+
+_LEAST_REQUESTS = 30_000
+
+
+def main() -> int:
+    """Print what happened; return 1 if a request was lost, or an operation went wrong."""
+    began = time.monotonic()
+    with tempfile.TemporaryDirectory() as name:
+        project = Project(Path(name), ROOT)
+        try:
+            project.release("r0")
+            with visitors(project.port) as visits:
+                for number in range(10):
+                    project.release(f"r{number + 1}")
+                    if number in {2, 5, 8}:
+                        _expect(project, 0, "rollback")
+                for kind, begin in BROKEN.items():
+                    project.write(kind.replace(" ", "-"), begin, good=1)
+                    _expect(project, 1, READY_TIMEOUT="15")
+                project.write("unmigrated")
+                _expect(project, 1, RELEASE_COMMAND="exit 1")
+                while visits.answered.total() + len(visits.lost) < _LEAST_REQUESTS:
+                    time.sleep(1)
+        finally:
+            project.dispose()
+    total = visits.answered.total() + len(visits.lost)
+    sys.stdout.write(f"{time.monotonic() - began:.0f} s, {dict(visits.answered)}\n")
+    sys.stdout.write(f"{len(visits.lost)} of {total} requests lost {visits.lost[:5]}\n")
+    if not visits.lost:
+        # The rule of three: a higher rate would have lost one with 95 % probability.
+        sys.stdout.write(f"at most 1 in {total // 3:,} (95 %)\n")
+    return 1 if visits.lost else 0
+
+
+def _expect(project: Project, expected: int, *words: str, **variables: str) -> None:
+    before = project.serving()
+    status, printed = project.deploy(*words, **variables)
+    assert status == expected, printed
+    if expected:
+        assert project.serving() == before
+
+
+if __name__ == "__main__":
+    sys.exit(main())

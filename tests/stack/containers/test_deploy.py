@@ -1,0 +1,160 @@
+"""`compose/deploy` under a load of every method: whatever happens, no request is lost."""
+
+import socket
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.stack.containers.standalone import BROKEN, Project, Visits, visitors
+from tests.support.ports import free_port
+from tests.support.stacks.containers import require_engine
+
+# Seconds until a replica that never gets ready is given up.
+_SOON = {"READY_TIMEOUT": "10"}
+
+
+@pytest.fixture(name="visits", scope="module")
+def _visits(project: Project) -> Iterator[Visits]:
+    """Visitors during all tests of this module."""
+    with visitors(project.port) as visits:
+        yield visits
+
+
+@pytest.fixture(name="project", scope="module")
+def _project(checkout: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Project]:
+    """An application with two replicas, which serve its release `first`."""
+    require_engine()
+    project = Project(tmp_path_factory.mktemp("p"), checkout)
+    try:
+        project.release("first")
+        yield project
+    finally:
+        project.dispose()
+
+
+@pytest.fixture(autouse=True)
+def _nothing_is_lost(project: Project, visits: Visits) -> Iterator[None]:
+    """Whatever a test does, two replicas serve afterwards, and no visitor has noticed."""
+    yield
+    assert not visits.lost[:10]
+    assert [*project.replicas().values()] == ["running"] * 2
+
+
+def test_same_content_deploys_nothing(project: Project) -> None:
+    """A second run changes no container."""
+    before = project.replicas()
+    status, printed = project.deploy()
+    assert (status, project.replicas()) == (0, before), printed
+    assert "nothing to deploy" in printed
+
+
+def test_release_and_rollback(project: Project) -> None:
+    """A release runs its command once and serves; the rollback runs none and takes it back."""
+    project.release("good", RELEASE_COMMAND='echo "$APP" >>instance/commands')
+    assert project.serving() == {"good": 12}
+    status, printed = project.deploy("rollback", RELEASE_COMMAND="exit 1")
+    assert (status, project.serving()) == (0, {"first": 12}), printed
+    assert project.inside("cat", "instance/commands") == "app:app"
+
+
+@pytest.mark.parametrize(
+    ("kind", "good"), [("does not import", 0), ("never ready", 1), ("dies after a second", 1)]
+)
+def test_broken_release_changes_nothing(project: Project, kind: str, good: int) -> None:
+    """After so many exchanges, as many old replicas start again; the end says what failed."""
+    serving = project.serving()
+    project.write(kind.replace(" ", "-"), BROKEN[kind], good)
+    status, printed = project.deploy(**_SOON)
+    assert (status, project.serving()) == (1, serving), printed
+    assert printed.partition("going back")[0].count("is ready") == good
+    said = {"does not import": "No module named 'no_such_module'", "never ready": "503"}
+    assert said.get(kind, "ended (exit code 0)") in printed
+
+
+def test_failing_release_command_changes_nothing(project: Project) -> None:
+    """No replica of the release starts, and the command's last words are shown."""
+    before = project.replicas()
+    project.write("unmigrated")
+    status, printed = project.deploy(RELEASE_COMMAND="echo no such table; exit 3")
+    assert (status, project.replicas()) == (1, before), printed
+    assert "error: the release command failed:\n    no such table" in printed
+
+
+def test_two_deployments_at_once(project: Project) -> None:
+    """The second is refused while the first goes on."""
+    project.write("alone")
+    first = project.start()
+    try:
+        assert first.stdout
+        assert first.stdout.readline().startswith("building")
+        status, printed = project.deploy("rollback")
+        assert status == 1
+        assert f"error: another deployment of {project.name} runs\n  hint: wait" in printed
+        printed, _ = first.communicate()
+        assert (first.returncode, project.serving()) == (0, {"alone": 12}), printed
+    finally:
+        first.kill()
+
+
+def test_interrupt_goes_back(project: Project) -> None:
+    """Ctrl-C after the first exchange: the old replica starts again."""
+    serving = project.serving()
+    project.write("interrupted")
+    status, printed = project.deploy(DEPLOY_KILL="after INT 1 stop")
+    assert (status, project.serving()) == (1, serving), printed
+    assert "error: interrupted by SIGINT" in printed
+
+
+@pytest.mark.parametrize(
+    ("at", "verb"),
+    [("after 1 start", "rollback"), ("after 1 stop", "up"), ("before 1 rm", "up")],
+)
+def test_next_run_goes_on_after_kill(project: Project, at: str, verb: str) -> None:
+    """What a killed run left serves on, and the next run finishes it, or undoes it."""
+    (last,) = project.serving()
+    release = at.replace(" ", "-")
+    project.write(release)
+    when, number, word = at.split()
+    project.killed(f"{when} KILL {number} {word}")
+    assert project.serving() <= Counter({last: 12, release: 12})
+    status, printed = project.deploy(verb)
+    expected = last if verb == "rollback" else release
+    assert (status, project.serving()) == (0, {expected: 12}), printed
+
+
+def test_number_of_replicas(project: Project) -> None:
+    """More replicas start beside the others, and fewer stop, without a change of the rest."""
+    before = project.replicas()
+    assert project.deploy(REPLICAS="4", SURGE="2")[0] == 0
+    assert before.items() < project.replicas().items()
+    assert len(project.replicas()) == 4
+    assert project.deploy()[0] == 0
+    assert project.replicas() == before
+
+
+def test_wrong_surroundings_are_named(project: Project, tmp_path: Path) -> None:
+    """No engine, no compose.yaml, a taken port or name: an error and a hint; nothing changes."""
+    before = project.replicas()
+
+    def refused(problem: str, **variables: str) -> None:
+        status, printed = project.deploy(**variables)
+        assert status == 1
+        assert f"error: {problem}" in printed
+        assert "\n  hint: " in printed
+
+    refused("no Docker engine answers", DOCKER_HOST=f"tcp://127.0.0.1:{free_port()}")
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        refused("another program uses a port of nginx", PORT=str(port))
+    other = Project(tmp_path, project.checkout)
+    other.name = project.name
+    status, printed = other.deploy(COMPOSE_PROJECT_NAME=project.name)
+    assert status == 1
+    assert f"has another stack called {project.name}" in printed
+    (other.folder / "blog" / "deploy" / "compose.yaml").unlink()
+    status, printed = other.deploy()
+    assert status == 1
+    assert "error: there is no compose.yaml" in printed
+    assert project.replicas() == before
