@@ -31,6 +31,9 @@ def _docker(seconds: str) -> dict[str, int]:
     compose = (ROOT / "compose" / "compose.yaml").read_text(encoding="utf-8")
     compose = compose.replace("${REQUEST_SECONDS:-30}", seconds)
     services = dict(re.findall(r"^  (\w+):\n((?:    .*\n|\n)+)", compose, re.MULTILINE))
+    # Gunicorn and nginx follow the same variable.
+    assert f"\n      REQUEST_SECONDS: {seconds}\n" in services["app"]
+    assert f"\n      NGINX_REQUEST_SECONDS: {seconds}\n" in services["nginx"]
     names = {"replica": "app", "nginx": "nginx", "store": "redis"}
     return {
         name: _milliseconds(services[service], "stop_grace_period") // 1000
