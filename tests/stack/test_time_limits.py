@@ -31,6 +31,9 @@ def _docker(seconds: str) -> dict[str, int]:
     compose = (ROOT / "compose" / "compose.yaml").read_text(encoding="utf-8")
     compose = compose.replace("${REQUEST_SECONDS:-30}", seconds)
     services = dict(re.findall(r"^  (\w+):\n((?:    .*\n|\n)+)", compose, re.MULTILINE))
+    # Gunicorn and nginx follow the same variable.
+    assert f"\n      REQUEST_SECONDS: {seconds}\n" in services["app"]
+    assert f"\n      NGINX_REQUEST_SECONDS: {seconds}\n" in services["nginx"]
     names = {"replica": "app", "nginx": "nginx", "store": "redis"}
     return {
         name: _milliseconds(services[service], "stop_grace_period") // 1000
@@ -81,10 +84,18 @@ def test_time_limits_of_a_shutdown_are_in_order(tmp_path: Path, runtime: str, se
 def test_gunicorn_gives_up_together_with_nginx(seconds: str) -> None:
     """A worker may take as long for a request as nginx waits for it, also at a stop."""
     shown = subprocess.run(
-        [sys.executable, "-m", "gunicorn", "-c", ROOT / "app" / "gunicorn.conf.py",
-         "--print-config"],
+        [
+            sys.executable,
+            "-m",
+            "gunicorn",
+            "-c",
+            ROOT / "app" / "gunicorn.conf.py",
+            "--print-config",
+        ],
         env={"PATH": os.environ["PATH"], "REQUEST_SECONDS": seconds, "APP": "flask:Flask('x')"},
-        capture_output=True, text=True, check=True,
-    ).stdout  # fmt: skip
+        capture_output=True,
+        text=True,
+        check=True,
+    ).stdout
     limits = dict(re.findall(r"^((?:graceful_)?timeout) +=? *(\d+)$", shown, re.MULTILINE))
     assert limits == {"timeout": seconds, "graceful_timeout": seconds}

@@ -78,19 +78,35 @@ def test_prefix_without_a_slash_is_completed(start: StartProject) -> None:
 @pytest.mark.parametrize(
     ("trusted", "forwarded", "client", "scheme"),
     [
-        (_TRUSTED, {"X-Forwarded-For": "203.0.113.9", "X-Forwarded-Proto": "https"},
-         "203.0.113.9", "https"),
-        (_TRUSTED, {"X-Forwarded-For": "203.0.113.9, 10.1.2.3", "X-Forwarded-Proto": "http"},
-         "203.0.113.9", "http"),
+        (
+            _TRUSTED,
+            {"X-Forwarded-For": "203.0.113.9", "X-Forwarded-Proto": "https"},
+            "203.0.113.9",
+            "https",
+        ),
+        (
+            _TRUSTED,
+            {"X-Forwarded-For": "203.0.113.9, 10.1.2.3", "X-Forwarded-Proto": "http"},
+            "203.0.113.9",
+            "http",
+        ),
         # What the client itself claims stands first, and counts for nothing.
-        (_TRUSTED, {"X-Forwarded-For": "198.51.100.1, 2001:db8::1", "X-Forwarded-Proto": "ftp"},
-         "2001:db8::1", "http"),
+        (
+            _TRUSTED,
+            {"X-Forwarded-For": "198.51.100.1, 2001:db8::1", "X-Forwarded-Proto": "ftp"},
+            "2001:db8::1",
+            "http",
+        ),
         (_TRUSTED, {}, "127.0.0.1", "http"),
-        ("set_real_ip_from 192.0.2.1;",
-         {"X-Forwarded-For": "203.0.113.9", "X-Forwarded-Proto": "https"}, "127.0.0.1", "http"),
+        (
+            "set_real_ip_from 192.0.2.1;",
+            {"X-Forwarded-For": "203.0.113.9", "X-Forwarded-Proto": "https"},
+            "127.0.0.1",
+            "http",
+        ),
         ("", {"X-Forwarded-For": "203.0.113.9", "X-Forwarded-Proto": "https"}, "127.0.0.1", "http"),
     ],
-)  # fmt: skip
+)
 def test_proxies_in_front_are_believed_if_trusted(
     start: StartProject, trusted: str, forwarded: dict[str, str], client: str, scheme: str
 ) -> None:
@@ -105,9 +121,12 @@ def test_proxies_in_front_are_believed_if_trusted(
 def test_login_limit_is_for_the_client_behind_a_proxy(start: StartProject) -> None:
     """Clients behind a trusted proxy do not share a limit."""
     edge = start(
-        NGINX_TRUSTED_PROXIES=_TRUSTED, NGINX_LOGIN_PATHS="/", NGINX_PREFIX="/shop",
-        NGINX_LOGIN_RATE="1r/m", NGINX_LOGIN_BURST="1",
-    )  # fmt: skip
+        NGINX_TRUSTED_PROXIES=_TRUSTED,
+        NGINX_LOGIN_PATHS="/",
+        NGINX_PREFIX="/shop",
+        NGINX_LOGIN_RATE="1r/m",
+        NGINX_LOGIN_BURST="1",
+    )
 
     def log_in(address: str) -> int:
         return ask(edge.port, "POST", "/shop/", b"", {"X-Forwarded-For": address}).status
