@@ -32,9 +32,8 @@ if threads > 1 and _class != "gthread":
     raise _ours.refuse("THREADS", str(threads), f"WORKER_CLASS={_class} has none; set gthread")
 
 # Gunicorn ends a worker whose view hangs so long; nginx gives up at the same time.
-timeout = 30
-# At a stop, workers have 25 s to finish; a container has 35 s.
-graceful_timeout = 25
+# At a stop, workers have as long to finish; the engine waits 5 s longer.
+timeout = graceful_timeout = _ours.integer("REQUEST_SECONDS", 30, 1, 86_400)
 # Longer than nginx keeps an idle upstream connection (5 s), so that nginx always closes first.
 keepalive = 15
 

@@ -10,13 +10,14 @@ import re
 import shlex
 from collections.abc import Mapping
 from dataclasses import dataclass
+from ipaddress import ip_network
 from pathlib import Path
 from typing import Annotated, Any, get_type_hints
 
 from kit import dotenv
 from kit.errors import KitError
 from kit.system import folders, store_url
-from kit.values import Reader, choice, file, integer, matching, path, switch
+from kit.values import Reader, choice, file, folder, integer, matching, path, switch
 
 CHECKOUT = Path(__file__).resolve().parents[2]
 """The checkout that this kit is part of."""
@@ -37,9 +38,10 @@ _LOAD = frozenset({
 _COMPOSE = frozenset({
     "APP_CPUS", "APP_ENV_FILE", "APP_IMAGE", "APP_MEMORY", "APP_REQUIREMENTS", "BIND_ADDRESS",
     "COMPOSE_FILE", "COMPOSE_PROJECT_NAME", "HEALTH_PATH", "NGINX_CPUS", "NGINX_HSTS_SECONDS",
-    "NGINX_IDEMPOTENT_PATHS", "NGINX_IMAGE", "NGINX_LOGIN_BURST", "NGINX_LOGIN_RATE",
-    "NGINX_MEMORY", "NGINX_UPSTREAM_KEEPALIVE", "NGINX_WORKER_PROCESSES", "PYTHON_IMAGE",
-    "REDIS_CPUS", "REDIS_HEALTH_PASSWORD_FILE", "REDIS_IMAGE", "REDIS_MEMORY", "REDIS_URL_FILE",
+    "NGINX_GZIP", "NGINX_IDEMPOTENT_PATHS", "NGINX_IMAGE", "NGINX_LOGIN_BURST", "NGINX_LOGIN_PATHS",
+    "NGINX_LOGIN_RATE", "NGINX_MAX_BODY_SIZE", "NGINX_MEMORY", "NGINX_PREFIX", "NGINX_STATIC_PATH",
+    "NGINX_UPSTREAM_KEEPALIVE", "NGINX_WORKER_PROCESSES", "PYTHON_IMAGE", "REDIS_CPUS",
+    "REDIS_HEALTH_PASSWORD_FILE", "REDIS_IMAGE", "REDIS_MEMORY", "REDIS_URL_FILE",
     "REDIS_USERS_FILE", "SURGE", "TLS_DIR", "VALKEY_IMAGE",
 })  # fmt: skip
 
@@ -49,8 +51,24 @@ _ALIASES = {"WORKERS": "WEB_CONCURRENCY", "NGINX_IDEMPOTENT_PATHS": "NGINX_KEYED
 # The application's own settings, which the kit does not read.
 _APPLICATION = ("UNSTICKY_", "FLASK_", "SESSION_COOKIE_", "LOG_LEVEL", "RECENT_LOGIN_SECONDS")
 
-# The shop honours an Idempotency-Key there, so nginx may send such a POST again.
-_SHOPS_IDEMPOTENT_PATHS = "/api/(cart/items|checkout)"
+# What nginx does for an application unless a variable says otherwise.
+_NGINX = {
+    "NGINX_GZIP": "on",
+    "NGINX_HSTS_SECONDS": "31536000",
+    "NGINX_IDEMPOTENT_PATHS": "",
+    "NGINX_LOGIN_BURST": "40",
+    "NGINX_LOGIN_PATHS": "",
+    "NGINX_LOGIN_RATE": "3r/s",
+    "NGINX_MAX_BODY_SIZE": "16m",
+    "NGINX_PREFIX": "",
+    "NGINX_STATIC_PATH": "/static/",
+}
+# And for the shop, which honours an Idempotency-Key, and whose own limit of a body is the same.
+_SHOPS_NGINX = {
+    "NGINX_IDEMPOTENT_PATHS": "/api/(cart/items|checkout)",
+    "NGINX_LOGIN_PATHS": "/login|/api/login",
+    "NGINX_MAX_BODY_SIZE": "64k",
+}
 
 
 def _store_url(_name: str, url: str | None, _folder: Path) -> str | None:
@@ -73,6 +91,20 @@ def _overlays(_name: str, text: str | None, _folder: Path) -> tuple[str, ...]:
                 "to use a store of your own, set REDIS_URL",
             )
     return wanted
+
+
+def _proxies(name: str, text: str | None, _folder: Path) -> tuple[str, ...]:
+    # Also as nginx writes them, and as Compose needs them: set_real_ip_from 10.0.0.0/8;
+    found = tuple(re.findall(r"[^,;\s]+", (text or "").replace("set_real_ip_from", "")))
+    for each in found:
+        try:
+            ip_network(each)
+        except ValueError as error:
+            raise KitError(
+                f"{name}={each} is not an address or a network: {error}",
+                f"for example: {name}=10.0.0.0/8,2001:db8::/32",
+            ) from error
+    return found
 
 
 _APP = "module:object or module:factory(), such as shop:create_app()"
@@ -111,6 +143,9 @@ class Settings:
     redis_maxmemory: Annotated[str, matching("256mb", r"[1-9]\d*([kmg]b?)?", _SIZE)]
     redis_server: Annotated[Path | None, file(os.X_OK)]
     nginx_bin: Annotated[Path | None, file(os.X_OK)]
+    nginx_static_dir: Annotated[Path | None, folder]
+    trusted_proxies: Annotated[tuple[str, ...], _proxies]
+    request_seconds: Annotated[int, integer(30, 1, 86_400)]
     secret_key: Annotated[str | None, lambda _name, text, _folder: text]
     secret_key_file: Annotated[Path | None, file(os.R_OK)]
     shop_demo: Annotated[bool, switch(default=True)]
@@ -143,19 +178,23 @@ class Settings:
         return self.redis_url is None
 
     @property
-    def idempotent_paths(self) -> str:
-        """The paths whose POSTs nginx may send again; none for an application that is not ours."""
-        return _SHOPS_IDEMPOTENT_PATHS if self.app.startswith("shop:") else ""
+    def of_nginx(self) -> dict[str, str]:
+        """The variables of nginx's templates that both runtimes set alike."""
+        is_shop = self.app.startswith("shop:") and not self.is_foreign
+        defaults = _NGINX | (_SHOPS_NGINX if is_shop else {})
+        # Sync workers close every connection.
+        defaults["NGINX_UPSTREAM_KEEPALIVE"] = "0" if self.worker_class == "sync" else "16"
+        return {
+            **{name: self.compose.get(name, text) for name, text in defaults.items()},
+            "NGINX_TRUSTED_PROXIES": " ".join(
+                f"set_real_ip_from {each};" for each in self.trusted_proxies
+            ),
+        }
 
     @property
     def is_foreign(self) -> bool:
         """Whether the application is not in this checkout's ``app/``."""
         return self.app_dir != SHOP
-
-    @property
-    def upstream_keepalive(self) -> str:
-        """How many idle connections nginx keeps to the replicas; sync workers close each."""
-        return "0" if self.worker_class == "sync" else "16"
 
     @property
     def bind_address(self) -> str:
@@ -174,6 +213,7 @@ class Settings:
             "SERVED_BY": str(int(self.served_by)),
             "TRUSTED_HOSTS": self.trusted_hosts,
             "PROXY_HOPS": str(self.proxy_hops),
+            "REQUEST_SECONDS": str(self.request_seconds),
         }
 
     def make(self, verb: str) -> str:

@@ -87,6 +87,19 @@ def file(mode: int) -> Reader:
     return read
 
 
+def folder(name: str, text: str | None, start: Path) -> Path | None:
+    """Read the path of a folder that nginx can name in its configuration, or None."""
+    if text is None:
+        return None
+    found = absolute(name, text, start)
+    if not found.is_dir() or re.search(r"[\"$\\]", str(found)):
+        raise KitError(
+            f'{name}={found} is not a folder, or its path has one of " $ \\',
+            f"give its path or unset {name}",
+        )
+    return found
+
+
 def absolute(name: str, text: str, folder: Path) -> Path:
     """Return the path that a variable names."""
     if not text.isprintable():

@@ -213,11 +213,12 @@ class Project:
     def _variables(self) -> dict[str, str]:
         s = self._settings
         return {
-            "NGINX_UPSTREAM_KEEPALIVE": s.upstream_keepalive,
-            "NGINX_IDEMPOTENT_PATHS": s.idempotent_paths,
             "REDIS_MEMORY": _and_a_half(s.redis_maxmemory),
             "TLS_DIR": str(self._state.certificates),
             **s.compose,
+            **s.of_nginx,
+            "TRUSTED_PROXIES": s.of_nginx["NGINX_TRUSTED_PROXIES"],
+            **({"NGINX_STATIC_DIR": str(s.nginx_static_dir)} if s.nginx_static_dir else {}),
             **s.of_replicas,
             "APP_DIR": str(s.app_dir),
             "READY_TIMEOUT": str(s.ready_timeout),

@@ -68,6 +68,7 @@ class Upstream:
             self._workers,
             "`make logs RUNTIME=docker SERVICE=nginx` shows why",
             "`make restart RUNTIME=docker SERVICE=nginx` restarts it",
+            drain_seconds=int(self._nginx.env.get("NGINX_REQUEST_SECONDS", "30")) + 10,
         )
 
     def _workers(self) -> frozenset[int]:

@@ -38,8 +38,8 @@ class Nginx:
             cwd=self._state.nginx,
             priority=300,
             stop_signal="QUIT",
-            # Longer than worker_shutdown_timeout in nginx.conf, 35 s.
-            stop_seconds=40,
+            # Longer than worker_shutdown_timeout in nginx.conf, REQUEST_SECONDS and 5 s.
+            stop_seconds=self._settings.request_seconds + 10,
             splits_output=True,
         )
 
@@ -79,6 +79,7 @@ class Nginx:
             lambda: supervisor.signal(NGINX, "HUP"),
             lambda: children(pid),
             "`make logs SERVICE=nginx` shows why, `make restart SERVICE=nginx` restarts it",
+            drain_seconds=self._settings.request_seconds + 10,
         )
 
     def variables(self, replicas: Sequence[str]) -> dict[str, str]:
@@ -86,7 +87,7 @@ class Nginx:
         settings = self._settings
         return {
             "NGINX_EDGE": "plain",
-            "NGINX_LISTEN": f"127.0.0.1:{settings.port}",
+            "NGINX_LISTEN": _listener(settings),
             # Relative to nginx's folder, because an absolute path may contain a space.
             "NGINX_RUN_DIR": ".",
             "NGINX_ACCESS_LOG": "/dev/stdout",
@@ -96,11 +97,9 @@ class Nginx:
             if runs_as_root()
             else "",
             "NGINX_UPSTREAM_SERVERS": _upstream_servers(self._state, replicas),
-            "NGINX_UPSTREAM_KEEPALIVE": settings.upstream_keepalive,
-            "NGINX_LOGIN_RATE": "3r/s",
-            "NGINX_LOGIN_BURST": "40",
-            "NGINX_IDEMPOTENT_PATHS": settings.idempotent_paths,
-            "NGINX_HSTS_SECONDS": "31536000",
+            "NGINX_STATIC_DIR": str(settings.nginx_static_dir or "none"),
+            "NGINX_REQUEST_SECONDS": str(settings.request_seconds),
+            **settings.of_nginx,
         }
 
     @property
@@ -135,11 +134,22 @@ class Nginx:
         return True
 
 
+def _listener(settings: Settings) -> str:
+    """Return the address and port that nginx listens on; the kit itself asks 127.0.0.1."""
+    address = settings.bind_address
+    if not re.fullmatch(r"127\.0\.0\.1|0\.0\.0\.0|\[::\]", address):
+        raise KitError(
+            f"BIND_ADDRESS={address} needs RUNTIME=docker",
+            "local stacks listen on 127.0.0.1, 0.0.0.0, or [::] for IPv4 and IPv6",
+        )
+    return f"{address}:{settings.port}{' ipv6only=off' if address == '[::]' else ''}"
+
+
 def rendered_port(state: StateFolder) -> int | None:
     """Return the port that the configuration in place listens on."""
     # In whichever file: an older version of this kit may have rendered them.
     text = "\n".join(_contents(state.nginx / "conf").values())
-    found = re.search(r"^\s*listen 127\.0\.0\.1:(\d+)", text, re.MULTILINE)
+    found = re.search(r"^\s*listen \S+:(\d+)", text, re.MULTILINE)
     return int(found[1]) if found else None
 
 

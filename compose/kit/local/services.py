@@ -123,8 +123,8 @@ def replica(name: str, settings: Settings, state: StateFolder, release: Release)
         ),
         cwd=release.folder / "code",
         priority=200,
-        # Longer than graceful_timeout in gunicorn.conf.py, 25 s.
-        stop_seconds=35,
+        # Longer than graceful_timeout in gunicorn.conf.py, REQUEST_SECONDS.
+        stop_seconds=settings.request_seconds + 5,
         splits_output=True,
         env=env,
     )  # fmt: skip

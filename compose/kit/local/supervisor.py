@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import shlex
 import signal
 import subprocess
@@ -23,11 +24,15 @@ from kit.system import locks, logs
 
 _NAME = "supervisord"
 _START_SECONDS = 15
-# Longer than the longest stop_seconds of a service.
-STOP_SECONDS = 60
 _MUTE_STOP_SECONDS = 2
 # Longer than startsecs of a service.
 _SETTLE_SECONDS = 2
+
+
+def stop_seconds(configuration: str) -> int:
+    """Return how long supervisord may take to stop: longer than the slowest of its services."""
+    waits = re.findall(r"^stopwaitsecs=(\d+)", configuration, re.MULTILINE)
+    return 20 + max(map(int, waits), default=40)
 
 
 @dataclass(frozen=True, slots=True)
@@ -193,7 +198,9 @@ class Supervisor:
     def shut_down(self) -> list[str]:
         """Stop everything, in whatever condition it is; return the services that ended."""
         ended = self.living()
-        seconds = STOP_SECONDS
+        seconds = stop_seconds(
+            self._conf.read_text(encoding="utf-8") if self._conf.exists() else ""
+        )
         if supervisor := locks.holder(self._state.service_lock(_NAME)):
             try:
                 self._stop_in_order()

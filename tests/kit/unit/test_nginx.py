@@ -10,6 +10,8 @@ from kit.settings import load
 from kit.setup.environment import Environment
 from kit.state import StateFolder
 
+_TRUSTED = "set_real_ip_from 10.0.0.0/8; set_real_ip_from ::1;"
+
 
 def _variables(folder: Path, **environ: str) -> list[dict[str, str]]:
     """Return the variables of nginx's templates in the local and the docker runtime."""
@@ -30,10 +32,36 @@ def test_posts_are_sent_again_for_the_shop_only(tmp_path: Path, app: str, paths:
         assert variables["NGINX_IDEMPOTENT_PATHS"] == paths
 
 
-def test_own_paths_are_sent_again_in_containers(tmp_path: Path) -> None:
-    """The caller can name the paths of another application."""
-    _, docker = _variables(tmp_path, APP="mine:app", NGINX_IDEMPOTENT_PATHS="/pay")
-    assert docker["NGINX_IDEMPOTENT_PATHS"] == "/pay"
+@pytest.mark.parametrize(
+    ("name", "given", "local", "docker"),
+    [
+        ("NGINX_IDEMPOTENT_PATHS", "/pay", "/pay", "/pay"),
+        ("NGINX_LOGIN_PATHS", "/enter", "/enter", "/enter"),
+        ("NGINX_LOGIN_PATHS", "", "", ""),
+        ("NGINX_MAX_BODY_SIZE", "", "16m", "16m"),
+        ("NGINX_PREFIX", "/shop", "/shop", "/shop"),
+        ("NGINX_GZIP", "off", "off", "off"),
+        ("TRUSTED_PROXIES", "10.0.0.0/8, ::1", _TRUSTED, _TRUSTED),
+        ("TRUSTED_PROXIES", _TRUSTED, _TRUSTED, _TRUSTED),
+        ("REQUEST_SECONDS", "60", "60", "60"),
+        ("NGINX_STATIC_DIR", "/etc", "/etc", "/etc"),
+        ("BIND_ADDRESS", "[::]", "[::]:8080 ipv6only=off", "[::]"),
+    ],
+)
+def test_variables_of_a_project_reach_nginx(
+    tmp_path: Path, name: str, given: str, local: str, docker: str
+) -> None:
+    """Both runtimes pass on what the caller sets for an application of their own."""
+    templates, compose = _variables(tmp_path, **{"APP": "mine:app", name: given})
+    inside = {"BIND_ADDRESS": "NGINX_LISTEN"}.get(name, f"NGINX_{name.removeprefix('NGINX_')}")
+    assert (templates[inside], compose[name]) == (local, docker)
+
+
+def test_shop_has_its_own_limits(tmp_path: Path) -> None:
+    """For the shop nginx limits bodies as the shop does, and the logins."""
+    for variables in _variables(tmp_path):
+        assert variables["NGINX_MAX_BODY_SIZE"] == "64k"
+        assert variables["NGINX_LOGIN_PATHS"] == "/login|/api/login"
 
 
 @pytest.mark.parametrize(("worker_class", "kept"), [("sync", "0"), ("gthread", "16")])

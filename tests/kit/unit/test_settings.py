@@ -42,6 +42,7 @@ def test_alias_counts_unless_the_name_is_set(tmp_path: Path, name: str) -> None:
     "given",
     [
         *("PORT=0", "PORT=65536", "PORT=80a", "PORT=٨٠٨٠", "TLS_PORT=0", "PROXY_HOPS=9"),
+        *("REQUEST_SECONDS=0", "TRUSTED_PROXIES=10.0.0.1/8", "NGINX_STATIC_DIR=/nowhere"),
         *("REPLICAS=0", "REPLICAS=1000000", "WORKERS=-1", "WORKERS=1.5", "THREADS=2"),
         *("WORKER_CLASS=tornado", "RUNTIME=k8s", "OVERLAYS=tls", "SHOP_DEMO=maybe"),
         *("SERVED_BY=yes", "APP=shop; rm", "REDIS_MAXMEMORY=lots", "STATE_DIR=a\nb"),

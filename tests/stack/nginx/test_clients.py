@@ -16,7 +16,8 @@ from tests.support.same_client import DIFFERENT, SAME
 from tests.support.stacks.nginx import TEMPLATES, Nginx
 from tests.support.waiting import wait_until
 
-_BELIEVE = "set_real_ip_from 127.0.0.1; real_ip_header X-Test-Address; limit_conn clients"
+_BELIEVE = {"real_ip_header X-Forwarded-For": "real_ip_header X-Test-Address"}
+_PROXY = "set_real_ip_from 127.0.0.1;"
 
 
 def _hold(port: int, address: str) -> socket.socket:
@@ -32,7 +33,9 @@ def _status(port: int, address: str) -> int:
 @pytest.fixture(name="one_each", scope="module")
 def _one_each(start_edge: StartEdge) -> Nginx:
     """An nginx that allows one request of each client, and believes what address it has."""
-    return start_edge({"limit_conn clients 256": f"{_BELIEVE} 1"})
+    return start_edge(
+        {**_BELIEVE, "limit_conn clients 256": "limit_conn clients 1"}, NGINX_TRUSTED_PROXIES=_PROXY
+    )
 
 
 @pytest.mark.parametrize(("first", "second"), SAME)
@@ -65,7 +68,7 @@ def test_readme_has_the_same_rule(tmp_path: Path) -> None:
 
 def test_client_cannot_take_all_connections(start_edge: StartEdge, script: Script) -> None:
     """Of 400 half-sent bodies of one client 144 are rejected; another client is served."""
-    edge = start_edge({"limit_conn clients": _BELIEVE})
+    edge = start_edge(_BELIEVE, NGINX_TRUSTED_PROXIES=_PROXY)
     with ExitStack() as held:
         connections = [held.enter_context(_hold(edge.port, "2001:db8::1")) for _ in range(400)]
         refused = wait_until(lambda: _answered(connections, 144), "144 answers")

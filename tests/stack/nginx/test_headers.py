@@ -130,7 +130,7 @@ def test_log_of_a_rejected_host_has_printable_ascii_only(edge: Nginx) -> None:
 
 def test_error_log_has_no_control_characters(start_edge: StartEdge) -> None:
     """A rejected login is in the error log with its Referer, unless that has control characters."""
-    edge = start_edge(NGINX_LOGIN_RATE="1r/m", NGINX_LOGIN_BURST="1")
+    edge = start_edge(NGINX_LOGIN_RATE="1r/m", NGINX_LOGIN_BURST="1", NGINX_LOGIN_PATHS="/login")
     head = b"POST /login HTTP/1.1\r\nHost: shop.test\r\nContent-Length: 0\r\nReferer: "
     statuses = [
         exchange(edge.port, head + referer + b"\r\n\r\n").status

@@ -50,8 +50,9 @@ def test_slow_reader_gets_the_whole_answer(start_edge: StartEdge) -> None:
     assert read > LARGE
 
 
-def test_long_answer_does_not_fill_the_temporary_folder(edge: Nginx) -> None:
-    """Of an answer that nobody reads, nginx keeps 16 MiB; then the replica waits. All arrives."""
+def test_long_answer_does_not_fill_the_temporary_folder(start_edge: StartEdge) -> None:
+    """Of an answer that nobody reads, nginx keeps so much; then the replica waits. All arrives."""
+    edge = start_edge({"proxy_max_temp_file_size 256m": "proxy_max_temp_file_size 16m"})
     with sent(edge.port, b"GET /huge HTTP/1.1\r\nHost: shop.test\r\n\r\n") as slow:
         wait_until(lambda: _largest_file(edge) > 15 * 1024 * 1024, "a file of 16 MiB")
         assert len(read_answer(slow).body) == HUGE

@@ -54,7 +54,10 @@ def test_gixy_finds_no_issue(tmp_path: Path, upstream: str | None, edge: str) ->
         others |= with_tls(tmp_path)
     main = render(tmp_path, _variables(tmp_path, **others))
     gixy = Path(sys.executable).with_name("gixy")
-    checked = subprocess.run([gixy, main], capture_output=True, text=True, check=False)
+    # That check sees no difference between a path and a variable, which nginx leaves as it is:
+    # test_paths_arrive_as_they_were_sent.
+    command = [str(gixy), "--skips=proxy_pass_normalized", str(main)]
+    checked = subprocess.run(command, capture_output=True, text=True, check=False)
     assert checked.returncode == 0, checked.stdout
     assert "No issues found" in checked.stdout
 
@@ -103,7 +106,7 @@ def test_envsubst_of_the_image_renders_the_same(tmp_path: Path) -> None:
 def test_every_template_is_included() -> None:
     """Each file is included once, each listener by NGINX_EDGE; none lies about unused."""
     texts = {t.stem: t.read_text(encoding="utf-8") for t in TEMPLATES.glob("*.template")}
-    included = re.findall(r"^ *include (\S+);", "".join(texts.values()), re.MULTILINE)
+    included = re.findall(r"\binclude (\S+);", "".join(texts.values()))
     assert included.count("listen_${NGINX_EDGE}.conf") == 1
     listeners = ["listen_plain.conf", "listen_tls.conf"]
     others = [name for name in included if "$" not in name]

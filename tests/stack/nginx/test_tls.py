@@ -10,7 +10,8 @@ from tests.stack.nginx.conftest import StartEdge
 from tests.stack.nginx.replica import Script
 from tests.support.http.client import Client, ask
 from tests.support.http.wire import Answer, exchange, expect_problem, sent
-from tests.support.stacks.nginx import Nginx, make_certificate, with_tls
+from tests.support.stacks.nginx import Nginx, check, defaults, make_certificate, render, with_tls
+from tests.support.waiting import wait_until
 
 _NAMES = ("localhost", "127.0.0.1", "shop.test")
 
@@ -21,17 +22,20 @@ class TlsEdge:
     Attributes:
         plain: its listener without.
         port: of the one with TLS.
+        certificates: the folder of its certificate and key.
     """
 
-    def __init__(self, start_edge: StartEdge, folder: Path) -> None:
-        self._certificates = make_certificate(folder, *_NAMES)
-        variables = with_tls(self._certificates)
+    def __init__(
+        self, start_edge: StartEdge, folder: Path, edits: dict[str, str] | None = None
+    ) -> None:
+        self.certificates = make_certificate(folder, *_NAMES)
+        variables = with_tls(self.certificates)
         self.port = int(variables["NGINX_TLS_PORT"])
-        self.plain: Nginx = start_edge(**variables)
+        self.plain: Nginx = start_edge(edits, **variables)
 
     def context(self) -> ssl.SSLContext:
         """Return what trusts its certificate and nothing else."""
-        return ssl.create_default_context(cafile=str(self._certificates / "fullchain.pem"))
+        return ssl.create_default_context(cafile=str(self.certificates / "fullchain.pem"))
 
     def ask(self, path: str, host: str = "localhost") -> Answer:
         """Send a GET request to one of the certificate's names."""
@@ -131,6 +135,44 @@ def test_plain_http_on_the_tls_port_is_redirected(edge: TlsEdge) -> None:
 def test_nginx_errors_over_tls_are_problem_documents(edge: TlsEdge) -> None:
     """Errors that nginx itself makes are problem documents over TLS, too."""
     expect_problem(edge.ask("/.problem"), 404)
+
+
+def test_acme_challenge_is_answered_without_tls(edge: TlsEdge) -> None:
+    """A certificate's issuer finds the file that an ACME client wrote, and no other file."""
+    token = edge.certificates / "acme" / ".well-known" / "acme-challenge" / "token"
+    token.parent.mkdir(parents=True)
+    token.write_text("key authorization")
+    answer = ask(edge.plain.port, "GET", "/.well-known/acme-challenge/token")
+    assert (answer.status, answer.text) == (200, "key authorization")
+    for path in ("/.well-known/acme-challenge/other", "/.well-known/acme-challenge/../privkey.pem"):
+        assert ask(edge.plain.port, "GET", path).status in {308, 404}
+
+
+def test_renewed_certificate_is_used_without_a_reload(
+    start_edge: StartEdge, tmp_path: Path
+) -> None:
+    """New handshakes use the files that an ACME client has replaced, after a short time."""
+    edge = TlsEdge(start_edge, tmp_path / "tls", {"valid=1m": "valid=1s"})
+
+    def serial() -> str:
+        with edge.shake_hands(edge.context()) as connection:
+            certificate = connection.getpeercert()
+        assert certificate
+        return str(certificate["serialNumber"])
+
+    first = serial()
+    renewed = make_certificate(tmp_path / "renewed", "localhost")
+    for name in ("privkey.pem", "fullchain.pem"):
+        (renewed / name).replace(edge.certificates / name)
+    wait_until(lambda: serial() != first, "the new certificate", ignoring=ssl.SSLError)
+
+
+def test_missing_certificate_is_refused_at_the_start(tmp_path: Path) -> None:
+    """`nginx -t` fails if the folder has no certificate, though it is read at handshakes."""
+    variables = defaults(tmp_path, "server unix:/x.sock;") | with_tls(tmp_path)
+    tested = check(render(tmp_path, variables), tmp_path)
+    assert tested.returncode != 0
+    assert "fullchain.pem" in tested.stderr
 
 
 def test_no_hsts_without_tls(start_edge: StartEdge) -> None:

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import shutil
 import signal
 import socket
@@ -38,6 +39,14 @@ def defaults(run: Path, upstream_servers: str) -> dict[str, str]:
         "NGINX_LOGIN_BURST": "40",
         "NGINX_IDEMPOTENT_PATHS": "",
         "NGINX_HSTS_SECONDS": "31536000",
+        "NGINX_LOGIN_PATHS": "",
+        "NGINX_MAX_BODY_SIZE": "64k",
+        "NGINX_PREFIX": "",
+        "NGINX_TRUSTED_PROXIES": "",
+        "NGINX_STATIC_DIR": "/nonexistent",
+        "NGINX_STATIC_PATH": "/static/",
+        "NGINX_GZIP": "on",
+        "NGINX_REQUEST_SECONDS": "30",
     }
 
 
@@ -117,7 +126,7 @@ class Nginx:
             process = subprocess.Popen(
                 [NGINX, "-p", run, "-c", main, "-e", "stderr"], stdout=errors, stderr=errors
             )
-        nginx = cls(int(variables["NGINX_LISTEN"].rpartition(":")[2]), run, process)
+        nginx = cls(int(re.findall(r":(\d+)", variables["NGINX_LISTEN"])[-1]), run, process)
         wait_until(nginx.listens, "nginx listens", ignoring=OSError)
         return nginx
 
