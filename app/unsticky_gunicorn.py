@@ -387,4 +387,6 @@ def _timeval(seconds: float) -> bytes:
 if __name__ == "__main__":
     read_secrets()
     reveal_secrets()
+    # For commands such as `flask db upgrade`.
+    os.environ.setdefault("FLASK_APP", os.environ.get("APP", ""))
     os.execvp(sys.argv[1], sys.argv[1:])

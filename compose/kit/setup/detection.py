@@ -68,17 +68,20 @@ def find_app(folder: Path) -> Place:
     return found[0]
 
 
+def has_library(folder: Path) -> bool:
+    """Whether a module uses the session library."""
+    return any("Unsticky(" in _text(path) for path in modules(folder))
+
+
 def proposal(folder: Path) -> str:
     """Return the change of the application, as a diff: two lines that give it the library.
 
-    It is empty if the library is there already, or if no module makes the Flask object.
+    It is empty if no module makes the Flask object.
     """
     for place in _places(folder):
         if not place.line:
             continue
         before = _text(place.file).splitlines(keepends=True)
-        if "Unsticky(" in "".join(before):
-            return ""
         tree = ast.parse("".join(before))
         imports = [n for n in tree.body if isinstance(n, ast.Import | ast.ImportFrom)]
         # Some modules import their views last, to cut a circle.

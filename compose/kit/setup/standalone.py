@@ -100,11 +100,15 @@ def init(settings: Settings) -> None:
         if (project / name).is_file() and not (project / _REQUIREMENTS).is_file():
             say(f"\nList its packages for the image, after each change of {name}:\n\n  {command}")
             break
-    if proposal := detection.proposal(project):
+    if detection.has_library(project):
+        say()
+    elif proposal := detection.proposal(project):
         say(f"\nGive your application these two lines:\n\n{proposal}")
-    elif "unsticky" not in _requirements_text(project):
+    else:
         warn("no module was found that makes the Flask object: call Unsticky(app) where it is made")
-    say(f"Next: look at {FOLDER}/.env, then run: cd {project} && {FOLDER}/deploy")
+    say(f"Next: look at {FOLDER}/.env, then, in {project}:\n")
+    say(f"  sh {FOLDER}/secrets.sh   # once: makes the keys and passwords")
+    say(f"  {FOLDER}/deploy")
 
 
 def _environment(settings: Settings, project: Path, app: str) -> str:
@@ -132,11 +136,6 @@ WORKERS={settings.workers}
 # Runs once for each release, such as: flask db upgrade
 RELEASE_COMMAND={settings.release_command}
 """
-
-
-def _requirements_text(project: Path) -> str:
-    files = (project / name for name in requirements.KNOWN)
-    return "".join(path.read_text(errors="replace") for path in files if path.is_file())
 
 
 def write(folder: Path, generated: Mapping[str, str]) -> list[Change]:

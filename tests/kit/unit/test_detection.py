@@ -96,4 +96,5 @@ def test_application_with_the_library_needs_no_line(tmp_path: Path) -> None:
     """Nothing is proposed twice."""
     code = "from flask import Flask\napp = Flask('x')\nUnsticky(app)\n"
 
-    assert detection.proposal(_project(tmp_path, {"app.py": code})) == ""
+    assert detection.has_library(_project(tmp_path, {"app.py": code}))
+    assert not detection.has_library(_project(tmp_path / "b", {"app.py": "import flask\n"}))

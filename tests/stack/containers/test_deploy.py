@@ -147,7 +147,7 @@ def test_wrong_surroundings_are_named(project: Project, tmp_path: Path) -> None:
     refused("no Docker engine answers", DOCKER_HOST=f"tcp://127.0.0.1:{free_port()}")
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
-        refused("a port of nginx is taken", PORT=str(port))
+        refused("a port is taken", PORT=str(port))
     other = Project(tmp_path, project.checkout)
     other.name = project.name
     status, printed = other.deploy(COMPOSE_PROJECT_NAME=project.name)
