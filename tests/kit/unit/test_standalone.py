@@ -28,6 +28,21 @@ def test_second_run_changes_nothing(folder: Path) -> None:
     assert {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()} == before
 
 
+def test_folder_has_what_the_stack_needs(folder: Path) -> None:
+    """Each file that the containers are made from is there, and the scripts can be run."""
+    standalone.write(folder, {})
+
+    names = {str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file()}
+    assert names >= {
+        ".unsticky.json", "Dockerfile", "compose.isolated.yaml", "compose.tls.yaml", "compose.yaml",
+        "deploy", "gunicorn.conf.py", "lib/unsticky/__init__.py", "lib/unsticky_gunicorn.py",
+        "nginx/nginx.conf.template", "redis/redis.conf", "redis/users.acl.template", "secrets.sh",
+    }  # fmt: skip
+    assert [(folder / name).stat().st_mode & 0o777 for name in ("deploy", "secrets.sh")] == [
+        0o755
+    ] * 2
+
+
 def test_update_takes_what_only_one_side_has_changed(folder: Path) -> None:
     """The kit's changes arrive, the owner's stay, and both in one file are merged."""
     text = "one\n\n\n\ntwo\n\n\n\nthree\n"
