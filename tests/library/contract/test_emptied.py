@@ -170,6 +170,17 @@ def test_one_of_two_transactions_gets_the_last_thing(site: Site, act: Act) -> No
     assert site.stored(Browser(site.app, browser.cookie)) is None
 
 
+def test_what_was_changed_from_what_is_gone_conflicts(site: Site) -> None:
+    """A request that read a value does not begin the session again with what it made of it."""
+    old = site.browser(a=1).cookie
+    request, other = _begin(site, old, 2)
+    request.session["a"] += 1
+    other.session.pop("a")
+    assert other.end().status == 200
+    assert request.end().status == 409
+    assert site.stored(Browser(site.app, old)) is None
+
+
 def test_two_requests_may_remove_the_last_thing(site: Site) -> None:
     """Outside of transactions: what both deleted is no conflict."""
     requests = _begin(site, site.browser(a=1).cookie, 2)
