@@ -87,7 +87,9 @@ class Project:
         It holds the application's own variables, copies of the files that containers mount, because
         the checkout may move or change, and times of what a container reads at its start.
         """
-        self._state.mounted.mkdir(exist_ok=True)
+        # Containers mount the second one if there are no static files.
+        for needed in (self._state.mounted, self._state.mounted / ".empty"):
+            needed.mkdir(exist_ok=True)
         environment = {
             **application.variables,
             "APP": application.name,
@@ -218,7 +220,7 @@ class Project:
             **s.compose,
             **s.of_nginx,
             "TRUSTED_PROXIES": s.of_nginx["NGINX_TRUSTED_PROXIES"],
-            **({"NGINX_STATIC_DIR": str(s.nginx_static_dir)} if s.nginx_static_dir else {}),
+            "NGINX_STATIC_DIR": str(s.nginx_static_dir or self._state.mounted / ".empty"),
             **s.of_replicas,
             "APP_DIR": str(s.app_dir),
             "READY_TIMEOUT": str(s.ready_timeout),
