@@ -22,7 +22,7 @@ _COMPOSE = CHECKOUT / "compose"
 _TEMPLATES = CHECKOUT / "nginx"
 # A store that is away does not make a replica unhealthy.
 _HEALTH_OF_SHOP = "/livez"
-# Compose makes a container anew if its labels differ.
+# Compose replaces a container if its labels differ.
 _LABEL = "unsticky.files"
 _UNITS = {"": 1, "k": 1000, "kb": 1024, "m": 1000**2, "mb": 1024**2, "g": 1000**3, "gb": 1024**3}
 

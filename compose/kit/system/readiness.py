@@ -102,7 +102,7 @@ def _verdict(connection: http.client.HTTPConnection, path: str, host: str) -> An
     connection.request("GET", path, headers={"Host": host, "Connection": "close"})
     response = connection.getresponse()
     body = response.read(10_000)
-    # Whoever has no health check may want a login at `/`, or have nothing there.
+    # An application without a health check may ask for a login at `/`, or have no page there.
     if _OK <= response.status < (_SERVER_ERROR if path == "/" else _CLIENT_ERROR):
         return Answer()
     try:

@@ -13,6 +13,7 @@ from simple_websocket import Client as WebSocket
 from tests.stack.nginx.conftest import StartEdge
 from tests.support.http.client import ask
 from tests.support.http.wire import Answer
+from tests.support.needs import need
 from tests.support.ports import free_port
 from tests.support.stacks.gunicorn import Gunicorn
 from tests.support.stacks.nginx import Nginx
@@ -300,8 +301,7 @@ def test_idle_websocket_ends_after_request_seconds(start: StartProject) -> None:
 @pytest.mark.parametrize("host", ["127.0.0.1", "::1"])
 def test_ipv6_is_listened_on(start: StartProject, host: str) -> None:
     """One listener takes both families; the application knows the client's address."""
-    if not socket.has_dualstack_ipv6():
-        pytest.skip("this machine has no IPv6")
+    need(socket.has_dualstack_ipv6(), "this machine has no IPv6")
     port = free_port()
     start(NGINX_LISTEN=f"[::]:{port} ipv6only=off")
     with socket.create_connection((host, port), timeout=PATIENCE) as connection:
