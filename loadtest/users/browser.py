@@ -56,7 +56,8 @@ class Browser:
             Finding: the session's cookie changed or vanished.
         """
         expect, named = how.get("expect", (200,)), f"{method} {how.get('name', path)}"
-        before = self.session_cookie()
+        # As of now: another tab's answer may replace the cookie meanwhile.
+        before, issuer = self.session_cookie(), self._issuer
         late, self._late = self._late, 0.0
         with self._session.request(
             method,
@@ -79,16 +80,17 @@ class Browser:
             body=response.content or b"",
             request_id=fields.get("x-request-id", ""),
             served_by=fields.get("x-served-by", ""),
-            issuer=self._issuer,
+            issuer=issuer,
             set_cookies=_set_cookies(response),
         )
         self.last = answer
         if answer.served_by:
             self.workers.add(answer.served_by)
+        # First: an answer that replaces the session is seldom the one that was expected, either.
+        self._watch_cookie(before, answer, rotates=how.get("rotates", False))
         if status not in expect:
             error = getattr(response, "error", None)
             raise Refused(status, repr(error) if not status else str(answer.body[:_SHOWN]))
-        self._watch_cookie(before, answer, rotates=how.get("rotates", False))
         return answer
 
     def session_cookie(self) -> str | None:
@@ -113,16 +115,17 @@ class Browser:
 
     def _watch_cookie(self, before: str | None, answer: Answer, *, rotates: bool) -> None:
         after = self.session_cookie()
-        if after == before:
+        names = {name.removeprefix("__Host-") for name in answer.set_cookies}
+        if after == before or self._cookie not in names:
             return
-        issuer, self._issuer = self._issuer, answer.served_by
+        self._issuer = answer.served_by
         if before is None or rotates:
             return
         if after is None:
             detail = "the session's cookie vanished: the answer removed it"
         else:
             detail = "the answer brought another session's cookie"
-            detail += f" in place of the one from {issuer}" if issuer else ""
+            detail += f" in place of the one from {answer.issuer}" if answer.issuer else ""
         self.lost = self.lost or Finding(Failure.LOST_SESSION, detail, answer)
         raise self.lost
 
