@@ -1,7 +1,6 @@
 #!/bin/sh
-# Make the secrets that compose.yaml mounts, each once: what is there already stays.
-# Usage: sh secrets.sh [FOLDER]      (secrets/ beside this file by default)
-# The folder is yours alone (0700); all who can enter it can read the files, as the containers' users.
+# Make the secrets that compose.yaml mounts: sh secrets.sh [FOLDER], or else secrets/ beside this file.
+# What is there stays. The folder is yours alone (0700); who can enter it, as containers, can read all.
 set -eu
 here=$(CDPATH="" cd -- "$(dirname -- "$0")" && pwd)
 folder=${1:-$here/secrets}
@@ -9,12 +8,10 @@ folder=${1:-$here/secrets}
 # Whatever the repository around it ignores, nothing in here is ever committed.
 echo '*' >"$folder/.gitignore"
 umask 222
-
 # 256 bits from the system, in hexadecimal.
 random() { od -An -v -N32 -tx1 /dev/urandom | tr -d ' \n'; }
 sha256() { printf %s "$1" | { sha256sum 2>/dev/null || shasum -a 256; } | cut -d ' ' -f 1; }
 keep() { cat >"$folder/$1" && echo "made $folder/$1"; }
-
 [ -e "$folder/secret_key" ] || random | keep secret_key
 # These three belong together: passwords, and the users whom they let in.
 if [ ! -e "$folder/redis_users" ]; then

@@ -125,9 +125,14 @@ def test_interrupt_goes_back(project: Project) -> None:
 @pytest.mark.parametrize(
     ("at", "verb"),
     # A spread; `deploys.py` has all.
-    [("after 1 start", "rollback"), ("after 1 stop", "up"), ("before 1 rm", "up"),
-     ("after 7 change", "up"), ("after 12 change", "rollback")],
-)  # fmt: skip
+    [
+        ("after 1 start", "rollback"),
+        ("after 1 stop", "up"),
+        ("before 1 rm", "up"),
+        ("after 7 change", "up"),
+        ("after 12 change", "rollback"),
+    ],
+)
 def test_next_run_goes_on_after_kill(project: Project, at: str, verb: str) -> None:
     """What a killed run left serves on, and the next run finishes it, or undoes it."""
     (last,) = project.serving()
