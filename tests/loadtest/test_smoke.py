@@ -24,8 +24,8 @@ def _smoke(stack: Stack, url: str, **settings: str) -> tuple[int, str]:
         [sys.executable, "-m", "loadtest.smoke"],
         cwd=ROOT, capture_output=True, text=True, check=False, timeout=180,
         env={
-            **os.environ, "PYTHONPATH": ".:app:compose", "STATE_DIR": str(stack.state_dir),
-            "SMOKE_URL": url, "SMOKE_SECONDS": "5", **settings,
+            **os.environ, "PYTHONPATH": ".:compose", "STATE_DIR": str(stack.state_dir),
+            "SHOP_DEMO": "1", "SMOKE_URL": url, "SMOKE_SECONDS": "5", **settings,
         },
     )  # fmt: skip
     assert "Traceback" not in ran.stderr, ran.stderr
@@ -94,11 +94,9 @@ def test_too_few_answers_are_no_pass(stack: Stack, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(("path", "status"), [("/livez", 0), ("/", 0), ("/nothing", 1)])
-def test_a_foreign_application_answers_its_path(
-    stack: Stack, tmp_path: Path, path: str, status: int
-) -> None:
+def test_a_foreign_application_answers_its_path(stack: Stack, path: str, status: int) -> None:
     """HEALTH_PATH has to answer as it does to the health check."""
-    settings = {"APP_DIR": str(tmp_path), "HEALTH_PATH": path, "SMOKE_SECONDS": "1"}
+    settings = {"SMOKE_APP": "", "HEALTH_PATH": path, "SMOKE_SECONDS": "1"}
     found, printed = _smoke(stack, _replica(stack), **settings)
     assert found == status, printed
     assert status or "good answers" in printed
