@@ -61,8 +61,12 @@ class Services(Protocol):
         They do if code, packages or settings differ from those of the replicas that serve.
         """
 
-    def smoke_test(self, replica: Replica | None) -> None:
-        """Let visitors ask one replica, or nginx. Raise `KitError` if they find a fault."""
+    def smoke_test(self, replica: Replica | None) -> str:
+        """Let visitors ask one replica, or nginx, and return what they say.
+
+        Raises:
+            KitError: they find a fault, or too few answers came.
+        """
 
     def lives(self, replica: Replica) -> frozenset[int]:
         """Return the pids of a replica's processes."""
@@ -158,15 +162,7 @@ def _exchange_replicas(
             if running:
                 _settle(runtime, services, new)
             if is_tested:
-                lives = services.lives(new[0])
-                with step(f"smoke test of {new[0].name}"):
-                    services.smoke_test(new[0])
-                runtime.route([*running, *new])
-                with step("smoke test of all"):
-                    services.smoke_test(None)
-                # A worker ends after some thousands of requests, too; its master goes on.
-                if lives.isdisjoint(services.lives(new[0])):
-                    raise _ended(runtime, new[0])
+                _try(runtime, services, new[0], running)
                 is_tested = False
         if leaving:
             runtime.route([*kept, *started])
@@ -199,6 +195,21 @@ def _undone(runtime: Runtime, before: Sequence[Replica]) -> Iterator[None]:
             "correct that, then try again; the replicas that ran before go on serving",
             f"`{runtime.settings.make('down')}` stops everything",
         ) from error
+
+
+def _try(runtime: Runtime, services: Services, new: Replica, running: Sequence[Replica]) -> None:
+    """Let visitors try a new replica, alone and then beside those that run."""
+    lives = services.lives(new)
+    with step(f"smoke test of {new.name}"):
+        said = services.smoke_test(new)
+    say(f"    {said}")
+    runtime.route([*running, new])
+    with step("smoke test of all"):
+        said = services.smoke_test(None)
+    say(f"    {said}")
+    # A worker ends after some thousands of requests, too; its master goes on.
+    if lives.isdisjoint(services.lives(new)):
+        raise _ended(runtime, new)
 
 
 def _settle(runtime: Runtime, services: Services, replicas: Sequence[Replica]) -> None:

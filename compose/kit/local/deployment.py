@@ -77,6 +77,9 @@ class LocalDeployment:
         return self.supervisor.is_as_described(self._replica(replica.name))
 
     def prepare_smoke_test(self, serving: Sequence[Replica]) -> bool:
+        if self.release.number:
+            # It has served, and the one beside which it would be tried may be at fault.
+            return False
         # More workers of the same are no other release.
         ignored = ("WORKERS", "THREADS")
         spec = json.loads(self._replica("app-0").description(self.runtime.state))
@@ -87,7 +90,7 @@ class LocalDeployment:
             smoke.prepare(self.runtime.settings)
         return is_tested
 
-    def smoke_test(self, replica: Replica | None) -> None:
+    def smoke_test(self, replica: Replica | None) -> str:
         settings, state = self.runtime.settings, self.runtime.state
         stage, url = "mixed", settings.url
         if replica:
@@ -97,7 +100,7 @@ class LocalDeployment:
             url = f"http://127.0.0.1:{port}"
         command = services.release_command(settings, state, self.release)
         health = self.release.application.health_path
-        smoke.run(settings, stage, url, health, command.cwd, command.env)
+        return smoke.run(settings, stage, url, health, command.cwd, command.env)
 
     def lives(self, replica: Replica) -> frozenset[int]:
         pid = self.supervisor.processes()[replica.name].pid

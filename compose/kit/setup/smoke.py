@@ -1,5 +1,6 @@
 """The smoke test: visitors try a new release before it takes the place of the one that serves."""
 
+import os
 import shlex
 import subprocess
 from collections.abc import Mapping
@@ -10,8 +11,9 @@ from kit.errors import KitError
 from kit.settings import CHECKOUT, Settings, probe_host
 from kit.setup import environment
 
-_OF_LOAD_TESTS = {"PROFILE", "SCENARIO", "SLO"}
+_GIVEN = ("ACCOUNTS", "SCENARIO", "SESSION_COOKIE_SECURE", "SLO")
 _LINES = 20
+_BLAME = ("if the release that serves is at fault: make deploy SMOKE_SECONDS=0",)
 # Longer than a slow machine needs to start the visitors.
 _MORE_SECONDS = 90
 
@@ -39,14 +41,18 @@ def prepare(settings: Settings) -> None:
 def line(settings: Settings) -> str:
     """Return the kit's own smoke test as a line for a shell."""
     python = shlex.quote(str(environment.to_load(settings).python))
-    return f"PYTHONPATH={shlex.quote(str(CHECKOUT))} {python} -m loadtest.smoke"
+    path = os.pathsep.join(str(CHECKOUT / part) for part in (".", "app", "compose"))
+    return f"PYTHONDONTWRITEBYTECODE=1 PYTHONPATH={shlex.quote(path)} {python} -m loadtest.smoke"
 
 
 def variables(settings: Settings, health_path: str) -> dict[str, str]:
     """Return what a smoke test finds in its environment, except for the address and the stage."""
+    given = {**settings.application, **settings.load}
     return {
-        "PROFILE": "deploy",
-        **{name: text for name, text in settings.load.items() if name in _OF_LOAD_TESTS},
+        **{name: given[name] for name in _GIVEN if name in given},
+        "NGINX_PREFIX": settings.of_nginx["NGINX_PREFIX"],
+        "SHOP_DEMO": str(int(settings.shop_demo)),
+        "STATE_DIR": str(settings.state_dir),
         "HEALTH_PATH": health_path,
         "SMOKE_APP": "" if settings.is_foreign else "shop",
         "SMOKE_HOST": probe_host(settings.trusted_hosts),
@@ -56,25 +62,24 @@ def variables(settings: Settings, health_path: str) -> dict[str, str]:
 
 def run(
     settings: Settings, stage: str, url: str, health_path: str, cwd: Path, env: Mapping[str, str]
-) -> None:
-    """Try one replica, or the stack, in the folder and the environment of the application.
+) -> str:
+    """Try one replica, or the stack, and return what the visitors say at the end.
 
     Args:
         settings: of the caller.
         stage: ``direct`` or ``mixed``.
         url: ``unix:/path/of/a.sock``, or of nginx.
         health_path: a path that answers if the application is well.
-        cwd: the folder of the application's code, for a command of its own.
-        env: the application's environment.
+        cwd: the folder of the application's code, for SMOKE_COMMAND.
+        env: the application's environment, for the same.
 
     Raises:
         KitError: it found a fault, or could not decide.
     """
-    given = {**env, **variables(settings, health_path), "SMOKE_STAGE": stage, "SMOKE_URL": url}
     command = settings.smoke_command
     if not command:
-        command, cwd = line(settings), CHECKOUT
-        given["PYTHONDONTWRITEBYTECODE"] = "1"
+        command, cwd, env = line(settings), CHECKOUT, {"PATH": env["PATH"]}
+    given = {**env, **variables(settings, health_path), "SMOKE_STAGE": stage, "SMOKE_URL": url}
     try:
         done = subprocess.run(
             ["/bin/sh", "-c", command],
@@ -84,12 +89,14 @@ def run(
         )  # fmt: skip
     except subprocess.TimeoutExpired as error:
         raise KitError(f"the smoke test ({stage}) does not end", *_hints(settings)) from error
+    said = "\n".join(plain(text) for text in done.stdout.strip().splitlines()[-_LINES:])
     if done.returncode:
-        said = "\n".join(plain(text) for text in done.stdout.strip().splitlines()[-_LINES:])
         raise KitError(
             f"the smoke test ({stage}) of the new release failed ({done.returncode}):\n{said}",
+            *(_BLAME if stage == "mixed" else ()),
             *_hints(settings),
         )
+    return said.rpartition("\n")[2]
 
 
 def _hints(settings: Settings) -> tuple[str, str]:
