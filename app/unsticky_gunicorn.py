@@ -15,6 +15,8 @@ THREADS              threads a worker, 1 to 256; gthread only           1
 REPLICA              name of this replica in the logs                   the host's name
 FORWARDED_ALLOW_IPS  addresses or networks of the proxies in front;     127.0.0.1,::1
                      used over TCP only
+PROXY_HOPS           proxies in front whose X-Forwarded-For and         1
+                     X-Forwarded-Prefix count, 0 to 8
 LOG_LEVEL            debug, info, warning, error or critical            info
 RELOAD               1: workers restart if a file in the working        0
                      folder changes; for development only
@@ -118,6 +120,13 @@ def proxies(name: str, default: str) -> str:
 def refuse(name: str, value: str, hint: str) -> SystemExit:
     """Return what ends the program because of a variable."""
     return SystemExit(f"error: gunicorn.conf.py cannot use {name}={value!r}\n  hint: {hint}")
+
+
+_HOPS = integer("PROXY_HOPS", 1, 0, 8)
+_FORWARDED = {
+    "REMOTE_ADDR": "HTTP_X_FORWARDED_FOR",
+    "SCRIPT_NAME": "HTTP_X_FORWARDED_PREFIX",
+}
 
 
 def read_secrets() -> None:
@@ -321,11 +330,34 @@ _LOADED = 0o400
 
 
 def post_worker_init(worker: Any) -> None:
-    """Note at the file that the master watches that this worker has loaded the application.
+    """Put the application behind its proxies, and note that this worker has loaded it.
 
-    By its mode, because every user of the host can fill /dev/shm, and then nothing can be written.
+    The note is the mode of the file that the master watches, because every user of the host can
+    fill /dev/shm, and then nothing can be written.
     """
+    if _HOPS:
+        worker.wsgi = _behind_proxies(worker.wsgi, worker.cfg.forwarded_allow_networks())
     os.fchmod(worker.tmp.fileno(), _LOADED)
+
+
+def _behind_proxies(application: Any, trusted: Any) -> Any:
+    """Return the application with the client's address and the path prefix that proxies name.
+
+    Gunicorn sets the scheme itself, and nginx passes on Host. The headers stay, and Werkzeug's
+    ProxyFix, if the application uses it, sets the same values again. A header counts if it comes
+    over a unix socket, which has no address, or from a trusted one.
+    """
+
+    def proxied(environ: dict[str, Any], start_response: Any) -> Any:
+        peer = environ["REMOTE_ADDR"]
+        if not peer or any(ipaddress.ip_address(peer) in network for network in trusted):
+            for name, header in _FORWARDED.items():
+                values = environ.get(header, "").split(",")
+                if len(values) >= _HOPS and (value := values[-_HOPS].strip()):
+                    environ[name] = value
+        return application(environ, start_response)
+
+    return proxied
 
 
 def _outlive_workers(arbiter: Any) -> None:
