@@ -24,7 +24,9 @@ SECRETS_DIR          where files with secrets are mounted               /run/sec
 ==================== ================================================== ====================
 
 If ``NAME_FILE`` names a file in SECRETS_DIR, the application gets the content of the file as
-``NAME``: ``DATABASE_URL_FILE=/run/secrets/database_url`` becomes ``DATABASE_URL``.
+``NAME``: ``DATABASE_URL_FILE=/run/secrets/database_url`` becomes ``DATABASE_URL``. The first line
+of ``SECRET_KEY_FILE`` becomes ``SECRET_KEY``, further lines ``SECRET_KEY_FALLBACKS``: keys with
+which cookies are accepted, too. After a HUP, workers have what the files hold then.
 
 ``python -m unsticky_gunicorn`` checks the health of a container's Gunicorn: it ends with 0, or
 with 1 and the reason. ``python -m unsticky_gunicorn COMMAND…`` runs a command with the secrets that
@@ -153,7 +155,11 @@ def reveal_secrets() -> None:
     """
     for name, value in _secrets.items():
         del os.environ[name]
-        os.environ[name.removesuffix("_FILE")] = value
+        first, line_break, others = value.partition("\n")
+        if name == "SECRET_KEY_FILE" and line_break:
+            os.environ |= {"SECRET_KEY": first.strip(), "SECRET_KEY_FALLBACKS": others}
+        else:
+            os.environ[name.removesuffix("_FILE")] = value
 
 
 def post_fork(_arbiter: Any, _worker: Any) -> None:
