@@ -19,7 +19,7 @@ import pytest
 from tests.conftest import StartStack, copy_checkout
 from tests.support.ports import free_port
 from tests.support.stacks.local import Stack, processes_of
-from tests.support.waiting import at_most, wait_until
+from tests.support.waiting import PATIENCE, at_most, wait_until
 
 _NOBODY = 65534
 
@@ -92,7 +92,7 @@ def test_unreachable_store_fails_up_at_once(small: Stack, kind: str) -> None:
     port, path = free_port(), f"{small.state_dir}/nobody.sock"
     url = f"redis://:pass-word@127.0.0.1:{port}/0" if kind == "TCP" else f"unix://:pass-word@{path}"
     where = f"127.0.0.1 port {port}" if kind == "TCP" else path
-    with at_most(15):
+    with at_most(PATIENCE):
         printed = small.fail("up", REDIS_URL=url)
     assert f"cannot connect to the store at REDIS_URL: {where}" in printed
     assert "pass-word" not in printed
