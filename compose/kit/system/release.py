@@ -172,12 +172,7 @@ def _ignored(file: Path) -> Callable[[Path], bool]:
         if not line or line.startswith("#"):
             continue
         pattern = re.escape(line.lstrip("!").strip("/"))
-        for glob, regex in (
-            (r"\*\*/", "(?:.*/)?"),
-            (r"\*\*", ".*"),
-            (r"\*", "[^/]*"),
-            (r"\?", "[^/]"),
-        ):
+        for glob, regex in _GLOBS:
             pattern = pattern.replace(glob, regex)
         rules.append((re.compile(f"{pattern}(?:/.*)?"), not line.startswith("!")))
 
