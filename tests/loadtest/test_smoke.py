@@ -59,7 +59,7 @@ def test_a_sound_release_passes(stack: Stack) -> None:
 )  # fmt: skip
 def test_a_wrong_release_is_named(copied: Stack, build: str, reason: str, detail: str) -> None:
     """One call in ten, one add in a hundred: exit 1, the reason and the ids of requests."""
-    copied.up(APP=f"broken:{build}()")
+    copied.up(APP=f"wrong:{build}()")
     status, printed = _smoke(copied, _replica(copied))
     assert status == 1, printed
     assert re.search(f"smoke test failed: .*{reason}", printed), printed
