@@ -7,16 +7,13 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from functools import partial
-from typing import Any
 
 from loadtest.errors import LoadTestError
 from loadtest.prove import visitors
 from loadtest.prove.stacks import Kit, Stock
 from loadtest.prove.visitors import Tally, Visit
-
-CONFIDENCE = 0.95
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -27,11 +24,13 @@ class Options:
         seconds: of load, where nothing else says when a row ends.
         deploys: of the row of that name.
         health_path: what visitors of another application ask.
+        soak: seconds of the row of that name.
     """
 
     seconds: float = 20
     deploys: int = 3
     health_path: str = "/"
+    soak: float = 0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -70,22 +69,9 @@ class Row:
         """What repeats it."""
         return f"make prove ARGS='--only {self.name}'"
 
-    def document(self) -> dict[str, Any]:
-        """Return it as JSON takes it."""
-        return asdict(self)
-
 
 class Skipped(Exception):
     """The row cannot be made; the message says why."""
-
-
-def bound(times: int) -> float:
-    """Return the share that zero of so many leaves possible, with 95 % confidence.
-
-    The upper end of Clopper and Pearson's interval, one-sided; about 3 / times.
-    """
-    left: float = (1 - CONFIDENCE) ** (1 / times) if times else 0.0
-    return 1 - left
 
 
 def measured(
@@ -95,10 +81,15 @@ def measured(
     problems = [*filter(None, [wrong]), *tally.details]
     is_kept = not (tally.lost or tally.doubled or wrong or (tally.failed and not allows_failures))
     return Measured(
-        done=done, requests=tally.requests, failed=tally.failed, lost=tally.lost,
-        acknowledged=tally.acknowledged, doubled=tally.doubled, is_kept=is_kept,
+        done=done,
+        requests=tally.requests,
+        failed=tally.failed,
+        lost=tally.lost,
+        acknowledged=tally.acknowledged,
+        doubled=tally.doubled,
+        is_kept=is_kept,
         problems=[] if is_kept else problems,
-    )  # fmt: skip
+    )
 
 
 def continuity(kit: Kit, stock: Stock, options: Options) -> tuple[Measured, Measured | None]:
@@ -231,11 +222,11 @@ ROWS: dict[str, Make] = {
 """Each row by the name that `--only` takes; its docstring is its title."""
 
 
-def make(name: str, kit: Kit, stock: Stock, options: Options) -> Row:
+def made(name: str, make: Make, kit: Kit, stock: Stock, options: Options) -> Row:
     """Make one row; one that cannot be made never counts as passed."""
-    title = (ROWS[name].__doc__ or "").splitlines()[0]
+    title = (make.__doc__ or "").splitlines()[0]
     try:
-        ours, theirs = ROWS[name](kit, stock, options)
+        ours, theirs = make(kit, stock, options)
     except Skipped as error:
         return Row(name=name, title=title, verdict="not run", kit=None, stock=None, why=str(error))
     except (LoadTestError, OSError) as error:

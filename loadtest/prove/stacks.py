@@ -22,12 +22,34 @@ from loadtest.harness.containers import Containers
 _PARTS = ("Makefile", "app", "compose", "loadtest", "nginx", "requirements", "pyproject.toml")
 _VERB_SECONDS = 600
 _PASSED_ON = (
-    "APP_DIR", "APP", "APP_REQUIREMENTS", "APP_OVERRIDES", "APP_BUILD", "APP_ENV_FILE",
-    "DOCKER_CONFIG", "DOCKER_CONTEXT", "DOCKER_HOST", "HEALTH_PATH", "HOME", "LANG", "NGINX_BIN",
-    "NGINX_IMAGE", "PATH", "PYTHON", "PYTHON_IMAGE", "REDIS_IMAGE", "REDIS_SERVER",
-    "RELEASE_COMMAND", "RUNTIME", "SMOKE_COMMAND", "TMPDIR", "VALKEY_IMAGE", "VENV_DIR", "WORKERS",
+    "APP_DIR",
+    "APP",
+    "APP_REQUIREMENTS",
+    "APP_OVERRIDES",
+    "APP_BUILD",
+    "APP_ENV_FILE",
+    "DOCKER_CONFIG",
+    "DOCKER_CONTEXT",
+    "DOCKER_HOST",
+    "HEALTH_PATH",
+    "HOME",
+    "LANG",
+    "NGINX_BIN",
+    "NGINX_IMAGE",
+    "PATH",
+    "PYTHON",
+    "PYTHON_IMAGE",
+    "REDIS_IMAGE",
+    "REDIS_SERVER",
+    "RELEASE_COMMAND",
+    "RUNTIME",
+    "SMOKE_COMMAND",
+    "TMPDIR",
+    "VALKEY_IMAGE",
+    "VENV_DIR",
+    "WORKERS",
     "WORKER_CLASS",
-)  # fmt: skip
+)
 
 
 class Kit:
@@ -60,18 +82,26 @@ class Kit:
             shutil.copytree(source, self._code, symlinks=True)
             given["APP_DIR"] = str(self._code)
         self._environment = {
-            **given, "STATE_DIR": str(self.state), "PORT": str(self.port), "SHOP_DEMO": "1",
-            "REPLICAS": "2", "WORKERS": given.get("WORKERS", "2"),
-        }  # fmt: skip
+            **given,
+            "STATE_DIR": str(self.state),
+            "PORT": str(self.port),
+            "SHOP_DEMO": "1",
+            "REPLICAS": "2",
+            "WORKERS": given.get("WORKERS", "2"),
+        }
         self._release = 0
 
     def start_verb(self, verb: str, **settings: str) -> "subprocess.Popen[str]":
         """Start a verb in a session of its own."""
         return subprocess.Popen(
             [self.checkout / "compose" / "kit" / "run", verb],
-            env={**self._environment, **settings}, text=True, start_new_session=True,
-            stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
-        )  # fmt: skip
+            env={**self._environment, **settings},
+            text=True,
+            start_new_session=True,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+        )
 
     def verb(self, verb: str, **settings: str) -> tuple[int, str]:
         """Run a verb to its end; return its exit code and what it printed."""
@@ -118,12 +148,19 @@ class Kit:
         Raises:
             LoadTestError: this machine cannot see them.
         """
-        stack = harness.Stack.running(self.state) or Containers.running(self.state)
-        app = stack.processes().get("app", []) if stack else []
+        app = self._tiers().get("app", [])
         masters = {process.pid for process in app}
         if not (workers := [each for each in app if each.ppid() in masters]):
             raise LoadTestError("this machine does not see the workers")
         _kill_one(workers)
+
+    def processes(self) -> list[psutil.Process]:
+        """Return its processes, as far as this machine sees them."""
+        return [process for tier in self._tiers().values() for process in tier]
+
+    def _tiers(self) -> dict[str, list[psutil.Process]]:
+        stack = harness.Stack.running(self.state) or Containers.running(self.state)
+        return stack.processes() if stack else {}
 
     def dispose(self) -> None:
         """Stop it, and remove what it made."""

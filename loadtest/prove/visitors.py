@@ -81,10 +81,20 @@ class Client:
         """Return another connection with the same cookies."""
         return Client(self._port, self._tally, self.cookies)
 
+    def copy(self) -> "Client":
+        """Return another browser that has the same cookies now."""
+        return Client(self._port, self._tally, dict(self.cookies))
+
     def send(
-        self, method: str, path: str, body: object = None, *, key: str = "",
-        good: Sequence[int] = (200,), change: int = 0,
-    ) -> tuple[int, Any]:  # fmt: skip
+        self,
+        method: str,
+        path: str,
+        body: object = None,
+        *,
+        key: str = "",
+        good: Sequence[int] = (200,),
+        change: int = 0,
+    ) -> tuple[int, Any]:
         """Send one request and count it; return the status, 0 without an answer, and the JSON."""
         try:
             self._request(method, path, body, key)
@@ -244,12 +254,12 @@ def leave(client: Client, tally: Tally) -> None:
     status, _ = client.send("POST", contract.LOGIN, contract.CREDENTIALS, good=(200, 429))
     if status != 200:
         return
-    old = Client(client._port, tally, dict(client.cookies))  # noqa: SLF001  # the same class's
+    old = client.copy()
     ended = range(200, 500)
     with ThreadPoolExecutor(2) as tabs:
         late = [
             tabs.submit(tab.send, "POST", contract.ITEMS, {"sku": "tea"}, good=ended)
-            for tab in (Client(client._port, tally, dict(client.cookies)) for _ in range(2))  # noqa: SLF001  # the same class's
+            for tab in (client.copy() for _ in range(2))
         ]
         out, _ = client.send("POST", contract.LOGOUT, good=(200, 204), change=1)
         for each in late:

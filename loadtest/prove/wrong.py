@@ -25,7 +25,7 @@ def failing() -> Flask:
             return []
         return inner(environ, start_response)
 
-    app.wsgi_app = outer  # type: ignore[method-assign]
+    vars(app)["wsgi_app"] = outer
     return app
 
 
@@ -38,5 +38,5 @@ def losing() -> Flask:
             return int(self.get(key, 0)) + delta
         return int(inner(self, key, delta, **how))
 
-    SessionMap.incr = incr  # type: ignore[method-assign]
+    type.__setattr__(SessionMap, "incr", incr)
     return create_app()
