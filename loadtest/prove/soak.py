@@ -46,7 +46,7 @@ def soak(kit: Kit, _stock: Stock, options: Options) -> tuple[Measured, None]:
             readings.append(_read(kit))
             time.sleep(_READ_SECONDS)
     done = f"{seconds:.0f} s, {deploys} deployments; {_described(readings)}"
-    return measured(done, tally, wrong=_growth(readings)), None
+    return measured(done, tally, wrong=growth(readings)), None
 
 
 def _visit(client: Client, tally: Tally) -> None:
@@ -78,7 +78,7 @@ def _described(readings: list[Reading]) -> str:
     )
 
 
-def _growth(readings: list[Reading]) -> str:
+def growth(readings: list[Reading]) -> str:
     """Return in words what has grown from the second quarter to the last."""
     if len(readings) < _LEAST_READINGS:
         return f"{len(readings)} readings are too few to see growth"
