@@ -30,8 +30,7 @@ timeout = graceful_timeout = _ours.integer("REQUEST_SECONDS", 30, 1, 86_400)
 # Longer than nginx keeps an idle upstream connection (5 s), so that nginx always closes first.
 keepalive = 15
 # Replace workers against slow leaks; the jitter spreads the replacements.
-max_requests = 10_000
-max_requests_jitter = 1_000
+max_requests, max_requests_jitter = 10_000, 1_000
 # For development. Gunicorn itself watches only imported modules, not templates and other files.
 reload = _ours.one_of("RELOAD", "0", "1") == "1"
 _files = Path.cwd().rglob("*") if reload else ()
@@ -47,11 +46,10 @@ for _package in ("flask", "redis") if _class != "gevent" else ():
 worker_tmp_dir = "/dev/shm" if os.access("/dev/shm", os.W_OK | os.X_OK) else None  # noqa: S108  # not a temporary file of ours: Gunicorn makes an unnamed one there
 # All masters of a user would share its default path. Signals are enough.
 control_socket_disable = True
-# The proxies whose X-Forwarded-Proto counts; over a unix socket it always counts.
+# The proxies whose X-Forwarded-* headers count; over a unix socket they always count.
 forwarded_allow_ips = _ours.proxies("FORWARDED_ALLOW_IPS", "127.0.0.1,::1")
 # Slightly more than nginx accepts (8k per line), so that nginx rejects the request.
-limit_request_line = 8190
-limit_request_field_size = 16_380
+limit_request_line, limit_request_field_size = 8190, 16_380
 # The supervisor or the container engine collects and rotates both.
 accesslog = errorlog = "-"
 loglevel = _ours.one_of("LOG_LEVEL", "info", "debug", "warning", "error", "critical")

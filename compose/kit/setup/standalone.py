@@ -123,8 +123,9 @@ def _environment(settings: Settings, project: Path, app: str) -> str:
 COMPOSE_PROJECT_NAME={name}
 # The application: module:object or module:factory().
 APP={app}
-# Files with its packages, separated by spaces; paths start in its folder.
+# Files with its packages, separated by spaces; paths start in its folder. APP_BUILD=1: build source packages.
 APP_REQUIREMENTS={packages}
+APP_BUILD={int(settings.app_build) or ""}
 # A path that answers 2xx or 3xx without a login.
 HEALTH_PATH={health}
 # nginx's port on 127.0.0.1; containers of the application, and processes in each.
