@@ -24,8 +24,8 @@ worker_class = _ours.FairSyncWorker if _class == "sync" else _class
 threads = _ours.integer("THREADS", 1, 1, 256)
 if threads > 1 and _class != "gthread":
     raise _ours.refuse("THREADS", str(threads), f"WORKER_CLASS={_class} has none; set gthread")
-# Gunicorn ends a worker whose view hangs so long; nginx gives up at the same time. At a stop, workers
-# have as long to finish; the engine waits 5 s longer.
+# Gunicorn ends a worker whose view hangs so long; nginx gives up at the same time. At a stop,
+# workers have as long to finish; the engine waits 5 s longer.
 timeout = graceful_timeout = _ours.integer("REQUEST_SECONDS", 30, 1, 86_400)
 # Longer than nginx keeps an idle upstream connection (5 s), so that nginx always closes first.
 keepalive = 15
