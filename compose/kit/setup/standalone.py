@@ -123,7 +123,7 @@ def _environment(settings: Settings, project: Path, app: str) -> str:
 COMPOSE_PROJECT_NAME={name}
 # The application: module:object or module:factory().
 APP={app}
-# Files with its packages, whose paths start in its folder; 1 builds those that exist only as source.
+# Files with its packages; paths start in its folder. APP_BUILD=1 builds those that have no wheel.
 APP_REQUIREMENTS={packages}
 APP_BUILD={int(settings.app_build) or ""}
 # A path that answers 2xx or 3xx without a login.
