@@ -189,6 +189,7 @@ def test_variables_of_nginx(project: Project, visits: Visits) -> None:
     assert status == 0, printed
     assert "nginx is replaced" in printed
     assert project.containers("nginx") != nginx
+    assert project.deploy(NGINX_GZIP="off")[0] == 0
     assert gzip()
     # Nobody can connect to an nginx that does not run.
     visits.lost.clear()
