@@ -46,7 +46,9 @@ _SPREAD = (12, 27, 42, 57)
 def _deployed(new_stack: StartStack) -> Iterator[Stack]:
     """A stack of two replicas in a checkout of its own, whose verbs can be killed."""
     with tempfile.TemporaryDirectory(prefix="checkout-") as folder:
-        yield _stack_in(Path(folder), new_stack(REPLICAS="2", WORKERS="1", READY_TIMEOUT="20"))
+        stack = new_stack(REPLICAS="2", WORKERS="1", READY_TIMEOUT="20")
+        yield _stack_in(Path(folder), stack)
+        assert not stack.dispose()
 
 
 def _stack_in(checkout: Path, stack: Stack) -> Stack:
@@ -70,9 +72,10 @@ def _load(deployed: Stack) -> Iterator[Load]:
 
 
 def _write(stack: Stack, line: str) -> None:
-    """Make the code another one."""
+    """Make the code another one, or with an empty line that of the beginning."""
     source = (ROOT / "app/shop/__init__.py").read_text(encoding="utf-8")
-    (stack.checkout / "app/shop/__init__.py").write_text(f"{source}\n{line}\n", encoding="utf-8")
+    text = f"{source}\n{line}\n" if line else source
+    (stack.checkout / "app/shop/__init__.py").write_text(text, encoding="utf-8")
 
 
 def _serving(stack: Stack) -> set[str]:
