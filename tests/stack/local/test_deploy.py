@@ -222,14 +222,15 @@ def test_interrupted_deployment_goes_back(deployed: Stack, load: Load, by: str) 
 def test_two_deployments_at_once(deployed: Stack, load: Load) -> None:
     """The second one is refused while the first one works, also while that one's command does."""
     _write(deployed, "# two at once")
-    first = deployed.start_verb("deploy", RELEASE_COMMAND="sleep 8", KILL_AT="")
-    lock = deployed.folder.verb_lock
-    wait_until(lambda: "make deploy" in lock.read_text(), "the first one works")
+    first = deployed.start_verb("deploy", RELEASE_COMMAND="sleep 20", KILL_AT="")
+    make = psutil.Process(first.pid)
+
+    def command() -> list[psutil.Process]:
+        return [each for each in make.children(recursive=True) if each.cmdline()[0] == "sleep"]
+
+    (sleep,) = wait_until(command, "its command runs", ignoring=psutil.NoSuchProcess)
     assert "is changing this stack" in deployed.fail("deploy")
-    (verb,) = (
-        p for p in psutil.Process(first.pid).children(recursive=True) if "kit" in p.cmdline()
-    )
-    wait_until(verb.children, "its command runs")
+    verb = next(each for each in sleep.parents() if "kit" in each.cmdline())
     verb.kill()
     first.communicate()
     assert "is changing this stack" in deployed.fail("deploy")
@@ -264,6 +265,7 @@ def test_full_disk_changes_nothing(deployed: Stack, new_stack: StartStack) -> No
         for process in guest.processes():
             process.kill()
         subprocess.run([shutil.which("umount") or "umount", "-l", guest.state_dir], check=True)
+        guest.state_dir.rmdir()
         _write(deployed, "")
 
 
