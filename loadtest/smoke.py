@@ -106,19 +106,21 @@ def _wanted(
 ) -> settings.Settings:
     """Return the settings of the run."""
     own = settings.LOADTEST / "scenarios" / ("shoppers.py" if is_shop else "health.py")
-    wanted = settings.parse({
-        "HOST": edge.url + given.get("NGINX_PREFIX", ""),
-        "SCENARIO": given.get("SCENARIO", str(own)),
-        "SLO": given.get("SLO", ""),
-        "PROFILE": "deploy",
-        "DURATION": f"{seconds + min(3 * seconds, _LONGER_SECONDS)}s",
-        "USERS": "8",
-        "PROCESSES": "1",
-        "THINK": "0.02",
-        "STATE_DIR": str(folder),
-        "JOURNEYS": _JOURNEYS if is_shop else "",
-        "ACCOUNTS": given.get("ACCOUNTS", ""),
-    })  # fmt: skip
+    wanted = settings.parse(
+        {
+            "HOST": edge.url + given.get("NGINX_PREFIX", ""),
+            "SCENARIO": given.get("SCENARIO", str(own)),
+            "SLO": given.get("SLO", ""),
+            "PROFILE": "deploy",
+            "DURATION": f"{seconds + min(3 * seconds, _LONGER_SECONDS)}s",
+            "USERS": "8",
+            "PROCESSES": "1",
+            "THINK": "0.02",
+            "STATE_DIR": str(folder),
+            "JOURNEYS": _JOURNEYS if is_shop else "",
+            "ACCOUNTS": given.get("ACCOUNTS", ""),
+        }
+    )
     if not is_shop:
         return wanted
     # Only where there are demo users, or others are given: a failed login counts against somebody.

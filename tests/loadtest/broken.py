@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import fcntl
 import os
-import random
 import secrets
 import time
 from collections.abc import Callable, Iterable
@@ -63,34 +62,6 @@ def revived() -> Flask:
         for name, view in app.view_functions.items()
     }
     return app
-
-
-def failing() -> Flask:
-    """Return a shop that answers 500 to one call in ten."""
-    app = create_app()
-    inner = app.wsgi_app
-
-    def outer(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
-        if environ["PATH_INFO"].startswith("/api/") and random.random() < 0.1:
-            start_response("500 Internal Server Error", [("Content-Length", "0")])
-            return []
-        return inner(environ, start_response)
-
-    app.wsgi_app = outer  # type: ignore[method-assign]
-    return app
-
-
-def losing() -> Flask:
-    """Return a shop that loses one add in a hundred."""
-    inner = SessionMap.incr
-
-    def incr(self: SessionMap, key: Any, delta: int = 1, **how: Any) -> int:
-        if random.random() < 0.01:
-            return int(self.get(key, 0)) + delta
-        return int(inner(self, key, delta, **how))
-
-    SessionMap.incr = incr  # type: ignore[method-assign]
-    return create_app()
 
 
 def _without_cookies(inner: WSGIApplication) -> WSGIApplication:

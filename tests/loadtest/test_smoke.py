@@ -22,12 +22,21 @@ def _smoke(stack: Stack, url: str, **settings: str) -> tuple[int, str]:
     """Run the smoke test as a deployment does; return its exit code and what it printed."""
     ran = subprocess.run(
         [sys.executable, "-m", "loadtest.smoke"],
-        cwd=ROOT, capture_output=True, text=True, check=False, timeout=180,
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=180,
         env={
-            **os.environ, "PYTHONPATH": ".:compose", "STATE_DIR": str(stack.state_dir),
-            "SHOP_DEMO": "1", "SMOKE_URL": url, "SMOKE_SECONDS": "5", **settings,
+            **os.environ,
+            "PYTHONPATH": ".:compose",
+            "STATE_DIR": str(stack.state_dir),
+            "SHOP_DEMO": "1",
+            "SMOKE_URL": url,
+            "SMOKE_SECONDS": "5",
+            **settings,
         },
-    )  # fmt: skip
+    )
     assert "Traceback" not in ran.stderr, ran.stderr
     return ran.returncode, ran.stdout + ran.stderr
 
@@ -56,15 +65,18 @@ def test_a_sound_release_passes(stack: Stack) -> None:
         ("failing", r"errors of [A-Z]+ /api/\S+ [\d.]+% \(\d+ of \d+\)", "status 500"),
         ("losing", r"lost update \d+ times \(0 allowed\)", r"lost update: \w+ is \d+ instead of"),
     ],
-)  # fmt: skip
+)
 def test_a_wrong_release_is_named(copied: Stack, build: str, reason: str, detail: str) -> None:
     """One call in ten, one add in a hundred: exit 1, the reason and the ids of requests."""
-    copied.up(APP=f"broken:{build}()")
+    copied.up(APP=f"wrong:{build}()")
     status, printed = _smoke(copied, _replica(copied))
     assert status == 1, printed
     assert re.search(f"smoke test failed: .*{reason}", printed), printed
-    found = re.search(rf"^  {detail}.* \[[A-Z]+ /api/\S+ (?:app-\d+/\d+ )?([0-9a-f]{{32}})\]$",
-                      printed, re.MULTILINE)  # fmt: skip
+    found = re.search(
+        rf"^  {detail}.* \[[A-Z]+ /api/\S+ (?:app-\d+/\d+ )?([0-9a-f]{{32}})\]$",
+        printed,
+        re.MULTILINE,
+    )
     assert found, printed
     assert Path(printed.split("report: ")[1].split()[0]).is_file()
     if build == "losing":
@@ -126,10 +138,14 @@ def test_a_replica_is_asked_as_nginx_does(tmp_path: Path) -> None:
         server.server_close()
         thread.join()
     assert answer.json() == {
-        "path": "/api", "Host": "shop.example", "X-Forwarded-Proto": "https",
-        "X-Request-ID": answer.headers["X-Request-ID"], "Connection": "close",
-    }  # fmt: skip
+        "path": "/api",
+        "Host": "shop.example",
+        "X-Forwarded-Proto": "https",
+        "X-Request-ID": answer.headers["X-Request-ID"],
+        "Connection": "close",
+    }
     assert answer.headers["Location"] == "/shop/cart"
     assert answer.headers.get_list("Set-Cookie") == [
-        "__Host-sid=1; HttpOnly; Path=/", "theme=dark; Path=/; SameSite=Lax",
-    ]  # fmt: skip
+        "__Host-sid=1; HttpOnly; Path=/",
+        "theme=dark; Path=/; SameSite=Lax",
+    ]

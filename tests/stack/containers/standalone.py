@@ -21,7 +21,7 @@ from tests.support.ports import free_port
 from tests.support.stacks.containers import docker
 
 # What the caller's machine says of its engine and of its registry.
-_PASSED_ON = (
+PASSED_ON = (
     "HOME", "DOCKER_HOST", "DOCKER_CONTEXT", "DOCKER_CONFIG",
     "PYTHON_IMAGE", "NGINX_IMAGE", "REDIS_IMAGE",
 )  # fmt: skip
@@ -119,7 +119,7 @@ class Project:
         wrapper.write_text(_DOCKER, encoding="utf-8")
         wrapper.chmod(0o755)
         self.environ = {
-            **{key: os.environ[key] for key in _PASSED_ON if key in os.environ},
+            **{key: os.environ[key] for key in PASSED_ON if key in os.environ},
             "PATH": f"{self.programs}:{os.environ['PATH']}",
             "REAL_DOCKER": shutil.which("docker") or "docker",
             "DEPLOY_CALLS": str(folder / "calls"),
@@ -203,17 +203,22 @@ class Project:
 
     def dispose(self) -> None:
         """Remove all that was made, the images included."""
-        filters = f"label=com.docker.compose.project={self.name}"
-        for kind, remove in (
-            ("container", ["rm", "--force", "--volumes"]),
-            ("network", ["rm"]),
-            ("volume", ["rm", "--force"]),
-        ):
-            every = ["--all"] if kind == "container" else []
-            if found := docker(kind, "ls", *every, "--quiet", "--filter", filters).split():
-                docker(kind, *remove, *found)
-        if images := docker("image", "ls", "--quiet", f"{self.name}/app").split():
-            docker("image", "rm", "--force", *set(images))
+        remove_project(self.name)
+
+
+def remove_project(name: str) -> None:
+    """Remove a Compose project's containers, networks, volumes and images."""
+    filters = f"label=com.docker.compose.project={name}"
+    for kind, remove in (
+        ("container", ["rm", "--force", "--volumes"]),
+        ("network", ["rm"]),
+        ("volume", ["rm", "--force"]),
+    ):
+        every = ["--all"] if kind == "container" else []
+        if found := docker(kind, "ls", *every, "--quiet", "--filter", filters).split():
+            docker(kind, *remove, *found)
+    if images := docker("image", "ls", "--quiet", f"{name}/app").split():
+        docker("image", "rm", "--force", *set(images))
 
 
 def copy_files(checkout: Path, deploy: Path) -> None:
