@@ -95,11 +95,16 @@ def store(settings: Settings, state: StateFolder, environment: Environment) -> S
 
 @dataclass(frozen=True, slots=True)
 class Release:
-    """A frozen application, and the environment of its packages."""
+    """A frozen application, and the environment of its packages.
+
+    Attributes:
+        number: of a release that has served before; 0 if it may be new.
+    """
 
     application: Application
     environment: Environment
     folder: Path
+    number: int = 0
 
 
 def replica(name: str, settings: Settings, state: StateFolder, release: Release) -> Service:

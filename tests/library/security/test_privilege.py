@@ -1,11 +1,12 @@
 """Requirements 4, 5, 13, 14, 15, 16 and 17: who a session belongs to, and when that ends."""
 
-import time
 from base64 import urlsafe_b64encode
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
+
+from tests.support.waiting import wait_until
 
 from .browser import Browser
 from .conftest import NewApp, Workers
@@ -303,19 +304,23 @@ def test_17_a_stale_authentication_is_challenged(
 ) -> None:
     """A view that needs a recent login knows its age; neither use nor rotation makes it younger."""
     client = browse(new_app(store, FRESH_SECONDS=1.0))
-    client.post("/login", user="ann")
-    assert client.post("/transfer").status == 200
-    deadline = time.monotonic() + 10
-    while client.post("/transfer").status == 200:
-        assert time.monotonic() < deadline
+
+    def logged_in() -> bool:
+        client.post("/login", user="ann")
+        return client.post("/transfer").status == 200
+
+    wait_until(logged_in, "a transfer within a second of the login")
+
+    def used() -> bool:
         client.post("/add")
         client.post("/rotate")
-        time.sleep(0.05)
+        return client.post("/transfer").status != 200
+
+    wait_until(used, "a challenge, although the session is used all the time")
     challenge = client.post("/transfer")
     assert (challenge.status, challenge.json()) == (401, {"challenge": "log in again"})
     assert client.get("/me").json()["user"] == "ann"  # still known, only not for this
-    client.post("/login", user="ann")
-    assert client.post("/transfer").status == 200
+    wait_until(logged_in, "a transfer within a second of the new login")
 
 
 def _remains(valkey: Valkey, prefix: str, needle: bytes) -> list[bytes]:

@@ -180,23 +180,18 @@ def test_restored_store_is_as_it_was(stack: ForeignStack, members: list[Member])
 
 
 def test_worker_runs_beside_the_replicas(stack: ForeignStack) -> None:
-    """The overlay of docs/your-app.md adds one worker, which has the secrets, and no replica."""
-    folder, before = stack.folder / "deploy", set(stack.replicas())
-    (overlay,) = blocks("Background workers", "yaml")
-    command = "sh, -c, 'test ${#SECRET_KEY} = 64 && echo ready; sleep 600']"
-    text = overlay.text.replace("celery, --app, blog.tasks, worker]", command)
-    assert command in text
-    (folder / "compose.worker.yaml").write_text(text.replace("${#", "$${#"))
-    settings = (folder / ".env").read_text()
-    files = "COMPOSE_FILE=compose.yaml:compose.worker.yaml\n"
-    (folder / ".env").write_text(settings + files)
+    """The settings of docs/your-app.md add one worker, which has the secrets, and no replica."""
+    settings, before = stack.folder / "deploy" / ".env", len(stack.replicas())
+    (added,) = blocks("Background workers", "ini")
+    command = "'test -n \"$SECRET_KEY\" && echo ready; sleep 600'"
+    text = added.text.replace("celery --app blog.tasks worker", command)
+    text = text.replace("celery --app blog.tasks beat --schedule /tmp/beat", "'sleep 600'")
+    assert text.count("sleep") == 2
+    settings.write_text(settings.read_text() + text)
     _carry_out(stack, "./deploy")
     wait_until(lambda: "ready" in stack.compose("logs", "worker"), "the worker", _PATIENCE)
-    assert len([name for name in stack.containers().values() if name == "worker"]) == 1
-    assert set(stack.replicas()) == before
-    (folder / ".env").write_text(settings)
-    _carry_out(stack, "./deploy")
-    assert "worker" not in stack.containers().values()
+    services = [*stack.containers().values()]
+    assert [services.count(name) for name in ("worker", "scheduler", "app")] == [1, 1, before]
 
 
 def test_valkey_takes_over(stack: ForeignStack, members: list[Member]) -> None:

@@ -196,10 +196,10 @@ def test_large_download_arrives_whole(start: StartProject) -> None:
     """Of 200 MiB each byte arrives, though the client pauses longer than REQUEST_SECONDS."""
     size = 200 * 1024 * 1024
     request = f"GET /bytes/{size} HTTP/1.1\r\nHost: shop.test\r\nConnection: close\r\n\r\n"
-    port = start(NGINX_REQUEST_SECONDS="1").port
+    port = start(NGINX_REQUEST_SECONDS="2").port
     with socket.create_connection(("127.0.0.1", port), timeout=PATIENCE) as connection:
         connection.sendall(request.encode())
-        time.sleep(2.5)
+        time.sleep(3.5)
         received = sum(map(len, iter(lambda: connection.recv(1024 * 1024), b"")))
     assert size < received < size + 2000
 
@@ -291,7 +291,7 @@ def test_no_other_protocol_is_switched_to(start_edge: StartEdge, script: Any) ->
 
 def test_idle_websocket_ends_after_request_seconds(start: StartProject) -> None:
     """A WebSocket that is silent for REQUEST_SECONDS ends, so clients must ping more often."""
-    edge = start(NGINX_REQUEST_SECONDS="1")
+    edge = start(NGINX_REQUEST_SECONDS="3")
     quiet = WebSocket.connect(f"ws://127.0.0.1:{edge.port}/echo")
     lively = WebSocket.connect(f"ws://127.0.0.1:{edge.port}/echo", ping_interval=0.3)
     wait_until(lambda: not quiet.connected, "the end of the quiet one")
