@@ -6,6 +6,7 @@ import time
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
+from secrets import token_hex
 
 import pytest
 
@@ -85,7 +86,7 @@ def _stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ForeignStack]:
 
 @pytest.fixture(name="members")
 def _members(stack: ForeignStack) -> list[Member]:
-    return [Member(stack.port, f"member{number}") for number in range(4)]
+    return [Member(stack.port, f"{number}-{token_hex(4)}") for number in range(4)]
 
 
 def _texts(heading: str) -> list[str]:
@@ -152,9 +153,7 @@ def _ended(stack: ForeignStack) -> int:
 
 def test_restored_store_is_as_it_was(stack: ForeignStack, members: list[Member]) -> None:
     """A copy made under load has all that came before; what was ended since lives again."""
-    backup, restore = [
-        block.text for block in blocks("Back up and restore the store", "sh", page=_PAGE)
-    ]
+    backup, restore = _texts("Back up and restore the store")
     with _visiting(members) as met:
         _carry_out(stack, backup)
         known = [member.visits for member in members]
@@ -162,7 +161,7 @@ def test_restored_store_is_as_it_was(stack: ForeignStack, members: list[Member])
     leaver = members[0]
     kept = leaver.browser.tab()
     assert leaver.browser.ask("POST", "/logout", b"").status == 200
-    assert _user(kept) is None
+    assert _user(kept.tab()) is None
     later = Member(stack.port, "later")
     _carry_out(stack, restore)
     wait_until(
