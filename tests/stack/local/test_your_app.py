@@ -89,6 +89,8 @@ def test_application_runs_unmoved(stack: Stack, project: Path) -> None:
 
     assert found["secret"] == "kept apart"
     assert found["version"] == 1
+    # Without ProxyFix.
+    assert (found["client"], found["url"]) == ("127.0.0.1", f"http://127.0.0.1:{stack.port}/")
     assert sorted(path.name for path in project.rglob("*") if path.is_file()) == [
         ".env",
         "__init__.py",
