@@ -119,20 +119,17 @@ def _environment(settings: Settings, project: Path, app: str) -> str:
     name = re.sub(r"[^a-z0-9_-]+", "-", project.resolve().name.lower()).strip("-_") or "app"
     return f"""\
 # Settings of the stack; compose.yaml says what each one means. It has no secrets: commit it.
-
 # The prefix of containers, networks, volumes and images.
 COMPOSE_PROJECT_NAME={name}
 # The application: module:object or module:factory().
 APP={app}
-# Files with its packages, separated by spaces; paths start in its folder.
+# Files with its packages; paths start in its folder. APP_BUILD=1 builds those that have no wheel.
 APP_REQUIREMENTS={packages}
-# 1: build packages that exist only as source.
 APP_BUILD={int(settings.app_build) or ""}
 # A path that answers 2xx or 3xx without a login.
 HEALTH_PATH={health}
-# nginx's port on 127.0.0.1.
+# nginx's port on 127.0.0.1; containers of the application, and processes in each.
 PORT={settings.port}
-# Containers of the application, and processes in each.
 REPLICAS={settings.replicas}
 WORKERS={settings.workers}
 # Runs once for each release, such as: flask db upgrade

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 from kit.errors import KitError
+from kit.settings import load
 from kit.setup import standalone
 from kit.setup.standalone import Fate
 
@@ -43,6 +44,20 @@ def test_folder_has_what_the_stack_needs(folder: Path) -> None:
     assert [(folder / name).stat().st_mode & 0o777 for name in ("deploy", "secrets.sh")] == [
         0o755
     ] * 2
+
+
+def test_folder_is_read_in_fifteen_minutes(tmp_path: Path) -> None:
+    """Its owner reads at most 900 lines, and 300 of the script; the library is not counted."""
+    (tmp_path / "blog").mkdir()
+    (tmp_path / "blog" / "app.py").write_text("from flask import Flask\napp = Flask(__name__)\n")
+    standalone.init(load({"DIR": str(tmp_path / "blog")}, tmp_path))
+    lines = {
+        path.name: len(path.read_text().splitlines())
+        for path in (tmp_path / "blog" / "deploy").rglob("*")
+        if path.is_file() and "lib" not in path.parts and path.name != standalone.MANIFEST
+    }
+    assert lines["deploy"] <= 300
+    assert sum(lines.values()) <= 900, lines
 
 
 def test_update_takes_what_only_one_side_has_changed(folder: Path) -> None:
