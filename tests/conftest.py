@@ -23,12 +23,21 @@ _INTERRUPTS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 # What a stack is made of. Not `.env`: the developer's own settings are not the tests'.
 _PARTS = ("Makefile", "app", "compose", "loadtest", "nginx", "requirements", "pyproject.toml")
 # Whose tests put stacks under load: not at the same time.
-_LOADED = ("tests/loadtest/test_", "tests/stack/local/", "tests/stack/containers/")
+_LOADED = (
+    "tests/loadtest/test_",
+    "tests/stack/local/",
+    "tests/stack/containers/test_continuity.py",
+    "tests/stack/containers/test_copying.py",
+    "tests/stack/containers/test_deploy.py",
+    "tests/stack/containers/test_faults.py",
+    "tests/stack/containers/test_loadtest.py",
+)
 # Suites that run once more in containers.
 _RUN_AGAIN = ("library/containers/test_contract.py", "shop/containers/test_http.py")
 # The groups that take longest (`_group`), the first of all at the top.
 _LONGEST = (
     "under load",
+    "tests/stack/containers/test_overlays.py",
     "tests/library/lowest/test_lowest.py",
     "tests/library/foreign/test_foreign.py",
     "tests/kit/test_failures.py",
