@@ -1,5 +1,6 @@
 """Requirements 4, 5, 13, 14, 15, 16 and 17: who a session belongs to, and when that ends."""
 
+from base64 import urlsafe_b64encode
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -245,6 +246,32 @@ def test_15_an_operator_lists_and_ends_one_users_sessions(
     assert [client.get("/me").json()["user"] for client in clients] == [None, None, None]
     gone = run(args=["unsticky", "revoke", handles[0]])
     assert (gone.exit_code, gone.stdout) == (0, "There is no such session, or it has ended.\n")
+
+
+def test_15_an_operator_erases_a_user(new_app: NewApp, valkey: Valkey, browse: Browse) -> None:
+    """No key or value is left with the user's name or its digest, but those of others are."""
+    app = new_app(valkey.url)
+    for user in ("hedwig", "hedwig", "bob"):
+        client = browse(app)
+        client.post("/login", user=user)
+    app.extensions["unsticky"].revoke_all("hedwig", stamp=3)
+    again = browse(app)
+    again.post("/login", user="hedwig", stamp=3)
+
+    def left(user: str) -> list[bytes]:
+        digest = app.extensions["unsticky"].state.ring.subject(user).digest
+        name = urlsafe_b64encode(digest)[:22]
+        kept = [(key, *valkey.raw.hgetall(key).values()) for key in valkey.raw.scan_iter("*s:*")]
+        keys = [*valkey.raw.scan_iter(), *(each for entry in kept for each in entry)]
+        return [text for text in keys if name in text or user.encode() in text]
+
+    assert left("hedwig")
+    ended = app.test_cli_runner().invoke(args=["unsticky", "erase", "hedwig"])
+    assert (ended.exit_code, ended.stdout) == (0, "Ended 1, and erased the user.\n")
+    assert left("hedwig") == []
+    assert left("bob")
+    assert client.get("/me").json()["user"] == "bob"
+    assert again.get("/me").json()["user"] is None
 
 
 def test_15_an_operator_is_told_that_the_store_is_away(new_app: NewApp) -> None:

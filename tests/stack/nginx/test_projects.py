@@ -19,17 +19,19 @@ from tests.support.stacks.gunicorn import Gunicorn
 from tests.support.stacks.nginx import Nginx
 from tests.support.waiting import PATIENCE, wait_until
 
-_APP = "tests.stack.nginx.application:app"
 _HTML = {"Accept": "text/html,application/xhtml+xml,*/*;q=0.8"}
 _TRUSTED = "set_real_ip_from 127.0.0.1; set_real_ip_from ::1; set_real_ip_from 10.0.0.0/8;"
 
 StartProject = Callable[..., Nginx]
 
 
-@pytest.fixture(name="server", scope="module", params=["gthread", "gevent"])
+@pytest.fixture(name="server", scope="module", params=[("gthread", "app"), ("gevent", "plain")])
 def _server(request: pytest.FixtureRequest, run_folder: Callable[[], Path]) -> Iterator[Gunicorn]:
-    threads = {"THREADS": "4"} if request.param == "gthread" else {}
-    server = Gunicorn(run_folder(), _APP, WORKER_CLASS=request.param, **threads)
+    """An application with ProxyFix, and one without: no test sees a difference."""
+    worker_class, name = request.param
+    threads = {"THREADS": "4"} if worker_class == "gthread" else {}
+    app = f"tests.stack.nginx.application:{name}"
+    server = Gunicorn(run_folder(), app, WORKER_CLASS=worker_class, **threads)
     yield server.start("/where")
     server.stop()
 

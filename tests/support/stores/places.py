@@ -102,10 +102,14 @@ class LimitedStore:
         keep: Reference | None = None,
         stamp: int | None = None,
         name: Operation | None = None,
+        *,
+        forget: bool = False,
     ) -> tuple[Reference, ...]:
         """See `Store.end_all`."""
         name = name or operation()
-        return self.store.end_all(user, keep, stamp, name, self._lifetimes, deadline())
+        return self.store.end_all(
+            user, keep, stamp, name, self._lifetimes, deadline(), forget=forget
+        )
 
 
 class Memory:
