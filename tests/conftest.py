@@ -26,7 +26,7 @@ _PARTS = ("Makefile", "app", "compose", "loadtest", "nginx", "requirements", "py
 _LOADED = ("tests/loadtest/test_", "tests/stack/local/", "tests/stack/containers/")
 # But for those that look at other things, which need no quiet machine.
 _QUIET = (
-    "local/test_released_apps.py",
+    "/test_released_apps.py",
     "local/test_your_app.py",
     "containers/test_hardening.py",
     "containers/test_overlays.py",
@@ -40,6 +40,7 @@ _LONGEST = (
     "tests/stack/containers/test_overlays.py",
     "tests/library/lowest/test_lowest.py",
     "tests/library/foreign/test_foreign.py",
+    "tests/stack/containers/test_released_apps.py",
     "tests/stack/local/test_released_apps.py",
     "tests/kit/test_failures.py",
     "tests/kit/test_machine.py",
