@@ -184,7 +184,7 @@ def killed(kit: Kit, _stock: Stock, options: Options) -> tuple[Measured, Measure
         for _ in range(options.deploys):
             kit.change()
             process = kit.start_verb("deploy")
-            time.sleep(random.uniform(1, 25))
+            time.sleep(random.uniform(1, 40))
             os.killpg(process.pid, signal.SIGKILL)
             process.communicate()
             status, printed = kit.verb("deploy")
