@@ -306,7 +306,9 @@ def main() -> None:
         finally:
             sys.stdout.write(stack.dispose())
             Path(state).mkdir(exist_ok=True)
-    sys.stdout.write(f"{number} is behind the last step: {load.answered} answered, {load.failures}\n")
+    sys.stdout.write(
+        f"{number} is behind the last step: {load.answered} answered, {load.failures}\n"
+    )
     sys.exit(bool(load.failures))
 
 
