@@ -88,6 +88,8 @@ class Kit:
             "SHOP_DEMO": "1",
             "REPLICAS": "2",
             "WORKERS": given.get("WORKERS", "2"),
+            # The load takes the same cores.
+            "READY_TIMEOUT": "180",
         }
         self._release = 0
 
