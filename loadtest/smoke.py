@@ -7,7 +7,7 @@ was wrong, 2 if the test could not be made, 3 if there were too few answers to t
 
 ============= ======================================================================================
 SMOKE_URL     what to ask: `http://…`, or `unix:/path/to.sock` for a replica
-SMOKE_STAGE   direct (a replica) or mixed (nginx); by default as SMOKE_URL ends in NGINX_PREFIX or not
+SMOKE_STAGE   direct (a replica) or mixed (nginx); if not given, as SMOKE_URL ends in the prefix
 SMOKE_SECONDS how long, by default 15; up to 120 s longer for enough answers
 SMOKE_APP     shop, or empty for another application; by default shop
 SMOKE_HOST    the host to ask for, by default localhost

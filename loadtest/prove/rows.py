@@ -10,6 +10,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 
+import psutil
+
 from loadtest.errors import LoadTestError
 from loadtest.prove import visitors
 from loadtest.prove.stacks import Kit, Stock
@@ -125,14 +127,14 @@ def revival(kit: Kit, stock: Stock, options: Options) -> tuple[Measured, Measure
 def once(kit: Kit, stock: Stock, options: Options) -> tuple[Measured, Measured | None]:
     """Each add is sent twice, with one key, while workers are killed: it is there once."""
     _need_shop(kit)
-    done = f"a worker killed twice a second for {options.seconds:g} s, clients that hang up"
-    with _repeated(kit.kill_worker, 0.5):
+    with _repeated(kit.kill_worker, 0.5) as ours_killed:
         ours = _load(kit.port, partial(visitors.cart, is_hasty=True), options)
-    with _repeated(stock.kill_worker, 0.5):
+    with _repeated(stock.kill_worker, 0.5) as theirs_killed:
         theirs = _load(stock.port, partial(visitors.cart, keyed=False, is_hasty=True), options)
+    done = f"clients that hang up, and in {options.seconds:g} s workers killed:"
     return (
-        measured(done, ours, allows_failures=True),
-        measured(done, theirs, allows_failures=True),
+        measured(f"{done} {sum(ours_killed)}", ours, allows_failures=True),
+        measured(f"{done} {sum(theirs_killed)}", theirs, allows_failures=True),
     )
 
 
@@ -262,29 +264,29 @@ def _need_verb(kit: Kit, verb: str) -> None:
 
 
 @contextmanager
-def _repeated(action: Callable[[], None], seconds: float) -> Iterator[None]:
-    """Repeat an action until the block ends.
+def _repeated(action: Callable[[], int], seconds: float) -> Iterator[list[int]]:
+    """Repeat an action until the block ends; yield what it returned, each time.
 
     Raises:
         Skipped: it cannot be done.
     """
-    action_failed: list[LoadTestError] = []
+    returned: list[int] = []
+    failed: list[Exception] = []
     end = threading.Event()
 
     def repeat() -> None:
-        while not end.wait(seconds):
-            try:
-                action()
-            except LoadTestError as error:
-                action_failed.append(error)
-                return
+        try:
+            while not end.wait(seconds):
+                returned.append(action())
+        except (LoadTestError, OSError, psutil.Error) as error:
+            failed.append(error)
 
     thread = threading.Thread(target=repeat, daemon=True)
     thread.start()
     try:
-        yield
+        yield returned
     finally:
         end.set()
         thread.join()
-    if action_failed:
-        raise Skipped(action_failed[0].problem)
+    if failed or not sum(returned):
+        raise Skipped(str(failed[0]) if failed else "no worker was killed")

@@ -144,17 +144,16 @@ class Kit:
         finally:
             package.write_text(text, encoding="utf-8")
 
-    def kill_worker(self) -> None:
-        """Kill one worker.
+    def kill_worker(self) -> int:
+        """Kill one worker; return how many were killed.
 
         Raises:
             LoadTestError: this machine cannot see them.
         """
-        app = self._tiers().get("app", [])
-        masters = {process.pid for process in app}
-        if not (workers := [each for each in app if each.ppid() in masters]):
+        if not (app := self._tiers().get("app")):
             raise LoadTestError("this machine does not see the workers")
-        _kill_one(workers)
+        masters = {process.pid for process in app}
+        return _kill_one([each for each in app if _parent(each) in masters])
 
     def processes(self) -> list[psutil.Process]:
         """Return its processes, as far as this machine sees them."""
@@ -190,9 +189,9 @@ class Stock:
         self._running.close()
         self._start()
 
-    def kill_worker(self) -> None:
-        """Kill one worker."""
-        _kill_one(psutil.Process(self._pid).children())
+    def kill_worker(self) -> int:
+        """Kill one worker; return how many were killed."""
+        return _kill_one(psutil.Process(self._pid).children())
 
     def dispose(self) -> None:
         """End it."""
@@ -210,10 +209,19 @@ class Stock:
         )
 
 
-def _kill_one(workers: Sequence[psutil.Process]) -> None:
+def _parent(process: psutil.Process) -> int:
+    try:
+        return process.ppid()
+    except psutil.NoSuchProcess:
+        return 0
+
+
+def _kill_one(workers: Sequence[psutil.Process]) -> int:
     if workers:
-        with suppress(psutil.Error):
+        with suppress(psutil.NoSuchProcess):
             random.choice(workers).kill()
+            return 1
+    return 0
 
 
 @contextmanager

@@ -153,6 +153,8 @@ def visitors(
             client = Client(port, tally)
             try:
                 visit(client, tally)
+            except (KeyError, TypeError, ValueError) as error:
+                tally.note(f"an answer that shows no cart: {error!r}")
             finally:
                 client.close()
 
