@@ -21,34 +21,22 @@ from loadtest.harness.containers import Containers
 
 _PARTS = ("Makefile", "app", "compose", "loadtest", "nginx", "requirements", "pyproject.toml")
 _VERB_SECONDS = 600
-_PASSED_ON = (
-    "APP_DIR",
-    "APP",
-    "APP_REQUIREMENTS",
-    "APP_OVERRIDES",
-    "APP_BUILD",
-    "APP_ENV_FILE",
-    "DOCKER_CONFIG",
-    "DOCKER_CONTEXT",
-    "DOCKER_HOST",
-    "HEALTH_PATH",
-    "HOME",
-    "LANG",
-    "NGINX_BIN",
-    "NGINX_IMAGE",
-    "PATH",
-    "PYTHON",
-    "PYTHON_IMAGE",
-    "REDIS_IMAGE",
-    "REDIS_SERVER",
-    "RELEASE_COMMAND",
-    "RUNTIME",
-    "SMOKE_COMMAND",
-    "TMPDIR",
-    "VALKEY_IMAGE",
-    "VENV_DIR",
-    "WORKERS",
-    "WORKER_CLASS",
+# What would reach out of the folder, or is for other verbs.
+_OWN = frozenset(
+    {
+        "ARGS",
+        "COMPOSE_FILE",
+        "COMPOSE_PROJECT_NAME",
+        "DATA_DIR",
+        "DIR",
+        "MAKEFLAGS",
+        "MFLAGS",
+        "OVERLAYS",
+        "REDIS_URL",
+        "SERVICE",
+        "TRUSTED_HOSTS",
+        "UNSTICKY_STORE",
+    }
 )
 
 
@@ -72,7 +60,7 @@ class Kit:
             source = machine.CHECKOUT / part
             copy = shutil.copytree if source.is_dir() else shutil.copy2
             copy(source, self.checkout / part)
-        given = {name: os.environ[name] for name in _PASSED_ON if os.environ.get(name)}
+        given = {name: text for name, text in os.environ.items() if text and name not in _OWN}
         self.is_shop = "APP_DIR" not in given
         self._code = self.checkout / "app" / "shop"
         if not self.is_shop:
