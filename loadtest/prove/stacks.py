@@ -7,7 +7,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Iterator, Sequence
-from contextlib import AbstractContextManager, ExitStack, contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
 import psutil
@@ -21,6 +21,7 @@ from loadtest.harness.containers import Containers
 
 _PARTS = ("Makefile", "app", "compose", "loadtest", "nginx", "requirements", "pyproject.toml")
 _VERB_SECONDS = 600
+_CART = "loadtest.frameworks.apps.flask_cart:create_app('flask-session')"
 # What would reach out of the folder, or is for other verbs.
 _OWN = frozenset(
     {
@@ -167,15 +168,19 @@ class Stock:
         self._socket, self._running = folder / "stock.sock", ExitStack()
         self._rest = ExitStack()
         self._store = self._rest.enter_context(servers.store(folder)).database()
-        self._start()
+        self._start(_CART)
         server = Running(0, self._socket)
         _, ports = self._rest.enter_context(servers.nginx({"stock": server}, folder))
         self.port = ports["stock"]
 
-    def deploy(self) -> None:
+    def deploy(self, app: str = _CART) -> None:
         """Stop it and start it again, as `systemctl restart` does."""
         self._running.close()
-        self._start()
+        self._start(app)
+
+    def kill(self) -> None:
+        """Kill the Gunicorn master; its workers end by themselves."""
+        psutil.Process(self._pid).kill()
 
     def kill_worker(self) -> int:
         """Kill one worker; return how many were killed."""
@@ -186,15 +191,11 @@ class Stock:
         self._running.close()
         self._rest.close()
 
-    def _start(self) -> None:
-        self._pid = self._running.enter_context(self._served()).pid
-
-    def _served(self) -> AbstractContextManager[Running]:
-        app = "loadtest.frameworks.apps.flask_cart:create_app('flask-session')"
+    def _start(self, app: str) -> None:
         command = [sys.executable, "-m", "gunicorn", "-w", "4", "-b", f"unix:{self._socket}", app]
-        return servers.listening(
-            command, self._socket, 4, {"REDIS_URL": self._store}, keepalive=False
-        )
+        environment = {"REDIS_URL": self._store}
+        served = servers.listening(command, self._socket, 4, environment, keepalive=False)
+        self._pid = self._running.enter_context(served).pid
 
 
 def _parent(process: psutil.Process) -> int:
