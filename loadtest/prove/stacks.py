@@ -81,10 +81,11 @@ class Kit:
             "READY_TIMEOUT": "180",
         }
         self._release = 0
+        self._verbs: list[subprocess.Popen[str]] = []
 
     def start_verb(self, verb: str, **settings: str) -> "subprocess.Popen[str]":
         """Start a verb in a session of its own."""
-        return subprocess.Popen(
+        process = subprocess.Popen(
             [self.checkout / "compose" / "kit" / "run", verb],
             env={**self._environment, **settings},
             text=True,
@@ -93,6 +94,9 @@ class Kit:
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
         )
+
+        self._verbs.append(process)
+        return process
 
     def verb(self, verb: str, **settings: str) -> tuple[int, str]:
         """Run a verb to its end; return its exit code and what it printed."""
@@ -153,8 +157,17 @@ class Kit:
         return stack.processes() if stack else {}
 
     def dispose(self) -> None:
-        """Stop it, and remove what it made."""
-        self.verb("clean" if self.runtime == "docker" else "down")
+        """Stop it, and remove what it made.
+
+        Raises:
+            LoadTestError: it could not be stopped.
+        """
+        # After Ctrl-C, one may run, and no other could begin.
+        for process in self._verbs:
+            if process.poll() is None:
+                os.killpg(process.pid, signal.SIGKILL)
+                process.wait()
+        self.succeed("clean" if self.runtime == "docker" else "down")
 
 
 class Stock:
