@@ -49,9 +49,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _report(verdict: Verdict, path: Path) -> int:
-    print(f"{path}: {verdict.operations} operations of {verdict.sessions} sessions,", end=" ")
-    print(f"{verdict.unknown} unknown, {verdict.partly} sessions judged in parts,", end=" ")
-    print(f"{len(verdict.violations)} violations", flush=True)
+    print(
+        f"{path}: {verdict.operations} operations of {verdict.sessions} sessions, "
+        f"{verdict.unknown} unknown, {verdict.partly} sessions judged in parts, "
+        f"{len(verdict.violations)} violations",
+        flush=True,
+    )
     for violation in verdict.violations:
         print(f"\n{violation}", flush=True)
     return 1 if verdict.violations else 0
