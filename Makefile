@@ -8,13 +8,16 @@ $(foreach name,$(.VARIABLES),$(if $(findstring command,$(origin $(name))),\
             Write `$$$$` for each, or set $(name) in .env or in the environment))))
 
 .DEFAULT_GOAL := help
-.PHONY: help init check up down restart status logs open clean test fuzz foreign lint pins bench \
-	loadtest
+.PHONY: help init check up deploy rollback releases down restart status logs open clean test fuzz \
+	foreign lint pins prove bench loadtest
 
 help:
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "make %-9s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
 
 up: ## start the stack, or change it to what REPLICAS= WORKERS= PORT= … say
+deploy: ## the same for new code or packages: tried first, and undone if it is wrong
+rollback: ## go back to the release before
+releases: ## show the releases, and which serves
 down: ## stop everything; the store keeps its data
 restart: ## restart the replicas one after the other, or SERVICE=
 status: ## show replicas, workers, pids, memory, requests
@@ -29,9 +32,11 @@ fuzz: ## interleave 100,000 requests of one session and check each step; ARGS='-
 foreign: ## run other projects' test suites on our sessions; ARGS= names some of them
 lint: ## check the code, the scripts and the configuration
 pins: ## pin the newest versions of all dependencies in requirements/
+prove: ## load a stack of its own, deploy and kill, and write what was lost: ARGS=, SOAK=1h
 bench: ## measure the same cart on other frameworks, side by side; ARGS=
 
 loadtest: ## load the stack and check every answer: USERS= SHAPE= HOST= …; ARGS=report, compare, sweep
 
-init check up down restart status logs open clean test fuzz foreign lint pins bench loadtest:
+init check up deploy rollback releases down restart status logs open clean test fuzz foreign lint \
+pins prove bench loadtest:
 	@exec compose/kit/run $@

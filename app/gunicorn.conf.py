@@ -59,7 +59,7 @@ worker_tmp_dir = "/dev/shm" if os.access("/dev/shm", os.W_OK | os.X_OK) else Non
 # All masters of a user would share its default path. Signals are enough.
 control_socket_disable = True
 
-# The proxies whose X-Forwarded-Proto counts; over a unix socket it always counts.
+# The proxies whose X-Forwarded-* headers count; over a unix socket they always count.
 forwarded_allow_ips = _ours.proxies("FORWARDED_ALLOW_IPS", "127.0.0.1,::1")
 # Slightly more than nginx accepts (8k per line), so that nginx rejects the request.
 limit_request_line = 8190

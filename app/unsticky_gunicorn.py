@@ -15,6 +15,8 @@ THREADS              threads a worker, 1 to 256; gthread only           1
 REPLICA              name of this replica in the logs                   the host's name
 FORWARDED_ALLOW_IPS  addresses or networks of the proxies in front;     127.0.0.1,::1
                      used over TCP only
+PROXY_HOPS           proxies in front whose X-Forwarded-For and         1
+                     X-Forwarded-Prefix count, 0 to 8
 LOG_LEVEL            debug, info, warning, error or critical            info
 RELOAD               1: workers restart if a file in the working        0
                      folder changes; for development only
@@ -22,7 +24,9 @@ SECRETS_DIR          where files with secrets are mounted               /run/sec
 ==================== ================================================== ====================
 
 If ``NAME_FILE`` names a file in SECRETS_DIR, the application gets the content of the file as
-``NAME``: ``DATABASE_URL_FILE=/run/secrets/database_url`` becomes ``DATABASE_URL``.
+``NAME``: ``DATABASE_URL_FILE=/run/secrets/database_url`` becomes ``DATABASE_URL``. The first line
+of ``SECRET_KEY_FILE`` becomes ``SECRET_KEY``, further lines ``SECRET_KEY_FALLBACKS``: keys with
+which cookies are accepted, too. After a HUP, workers have what the files hold then.
 
 ``python -m unsticky_gunicorn`` checks the health of a container's Gunicorn: it ends with 0, or
 with 1 and the reason. ``python -m unsticky_gunicorn COMMAND…`` runs a command with the secrets that
@@ -120,6 +124,13 @@ def refuse(name: str, value: str, hint: str) -> SystemExit:
     return SystemExit(f"error: gunicorn.conf.py cannot use {name}={value!r}\n  hint: {hint}")
 
 
+_HOPS = integer("PROXY_HOPS", 1, 0, 8)
+_FORWARDED = {
+    "REMOTE_ADDR": "HTTP_X_FORWARDED_FOR",
+    "SCRIPT_NAME": "HTTP_X_FORWARDED_PREFIX",
+}
+
+
 def read_secrets() -> None:
     """Read each file that ``NAME_FILE`` names in SECRETS_DIR, for the workers that start next."""
     folder = Path(os.environ.get("SECRETS_DIR") or "/run/secrets")
@@ -144,7 +155,11 @@ def reveal_secrets() -> None:
     """
     for name, value in _secrets.items():
         del os.environ[name]
-        os.environ[name.removesuffix("_FILE")] = value
+        first, line_break, others = value.partition("\n")
+        if name == "SECRET_KEY_FILE" and line_break:
+            os.environ |= {"SECRET_KEY": first.strip(), "SECRET_KEY_FALLBACKS": others}
+        else:
+            os.environ[name.removesuffix("_FILE")] = value
 
 
 def post_fork(_arbiter: Any, _worker: Any) -> None:
@@ -321,11 +336,34 @@ _LOADED = 0o400
 
 
 def post_worker_init(worker: Any) -> None:
-    """Note at the file that the master watches that this worker has loaded the application.
+    """Put the application behind its proxies, and note that this worker has loaded it.
 
-    By its mode, because every user of the host can fill /dev/shm, and then nothing can be written.
+    The note is the mode of the file that the master watches, because every user of the host can
+    fill /dev/shm, and then nothing can be written.
     """
+    if _HOPS:
+        worker.wsgi = _behind_proxies(worker.wsgi, worker.cfg.forwarded_allow_networks())
     os.fchmod(worker.tmp.fileno(), _LOADED)
+
+
+def _behind_proxies(application: Any, trusted: Any) -> Any:
+    """Return the application with the client's address and the path prefix that proxies name.
+
+    Gunicorn sets the scheme itself, and nginx passes on Host. The headers stay, and Werkzeug's
+    ProxyFix, if the application uses it, sets the same values again. A header counts if it comes
+    over a unix socket, which has no address, or from a trusted one.
+    """
+
+    def proxied(environ: dict[str, Any], start_response: Any) -> Any:
+        peer = environ["REMOTE_ADDR"]
+        if not peer or any(ipaddress.ip_address(peer) in network for network in trusted):
+            for name, header in _FORWARDED.items():
+                values = environ.get(header, "").split(",")
+                if len(values) >= _HOPS and (value := values[-_HOPS].strip()):
+                    environ[name] = value
+        return application(environ, start_response)
+
+    return proxied
 
 
 def _outlive_workers(arbiter: Any) -> None:

@@ -1,7 +1,7 @@
 """`python -m loadtest`: `make loadtest` runs it with the words of ARGS, `make bench` with `bench`.
 
 Without a word, it exits with 0 if the gate passed, 1 if it failed and 2 if there is no verdict; its
-last line says which. `bench` takes the arguments behind its name.
+last line says which. `bench` and `prove` take the arguments behind their names.
 """
 
 import os
@@ -40,7 +40,7 @@ def main(arguments: Sequence[str]) -> int:
 
 def _command(arguments: Sequence[str]) -> Callable[[], int | None]:
     name, *others = arguments or [""]
-    if name not in _COMMANDS or (others and name != "bench"):
+    if name not in _COMMANDS or (others and name not in {"bench", "prove"}):
         raise LoadTestError(
             f"ARGS={' '.join(arguments)} is not one of report, compare, sweep",
             "without ARGS, `make loadtest` loads the stack",
@@ -103,6 +103,12 @@ def _bench() -> None:
     bench.main(sys.argv[2:])
 
 
+def _prove() -> int:
+    from loadtest.prove import page
+
+    return page.main(sys.argv[2:])
+
+
 def _interrupt(_number: int, _frame: FrameType | None) -> None:
     raise KeyboardInterrupt
 
@@ -113,6 +119,7 @@ _COMMANDS: dict[str, Callable[[], int | None]] = {
     "compare": _compare,
     "sweep": _sweep,
     "bench": _bench,
+    "prove": _prove,
 }
 
 

@@ -48,6 +48,12 @@ def commands(users: UserSessions, ping: Callable[[], None]) -> AppGroup:
         """End all sessions of USER."""
         click.echo(f"Ended {_run(lambda: users.revoke_all(user, stamp=stamp))}.")
 
+    @group.command("erase")
+    @click.argument("user")
+    def erase(user: str) -> None:
+        """End all sessions of USER, and delete what the store holds of USER."""
+        click.echo(f"Ended {_run(lambda: users.erase(user))}, and erased the user.")
+
     @group.command("revoke-everyone")
     @click.confirmation_option(prompt="End the sessions of all users, with all their data?")
     def revoke_everyone() -> None:

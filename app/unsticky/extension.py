@@ -78,6 +78,9 @@ class Unsticky:
             raise ConfigurationError(
                 "Unsticky serves this application already: call init_app once for each application"
             )
+        earlier = os.environ.get("SECRET_KEY_FALLBACKS", "").split()
+        if earlier and app.config.get("SECRET_KEY_FALLBACKS") is None:
+            app.config["SECRET_KEY_FALLBACKS"] = earlier
         config = Config.parse(app.config)
         store = self._store
         if store is None:

@@ -108,6 +108,28 @@ class UserSessions:
             )
         return len(ended)
 
+    def erase(self, user: str) -> int:
+        """End the sessions of `user` and delete what the store holds of the user; return how many.
+
+        If sessions made before are adopted, a stamp stays, which refuses the user's old cookies.
+
+        Raises:
+            StoreUnavailable: something may be left; try again.
+        """
+        if self._extension.adoption is not None:
+            return self.revoke_all(user)
+        subject = self._extension.ring.subject(user)
+        with repeatable("something may be left: "):
+            ended = self._extension.store.end_all(
+                subject, None, None, _operation(), self._extension.lifetimes, self._deadline(),
+                forget=True,
+            )  # fmt: skip
+        for reference in ended:
+            self._extension.announce(
+                "session_revoked", reference, self._request_id, reason="erase", user=user
+            )
+        return len(ended)
+
     def revoke_everyone(self) -> Iterator[int]:
         """End all sessions of all users, step by step; yield how many each step ended.
 

@@ -8,6 +8,7 @@ import io
 import os
 import signal
 import sys
+from contextlib import suppress
 from types import FrameType
 
 _FAILED = 1
@@ -17,6 +18,9 @@ _INTERRUPTED = 128 + signal.SIGINT
 def main(verb: str) -> int:
     """Run one verb and return the exit code."""
     signal.signal(signal.SIGTERM, _interrupt)
+    if signal.getsignal(signal.SIGHUP) != signal.SIG_IGN:
+        # The terminal has gone. With nohup, the verb goes on.
+        signal.signal(signal.SIGHUP, _interrupt)
     # Whatever it was: the caller can use what this makes, and others cannot write to it.
     os.umask((os.umask(0) | 0o022) & 0o077)
     for stream in (sys.stdout, sys.stderr):
@@ -28,7 +32,8 @@ def main(verb: str) -> int:
     except KeyboardInterrupt:
         if verb == "logs":
             return 0
-        print("\nInterrupted. `make status` shows what runs, `make down` stops it.", flush=True)
+        with suppress(OSError):
+            print("\nInterrupted. `make status` shows what runs, `make down` stops it.", flush=True)
         return _INTERRUPTED
 
 

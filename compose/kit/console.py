@@ -24,7 +24,8 @@ def say(text: str = "", end: str = "\n") -> None:
     """
     try:
         print(text, end=end, flush=True)
-    except BrokenPipeError:
+    except OSError:
+        # Or the terminal has gone, or the disk of a log is full.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 

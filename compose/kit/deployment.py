@@ -1,13 +1,16 @@
 """Deploy a stack, and restart its services.
 
-New replicas start beside the old ones and must answer before nginx sends them requests. Only then
-does nginx leave out the old ones, waits until they have no request, and they stop. If the new ones
-do not become ready, they stop instead, and the old ones go on serving. For processes `exchange`
-does this, for containers the script `deploy`.
+New replicas start beside the old ones and must answer before nginx sends them requests. The first
+of a new release is tried by visitors, too, alone and then beside the old ones. Only then does nginx
+leave out the old ones, waits until they have no request, and they stop. If anything fails, the new
+ones stop instead, and the old ones go on serving. For processes `exchange` does this, for
+containers the script `deploy`.
 """
 
+import signal
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import Protocol
 
 from kit.console import say, step
@@ -17,19 +20,24 @@ from kit.settings import Settings
 from kit.system import readiness
 from kit.system.readiness import Answer
 
+# Seconds that a new replica must run after its first answer.
+_SETTLE_SECONDS = 2
+# Ctrl-C, a termination, and a terminal that is gone.
+INTERRUPTS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
-def deploy(runtime: Runtime, *, was_running: bool) -> None:
-    """Make the stack what its settings say.
+
+def deploy(runtime: Runtime, *, was_running: bool, back: bool = False) -> None:
+    """Make the stack what its settings say, or go back to the release before.
 
     Raises:
         KitError: a service does not become ready. The replicas that ran before go on serving.
     """
     began = time.monotonic()
-    deployment = runtime.prepare()
+    deployment = runtime.prepare(back=back)
     before = runtime.replicas()
     if not deployment.change():
         s = runtime.settings
-        say(f"Nothing to change at {s.url}. `{s.make('status')}` shows what runs.")
+        say(f"Nothing to deploy at {s.url}. `{s.make('status')}` shows what runs.")
         return
     _record(runtime, deployment, before, was_running=was_running)
     _report(runtime, deployment, time.monotonic() - began)
@@ -47,6 +55,22 @@ class Services(Protocol):
     def is_current(self, replica: Replica) -> bool:
         """Whether a replica was started with the code and the settings that are wanted now."""
 
+    def prepare_smoke_test(self, serving: Sequence[Replica]) -> bool:
+        """Whether visitors try the first new replica; make what they need.
+
+        They do if code, packages or settings differ from those of the replicas that serve.
+        """
+
+    def smoke_test(self, replica: Replica | None) -> str:
+        """Let visitors ask one replica, or nginx, and return what they say.
+
+        Raises:
+            KitError: they find a fault, or too few answers came.
+        """
+
+    def lives(self, replica: Replica) -> frozenset[int]:
+        """Return the pids of a replica's processes."""
+
     def start(self, count: int) -> list[Replica]:
         """Start new replicas beside the others. Do not wait; nginx does not use them yet."""
 
@@ -59,9 +83,13 @@ class Services(Protocol):
 
 def exchange(runtime: Runtime, services: Services) -> list[str]:
     """Change store, replicas, nginx, in this order, and return the names of what changed."""
-    changes = ["store"] if services.ensure_store() else []
+    known = {replica.name for replica in runtime.replicas()}
+    before = runtime.recover()
+    changes = sorted(known - {replica.name for replica in before})
+    if services.ensure_store():
+        changes.append("store")
     services.run_release_command()
-    changes += _exchange_replicas(runtime, services, runtime.replicas())
+    changes += _exchange_replicas(runtime, services, before)
     if services.ensure_nginx():
         changes.append("nginx")
     return [*changes, *services.finish()]
@@ -72,7 +100,7 @@ def restart(runtime: Runtime, name: str | None) -> None:
 
     All else stays as it was started, even if its settings are not given again.
     """
-    replicas = runtime.replicas()
+    replicas = runtime.recover()
     if name is not None and name not in runtime.services():
         raise KitError(
             f"SERVICE={name} is not a service of this stack",
@@ -119,34 +147,90 @@ def _exchange_replicas(
     running = [replica for replica in before if replica.runs]
     kept = [replica for replica in running if services.is_current(replica)]
     kept = kept[: runtime.settings.replicas]
-    runtime.stop([replica for replica in before if not replica.runs])
+    leaving = [replica for replica in before if replica not in kept]
     for replica in kept:
         await_ready(runtime, replica.name)
     started: list[Replica] = []
+    with _undone(runtime, before):
+        is_tested = bool(running) and services.prepare_smoke_test(running)
+        while missing := runtime.settings.replicas - len(kept) - len(started):
+            new = services.start(1 if is_tested else missing)
+            started += new
+            for replica in new:
+                with step(f"{replica.name} ({_counted(runtime.settings.workers, 'worker')})"):
+                    await_ready(runtime, replica.name)
+            if running:
+                _settle(runtime, services, new)
+            if is_tested:
+                _try(runtime, services, new[0], running)
+                is_tested = False
+        if leaving:
+            runtime.route([*kept, *started])
+    if leaving:
+        with step(f"stopping {', '.join(replica.name for replica in leaving)}"):
+            runtime.stop(leaving)
+    return [replica.name for replica in (*started, *leaving)]
+
+
+@contextmanager
+def _undone(runtime: Runtime, before: Sequence[Replica]) -> Iterator[None]:
+    """If the block fails or is interrupted, leave the replicas that were there before."""
     try:
-        if missing := runtime.settings.replicas - len(kept):
-            started = services.start(missing)
-        for replica in started:
-            with step(f"{replica.name} ({_counted(runtime.settings.workers, 'worker')})"):
-                await_ready(runtime, replica.name)
-    except KitError as error:
-        if not running:
+        yield
+    except BaseException as error:
+        if not any(replica.runs for replica in before):
             raise
-        names = {replica.name for replica in running}
+        say("  going back to the replicas that served before")
+        handlers = {number: signal.signal(number, lambda *_: None) for number in INTERRUPTS}
+        names = {replica.name for replica in before}
+        runtime.route(before)
         runtime.stop([replica for replica in runtime.replicas() if replica.name not in names])
-        runtime.route(running)
+        for number, handler in handlers.items():
+            signal.signal(number, handler)
+        if not isinstance(error, KitError):
+            raise
         raise KitError(
             error.problem,
             *error.hints[:-1],
             "correct that, then try again; the replicas that ran before go on serving",
             f"`{runtime.settings.make('down')}` stops everything",
         ) from error
-    leaving = [replica for replica in running if replica not in kept]
-    if leaving:
-        with step(f"stopping {', '.join(replica.name for replica in leaving)}"):
-            runtime.route([*kept, *started])
-            runtime.stop(leaving)
-    return [replica.name for replica in (*started, *leaving)]
+
+
+def _try(runtime: Runtime, services: Services, new: Replica, running: Sequence[Replica]) -> None:
+    """Let visitors try a new replica, alone and then beside those that run."""
+    lives = services.lives(new)
+    with step(f"smoke test of {new.name}"):
+        said = services.smoke_test(new)
+    say(f"    {said}")
+    runtime.route([*running, new])
+    with step("smoke test of all"):
+        said = services.smoke_test(None)
+    say(f"    {said}")
+    # A worker ends after some thousands of requests, too; its master goes on.
+    if lives.isdisjoint(services.lives(new)):
+        raise _ended(runtime, new)
+
+
+def _settle(runtime: Runtime, services: Services, replicas: Sequence[Replica]) -> None:
+    """Refuse replicas that end soon after their first answer."""
+    lives = {replica: services.lives(replica) for replica in replicas}
+    end = time.monotonic() + _SETTLE_SECONDS
+    while time.monotonic() < end:
+        time.sleep(0.1)
+        for replica, before in lives.items():
+            if not before <= services.lives(replica):
+                raise _ended(runtime, replica)
+
+
+def _ended(runtime: Runtime, replica: Replica) -> KitError:
+    make = runtime.settings.make
+    return KitError(
+        f"{replica.name}, or a worker of it, ended after its first answer. "
+        + runtime.last_words(replica.name),
+        f"see its log: {make('logs')} SERVICE={replica.name}",
+        f"`{make('down')}` stops everything",
+    )
 
 
 def _record(

@@ -6,6 +6,7 @@ from typing import Protocol
 
 from kit.settings import Settings
 from kit.state import StateFolder
+from kit.status import Release
 from kit.system.readiness import Answer
 
 
@@ -67,8 +68,18 @@ class Runtime(Protocol):
     def probe(self, name: str) -> Callable[[], Answer]:
         """Return a function that asks a service, from now on, whether it is ready."""
 
-    def prepare(self) -> "Deployment":
-        """Make what services start from, such as a release or images. Services stay as they are."""
+    def releases(self) -> list[Release]:
+        """Return the releases that `make rollback` can go back to, and the one that serves."""
+
+    def prepare(self, *, back: bool) -> "Deployment":
+        """Make what services start from, such as a release or images. Services stay as they are.
+
+        Args:
+            back: the release before the one that serves is wanted, and no new one.
+        """
+
+    def recover(self) -> list[Replica]:
+        """Undo what an interrupted verb has left, and return the replicas that serve."""
 
     def route(self, replicas: Sequence[Replica]) -> None:
         """Let nginx send requests to these replicas only; wait until the others have none."""

@@ -135,6 +135,8 @@ class Settings:
     app_overrides: Annotated[Path | None, file(os.R_OK)]
     data_dir: Annotated[Path | None, path(None)]
     release_command: Annotated[str, matching("", ".*", "a shell command")]
+    smoke_command: Annotated[str, matching("", ".*", "a shell command")]
+    smoke_seconds: Annotated[int, integer(15, 0, 3_600)]
     dir: Annotated[Path | None, path(None)]
     """The folder that `make init` writes to."""
     state_dir: Annotated[Path, path(".state")]

@@ -43,6 +43,21 @@ class Service:
     workers: Sequence[Worker]
 
 
+@dataclass(frozen=True, slots=True)
+class Release:
+    """A release that has served.
+
+    Attributes:
+        since: when it served first, or when its image was built.
+        code: its folder or image, and its packages.
+    """
+
+    number: int
+    since: str
+    code: str
+    serves: bool
+
+
 def show(services: Iterable[Service], served: Counter[str], url: str, *notes: str) -> None:
     """Print the table, with the requests that each signature served, the address, and notes."""
     rows = [_HEADINGS]
@@ -62,6 +77,13 @@ def show(services: Iterable[Service], served: Counter[str], url: str, *notes: st
     say(f"\n{url}")
     for note in notes:
         say(note)
+
+
+def show_releases(releases: Iterable[Release]) -> None:
+    """Print a line for each release."""
+    for each in releases:
+        mark = "   serves" if each.serves else ""
+        say(f"r{each.number:<4} {each.since}   {each.code}{mark}")
 
 
 def _uptime(started: float) -> str:

@@ -3,7 +3,7 @@
 import sys
 from collections.abc import Callable
 
-from kit import checkout, deployment, dotenv
+from kit import checkout, deployment, dotenv, status
 from kit.check import report
 from kit.checkout import load as load_tests
 from kit.console import browse, say, step, warn
@@ -52,6 +52,30 @@ def check(runtime: LocalRuntime) -> None:
 
 def up(runtime: Runtime) -> None:
     """Make the stack what the settings say; undo a first start that is interrupted."""
+    _deploy(runtime, "up", back=False)
+
+
+def deploy(runtime: Runtime) -> None:
+    """Do the same under the name that one looks for."""
+    _deploy(runtime, "deploy", back=False)
+
+
+def rollback(runtime: Runtime) -> None:
+    """Go back to the release before the one that serves, with today's settings."""
+    _require_running(runtime)
+    _deploy(runtime, "rollback", back=True)
+
+
+def show_releases(runtime: Runtime) -> None:
+    """Print the releases that have served, and which serves."""
+    runtime.require()
+    if releases := runtime.releases():
+        status.show_releases(releases)
+    else:
+        say(f"There are no releases yet: `{runtime.settings.make('up')}` starts the first one.")
+
+
+def _deploy(runtime: Runtime, verb: str, *, back: bool) -> None:
     state, settings = runtime.state, runtime.settings
     runtime.require()
     state.claim()
@@ -60,11 +84,11 @@ def up(runtime: Runtime) -> None:
     runtime.enter(to_deploy=True)
     if names := dotenv.open_secrets(CHECKOUT / ".env"):
         warn(f"all users of this machine can read {', '.join(names)}: chmod 600 {CHECKOUT}/.env")
-    with locks.one_verb(state.verb_lock, "up"):
+    with locks.one_verb(state.verb_lock, verb):
         _refuse_other_runtime(state, settings)
         was_running = runtime.is_running()
         try:
-            deployment.deploy(runtime, was_running=was_running)
+            deployment.deploy(runtime, was_running=was_running, back=back)
         except KeyboardInterrupt:
             if not was_running:
                 say("\nInterrupted: stopping what has started.")
@@ -142,6 +166,9 @@ def clean(runtime: Runtime) -> None:
 
 _VERBS: dict[str, Callable[[Runtime], None]] = {
     "up": up,
+    "deploy": deploy,
+    "rollback": rollback,
+    "releases": show_releases,
     "down": down,
     "restart": restart,
     "status": show_status,

@@ -102,6 +102,11 @@ class Figures:
         """How many requests there were."""
         return sum(len(series.latencies) for series in self._series.values())
 
+    def good(self, name: str = "") -> int:
+        """Return how many requests did not fail, of one kind or of all."""
+        found = [series for kind, series in self._series.items() if name in {"", kind}]
+        return sum(len(series.latencies) - series.errors for series in found)
+
     @property
     def seconds(self) -> float:
         """From the first request's start to the last one's end."""

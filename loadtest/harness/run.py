@@ -49,15 +49,24 @@ class _Seen:
 
 
 class Run:
-    """A run; `progress` receives seconds, good requests a second, p95 in ms, errors, findings."""
+    """A run.
+
+    Args:
+        settings: what it does. If the plan says what the target offers, it is not asked.
+        say: prints a line.
+        progress: receives seconds, good requests a second, p95 in ms, errors, findings.
+        is_enough: whether the run may end before its time.
+    """
 
     def __init__(
         self,
         settings: Settings,
         say: Callable[[str], None],
         progress: Callable[[float, float, float, int, int], None] = lambda *_: None,
+        is_enough: Callable[[Figures], bool] = lambda _: False,
     ) -> None:
         self._settings, self._say, self._progress = settings, say, progress
+        self._is_enough = is_enough
         self._figures = Figures()
         self._meter = Meter()
         self._interrupted = False
@@ -73,10 +82,13 @@ class Run:
         # Before the load: a wrong profile is found at once.
         profile = gate.load(settings.slo, settings.profile)
         stack, url = self._located()
-        found = replace(target.ask(url, settings.plan.accounts), is_ours=stack is not None)
+        plan = settings.plan
+        known = Target(url, plan.offers, tells_workers=False)
+        found = known if plan.offers else target.ask(url, plan.accounts)
+        found = replace(found, is_ours=stack is not None)
         self._login = found.login
         folder = _new_folder(settings)
-        plan = replace(settings.plan, offers=found.offers, folder=str(folder))
+        plan = replace(plan, offers=found.offers, folder=str(folder))
         before = _seen(stack)
         with Generator(plan, url) as generator:
             self._follow(generator, plan, stack)
@@ -115,7 +127,7 @@ class Run:
         """Read samples and meters until the load generator has ended, or Ctrl-C ends it."""
         follower = Follower(Path(plan.folder))
         begun = time.monotonic()
-        announced = False
+        announced = is_early = False
         try:
             while generator.is_running():
                 time.sleep(_PERIOD)
@@ -132,6 +144,8 @@ class Run:
                     )
                 if waited > plan.duration + _START_SECONDS + _END_SECONDS:
                     generator.stop()
+                if is_early := self._is_enough(self._figures):
+                    generator.stop()
         except KeyboardInterrupt:
             self._interrupted = True
             self._say("\nInterrupted: the report covers what there is so far.")
@@ -140,7 +154,7 @@ class Run:
         self._look(follower, generator, stack)
         if not announced and not self._announce(plan):
             raise generator.failure("cannot load the scenario")
-        if not self._interrupted and lasted < plan.duration:
+        if not self._interrupted and not is_early and lasted < plan.duration:
             raise generator.failure(
                 f"the load generator ended after {lasted:.0f} s of {plan.duration:.0f} s"
             )

@@ -12,6 +12,7 @@ from loadtest import Answer, Expectation, Failure, Finding, Journey, Refused
 CART = frozenset({"products", "cart", "session"})
 _MOST_REQUESTS = 100
 """For the session after a finding: workers that have ended never answer."""
+_MOST_REFUSED = 3
 
 
 class ShopJourney(Journey):
@@ -53,17 +54,17 @@ class ShopJourney(Journey):
         """
         if finding.kind is Failure.LOST_SESSION or "session" not in self.plan.offers:
             return finding
-        missing = set(self.browser.workers)
-        try:
-            for _ in range(_MOST_REQUESTS):
+        missing, refused = set(self.browser.workers), 0
+        for _ in range(_MOST_REQUESTS):
+            try:
                 missing.discard(self.get("/api/session").served_by)
-                if self.browser.workers and not missing:
-                    break
-        except Finding as lost:
-            return lost
-        except Refused:
-            # Counted with its request; whether the session is lost stays unknown.
-            return finding
+            except Finding as lost:
+                return lost
+            except Refused:
+                # Counted with its request. After several, it stays unknown.
+                refused += 1
+            if refused == _MOST_REFUSED or (self.browser.workers and not missing):
+                break
         return finding
 
     def products(self) -> list[str]:

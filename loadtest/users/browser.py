@@ -66,6 +66,7 @@ class Browser:
             json=how.get("json"),
             headers=dict(how.get("headers", {})),
             catch_response=True,
+            allow_redirects=not how.get("stays", False),
             context={"late_ms": late * 1000},
         ) as response:
             status = int(response.status_code)

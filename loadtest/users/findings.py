@@ -47,6 +47,8 @@ class How(TypedDict, total=False):
     """The path as it is counted, if it has a variable part."""
     rotates: bool
     """Whether the answer may give the session another cookie."""
+    stays: bool
+    """Whether a redirect is an answer; otherwise it is followed."""
 
 
 @dataclass(frozen=True)

@@ -57,7 +57,7 @@ def test_stack_outlives_its_checkout(moving: Stack, change: str) -> None:
         moving.checkout = copy_again
     moving.succeed("restart")
     assert moving.is_ready()
-    assert "Nothing to change" in moving.up()
+    assert "Nothing to deploy" in moving.up()
 
 
 def test_moved_state_folder_starts_again(moving: Stack, tmp_path: Path) -> None:
@@ -80,7 +80,7 @@ def test_build_folders_are_no_release(moving: Stack) -> None:
     info = moving.checkout / "app" / "unsticky.egg-info"
     info.mkdir()
     (info / "PKG-INFO").write_text("Name: unsticky\n")
-    assert "Nothing to change" in moving.up()
+    assert "Nothing to deploy" in moving.up()
 
 
 # Other users.

@@ -52,7 +52,7 @@ def test_up_prints_what_runs_and_what_comes_next(fresh: Stack) -> None:
 def test_up_again_changes_nothing(fresh: Stack) -> None:
     """A second `make up` says that there is nothing to change, and restarts nothing."""
     before = fresh.running()
-    assert "Nothing to change" in fresh.up()
+    assert "Nothing to deploy" in fresh.up()
     assert fresh.running() == before
 
 
@@ -146,7 +146,7 @@ def test_failed_release_leaves_all_replicas(fresh: Stack) -> None:
     assert "go on serving" in printed
     assert load.failures == []
     assert fresh.running() == before
-    assert "Nothing to change" in fresh.up()
+    assert "Nothing to deploy" in fresh.up()
 
 
 def test_restart_under_load_loses_nothing(fresh: Stack) -> None:

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from tests.conftest import StartStack, copy_checkout
+from tests.support.checkout import ROOT
 from tests.support.stacks.local import Stack
 
 
@@ -15,8 +16,9 @@ def _copied(tmp_path_factory: pytest.TempPathFactory, new_stack: StartStack) -> 
     """A stack of a copied checkout that also has the broken builds and a user's application."""
     checkout = tmp_path_factory.mktemp("copied")
     copy_checkout(checkout)
-    for name in ("broken.py", "notes.py"):
-        shutil.copy(Path(__file__).with_name(name), checkout / "app" / name)
+    ours = [Path(__file__).with_name(name) for name in ("broken.py", "notes.py")]
+    for path in (*ours, ROOT / "loadtest" / "prove" / "wrong.py"):
+        shutil.copy(path, checkout / "app")
     stack = new_stack(REPLICAS="2", WORKERS="2", SHOP_DEMO="1")
     stack.checkout = checkout
     yield stack

@@ -13,6 +13,7 @@ from unsticky.cookie import Reference
 from unsticky.unit_of_work import UnitOfWork, commit
 
 from tests.support.stores.places import Place
+from tests.support.waiting import PATIENCE
 
 COOKIE = "session"
 
@@ -160,4 +161,5 @@ def make_site(place: Place, **settings: Any) -> Site:
     """Make an application whose sessions are kept at `place`."""
     app = Flask("site")
     app.testing = True
-    return Site(app, place.serve(app, **settings), place)
+    # A request of many steps takes a second on a busy machine, at fakeredis above all.
+    return Site(app, place.serve(app, **{"UNSTICKY_DEADLINE": PATIENCE, **settings}), place)

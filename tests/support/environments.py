@@ -52,9 +52,7 @@ def made(
         if not complete.exists():
             shutil.rmtree(root, ignore_errors=True)
             do([interpreter, "-m", "venv", root])
-            install: list[str | Path] = [
-                python, *PIP, "install", "--no-deps", "--require-hashes",
-            ]  # fmt: skip
+            install: list[str | Path] = [python, *PIP, "install", "--no-deps", "--require-hashes"]
             if first is not None:
                 do([*install, "--only-binary", ":all:", "-r", first])
             how = ["--only-binary", ":all:"] if first is None else ["--no-build-isolation"]

@@ -1,8 +1,9 @@
-"""Waiting for a condition, in place of sleeping for a guessed time."""
+"""Waiting for a condition, in place of sleeping for a guessed time; and limits on time."""
 
 import contextlib
+import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Final, TypeVar
 
 PATIENCE: Final = 30.0
@@ -36,3 +37,34 @@ def wait_until(
                 return found
         assert time.monotonic() < deadline, f"not within {seconds:g} s: {what}"
         time.sleep(0.01)
+
+
+_TICK: Final = 0.01
+
+
+@contextlib.contextmanager
+def at_most(seconds: float) -> Iterator[None]:
+    """Fail if the block takes longer, apart from the time for which this process did not run.
+
+    A thread that sleeps for a hundredth of a second at a time measures how late it wakes up: so
+    much the machine was busy with other work, which is not what a test is about.
+    """
+    ended, late = threading.Event(), [0.0]
+
+    def tick() -> None:
+        before = time.monotonic()
+        while not ended.wait(_TICK):
+            now = time.monotonic()
+            late[0] += now - before - _TICK
+            before = now
+
+    ticking = threading.Thread(target=tick)
+    started = time.monotonic()
+    ticking.start()
+    try:
+        yield
+        took = time.monotonic() - started
+    finally:
+        ended.set()
+        ticking.join()
+    assert took - late[0] < seconds, f"{took:.3f} s, {late[0]:.3f} s of them without a processor"

@@ -409,11 +409,14 @@ class Store(Protocol):
         operation: Operation,
         lifetimes: Lifetimes,
         deadline: Deadline,
+        *,
+        forget: bool = False,
     ) -> tuple[Reference, ...]:
         """End all sessions of a user except `keep`; from now on, refuse to bind below `stamp`.
 
         The index with its stamp is kept at least as long as any session in it may live, and any
-        session that begins now. No call makes that time shorter. Returns the sessions that ended.
+        session that begins now. No call makes that time shorter, but one that shall `forget` the
+        user: it deletes the index in the same step. Returns the sessions that ended.
         """
 
     def sweep(

@@ -87,10 +87,12 @@ class DocumentStore(Store):
         operation: Operation,
         lifetimes: Lifetimes,
         deadline: Deadline,
+        *,
+        forget: bool = False,
     ) -> tuple[Reference, ...]:
         """See `Store.end_all`; a second time it changes nothing, so no result is kept."""
         del operation, lifetimes
-        return self.carry_out(lambda plan: plan.end_all(user, keep, stamp), deadline)
+        return self.carry_out(lambda plan: plan.end_all(user, keep, stamp, forget=forget), deadline)
 
     def quarantine(
         self, reference: Reference, field: bytes, observed: bytes, deadline: Deadline

@@ -74,7 +74,7 @@ class Plan(Documents):
         return tuple(sorted(listed, key=lambda entry: entry.record.created))
 
     def end_all(
-        self, user: Reference, keep: Reference | None, stamp: int | None
+        self, user: Reference, keep: Reference | None, stamp: int | None, *, forget: bool
     ) -> tuple[Reference, ...]:
         """See `Store.end_all`."""
         index = self.index(user)
@@ -83,6 +83,8 @@ class Plan(Documents):
         ended = tuple(found for found, _ in self.living_of(user) if found != keep)
         for reference in ended:
             self.bury(reference, "revoked")
+        if forget:
+            self.replaced[key_of("index", user)] = Tombstone("forgotten", self.now)
         return ended
 
     def end_each(self, keys: Iterable[str]) -> tuple[Reference, ...]:

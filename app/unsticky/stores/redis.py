@@ -161,6 +161,8 @@ class RedisStore:
         operation: Operation,
         lifetimes: Lifetimes,
         deadline: Deadline,
+        *,
+        forget: bool = False,
     ) -> tuple[Reference, ...]:
         """See `Store.end_all`; a second time it changes nothing, so no result is kept."""
         del operation
@@ -170,6 +172,7 @@ class RedisStore:
             kept,
             _EMPTY if stamp is None else b"%d" % stamp,
             self._limits(lifetimes)[2],
+            b"1" if forget else _EMPTY,
         )
         reply = self.client.call(self._end_all, (self._key(b"u", user),), arguments, deadline)
         return tuple(_reference(user.bucket, name) for name in reply)

@@ -7,7 +7,8 @@ from kit.settings import Settings
 from kit.setup import environment
 from kit.state import StateFolder
 
-VERBS = frozenset({"test", "fuzz", "foreign", "lint", "pins", "bench"})
+VERBS = frozenset({"test", "fuzz", "foreign", "lint", "pins", "bench", "prove"})
+_MEASURE = frozenset({"bench", "prove"})
 
 # Modules that take ARGS, and a hint if they fail.
 _MODULES = {
@@ -21,7 +22,7 @@ _WHOLE_SUITE = ("-n", "3")
 
 def run(verb: str, settings: Settings) -> None:
     """Run one of `VERBS`."""
-    chosen = environment.to_bench(settings) if verb == "bench" else environment.to_check(settings)
+    chosen = environment.to_bench(settings) if verb in _MEASURE else environment.to_check(settings)
     StateFolder(settings.state_dir).claim()
     environment.ensure(chosen)
     environment.enter(chosen)
@@ -30,8 +31,8 @@ def run(verb: str, settings: Settings) -> None:
         lint(programs)
     elif verb == "pins":
         pin(programs)
-    elif verb == "bench":
-        programs.module("loadtest", "bench", *settings.arguments)
+    elif verb in _MEASURE:
+        programs.module("loadtest", verb, *settings.arguments)
     else:
         module, hint = _MODULES[verb]
         whole = _WHOLE_SUITE if verb == "test" else ()

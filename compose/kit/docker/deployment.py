@@ -11,15 +11,15 @@ from kit.deployment import await_ready
 from kit.docker import build, credentials
 from kit.docker.containers import APP, NGINX
 from kit.docker.project import Project
+from kit.docker.script import PATH
 from kit.errors import KitError
 from kit.observation import observe
 from kit.runtime import Runtime
-from kit.settings import CHECKOUT, probe_host
-from kit.setup import application
+from kit.settings import probe_host
+from kit.setup import application, smoke
 from kit.setup.application import Application
 from kit.system import readiness
 
-_SCRIPT = CHECKOUT / "compose" / "deploy"
 _IMAGES = "PYTHON_IMAGE=, NGINX_IMAGE=, REDIS_IMAGE=, VALKEY_IMAGE= or APP_IMAGE="
 
 
@@ -29,18 +29,21 @@ class DockerDeployment:
 
     Attributes:
         variables: of the Compose files.
+        verb: of the script.
     """
 
     runtime: Runtime
     project: Project
     application: Application
     variables: Mapping[str, str]
+    verb: str
 
     def change(self) -> list[str]:
         before = self._running()
         served = {container.id for container in self.project.containers(APP) if container.runs}
-        status, said = self._run()
+        status, said = self._run(self._smoke_test() if served else {})
         if status:
+            self.project.restore_templates()
             raise self._failure(said, served)
         s = self.runtime.settings
         tls = "tls" in s.overlays
@@ -54,11 +57,23 @@ class DockerDeployment:
     def _running(self) -> set[tuple[str, tuple[str, float]]]:
         return {(c.name, (c.id, c.started)) for c in self.project.containers() if c.runs}
 
-    def _run(self) -> tuple[int, str]:
+    def _smoke_test(self) -> dict[str, str]:
+        """Return the variables of the smoke test, and make what its visitors need."""
+        s = self.runtime.settings
+        given = {**smoke.variables(s, self.application.health_path), "DEPLOY_SMOKE": ""}
+        if self.verb == "rollback":
+            # It has served, and the one beside which it would be tried may be at fault.
+            given["SMOKE_COMMAND"] = ""
+        elif smoke.is_on(s) and not s.smoke_command:
+            smoke.prepare(s)
+            given["DEPLOY_SMOKE"] = smoke.line(s)
+        return given
+
+    def _run(self, smoke_test: Mapping[str, str]) -> tuple[int, str]:
         """Run the script; return its exit status and its last words."""
         process = subprocess.Popen(
-            [sys.executable, _SCRIPT, *self.project.options, "up"],
-            env=self.project.environment(self.variables),
+            [sys.executable, PATH, *self.project.options, self.verb],
+            env=self.project.environment({**self.variables, **smoke_test}),
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
@@ -114,7 +129,7 @@ class DockerDeployment:
         }
 
 
-def prepare(runtime: Runtime, project: Project) -> DockerDeployment:
+def prepare(runtime: Runtime, project: Project, verb: str) -> DockerDeployment:
     """Make secrets and the Compose files, and return a deployment of them."""
     settings, state = runtime.settings, runtime.state
     app = application.read(settings, state)
@@ -124,4 +139,4 @@ def prepare(runtime: Runtime, project: Project) -> DockerDeployment:
         credentials.make_certificate(state.certificates)
     # Now, because an interrupted start may leave containers.
     state.record_project(project.name, settings.url)
-    return DockerDeployment(runtime, project, app, files)
+    return DockerDeployment(runtime, project, app, files, verb)

@@ -4,7 +4,6 @@ import hashlib
 import json
 import os
 import re
-import shutil
 import subprocess
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -16,6 +15,7 @@ from kit.docker.engine import Engine
 from kit.settings import CHECKOUT, Settings
 from kit.setup.application import Application
 from kit.state import StateFolder, write_private
+from kit.status import Release
 from kit.system import release
 
 _COMPOSE = CHECKOUT / "compose"
@@ -33,6 +33,7 @@ class Project:
     def __init__(self, settings: Settings, state: StateFolder, engine: Engine) -> None:
         self._settings, self._state, self.engine = settings, state, engine
         self._mounted: list[Path] = []
+        self._templates: dict[str, bytes] = {}
         digest = hashlib.sha256(os.fsencode(state.root)).hexdigest()[:8]
         # What is recorded has containers, even if the state folder has moved.
         given = settings.compose.get("COMPOSE_PROJECT_NAME")
@@ -114,11 +115,8 @@ class Project:
         # In one place, so that nginx reloads them without a restart.
         templates = self._state.templates
         templates.mkdir(exist_ok=True)
-        for path in {*templates.iterdir()} - {templates / p.name for p in _TEMPLATES.iterdir()}:
-            path.unlink()
-        for path in _TEMPLATES.glob("*.template"):
-            shutil.copyfile(path, templates / path.name)
-            (templates / path.name).chmod(0o644)
+        self._templates = {path.name: path.read_bytes() for path in templates.iterdir()}
+        self._write_templates({p.name: p.read_bytes() for p in _TEMPLATES.glob("*.template")})
         nginx = {"volumes": [_bind(templates, "/etc/nginx/templates")]}
         overlay: dict[str, Any] = {APP: app, NGINX: nginx}
         if self._settings.own_store:
@@ -130,6 +128,33 @@ class Project:
             }
         # JSON is YAML, too.
         write_private(self._state.compose_overlay, json.dumps({"services": overlay}, indent=1))
+
+    def restore_templates(self) -> None:
+        """Put back what the running nginx was started with, if there was something."""
+        if self._templates:
+            self._write_templates(self._templates)
+
+    def _write_templates(self, content: Mapping[str, bytes]) -> None:
+        folder = self._state.templates
+        for path in folder.iterdir():
+            if path.name not in content:
+                path.unlink()
+        for name, data in content.items():
+            (folder / name).write_bytes(data)
+            (folder / name).chmod(0o644)
+
+    def releases(self) -> list[Release]:
+        """Return the releases, the newest first, with the times when their images were built."""
+        using = {container.image for container in self.containers(APP) if container.runs}
+        form = "--format={{.Tag}}\t{{.ID}}\t{{.CreatedAt}}"
+        shown = self.engine.ask("image", "ls", "--no-trunc", form, f"{self.name}/{APP}")
+        rows = re.findall(r"^r(\d+)\t(\S+)\t(.*)$", shown, re.MULTILINE)
+        rows.sort(key=lambda row: int(row[0]), reverse=True)
+        current = next((number for number, image, _ in rows if image in using), None)
+        return [
+            Release(int(number), built, f"image {image}", number == current)
+            for number, image, built in rows
+        ]
 
     def containers(self, service: str = "") -> list[Container]:
         """Return the containers of a service, or all: store, replicas in order, nginx."""
@@ -225,6 +250,8 @@ class Project:
             "APP_DIR": str(s.app_dir),
             "READY_TIMEOUT": str(s.ready_timeout),
             "RELEASE_COMMAND": s.release_command,
+            "SMOKE_COMMAND": s.smoke_command,
+            "SMOKE_SECONDS": str(s.smoke_seconds),
             "PORT": str(s.port),
             "TLS_PORT": str(s.tls_port),
             "REPLICAS": str(s.replicas),

@@ -10,7 +10,7 @@ from kit.docker.containers import APP, NGINX, Container, find, processes
 from kit.docker.deployment import DockerDeployment, prepare
 from kit.docker.engine import Engine
 from kit.docker.project import Project
-from kit.docker.upstream import Upstream
+from kit.docker.script import Script
 from kit.errors import KitError
 from kit.runtime import Replica, Runtime
 from kit.settings import Settings
@@ -89,22 +89,26 @@ class DockerRuntime(Runtime):
 
         return ask
 
-    def prepare(self) -> DockerDeployment:
+    def releases(self) -> list[status.Release]:
+        return self._project.releases()
+
+    def recover(self) -> list[Replica]:
+        Script(self._project.name).recover()
+        return self.replicas()
+
+    def prepare(self, *, back: bool) -> DockerDeployment:
         self._require_ports()
         address = self.settings.bind_address
         if address != "127.0.0.1":
             warn(f"BIND_ADDRESS={address} opens the ports to others, past this host's firewall")
-        return prepare(self, self._project)
+        return prepare(self, self._project, "rollback" if back else "up")
 
     def route(self, replicas: Sequence[Replica]) -> None:
         names = {replica.name for replica in replicas}
         running = [container for container in self._project.containers(APP) if container.runs]
         chosen = [container for container in running if container.name in names]
-        if nginx := Upstream.of(self._project):
-            if chosen == running:
-                nginx.widen()
-            else:
-                nginx.narrow(chosen)
+        # Left alone, nginx asks the engine for all that run.
+        Script(self._project.name).route([] if chosen == running else chosen)
 
     def stop(self, replicas: Sequence[Replica]) -> None:
         names = {replica.name for replica in replicas}

@@ -1,6 +1,7 @@
 """The configuration of supervisord."""
 
-from collections.abc import Sequence
+import re
+from collections.abc import Collection, Sequence
 
 from kit.local.services import Service
 from kit.state import StateFolder
@@ -10,8 +11,13 @@ from kit.system.processes import most_files
 _MOST_FILES = 1024
 
 
-def configuration(services: Sequence[Service], state: StateFolder) -> str:
-    """Return supervisord's configuration.
+def configuration(
+    services: Sequence[Service],
+    state: StateFolder,
+    former: str = "",
+    running: Collection[str] = (),
+) -> str:
+    """Return supervisord's configuration; services that run keep their sections of the former one.
 
     Every path except the control socket's is relative to the state folder, where supervisord
     runs, because its format would interpret ``%``, ``;`` and ``#`` in a folder's name.
@@ -20,8 +26,12 @@ def configuration(services: Sequence[Service], state: StateFolder) -> str:
         socket=state.sockets / "supervisor.sock", files=min(_MOST_FILES, most_files())
     )
     sections = [head]
+    kept = dict(re.findall(r"^(?=\[program:(.+)\]$)((?:.+\n)+)", former, re.MULTILINE))
     for service in services:
         name = service.name
+        if name in running and name in kept:
+            sections.append(kept[name])
+            continue
         output = (
             f"stdout_logfile=log/{name}.access.log\nstderr_logfile=log/{name}.log"
             if service.splits_output

@@ -1,6 +1,7 @@
 """The change of a local stack to what its settings say."""
 
 import hashlib
+import json
 import subprocess
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -9,15 +10,18 @@ from kit.console import step
 from kit.deployment import await_ready, exchange
 from kit.errors import KitError
 from kit.local import services
-from kit.local.nginx import Nginx
+from kit.local.nginx import Nginx, rendered_port
+from kit.local.releases import Releases
 from kit.local.services import STORE, Release, Service
-from kit.local.supervisor import Supervisor
+from kit.local.supervisor import Supervisor, digest
 from kit.observation import observe
 from kit.runtime import Replica, Runtime
 from kit.settings import probe_host
+from kit.setup import smoke
 from kit.setup.environment import Environment
 from kit.system import logs
 from kit.system import release as releases
+from kit.system.processes import children
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,6 +33,7 @@ class LocalDeployment:
     nginx: Nginx
     environment: Environment
     release: Release
+    releases: Releases
 
     def start_supervisor(self) -> None:
         """Start supervisord, or tell the one that runs which services may come."""
@@ -49,25 +54,57 @@ class LocalDeployment:
         state = self.runtime.state
         command = services.release_command(self.runtime.settings, state, self.release)
         # Other settings may name another database.
-        digest = hashlib.sha256(repr(command).encode()).hexdigest()
-        if not command.text or state.released == digest:
+        done = hashlib.sha256(repr(command).encode()).hexdigest()
+        if not command.text or state.released == done or self.release.number:
             return
         with step(f"running {command.text}"):
-            done = subprocess.run(
+            ran = subprocess.run(
                 ["/bin/sh", "-c", command.text],
                 check=False, cwd=command.cwd, env=command.env, stdin=subprocess.DEVNULL,
+                # It holds the lock of the verb, even if the verb is killed.
+                close_fds=False,
                 stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, errors="replace",
             )  # fmt: skip
-        if done.returncode:
+        if ran.returncode:
             raise KitError(
-                f"RELEASE_COMMAND={command.text} failed ({done.returncode}). "
-                + logs.last_words(done.stdout.splitlines()),
+                f"RELEASE_COMMAND={command.text} failed ({ran.returncode}). "
+                + logs.last_words(ran.stdout.splitlines()),
                 "correct that, then try again; the replicas that ran before go on serving",
             )
-        state.record_released(digest)
+        state.record_released(done)
 
     def is_current(self, replica: Replica) -> bool:
         return self.supervisor.is_as_described(self._replica(replica.name))
+
+    def prepare_smoke_test(self, serving: Sequence[Replica]) -> bool:
+        if self.release.number:
+            # It has served, and the one beside which it would be tried may be at fault.
+            return False
+        # More workers of the same are no other release.
+        ignored = ("WORKERS", "THREADS")
+        spec = json.loads(self._replica("app-0").description(self.runtime.state))
+        wanted = digest(spec, *ignored)
+        if all(self.supervisor.digest(each.name, *ignored) == wanted for each in serving):
+            return False
+        if is_tested := smoke.is_on(self.runtime.settings):
+            smoke.prepare(self.runtime.settings)
+        return is_tested
+
+    def smoke_test(self, replica: Replica | None) -> str:
+        settings, state = self.runtime.settings, self.runtime.state
+        stage, url = "mixed", settings.url
+        if replica:
+            stage, url = "direct", f"unix:{services.socket_of(replica.name, state)}"
+        elif port := rendered_port(state):
+            # Another PORT= takes effect at the end.
+            url = f"http://127.0.0.1:{port}"
+        command = services.release_command(settings, state, self.release)
+        health = self.release.application.health_path
+        return smoke.run(settings, stage, url, health, command.cwd, command.env)
+
+    def lives(self, replica: Replica) -> frozenset[int]:
+        pid = self.supervisor.processes()[replica.name].pid
+        return frozenset({pid, *children(pid)}) if pid else frozenset()
 
     def start(self, count: int) -> list[Replica]:
         names = [replica.name for replica in self.runtime.replicas()]
@@ -83,7 +120,9 @@ class LocalDeployment:
         changed = self.nginx.install([replica.name for replica in self.runtime.replicas()])
         if changed and self._runs_as_wanted(nginx):
             self.nginx.reload(self.supervisor)
-        return self._ensure(nginx, "nginx") or changed
+        changed |= self._ensure(nginx, "nginx")
+        self.nginx.record_loaded()
+        return changed
 
     def finish(self) -> list[str]:
         settings, state = self.runtime.settings, self.runtime.state
@@ -92,7 +131,12 @@ class LocalDeployment:
             with step(f"stopping {name}"):
                 self.supervisor.drop(name)
         state.record(settings.url, self.environment.root)
-        releases.prune(state.releases, self.release.folder)
+        if self.release.number:
+            self.releases.forget_after(self.release.number)
+        spec = json.loads(self._replica("app-0").description(state))
+        self.releases.record(self.release.folder, self.release.environment.root, digest(spec))
+        kept = [each.folder for each in self.releases.served()]
+        releases.prune(state.releases, self.release.folder, *kept)
         return gone
 
     def observe(self) -> Iterator[str]:

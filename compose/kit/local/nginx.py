@@ -43,22 +43,20 @@ class Nginx:
             splits_output=True,
         )
 
+    def check(self, replicas: Sequence[str]) -> None:
+        """Refuse templates that nginx refuses."""
+        shutil.rmtree(self._test(self._rendered(replicas), self._program))
+
     def install(self, replicas: Sequence[str]) -> bool:
-        """Render the configuration for these replicas; return whether it differs from before.
+        """Render the configuration for these replicas; return whether nginx has to load it.
 
         Raises:
             KitError: nginx refuses it; the former one stays in place.
         """
-        rendered = templates.render(CHECKOUT / "nginx", self.variables(replicas), _FILTER)
-        if "nginx.conf" not in rendered:
-            raise KitError(
-                f"{CHECKOUT / 'nginx' / 'nginx.conf.template'} is missing",
-                "restore nginx/ from the repository",
-            )
-        return self._put(rendered, self._program)
+        return self._put(self._rendered(replicas), self._program)
 
     def reroute(self, replicas: Sequence[str]) -> bool:
-        """Name these replicas in the configuration in place; return whether it changes.
+        """Name these replicas in the configuration in place; return whether nginx has to load it.
 
         Raises:
             KitError: nginx refuses it; the former one stays in place.
@@ -72,6 +70,11 @@ class Nginx:
         started = json.loads(self._state.service_spec(NGINX).read_text(encoding="utf-8"))
         return self._put(rerouted, Path(started["argv"][0]))
 
+    def used(self) -> set[str]:
+        """Return the names of the replicas in the configuration in place."""
+        text = "\n".join(_contents(self._conf).values())
+        return set(re.findall(r"^    server unix:.*/(.+)\.sock ", text, re.MULTILINE))
+
     def reload(self, supervisor: Supervisor) -> None:
         """Let the running nginx use the configuration in place, without losing a request."""
         pid = supervisor.processes()[NGINX].pid
@@ -81,6 +84,11 @@ class Nginx:
             "`make logs SERVICE=nginx` shows why, `make restart SERVICE=nginx` restarts it",
             drain_seconds=self._settings.request_seconds + 10,
         )
+        self.record_loaded()
+
+    def record_loaded(self) -> None:
+        """Record that nginx uses the configuration in place."""
+        self._pending.unlink(missing_ok=True)
 
     def variables(self, replicas: Sequence[str]) -> dict[str, str]:
         """Return the variables of nginx's templates."""
@@ -111,10 +119,46 @@ class Nginx:
         folder = self._state.nginx
         return ("-p", f"{folder}/", "-c", str(folder / conf / "nginx.conf"), "-e", "stderr")
 
+    @property
+    def _conf(self) -> Path:
+        return self._state.nginx / "conf"
+
+    @property
+    def _pending(self) -> Path:
+        """Exists while nginx may not use the configuration in place: if its loader was killed."""
+        return self._state.nginx / "pending"
+
+    def _rendered(self, replicas: Sequence[str]) -> dict[str, str]:
+        rendered = templates.render(CHECKOUT / "nginx", self.variables(replicas), _FILTER)
+        if "nginx.conf" not in rendered:
+            raise KitError(
+                f"{CHECKOUT / 'nginx' / 'nginx.conf.template'} is missing",
+                "restore nginx/ from the repository",
+            )
+        return rendered
+
     def _put(self, rendered: dict[str, str], program: Path) -> bool:
-        current = self._state.nginx / "conf"
-        if _contents(current) == rendered:
-            return False
+        if _contents(self._conf) == rendered:
+            return self._pending.exists()
+        new = self._test(rendered, program)
+        self._pending.touch()
+        former = self._conf.resolve()
+        folder = new.with_name("conf.b" if former.name == "conf.a" else "conf.a")
+        shutil.rmtree(folder, ignore_errors=True)
+        new.rename(folder)
+        # A link changes at once: nginx can start at any time.
+        link = self._state.nginx / "conf.link"
+        link.unlink(missing_ok=True)
+        link.symlink_to(folder.name)
+        if not self._conf.is_symlink():
+            # An older version of this kit made a folder.
+            shutil.rmtree(self._conf, ignore_errors=True)
+        link.replace(self._conf)
+        shutil.rmtree(former, ignore_errors=True)
+        return True
+
+    def _test(self, rendered: dict[str, str], program: Path) -> Path:
+        """Write a configuration beside the one in place, and return its folder."""
         new = self._state.nginx / "conf.new"
         shutil.rmtree(new, ignore_errors=True)
         new.mkdir()
@@ -129,9 +173,7 @@ class Nginx:
                 f"nginx refuses the rendered configuration in {new}:\n{tested.stderr.strip()}",
                 "correct the template of that name in nginx/; nginx still runs as before",
             )
-        shutil.rmtree(current, ignore_errors=True)
-        new.rename(current)
-        return True
+        return new
 
 
 def _listener(settings: Settings) -> str:

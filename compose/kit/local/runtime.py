@@ -1,8 +1,11 @@
 """The local runtime: real processes under supervisord, and no Docker."""
 
 import sys
+import time
 from collections import Counter
 from collections.abc import Callable, Sequence
+from dataclasses import replace
+from pathlib import Path
 
 from kit import status
 from kit.check.processes import Target
@@ -11,16 +14,18 @@ from kit.errors import KitError
 from kit.local import services
 from kit.local.deployment import LocalDeployment
 from kit.local.nginx import Nginx, rendered_port
+from kit.local.releases import Releases, Served
 from kit.local.services import NGINX, STORE, Release, is_replica
 from kit.local.supervisor import Process, Supervisor
 from kit.runtime import Replica, Runtime
 from kit.settings import SHOP, Settings, probe_host
-from kit.setup import application, environment, requirements
+from kit.setup import application, detection, environment, requirements
 from kit.state import StateFolder
 from kit.system import logs, ports, readiness, release, store_url
 from kit.system.processes import children, memory, require_files, runs_as_root
 
 _BROKEN = {"BACKOFF", "FATAL", "EXITED"}
+_ENDED = {"STOPPED", "FATAL", "EXITED"}
 _MOST_STARTS = 2
 
 
@@ -33,6 +38,7 @@ class LocalRuntime(Runtime):
         self._environment = environment.to_run(settings)
         self._supervisor = Supervisor(self.state)
         self._nginx = Nginx(settings, self.state, self._environment)
+        self._releases = Releases(self.state)
 
     @property
     def url(self) -> str:
@@ -126,7 +132,59 @@ class LocalRuntime(Runtime):
 
         return ask
 
-    def prepare(self) -> LocalDeployment:
+    def releases(self) -> list[status.Release]:
+        current = self._current()
+        return [
+            status.Release(
+                each.number,
+                each.since,
+                f"release {each.folder.name}, packages {each.environment.name}",
+                each == current,
+            )
+            for each in self._releases.served()
+            if each.is_there()
+        ]
+
+    def recover(self) -> list[Replica]:
+        existing, used = self.replicas(), self._nginx.used()
+        if not existing:
+            return []
+        listed = [each for each in existing if each.name in used]
+        # What the last verb that was not interrupted has left: if nginx uses one of them, all of
+        # them shall serve.
+        established = [each for each in existing if self._is_established(each)]
+        if established and not {*established}.isdisjoint(listed):
+            serving = established
+        else:
+            serving = listed or [each for each in existing if each.runs]
+        if serving:
+            self._start_ended(serving)
+            self.route(serving)
+        self.stop([each for each in existing if each not in serving])
+        names = {each.name for each in serving}
+        return [each for each in self.replicas() if each.name in names]
+
+    def _is_established(self, replica: Replica) -> bool:
+        newest = self._releases.served()[:1]
+        return any(self._supervisor.digest(replica.name) == each.settings for each in newest)
+
+    def _start_ended(self, replicas: Sequence[Replica]) -> None:
+        """Start what an interrupted restart has stopped, and wait a while."""
+        found = self._supervisor.processes()
+        for name in (each.name for each in replicas if found[each.name].state in _ENDED):
+            self._supervisor.start_again(name)
+            readiness.wait(self.probe(name), time.monotonic() + self.settings.ready_timeout)
+
+    def _current(self) -> Served | None:
+        """Return the recorded release that serves, if any."""
+        using, found = self._using(), self._releases.served()
+        return next((each for each in found if (each.folder, each.environment) in using), None)
+
+    def _using(self) -> set[tuple[Path, Path]]:
+        """Return the folders of the releases that run, with those of their packages."""
+        return {self._supervisor.release_of(each.name) for each in self.replicas() if each.runs}
+
+    def prepare(self, *, back: bool) -> LocalDeployment:
         if former := self._supervisor.former_root():
             warn(f"{former} has moved to {self.state.root}: stopping all, which runs on its paths")
             self._supervisor.shut_down()
@@ -147,8 +205,10 @@ class LocalRuntime(Runtime):
         self._supervisor.write_launcher(self._environment)
         # Before anything starts.
         deployment = LocalDeployment(
-            self, self._supervisor, self._nginx, self._environment, self._release()
-        )
+            self, self._supervisor, self._nginx, self._environment,
+            self._earlier() if back else self._release(), self._releases,
+        )  # fmt: skip
+        self._nginx.check([replica.name for replica in self.replicas()] or ["app-1"])
         deployment.start_supervisor()
         return deployment
 
@@ -207,6 +267,25 @@ class LocalRuntime(Runtime):
             serving = environment.of_lock(lock, s)
             environment.ensure(serving, may_build=s.app_build)
         return Release(app, serving, release.freeze(app.folder, SHOP, state.releases, app.data))
+
+    def _earlier(self) -> Release:
+        """Return the release before the one that serves, with today's settings."""
+        current, served = self._current(), self._releases.served()
+        known = {(each.folder, each.environment) for each in served}
+        # An interrupted deployment left one that has not served: the last one is the earlier.
+        if current and self._using() <= known:
+            served = [each for each in served if each.number < current.number]
+        found = [each for each in served if each.is_there()]
+        if not found:
+            raise KitError(
+                "there is no earlier release", f"`{self.settings.make('releases')}` shows them"
+            )
+        app = application.read(self.settings, self.state)
+        if app.data is not None and not self.settings.app:
+            name = detection.find_app(found[0].folder / "code").app
+            app = replace(app, name=name)
+        serving = environment.Environment(found[0].environment, ())
+        return Release(app, serving, found[0].folder, found[0].number)
 
     def _require_port(self) -> None:
         """Refuse a taken port before anything starts, unless our own nginx listens on it."""

@@ -95,11 +95,16 @@ def store(settings: Settings, state: StateFolder, environment: Environment) -> S
 
 @dataclass(frozen=True, slots=True)
 class Release:
-    """A frozen application, and the environment of its packages."""
+    """A frozen application, and the environment of its packages.
+
+    Attributes:
+        number: of a release that has served before; 0 if it may be new.
+    """
 
     application: Application
     environment: Environment
     folder: Path
+    number: int = 0
 
 
 def replica(name: str, settings: Settings, state: StateFolder, release: Release) -> Service:
@@ -112,9 +117,8 @@ def replica(name: str, settings: Settings, state: StateFolder, release: Release)
     if "SECRET_KEY" not in env:
         key = settings.secret_key_file or state.generated_key()
         env["SECRET_KEY_FILE"] = str(key)
-        if settings.is_foreign:
-            # gunicorn.conf.py passes the content of files in this folder, without their `_FILE`.
-            env.setdefault("SECRETS_DIR", str(key.parent))
+        # gunicorn.conf.py passes the content of files in this folder, without their `_FILE`.
+        env.setdefault("SECRETS_DIR", str(key.parent))
     return Service(
         name=name,
         argv=(
@@ -139,7 +143,8 @@ def release_command(settings: Settings, state: StateFolder, release: Release) ->
         {
             "PATH": f"{release.environment.root / 'bin'}:{_PATH}",
             **_inherited(),
-            "SECRET_KEY": key.read_text(encoding="utf-8").strip(),
+            # Further lines are keys that are accepted, too.
+            "SECRET_KEY": key.read_text(encoding="utf-8").strip().partition("\n")[0],
             "FLASK_APP": release.application.name,
             **_variables(settings, state, release),
         },

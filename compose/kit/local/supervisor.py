@@ -1,5 +1,6 @@
 """supervisord, one for each stack: start it, tell it about services, stop it."""
 
+import hashlib
 import json
 import os
 import re
@@ -120,13 +121,15 @@ class Supervisor:
         path.chmod(0o700)
 
     def adopt(self, services: Sequence[Service]) -> None:
-        """Tell supervisord about services; those that it knows already stay."""
-        text = configuration(services, self._state)
-        known = self.processes().keys()
-        unknown = {service.name for service in services} - known
-        if not unknown and self._conf.read_text(encoding="utf-8") == text:
-            return
-        write_private(self._conf, text)
+        """Tell supervisord about services; those that it knows already stay.
+
+        supervisord changes a service only after it has stopped it. So what runs keeps its settings.
+        """
+        known = self.processes()
+        running = {name for name, process in known.items() if process.pid}
+        former = self._conf.read_text(encoding="utf-8") if self._conf.exists() else ""
+        write_private(self._conf, configuration(services, self._state, former, running))
+        unknown = {service.name for service in services} - known.keys()
         ((_added, changed, _removed),) = self._call("reloadConfig")
         for name in changed:
             self.drop(name)
@@ -157,8 +160,11 @@ class Supervisor:
 
     def launch(self, service: Service) -> None:
         """Start a service as it is described now. Do not wait until it is ready."""
+        # Written first: on a full disk nothing stops.
+        spec = self._state.service_spec(service.name)
+        write_private(spec.with_suffix(".next"), service.description(self._state))
         self.stop(service.name)
-        write_private(self._state.service_spec(service.name), service.description(self._state))
+        spec.with_suffix(".next").replace(spec)
         self.start_again(service.name)
 
     def start_again(self, name: str) -> None:
@@ -181,6 +187,17 @@ class Supervisor:
         """Return the description that a service was last started with."""
         spec: dict[str, Any] = json.loads(self._state.service_spec(name).read_text("utf-8"))
         return spec
+
+    def release_of(self, name: str) -> tuple[Path, Path]:
+        """Return the folder of a replica's release, and the one of its packages."""
+        spec = self.described(name)
+        return Path(spec["cwd"]).parent, Path(spec["argv"][0]).parents[1]
+
+    def digest(self, name: str, *ignored: str) -> str:
+        """Return a digest of what a replica was started with, but its name and these variables."""
+        if not self._state.service_spec(name).exists():
+            return ""
+        return digest(self.described(name), *ignored)
 
     def stop(self, *names: str) -> None:
         """Stop services, all at once, and wait until they have ended."""
@@ -257,6 +274,14 @@ class Supervisor:
             return bool(self._call("getState")["statename"] == "RUNNING")
         except KitError:
             return False
+
+
+def digest(spec: dict[str, Any], *ignored: str) -> str:
+    """Return a digest of a replica's description, but its name and some variables."""
+    left_out = {"BIND", "REPLICA", *ignored}
+    env = {name: text for name, text in spec["env"].items() if name not in left_out}
+    content = json.dumps([spec["argv"], spec["cwd"], sorted(env.items())])
+    return hashlib.sha256(content.encode()).hexdigest()
 
 
 def _await_end(paths: Sequence[Path], seconds: float) -> None:

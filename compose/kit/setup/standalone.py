@@ -126,6 +126,8 @@ COMPOSE_PROJECT_NAME={name}
 APP={app}
 # Files with its packages, separated by spaces; paths start in its folder.
 APP_REQUIREMENTS={packages}
+# 1: build packages that exist only as source.
+APP_BUILD={int(settings.app_build) or ""}
 # A path that answers 2xx or 3xx without a login.
 HEALTH_PATH={health}
 # nginx's port on 127.0.0.1.

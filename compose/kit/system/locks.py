@@ -21,6 +21,8 @@ def one_verb(path: Path, verb: str) -> Iterator[None]:
                 "wait until it has finished, or interrupt it with Ctrl-C",
             )
         _sign(file, f"`make {verb}` (pid {os.getpid()})")
+        # A release command holds it, too, even if the verb is killed.
+        fcntl.fcntl(file, fcntl.F_SETFD, 0)
         yield
 
 

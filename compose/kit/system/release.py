@@ -10,12 +10,14 @@ import os
 import re
 import shutil
 import tempfile
+import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from kit.errors import KitError
 
 _KEPT = 3
+_ABANDONED_SECONDS = 600
 # Caches, editors' copies, and what `pip install .` leaves: none is code.
 _LEFT_OUT = (".", "__pycache__", "Dockerfile")
 _NOT_CODE = {"node_modules"}
@@ -94,6 +96,10 @@ def prune(folder: Path, *in_use: Path) -> None:
 
     A release in which an application has made a database stays, too.
     """
+    for unfinished in folder.glob(".new-*"):
+        # Its verb was killed; a younger one may belong to a verb that works now.
+        if time.time() - unfinished.stat().st_mtime > _ABANDONED_SECONDS:
+            shutil.rmtree(unfinished, ignore_errors=True)
     found = sorted(
         (p for p in folder.iterdir() if not p.name.startswith(".") and p not in in_use),
         key=lambda p: p.stat().st_mtime,

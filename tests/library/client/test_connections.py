@@ -25,6 +25,7 @@ from tests.library.client.visitors import (
 from tests.support.checkout import ROOT
 from tests.support.stores.places import AtServer, deadline
 from tests.support.stores.strange import Relay, StrangeServer
+from tests.support.waiting import at_most
 
 
 @pytest.mark.parametrize("way", ["url", "client"])
@@ -38,9 +39,9 @@ def test_connections_that_a_firewall_dropped_are_not_used(
     assert visitors.found(b"ann") == b"ann"
     time.sleep(1.05)  # what it is about
     relay.go_silent()
-    started = time.monotonic()
+    # On the silent connection it would wait until the deadline, and then be refused.
     assert visitors.found(b"ann") == b"ann"
-    assert time.monotonic() - started < DEADLINE
+    assert relay.connections == 2
     given.close()
 
 
@@ -68,10 +69,11 @@ def test_a_server_that_is_down_costs_no_retries_of_the_users_client(opened: Open
         retry=Retry(ExponentialBackoff(cap=1, base=0.5), 10),
         retry_on_error=[redis.ConnectionError],
     )
-    started = time.monotonic()
-    with pytest.raises(StoreUnavailable, match=f"127.0.0.1:{port}|localhost:{port}"):
-        opened(given).ask(Deadline(2.0), "PING")
-    assert time.monotonic() - started < 0.4
+    with (
+        at_most(0.4),
+        pytest.raises(StoreUnavailable, match=f"127.0.0.1:{port}|localhost:{port}"),
+    ):
+        opened(given).ask(deadline(), "PING")
     await_no_threads(before)
 
 
@@ -86,10 +88,8 @@ def test_a_handshake_that_drips_leaves_no_thread(opened: Opened) -> None:
 
     with StrangeServer(answer) as server:
         url = f"redis://:x@127.0.0.1:{server.port}"
-        started = time.monotonic()
-        with pytest.raises(StoreUnavailable):
+        with at_most(GENEROUS), pytest.raises(StoreUnavailable):
             opened(url).ask(Deadline(DEADLINE), "PING")
-        assert time.monotonic() - started < GENEROUS
         await_no_threads(before)
 
 

@@ -72,7 +72,7 @@ def test_two_visitors_never_get_each_others_session(
     relay.meddle = _meddling(kind, point)
     for _ in range(6):
         for name in visitors.places:
-            assert visitors.found(name) in {name, None}
+            assert visitors.found(name, DEADLINE) in {name, None}
             client._broken_until = 0.0  # noqa: SLF001
         relay.meddle = None
     client.close()
@@ -96,7 +96,7 @@ def test_a_reply_that_comes_after_the_deadline_is_nobodys(
     visitors = Visitors(client, place)
     assert visitors.found(b"ann") == b"ann"
     relay.meddle = lambda data: (DEADLINE * 1.2, data)
-    assert visitors.found(b"ann") is None
+    assert visitors.found(b"ann", DEADLINE) is None
     relay.meddle = None
     client._broken_until = 0.0  # noqa: SLF001
     for _ in range(3):

@@ -1,7 +1,6 @@
 """Two visitors, whose sessions a client reads."""
 
 import threading
-import time
 from collections.abc import Callable
 from typing import Any, Final, TypeAlias
 
@@ -10,10 +9,11 @@ from unsticky.stores import Client, Deadline, Record, RedisStore, Script, Write
 from unsticky.stores.connection import Connection
 
 from tests.support.stores.places import CAPS, LIFETIMES, AtServer, LimitedStore, deadline, reference
+from tests.support.waiting import PATIENCE, wait_until
 
 DEADLINE: Final = 0.5
 GENEROUS: Final = DEADLINE + 1.0
-"""The deadline and what two busy processors add to it (seconds)."""
+"""The deadline and what this process's own work adds to it; see `at_most` (seconds)."""
 
 PUSH: Final = b">2\r\n$10\r\ninvalidate\r\n*1\r\n$3\r\nkey\r\n"
 
@@ -35,10 +35,10 @@ class Visitors:
             write = (Write(b"who", name, None),)
             place.new_store().apply(where, write, create=True)
 
-    def found(self, name: bytes) -> bytes | None:
-        """Return whose session a visitor gets, None if the store cannot say."""
+    def found(self, name: bytes, within: float = PATIENCE) -> bytes | None:
+        """Return whose session a visitor gets, None if the store cannot say in time."""
         try:
-            record = self.store.read(self.places[name], Deadline(DEADLINE))
+            record = self.store.read(self.places[name], Deadline(within))
         except StoreUnavailable:
             return None
         assert isinstance(record, Record)
@@ -69,7 +69,4 @@ def connecting() -> set[threading.Thread]:
 
 def await_no_threads(before: set[threading.Thread]) -> None:
     """Wait until no more threads connect than before."""
-    until = time.monotonic() + GENEROUS
-    while connecting() - before:
-        assert time.monotonic() < until, connecting()
-        time.sleep(0.01)
+    wait_until(lambda: not connecting() - before, "no thread that still connects")

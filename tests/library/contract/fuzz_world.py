@@ -172,9 +172,7 @@ def fresh_world(place: Place, kept: Site | None = None) -> World:
         place: where sessions are kept.
         kept: an application that served an earlier world here, which spares making another.
     """
-    site = kept or make_site(
-        place, UNSTICKY_REQUEST_ID_HEADER="X-Request-ID", UNSTICKY_DEADLINE=10.0
-    )
+    site = kept or make_site(place, UNSTICKY_REQUEST_ID_HEADER="X-Request-ID")
     state = site.sessions.state
     inner: Any = getattr(state.store, "inner", state.store)
     if isinstance(place, Memory):

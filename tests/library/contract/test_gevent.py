@@ -68,7 +68,8 @@ gevent.spawn_later(0.1, ran.append, True)
 try:
     client.ask(Deadline(0.5), "PING")
 except (StoreUnavailable, OutcomeUnknown):
-    assert 0.4 < time.monotonic() - started < 1.5, time.monotonic() - started
+    # Without a deadline it takes longer than that, or for ever.
+    assert 0.4 < time.monotonic() - started < 10, time.monotonic() - started
     assert ran
     print("held")
 """
@@ -99,12 +100,12 @@ _LOOKUP = """
 import gevent.hub
 
 client = client_from_url("redis://a-store-somewhere:6379")
-gevent.hub.get_hub().resolver.getaddrinfo = lambda *_, **__: gevent.sleep(10)
+gevent.hub.get_hub().resolver.getaddrinfo = lambda *_, **__: gevent.sleep(60)
 started = time.monotonic()
 try:
     client.ask(Deadline(0.5), "PING")
 except StoreUnavailable:
-    assert time.monotonic() - started < 1.5
+    assert time.monotonic() - started < 10
     print("held")
 """
 
@@ -132,7 +133,7 @@ def test_the_deadline_holds_under_gevent(server_place: AtServer, what: str) -> N
     """A reply that drips or does not come costs the deadline, and other greenlets run meanwhile."""
     relay = Relay(str(server_place.server.socket))
     try:
-        drops: tuple[bytes | float, ...] = (b"*99\r\n", *((0.1, b":1\r\n") * 20))
+        drops: tuple[bytes | float, ...] = (b"*99\r\n", *((0.2, b":1\r\n") * 90))
         relay.meddle = lambda _: drops if what == "drips" else ()
         assert _run(_DEADLINE, relay.url) == ("held\n", "")
     finally:

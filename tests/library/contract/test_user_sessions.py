@@ -170,6 +170,20 @@ def test_ending_all_but_one(place: Place) -> None:
     assert store.end_all(user) == ()
 
 
+def test_forgotten_user_leaves_nothing(place: Place) -> None:
+    """The sessions end, the stamp is gone with the index, and the user may begin again."""
+    store, user, other = place.new_store(), reference(), reference()
+    foreign = login(place, store, other)
+    store.end_all(user, None, 5)
+    one, two = (login(place, store, user, stamp=5) for _ in range(2))
+    assert set(store.end_all(user, forget=True)) == {one, two}
+    assert store.read(one) == store.read(two) == Gone("revoked")
+    assert listed(store, other) == [foreign]
+    assert store.end_all(user, forget=True) == ()
+    again = login(place, store, user, stamp=1)
+    assert listed(store, user) == [again]
+
+
 def test_a_bind_below_the_stamp_is_refused(place: Place) -> None:
     """After all was ended with a stamp, an older credential binds nothing and changes nothing."""
     store, user = place.new_store(), reference()

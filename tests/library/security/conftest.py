@@ -11,7 +11,7 @@ import pytest
 from flask import Flask
 
 from tests.support.stacks.gunicorn import Gunicorn
-from tests.support.waiting import wait_until
+from tests.support.waiting import PATIENCE, wait_until
 
 from .browser import Browser
 from .target import create_app
@@ -42,6 +42,8 @@ def _new_app() -> Iterator[NewApp]:
             "SECRET_KEY": "a secret that only the tests know",
             "UNSTICKY_STORE": store,
             "SESSION_KEY_PREFIX": f"t{next(_numbers)}:",
+            # Time is not the point, but where a test sets it.
+            "UNSTICKY_DEADLINE": PATIENCE,
             "TESTING": True,
         }
         made.append(create_app(given | config))
@@ -67,6 +69,7 @@ class Workers(Gunicorn):
             "SECRET_KEY": "a secret that only the tests know",
             "UNSTICKY_STORE": valkey.url,
             "SESSION_KEY_PREFIX": self.prefix,
+            "UNSTICKY_DEADLINE": PATIENCE,
             **config,
         }
         super().__init__(

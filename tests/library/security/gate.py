@@ -1,13 +1,11 @@
 """Holding a request open: it arrives, waits, and goes on when the test says so."""
 
 import threading
-import time
 from collections.abc import Callable
 from pathlib import Path
 
 from tests.support.http.wire import Answer
-
-_PATIENCE = 20.0
+from tests.support.waiting import PATIENCE, wait_until
 
 
 class Gate:
@@ -25,17 +23,20 @@ class Gate:
 
     def send(self, request: Callable[[], Answer]) -> None:
         """Send a request in a thread and return once it is held."""
-        self._thread = threading.Thread(target=lambda: self._answers.append(request()), daemon=True)
-        self._thread.start()
-        deadline = time.monotonic() + _PATIENCE
-        while not Path(f"{self.path}.reached").exists():
-            assert time.monotonic() < deadline, "the request did not reach its gate"
-            assert self._thread.is_alive(), f"answered before its gate: {self._answers}"
-            time.sleep(0.002)
+        sending = threading.Thread(target=lambda: self._answers.append(request()), daemon=True)
+        self._thread = sending
+        sending.start()
+
+        def reached() -> bool:
+            arrived = Path(f"{self.path}.reached").exists()
+            assert arrived or sending.is_alive(), f"answered before its gate: {self._answers}"
+            return arrived
+
+        wait_until(reached, "the request at its gate")
 
     def open(self) -> Answer:
         """Let the request go on and return its answer."""
         Path(f"{self.path}.open").touch()
         assert self._thread is not None
-        self._thread.join(_PATIENCE)
+        self._thread.join(PATIENCE)
         return self._answers[0]

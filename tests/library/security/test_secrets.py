@@ -1,5 +1,6 @@
 """Requirement 20: secrets rotate without losing a session."""
 
+import pytest
 from unsticky.cookie import KeyRing
 
 from .conftest import NewApp
@@ -32,6 +33,16 @@ def test_20_a_rotation_loses_no_session(new_app: NewApp, store: str, browse: Bro
     kept.go_to(last)
     assert browser.get("/me").json()["user"] == "ann"
     assert kept.get("/me").json()["user"] is None  # it missed the whole rotation
+
+
+def test_20_earlier_secrets_may_come_from_the_environment(
+    new_app: NewApp, store: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An application that names none gets those of SECRET_KEY_FALLBACKS; its own win."""
+    monkeypatch.setenv("SECRET_KEY_FALLBACKS", "old\nolder")
+    assert new_app(store).config["SECRET_KEY_FALLBACKS"] == ["old", "older"]
+    own = new_app(store, SECRET_KEY_FALLBACKS=["mine"])
+    assert own.config["SECRET_KEY_FALLBACKS"] == ["mine"]
 
 
 def test_20_a_forged_signature_is_refused(new_app: NewApp, store: str, browse: Browse) -> None:

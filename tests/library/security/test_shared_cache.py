@@ -1,13 +1,13 @@
 """Requirement 11, once more, where it hurts: behind a cache that everyone shares."""
 
 import subprocess
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from tests.support.stacks.nginx import NGINX
+from tests.support.waiting import wait_until
 
 from .browser import Browser
 from .conftest import Workers
@@ -39,11 +39,12 @@ def _edge(workers: Workers, tmp_path: Path) -> Iterator[Path]:
     configuration = tmp_path / "nginx.conf"
     configuration.write_text(_CONFIGURATION.format(folder=tmp_path, backend=workers.socket))
     nginx = subprocess.Popen([NGINX, "-p", tmp_path, "-c", configuration, "-e", tmp_path / "error"])
-    deadline = time.monotonic() + 10
-    while not (tmp_path / "edge").exists():
+
+    def listens() -> bool:
         assert nginx.poll() is None, (tmp_path / "error").read_text()
-        assert time.monotonic() < deadline
-        time.sleep(0.01)
+        return (tmp_path / "edge").exists()
+
+    wait_until(listens, "nginx")
     yield tmp_path / "edge"
     nginx.terminate()
     nginx.wait(10)

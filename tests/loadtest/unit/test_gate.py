@@ -66,7 +66,7 @@ def test_an_endpoint_is_judged_by_its_own_limits() -> None:
     assert verdict.notes == ["POST /gone has limits and was not requested"]
 
 
-@pytest.mark.parametrize("name", ["default", "strict", "impossible"])
+@pytest.mark.parametrize("name", ["default", "strict", "deploy", "impossible"])
 def test_the_shipped_profiles_are_usable(name: str) -> None:
     """Each can be read, and allows no continuity failure."""
     assert gate.load(_SLO, name).continuity_failures == 0

@@ -1,4 +1,4 @@
-"""Somebody else's application, with this project's files put under it by the book."""
+"""Somebody else's application, put into containers as docs/your-app.md says."""
 
 import json
 import os
@@ -9,6 +9,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+from tests.conftest import copy_checkout
 from tests.stack.containers.guide import blocks
 from tests.support.ports import free_port
 from tests.support.waiting import wait_until
@@ -26,70 +27,67 @@ _BUILD, _PATIENCE = 300.0, 60.0
 
 
 class ForeignApp:
-    """An application's folder, beside a checkout of this project called ``unsticky``.
+    """An application's folder, ``blog``, beside a checkout of this project.
 
     Args:
         name: its folder in ``foreign/``.
-        section: what the guide's section on it is called.
-        folder: an empty folder; the checkout must be beside it.
+        parent: an empty folder.
     """
 
-    def __init__(self, name: str, section: str, folder: Path) -> None:
-        self.name = name
-        self.folder = folder
+    def __init__(self, name: str, parent: Path) -> None:
+        self.checkout, self.folder = parent / "unsticky", parent / "blog"
         self.port = free_port()
-        self.project = f"copying-{name}-{secrets.token_hex(4)}"
+        self.project = f"blog-{name}-{secrets.token_hex(4)}"
         self.environ = {key: os.environ[key] for key in _PASSED_ON if key in os.environ}
-        shutil.copytree(FOREIGN / name, folder, dirs_exist_ok=True)
-        for block in [*blocks("Copy the files", "sh"), *blocks(section, "sh", "diff")]:
-            if block.language == "diff":
-                self.run(["git", "apply", "-"], text=block.text)
-            else:
-                self.shell(block.text)
+        # The names and ports of .env, so that no two stacks meet.
+        self.environ |= {"COMPOSE_PROJECT_NAME": self.project, "PORT": str(self.port)}
+        self.checkout.mkdir()
+        copy_checkout(self.checkout)
+        shutil.copytree(FOREIGN / name, self.folder)
+        self.shell("git init --quiet; git add .")
+        usual, self._start, named = blocks("5. Put it into containers", "sh")
+        init = named if f"APP={name}:" in named.text else usual
+        self.printed = self.shell(init.text, self.checkout)
+        if "+++ b/" in self.printed:
+            self.run(["git", "apply", "-"], text=self.printed)
 
     def run(
         self,
         command: list[str],
         text: str = "",
         patience: float = _PATIENCE,
-        **variables: str,
+        folder: Path | None = None,
     ) -> str:
-        """Run a command in the folder; return what it printed.
+        """Run a command in the application's folder, or another one; return what it printed.
 
         Raises:
             AssertionError: it failed.
         """
         done = subprocess.run(
-            command, cwd=self.folder, env={**self.environ, **variables}, input=text,
+            command, cwd=folder or self.folder, env=self.environ, input=text,
             capture_output=True, text=True, check=False, timeout=patience,
         )  # fmt: skip
         assert done.returncode == 0, f"{command}\n{done.stdout}\n{done.stderr}"
         return done.stdout
 
-    def shell(self, script: str, **variables: str) -> str:
+    def shell(self, script: str, folder: Path | None = None) -> str:
         """Run a script as a reader would, and end with its first command that fails."""
-        return self.run(["sh", "-eu"], script, _BUILD, **variables)
+        return self.run(["sh", "-eu"], script, _BUILD, folder)
 
 
 class ForeignStack(ForeignApp):
-    """The same, run by plain ``docker compose``."""
+    """The same, run by its `deploy`."""
 
     stopped = False
 
-    def __init__(self, name: str, section: str, folder: Path) -> None:
-        super().__init__(name, section, folder)
-        # The names and ports of .env, so that no two stacks meet. Its other lines are the guide's.
-        self.environ |= {"COMPOSE_PROJECT_NAME": self.project, "PORT": str(self.port)}
-
     def start(self) -> None:
         """Start it as the guide says."""
-        for block in blocks("Start it", "sh"):
-            self.shell(block.text)
+        self.shell(self._start.text, self.checkout)
         self.stopped = False
 
     def compose(self, *arguments: str) -> str:
         """Run ``docker compose`` and return what it printed."""
-        return self.run(["docker", "compose", *arguments])
+        return self.run(["docker", "compose", *arguments], folder=self.folder / "deploy")
 
     def containers(self) -> dict[str, str]:
         """Return the service of each container, stopped ones included, by its identity."""
@@ -131,8 +129,10 @@ class ForeignStack(ForeignApp):
             yield from map(json.loads, self.run(["docker", "logs", identity]).splitlines())
 
     def dispose(self) -> None:
-        """Remove all that was made, the image included."""
+        """Remove all that was made, the images included."""
         try:
             self.compose("down", "--volumes", "--remove-orphans", "--timeout=5")
         finally:
-            self.run(["docker", "image", "rm", "--force", f"{self.project}/app:dev"])
+            images = self.run(["docker", "image", "ls", "--quiet", f"{self.project}/app"]).split()
+            if images:
+                self.run(["docker", "image", "rm", "--force", *images])

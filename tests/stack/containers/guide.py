@@ -1,11 +1,11 @@
-"""The code that docs/copying.md shows, for a test that carries it out."""
+"""The code that docs/your-app.md shows, for a test that carries it out."""
 
 import re
 from dataclasses import dataclass
 
 from tests.support.checkout import ROOT
 
-GUIDE = ROOT / "docs" / "copying.md"
+GUIDE = ROOT / "docs" / "your-app.md"
 
 
 _HEADING_OR_BLOCK = re.compile(r"^#+ ([^\n]*)\n|^```(\w*)\n(.*?)^```\n", re.MULTILINE | re.DOTALL)
@@ -35,5 +35,5 @@ def blocks(heading: str, *languages: str) -> list[Block]:
         section = title or section
         if section == heading and language in languages:
             found.append(Block(language, text))
-    assert found, f"docs/copying.md shows no {' or '.join(languages)} under {heading!r}"
+    assert found, f"docs/your-app.md shows no {' or '.join(languages)} under {heading!r}"
     return found

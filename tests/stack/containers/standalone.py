@@ -21,7 +21,7 @@ from tests.support.ports import free_port
 from tests.support.stacks.containers import docker
 
 # What the caller's machine says of its engine and of its registry.
-_PASSED_ON = (
+PASSED_ON = (
     "HOME", "DOCKER_HOST", "DOCKER_CONTEXT", "DOCKER_CONFIG",
     "PYTHON_IMAGE", "NGINX_IMAGE", "REDIS_IMAGE",
 )  # fmt: skip
@@ -42,11 +42,13 @@ def breaks():
         return [*hosts, host].index(host) >= {good}
 
 STATUS = "200 OK"
+answer = lambda environ, text: text
 {begin}
 
 def app(environ, start_response):
     body = environ["wsgi.input"].read()
-    text = f"{release} {{environ['REQUEST_METHOD']}} {{len(body)}}".encode()
+    text = f"{release} {{environ['REQUEST_METHOD']}} {{len(body)}}"
+    text = answer(environ, text).encode()
     start_response(STATUS, [("Content-Length", str(len(text)))])
     return [] if environ["REQUEST_METHOD"] == "HEAD" else [text]
 """
@@ -57,11 +59,31 @@ BROKEN = {
     "dies after a second": "if breaks(): threading.Timer(1, os.kill, (1, 15)).start()",
 }
 """Releases that must not come to serve, by what is wrong with them."""
-# Ends the deployment before or after one of its calls of docker: WHEN SIGNAL NUMBER WORD…
+# A release whose answers to the smoke test are wrong: always, or only through nginx.
+WRONG = {
+    "app-": 'answer = lambda e, text: "wrong" if e["PATH_INFO"] == "/smoke" else text',
+    "nginx": """answer = lambda e, text: (
+    "wrong" if e["PATH_INFO"] == "/smoke" and "HTTP_X_FORWARDED_FOR" in e else text)""",
+}
+# Asks often enough to meet each replica.
+SMOKE = """python3 -c "
+import os, urllib.request
+for _ in range(60):
+    text = urllib.request.urlopen(os.environ['SMOKE_URL'] + '/smoke').read().decode()
+    assert 'GET' in text, text
+print('60 good answers')
+" """
+# Ends the deployment before or after one of its calls of docker: WHEN SIGNAL NUMBER WORD… The word
+# `change` stands for each call that changes something, but for the lock, which lasts.
 _DOCKER = """#!/bin/sh
 if [ -n "$DEPLOY_KILL" ]; then
     set -- "$@" # the call
     rest=${DEPLOY_KILL#* * * }
+    [ "$rest" != change ] || case " $* " in
+    " ps "* | " inspect "* | " logs "* | " image ls "*) ;;
+    *" config "* | *" cat "* | *-deploy-lock*) ;;
+    *) rest=$1 ;;
+    esac
     case " $* " in *" $rest "*) echo . >>"$DEPLOY_CALLS" ;; *) rest= ;; esac
     when=${DEPLOY_KILL%% *}
     number=${DEPLOY_KILL#* }
@@ -97,7 +119,7 @@ class Project:
         wrapper.write_text(_DOCKER, encoding="utf-8")
         wrapper.chmod(0o755)
         self.environ = {
-            **{key: os.environ[key] for key in _PASSED_ON if key in os.environ},
+            **{key: os.environ[key] for key in PASSED_ON if key in os.environ},
             "PATH": f"{self.programs}:{os.environ['PATH']}",
             "REAL_DOCKER": shutil.which("docker") or "docker",
             "DEPLOY_CALLS": str(folder / "calls"),
@@ -159,9 +181,15 @@ class Project:
         """Return how many of 12 requests each release answers."""
         return Counter(self.ask("GET")[1].split()[0] for _ in range(12))
 
-    def inside(self, *command: str) -> str:
-        """Run a command in a replica; return what it printed."""
-        return docker("exec", next(iter(self.replicas())), *command)
+    def containers(self, service: str) -> list[str]:
+        """Return the identities of a service's containers."""
+        labels = (f"project={self.name}", f"service={service}")
+        filters = [f"--filter=label=com.docker.compose.{label}" for label in labels]
+        return docker("ps", "--all", "--quiet", *filters).split()
+
+    def inside(self, *command: str, service: str = "app") -> str:
+        """Run a command in a container; return what it printed."""
+        return docker("exec", self.containers(service)[0], *command)
 
     def ask(self, method: str, body: bytes = b"") -> tuple[int, str]:
         """Send one request."""
@@ -175,17 +203,22 @@ class Project:
 
     def dispose(self) -> None:
         """Remove all that was made, the images included."""
-        filters = f"label=com.docker.compose.project={self.name}"
-        for kind, remove in (
-            ("container", ["rm", "--force", "--volumes"]),
-            ("network", ["rm"]),
-            ("volume", ["rm", "--force"]),
-        ):
-            every = ["--all"] if kind == "container" else []
-            if found := docker(kind, "ls", *every, "--quiet", "--filter", filters).split():
-                docker(kind, *remove, *found)
-        if images := docker("image", "ls", "--quiet", f"{self.name}/app").split():
-            docker("image", "rm", "--force", *set(images))
+        remove_project(self.name)
+
+
+def remove_project(name: str) -> None:
+    """Remove a Compose project's containers, networks, volumes and images."""
+    filters = f"label=com.docker.compose.project={name}"
+    for kind, remove in (
+        ("container", ["rm", "--force", "--volumes"]),
+        ("network", ["rm"]),
+        ("volume", ["rm", "--force"]),
+    ):
+        every = ["--all"] if kind == "container" else []
+        if found := docker(kind, "ls", *every, "--quiet", "--filter", filters).split():
+            docker(kind, *remove, *found)
+    if images := docker("image", "ls", "--quiet", f"{name}/app").split():
+        docker("image", "rm", "--force", *set(images))
 
 
 def copy_files(checkout: Path, deploy: Path) -> None:

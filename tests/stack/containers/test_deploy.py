@@ -7,9 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from tests.stack.containers.standalone import BROKEN, Project, Visits, visitors
+from tests.stack.containers.standalone import BROKEN, SMOKE, WRONG, Project, Visits, visitors
 from tests.support.ports import free_port
-from tests.support.stacks.containers import require_engine
+from tests.support.stacks.containers import docker, require_engine
+from tests.support.waiting import wait_until
 
 # Seconds until a replica that never gets ready is given up.
 _SOON = {"READY_TIMEOUT": "10"}
@@ -28,7 +29,8 @@ def _project(checkout: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterat
     require_engine()
     project = Project(tmp_path_factory.mktemp("p"), checkout)
     try:
-        project.release("first")
+        # There is no release yet that a smoke test could protect.
+        project.release("first", SMOKE_COMMAND="exit 1")
         yield project
     finally:
         project.dispose()
@@ -82,6 +84,19 @@ def test_failing_release_command_changes_nothing(project: Project) -> None:
     assert "error: the release command failed:\n    no such table" in printed
 
 
+@pytest.mark.parametrize(("asked", "name"), [("app-", "SMOKE_COMMAND"), ("nginx", "DEPLOY_SMOKE")])
+def test_release_that_answers_wrong_is_undone(project: Project, asked: str, name: str) -> None:
+    """The smoke test asks the first new replica, then nginx; its last words are shown."""
+    serving = project.serving()
+    project.write(f"wrong-{name}", WRONG[asked])
+    status, printed = project.deploy(**{name: SMOKE})
+    assert (status, project.serving()) == (1, serving), printed
+    assert f"error: smoke test of {asked}" in printed
+    assert "AssertionError: wrong" in printed
+    assert printed.count("60 good answers") == (asked == "nginx")
+    assert printed.count("stopped") == 1
+
+
 def test_two_deployments_at_once(project: Project) -> None:
     """The second is refused while the first goes on."""
     project.write("alone")
@@ -109,8 +124,10 @@ def test_interrupt_goes_back(project: Project) -> None:
 
 @pytest.mark.parametrize(
     ("at", "verb"),
-    [("after 1 start", "rollback"), ("after 1 stop", "up"), ("before 1 rm", "up")],
-)
+    # A spread; `deploys.py` has all.
+    [("after 1 start", "rollback"), ("after 1 stop", "up"), ("before 1 rm", "up"),
+     ("after 7 change", "up"), ("after 12 change", "rollback")],
+)  # fmt: skip
 def test_next_run_goes_on_after_kill(project: Project, at: str, verb: str) -> None:
     """What a killed run left serves on, and the next run finishes it, or undoes it."""
     (last,) = project.serving()
@@ -127,11 +144,89 @@ def test_next_run_goes_on_after_kill(project: Project, at: str, verb: str) -> No
 def test_number_of_replicas(project: Project) -> None:
     """More replicas start beside the others, and fewer stop, without a change of the rest."""
     before = project.replicas()
-    assert project.deploy(REPLICAS="4", SURGE="2")[0] == 0
+    # It is no other release, so that no smoke test runs.
+    assert project.deploy(REPLICAS="4", SURGE="2", SMOKE_COMMAND="exit 1")[0] == 0
     assert before.items() < project.replicas().items()
     assert len(project.replicas()) == 4
     assert project.deploy()[0] == 0
     assert project.replicas() == before
+
+
+def test_changed_secret(project: Project) -> None:
+    """The content of a file alone, which Compose does not see, exchanges the replicas."""
+    before = project.replicas()
+    path = project.folder / "blog" / "deploy" / "secrets" / "secret_key"
+    path.unlink()
+    path.write_text("changed")
+    path.chmod(0o444)
+    assert project.deploy(WORKERS="1", SMOKE_COMMAND="exit 1")[0] == 1
+    assert project.replicas() == before
+    assert project.deploy()[0] == 0
+    assert project.inside("cat", "/run/secrets/secret_key") == "changed"
+    assert not before.items() & project.replicas().items()
+    assert "nothing to deploy" in project.deploy()[1]
+
+
+def test_variables_of_nginx(project: Project, visits: Visits) -> None:
+    """New variables reach nginx without a restart, and outlive one."""
+    nginx = project.containers("nginx")
+    assert project.deploy(NGINX_GZIP="off")[0] == 0
+    assert not visits.lost
+
+    def gzip() -> bool:
+        return "gzip off" in project.inside("cat", "/etc/nginx/conf.d/client.conf", service="nginx")
+
+    assert gzip()
+    docker("restart", *nginx)
+    wait_until(gzip, "nginx after its restart", 30)
+    # Another change replaces nginx, and says so.
+    status, printed = project.deploy(NGINX_GZIP="off", NGINX_MEMORY="400m")
+    assert status == 0, printed
+    assert "nginx is replaced" in printed
+    assert project.containers("nginx") != nginx
+    assert gzip()
+    # Nobody can connect to an nginx that does not run.
+    visits.lost.clear()
+
+
+def test_worker_and_scheduler(project: Project) -> None:
+    """A worker does jobs; one that ends is no release: the former one is put back."""
+    variables = {
+        "COMPOSE_PROFILES": "worker",
+        "WORKER_COMMAND": "python worker.py",
+        "SCHEDULER_COMMAND": "while sleep 0.2; do echo tick >>instance/ticks; done",
+    }
+    worker = project.folder / "blog" / "worker.py"
+    worker.write_text("""
+import pathlib, time
+while True:
+    for job in pathlib.Path("instance").glob("*.job"):
+        job.write_text(str(sum(map(int, job.read_text().split()))))
+        job.rename(job.with_suffix(".done"))
+    time.sleep(0.1)
+""")
+    project.release("works", **variables)
+
+    def job(name: str) -> None:
+        project.inside(
+            "sh", "-c", f"echo 40 2 >instance/{name} && mv instance/{name} instance/{name}.job"
+        )
+        wait_until(
+            lambda: project.inside("sh", "-c", f"cat instance/{name}.done || true"), name, 30
+        )
+        assert project.inside("cat", f"instance/{name}.done") == "42"
+
+    job("first")
+    assert "tick" in project.inside("cat", "instance/ticks")
+    assert len(project.containers("scheduler")) == 1
+    serving = project.serving()
+    worker.write_text("raise SystemExit('no such queue')")
+    project.write("worker-ends")
+    status, printed = project.deploy(**variables)
+    assert (status, project.serving()) == (1, serving), printed
+    assert "error: worker-1 ended (exit code 1)" in printed
+    assert "no such queue" in printed
+    job("second")
 
 
 def test_wrong_surroundings_are_named(project: Project, tmp_path: Path) -> None:

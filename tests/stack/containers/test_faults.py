@@ -34,7 +34,7 @@ def test_earlier_crashes_do_not_matter(own_stack: ContainerStack, visitor: ShopC
         os.kill(victim["State"]["Pid"], signal.SIGKILL)
         wait_until(partial(_is_healthy_again, own_stack, victim), "it is healthy again", 40)
     assert own_stack.inspect("app")[1]["RestartCount"] >= 2
-    assert "Nothing to change" in own_stack.up()
+    assert "Nothing to deploy" in own_stack.up()
     assert visitor.cart() == _CART
 
 

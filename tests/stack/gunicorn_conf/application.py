@@ -18,10 +18,10 @@ def app(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[byt
     """Answer with this worker's pid.
 
     ``/hold/NAME`` first makes the file NAME.held in the folder HOLDS and waits
-    until NAME.go is there; ``/body`` answers with the request's body, ``/scheme``
-    with its scheme, ``/imported/NAME`` with the environment variable of that name
-    as it was when this module was imported; ``/fail`` fails; ``/exit/STATUS`` ends the worker;
-    ``/loaded/MODULE`` tells whether a module is loaded.
+    until NAME.go is there; ``/body`` answers with the request's body, ``/environ/NAME``
+    with that value of the WSGI environment, ``/imported/NAME`` with the environment variable
+    of that name as it was when this module was imported; ``/fail`` fails; ``/exit/STATUS``
+    ends the worker; ``/loaded/MODULE`` tells whether a module is loaded.
     """
     path = str(environ["PATH_INFO"])
     body = str(os.getpid()).encode()
@@ -29,8 +29,8 @@ def app(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[byt
         _hold(path.rpartition("/")[2])
     elif path == "/body":
         body = environ["wsgi.input"].read()
-    elif path == "/scheme":
-        body = environ["wsgi.url_scheme"].encode()
+    elif path.startswith("/environ/"):
+        body = str(environ.get(path.rpartition("/")[2])).encode()
     elif path.startswith("/imported/"):
         body = _IMPORTED.get(path.rpartition("/")[2], "").encode()
     elif path.startswith("/loaded/"):

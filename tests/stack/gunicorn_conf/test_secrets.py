@@ -55,6 +55,15 @@ def test_reload_reads_secrets_again(new_server: NewServer, secrets: Path) -> Non
     assert server.get("/imported/DATABASE_URL").body == b"postgres://app:two@db/app"
 
 
+def test_further_lines_are_earlier_keys(new_server: NewServer, tmp_path: Path) -> None:
+    """The first line of SECRET_KEY_FILE signs, and the others are still accepted."""
+    (tmp_path / "key").write_text("new\nold\nolder\n", encoding="utf-8")
+    settings = {"SECRETS_DIR": str(tmp_path), "SECRET_KEY_FILE": f"{tmp_path}/key"}
+    server = new_server(**settings).start()
+    assert server.get("/imported/SECRET_KEY").body == b"new"
+    assert server.get("/imported/SECRET_KEY_FALLBACKS").body == b"old\nolder"
+
+
 def test_name_and_name_file_together_are_refused(new_server: NewServer, secrets: Path) -> None:
     """NAME and NAME_FILE together end the start: nobody could tell which counts."""
     server = new_server(DATABASE_URL="x", **_settings(secrets)).run()

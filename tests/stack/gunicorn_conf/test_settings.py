@@ -24,6 +24,7 @@ from tests.support.waiting import wait_until
         ("THREADS", "x"),
         ("THREADS", "4"),
         ("FORWARDED_ALLOW_IPS", "*"),
+        ("PROXY_HOPS", "9"),
         ("LOG_LEVEL", "loud"),
     ],
 )
@@ -90,17 +91,42 @@ def test_no_control_socket(new_server: NewServer) -> None:
     assert list(home.iterdir()) == []
 
 
-@pytest.mark.parametrize(("trusted", "scheme"), [("127.0.0.0/8", b"https"), ("10.1.2.3", b"http")])
-def test_who_may_tell_the_scheme(new_server: NewServer, trusted: str, scheme: bytes) -> None:
-    """Over TCP only the proxies named are believed about X-Forwarded-Proto."""
-    server = new_server(BIND=f"127.0.0.1:{free_port()}", FORWARDED_ALLOW_IPS=trusted).start()
-    assert server.get("/scheme", "X-Forwarded-Proto: https").body == scheme
+_FORWARDED = (
+    "X-Forwarded-For: 198.51.100.1, 203.0.113.9",
+    "X-Forwarded-Prefix: /shop",
+    "X-Forwarded-Proto: https",
+)
+_NAMES = ("REMOTE_ADDR", "SCRIPT_NAME", "wsgi.url_scheme")
 
 
-def test_whoever_may_open_the_socket_may_tell_the_scheme(new_server: NewServer) -> None:
-    """Over a unix socket X-Forwarded-Proto is believed: only the proxy can open the file."""
+@pytest.mark.parametrize(
+    ("trusted", "hops", "seen"),
+    [
+        ("127.0.0.0/8", "1", [b"203.0.113.9", b"/shop", b"https"]),
+        # Only the first has passed two proxies.
+        ("127.0.0.0/8", "2", [b"198.51.100.1", b"", b"https"]),
+        ("127.0.0.0/8", "0", [b"127.0.0.1", b"", b"https"]),
+        ("10.1.2.3", "1", [b"127.0.0.1", b"", b"http"]),
+    ],
+)
+def test_tcp_believes_trusted_proxies_only(
+    new_server: NewServer, trusted: str, hops: str, seen: list[bytes]
+) -> None:
+    """Client, prefix and scheme come from the proxies named; the headers stay as they came."""
+    server = new_server(
+        BIND=f"127.0.0.1:{free_port()}", FORWARDED_ALLOW_IPS=trusted, PROXY_HOPS=hops
+    ).start()
+    assert [server.get(f"/environ/{name}", *_FORWARDED).body for name in _NAMES] == seen
+    kept = server.get("/environ/HTTP_X_FORWARDED_FOR", *_FORWARDED).body
+    assert kept == b"198.51.100.1, 203.0.113.9"
+
+
+def test_socket_believes_all_proxies(new_server: NewServer) -> None:
+    """Over a unix socket the headers count: only the proxy can open the file."""
     server = new_server(FORWARDED_ALLOW_IPS="10.1.2.3").start()
-    assert server.get("/scheme", "X-Forwarded-Proto: https").body == b"https"
+    forwarded = [server.get(f"/environ/{name}", *_FORWARDED).body for name in _NAMES]
+    assert forwarded == [b"203.0.113.9", b"/shop", b"https"]
+    assert [server.get(f"/environ/{name}").body for name in _NAMES] == [b"", b"", b"http"]
 
 
 def test_long_lines_that_nginx_lets_through(new_server: NewServer) -> None:

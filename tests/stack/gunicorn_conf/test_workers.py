@@ -14,10 +14,11 @@ from tests.stack.gunicorn_conf.conftest import NewServer
 from tests.support.http.wire import read_answer
 from tests.support.ports import free_port
 from tests.support.stacks.gunicorn import CONFIGURATION, Gunicorn, finish
-from tests.support.waiting import wait_until
+from tests.support.waiting import at_most, wait_until
 
-# Workers see it within 0.25 s; the rest is the interpreters' own end.
-_IDLE_STOP_SECONDS = 2.0
+# Workers see it within 0.25 s; the rest is the interpreters' own end, which takes long on a busy
+# machine. A server that waits for what it has not takes graceful_timeout, 30 s.
+_STOP_SECONDS = 10.0
 
 
 def _ended(pid: int) -> bool:
@@ -121,20 +122,17 @@ def test_term_answers_held_and_waiting_requests(new_server: NewServer) -> None:
 def test_an_idle_server_stops_at_once(new_server: NewServer) -> None:
     """TERM ends a server that does nothing without waiting for graceful_timeout."""
     server = new_server(WORKERS="4").start()
-    before = time.monotonic()
-    server.signal(signal.SIGTERM)
-    assert server.wait() == 0
-    assert time.monotonic() - before < _IDLE_STOP_SECONDS
+    with at_most(_STOP_SECONDS):
+        server.signal(signal.SIGTERM)
+        assert server.wait() == 0
 
 
 def test_quit_does_not_wait(new_server: NewServer) -> None:
     """QUIT ends the server while a request is held, well before graceful_timeout."""
     server = new_server().start()
-    with server.hold("one"):
-        before = time.monotonic()
+    with server.hold("one"), at_most(_STOP_SECONDS):
         server.signal(signal.SIGQUIT)
         assert server.wait() == 0
-        assert time.monotonic() - before < 5
 
 
 @pytest.mark.parametrize("worker_class", ["sync", "gthread"])
@@ -181,7 +179,7 @@ def test_workers_do_not_outlive_their_master(new_server: NewServer) -> None:
     server = new_server(WORKERS="3").start()
     workers = server.workers()
     server.signal(signal.SIGKILL)
-    wait_until(lambda: all(map(_ended, workers)), "workers that have ended", seconds=2)
+    wait_until(lambda: all(map(_ended, workers)), "workers that have ended", _STOP_SECONDS)
 
 
 def test_timeout_replaces_the_worker(new_server: NewServer) -> None:

@@ -5,7 +5,6 @@
 
 import os
 import signal
-import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
@@ -19,7 +18,7 @@ from tests.support.http.wire import Answer, sent
 from tests.support.shop.client import ShopClient
 from tests.support.stacks.load import steady_load
 from tests.support.stacks.local import Stack
-from tests.support.waiting import wait_until
+from tests.support.waiting import at_most, wait_until
 
 _CART = {"tea": 3, "jam": 1}
 
@@ -166,19 +165,16 @@ def test_restarted_store_has_every_cart(
 
 def _assert_store_is_missed(stack: Stack, visitor: ShopClient) -> None:
     for _ in range(6):
-        began = time.monotonic()
-        answer = visitor.ask("GET", "/api/cart")
-        seconds = time.monotonic() - began
+        with at_most(2):
+            answer = visitor.ask("GET", "/api/cart")
         assert answer.status == 503
         assert answer.media_type == "application/problem+json"
         assert int(answer.headers["Retry-After"]) >= 1
         assert "Set-Cookie" not in answer.headers
-        assert seconds < 2
-    began = time.monotonic()
-    assert visitor.add("tea").status == 503
-    ready = ask(stack.port, "GET", "/readyz")
+    with at_most(4):
+        assert visitor.add("tea").status == 503
+        ready = ask(stack.port, "GET", "/readyz")
     assert (ready.status, ready.media_type) == (503, "application/problem+json")
-    assert time.monotonic() - began < 4
     for path in ("/livez", "/api/products", "/"):
         answer = ask(stack.port, "GET", path)
         assert answer.status == 200

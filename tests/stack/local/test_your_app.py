@@ -103,7 +103,7 @@ def test_up_says_what_a_visitor_meets(stack: Stack) -> None:
 
     assert "/ answers 200" in printed
     assert "a session of one worker held on all of them" in printed
-    assert "Nothing to change" in stack.up()
+    assert "Nothing to deploy" in stack.up()
 
 
 def test_edit_keeps_the_database(stack: Stack, project: Path) -> None:

@@ -10,7 +10,7 @@ from flask import Flask, Response, request, url_for
 from simple_websocket import ConnectionClosed, Server
 from werkzeug.middleware.proxy_fix import ProxyFix
 
-_project = Flask(__name__, static_folder=None)
+plain = _project = Flask(__name__, static_folder=None)
 app = ProxyFix(_project.wsgi_app, x_for=1, x_proto=1, x_host=1, x_prefix=1)
 
 

@@ -67,6 +67,8 @@ class Stack:
             "VENV_DIR": os.environ.get("VENV_DIR", str(Path(sys.prefix).parent)),
             "STATE_DIR": str(self.state_dir),
             "PORT": str(self.port),
+            # Its tests set it.
+            "SMOKE_SECONDS": "0",
             **self.settings,
             **settings,
         }

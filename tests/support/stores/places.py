@@ -37,6 +37,7 @@ from unsticky.stores.urls import client_from_url, client_like
 
 from tests.support.stores.servers import Server
 from tests.support.stores.sqlite import SqliteStore
+from tests.support.waiting import PATIENCE
 
 HOUR = 3_600_000
 LIFETIMES = Lifetimes(idle=HOUR, absolute=24 * HOUR, unused=HOUR // 6)
@@ -101,10 +102,14 @@ class LimitedStore:
         keep: Reference | None = None,
         stamp: int | None = None,
         name: Operation | None = None,
+        *,
+        forget: bool = False,
     ) -> tuple[Reference, ...]:
         """See `Store.end_all`."""
         name = name or operation()
-        return self.store.end_all(user, keep, stamp, name, self._lifetimes, deadline())
+        return self.store.end_all(
+            user, keep, stamp, name, self._lifetimes, deadline(), forget=forget
+        )
 
 
 class Memory:
@@ -266,8 +271,8 @@ def _milliseconds() -> int:
 
 
 def deadline() -> Deadline:
-    """Return enough time for a call."""
-    return Deadline(5.0)
+    """Return enough time for a call, also on a busy machine."""
+    return Deadline(PATIENCE)
 
 
 def operation() -> Operation:

@@ -102,7 +102,7 @@ class Relay:
         return f"redis://127.0.0.1:{self.port}"
 
     def go_silent(self) -> None:
-        """Pass on nothing more on the present connections, but keep them open."""
+        """Read and pass on nothing more on the present connections, but keep them open."""
         self._silent.update(self._clients)
 
     def say(self, data: bytes) -> None:
@@ -123,8 +123,10 @@ class Relay:
             back.start()
             while data := client.recv(65536):
                 self._closed.wait(self.delay)
-                if client not in self._silent:
-                    server.sendall(data)
+                if client in self._silent:
+                    self._closed.wait()
+                    break
+                server.sendall(data)
             self._clients.remove(client)
             server.shutdown(socket.SHUT_RDWR)
             back.join()

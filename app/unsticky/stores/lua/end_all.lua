@@ -1,5 +1,5 @@
--- KEYS: a user's index. ARGV: session prefix, name to keep or '', stamp or '', absolute (0: none).
--- Returns the names of the ended sessions.
+-- KEYS: a user's index. ARGV: session prefix, name to keep or '', stamp or '', absolute (0: none), '1' to
+-- delete the index. Returns the names of the ended sessions.
 include 'session'
 include 'keys'
 local index, prefix, keep, stamp = KEYS[1], ARGV[1], ARGV[2], ARGV[3]
@@ -22,4 +22,5 @@ for _, name in ipairs(redis.call('HKEYS', index)) do
     redis.call('HDEL', index, name)
   end
 end
+if ARGV[5] == '1' then redis.call('DEL', index) end
 return ended

@@ -1,0 +1,5 @@
+"""`make prove`: what the stack keeps on this machine, each row beside a stock server's.
+
+`stacks` runs the two, in folders of their own; `visitors` load them and count what is lost; each
+function of `rows` is one row; `page` writes them down. Nothing here uses the stack that runs.
+"""

@@ -1,0 +1,229 @@
+"""The two that are compared: a stack of the kit, and a stock server with a stock session."""
+
+import os
+import random
+import shutil
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager, ExitStack, contextmanager, suppress
+from pathlib import Path
+
+import psutil
+
+from loadtest import machine
+from loadtest.errors import LoadTestError
+from loadtest.frameworks import servers
+from loadtest.frameworks.servers import Running
+from loadtest.harness import stack as harness
+from loadtest.harness.containers import Containers
+
+_PARTS = ("Makefile", "app", "compose", "loadtest", "nginx", "requirements", "pyproject.toml")
+_VERB_SECONDS = 600
+_PASSED_ON = (
+    "APP_DIR",
+    "APP",
+    "APP_REQUIREMENTS",
+    "APP_OVERRIDES",
+    "APP_BUILD",
+    "APP_ENV_FILE",
+    "DOCKER_CONFIG",
+    "DOCKER_CONTEXT",
+    "DOCKER_HOST",
+    "HEALTH_PATH",
+    "HOME",
+    "LANG",
+    "NGINX_BIN",
+    "NGINX_IMAGE",
+    "PATH",
+    "PYTHON",
+    "PYTHON_IMAGE",
+    "REDIS_IMAGE",
+    "REDIS_SERVER",
+    "RELEASE_COMMAND",
+    "RUNTIME",
+    "SMOKE_COMMAND",
+    "TMPDIR",
+    "VALKEY_IMAGE",
+    "VENV_DIR",
+    "WORKERS",
+    "WORKER_CLASS",
+)
+
+
+class Kit:
+    """A stack of this checkout's kit, started from a copy, which can be changed.
+
+    Attributes:
+        port: of nginx.
+        is_shop: whether it runs the shop, and not the application of APP_DIR.
+        runtime: local or docker.
+        checkout: the copy.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.port = machine.free_port()
+        self.runtime = os.environ.get("RUNTIME") or "local"
+        self.state = folder / "state"
+        self.checkout = folder / "checkout"
+        self.checkout.mkdir(parents=True)
+        for part in _PARTS:
+            source = machine.CHECKOUT / part
+            copy = shutil.copytree if source.is_dir() else shutil.copy2
+            copy(source, self.checkout / part)
+        given = {name: os.environ[name] for name in _PASSED_ON if os.environ.get(name)}
+        self.is_shop = "APP_DIR" not in given
+        self._code = self.checkout / "app" / "shop"
+        if not self.is_shop:
+            self._code = folder / "application"
+            # Relative to the checkout, as the kit reads it.
+            source = machine.CHECKOUT / Path(given["APP_DIR"]).expanduser()
+            shutil.copytree(source, self._code, symlinks=True)
+            given["APP_DIR"] = str(self._code)
+        self._environment = {
+            **given,
+            "STATE_DIR": str(self.state),
+            "PORT": str(self.port),
+            "SHOP_DEMO": "1",
+            "REPLICAS": "2",
+            "WORKERS": given.get("WORKERS", "2"),
+        }
+        self._release = 0
+
+    def start_verb(self, verb: str, **settings: str) -> "subprocess.Popen[str]":
+        """Start a verb in a session of its own."""
+        return subprocess.Popen(
+            [self.checkout / "compose" / "kit" / "run", verb],
+            env={**self._environment, **settings},
+            text=True,
+            start_new_session=True,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+        )
+
+    def verb(self, verb: str, **settings: str) -> tuple[int, str]:
+        """Run a verb to its end; return its exit code and what it printed."""
+        process = self.start_verb(verb, **settings)
+        try:
+            printed, _ = process.communicate(timeout=_VERB_SECONDS)
+        except BaseException:
+            os.killpg(process.pid, signal.SIGKILL)
+            process.wait()
+            raise
+        return process.returncode, printed
+
+    def succeed(self, verb: str, **settings: str) -> str:
+        """Run a verb that has to work; return what it printed.
+
+        Raises:
+            LoadTestError: it did not.
+        """
+        status, printed = self.verb(verb, **settings)
+        if status:
+            raise LoadTestError(f"make {verb} ended with {status}:\n{printed[-2000:]}")
+        return printed
+
+    def change(self) -> None:
+        """Change the code, as a new release does."""
+        self._release += 1
+        (self._code / "a_release.py").write_text(f"NUMBER = {self._release}\n", encoding="utf-8")
+
+    @contextmanager
+    def broken(self, build: str) -> Iterator[None]:
+        """Change the shop to one of the builds of `wrong.py`, for as long as the block lasts."""
+        package = self._code / "__init__.py"
+        text = package.read_text(encoding="utf-8")
+        shutil.copy2(Path(__file__).with_name("wrong.py"), self.checkout / "app")
+        package.write_text(f"{text}\nfrom wrong import {build} as create_app\n", encoding="utf-8")
+        try:
+            yield
+        finally:
+            package.write_text(text, encoding="utf-8")
+
+    def kill_worker(self) -> None:
+        """Kill one worker.
+
+        Raises:
+            LoadTestError: this machine cannot see them.
+        """
+        app = self._tiers().get("app", [])
+        masters = {process.pid for process in app}
+        if not (workers := [each for each in app if each.ppid() in masters]):
+            raise LoadTestError("this machine does not see the workers")
+        _kill_one(workers)
+
+    def processes(self) -> list[psutil.Process]:
+        """Return its processes, as far as this machine sees them."""
+        return [process for tier in self._tiers().values() for process in tier]
+
+    def _tiers(self) -> dict[str, list[psutil.Process]]:
+        stack = harness.Stack.running(self.state) or Containers.running(self.state)
+        return stack.processes() if stack else {}
+
+    def dispose(self) -> None:
+        """Stop it, and remove what it made."""
+        self.verb("clean" if self.runtime == "docker" else "down")
+
+
+class Stock:
+    """Flask with its own session under Gunicorn as its documentation starts it, behind nginx.
+
+    Attributes:
+        port: of nginx.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self._socket, self._running = folder / "stock.sock", ExitStack()
+        self._rest = ExitStack()
+        self._store = self._rest.enter_context(servers.store(folder)).database()
+        self._start()
+        server = Running(0, self._socket)
+        _, ports = self._rest.enter_context(servers.nginx({"stock": server}, folder))
+        self.port = ports["stock"]
+
+    def deploy(self) -> None:
+        """Stop it and start it again, as `systemctl restart` does."""
+        self._running.close()
+        self._start()
+
+    def kill_worker(self) -> None:
+        """Kill one worker."""
+        _kill_one(psutil.Process(self._pid).children())
+
+    def dispose(self) -> None:
+        """End it."""
+        self._running.close()
+        self._rest.close()
+
+    def _start(self) -> None:
+        self._pid = self._running.enter_context(self._served()).pid
+
+    def _served(self) -> AbstractContextManager[Running]:
+        app = "loadtest.frameworks.apps.flask_cart:create_app('flask-session')"
+        command = [sys.executable, "-m", "gunicorn", "-w", "4", "-b", f"unix:{self._socket}", app]
+        return servers.listening(
+            command, self._socket, 4, {"REDIS_URL": self._store}, keepalive=False
+        )
+
+
+def _kill_one(workers: Sequence[psutil.Process]) -> None:
+    if workers:
+        with suppress(psutil.Error):
+            random.choice(workers).kill()
+
+
+@contextmanager
+def running(folder: Path) -> Iterator[tuple[Kit, Stock]]:
+    """Start both, and end them."""
+    kit = Kit(folder)
+    try:
+        kit.succeed("up")
+        stock = Stock(folder)
+        try:
+            yield kit, stock
+        finally:
+            stock.dispose()
+    finally:
+        kit.dispose()

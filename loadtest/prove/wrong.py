@@ -1,0 +1,42 @@
+"""The shop in releases that boot and are wrong. `prove` and tests copy this beside the shop."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Any
+
+from flask import Flask
+from shop import create_app
+from unsticky.maps import SessionMap
+
+if TYPE_CHECKING:
+    from _typeshed.wsgi import StartResponse, WSGIEnvironment
+
+
+def failing() -> Flask:
+    """Return a shop that answers 500 to one call in ten."""
+    app = create_app()
+    inner = app.wsgi_app
+
+    def outer(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
+        if environ["PATH_INFO"].startswith("/api/") and random.random() < 0.1:
+            start_response("500 Internal Server Error", [("Content-Length", "0")])
+            return []
+        return inner(environ, start_response)
+
+    vars(app)["wsgi_app"] = outer
+    return app
+
+
+def losing() -> Flask:
+    """Return a shop that loses one add in a hundred."""
+    inner = SessionMap.incr
+
+    def incr(self: SessionMap, key: Any, delta: int = 1, **how: Any) -> int:
+        if random.random() < 0.01:
+            return int(self.get(key, 0)) + delta
+        return int(inner(self, key, delta, **how))
+
+    type.__setattr__(SessionMap, "incr", incr)
+    return create_app()
