@@ -41,7 +41,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
             recorder = recording.Recorder(stack.nginx.port, f"{chosen.seed}-{number}")
             calls = recorder.record(stack, min(left, _ROUND), FAULTS)
         recording.write(calls, path)
-        print("recorded", len(calls), flush=True)
         verdict = judge(calls)
         verdict.violations += recorder.odd
         failed |= _report(verdict, path)

@@ -35,13 +35,13 @@ _WEIGHTS = {
     Kind.ONCE: 12,
     Kind.BIND: 1.5,
     Kind.ROTATE: 1.5,
-    Kind.DESTROY: 1.5,
+    Kind.DESTROY: 2.5,
 }
 _TAGGED = {Kind.BEGIN, Kind.SET, Kind.REPLACE, Kind.ONCE, Kind.BIND}
 """What leaves its number in the session, if nothing else."""
 # How often a client sends a cookie from before, and how often it moves or ends a session beside
 # another client that does so.
-_LATE = 0.05
+_LATE = 0.08
 _SAME = 0.6
 """How often a name is given to `once` again."""
 _BESIDE = 0.3
@@ -99,16 +99,16 @@ class Recorder:
         self._ring = Unsticky(reader).state.ring
 
     def record(self, stack: Stack, seconds: float, faults: Sequence[Fault] = ()) -> list[Call]:
-        """Let clients and faults happen for some seconds; return all operations."""
+        """Let clients and each fault happen, for some seconds at least; return all operations."""
         clients = [threading.Thread(target=self._visit, args=(n,)) for n in range(CLIENTS)]
         deadline = time.monotonic() + seconds
         for client in clients:
             client.start()
         try:
             random = Random(self._seed)
-            for fault in cycle(random.sample(faults, len(faults))):
+            for place, fault in enumerate(cycle(random.sample(faults, len(faults)))):
                 time.sleep(random.uniform(0.3, 1))
-                if time.monotonic() > deadline:
+                if place >= len(faults) and time.monotonic() > deadline:
                     break
                 fault(stack, random)
             time.sleep(max(0, deadline - time.monotonic()))
