@@ -160,7 +160,7 @@ def write(folder: Path, generated: Mapping[str, str]) -> list[Change]:
         if change.fate is Fate.GONE:
             path.unlink()
         elif change.text is not None:
-            target = path.with_name(f"{path.name}.new") if change.fate is Fate.CONFLICT else path
+            target = _beside(path) if change.fate is Fate.CONFLICT else path
             _put(target, change.text, executable=change.name in {"deploy", "secrets.sh"})
     # Last: an interrupted run is repeated with the former bases, and loses nothing.
     _put(folder / MANIFEST, _manifest(wanted))
@@ -197,6 +197,9 @@ def _change(folder: Path, name: str, text: bytes, base: bytes | None) -> Change:
         return Change(name, Fate.KEPT) if gone else Change(name, Fate.NEW, text)
     if mine == text:
         return Change(name, Fate.SAME)
+    if _beside(folder / name).exists():
+        # An earlier conflict that nobody has resolved: `base` is the kit's side of it.
+        return Change(name, Fate.CONFLICT, text)
     if base is None or name == ".env":
         # It was there before the kit came.
         fate = Fate.KEPT if name == ".env" else Fate.CONFLICT
@@ -271,6 +274,10 @@ def _manifest(wanted: Mapping[str, bytes]) -> bytes:
         for name, text in sorted(wanted.items())
     }
     return (json.dumps({"format": _FORMAT, "files": files}, indent=0) + "\n").encode()
+
+
+def _beside(path: Path) -> Path:
+    return path.with_name(f"{path.name}.new")
 
 
 def _read(path: Path) -> bytes | None:
