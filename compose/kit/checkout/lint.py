@@ -20,7 +20,8 @@ def lint(programs: Programs) -> None:
     """Run every check; the first that finds something ends it."""
     programs.module("ruff", "check", hint="`ruff check --fix` corrects some of it")
     programs.module("ruff", "format", "--check", hint="run `ruff format`")
-    programs.module("mypy", *(path for path in _TYPED if any((CHECKOUT / path).rglob("*.py"))))
+    typed = (path for path in _TYPED if any((CHECKOUT / path).rglob("*.py")))
+    programs.module("mypy", *typed, "compose/deploy")
     programs.program("lint-imports", "--cache-dir", ".state/cache/imports")
     workflows = [*CHECKOUT.glob(".github/*/*.yml"), *CHECKOUT.glob("docs/workflows/*.yml")]
     programs.program("check-jsonschema", "--builtin-schema", "vendor.github-workflows", *workflows)

@@ -61,10 +61,7 @@ class DockerDeployment:
         """Return the variables of the smoke test, and make what its visitors need."""
         s = self.runtime.settings
         given = {**smoke.variables(s, self.application.health_path), "DEPLOY_SMOKE": ""}
-        if self.verb == "rollback":
-            # It has served, and the one beside which it would be tried may be at fault.
-            given["SMOKE_COMMAND"] = ""
-        elif smoke.is_on(s) and not s.smoke_command:
+        if smoke.is_on(s) and not s.smoke_command and self.verb != "rollback":
             smoke.prepare(s)
             given["DEPLOY_SMOKE"] = smoke.line(s)
         return given

@@ -28,9 +28,8 @@ class Script:
 
     def route(self, replicas: Sequence[Container]) -> None:
         """Let nginx use these alone, or else all that run; wait until the others are idle."""
-        ids = {replica.id for replica in replicas}
         with _explained():
-            self._stack.route([each for each in self._stack.containers() if each.id in ids])
+            self._stack.route([replica.id for replica in replicas])
 
     def recover(self) -> None:
         """Remove the replicas that an interrupted deployment has left."""

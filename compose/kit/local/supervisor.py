@@ -24,6 +24,11 @@ from kit.state import StateFolder, write_private
 from kit.system import locks, logs
 
 _NAME = "supervisord"
+# It would print a failure to write a log to its standard error, and on a full disk end by that.
+_PROGRAM = (
+    "from supervisor import loggers, supervisord; "
+    "loggers.Handler.handleError = lambda _: None; supervisord.main()"
+)
 _START_SECONDS = 15
 _MUTE_STOP_SECONDS = 2
 # Longer than startsecs of a service.
@@ -76,7 +81,7 @@ class Supervisor:
     def start(self, services: Sequence[Service], environment: Environment) -> None:
         """Start supervisord, which knows these services, and wait until it answers."""
         write_private(self._conf, configuration(services, self._state))
-        argv = (str(environment.python), "-m", "supervisor.supervisord", "-c", str(self._conf))
+        argv = (str(environment.python), "-c", _PROGRAM, "-c", str(self._conf))
         supervisord = Service(_NAME, argv, self._state.root)
         write_private(self._state.service_spec(_NAME), supervisord.description(self._state))
         output = self._state.log / "supervisord.output.log"

@@ -27,6 +27,7 @@ _NOT_CODE = {
     "deploy",
 }
 _SETS = r"(?:config\.(?:from_|update)|config\[[^\]]+\] = |secret_key = )"
+_CALLED = r"\bconfig(?:ure(?:_app)?|_app)"
 _LARGEST_BYTES = 1_000_000
 
 
@@ -175,8 +176,9 @@ def _where_it_is_configured(tree: ast.Module, place: Place) -> tuple[int, str]:
         (i for i, n in enumerate(body) if n.lineno <= place.line <= (n.end_lineno or 0)), 0
     )
     last = body[start]
+    pattern = rf"\b{place.variable}\.{_SETS}|{_CALLED}\({place.variable}\b"
     for node in body[start + 1 :]:
-        if re.search(rf"\b{place.variable}\.{_SETS}", ast.unparse(node)):
+        if re.search(pattern, ast.unparse(node)):
             last = node
     return last.end_lineno or last.lineno, " " * last.col_offset
 

@@ -147,6 +147,14 @@ _KNOWN = (
         ("use another package index: this one serves another file than the one that was checked",),
     ),
     Known(
+        "subprocess-exited-with-error|Failed to build",
+        "a package cannot be built from source",
+        (
+            "install a compiler, and the library whose headers it needs",
+            "or choose a version or a Python (PYTHON=) for which it has a wheel",
+        ),
+    ),
+    Known(
         "No matching distribution found|Could not find a version",
         f"there is no wheel of a package for {platform.system()} on {platform.machine()} "
         f"with Python {platform.python_version()}",
@@ -164,7 +172,11 @@ _KNOWN = (
 
 
 def _explain(output: str, root: Path) -> KitError:
-    tail = "\n".join(output.strip().splitlines()[-4:])
+    # pip names a package that it cannot prepare only where it begins with it.
+    begun = re.findall("^ *Collecting .*|^ *Building wheel for .*started", output, re.MULTILINE)[
+        -1:
+    ]
+    tail = "\n".join([*begun, *output.strip().splitlines()[-4:]])
     if shutil.disk_usage(root.parent).free < _LEAST_BYTES:
         # The venv module does not print the system's error.
         output = "No space left on device"

@@ -119,20 +119,17 @@ def _environment(settings: Settings, project: Path, app: str) -> str:
     name = re.sub(r"[^a-z0-9_-]+", "-", project.resolve().name.lower()).strip("-_") or "app"
     return f"""\
 # Settings of the stack; compose.yaml says what each one means. It has no secrets: commit it.
-
 # The prefix of containers, networks, volumes and images.
 COMPOSE_PROJECT_NAME={name}
 # The application: module:object or module:factory().
 APP={app}
-# Files with its packages, separated by spaces; paths start in its folder.
+# Files with its packages; paths start in its folder. APP_BUILD=1 builds those that have no wheel.
 APP_REQUIREMENTS={packages}
-# 1: build packages that exist only as source.
 APP_BUILD={int(settings.app_build) or ""}
 # A path that answers 2xx or 3xx without a login.
 HEALTH_PATH={health}
-# nginx's port on 127.0.0.1.
+# nginx's port on 127.0.0.1; containers of the application, and processes in each.
 PORT={settings.port}
-# Containers of the application, and processes in each.
 REPLICAS={settings.replicas}
 WORKERS={settings.workers}
 # Runs once for each release, such as: flask db upgrade
@@ -163,7 +160,7 @@ def write(folder: Path, generated: Mapping[str, str]) -> list[Change]:
         if change.fate is Fate.GONE:
             path.unlink()
         elif change.text is not None:
-            target = path.with_name(f"{path.name}.new") if change.fate is Fate.CONFLICT else path
+            target = _beside(path) if change.fate is Fate.CONFLICT else path
             _put(target, change.text, executable=change.name in {"deploy", "secrets.sh"})
     # Last: an interrupted run is repeated with the former bases, and loses nothing.
     _put(folder / MANIFEST, _manifest(wanted))
@@ -200,6 +197,9 @@ def _change(folder: Path, name: str, text: bytes, base: bytes | None) -> Change:
         return Change(name, Fate.KEPT) if gone else Change(name, Fate.NEW, text)
     if mine == text:
         return Change(name, Fate.SAME)
+    if _beside(folder / name).exists():
+        # An earlier conflict that nobody has resolved: `base` is the kit's side of it.
+        return Change(name, Fate.CONFLICT, text)
     if base is None or name == ".env":
         # It was there before the kit came.
         fate = Fate.KEPT if name == ".env" else Fate.CONFLICT
@@ -274,6 +274,10 @@ def _manifest(wanted: Mapping[str, bytes]) -> bytes:
         for name, text in sorted(wanted.items())
     }
     return (json.dumps({"format": _FORMAT, "files": files}, indent=0) + "\n").encode()
+
+
+def _beside(path: Path) -> Path:
+    return path.with_name(f"{path.name}.new")
 
 
 def _read(path: Path) -> bytes | None:

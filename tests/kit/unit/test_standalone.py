@@ -4,8 +4,11 @@ from pathlib import Path
 
 import pytest
 from kit.errors import KitError
+from kit.settings import load
 from kit.setup import standalone
 from kit.setup.standalone import Fate
+
+from tests.conftest import copy_checkout
 
 
 @pytest.fixture(name="folder")
@@ -43,6 +46,20 @@ def test_folder_has_what_the_stack_needs(folder: Path) -> None:
     ] * 2
 
 
+def test_folder_is_read_in_fifteen_minutes(tmp_path: Path) -> None:
+    """Its owner reads at most 900 lines, and 300 of the script; the library is not counted."""
+    (tmp_path / "blog").mkdir()
+    (tmp_path / "blog" / "app.py").write_text("from flask import Flask\napp = Flask(__name__)\n")
+    standalone.init(load({"DIR": str(tmp_path / "blog")}, tmp_path))
+    lines = {
+        path.name: len(path.read_text().splitlines())
+        for path in (tmp_path / "blog" / "deploy").rglob("*")
+        if path.is_file() and "lib" not in path.parts and path.name != standalone.MANIFEST
+    }
+    assert lines["deploy"] <= 300
+    assert sum(lines.values()) <= 900, lines
+
+
 def test_update_takes_what_only_one_side_has_changed(folder: Path) -> None:
     """The kit's changes arrive, the owner's stay, and both in one file are merged."""
     text = "one\n\n\n\ntwo\n\n\n\nthree\n"
@@ -71,6 +88,77 @@ def test_conflict_keeps_both(folder: Path) -> None:
     assert _fates(folder, a_x="newer\n")["a.x"] is Fate.CONFLICT
     assert (folder / "a.x").read_text() == "mine\n"
     assert (folder / "a.x.new").read_text() == "newer\n"
+
+
+def test_conflict_stays_until_its_owner_resolves_it(folder: Path) -> None:
+    """A later kit merges nothing into a file while the kit's side of a conflict lies beside it."""
+    lines = "one\n\n\n\ntwo\n"
+    _fates(folder, a_x=lines)
+    (folder / "a.x").write_text(lines.replace("one", "mine"))
+    newer = lines.replace("one", "newer")
+    _fates(folder, a_x=newer)
+
+    newest = newer.replace("two", "newest")
+    assert _fates(folder, a_x=newest)["a.x"] is Fate.CONFLICT
+    assert (folder / "a.x").read_text() == lines.replace("one", "mine")
+    assert (folder / "a.x.new").read_text() == newest
+
+    (folder / "a.x.new").unlink()
+    assert _fates(folder, a_x=newest)["a.x"] is Fate.KEPT
+
+
+def test_newer_kit_keeps_what_an_owner_wrote(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """All files of a kit, edited by an owner, and those of a later kit: nothing is lost."""
+    older = tmp_path / "older"
+    older.mkdir()
+    copy_checkout(older)
+    for name, today, before in (
+        ("compose/compose.yaml", "PORT:-8080", "PORT:-8000"),
+        ("nginx/client.conf.template", "keepalive_timeout 65s;", "keepalive_timeout 75s;"),
+        ("nginx/server.conf.template", "server_name _;", 'server_name "";'),
+        ("app/Dockerfile", "USER 10001:10001", "USER app"),
+    ):
+        text = (older / name).read_text()
+        assert today in text
+        (older / name).write_text(text.replace(today, before))
+    (older / "nginx" / "former.conf.template").write_text("# The kit gave this up.\n")
+    (older / "compose" / "compose.isolated.yaml").unlink()
+    monkeypatch.setattr(standalone, "CHECKOUT", older)
+    standalone.write(folder, {".env": "REPLICAS=2\n"})
+    mine = {
+        "compose.yaml": ("\nnetworks:\n", "\n  db: {image: postgres}\n\nnetworks:\n"),
+        "nginx/server.conf.template": ('server_name "";', "server_name blog.example;"),
+        "redis/redis.conf": ("\n", "\n# mine\n"),
+        ".env": ("2", "5"),
+    }
+    for name, (before, after) in mine.items():
+        text = (folder / name).read_text()
+        assert before in text
+        (folder / name).write_text(text.replace(before, after, 1))
+    (folder / "app.env").write_text("MINE=1\n")
+
+    monkeypatch.undo()
+    fates = {
+        change.name: change.fate for change in standalone.write(folder, {".env": "REPLICAS=2\n"})
+    }
+
+    assert {name: fate for name, fate in fates.items() if fate is not Fate.SAME} == {
+        "compose.yaml": Fate.MERGED,
+        "nginx/client.conf.template": Fate.UPDATED,
+        "nginx/server.conf.template": Fate.CONFLICT,
+        "nginx/former.conf.template": Fate.GONE,
+        "Dockerfile": Fate.UPDATED,
+        "compose.isolated.yaml": Fate.NEW,
+        "redis/redis.conf": Fate.KEPT,
+        ".env": Fate.KEPT,
+    }
+    for name, (_, after) in mine.items():
+        assert after in (folder / name).read_text()
+    assert "PORT:-8080" in (folder / "compose.yaml").read_text()
+    assert "server_name _;" in (folder / "nginx" / "server.conf.template.new").read_text()
+    assert (folder / "app.env").read_text() == "MINE=1\n"
 
 
 def test_file_that_its_owner_removed_stays_away(folder: Path) -> None:

@@ -2,13 +2,15 @@
 
 Not a test of CI: 10 deployments, 3 rollbacks and 4 broken releases, and at least 30,000 requests.
 The figures are in `docs/proofs.md`. With the argument `kills`, deployments and rollbacks that are
-killed after each call of docker that changes something, each followed by a run that goes on.
+killed after each call of docker that changes something (or after those with these numbers), each
+followed by a run that goes on.
 """
 
 import signal
 import sys
 import tempfile
 import time
+from collections.abc import Iterable
 from itertools import count
 from pathlib import Path
 
@@ -26,9 +28,9 @@ def main() -> int:
         try:
             project.release("r0")
             with visitors(project.port) as visits:
-                if sys.argv[1:] == ["kills"]:
+                if sys.argv[1:2] == ["kills"]:
                     for verb in ("up", "rollback"):
-                        _kills(project, visits, verb)
+                        _kills(project, visits, verb, [int(n) for n in sys.argv[2:]] or count(1))
                 else:
                     _deployments(project, visits)
         finally:
@@ -56,9 +58,9 @@ def _deployments(project: Project, visits: Visits) -> None:
         time.sleep(1)
 
 
-def _kills(project: Project, visits: Visits, verb: str) -> None:
-    """Kill after the first change, the second, and so on, until a run has no more."""
-    for number in count(1):
+def _kills(project: Project, visits: Visits, verb: str, numbers: Iterable[int]) -> None:
+    """Kill after these changes, until a run has fewer."""
+    for number in numbers:
         if verb == "rollback":
             project.release(f"before-{number}")
         else:

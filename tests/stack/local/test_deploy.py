@@ -46,7 +46,9 @@ _SPREAD = (12, 27, 42, 57)
 def _deployed(new_stack: StartStack) -> Iterator[Stack]:
     """A stack of two replicas in a checkout of its own, whose verbs can be killed."""
     with tempfile.TemporaryDirectory(prefix="checkout-") as folder:
-        yield _stack_in(Path(folder), new_stack(REPLICAS="2", WORKERS="1", READY_TIMEOUT="20"))
+        stack = new_stack(REPLICAS="2", WORKERS="1", READY_TIMEOUT="20")
+        yield _stack_in(Path(folder), stack)
+        assert not stack.dispose()
 
 
 def _stack_in(checkout: Path, stack: Stack) -> Stack:
@@ -70,9 +72,10 @@ def _load(deployed: Stack) -> Iterator[Load]:
 
 
 def _write(stack: Stack, line: str) -> None:
-    """Make the code another one."""
+    """Make the code another one, or with an empty line that of the beginning."""
     source = (ROOT / "app/shop/__init__.py").read_text(encoding="utf-8")
-    (stack.checkout / "app/shop/__init__.py").write_text(f"{source}\n{line}\n", encoding="utf-8")
+    text = f"{source}\n{line}\n" if line else source
+    (stack.checkout / "app/shop/__init__.py").write_text(text, encoding="utf-8")
 
 
 def _serving(stack: Stack) -> set[str]:
@@ -219,14 +222,15 @@ def test_interrupted_deployment_goes_back(deployed: Stack, load: Load, by: str) 
 def test_two_deployments_at_once(deployed: Stack, load: Load) -> None:
     """The second one is refused while the first one works, also while that one's command does."""
     _write(deployed, "# two at once")
-    first = deployed.start_verb("deploy", RELEASE_COMMAND="sleep 8", KILL_AT="")
-    lock = deployed.folder.verb_lock
-    wait_until(lambda: "make deploy" in lock.read_text(), "the first one works")
+    first = deployed.start_verb("deploy", RELEASE_COMMAND="sleep 20", KILL_AT="")
+    make = psutil.Process(first.pid)
+
+    def command() -> list[psutil.Process]:
+        return [each for each in make.children(recursive=True) if each.cmdline()[0] == "sleep"]
+
+    (sleep,) = wait_until(command, "its command runs", ignoring=psutil.NoSuchProcess)
     assert "is changing this stack" in deployed.fail("deploy")
-    (verb,) = (
-        p for p in psutil.Process(first.pid).children(recursive=True) if "kit" in p.cmdline()
-    )
-    wait_until(verb.children, "its command runs")
+    verb = next(each for each in sleep.parents() if "kit" in each.cmdline())
     verb.kill()
     first.communicate()
     assert "is changing this stack" in deployed.fail("deploy")
@@ -261,6 +265,7 @@ def test_full_disk_changes_nothing(deployed: Stack, new_stack: StartStack) -> No
         for process in guest.processes():
             process.kill()
         subprocess.run([shutil.which("umount") or "umount", "-l", guest.state_dir], check=True)
+        guest.state_dir.rmdir()
         _write(deployed, "")
 
 

@@ -9,6 +9,7 @@ from tests.support.http.client import ask
 from tests.support.stacks.local import Stack
 
 _CODE = """\
+import importlib.metadata
 import os
 import pathlib
 import sqlite3
@@ -40,6 +41,7 @@ def create_app():
             found = [text for (text,) in notes.execute("SELECT text FROM notes")]
         return {
             "version": settings.VERSION,
+            "flask": importlib.metadata.version("flask"),
             "visits": visits,
             "notes": found,
             "secret": os.environ.get("OWN"),
@@ -89,6 +91,8 @@ def test_application_runs_unmoved(stack: Stack, project: Path) -> None:
 
     assert found["secret"] == "kept apart"
     assert found["version"] == 1
+    # Without ProxyFix.
+    assert (found["client"], found["url"]) == ("127.0.0.1", f"http://127.0.0.1:{stack.port}/")
     assert sorted(path.name for path in project.rglob("*") if path.is_file()) == [
         ".env",
         "__init__.py",
@@ -103,6 +107,7 @@ def test_up_says_what_a_visitor_meets(stack: Stack) -> None:
 
     assert "/ answers 200" in printed
     assert "a session of one worker held on all of them" in printed
+    assert "is Unsticky's" not in printed
     assert "Nothing to deploy" in stack.up()
 
 
@@ -115,6 +120,27 @@ def test_edit_keeps_the_database(stack: Stack, project: Path) -> None:
 
     found = _index(stack)
     assert (found["version"], found["notes"]) == (2, ["tea"])
+
+
+def test_rollback_takes_code_and_packages_back(stack: Stack, project: Path) -> None:
+    """The release before serves with its own packages, and the database stays."""
+    files = {"settings.py": "VERSION = 3\n", "requirements.txt": "flask==3.1.2\n"}
+    former = {name: (project / name).read_text() for name in files}
+    before = _index(stack)
+    for name, text in files.items():
+        (project / name).write_text(text)
+    try:
+        stack.succeed("deploy")
+        after = _index(stack)
+        stack.succeed("rollback")
+    finally:
+        for name, text in former.items():
+            (project / name).write_text(text)
+
+    assert (after["version"], after["flask"]) == (3, "3.1.2")
+    found = _index(stack)
+    assert {**found, "visits": 0} == {**before, "visits": 0}
+    assert found["flask"] == "3.0.3"
 
 
 @pytest.mark.parametrize(
