@@ -205,9 +205,13 @@ class LocalRuntime(Runtime):
         self._supervisor.write_launcher(self._environment)
         # Before anything starts.
         deployment = LocalDeployment(
-            self, self._supervisor, self._nginx, self._environment,
-            self._earlier() if back else self._release(), self._releases,
-        )  # fmt: skip
+            self,
+            self._supervisor,
+            self._nginx,
+            self._environment,
+            self._earlier() if back else self._release(),
+            self._releases,
+        )
         self._nginx.check([replica.name for replica in self.replicas()] or ["app-1"])
         deployment.start_supervisor()
         return deployment

@@ -83,10 +83,17 @@ def run(
     try:
         done = subprocess.run(
             ["/bin/sh", "-c", command],
-            check=False, cwd=cwd, env=given, stdin=subprocess.DEVNULL, close_fds=False,
-            stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, errors="replace",
+            check=False,
+            cwd=cwd,
+            env=given,
+            stdin=subprocess.DEVNULL,
+            close_fds=False,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            errors="replace",
             timeout=settings.smoke_seconds + _MORE_SECONDS,
-        )  # fmt: skip
+        )
     except subprocess.TimeoutExpired as error:
         raise KitError(f"the smoke test ({stage}) does not end", *_hints(settings)) from error
     said = "\n".join(plain(text) for text in done.stdout.strip().splitlines()[-_LINES:])

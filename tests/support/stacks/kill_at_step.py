@@ -10,15 +10,32 @@ import sys
 from types import FrameType
 
 _STEPS = {
-    "Nginx._test", "Nginx.record_loaded", "Nginx.reload", "Path.rename", "Path.replace",
-    "Path.symlink_to", "Path.touch", "Releases._write", "StateFolder.record",
-    "StateFolder.record_event", "Supervisor.start", "Supervisor.write_launcher", "await_ready",
-    "freeze", "prune", "run", "write_private",
-}  # fmt: skip
+    "Nginx._test",
+    "Nginx.record_loaded",
+    "Nginx.reload",
+    "Path.rename",
+    "Path.replace",
+    "Path.symlink_to",
+    "Path.touch",
+    "Releases._write",
+    "StateFolder.record",
+    "StateFolder.record_event",
+    "Supervisor.start",
+    "Supervisor.write_launcher",
+    "await_ready",
+    "freeze",
+    "prune",
+    "run",
+    "write_private",
+}
 _CALLS = {
-    "addProcessGroup", "reloadConfig", "removeProcessGroup", "signalProcess", "startProcess",
+    "addProcessGroup",
+    "reloadConfig",
+    "removeProcessGroup",
+    "signalProcess",
+    "startProcess",
     "stopProcess",
-}  # fmt: skip
+}
 _done = 0
 
 
