@@ -27,8 +27,8 @@ def _run(stack: Stack, least: int, **users: str) -> Ran:
     ("build", "users", "kind", "suspect"),
     [
         ("last_writer_wins", _TABS, "lost update", ""),
-        ("own_secret", {}, "lost session", r", all with (app-\d/\d+)"),
-        ("dropped_cookies", {}, "lost session", r", all with (app-\d)"),
+        ("own_secret", {}, "lost session", r", all with (app-\d+/\d+)"),
+        ("dropped_cookies", {}, "lost session", r", all with (app-\d+)"),
         ("revived", _MEMBERS, "revived session", ""),
     ],
 )

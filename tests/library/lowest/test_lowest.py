@@ -45,16 +45,26 @@ def test_the_oldest_versions(tmp_path: Path) -> None:
         pytest.skip(str(error))
     done = subprocess.run(
         [
-            python, "-m", "pytest", "-q", "--tb=short", "-k", _TESTS,
-            "-o", f"cache_dir={tmp_path}",
+            python,
+            "-m",
+            "pytest",
+            "-q",
+            "--tb=short",
+            "-k",
+            _TESTS,
+            "-o",
+            f"cache_dir={tmp_path}",
             # redis-py 5.0, by which tests look into a server, forgets sockets that did not connect.
-            "-W", "ignore::ResourceWarning",
-            "-W", "ignore::pytest.PytestUnraisableExceptionWarning",
-            "tests/library/unit", "tests/library/contract",
+            "-W",
+            "ignore::ResourceWarning",
+            "-W",
+            "ignore::pytest.PytestUnraisableExceptionWarning",
+            "tests/library/unit",
+            "tests/library/contract",
         ],
         check=False,
         cwd=ROOT,
         capture_output=True,
         text=True,
-    )  # fmt: skip
+    )
     assert done.returncode == 0, done.stdout[-5000:]

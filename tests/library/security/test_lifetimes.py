@@ -50,7 +50,7 @@ def test_06_the_store_itself_forgets(new_app: NewApp, valkey: Valkey, browse: Br
 
     def returned() -> bool:
         browser.post("/login", user="ann")
-        return browser.get("/me").json()["user"] == "ann"
+        return bool(browser.get("/me").json()["user"] == "ann")
 
     wait_until(returned, "a visit within the limit of a second")
     prefix = app.config["SESSION_KEY_PREFIX"]

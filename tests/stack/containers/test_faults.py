@@ -16,15 +16,17 @@ from tests.support.waiting import wait_until
 _CART = {"tea": 3, "jam": 1}
 
 # Collected here, with this folder's stacks.
-globals().update({
-    name: getattr(test_faults, name)
-    for name in (
-        "visitor_of_a_stack",
-        "test_killed_replica_loses_nothing",
-        "test_restarted_store_has_every_cart",
-        "test_silent_store_is_503",
-    )
-})  # fmt: skip
+globals().update(
+    {
+        name: getattr(test_faults, name)
+        for name in (
+            "visitor_of_a_stack",
+            "test_killed_replica_loses_nothing",
+            "test_restarted_store_has_every_cart",
+            "test_silent_store_is_503",
+        )
+    }
+)
 
 
 def test_earlier_crashes_do_not_matter(own_stack: ContainerStack, visitor: ShopClient) -> None:

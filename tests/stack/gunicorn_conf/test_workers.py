@@ -93,7 +93,8 @@ def test_worker_starts_if_nothing_can_be_written(tmp_path: Path) -> None:
     hook = runpy.run_path(str(CONFIGURATION))["post_worker_init"]
     (tmp_path / "full").touch()
     with (tmp_path / "full").open("rb") as file:
-        hook(SimpleNamespace(tmp=file, notify=lambda: None))
+        cfg = SimpleNamespace(forwarded_allow_networks=list)
+        hook(SimpleNamespace(tmp=file, cfg=cfg, wsgi=None))
 
 
 def test_busy_worker_gets_no_new_requests(new_server: NewServer) -> None:

@@ -32,8 +32,10 @@ def docker(*arguments: str) -> str:
     """
     done = subprocess.run(
         ["docker", *arguments],
-        check=False, capture_output=True, text=True,
-    )  # fmt: skip
+        check=False,
+        capture_output=True,
+        text=True,
+    )
     assert done.returncode == 0, f"docker {arguments} failed:\n{done.stderr}"
     return done.stdout.strip()
 
