@@ -24,13 +24,24 @@ _INTERRUPTS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 _PARTS = ("Makefile", "app", "compose", "loadtest", "nginx", "requirements", "pyproject.toml")
 # Whose tests put stacks under load: not at the same time.
 _LOADED = ("tests/loadtest/test_", "tests/stack/local/", "tests/stack/containers/")
+# But for those that look at other things, which need no quiet machine.
+_QUIET = (
+    "/test_released_apps.py",
+    "local/test_your_app.py",
+    "containers/test_hardening.py",
+    "containers/test_overlays.py",
+    "containers/test_standins.py",
+)
 # Suites that run once more in containers.
 _RUN_AGAIN = ("library/containers/test_contract.py", "shop/containers/test_http.py")
 # The groups that take longest (`_group`), the first of all at the top.
 _LONGEST = (
     "under load",
+    "tests/stack/containers/test_overlays.py",
     "tests/library/lowest/test_lowest.py",
     "tests/library/foreign/test_foreign.py",
+    "tests/stack/containers/test_released_apps.py",
+    "tests/stack/local/test_released_apps.py",
     "tests/kit/test_failures.py",
     "tests/kit/test_machine.py",
 )
@@ -100,7 +111,7 @@ def _group(nodeid: str) -> str:
     path, _, name = nodeid.partition("::")
     if path.endswith(_RUN_AGAIN):
         return " ".join([path, *re.findall("redis|valkey", name.partition("[")[2])[:1]])
-    return "under load" if path.startswith(_LOADED) else path
+    return "under load" if path.startswith(_LOADED) and not path.endswith(_QUIET) else path
 
 
 @pytest.fixture(name="servers", scope="session")

@@ -118,12 +118,12 @@ class UserSessions:
         """
         if self._extension.adoption is not None:
             return self.revoke_all(user)
-        subject = self._extension.ring.subject(user)
+        extension, subject = self._extension, self._extension.ring.subject(user)
+        operation, deadline = _operation(), self._deadline()
         with repeatable("something may be left: "):
-            ended = self._extension.store.end_all(
-                subject, None, None, _operation(), self._extension.lifetimes, self._deadline(),
-                forget=True,
-            )  # fmt: skip
+            ended = extension.store.end_all(
+                subject, None, None, operation, extension.lifetimes, deadline, forget=True
+            )
         for reference in ended:
             self._extension.announce(
                 "session_revoked", reference, self._request_id, reason="erase", user=user

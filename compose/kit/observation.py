@@ -2,6 +2,7 @@
 
 import http.client
 import http.cookies
+import re
 import urllib.parse
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -9,6 +10,8 @@ from dataclasses import dataclass, field
 _SECONDS = 10.0
 _MOST_REDIRECTS = 4
 _ANSWERED = 500
+# What Unsticky gives a browser: 72 bytes, the first of which is the version, 1.
+_UNSTICKY = re.compile("AQ[A-Za-z0-9_-]{94}")
 
 
 @dataclass(slots=True)
@@ -86,6 +89,11 @@ def observe(port: int, host: str, path: str, workers: int) -> Iterator[str]:
         if not began:
             yield f"no cookie is set at {page}, so no session was tried on other workers"
             return
+        if not any(map(_UNSTICKY.fullmatch, visitor.cookies.values())):
+            yield (
+                f"no cookie at {page} is Unsticky's: to use its sessions, give the application the "
+                "two lines that `make init` shows"
+            )
         if visitor.needs_tls:
             yield (
                 "a cookie is Secure: without TLS, browsers send it to this machine only "

@@ -18,7 +18,8 @@ from urllib.parse import urlsplit
 
 from loadtest.errors import LoadTestError
 
-_TIMEOUT = 10.0
+# Longer than a login on a busy machine, and shorter than the run waits for its first answer.
+_TIMEOUT = 20.0
 
 
 class Edge(ThreadingTCPServer):

@@ -15,7 +15,8 @@ from loadtest import machine, settings
 from loadtest.console import say
 from loadtest.frameworks.benchmarks.page import bound
 from loadtest.prove import stacks
-from loadtest.prove.rows import ROWS, Measured, Options, Row, made
+from loadtest.prove.row import Measured, Options, Row, made
+from loadtest.prove.rows import ROWS
 from loadtest.prove.soak import soak
 from loadtest.report import pages
 

@@ -6,90 +6,18 @@ import signal
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass
+from contextlib import contextmanager, suppress
 from functools import partial
+
+import psutil
 
 from loadtest.errors import LoadTestError
 from loadtest.prove import visitors
+from loadtest.prove.row import Make, Measured, Options, Skipped, measured
 from loadtest.prove.stacks import Kit, Stock
 from loadtest.prove.visitors import Tally, Visit
 
-
-@dataclass(frozen=True, kw_only=True)
-class Options:
-    """How long and how often.
-
-    Attributes:
-        seconds: of load, where nothing else says when a row ends.
-        deploys: of the row of that name.
-        health_path: what visitors of another application ask.
-        soak: seconds of the row of that name.
-    """
-
-    seconds: float = 20
-    deploys: int = 3
-    health_path: str = "/"
-    soak: float = 0
-
-
-@dataclass(frozen=True, kw_only=True)
-class Measured:
-    """What one of the two did in one row.
-
-    Attributes:
-        done: what was done, in words.
-        is_kept: whether all was as promised.
-        problems: what was not, in words.
-    """
-
-    done: str
-    requests: int
-    failed: int
-    acknowledged: int
-    lost: int
-    doubled: int
-    is_kept: bool
-    problems: list[str]
-
-
-@dataclass(frozen=True, kw_only=True)
-class Row:
-    """One row: the verdict is passed, failed or `not run`, with the reason."""
-
-    name: str
-    title: str
-    verdict: str
-    kit: Measured | None
-    stock: Measured | None
-    why: str = ""
-
-    @property
-    def command(self) -> str:
-        """What repeats it."""
-        return f"make prove ARGS='--only {self.name}'"
-
-
-class Skipped(Exception):
-    """The row cannot be made; the message says why."""
-
-
-def measured(
-    done: str, tally: Tally, *, allows_failures: bool = False, wrong: str = ""
-) -> Measured:
-    """Return what visitors met; `wrong` is what else was not as promised."""
-    problems = [*filter(None, [wrong]), *tally.details]
-    is_kept = not (tally.lost or tally.doubled or wrong or (tally.failed and not allows_failures))
-    return Measured(
-        done=done,
-        requests=tally.requests,
-        failed=tally.failed,
-        lost=tally.lost,
-        acknowledged=tally.acknowledged,
-        doubled=tally.doubled,
-        is_kept=is_kept,
-        problems=[] if is_kept else problems,
-    )
+_SHOWN = 500
 
 
 def continuity(kit: Kit, stock: Stock, options: Options) -> tuple[Measured, Measured | None]:
@@ -125,14 +53,14 @@ def revival(kit: Kit, stock: Stock, options: Options) -> tuple[Measured, Measure
 def once(kit: Kit, stock: Stock, options: Options) -> tuple[Measured, Measured | None]:
     """Each add is sent twice, with one key, while workers are killed: it is there once."""
     _need_shop(kit)
-    done = f"a worker killed twice a second for {options.seconds:g} s, clients that hang up"
-    with _repeated(kit.kill_worker, 0.5):
+    with _repeated(kit.kill_worker, 0.5) as ours_killed:
         ours = _load(kit.port, partial(visitors.cart, is_hasty=True), options)
-    with _repeated(stock.kill_worker, 0.5):
+    with _repeated(stock.kill_worker, 0.5) as theirs_killed:
         theirs = _load(stock.port, partial(visitors.cart, keyed=False, is_hasty=True), options)
+    done = "clients that hang up, and {} workers killed, two a second"
     return (
-        measured(done, ours, allows_failures=True),
-        measured(done, theirs, allows_failures=True),
+        measured(done.format(sum(ours_killed)), ours, allows_failures=True),
+        measured(done.format(sum(theirs_killed)), theirs, allows_failures=True),
     )
 
 
@@ -152,45 +80,68 @@ def deploy(kit: Kit, stock: Stock, options: Options) -> tuple[Measured, Measured
     )
 
 
-def rollback(kit: Kit, _stock: Stock, options: Options) -> tuple[Measured, Measured | None]:
+def rollback(kit: Kit, stock: Stock, options: Options) -> tuple[Measured, Measured | None]:
     """Back to the release before, under load."""
     _need_verb(kit, "rollback")
     with visitors.visitors(kit.port, _visit(kit, options)) as ours:
         kit.change()
         kit.succeed("deploy")
         kit.succeed("rollback")
-    return measured("a deployment and a rollback", ours), None
+    with visitors.visitors(stock.port, _stock_cart) as theirs:
+        for _ in range(2):
+            stock.deploy()
+            time.sleep(2)
+    return (
+        measured("a deployment and a rollback", ours),
+        measured("a restart with the new code, and one with the old", theirs),
+    )
 
 
-def wrong(kit: Kit, _stock: Stock, options: Options) -> tuple[Measured, Measured | None]:
+def wrong(kit: Kit, stock: Stock, options: Options) -> tuple[Measured, Measured | None]:
     """A release that answers 500 to one call in ten, and one that loses one add in a hundred."""
     _need_verb(kit, "rollback")
     _need_shop(kit)
-    undone = []
+    missed = []
     with visitors.visitors(kit.port, _visit(kit, options)) as ours:
-        for name in ("failing", "losing"):
-            with kit.broken(name):
+        for build, reason in (("failing", "errors of "), ("losing", "lost ")):
+            with kit.broken(build):
                 status, printed = kit.verb("deploy")
-            undone.append((name, status != 0 and "smoke test" in printed))
-    bad = ", ".join(name for name, was_undone in undone if not was_undone)
-    return measured("two wrong releases", ours, wrong=f"{bad}: not undone" if bad else ""), None
+            if not status or f"smoke test failed: {reason}" not in printed:
+                missed.append(f"{build}: not undone for its fault: {printed[-_SHOWN:]}")
+    with visitors.visitors(stock.port, _stock_cart) as theirs:
+        stock.deploy(app="loadtest.prove.wrong:failing_stock()")
+        time.sleep(options.seconds)
+        stock.deploy()
+    return (
+        measured("two wrong releases, both undone", ours, wrong=" ".join(missed)),
+        measured(f"the first of them, for {options.seconds:g} s: nothing undoes it", theirs),
+    )
 
 
-def killed(kit: Kit, _stock: Stock, options: Options) -> tuple[Measured, Measured | None]:
+def killed(kit: Kit, stock: Stock, options: Options) -> tuple[Measured, Measured | None]:
     """The deployment itself is killed at some moment; the next one finishes or undoes it."""
     _need_verb(kit, "rollback")
-    left = ""
+    left, kills = "", 0
     with visitors.visitors(kit.port, _visit(kit, options)) as ours:
         for _ in range(options.deploys):
             kit.change()
             process = kit.start_verb("deploy")
-            time.sleep(random.uniform(1, 25))
-            os.killpg(process.pid, signal.SIGKILL)
+            time.sleep(random.uniform(1, 40))
+            kills += process.poll() is None
+            with suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGKILL)
             process.communicate()
             status, printed = kit.verb("deploy")
-            left = left or (printed[-500:] if status else "")
-    done = f"{options.deploys} deployments killed, and made again"
-    return measured(done, ours, wrong=left), None
+            left = left or (printed[-_SHOWN:] if status else "")
+    with visitors.visitors(stock.port, _stock_cart) as theirs:
+        stock.kill()
+        time.sleep(2)
+        stock.deploy()
+        time.sleep(2)
+    return (
+        measured(f"{kills} deployments killed, and made again", ours, wrong=left),
+        measured("its master killed, and started again after 2 s", theirs),
+    )
 
 
 def store(kit: Kit, _stock: Stock, options: Options) -> tuple[Measured, Measured | None]:
@@ -206,8 +157,6 @@ def store(kit: Kit, _stock: Stock, options: Options) -> tuple[Measured, Measured
 
 _stock_cart = partial(visitors.cart, keyed=False)
 
-Make = Callable[[Kit, Stock, Options], tuple[Measured, Measured | None]]
-
 ROWS: dict[str, Make] = {
     "continuity": continuity,
     "races": races,
@@ -220,21 +169,6 @@ ROWS: dict[str, Make] = {
     "store": store,
 }
 """Each row by the name that `--only` takes; its docstring is its title."""
-
-
-def made(name: str, make: Make, kit: Kit, stock: Stock, options: Options) -> Row:
-    """Make one row; one that cannot be made never counts as passed."""
-    title = (make.__doc__ or "").splitlines()[0]
-    try:
-        ours, theirs = make(kit, stock, options)
-    except Skipped as error:
-        return Row(name=name, title=title, verdict="not run", kit=None, stock=None, why=str(error))
-    except (LoadTestError, OSError) as error:
-        return Row(name=name, title=title, verdict="failed", kit=None, stock=None, why=str(error))
-    verdict = "passed" if ours.is_kept else "failed"
-    if not ours.requests:
-        verdict = "not run"
-    return Row(name=name, title=title, verdict=verdict, kit=ours, stock=theirs)
 
 
 def _load(port: int, visit: Visit, options: Options, number: int = visitors.VISITORS) -> Tally:
@@ -262,29 +196,29 @@ def _need_verb(kit: Kit, verb: str) -> None:
 
 
 @contextmanager
-def _repeated(action: Callable[[], None], seconds: float) -> Iterator[None]:
-    """Repeat an action until the block ends.
+def _repeated(action: Callable[[], int], seconds: float) -> Iterator[list[int]]:
+    """Repeat an action until the block ends; yield what it returned, each time.
 
     Raises:
         Skipped: it cannot be done.
     """
-    action_failed: list[LoadTestError] = []
+    returned: list[int] = []
+    failed: list[Exception] = []
     end = threading.Event()
 
     def repeat() -> None:
-        while not end.wait(seconds):
-            try:
-                action()
-            except LoadTestError as error:
-                action_failed.append(error)
-                return
+        try:
+            while not end.wait(seconds):
+                returned.append(action())
+        except (LoadTestError, OSError, psutil.Error) as error:
+            failed.append(error)
 
     thread = threading.Thread(target=repeat, daemon=True)
     thread.start()
     try:
-        yield
+        yield returned
     finally:
         end.set()
         thread.join()
-    if action_failed:
-        raise Skipped(action_failed[0].problem)
+    if failed or not sum(returned):
+        raise Skipped(str(failed[0]) if failed else "no worker was killed")

@@ -8,7 +8,7 @@ import psutil
 
 from loadtest.frameworks import contract
 from loadtest.prove import visitors
-from loadtest.prove.rows import Measured, Options, Skipped, measured
+from loadtest.prove.row import Measured, Options, Skipped, measured
 from loadtest.prove.stacks import Kit, Stock
 from loadtest.prove.visitors import Client, Tally
 

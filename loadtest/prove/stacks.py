@@ -7,7 +7,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Iterator, Sequence
-from contextlib import AbstractContextManager, ExitStack, contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
 import psutil
@@ -21,34 +21,23 @@ from loadtest.harness.containers import Containers
 
 _PARTS = ("Makefile", "app", "compose", "loadtest", "nginx", "requirements", "pyproject.toml")
 _VERB_SECONDS = 600
-_PASSED_ON = (
-    "APP_DIR",
-    "APP",
-    "APP_REQUIREMENTS",
-    "APP_OVERRIDES",
-    "APP_BUILD",
-    "APP_ENV_FILE",
-    "DOCKER_CONFIG",
-    "DOCKER_CONTEXT",
-    "DOCKER_HOST",
-    "HEALTH_PATH",
-    "HOME",
-    "LANG",
-    "NGINX_BIN",
-    "NGINX_IMAGE",
-    "PATH",
-    "PYTHON",
-    "PYTHON_IMAGE",
-    "REDIS_IMAGE",
-    "REDIS_SERVER",
-    "RELEASE_COMMAND",
-    "RUNTIME",
-    "SMOKE_COMMAND",
-    "TMPDIR",
-    "VALKEY_IMAGE",
-    "VENV_DIR",
-    "WORKERS",
-    "WORKER_CLASS",
+_CART = "loadtest.frameworks.apps.flask_cart:create_app('flask-session')"
+# What would reach out of the folder, or is for other verbs.
+_OWN = frozenset(
+    {
+        "ARGS",
+        "COMPOSE_FILE",
+        "COMPOSE_PROJECT_NAME",
+        "DATA_DIR",
+        "DIR",
+        "MAKEFLAGS",
+        "MFLAGS",
+        "OVERLAYS",
+        "REDIS_URL",
+        "SERVICE",
+        "TRUSTED_HOSTS",
+        "UNSTICKY_STORE",
+    }
 )
 
 
@@ -72,7 +61,7 @@ class Kit:
             source = machine.CHECKOUT / part
             copy = shutil.copytree if source.is_dir() else shutil.copy2
             copy(source, self.checkout / part)
-        given = {name: os.environ[name] for name in _PASSED_ON if os.environ.get(name)}
+        given = {name: text for name, text in os.environ.items() if text and name not in _OWN}
         self.is_shop = "APP_DIR" not in given
         self._code = self.checkout / "app" / "shop"
         if not self.is_shop:
@@ -88,12 +77,15 @@ class Kit:
             "SHOP_DEMO": "1",
             "REPLICAS": "2",
             "WORKERS": given.get("WORKERS", "2"),
+            # The load takes the same cores.
+            "READY_TIMEOUT": "180",
         }
         self._release = 0
+        self._verbs: list[subprocess.Popen[str]] = []
 
     def start_verb(self, verb: str, **settings: str) -> "subprocess.Popen[str]":
         """Start a verb in a session of its own."""
-        return subprocess.Popen(
+        process = subprocess.Popen(
             [self.checkout / "compose" / "kit" / "run", verb],
             env={**self._environment, **settings},
             text=True,
@@ -102,6 +94,9 @@ class Kit:
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
         )
+
+        self._verbs.append(process)
+        return process
 
     def verb(self, verb: str, **settings: str) -> tuple[int, str]:
         """Run a verb to its end; return its exit code and what it printed."""
@@ -142,17 +137,16 @@ class Kit:
         finally:
             package.write_text(text, encoding="utf-8")
 
-    def kill_worker(self) -> None:
-        """Kill one worker.
+    def kill_worker(self) -> int:
+        """Kill one worker; return how many were killed.
 
         Raises:
             LoadTestError: this machine cannot see them.
         """
-        app = self._tiers().get("app", [])
-        masters = {process.pid for process in app}
-        if not (workers := [each for each in app if each.ppid() in masters]):
+        if not (app := self._tiers().get("app")):
             raise LoadTestError("this machine does not see the workers")
-        _kill_one(workers)
+        masters = {process.pid for process in app}
+        return _kill_one([each for each in app if _parent(each) in masters])
 
     def processes(self) -> list[psutil.Process]:
         """Return its processes, as far as this machine sees them."""
@@ -163,8 +157,17 @@ class Kit:
         return stack.processes() if stack else {}
 
     def dispose(self) -> None:
-        """Stop it, and remove what it made."""
-        self.verb("clean" if self.runtime == "docker" else "down")
+        """Stop it, and remove what it made.
+
+        Raises:
+            LoadTestError: it could not be stopped.
+        """
+        # After Ctrl-C, one may run, and no other could begin.
+        for process in self._verbs:
+            if process.poll() is None:
+                os.killpg(process.pid, signal.SIGKILL)
+                process.wait()
+        self.succeed("clean" if self.runtime == "docker" else "down")
 
 
 class Stock:
@@ -178,40 +181,49 @@ class Stock:
         self._socket, self._running = folder / "stock.sock", ExitStack()
         self._rest = ExitStack()
         self._store = self._rest.enter_context(servers.store(folder)).database()
-        self._start()
+        self._start(_CART)
         server = Running(0, self._socket)
         _, ports = self._rest.enter_context(servers.nginx({"stock": server}, folder))
         self.port = ports["stock"]
 
-    def deploy(self) -> None:
+    def deploy(self, app: str = _CART) -> None:
         """Stop it and start it again, as `systemctl restart` does."""
         self._running.close()
-        self._start()
+        self._start(app)
 
-    def kill_worker(self) -> None:
-        """Kill one worker."""
-        _kill_one(psutil.Process(self._pid).children())
+    def kill(self) -> None:
+        """Kill the Gunicorn master; its workers end by themselves."""
+        psutil.Process(self._pid).kill()
+
+    def kill_worker(self) -> int:
+        """Kill one worker; return how many were killed."""
+        return _kill_one(psutil.Process(self._pid).children())
 
     def dispose(self) -> None:
         """End it."""
         self._running.close()
         self._rest.close()
 
-    def _start(self) -> None:
-        self._pid = self._running.enter_context(self._served()).pid
-
-    def _served(self) -> AbstractContextManager[Running]:
-        app = "loadtest.frameworks.apps.flask_cart:create_app('flask-session')"
+    def _start(self, app: str) -> None:
         command = [sys.executable, "-m", "gunicorn", "-w", "4", "-b", f"unix:{self._socket}", app]
-        return servers.listening(
-            command, self._socket, 4, {"REDIS_URL": self._store}, keepalive=False
-        )
+        environment = {"REDIS_URL": self._store}
+        served = servers.listening(command, self._socket, 4, environment, keepalive=False)
+        self._pid = self._running.enter_context(served).pid
 
 
-def _kill_one(workers: Sequence[psutil.Process]) -> None:
+def _parent(process: psutil.Process) -> int:
+    try:
+        return process.ppid()
+    except psutil.NoSuchProcess:
+        return 0
+
+
+def _kill_one(workers: Sequence[psutil.Process]) -> int:
     if workers:
-        with suppress(psutil.Error):
+        with suppress(psutil.NoSuchProcess):
             random.choice(workers).kill()
+            return 1
+    return 0
 
 
 @contextmanager

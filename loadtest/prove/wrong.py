@@ -16,7 +16,17 @@ if TYPE_CHECKING:
 
 def failing() -> Flask:
     """Return a shop that answers 500 to one call in ten."""
-    app = create_app()
+    return _failing(create_app())
+
+
+def failing_stock() -> Flask:
+    """Return the cart of a stock server with the same fault."""
+    from loadtest.frameworks.apps import flask_cart
+
+    return _failing(flask_cart.create_app("flask-session"))
+
+
+def _failing(app: Flask) -> Flask:
     inner = app.wsgi_app
 
     def outer(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:

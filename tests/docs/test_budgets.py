@@ -17,7 +17,7 @@ _SUPPRESSIONS = {
     ("tests", "fmt: skip"): 45,
 }
 _VERBS = 20
-_SETTINGS = 80
+_SETTINGS = 82
 
 
 @pytest.mark.parametrize(("part", "mark"), _SUPPRESSIONS)

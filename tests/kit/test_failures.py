@@ -49,7 +49,7 @@ def test_answer_of_another_program_is_not_nginx(small: Stack) -> None:
     restart = small.start_verb("restart", SERVICE="nginx")
     with wait_until(lambda: _taken(small.port), "nginx to stop") as other:
         threading.Thread(target=other.serve_forever).start()
-        printed, _ = restart.communicate(timeout=60)
+        printed, _ = restart.communicate(timeout=120)
         other.shutdown()
     assert restart.returncode, printed
     assert f"bind() to 127.0.0.1:{small.port} failed" in printed
@@ -177,7 +177,7 @@ def test_interrupted_up_leaves_nothing(small: Stack, part: str) -> None:
         assert character, printed
         printed += character
     os.killpg(process.pid, signal.SIGINT)
-    rest, _ = process.communicate(timeout=60)
+    rest, _ = process.communicate(timeout=120)
     assert process.returncode != 0
     assert "Traceback" not in printed + rest
     assert "make down" in rest
@@ -194,7 +194,7 @@ def test_second_verb_is_refused(small: Stack) -> None:
     wait_until(lambda: lock.exists() and "make up" in lock.read_text(), "the first verb works")
     printed = small.fail("down")
     assert "make up" in printed
-    assert first.wait(60) == 0
+    assert first.wait(120) == 0
     first.communicate()
     assert small.is_ready()
 
@@ -317,7 +317,7 @@ def test_disk_that_fills_loses_nothing(on_small_disk: Callable[[int], Stack]) ->
         assert answer.status in {200, 503}
         acknowledged += answer.status == 200
     filler.unlink()
-    wait_until(stack.is_ready, "the shop is ready again", seconds=30)
+    wait_until(stack.is_ready, "the shop is ready again")
     assert browser.cart()["tea"] >= acknowledged
     stack.down()
     assert stack.processes() == []

@@ -37,9 +37,9 @@ def test_interrupted_test_run_leaves_nothing(number: signal.Signals, processes: 
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
         ) as run:
-            wait_until(lambda: _has_served(folder), "the run has a stack that works", seconds=60)
+            wait_until(lambda: _has_served(folder), "the run has a stack that works", seconds=120)
             run.send_signal(number)
-            printed, _ = run.communicate(timeout=60)
+            printed, _ = run.communicate(timeout=120)
         assert "KeyboardInterrupt" in printed, printed
         assert processes_of(folder) == []
         assert {path.name for path in folder.iterdir()} <= {"cache", "base"}

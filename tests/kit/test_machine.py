@@ -194,7 +194,7 @@ def test_logs_end_with_the_stack(small: Stack) -> None:
     small.up()
     following = small.start_verb("logs")
     small.down()
-    printed, _ = following.communicate(timeout=30)
+    printed, _ = following.communicate(timeout=120)
     assert following.returncode == 0
     assert "Nothing is running" in printed
     assert "valkey | " in small.succeed("logs", SERVICE="valkey")

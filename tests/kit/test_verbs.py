@@ -68,7 +68,7 @@ def test_status_shows_services_and_requests(fresh: Stack) -> None:
     before = requests()
     for _ in range(7):
         ask(fresh.port, "GET", "/api/cart")
-    wait_until(lambda: requests()["nginx"] >= before["nginx"] + 7, "status counts", seconds=5)
+    wait_until(lambda: requests()["nginx"] >= before["nginx"] + 7, "status counts")
     after = requests()
     served = [after[name] - before[name] for name in ("app-1", "app-2")]
     assert sum(served) >= 7
@@ -208,7 +208,7 @@ def test_interrupted_first_start_leaves_nothing(fresh: Stack) -> None:
     process = fresh.start_verb("up")
     wait_until(lambda: fresh.STORE in fresh.running(), "the store runs")
     os.killpg(process.pid, signal.SIGINT)
-    printed, _ = process.communicate(timeout=60)
+    printed, _ = process.communicate(timeout=120)
     assert process.returncode != 0
     assert "Traceback" not in printed
     assert "Interrupted" in printed

@@ -41,7 +41,7 @@ def last_writer_wins() -> Flask:
 def own_secret() -> Flask:
     """Return a shop that signs with another secret in one worker of every second replica."""
     if _is_second_replica() and _is_chosen():
-        del os.environ["SECRET_KEY_FILE"]
+        os.environ.pop("SECRET_KEY_FILE", None)
         os.environ["SECRET_KEY"] = secrets.token_hex(32)
     return create_app()
 

@@ -74,7 +74,7 @@ def test_the_answer_that_replaced_the_session_is_named(server: str) -> None:
     """A refusal does too; another tab's answer, which set no cookie, is not to blame."""
     ran = subprocess.run(
         [sys.executable, "-c", _TWO_TABS, server],
-        cwd=ROOT, capture_output=True, text=True, timeout=60, check=False,
+        cwd=ROOT, capture_output=True, text=True, timeout=120, check=False,
     )  # fmt: skip
     assert ran.returncode == 0, ran.stderr
     assert json.loads(ran.stdout) == [["GET /replaced", "app-2/2", "app-1/1"]]

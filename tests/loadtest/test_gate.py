@@ -95,7 +95,7 @@ def test_ctrl_c_reports_what_there_is_so_far(stack: Stack) -> None:
         wait_until(has_begun, "the load has begun")
     finally:
         os.killpg(process.pid, signal.SIGINT)
-        printed, _ = process.communicate(timeout=30)
+        printed, _ = process.communicate(timeout=120)
     ran = read(stack, process.returncode, printed)
     assert ran.status != 0
     assert re.fullmatch(r"VERDICT error: interrupted after \d+ s of 60 s", ran.verdict), printed
@@ -112,9 +112,9 @@ def test_an_open_loop_does_not_wait_for_the_target(stack: Stack) -> None:
     ran = run(stack, RATE="20", JOURNEYS=_ONLY_BOTS)
     assert ran.status == 0, ran.printed
     assert "open loop: 20 visits begin a second" in ran.printed
-    # Four requests a visit, 60 visits within three standard deviations of a Poisson process.
+    # Four requests a visit. Of a Poisson process, fewer or more come once in a million times.
     visits = ran.document["total"]["requests"] / 4
-    assert 37 <= visits <= 83
+    assert 27 <= visits <= 100
 
 
 def test_a_ramp_names_the_capacity(healthy: Ran) -> None:

@@ -14,8 +14,8 @@ import pytest
 from flask import Flask, request, session
 from werkzeug.serving import make_server
 
-from loadtest.prove import page, rows, soak, visitors
-from loadtest.prove.rows import Measured, Options, Skipped
+from loadtest.prove import page, soak, visitors
+from loadtest.prove.row import Measured, Options, Skipped, made, measured
 from loadtest.prove.visitors import Tally
 from tests.support.checkout import ROOT
 
@@ -75,7 +75,7 @@ def test_visitors_count_each_fault_once(fault: str) -> None:
     assert counts.pop(fault) == adds // 10
     assert set(counts.values()) == {0}
     assert tally.details
-    row = rows.measured("visits", tally)
+    row = measured("visits", tally)
     assert not row.is_kept
     assert row.problems == tally.details
 
@@ -89,12 +89,12 @@ def test_a_row_that_cannot_be_made_is_not_passed() -> None:
 
     def asks_nothing(*_: object) -> tuple[Measured, None]:
         """Row."""
-        return rows.measured("nothing", Tally()), None
+        return measured("nothing", Tally()), None
 
     nobody: Any = None
-    row = rows.made("needs", needs_more, nobody, nobody, Options())
+    row = made("needs", needs_more, nobody, nobody, Options())
     assert (row.verdict, row.why) == ("not run", "there is no engine")
-    assert rows.made("asks", asks_nothing, nobody, nobody, Options()).verdict == "not run"
+    assert made("asks", asks_nothing, nobody, nobody, Options()).verdict == "not run"
 
 
 def test_a_zero_has_its_bound() -> None:

@@ -92,7 +92,7 @@ def test_too_few_answers_are_no_pass(stack: Stack, tmp_path: Path) -> None:
         "class Seldom(Journey):\n"
         "    def visit(self) -> None:\n"
         "        self.get('/livez')\n"
-        "        gevent.sleep(1)\n"
+        "        gevent.sleep(2)\n"
     )
     status, printed = _smoke(stack, _replica(stack), SCENARIO=str(scenario), SMOKE_SECONDS="1")
     assert status == 3, printed

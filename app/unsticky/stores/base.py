@@ -217,10 +217,13 @@ class Missing:
 class Gone:
     """A session was here and was ended.
 
-    `kind` is destroyed, rotated, revoked, corrupt, emptied, or adopted (`Operation.makes_once`).
+    Attributes:
+        kind: destroyed, rotated, revoked, corrupt, emptied, or adopted (`Operation.makes_once`).
+        done: this operation, which ends, moves and binds nothing, had been applied before the end.
     """
 
     kind: str
+    done: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -132,6 +132,8 @@ class _Write:
             outcome = self._repeated(found, first)
         if outcome is None:
             outcome = self._applied(found)
+            if isinstance(outcome, Gone) and first is not None and self.finish is None:
+                outcome = replace(outcome, done=True)
             if self.operation.makes_once and isinstance(outcome, Written):
                 outcome = replace(outcome, record=outcome.record._replace(user=b""), results=())
         if isinstance(outcome, Written) and first is None:

@@ -280,7 +280,7 @@ def _absent(reply: list[Any]) -> Missing | Gone | Unreadable:
         case 1:
             return Missing()
         case 2:
-            return Gone(reply[1].decode())
+            return Gone(reply[1].decode(), done=len(reply) > 2)
         case 9:
             return Unreadable()
         case _:

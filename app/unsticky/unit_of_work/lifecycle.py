@@ -13,7 +13,7 @@ from enum import Enum, auto
 from typing import Final, NamedTuple, TypeAlias
 
 from ..cookie import Reference, Token
-from ..errors import SessionError, SessionGone
+from ..errors import OutcomeUnknown, SessionError, SessionGone
 from ..limits import TOMBSTONE_LIFETIME_MS
 from ..request_facts import RequestFacts
 from ..state import ExtensionState
@@ -252,7 +252,15 @@ class Lifecycle:
         self.user = None
 
     def _lost(self, outcome: Missing | Gone) -> None:
-        """Refuse if the session was alive in this request; otherwise a new one may start."""
+        """Refuse if the session was alive in this request; otherwise a new one may start.
+
+        Not if this request was sent before and changed the session: that would happen twice.
+        """
+        if isinstance(outcome, Gone) and outcome.done:
+            self.state = Ended(outcome.kind)
+            raise OutcomeUnknown(
+                f"the session was {outcome.kind} after this request, sent before, had changed it"
+            )
         seen_alive = self.state is Presence.ALIVE
         if isinstance(outcome, Missing):
             if seen_alive or self._is_late(outcome):

@@ -261,7 +261,8 @@ class StoredSession(Lifecycle):
                 return outcome
             if not isinstance(outcome, (Missing, Gone)):
                 raise refusal(outcome)
-            if not self._tries_another():
+            done = isinstance(outcome, Gone) and outcome.done
+            if done or not self._tries_another():
                 self._lost(outcome)
         return Missing()
 

@@ -131,7 +131,7 @@ def test_waiting_for_a_lock_is_reported(tmp_path: Path) -> None:
         assert process.stdout is not None
         assert process.stdout.readline() == b"imported\n"
         waiting = process.stdout.readline().decode()
-    out, _ = process.communicate(timeout=10)
+    out, _ = process.communicate(timeout=120)
     assert f"process {os.getpid()}" in waiting
     assert str(tmp_path) in waiting
     assert out == b"True\n"

@@ -137,10 +137,10 @@ import redis
 from unsticky.stores.base import Deadline
 from unsticky.stores.urls import client_from_url
 client = client_from_url(sys.argv[1])
-client.ask(Deadline(5.0), "PING")
+client.ask(Deadline(30.0), "PING")
 client.close()
 assert not client._pool._idle
-assert client.ask(Deadline(5.0), "PING") == b"PONG"
+assert client.ask(Deadline(30.0), "PING") == b"PONG"
 client.close()
 gc.collect()
 print("held")
@@ -152,14 +152,14 @@ import os, sys
 from unsticky.stores.base import Deadline
 from unsticky.stores.urls import client_from_url
 client = client_from_url(sys.argv[1])
-mine = client.ask(Deadline(5.0), "CLIENT", "ID")
+mine = client.ask(Deadline(30.0), "CLIENT", "ID")
 child = os.fork()
 if child == 0:
-    theirs = client.ask(Deadline(5.0), "CLIENT", "ID")
+    theirs = client.ask(Deadline(30.0), "CLIENT", "ID")
     client.close()
     os._exit(0 if theirs != mine else 1)
 assert os.waitpid(child, 0)[1] == 0
-assert client.ask(Deadline(5.0), "CLIENT", "ID") == mine
+assert client.ask(Deadline(30.0), "CLIENT", "ID") == mine
 client.close()
 print("held")
 """
@@ -171,7 +171,7 @@ def _held(program: str, url: str) -> bool:
         env={**os.environ, "PYTHONPATH": str(ROOT / "app")},
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=120,
         check=False,
     )
     return (done.stdout, done.stderr) == ("held\n", "")

@@ -17,9 +17,9 @@ def _place(request: pytest.FixtureRequest, servers: Servers) -> Iterator[Place]:
         kept.close()
         return
     if request.param == "fakeredis":
-        yield InFakeredis()
-        return
-    place = AtServer(request.param, servers.running(request.param))
+        place: AtServer = InFakeredis()
+    else:
+        place = AtServer(request.param, servers.running(request.param))
     yield place
     place.close()
 

@@ -26,6 +26,7 @@ class Judge(Transactions):
 
     def __init__(self, world: World, names: Iterable[str]) -> None:
         super().__init__(world, names)
+        self.done: set[tuple[str, Op, int, Reference | None]] = set()
         self.applied: dict[tuple[str, Op, int, Reference | None], Any] = {}
         self.doubtful: set[tuple[str, Op, int, Reference | None]] = set()
         self.lives = Lives(world)
@@ -56,14 +57,26 @@ class Judge(Transactions):
 
     def succeeded(self, book: Book, outcome: Outcome, before: State | None) -> None:
         """Judge a step that was acknowledged."""
+        if outcome.op[0] in {"incr", "take", "into"}:
+            self._done_here(book, outcome, before)
         after = self._state(outcome.after)
         judged = _HANDLERS.get(outcome.op[0], Judge.unchanged)
         judged(self, book, outcome, before, after)
 
+    def _done_here(self, book: Book, outcome: Outcome, before: State | None) -> None:
+        """Demand that no session begins with what the request did to one that ended since."""
+        key = self._key(book, outcome)
+        if before is not None:
+            self.done.add(key)
+        elif key in self.done and outcome.after not in {None, outcome.before}:
+            raise Violation("done again elsewhere", f"{outcome.op} of a resend")
+
     def _failed(self, book: Book, outcome: Outcome, before: State | None) -> None:
         error = outcome.error
         assert error is not None
-        check_reason(book, outcome, before)
+        ended = outcome.before is not None and before is None
+        came_before = ended and self.changes.is_resent(book)
+        check_reason(book, outcome, before, came_before=came_before)
         if isinstance(error, SessionGone) and self.lives.is_emptied(outcome.before):
             raise Violation("refused without reason", f"{outcome.op}: it may begin again")
         after = self._state(outcome.after)

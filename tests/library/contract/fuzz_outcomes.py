@@ -38,8 +38,14 @@ class Outcome:
     fired: bool
 
 
-def check_reason(book: Book, outcome: Outcome, before: State | None) -> None:
+def check_reason(book: Book, outcome: Outcome, before: State | None, *, came_before: bool) -> None:
     """Demand that what was refused had to be.
+
+    Args:
+        book: of the request.
+        outcome: what came of the step.
+        before: what the session was before.
+        came_before: whether the request was sent before, too, and its session ended since.
 
     Raises:
         Violation: nothing stood against it.
@@ -59,6 +65,8 @@ def check_reason(book: Book, outcome: Outcome, before: State | None) -> None:
             )
         case SessionGone():
             fair = outcome.before is not None and before is None
+        case OutcomeUnknown() if came_before:
+            pass  # it may have been applied to the session that ended
         case OutcomeUnknown() | StoreUnavailable():
             fair = outcome.fired
         case OutOfRange() if outcome.op[0] == "incr":

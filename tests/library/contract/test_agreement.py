@@ -71,7 +71,7 @@ _operations = st.one_of(
         Operation,
         st.sampled_from([b"x", b"y"]),
         st.just(1),
-        st.just(10_000),
+        st.just(1_000_000),
         st.booleans(),
         st.just(value=False),
     ),

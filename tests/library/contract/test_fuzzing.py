@@ -8,7 +8,7 @@ from itertools import chain
 from typing import Any
 
 import pytest
-from unsticky.stores.base import UNREAD, Move, Write
+from unsticky.stores.base import UNREAD, Gone, Move, Write
 from unsticky.stores.documents import Session
 from unsticky.stores.memory import MemoryStore
 from unsticky.stores.planning import Plan, _Write
@@ -201,6 +201,16 @@ def _names_a_beginning_by_itself(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(StoredSession, "_create", named)
 
 
+def _forgets_what_ended_after_it_was_done(patch: pytest.MonkeyPatch) -> None:
+    outcome = _Write.outcome
+
+    def forgetful(self: _Write) -> Any:
+        found = outcome(self)
+        return replace(found, done=False) if isinstance(found, Gone) else found
+
+    patch.setattr(_Write, "outcome", forgetful)
+
+
 def _leaves_the_emptied_to_others_at_a_login(patch: pytest.MonkeyPatch) -> None:
     create = StoredSession._create  # noqa: SLF001
 
@@ -232,6 +242,7 @@ def _leaves_the_emptied_to_others_at_a_login(patch: pytest.MonkeyPatch) -> None:
         (_begins_under_an_id_that_was_given_up, {"old id begun again"}),
         (_names_a_beginning_by_itself, {"foreign change", "taken and there"}),
         (_leaves_the_emptied_to_others_at_a_login, {"revived"}),
+        (_forgets_what_ended_after_it_was_done, {"done again elsewhere"}),
     ],
     ids=lambda value: value.__name__.lstrip("_") if callable(value) else "",
 )

@@ -25,7 +25,7 @@ from tests.support.stores.places import HOUR, LIFETIMES, AtServer, LimitedStore,
 
 DAY = 24 * HOUR
 # Short enough to wait for, long against what a call takes here (ms).
-BRIEF = Lifetimes(idle=150, absolute=None, unused=150)
+BRIEF = Lifetimes(idle=600, absolute=None, unused=600)
 
 
 def make(store: LimitedStore, *changes: Change, finish: Finish = None) -> Reference:

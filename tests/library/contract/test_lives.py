@@ -141,7 +141,7 @@ def test_a_use_that_counts_begins_the_unused_limit_again(place: Place) -> None:
     store = place.new_store(_UNUSED)
     where = make(store)
     for _ in range(2):
-        place.let_pass(_UNUSED.unused - 100)
+        place.let_pass(_UNUSED.unused // 2 + 50)
         store.record(where)
 
 

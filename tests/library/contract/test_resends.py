@@ -3,6 +3,7 @@
 from typing import Any
 
 import pytest
+from unsticky import session
 from unsticky.cookie import Reference
 from unsticky.stores.base import (
     UNREAD,
@@ -18,7 +19,8 @@ from unsticky.stores.base import (
     Written,
 )
 
-from tests.support.stores.places import AtServer, LimitedStore, make, operation, reference
+from tests.support.browsers import Browser, make_site
+from tests.support.stores.places import AtServer, LimitedStore, Place, make, operation, reference
 
 
 def twice(
@@ -164,3 +166,38 @@ def test_a_resent_bind_finds_that_its_session_ended(store: LimitedStore) -> None
     store.write(where, (), finish=Destroy())
     again = store.write(where, (), name, create=True, finish=bind)
     assert again == Gone("destroyed")
+
+
+@pytest.mark.parametrize("create", [False, True])  # each has its own script
+@pytest.mark.parametrize("end", ["destroyed", "rotated"])
+def test_a_resend_after_the_end_says_that_it_was_applied(
+    store: LimitedStore, end: str, *, create: bool
+) -> None:
+    """`Gone` alone would mean that nothing was written, and another session could begin."""
+    where, name = make(store), operation()
+    store.apply(where, (Add(b"n", 5),), name, create=create)
+    store.write(where, (), finish=Destroy() if end == "destroyed" else Move(reference()))
+    assert store.write(where, (Add(b"n", 5),), name, create=create) == Gone(end, done=True)
+    assert store.write(where, (Add(b"n", 5),), operation(), create=create) == Gone(end)
+
+
+@pytest.mark.parametrize("end", ["destroy", "rotate"])
+def test_a_request_that_comes_again_after_the_end_begins_no_session(place: Place, end: str) -> None:
+    """Its worker was killed after it added, and a proxy sent it again: it is not added twice."""
+    site = make_site(place, UNSTICKY_REQUEST_ID_HEADER="X-Request-ID")
+
+    @site.app.post("/")
+    def add() -> str:
+        return str(session.map("cart").incr("pear"))
+
+    browser = site.browser(keep=1)
+    old = Browser(site.app, browser.cookie)
+    request = {"X-Request-ID": "one"}
+    assert old.client().post("/", headers=request).text == "1"
+    with browser.visit() as held:
+        getattr(held, end)()
+    again = old.client().post("/", headers=request)
+    assert again.status_code == 503
+    assert again.json
+    assert again.json["code"] == "outcome-unknown"
+    assert "Set-Cookie" not in again.headers

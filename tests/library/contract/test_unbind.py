@@ -177,16 +177,16 @@ def test_unbinding_frees_whatever_is_stored_of_the_user(server_place: AtServer) 
 
 def test_the_application_s_limit_counts_from_the_logout(place: Place) -> None:
     """What lived on by its own absolute limit alone does not end with it: nobody's cart stays."""
-    store = place.new_store(Lifetimes(idle=HOUR, absolute=50, unused=HOUR))
+    store = place.new_store(Lifetimes(idle=HOUR, absolute=500, unused=HOUR))
     user, successor = reference(), reference()
     where = login(store, user)
-    place.let_pass(51)
+    place.let_pass(501)
     store.record(where)
     done = store.apply(where, (), finish=Move(successor, unbind=True))
-    assert done.record.ends_at == done.record.created + 50
+    assert done.record.ends_at == done.record.created + 500
     store.record(successor)
     assert store.read(where) == Gone("rotated")
-    place.let_pass(51)
+    place.let_pass(501)
     assert store.read(successor) == Missing()
 
 

@@ -8,6 +8,8 @@ import pytest
 from flask import Flask
 from unsticky import Unsticky
 
+from tests.support.waiting import PATIENCE
+
 _numbers = itertools.count()
 
 NewApp = Callable[..., Flask]
@@ -26,6 +28,7 @@ def _new_app() -> Iterator[NewApp]:
                 "UNSTICKY_STORE": store,
                 "SESSION_KEY_PREFIX": f"d{next(_numbers)}:",
                 "TESTING": True,
+                "UNSTICKY_DEADLINE": PATIENCE,
             }
             | config
         )

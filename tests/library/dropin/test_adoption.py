@@ -26,6 +26,7 @@ from unsticky.errors import ConfigurationError, OutcomeUnknown
 from werkzeug.test import TestResponse
 
 from tests.library.security.valkey import Valkey
+from tests.support.waiting import PATIENCE, wait_until
 
 _SECRET = "a secret that only the tests know"
 _TOKEN = "0123456789abcdef0123456789abcdef01234567"
@@ -150,6 +151,7 @@ class _World:
             UNSTICKY_ADOPT=self.kind,
             UNSTICKY_ADOPT_UNTIL=_TOMORROW,
             UNSTICKY_ADOPT_PREFIX=self.old_prefix,
+            UNSTICKY_DEADLINE=PATIENCE,
         )
         app.config.update(config)
         Unsticky(app)
@@ -249,7 +251,7 @@ def _in_step(app: Flask, barrier: threading.Barrier) -> None:
 
     def find_and_wait(*arguments: Any) -> Any:
         found = find(*arguments)
-        barrier.wait(10)
+        barrier.wait(PATIENCE)
         return found
 
     predecessor.find = find_and_wait
@@ -782,8 +784,13 @@ def test_a_worker_that_runs_when_the_time_is_over_stops(
 ) -> None:
     """The end is kept by workers that started before it, without a restart."""
     browser = _signed_in(world)
-    app = world.worker(UNSTICKY_ADOPT_UNTIL=datetime.now(UTC) + timedelta(seconds=1))
-    assert browser.copy().user(app) == "ann"
+
+    def in_time() -> Flask | None:
+        caplog.clear()
+        app = world.worker(UNSTICKY_ADOPT_UNTIL=datetime.now(UTC) + timedelta(seconds=1))
+        return app if browser.copy().user(app) == "ann" else None
+
+    app = wait_until(in_time, "an adoption within a second")
     threading.Event().wait(1.1)
     assert [browser.copy().user(app) for _ in range(2)] == [None, None]
     assert caplog.text.count("remove the settings") == 1
@@ -828,7 +835,9 @@ def test_a_store_that_is_away_is_said_and_adopts_later(valkey: Valkey) -> None:
     try:
         browser, app = (
             _signed_in(world),
-            world.worker(UNSTICKY_STORE=valkey.url, SESSION_REDIS=world.client),
+            world.worker(
+                UNSTICKY_STORE=valkey.url, SESSION_REDIS=world.client, UNSTICKY_DEADLINE=1.0
+            ),
         )
         own.pause()
         answer = browser.get(app, "/me")

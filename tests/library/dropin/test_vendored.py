@@ -63,7 +63,7 @@ def test_a_vendored_copy_serves_sessions(valkey: Valkey, tmp_path: Path) -> None
             capture_output=True,
             text=True,
             check=False,
-            timeout=60,
+            timeout=120,
         )
         assert done.returncode == 0, done.stderr
         assert done.stdout.splitlines() == ["1 2 1", "2 4 2", "visits", "3 2 3"]

@@ -67,7 +67,8 @@ def run(
         "--rootdir",
         folder,
     ]
-    if suite.parallel:
+    # A few take less time than to start further processes.
+    if suite.parallel and not tests:
         pytest += ["-n", str(os.cpu_count() or 1)]
     with tempfile.TemporaryDirectory(prefix="foreign-") as scratch:
         results = Path(scratch) / "results.json"

@@ -31,7 +31,7 @@ def _bench(*arguments: str, **environment: str) -> subprocess.CompletedProcess[s
         env={**os.environ, "PYTHONPATH": modules, **environment},
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=120,
         check=False,
     )
 

@@ -14,7 +14,7 @@ from loadtest.frameworks.load import Generator, Target
 from loadtest.frameworks.servers import Running
 
 _SESSIONS = 20
-_SECONDS = 1
+_SECONDS = 2
 _ADDED = 0.2
 """The share of a mix that adds."""
 
@@ -62,8 +62,9 @@ def test_each_generator_makes_the_mix_without_an_error(
     assert 0 < load.p50_ms <= load.p99_ms < 10_000
     assert min(load.app_us, load.nginx_us, load.store_us) >= 0
     assert load.app_us > 0
-    # What wrk has in flight at its end is done and not counted.
-    assert added / load.requests == pytest.approx(_ADDED, abs=0.1)
+    # What wrk has in flight at its end is done and not counted; and five standard deviations.
+    chance = 5 * (_ADDED * (1 - _ADDED) / load.requests) ** 0.5
+    assert added / load.requests == pytest.approx(_ADDED, abs=0.05 + chance)
 
 
 def test_each_generator_counts_what_failed(

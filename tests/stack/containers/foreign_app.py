@@ -20,7 +20,7 @@ FOREIGN = Path(__file__).parent / "foreign"
 # settings, and nothing of our tools.
 _PASSED_ON = (
     "PATH", "HOME", "DOCKER_HOST", "DOCKER_CONTEXT", "DOCKER_CONFIG",
-    "PYTHON_IMAGE", "NGINX_IMAGE", "REDIS_IMAGE",
+    "PYTHON_IMAGE", "NGINX_IMAGE", "REDIS_IMAGE", "VALKEY_IMAGE",
 )  # fmt: skip
 # Seconds: a build that installs all packages, and whatever else an engine takes long for.
 _BUILD, _PATIENCE = 300.0, 60.0

@@ -1,7 +1,8 @@
-"""The code that docs/your-app.md shows, for a test that carries it out."""
+"""The code that a page shows, for a test that carries it out."""
 
 import re
 from dataclasses import dataclass
+from pathlib import Path
 
 from tests.support.checkout import ROOT
 
@@ -24,16 +25,16 @@ class Block:
     text: str
 
 
-def blocks(heading: str, *languages: str) -> list[Block]:
-    """Return the blocks of one section in these languages, in their order.
+def blocks(heading: str, *languages: str, page: Path = GUIDE) -> list[Block]:
+    """Return the blocks of one section of a page in these languages, in their order.
 
     Raises:
         AssertionError: there are none.
     """
     found, section = [], ""
-    for title, language, text in _HEADING_OR_BLOCK.findall(GUIDE.read_text(encoding="utf-8")):
+    for title, language, text in _HEADING_OR_BLOCK.findall(page.read_text(encoding="utf-8")):
         section = title or section
         if section == heading and language in languages:
             found.append(Block(language, text))
-    assert found, f"docs/your-app.md shows no {' or '.join(languages)} under {heading!r}"
+    assert found, f"{page.name} shows no {' or '.join(languages)} under {heading!r}"
     return found

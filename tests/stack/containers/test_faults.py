@@ -65,7 +65,7 @@ def _held_up(pool: ThreadPoolExecutor, visitor: ShopClient) -> Future[dict[str, 
     for _ in range(8):
         reading = pool.submit(visitor.tab().cart)
         try:
-            assert reading.result(timeout=3) == _CART
+            assert reading.result(timeout=5) == _CART
         except TimeoutError:
             return reading
     pytest.fail("no read of eight went to the frozen replica")

@@ -4,6 +4,7 @@
 """
 
 import os
+import secrets
 import signal
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -147,6 +148,27 @@ def test_reload_of_replicas_loses_nothing(
                 _await_new(partial(own_stack.workers, replica), old)
         load.await_more(30)
     assert load.failures == []
+    assert visitor.cart() == _CART
+
+
+def test_key_changes_under_load(own_stack: Stack, visitor: ShopClient) -> None:
+    """The key of the cookies is exchanged as docs/operations.md says; nobody is logged out."""
+    visitor.logged_in("ada")
+    key = own_stack.state_dir / "secret_key"
+    former, new = key.read_text(), secrets.token_hex(32)
+    away = own_stack.browser().logged_in("grace")
+    with steady_load(own_stack) as load:
+        for lines in ([former, new], [new, former]):
+            key.write_text("\n".join(lines))
+            own_stack.succeed("restart")
+            load.await_more(50)
+            assert visitor.user() == "ada"
+        # Signed with the new key, which now is the only one.
+        key.write_text(new)
+        own_stack.succeed("restart")
+        load.await_more(50)
+    assert load.failures == []
+    assert (visitor.user(), away.user()) == ("ada", None)
     assert visitor.cart() == _CART
 
 

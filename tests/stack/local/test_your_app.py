@@ -91,6 +91,8 @@ def test_application_runs_unmoved(stack: Stack, project: Path) -> None:
 
     assert found["secret"] == "kept apart"
     assert found["version"] == 1
+    # Without ProxyFix.
+    assert (found["client"], found["url"]) == ("127.0.0.1", f"http://127.0.0.1:{stack.port}/")
     assert sorted(path.name for path in project.rglob("*") if path.is_file()) == [
         ".env",
         "__init__.py",
@@ -105,6 +107,7 @@ def test_up_says_what_a_visitor_meets(stack: Stack) -> None:
 
     assert "/ answers 200" in printed
     assert "a session of one worker held on all of them" in printed
+    assert "is Unsticky's" not in printed
     assert "Nothing to deploy" in stack.up()
 
 

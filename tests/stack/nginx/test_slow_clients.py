@@ -12,7 +12,7 @@ from tests.stack.nginx.replica import HUGE, LARGE, Script
 from tests.support.http.client import ask
 from tests.support.http.wire import read_answer, sent
 from tests.support.stacks.nginx import Nginx
-from tests.support.waiting import wait_until
+from tests.support.waiting import PATIENCE, wait_until
 
 _HEAD = b"POST /slow HTTP/1.1\r\nHost: shop.test\r\nContent-Length: 10\r\n\r\n"
 
@@ -30,7 +30,7 @@ def test_replica_gets_complete_requests_only(edge: Nginx, script: Script) -> Non
 def test_slow_reader_does_not_hold_a_replica(edge: Nginx, script: Script) -> None:
     """A replica hands over a large answer whole though its client reads nothing yet."""
     with sent(edge.port, b"GET /large HTTP/1.1\r\nHost: shop.test\r\n\r\n") as slow:
-        assert script.handed_over.wait(10)
+        assert script.handed_over.wait(PATIENCE)
         assert len(read_answer(slow).body) == LARGE
 
 

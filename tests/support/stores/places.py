@@ -1,5 +1,6 @@
 """The stores of these tests: memory, a database and real servers behind one interface."""
 
+import importlib
 import secrets
 import tempfile
 import time
@@ -113,12 +114,12 @@ class LimitedStore:
 
 
 class Memory:
-    """This process's memory, with a clock that a test moves."""
+    """This process's memory, with a clock that only a test moves."""
 
     name = "memory"
 
     def __init__(self) -> None:
-        self._ahead = 0.0
+        self._seconds = time.time()
         self._stores: list[DocumentStore] = []
 
     def new_store(self, lifetimes: Lifetimes = LIFETIMES, caps: Caps = CAPS) -> LimitedStore:
@@ -133,7 +134,7 @@ class Memory:
 
     def let_pass(self, milliseconds: int) -> None:
         """Let the store's clock advance."""
-        self._ahead += milliseconds / 1000
+        self._seconds += milliseconds / 1000
 
     def plant(self, reference: Reference, field: bytes, data: bytes) -> None:
         """Overwrite stored bytes, as someone who can write to the store could."""
@@ -165,7 +166,7 @@ class Memory:
         """Leave nothing behind."""
 
     def _clock(self) -> float:
-        return time.time() + self._ahead
+        return self._seconds
 
     def _made(self, caps: Caps) -> DocumentStore:
         return MemoryStore(caps, self._clock)
@@ -244,11 +245,34 @@ class AtServer:
 
 
 class InFakeredis(AtServer):
-    """fakeredis, which users have in their own tests."""
+    """fakeredis, which users have in their own tests, with a clock that only a test moves.
+
+    It takes some milliseconds for a call, and on a busy machine longer than the lifetimes of tests.
+    """
 
     def __init__(self) -> None:
-        fake: Any = SimpleNamespace(raw=fakeredis.FakeRedis(), milliseconds=_milliseconds)
+        self._seconds = time.time()
+        fake: Any = SimpleNamespace(raw=fakeredis.FakeRedis(), milliseconds=self.now)
         super().__init__("fakeredis", fake)
+        self._set_clock(SimpleNamespace(**vars(time) | {"time": lambda: self._seconds}))
+
+    def now(self) -> int:
+        """See `Memory.now`."""
+        return int(self._seconds * 1000)
+
+    def let_pass(self, milliseconds: int) -> None:
+        """See `Memory.let_pass`."""
+        self._seconds += milliseconds / 1000
+
+    def close(self) -> None:
+        """See `Memory.close`."""
+        self._set_clock(time)
+        super().close()
+
+    @staticmethod
+    def _set_clock(clock: object) -> None:
+        for name in ("_helpers", "_socket._base", "commands_mixins.server_mixin"):
+            vars(importlib.import_module(f"fakeredis.{name}"))["time"] = clock
 
     def new_store(self, lifetimes: Lifetimes = LIFETIMES, caps: Caps = CAPS) -> LimitedStore:
         """See `Memory.new_store`."""
@@ -264,10 +288,6 @@ class InFakeredis(AtServer):
 
 Place = Memory | AtServer
 """A store, and what a test does behind its back."""
-
-
-def _milliseconds() -> int:
-    return time.time_ns() // 1_000_000
 
 
 def deadline() -> Deadline:

@@ -13,8 +13,9 @@ if current.err then return string.find(current.err, 'WRONGTYPE', 1, true) and {9
 local birth, seen, own = current[1], current[2], current[3]
 if current[4] then
   -- An emptied session may begin again; then the operation must not be applied twice.
-  local before = current[4] == 'emptied' and redis.call('GET', operation)
+  local before = redis.call('GET', operation)
   if not before then return {2, current[4]} end
+  if current[4] ~= 'emptied' then return {2, current[4], 1} end
   include 'answered'
   local answer = unpacked(before)
   if ARGV[4] == '1' then answer[8] = {} end

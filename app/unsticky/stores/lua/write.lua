@@ -6,8 +6,8 @@
 --       is kept ('' in a separate key; 'make' likewise, for a session that is made once; otherwise the
 --       field of the session's results), finish: '', 'end' and its kind, 'move', 'unbind' (a move),
 --       or 'bind' and user's digest, stamp, label, most sessions, user's name; then the changes.
--- Returns {0, slid, birth, results, ended, own limits, user [, fields]} | {1} missing | {2, kind} gone
---       | {3, field, current or nil, ...} conflict | {4, field, current} out of range
+-- Returns {0, slid, birth, results, ended, own limits, user [, fields]} | {1} missing
+--       | {2, kind [, 1: had been applied before]} gone | {3, field, current or nil, ...} conflict | {4, field, current} out of range
 --       | {5, what, size, limit} too large | {6, version} | {7, field} not a counter | {8, stamp}
 --       | {9} unreadable.
 include 'session'
@@ -91,7 +91,9 @@ if birth then
   if not alive then return {6, string.sub(birth, 1, 1)} end
 else
   -- A session that ended as emptied held nothing, and may be made again under its name.
-  if seen and (seen ~= 'emptied' or nonce == '') then return {2, seen} end
+  if seen and (seen ~= 'emptied' or nonce == '') then
+    return {2, seen, answer and finish == '' and 1 or nil}
+  end
   if nonce == '' then return {1} end
   creating = true
   seen = false

@@ -41,7 +41,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
             recorder = recording.Recorder(stack.nginx.port, f"{chosen.seed}-{number}")
             calls = recorder.record(stack, min(left, _ROUND), FAULTS)
         recording.write(calls, path)
-        print("recorded", len(calls), flush=True)
         verdict = judge(calls)
         verdict.violations += recorder.odd
         failed |= _report(verdict, path)
@@ -49,9 +48,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _report(verdict: Verdict, path: Path) -> int:
-    print(f"{path}: {verdict.operations} operations of {verdict.sessions} sessions,", end=" ")
-    print(f"{verdict.unknown} unknown, {verdict.partly} sessions judged in parts,", end=" ")
-    print(f"{len(verdict.violations)} violations", flush=True)
+    print(
+        f"{path}: {verdict.operations} operations of {verdict.sessions} sessions, "
+        f"{verdict.unknown} unknown, {verdict.partly} sessions judged in parts, "
+        f"{len(verdict.violations)} violations",
+        flush=True,
+    )
     for violation in verdict.violations:
         print(f"\n{violation}", flush=True)
     return 1 if verdict.violations else 0

@@ -1,7 +1,7 @@
 """The application of these histories: a view for each operation. Then the same with faults."""
 
 import random
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import Any
 
 from flask import Flask
@@ -24,7 +24,7 @@ def create_app() -> DispatcherMiddleware:
     return DispatcherMiddleware(_app({}), {f"/{each.__name__}": each() for each in broken})
 
 
-def _app(others: Mapping[Kind, View]) -> Flask:
+def _app(others: dict[Kind, Any]) -> Flask:
     app = Flask(__name__)
     app.config.from_prefixed_env("HISTORY")
     app.config |= {
@@ -150,10 +150,10 @@ def stale_read() -> Flask:
 
 
 def lost_add() -> Flask:
-    """Return an application that acknowledges one add in twenty without storing it."""
+    """Return an application that acknowledges one add in ten without storing it."""
 
     def add(item: str) -> Seen:
-        if random.random() < 0.05:
+        if random.random() < 0.1:
             return {f"cart.{item}": session.map("cart").get(item, 0) + 1}
         return _add(item)
 

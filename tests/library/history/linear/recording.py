@@ -6,7 +6,7 @@ import time
 from collections import deque
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass, field, replace
-from http.client import HTTPException
+from http.client import HTTPException, IncompleteRead
 from http.cookies import SimpleCookie
 from itertools import count, cycle
 from pathlib import Path
@@ -35,11 +35,15 @@ _WEIGHTS = {
     Kind.ONCE: 12,
     Kind.BIND: 1.5,
     Kind.ROTATE: 1.5,
-    Kind.DESTROY: 1.5,
+    Kind.DESTROY: 2.5,
 }
+_TAGGED = {Kind.BEGIN, Kind.SET, Kind.REPLACE, Kind.ONCE, Kind.BIND}
+"""What leaves its number in the session, if nothing else."""
 # How often a client sends a cookie from before, and how often it moves or ends a session beside
 # another client that does so.
-_LATE = 0.05
+_LATE = 0.08
+_SAME = 0.6
+"""How often a name is given to `once` again."""
 _BESIDE = 0.3
 _AGAIN = 0.1
 """After an answer that the store is unavailable, in seconds."""
@@ -95,16 +99,16 @@ class Recorder:
         self._ring = Unsticky(reader).state.ring
 
     def record(self, stack: Stack, seconds: float, faults: Sequence[Fault] = ()) -> list[Call]:
-        """Let clients and faults happen for some seconds; return all operations."""
+        """Let clients and each fault happen, for some seconds at least; return all operations."""
         clients = [threading.Thread(target=self._visit, args=(n,)) for n in range(CLIENTS)]
         deadline = time.monotonic() + seconds
         for client in clients:
             client.start()
         try:
             random = Random(self._seed)
-            for fault in cycle(random.sample(faults, len(faults))):
+            for place, fault in enumerate(cycle(random.sample(faults, len(faults)))):
                 time.sleep(random.uniform(0.3, 1))
-                if time.monotonic() > deadline:
+                if place >= len(faults) and time.monotonic() > deadline:
                     break
                 fault(stack, random)
             time.sleep(max(0, deadline - time.monotonic()))
@@ -135,7 +139,7 @@ class Recorder:
         argument = ""
         if kind in {Kind.ADD, Kind.REMOVE}:
             argument = random.choice(ITEMS)
-        elif kind is Kind.ONCE and slot.names and random.random() < 0.6:
+        elif kind is Kind.ONCE and slot.names and random.random() < _SAME:
             argument = random.choice(list(slot.names))
         call, _ = self._ask(client, kind, held, argument)
         if call.word == "unavailable":
@@ -164,10 +168,11 @@ class Recorder:
     def _ask(self, client: int, kind: Kind, held: _Held, argument: str = "") -> tuple[Call, str]:
         """Ask for one operation; return it, and the cookie of the answer, if any."""
         number = next(self._numbers)
-        asked = Call(number, client, kind, held.handle, argument or str(number), time.monotonic())
+        argument = argument or (str(number) if kind in _TAGGED else "")
+        asked = Call(number, client, kind, held.handle, argument, time.monotonic())
         method = "GET" if kind is Kind.LOOK else "POST"
         lines = [
-            f"{method} {self._prefix}/{kind}/{asked.argument} HTTP/1.1",
+            f"{method} {self._prefix}/{kind}/{argument or '-'} HTTP/1.1",
             "Host: localhost",
             "Connection: close",
             "Content-Length: 0",
@@ -178,6 +183,8 @@ class Recorder:
         try:
             answer = exchange(self._port, "\r\n".join([*lines, "", ""]).encode(), method)
             ended = time.monotonic()
+        except IncompleteRead:
+            pass  # its worker was killed while it answered
         except (OSError, HTTPException) as error:
             self.odd.append(f"{asked.kind} {asked.number}: {error!r}")
         else:

@@ -1,10 +1,13 @@
 """The checker accepts what an order explains, and shows what none explains."""
 
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+from tests.library.contract.fuzzing import main
+from tests.library.history.linear import recording
 from tests.library.history.linear.checker import judge
 from tests.library.history.linear.model import Call, Kind
 
@@ -16,7 +19,7 @@ def op(started: float, ended: float, kind: Kind, argument: str = "", **answer: A
     seen = answer.pop("seen", {})
     if kind is Kind.LOOK and seen is not None:
         seen = {"lineage": "b"} | seen
-    given = {"handle": "h", "word": "ok", "seen": seen or {}} | answer
+    given: dict[str, Any] = {"handle": "h", "word": "ok", "seen": seen or {}} | answer
     return Call(0, 1, kind, argument=argument, started=started, ended=ended, **given)
 
 
@@ -158,3 +161,17 @@ def test_a_conflict_needs_another_change(other: Kind) -> None:
     assert not found(conflict, op(5, 7, other, "y", landed="i" if other is Kind.ROTATE else ""))
     assert "a conflict that no other" in found(conflict, op(1, 2, Kind.SET, "y"))[0]
     assert found(conflict, op(5, 7, Kind.COUNT, seen={"n": 1}))
+
+
+def test_a_written_history_is_judged_again(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The program prints what is wrong; that is its exit status."""
+    path = tmp_path / "h.jsonl"
+    late = replace(unknown(4, Kind.COUNT), number=2)
+    recording.write([FIRST, replace(counted(2, 3, 1), number=1), late], path)
+    assert main(["history", "--judge", str(path)]) == 0
+    assert "2 operations of 1 sessions, 1 unknown" in capsys.readouterr().out
+    recording.write([FIRST, replace(counted(2, 3, 2), number=1), late], path)
+    assert main(["history", "--judge", str(path)]) == 1
+    assert "the model allows: ok, n = 1" in capsys.readouterr().out

@@ -40,6 +40,9 @@ def test_one_order_explains_all_answers(stack: Stack) -> None:
 )
 def test_a_planted_fault_is_found(stack: Stack, broken: str, shown: str) -> None:
     """An application with this fault answers what no order explains."""
-    calls = Recorder(stack.nginx.port, broken, broken).record(stack, 1.5)
-    violations = judge(calls).violations
-    assert any(shown in violation for violation in violations), violations
+    for attempt in range(10):
+        recorder = Recorder(stack.nginx.port, f"{broken} {attempt}", broken)
+        violations = judge(recorder.record(stack, 1)).violations
+        if any(shown in violation for violation in violations):
+            return
+    pytest.fail("nothing was found")
