@@ -21,7 +21,7 @@ _SECONDS = pytest.mark.parametrize("seconds", ["1", "30", "300"])
 
 def _milliseconds(text: str, setting: str) -> int:
     """Return the one value of a setting of nginx or Compose, such as 30s5000ms."""
-    pattern = rf"\b{setting}:? (?:(\d+)m)?(?:(\d+)s)?(?:(\d+)ms)?(?:;|$)"
+    pattern = rf"\b{setting}:? (?:(\d+)m)?(?:(\d+)s)?(?:(\d+)ms)?(?:;|$| +#)"
     (found,) = re.findall(pattern, text, re.MULTILINE)
     minutes, whole, thousandths = (int(part or 0) for part in found)
     return (minutes * 60 + whole) * 1000 + thousandths
@@ -32,8 +32,8 @@ def _docker(seconds: str) -> dict[str, int]:
     compose = compose.replace("${REQUEST_SECONDS:-30}", seconds)
     services = dict(re.findall(r"^  (\w+):\n((?:    .*\n|\n)+)", compose, re.MULTILINE))
     # Gunicorn and nginx follow the same variable.
-    assert f"\n      REQUEST_SECONDS: {seconds}\n" in services["app"]
-    assert f"\n      NGINX_REQUEST_SECONDS: {seconds}\n" in services["nginx"]
+    assert f' REQUEST_SECONDS: "{seconds}"' in services["app"]
+    assert f' NGINX_REQUEST_SECONDS: "{seconds}"' in services["nginx"]
     names = {"replica": "app", "nginx": "nginx", "store": "redis"}
     return {
         name: _milliseconds(services[service], "stop_grace_period") // 1000
