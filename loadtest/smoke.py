@@ -6,8 +6,7 @@ often, the profile `deploy` of `slo.toml` says. The exit code is 0 if all was we
 was wrong, 2 if the test could not be made, 3 if there were too few answers to tell.
 
 ============= ======================================================================================
-SMOKE_URL     what to ask: `http://…`, or `unix:/path/to.sock` for a replica
-SMOKE_STAGE   direct (a replica) or mixed (nginx); if not given, as SMOKE_URL ends in the prefix
+SMOKE_URL     what to ask: a replica, `unix:/path/to.sock` or `http://…`; or nginx, with its prefix
 SMOKE_SECONDS how long, by default 15; up to 120 s longer for enough answers
 SMOKE_APP     shop, or empty for another application; by default shop
 SMOKE_HOST    the host to ask for, by default localhost
@@ -25,6 +24,7 @@ import tempfile
 from dataclasses import replace
 from pathlib import Path
 from types import FrameType
+from urllib.parse import urlsplit
 
 from loadtest import settings
 from loadtest.console import say, warn
@@ -67,7 +67,12 @@ def _test(given: dict[str, str]) -> int:
     is_shop = given.get("SMOKE_APP", "shop") == "shop" and "SCENARIO" not in given
     name, least = (_ADD, _ADDS) if is_shop else ("", _ANSWERS)
 
+    # A deployment that was killed waits for nobody.
+    deployment = int(given.get("SMOKE_PARENT", os.getppid()))
+
     def is_enough(figures: Figures) -> bool:
+        if os.getppid() != deployment:
+            raise KeyboardInterrupt
         is_bad = figures.findings or figures.failed > figures.requests / 20
         return figures.seconds >= seconds and bool(is_bad or figures.good(name) >= least)
 
@@ -98,9 +103,14 @@ def _edge(given: dict[str, str]) -> Edge:
         "X-Forwarded-Host": host,
         "X-Forwarded-Prefix": prefix,
     }
-    stage = given.get("SMOKE_STAGE") or ("mixed" if url.endswith(prefix) else "direct")
-    # nginx itself takes the prefix off.
-    return Edge(url, host, headers, prefix if stage == "direct" else "")
+    # nginx itself takes its prefix off.
+    return Edge(url, host, headers, "" if _prefix_of_nginx(given) else prefix)
+
+
+def _prefix_of_nginx(given: dict[str, str]) -> str:
+    """Return that of the nginx that runs, which may not have that of the deployment yet."""
+    url = given.get("SMOKE_URL", "")
+    return "" if url.startswith("unix:") else urlsplit(url).path
 
 
 def _wanted(
@@ -110,7 +120,7 @@ def _wanted(
     own = settings.LOADTEST / "scenarios" / ("shoppers.py" if is_shop else "health.py")
     wanted = settings.parse(
         {
-            "HOST": edge.url + given.get("NGINX_PREFIX", ""),
+            "HOST": edge.url + (_prefix_of_nginx(given) or edge.prefix),
             "SCENARIO": given.get("SCENARIO", str(own)),
             "SLO": given.get("SLO", ""),
             "PROFILE": "deploy",

@@ -171,8 +171,13 @@ class Settings:
         """The address of the stack for a browser on this machine."""
         if "tls" in self.overlays:
             # A certificate is for a name.
-            return f"https://localhost:{self.tls_port}"
-        return f"http://127.0.0.1:{self.port}"
+            return f"https://localhost:{self.tls_port}{self.prefix}"
+        return f"http://127.0.0.1:{self.port}{self.prefix}"
+
+    @property
+    def prefix(self) -> str:
+        """The path below which nginx publishes the application."""
+        return self.of_nginx["NGINX_PREFIX"]
 
     @property
     def own_store(self) -> bool:

@@ -38,6 +38,7 @@ class StateFolder:
         releases: frozen copies of the code, one folder for each content.
         mounted: frozen copies of the checkout's files that containers mount.
         templates: nginx's templates, which its container mounts.
+        former_templates: those before the deployment that goes on, as JSON.
         events: what happened to the stack, one JSON object a line.
         verb_lock: the lock that a verb holds while it changes the stack.
         secret_key: the generated key that signs cookies.
@@ -57,6 +58,7 @@ class StateFolder:
         self.releases = root / "releases"
         self.mounted = root / "mounted"
         self.templates = root / "templates"
+        self.former_templates = root / "templates.json"
         self.events = root / "events.jsonl"
         self.verb_lock = root / "lock"
         self.secret_key = root / "secret_key"

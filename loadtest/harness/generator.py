@@ -43,6 +43,7 @@ class Generator:
                 stderr=subprocess.STDOUT,
                 env=machine.environment(
                     **plan.to_environ(),
+                    LOADTEST_PID=str(os.getpid()),
                     PYTHONPATH=str(machine.CHECKOUT),
                     PYTHONDONTWRITEBYTECODE="1",
                     # Locust would read ~/.locust.conf.

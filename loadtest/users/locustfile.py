@@ -1,6 +1,7 @@
 """The locustfile: what Locust looks for. `locust -f loadtest/users/locustfile.py` runs it."""
 
 import json
+import os
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -20,6 +21,7 @@ from loadtest.users.scenario import Scenario
 _SPAWN_RATE = 1_000.0
 
 _plan = Plan.from_environ()
+_harness = int(os.environ.get("LOADTEST_PID") or os.getppid())
 _scenario = Scenario(_plan)
 _recorder = Recorder(Path(_plan.folder)) if _plan.folder else None
 _environments: list[Environment] = []
@@ -67,7 +69,8 @@ class Shape(LoadTestShape):
     def tick(self) -> tuple[int, float] | None:
         """Return how many users there shall be now, `None` at the end."""
         share = self.get_run_time() / _plan.duration  # type: ignore[no-untyped-call]
-        if share >= 1:
+        # Nobody waits for visitors whose harness was killed.
+        if share >= 1 or os.getppid() != _harness:
             return None
         if _plan.rate:
             return _plan.processes, _SPAWN_RATE

@@ -59,6 +59,19 @@ def test_a_sound_release_passes(stack: Stack) -> None:
         assert not list(store.scan_iter("shop:*:failures")), "a login failed"
 
 
+def test_visitors_ask_below_a_prefix(copied: Stack) -> None:
+    """A replica gets paths without it, and nginx with its own, whatever the deployment wants."""
+    copied.up(NGINX_PREFIX="/store", SMOKE_SECONDS="5")
+    try:
+        # nginx gets it at the end only.
+        source = copied.checkout / "app/shop/__init__.py"
+        source.write_text(source.read_text(encoding="utf-8") + "# another\n", encoding="utf-8")
+        printed = copied.up(NGINX_PREFIX="/other")
+        assert printed.count("smoke test passed") == 2
+    finally:
+        copied.up(NGINX_PREFIX="", SMOKE_SECONDS="0")
+
+
 @pytest.mark.parametrize(
     ("build", "reason", "detail"),
     [

@@ -4,6 +4,7 @@ import re
 import subprocess
 import sys
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 
 from kit.console import plain, say
@@ -11,7 +12,7 @@ from kit.deployment import await_ready
 from kit.docker import build, credentials
 from kit.docker.containers import APP, NGINX
 from kit.docker.project import Project
-from kit.docker.script import PATH
+from kit.docker.script import PATH, Script
 from kit.errors import KitError
 from kit.observation import observe
 from kit.runtime import Runtime
@@ -41,15 +42,22 @@ class DockerDeployment:
     def change(self) -> list[str]:
         before = self._running()
         served = {container.id for container in self.project.containers(APP) if container.runs}
-        status, said = self._run(self._smoke_test() if served else {})
-        if status:
+        try:
+            self._run(self._smoke_test() if served else {}, served)
+        except BaseException:
             self.project.restore_templates()
-            raise self._failure(said, served)
+            # nginx may use those of the deployment.
+            with suppress(KitError):
+                Script(self.project.name).route([])
+            raise
+        self.project.keep_templates()
         s = self.runtime.settings
         tls = "tls" in s.overlays
         port, host = s.tls_port if tls else s.port, probe_host(s.trusted_hosts)
         path = self.application.health_path
-        await_ready(self.runtime, NGINX, lambda: readiness.nginx(port, host, path, tls=tls))
+        await_ready(
+            self.runtime, NGINX, lambda: readiness.nginx(port, host, path, s.prefix, tls=tls)
+        )
         self.project.prune_mounted()
         after = self._running()
         return sorted({name for name, _ in before ^ after})
@@ -66,11 +74,13 @@ class DockerDeployment:
             given["DEPLOY_SMOKE"] = smoke.line(s)
         return given
 
-    def _run(self, smoke_test: Mapping[str, str]) -> tuple[int, str]:
-        """Run the script; return its exit status and its last words."""
+    def _run(self, smoke_test: Mapping[str, str], served: set[str]) -> None:
+        """Run the script; raise an error with its last words if it fails."""
         process = subprocess.Popen(
             [sys.executable, PATH, *self.project.options, self.verb],
             env=self.project.environment({**self.variables, **smoke_test}),
+            # It holds the lock of the verb, even if the verb is killed.
+            close_fds=False,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
@@ -87,9 +97,8 @@ class DockerDeployment:
                 break
             except KeyboardInterrupt:
                 interrupted = True
-        if interrupted:
-            raise KeyboardInterrupt
-        return process.returncode, said
+        if process.returncode:
+            raise KeyboardInterrupt if interrupted else self._failure(said, served)
 
     def _failure(self, said: str, served: set[str]) -> KitError:
         problem, *hints = said.removeprefix("error: ").rstrip().split("\n  hint: ")
@@ -104,7 +113,9 @@ class DockerDeployment:
 
     def observe(self) -> Iterator[str]:
         s = self.runtime.settings
-        yield from observe(s.port, probe_host(s.trusted_hosts), "/", s.replicas * s.workers)
+        yield from observe(
+            s.port, probe_host(s.trusted_hosts), f"{s.prefix}/", s.replicas * s.workers
+        )
 
     @property
     def code(self) -> str:

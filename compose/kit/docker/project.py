@@ -33,7 +33,6 @@ class Project:
     def __init__(self, settings: Settings, state: StateFolder, engine: Engine) -> None:
         self._settings, self._state, self.engine = settings, state, engine
         self._mounted: list[Path] = []
-        self._templates: dict[str, bytes] = {}
         digest = hashlib.sha256(os.fsencode(state.root)).hexdigest()[:8]
         # What is recorded has containers, even if the state folder has moved.
         given = settings.compose.get("COMPOSE_PROJECT_NAME")
@@ -113,10 +112,12 @@ class Project:
             app["user"] = f"{os.getuid()}:{os.getgid()}"
             app["volumes"] = [_bind(folder, "/srv/code/instance", read_only=False)]
         # In one place, so that nginx reloads them without a restart.
-        templates = self._state.templates
+        templates, former = self._state.templates, self._state.former_templates
         templates.mkdir(exist_ok=True)
-        self._templates = {path.name: path.read_bytes() for path in templates.iterdir()}
-        self._write_templates({p.name: p.read_bytes() for p in _TEMPLATES.glob("*.template")})
+        # If there are former ones, a deployment was killed, and its own never served.
+        if not former.exists():
+            write_private(former, json.dumps(_texts(templates)))
+        self._write_templates(_texts(_TEMPLATES))
         nginx = {"volumes": [_bind(templates, "/etc/nginx/templates")]}
         overlay: dict[str, Any] = {APP: app, NGINX: nginx}
         if self._settings.own_store:
@@ -129,18 +130,26 @@ class Project:
         # JSON is YAML, too.
         write_private(self._state.compose_overlay, json.dumps({"services": overlay}, indent=1))
 
-    def restore_templates(self) -> None:
-        """Put back what the running nginx was started with, if there was something."""
-        if self._templates:
-            self._write_templates(self._templates)
+    def keep_templates(self) -> None:
+        """Forget those before this deployment."""
+        self._state.former_templates.unlink(missing_ok=True)
 
-    def _write_templates(self, content: Mapping[str, bytes]) -> None:
+    def restore_templates(self) -> None:
+        """Put back those before a deployment that failed or was killed, if there were any."""
+        former = self._state.former_templates
+        if not former.exists():
+            return
+        if content := json.loads(former.read_text(encoding="utf-8")):
+            self._write_templates(content)
+        former.unlink()
+
+    def _write_templates(self, content: Mapping[str, str]) -> None:
         folder = self._state.templates
         for path in folder.iterdir():
             if path.name not in content:
                 path.unlink()
-        for name, data in content.items():
-            (folder / name).write_bytes(data)
+        for name, text in content.items():
+            (folder / name).write_text(text, encoding="utf-8")
             (folder / name).chmod(0o644)
 
     def releases(self) -> list[Release]:
@@ -256,6 +265,10 @@ class Project:
             "REPLICAS": str(s.replicas),
             "REDIS_MAXMEMORY": s.redis_maxmemory,
         }
+
+
+def _texts(templates: Path) -> dict[str, str]:
+    return {p.name: p.read_text(encoding="utf-8") for p in templates.glob("*.template")}
 
 
 def _escaped(value: str) -> str:

@@ -93,6 +93,7 @@ class DockerRuntime(Runtime):
         return self._project.releases()
 
     def recover(self) -> list[Replica]:
+        self._project.restore_templates()
         Script(self._project.name).recover()
         return self.replicas()
 

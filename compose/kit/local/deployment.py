@@ -10,7 +10,7 @@ from kit.console import step
 from kit.deployment import await_ready, exchange
 from kit.errors import KitError
 from kit.local import services
-from kit.local.nginx import Nginx, rendered_port
+from kit.local.nginx import Nginx, rendered_port, rendered_prefix
 from kit.local.releases import Releases
 from kit.local.services import STORE, Release, Service
 from kit.local.supervisor import Supervisor, digest
@@ -96,8 +96,8 @@ class LocalDeployment:
         if replica:
             stage, url = "direct", f"unix:{services.socket_of(replica.name, state)}"
         elif port := rendered_port(state):
-            # Another PORT= takes effect at the end.
-            url = f"http://127.0.0.1:{port}"
+            # Another PORT= or NGINX_PREFIX= takes effect at the end.
+            url = f"http://127.0.0.1:{port}{rendered_prefix(state)}"
         command = services.release_command(settings, state, self.release)
         health = self.release.application.health_path
         return smoke.run(settings, stage, url, health, command.cwd, command.env)
@@ -141,7 +141,9 @@ class LocalDeployment:
 
     def observe(self) -> Iterator[str]:
         s = self.runtime.settings
-        yield from observe(s.port, probe_host(s.trusted_hosts), "/", s.replicas * s.workers)
+        yield from observe(
+            s.port, probe_host(s.trusted_hosts), f"{s.prefix}/", s.replicas * s.workers
+        )
         for name in releases.databases(self.release.folder / "code"):
             yield (
                 f"{name} was made inside the release, and the next one starts without it: give "

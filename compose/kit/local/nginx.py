@@ -189,10 +189,20 @@ def _listener(settings: Settings) -> str:
 
 def rendered_port(state: StateFolder) -> int | None:
     """Return the port that the configuration in place listens on."""
+    found = _rendered(state, r"listen \S+:(\d+)")
+    return int(found) if found else None
+
+
+def rendered_prefix(state: StateFolder) -> str:
+    """Return the path below which the configuration in place publishes the application."""
+    return _rendered(state, r'proxy_set_header X-Forwarded-Prefix "(.*)"')
+
+
+def _rendered(state: StateFolder, setting: str) -> str:
     # In whichever file: an older version of this kit may have rendered them.
     text = "\n".join(_contents(state.nginx / "conf").values())
-    found = re.search(r"^\s*listen \S+:(\d+)", text, re.MULTILINE)
-    return int(found[1]) if found else None
+    found = re.search(rf"^\s*{setting}", text, re.MULTILINE)
+    return found[1] if found else ""
 
 
 def _upstream_servers(state: StateFolder, replicas: Sequence[str]) -> str:

@@ -12,7 +12,7 @@ from kit.console import say, warn
 from kit.errors import KitError
 from kit.local import recovery, services
 from kit.local.deployment import LocalDeployment
-from kit.local.nginx import Nginx, rendered_port
+from kit.local.nginx import Nginx, rendered_port, rendered_prefix
 from kit.local.releases import Releases, Served
 from kit.local.services import NGINX, STORE, Release, is_replica
 from kit.local.supervisor import Process, Supervisor
@@ -121,9 +121,8 @@ class LocalRuntime(Runtime):
                 # user, who took the port first.
                 if not children(process.pid):
                     return readiness.Answer("it does not listen yet")
-                return readiness.nginx(
-                    rendered_port(self.state) or self.settings.port, host, health
-                )
+                port = rendered_port(self.state) or self.settings.port
+                return readiness.nginx(port, host, health, rendered_prefix(self.state))
             if (found := len(children(process.pid))) < workers:
                 return readiness.Answer(f"{found} of {workers} workers run")
             return readiness.replica(services.socket_of(name, self.state), host, health)

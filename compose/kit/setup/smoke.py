@@ -42,7 +42,9 @@ def line(settings: Settings) -> str:
     """Return the kit's own smoke test as a line for a shell."""
     python = shlex.quote(str(environment.to_load(settings).python))
     path = os.pathsep.join(str(CHECKOUT / part) for part in (".", "app", "compose"))
-    return f"PYTHONDONTWRITEBYTECODE=1 PYTHONPATH={shlex.quote(path)} {python} -m loadtest.smoke"
+    variables = f"PYTHONDONTWRITEBYTECODE=1 PYTHONPATH={shlex.quote(path)} SMOKE_PARENT=$PPID"
+    # In place of the shell, so that it sees when the deployment is killed.
+    return f"exec env {variables} {python} -m loadtest.smoke"
 
 
 def variables(settings: Settings, health_path: str) -> dict[str, str]:
@@ -50,7 +52,7 @@ def variables(settings: Settings, health_path: str) -> dict[str, str]:
     given = {**settings.application, **settings.load}
     return {
         **{name: given[name] for name in _GIVEN if name in given},
-        "NGINX_PREFIX": settings.of_nginx["NGINX_PREFIX"],
+        "NGINX_PREFIX": settings.prefix,
         "SHOP_DEMO": str(int(settings.shop_demo)),
         "STATE_DIR": str(settings.state_dir),
         "HEALTH_PATH": health_path,
@@ -68,7 +70,7 @@ def run(
     Args:
         settings: of the caller.
         stage: ``direct`` or ``mixed``.
-        url: ``unix:/path/of/a.sock``, or of nginx.
+        url: ``unix:/path/of/a.sock``, or of nginx with its prefix.
         health_path: a path that answers if the application is well.
         cwd: the folder of the application's code, for SMOKE_COMMAND.
         env: the application's environment, for the same.

@@ -53,8 +53,8 @@ def replica(path: Path, host: str, health: str = "/readyz") -> Answer:
         connection.close()
 
 
-def nginx(port: int, host: str, path: str = "/livez", *, tls: bool = False) -> Answer:
-    """Request a path through nginx, without checking its certificate."""
+def nginx(port: int, host: str, path: str, prefix: str, *, tls: bool = False) -> Answer:
+    """Request a path of the application through nginx, without checking its certificate."""
     connection = http.client.HTTPConnection("127.0.0.1", port, timeout=_PROBE_SECONDS)
     if tls:
         context = ssl._create_unverified_context()  # noqa: S323, SLF001  (our own port of this host)
@@ -62,7 +62,7 @@ def nginx(port: int, host: str, path: str = "/livez", *, tls: bool = False) -> A
             "127.0.0.1", port, timeout=_PROBE_SECONDS, context=context
         )
     try:
-        return _verdict(connection, path, host)
+        return _verdict(connection, path, host, prefix)
     except (OSError, http.client.HTTPException) as error:
         return Answer(f"port {port} does not answer ({error})")
     finally:
@@ -98,8 +98,10 @@ def _unix(path: Path) -> socket.socket:
     return connection
 
 
-def _verdict(connection: http.client.HTTPConnection, path: str, host: str) -> Answer:
-    connection.request("GET", path, headers={"Host": host, "Connection": "close"})
+def _verdict(
+    connection: http.client.HTTPConnection, path: str, host: str, prefix: str = ""
+) -> Answer:
+    connection.request("GET", prefix + path, headers={"Host": host, "Connection": "close"})
     response = connection.getresponse()
     body = response.read(10_000)
     # An application without a health check may ask for a login at `/`, or have no page there.

@@ -1,7 +1,7 @@
 """Kills a verb of the kit after one of its steps: a copied checkout gets it as `sitecustomize.py`.
 
 With KILL_AT=n in the environment the verb's process ends by SIGKILL, or by the signal in KILL_BY,
-once the n-th step is done: what changes a file, a process or nginx.
+once the n-th step is done: what changes a file, a process or nginx. KILL_ON names another step.
 """
 
 import os
@@ -36,6 +36,8 @@ _CALLS = {
     "startProcess",
     "stopProcess",
 }
+if os.environ.get("KILL_ON"):
+    _STEPS = {os.environ["KILL_ON"]}
 _done = 0
 
 

@@ -72,7 +72,8 @@ def _try(load: Load, step: Callable[[], Answer], expected: Cart) -> bool:
     """Make one request and note its outcome; return whether it was as expected."""
     try:
         answer = step()
-        assert (answer.status, quantities(answer.json())) == (200, expected)
+        assert answer.status == 200, answer
+        assert (found := quantities(answer.json())) == expected, (found, expected, answer.headers)
     except (httpx.TransportError, AssertionError, KeyError) as error:
         load.failures.append(repr(error))
         return False
