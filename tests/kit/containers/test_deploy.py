@@ -75,13 +75,13 @@ def test_smoke_test_passes_and_rollback_has_none(deployed: ContainerStack, load:
     """Visitors try a release twice; the rollback takes it back and asks nobody."""
     first = _images(deployed)
     _write(deployed, "# second")
-    printed = deployed.succeed("deploy", SMOKE_SECONDS="10")
+    printed = deployed.succeed("deploy", SMOKE_SECONDS="5")
     assert printed.count("smoke test passed") == 2
     assert not first & _images(deployed)
     shown = [line.split() for line in deployed.succeed("releases").splitlines()]
     assert [(words[0], words[-1] == "serves") for words in shown] == [("r2", True), ("r1", False)]
     load.await_more(20)
-    printed = deployed.succeed("rollback", SMOKE_SECONDS="10", RELEASE_COMMAND="exit 1")
+    printed = deployed.succeed("rollback", SMOKE_SECONDS="5", RELEASE_COMMAND="exit 1")
     assert "smoke test" not in printed
     assert _images(deployed) == first
     assert "there is no earlier release" in deployed.fail("rollback")
@@ -91,7 +91,7 @@ def test_lost_adds_undo_the_release(deployed: ContainerStack, load: Load) -> Non
     """A release that forgets adds is undone by the kit's own smoke test, which leaves nobody."""
     before = deployed.running()
     _write(deployed, _LOSES_ADDS)
-    printed = deployed.fail("deploy", SMOKE_SECONDS="10")
+    printed = deployed.fail("deploy", SMOKE_SECONDS="5")
     assert "lost update" in printed
     assert "the replicas that ran before go on serving" in printed
     load.await_more(20)
