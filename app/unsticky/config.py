@@ -31,7 +31,7 @@ class Config:
     request may spend in the store, so that each resend finds it.
     """
 
-    pepper: bytes | None = field(repr=False)
+    peppers: tuple[bytes | None, ...] = field(repr=False)
     store: str = field(repr=False)
     store_from: str
     prefix: str
@@ -77,7 +77,7 @@ class Config:
         header = config.get("UNSTICKY_REQUEST_ID_HEADER")
         store, store_from = _store(config)
         return cls(
-            pepper=_pepper(config),
+            peppers=_peppers(config),
             store=store,
             store_from=store_from,
             prefix=prefix,
@@ -134,14 +134,24 @@ def _bytes(key: str, value: object) -> bytes:
     return value
 
 
-def _pepper(config: Mapping[str, Any]) -> bytes | None:
-    value = config.get("UNSTICKY_PEPPER")
+def _peppers(config: Mapping[str, Any]) -> tuple[bytes | None, ...]:
+    """Return the current pepper and the earlier ones; None stands for no pepper."""
+    earlier = config.get("UNSTICKY_PEPPER_FALLBACKS") or ()
+    if isinstance(earlier, (str, bytes)):
+        raise ConfigurationError(
+            "UNSTICKY_PEPPER_FALLBACKS is a single string: use a list of earlier peppers"
+        )
+    current = _pepper("UNSTICKY_PEPPER", config.get("UNSTICKY_PEPPER"))
+    return (current, *(_pepper("UNSTICKY_PEPPER_FALLBACKS", pepper) for pepper in earlier))
+
+
+def _pepper(key: str, value: object) -> bytes | None:
     if not value:
         return None
-    pepper = _bytes("UNSTICKY_PEPPER", value)
+    pepper = _bytes(key, value)
     if len(pepper) < 16:
         raise ConfigurationError(
-            f"UNSTICKY_PEPPER has {len(pepper)} bytes: use at least 16 random bytes"
+            f"{key}: a pepper of {len(pepper)} bytes is too short: use at least 16 random bytes"
         )
     return pepper
 

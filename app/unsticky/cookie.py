@@ -13,6 +13,7 @@ import secrets
 from base64 import urlsafe_b64encode
 from binascii import Error as Base64Error
 from binascii import a2b_base64
+from collections.abc import Iterator
 from hashlib import blake2b, sha256
 from typing import Final, NamedTuple
 
@@ -60,6 +61,7 @@ class Token(NamedTuple):
         ends_at: the absolute limit in seconds since 1970, 0 for none.
         outdated: it was signed with an earlier secret, so it should be signed and sent again.
         permanent: the browser keeps the cookie when it closes.
+        pepper: the place of the pepper that the reference is made with, 0 for the current one.
     """
 
     identifier: bytes
@@ -67,6 +69,7 @@ class Token(NamedTuple):
     ends_at: int = 0
     outdated: bool = False
     permanent: bool = False
+    pepper: int = 0
 
     def is_past(self, seconds: float) -> bool:
         """Return whether the absolute limit is before that time, in seconds since 1970."""
@@ -74,24 +77,29 @@ class Token(NamedTuple):
 
 
 class KeyRing:
-    """Signs with the first secret, and accepts all secrets."""
+    """Signs with the first secret, and accepts all secrets.
 
-    def __init__(self, secrets_: tuple[bytes, ...], pepper: bytes | None) -> None:
+    A cookie does not say which pepper its session was stored under. New sessions and logins are
+    stored under the first one, and sessions stay under theirs until then.
+    """
+
+    def __init__(self, secrets_: tuple[bytes, ...], *peppers: bytes | None) -> None:
         # Derived keys: what other code signs with the same SECRET_KEY is not accepted here.
         self._signers = tuple(
             blake2b(key=hmac.digest(secret, b"unsticky session cookie", "sha256"), digest_size=32)
             for secret in secrets_
         )
-        self._pepper = pepper
+        self._peppers = peppers
 
-    def mint(self, bucket: int | None = None) -> Token:
+    def mint(self, bucket: int | None = None, pepper: int = 0) -> Token:
         """Return a token with a new id from the operating system's random source."""
         bucket = secrets.randbelow(BUCKETS) if bucket is None else bucket
-        return self.token(secrets.token_bytes(_ID_BYTES), bucket)
+        return self.token(secrets.token_bytes(_ID_BYTES), bucket, pepper)
 
-    def token(self, identifier: bytes, bucket: int) -> Token:
+    def token(self, identifier: bytes, bucket: int, pepper: int = 0) -> Token:
         """Return the token of an id of 256 bits."""
-        return Token(identifier, Reference(bucket, self._digest(identifier)))
+        reference = Reference(bucket, self._digest(identifier, pepper))
+        return Token(identifier, reference, pepper=pepper)
 
     def sign(self, token: Token, ends_at: int, *, permanent: bool = False) -> str:
         """Return the cookie's value; `ends_at` is in seconds since 1970, 0 for none."""
@@ -102,6 +110,13 @@ class KeyRing:
             + token.identifier
         )
         return urlsafe_b64encode(body + _signature(self._signers[0], body)).decode()
+
+    def all_of(self, token: Token) -> Iterator[Token]:
+        """Yield the token of a cookie under each pepper: where its session may be stored."""
+        yield token
+        for pepper in range(1, len(self._peppers)):
+            reference = Reference(token.reference.bucket, self._digest(token.identifier, pepper))
+            yield token._replace(reference=reference, pepper=pepper)
 
     def verify(self, value: str) -> Token | None:
         """Return what a cookie's value holds; None if it was not signed with these secrets."""
@@ -124,7 +139,13 @@ class KeyRing:
         return None
 
     def subject(self, user: object) -> Reference:
-        """Return where a user's index is in the store: bucket and digest of the user's name.
+        """Return where a login enters a user's session; see `subjects`."""
+        return self.subjects(user)[0]
+
+    def subjects(self, user: object) -> list[Reference]:
+        """Return where a user's indexes are in the store, one for each pepper, the current first.
+
+        Each has a bucket and a digest of the user's name.
 
         Raises:
             TypeError: the name is no str.
@@ -133,17 +154,18 @@ class KeyRing:
         if not isinstance(user, str):
             raise TypeError(f"a user's name is a str, such as str(user.id), not {user!r}")
         try:
-            digest = self._digest(b"user\0" + user.encode())
+            name = b"user\0" + user.encode()
         except UnicodeEncodeError as error:
             raise Unserializable(
                 f"the user's name {user!r} holds a lone surrogate, which has no UTF-8"
             ) from error
-        return Reference(int.from_bytes(digest[:2], "big") % BUCKETS, digest)
+        digests = (self._digest(name, pepper) for pepper in range(len(self._peppers)))
+        return [Reference(int.from_bytes(d[:2], "big") % BUCKETS, d) for d in digests]
 
-    def _digest(self, data: bytes) -> bytes:
-        if self._pepper is None:
+    def _digest(self, data: bytes, place: int = 0) -> bytes:
+        if (pepper := self._peppers[place]) is None:
             return sha256(b"unsticky identifier\0" + data).digest()[:_DIGEST_BYTES]
-        return hmac.digest(self._pepper, data, "sha256")[:_DIGEST_BYTES]
+        return hmac.digest(pepper, data, "sha256")[:_DIGEST_BYTES]
 
 
 def _signature(signer: blake2b, body: bytes) -> bytes:

@@ -81,8 +81,10 @@ class RequestFacts:
         return living
 
     def _signed(self, cookies: list[str]) -> list[Token]:
-        tokens = map(self._extension.ring.verify, cookies[:_MOST_COOKIES])
-        return list(dict.fromkeys(token for token in tokens if token is not None))
+        ring = self._extension.ring
+        verified = map(ring.verify, cookies[:_MOST_COOKIES])
+        tokens = [each for token in verified if token is not None for each in ring.all_of(token)]
+        return list(dict.fromkeys(tokens))
 
     def _cookies(self, name: str = "") -> list[str]:
         """Return the values of the session's cookie, or of `name`, in the browser's order.

@@ -93,7 +93,7 @@ class ExtensionState:
         seen = (app.secret_key, fallbacks)
         kept = self._ring
         if kept is None or kept[0] != seen:
-            kept = self._ring = (seen, KeyRing(parse_secrets(*seen), self.config.pepper))
+            kept = self._ring = (seen, KeyRing(parse_secrets(*seen), *self.config.peppers))
         return kept[1]
 
     @property

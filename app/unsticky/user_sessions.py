@@ -41,7 +41,12 @@ class UserSessions:
 
     def of(self, user: str) -> tuple[SessionInfo, ...]:
         """Return the living sessions bound to `user`, oldest first."""
-        subject = self._extension.ring.subject(user)
+        deadline = self._deadline()
+        entries = [
+            entry
+            for subject in self._extension.ring.subjects(user)
+            for entry in self._extension.store.sessions(subject, deadline)
+        ]
         return tuple(
             SessionInfo(
                 handle=entry.reference.handle,
@@ -49,7 +54,7 @@ class UserSessions:
                 last_seen=_time(entry.record.seen or entry.record.created),
                 label=entry.record.label.decode("utf-8", "replace"),
             )
-            for entry in self._extension.store.sessions(subject, self._deadline())
+            for entry in sorted(entries, key=lambda entry: entry.record.created)
         )
 
     def revoke(self, handle: str) -> bool:
@@ -95,18 +100,10 @@ class UserSessions:
                 keep._unit.adopt()  # noqa: SLF001 (the library's own)
             token = keep._unit.token  # noqa: SLF001 (likewise)
             kept = token.reference if token is not None else None
-        subject = self._extension.ring.subject(user)
         if adopts and stamp is None:
             stamp = UNADOPTED  # refuses the user's old cookies
         with repeatable("some sessions may still be alive: "):
-            ended = self._extension.store.end_all(
-                subject, kept, stamp, _operation(), self._extension.lifetimes, self._deadline()
-            )
-        for reference in ended:
-            self._extension.announce(
-                "session_revoked", reference, self._request_id, reason="revoke_all", user=user
-            )
-        return len(ended)
+            return self._end_all(user, kept, stamp, reason="revoke_all")
 
     def erase(self, user: str) -> int:
         """End the sessions of `user` and delete what the store holds of the user; return how many.
@@ -118,17 +115,8 @@ class UserSessions:
         """
         if self._extension.adoption is not None:
             return self.revoke_all(user)
-        extension, subject = self._extension, self._extension.ring.subject(user)
-        operation, deadline = _operation(), self._deadline()
         with repeatable("something may be left: "):
-            ended = extension.store.end_all(
-                subject, None, None, operation, extension.lifetimes, deadline, forget=True
-            )
-        for reference in ended:
-            self._extension.announce(
-                "session_revoked", reference, self._request_id, reason="erase", user=user
-            )
-        return len(ended)
+            return self._end_all(user, None, None, reason="erase", forget=True)
 
     def revoke_everyone(self) -> Iterator[int]:
         """End all sessions of all users, step by step; yield how many each step ended.
@@ -147,6 +135,28 @@ class UserSessions:
                     "session_revoked", reference, self._request_id, reason="revoke_everyone"
                 )
             yield len(ended)
+
+    def _end_all(
+        self,
+        user: str,
+        kept: Reference | None,
+        stamp: int | None,
+        *,
+        reason: str,
+        forget: bool = False,
+    ) -> int:
+        """End a user's sessions under each pepper; return how many."""
+        extension, deadline, count = self._extension, self._deadline(), 0
+        for subject in extension.ring.subjects(user):
+            ended = extension.store.end_all(
+                subject, kept, stamp, _operation(), extension.lifetimes, deadline, forget=forget
+            )
+            for reference in ended:
+                extension.announce(
+                    "session_revoked", reference, self._request_id, reason=reason, user=user
+                )
+            count += len(ended)
+        return count
 
     def _deadline(self) -> Deadline:
         return Deadline(self._extension.config.deadline)

@@ -47,6 +47,8 @@ def check(runtime: LocalRuntime) -> None:
     """Print what in the application breaks on many processes."""
     runtime.state.claim()
     runtime.enter(to_deploy=True)
+    if runtime.settings.runtime == "docker":
+        say("Checked in an environment of this machine, with its Python, and not in the image.")
     report.run(runtime.target())
 
 

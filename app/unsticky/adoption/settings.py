@@ -31,6 +31,11 @@ def adoption_from_config(app: Flask, settings: Config) -> Adoption | None:
         raise ConfigurationError(
             f"UNSTICKY_ADOPT is {kind!r}: use 'flask-session' or 'flask-cookie'"
         )
+    if settings.peppers[1:]:
+        raise ConfigurationError(
+            "UNSTICKY_PEPPER_FALLBACKS and UNSTICKY_ADOPT cannot be used together: what was "
+            "adopted under one pepper would be adopted again under the other"
+        )
     end = _instant(until)
     field = config.get("UNSTICKY_ADOPT_USER_FIELD")
     adoption = Adoption(

@@ -204,12 +204,25 @@ class Lifecycle:
 
     # What an answer of the store makes of the state.
 
-    def _tries_another(self) -> bool:
-        """Go on with the browser's next cookie if the session of this one does not exist."""
-        if self.state is not Presence.NOT_LOADED or not self._others:
+    def _tries_another(self, outcome: Missing | Gone) -> bool:
+        """Go on where the browser's session may be, too, if it is not where it was looked for.
+
+        That is under an earlier pepper, or what the next cookie names.
+        """
+        if self.state is not Presence.NOT_LOADED:
+            return False
+        if isinstance(outcome, Gone):
+            self._others_are_other_ids()
+        if not self._others:
             return False
         self.token = self._others.pop(0)
         return True
+
+    def _others_are_other_ids(self) -> None:
+        """Forget where else this id may be: an id is stored under one pepper."""
+        if self._others and self.token is not None:
+            here = self.token.identifier
+            self._others = [token for token in self._others if token.identifier != here]
 
     def _is_late(self, outcome: Missing | Gone) -> bool:
         late = time.monotonic() - self.facts.began > _TOO_LATE_SECONDS
@@ -236,6 +249,7 @@ class Lifecycle:
             )
 
     def _found(self, record: Record) -> None:
+        self._others_are_other_ids()
         self.state = Presence.ALIVE
         self.seen_alive = True
         if self.cookie is CookieAction.DELETE:

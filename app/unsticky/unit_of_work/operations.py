@@ -68,7 +68,7 @@ class Operations(ABC):
             held = self._unit.token
             if held is not None:
                 self._refuse_if_silent()
-                self._rotate(self._rotation(held.reference.bucket))
+                self._rotate(self._rotation(held.reference.bucket, held.pepper))
 
     def bind(self, user: str, stamp: int | None, label: str) -> None:
         """Make this the session of `user`, under a new id; see `Session.bind`."""
@@ -93,7 +93,8 @@ class Operations(ABC):
                 # The browser could not learn of a new id, and must not stay logged in by this one.
                 self.destroy()
             else:
-                self._unbind(fields, self._rotation(held.reference.bucket, unbind=True))
+                rotation = self._rotation(held.reference.bucket, held.pepper, unbind=True)
+                self._unbind(fields, rotation)
 
     def destroy(self) -> None:
         """End the session; see `Session.destroy`."""
@@ -118,8 +119,11 @@ class Operations(ABC):
     @abstractmethod
     def _destroy(self) -> None: ...
 
-    def _rotation(self, bucket: int, *, bind: Bind | None = None, unbind: bool = False) -> Rotation:
-        token = self._unit.extension.ring.mint(bucket)
+    def _rotation(
+        self, bucket: int, pepper: int = 0, *, bind: Bind | None = None, unbind: bool = False
+    ) -> Rotation:
+        # A bound session stays in its user's index, and so under that index's pepper.
+        token = self._unit.extension.ring.mint(bucket, pepper)
         return Rotation(Move(token.reference, bind, unbind=unbind), token)
 
     def _refuse_if_silent(self) -> None:

@@ -119,7 +119,7 @@ class StoredSession(Lifecycle):
         if isinstance(found, Record):
             self._found(found)
             return found.fields or {}
-        if self._tries_another():
+        if self._tries_another(found):
             return self.load(late=late)
         if state is Presence.NOT_LOADED and (found == Gone("rotated") or self._is_late(found)):
             self.state = Ended("rotated")
@@ -194,7 +194,7 @@ class StoredSession(Lifecycle):
                 return
             raise self._prevented(state.kind)
         outcome = self._end_at(self.token.reference)
-        if isinstance(outcome, (Missing, Gone)) and self._tries_another():
+        if isinstance(outcome, (Missing, Gone)) and self._tries_another(outcome):
             self.end()
         elif isinstance(outcome, Gone):
             # The request that ended it answers for the cookie; the browser may hold a newer one.
@@ -262,7 +262,7 @@ class StoredSession(Lifecycle):
             if not isinstance(outcome, (Missing, Gone)):
                 raise refusal(outcome)
             done = isinstance(outcome, Gone) and outcome.done
-            if done or not self._tries_another():
+            if done or not self._tries_another(outcome):
                 self._lost(outcome)
         return Missing()
 

@@ -1,7 +1,6 @@
 """The local runtime: real processes under supervisord, and no Docker."""
 
 import sys
-import time
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import replace
@@ -11,7 +10,7 @@ from kit import status
 from kit.check.processes import Target
 from kit.console import say, warn
 from kit.errors import KitError
-from kit.local import services
+from kit.local import recovery, services
 from kit.local.deployment import LocalDeployment
 from kit.local.nginx import Nginx, rendered_port
 from kit.local.releases import Releases, Served
@@ -25,7 +24,6 @@ from kit.system import logs, ports, readiness, release, store_url
 from kit.system.processes import children, memory, require_files, runs_as_root
 
 _BROKEN = {"BACKOFF", "FATAL", "EXITED"}
-_ENDED = {"STOPPED", "FATAL", "EXITED"}
 _MOST_STARTS = 2
 
 
@@ -146,34 +144,7 @@ class LocalRuntime(Runtime):
         ]
 
     def recover(self) -> list[Replica]:
-        existing, used = self.replicas(), self._nginx.used()
-        if not existing:
-            return []
-        listed = [each for each in existing if each.name in used]
-        # What the last verb that was not interrupted has left: if nginx uses one of them, all of
-        # them shall serve.
-        established = [each for each in existing if self._is_established(each)]
-        if established and not {*established}.isdisjoint(listed):
-            serving = established
-        else:
-            serving = listed or [each for each in existing if each.runs]
-        if serving:
-            self._start_ended(serving)
-            self.route(serving)
-        self.stop([each for each in existing if each not in serving])
-        names = {each.name for each in serving}
-        return [each for each in self.replicas() if each.name in names]
-
-    def _is_established(self, replica: Replica) -> bool:
-        newest = self._releases.served()[:1]
-        return any(self._supervisor.digest(replica.name) == each.settings for each in newest)
-
-    def _start_ended(self, replicas: Sequence[Replica]) -> None:
-        """Start what an interrupted restart has stopped, and wait a while."""
-        found = self._supervisor.processes()
-        for name in (each.name for each in replicas if found[each.name].state in _ENDED):
-            self._supervisor.start_again(name)
-            readiness.wait(self.probe(name), time.monotonic() + self.settings.ready_timeout)
+        return recovery.recover(self, self._supervisor, self._nginx, self._releases)
 
     def _current(self) -> Served | None:
         """Return the recorded release that serves, if any."""

@@ -810,6 +810,7 @@ def test_a_worker_that_runs_when_the_time_is_over_stops(
             "the store of Flask-Session is not known: set SESSION_REDIS",
         ),
         ({"SESSION_REDIS": "redis://"}, "SESSION_REDIS is a str"),
+        ({"UNSTICKY_PEPPER_FALLBACKS": [""]}, "cannot be used together"),
     ],
 )
 def test_settings_that_are_wrong_refuse_to_start(

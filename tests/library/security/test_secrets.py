@@ -1,12 +1,17 @@
 """Requirement 20: secrets rotate without losing a session."""
 
+import itertools
+from typing import Any
+
 import pytest
+from flask import Flask
 from unsticky.cookie import KeyRing
 
 from .conftest import NewApp
 from .test_identifiers import Browse, _ring
 
 _PEPPER = "a pepper that is no secret key"
+_numbers = itertools.count()
 
 
 def test_20_a_rotation_loses_no_session(new_app: NewApp, store: str, browse: Browse) -> None:
@@ -84,3 +89,79 @@ def test_20_the_same_secret_elsewhere_signs_nothing_here(
     browser = browse(app)
     browser.cookie = serializer.dumps({"user": "ann"})
     assert browser.get("/me").json()["data"] == {}
+
+
+@pytest.fixture(name="stages")
+def _stages(new_app: NewApp, store: str) -> list[Flask]:
+    """The application before, during and after the exchange of its pepper: four deployments."""
+    shared: dict[str, Any] = {"SECRET_KEY": "key", "SESSION_KEY_PREFIX": f"p{next(_numbers)}:"}
+    peppers: list[tuple[str, list[str]]] = [
+        ("", []),
+        ("", [_PEPPER]),
+        (_PEPPER, [""]),
+        (_PEPPER, []),
+    ]
+    apps = [
+        new_app(store, UNSTICKY_PEPPER=pepper, UNSTICKY_PEPPER_FALLBACKS=earlier, **shared)
+        for pepper, earlier in peppers
+    ]
+    for app in apps[1:]:
+        app.extensions["unsticky"].state.store = apps[0].extensions["unsticky"].state.store
+    return apps
+
+
+def test_20_a_pepper_rotation_loses_no_session(stages: list[Flask], browse: Browse) -> None:
+    """Sessions stay under their pepper until a login; workers of two stages serve both."""
+    before, accepting, using, after = stages
+    ann, tablet = browse(before), browse(before)
+    tablet.post("/login", user="ann")
+    ann.post("/add")
+    ann.post("/login", user="ann")
+    for app in (accepting, using, accepting, using):
+        ann.go_to(app)
+        assert ann.get("/me").json()["user"] == "ann"
+        assert ann.post("/rotate").json()["handle"] == ann.get("/me").json()["handle"]
+        ann.post("/add")
+    assert ann.post("/add").json()["count"] == 6
+
+    phone = browse(using)
+    phone.post("/login", user="ann")
+    phone.go_to(accepting)
+    assert len(phone.get("/sessions").json()) == 3
+    ann.post("/login", user="ann")
+    tablet.go_to(using)
+    assert tablet.post("/rotate").status == 200
+    tablet.go_to(after)
+    # It did not log in again. What `revoke_all` would not find must not live on.
+    assert tablet.get("/me").json()["user"] is None
+    for browser in (ann, phone):
+        browser.go_to(after)
+        assert browser.get("/me").json()["user"] == "ann"
+    assert ann.post("/add").json()["count"] == 7
+
+
+def test_20_the_end_of_a_session_holds_under_both_peppers(
+    stages: list[Flask], browse: Browse
+) -> None:
+    """A logout, a rotation and a revocation end what either pepper names, and revive nothing."""
+    before, accepting, using, _ = stages
+    ann, bob = browse(before), browse(using)
+    for browser, user in ((ann, "ann"), (bob, "bob")):
+        browser.post("/set", seen=1)
+        late = browser.twin()
+        browser.post("/login", user=user)
+        for app in (accepting, using):
+            late.go_to(app)
+            # The cookie from before the login: the browser has a newer one, which stays.
+            assert late.get("/me").headers["Set-Cookie"] is None
+            assert late.post("/set", lost=1).status == 409
+    elsewhere = browse(accepting)
+    elsewhere.post("/login", user="ann")
+    twins = [browser.twin() for browser in (ann, bob)]
+    bob.post("/logout")
+    with using.app_context():
+        assert using.extensions["unsticky"].revoke_all("ann") == 2
+    for browser in (*twins, elsewhere):
+        for app in (accepting, using):
+            browser.go_to(app)
+            assert browser.get("/me").json()["user"] is None

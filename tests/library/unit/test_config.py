@@ -43,6 +43,8 @@ def test_the_defaults() -> None:
         ("SECRET_KEY_FALLBACKS", [""]),
         ("UNSTICKY_PEPPER", "short"),
         ("UNSTICKY_PEPPER", 5),
+        ("UNSTICKY_PEPPER_FALLBACKS", "a pepper that is no list"),
+        ("UNSTICKY_PEPPER_FALLBACKS", ["short"]),
         ("PERMANENT_SESSION_LIFETIME", None),
         ("PERMANENT_SESSION_LIFETIME", 0),
         ("PERMANENT_SESSION_LIFETIME", -1),

@@ -133,6 +133,11 @@ class ForeignStack(ForeignApp):
         try:
             self.compose("down", "--volumes", "--remove-orphans", "--timeout=5")
         finally:
-            images = self.run(["docker", "image", "ls", "--quiet", f"{self.project}/app"]).split()
-            if images:
-                self.run(["docker", "image", "rm", "--force", *images])
+            # An overlay's `down` leaves the volume of the store that it replaces.
+            label = f"label=com.docker.compose.project={self.project}"
+            for listing in (
+                ["image", "ls", "--quiet", f"{self.project}/app"],
+                ["volume", "ls", "--quiet", "--filter", label],
+            ):
+                if found := self.run(["docker", *listing]).split():
+                    self.run(["docker", listing[0], "rm", "--force", *found])

@@ -164,12 +164,18 @@ def test_changed_secret(project: Project) -> None:
     path.unlink()
     path.write_text("changed")
     path.chmod(0o444)
-    assert project.deploy(WORKERS="1", SMOKE_COMMAND="exit 1")[0] == 1
+    assert project.deploy(SMOKE_COMMAND="exit 1")[0] == 1
     assert project.replicas() == before
     assert project.deploy()[0] == 0
     assert project.inside("cat", "/run/secrets/secret_key") == "changed"
     assert not before.items() & project.replicas().items()
     assert "nothing to deploy" in project.deploy()[1]
+
+
+def test_number_of_workers(project: Project) -> None:
+    """It exchanges the replicas, but is no other release, so that no smoke test runs."""
+    assert project.deploy(WORKERS="1", SMOKE_COMMAND="exit 1")[0] == 0
+    assert project.deploy(SMOKE_COMMAND="exit 1")[0] == 0
 
 
 def test_variables_of_nginx(project: Project, visits: Visits) -> None:

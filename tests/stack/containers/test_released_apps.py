@@ -38,26 +38,26 @@ class Folder:
             own.rename(self.code / "own.env")
         (folder / "checkout").mkdir()
         copy_checkout(folder / "checkout")
-        settings = {
-            "VENV_DIR": os.environ.get("VENV_DIR", str(Path(sys.prefix).parent)),
-            "DIR": str(self.code), "PORT": str(self.port), "REPLICAS": "2", "WORKERS": "2",
-            **app.settings,
-        }  # fmt: skip
+        settings = {"DIR": str(self.code), "PORT": str(self.port), **app.settings}
+        settings["VENV_DIR"] = os.environ.get("VENV_DIR", str(Path(sys.prefix).parent))
         given = (f"{name}={value}" for name, value in settings.items())
         subprocess.run(["make", "-C", folder / "checkout", "init", *given], check=True)
         (folder / "checkout").rename(folder / "gone")
-        self.environ = {key: os.environ[key] for key in PASSED_ON if key in os.environ} | {
-            "PATH": os.environ["PATH"], "COMPOSE_PROJECT_NAME": self.name,
-            "APP_ENV_FILE": "../own.env",
-        }  # fmt: skip
+        self.environ = {key: os.environ[key] for key in PASSED_ON if key in os.environ}
+        self.environ |= {"PATH": os.environ["PATH"], "COMPOSE_PROJECT_NAME": self.name}
+        self.environ["APP_ENV_FILE"] = "../own.env"
         subprocess.run(["sh", "deploy/secrets.sh"], cwd=self.code, check=True)
 
     def deploy(self, *words: str) -> str:
         """Run the script in the folder; return what it printed."""
         done = subprocess.run(
-            [self.code / "deploy" / "deploy", *words], cwd="/", env=self.environ,
-            check=False, capture_output=True, text=True,
-        )  # fmt: skip
+            [self.code / "deploy" / "deploy", *words],
+            cwd="/",
+            env=self.environ,
+            check=False,
+            capture_output=True,
+            text=True,
+        )
         assert done.returncode == 0, f"{done.stdout}\n{done.stderr}"
         return done.stdout
 

@@ -31,6 +31,8 @@ _APPS = ("visits", "notes", "greeting")
 _REPLICAS, _WORKERS = 2, 2
 # What compose.yaml gives the replicas to stop; one that takes longer is killed (seconds).
 _GRACE = 35
+# A conflict, and a store that was late on a slow machine: both say that nothing was changed.
+_UNCHANGED = {409, 503}
 _FORM = {"Content-Type": "application/x-www-form-urlencoded"}
 
 
@@ -100,7 +102,7 @@ def test_a_counter_in_the_session_is_exact(stack: ForeignStack) -> None:
         visitor = browser.tab()
         for _ in range(50):
             answer = visitor.get("/")
-            if answer.status != 409:
+            if answer.status not in _UNCHANGED:
                 break
         return answer.body
 
@@ -113,7 +115,7 @@ def test_a_counter_in_the_session_is_exact(stack: ForeignStack) -> None:
 def test_a_list_in_the_session_loses_nothing(stack: ForeignStack) -> None:
     """Of 80 notes written by one browser, 8 at a time, each is there once.
 
-    A 409 says that nothing was written; the browser then sends the note again.
+    If an answer says that nothing was written, the browser sends the note again.
     """
     browser = Client(stack.port, "session")
 
@@ -122,7 +124,7 @@ def test_a_list_in_the_session_loses_nothing(stack: ForeignStack) -> None:
         body = urlencode({"note": note}).encode()
         for _ in range(50):
             status = writer.ask("POST", "/", body, _FORM).status
-            if status != 409:
+            if status not in _UNCHANGED:
                 break
         return status
 

@@ -28,7 +28,7 @@ from tests.library.history.linear.model import (
     steps,
 )
 
-MOST = 5_000
+MOST = 2_000
 """The most possibilities at once; beyond them a session is judged by those groups of fields alone
 that have fewer."""
 
