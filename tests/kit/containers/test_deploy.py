@@ -99,6 +99,16 @@ def test_lost_adds_undo_the_release(deployed: ContainerStack, load: Load) -> Non
     _write(deployed, "")
 
 
+def test_lost_worker_undoes_the_release(deployed: ContainerStack, load: Load) -> None:
+    """Gunicorn replaces a worker that ends, so that its container stays healthy."""
+    before = deployed.running()
+    _write(deployed, "import os, threading; threading.Timer(2, os._exit, [1]).start()")
+    assert "lost a worker" in deployed.fail("deploy")
+    load.await_more(20)
+    assert deployed.running() == before
+    _write(deployed, "")
+
+
 def test_changed_template_loses_nothing(deployed: ContainerStack, load: Load) -> None:
     """A new template goes into the running nginx; one that it refuses changes nothing."""
     template, nginx = _template(deployed), deployed.running()["nginx"]
