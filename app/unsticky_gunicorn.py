@@ -157,7 +157,8 @@ def reveal_secrets() -> None:
         del os.environ[name]
         first, line_break, others = value.partition("\n")
         if name == "SECRET_KEY_FILE" and line_break:
-            os.environ |= {"SECRET_KEY": first.strip(), "SECRET_KEY_FALLBACKS": others}
+            # The line break at the end: even one key may have spaces.
+            os.environ |= {"SECRET_KEY": first.strip(), "SECRET_KEY_FALLBACKS": f"{others}\n"}
         else:
             os.environ[name.removesuffix("_FILE")] = value
 

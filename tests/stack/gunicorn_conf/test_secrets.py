@@ -61,7 +61,7 @@ def test_further_lines_are_earlier_keys(new_server: NewServer, tmp_path: Path) -
     settings = {"SECRETS_DIR": str(tmp_path), "SECRET_KEY_FILE": f"{tmp_path}/key"}
     server = new_server(**settings).start()
     assert server.get("/imported/SECRET_KEY").body == b"new"
-    assert server.get("/imported/SECRET_KEY_FALLBACKS").body == b"old\nolder"
+    assert server.get("/imported/SECRET_KEY_FALLBACKS").body == b"old\nolder\n"
 
 
 def test_name_and_name_file_together_are_refused(new_server: NewServer, secrets: Path) -> None:
