@@ -149,7 +149,7 @@ def read_secrets() -> None:
             refusal = refuse(name, path, f"give a text file that this user can read ({error})")
             if name not in _secrets:
                 raise refusal from None
-            logging.getLogger("gunicorn.error").error("%s; its former content counts on", refusal)
+            logging.getLogger("gunicorn.error").warning("%s; its former content counts on", refusal)
 
 
 def reveal_secrets() -> None:
