@@ -15,12 +15,14 @@ class Options:
     Attributes:
         seconds: of load, where nothing else says when a row ends.
         deploys: of the row of that name.
+        times: that each wrong release is deployed.
         health_path: what visitors of another application ask.
         soak: seconds of the row of that name.
     """
 
     seconds: float = 20
     deploys: int = 3
+    times: int = 1
     health_path: str = "/"
     soak: float = 0
 

@@ -2,15 +2,18 @@
 
 import os
 import random
+import re
 import signal
 import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from functools import partial
 
 import psutil
 
+from loadtest.console import say
 from loadtest.errors import LoadTestError
 from loadtest.prove import visitors
 from loadtest.prove.row import Make, Measured, Options, Skipped, measured
@@ -18,6 +21,31 @@ from loadtest.prove.stacks import Kit, Stock
 from loadtest.prove.visitors import Tally, Visit
 
 _SHOWN = 500
+_FEW = 3
+
+
+@dataclass(frozen=True)
+class Fault:
+    """A wrong release.
+
+    Attributes:
+        build: its name in `wrong.py`; one that is not there does not import.
+        named: a pattern of what the deployment has to say of it.
+        ready_timeout: seconds that its replicas may take.
+    """
+
+    title: str
+    build: str
+    named: str
+    ready_timeout: str = "180"
+
+
+FAULTS = (
+    Fault("does not import", "missing", "ImportError: cannot import name 'missing'", "12"),
+    Fault("is never ready", "unready", "is not (ready: /readyz answers|healthy).*503", "12"),
+    Fault("answers 500 to one call in ten", "failing", "smoke test failed: errors of "),
+    Fault("loses one add in a hundred", "losing", "smoke test failed: lost "),
+)
 
 
 def continuity(kit: Kit, stock: Stock, options: Options) -> tuple[Measured, Measured | None]:
@@ -98,24 +126,43 @@ def rollback(kit: Kit, stock: Stock, options: Options) -> tuple[Measured, Measur
 
 
 def wrong(kit: Kit, stock: Stock, options: Options) -> tuple[Measured, Measured | None]:
-    """A release that answers 500 to one call in ten, and one that loses one add in a hundred."""
+    """Wrong releases: each is undone, named correctly, and leaves the old replicas serving."""
     _need_verb(kit, "rollback")
     _need_shop(kit)
-    missed = []
-    with visitors.visitors(kit.port, _visit(kit, options)) as ours:
-        for build, reason in (("failing", "errors of "), ("losing", "lost ")):
-            with kit.broken(build):
-                status, printed = kit.verb("deploy")
-            if not status or f"smoke test failed: {reason}" not in printed:
-                missed.append(f"{build}: not undone for its fault: {printed[-_SHOWN:]}")
-    with visitors.visitors(stock.port, _stock_cart) as theirs:
+    missed: list[str] = []
+    with visitors.visitors(kit.port, _visit(kit, options), _FEW) as ours:
+        counted = [
+            f"{fault.title}: {sum([_is_undone(kit, fault, missed) for _ in range(options.times)])}"
+            for fault in FAULTS
+        ]
+    with visitors.visitors(stock.port, _stock_cart, _FEW) as theirs:
         stock.deploy(app="loadtest.prove.wrong:failing_stock()")
         time.sleep(options.seconds)
         stock.deploy()
     return (
-        measured("two wrong releases, both undone", ours, wrong=" ".join(missed)),
-        measured(f"the first of them, for {options.seconds:g} s: nothing undoes it", theirs),
+        measured(
+            f"{options.times} of each; undone and named: {', '.join(counted)}",
+            ours,
+            wrong="\n".join(missed),
+        ),
+        measured(f"500 to one call in ten for {options.seconds:g} s: nothing undoes it", theirs),
     )
+
+
+def _is_undone(kit: Kit, fault: Fault, missed: list[str]) -> bool:
+    before = kit.masters()
+    with kit.broken(fault.build):
+        status, printed = kit.verb("deploy", READY_TIMEOUT=fault.ready_timeout)
+    problems = []
+    if not status:
+        problems.append("not undone")
+    elif not re.search(fault.named, printed):
+        problems.append("not named")
+    if kit.masters() != before:
+        problems.append("other replicas serve")
+    say(f"         {fault.title}: {', '.join(problems) or 'undone and named'}")
+    missed += [f"{fault.title}: {', '.join(problems)}: {printed[-_SHOWN:]}"] * bool(problems)
+    return not problems
 
 
 def killed(kit: Kit, stock: Stock, options: Options) -> tuple[Measured, Measured | None]:

@@ -128,6 +128,8 @@ class Kit:
     @contextmanager
     def broken(self, build: str) -> Iterator[None]:
         """Change the shop to one of the builds of `wrong.py`, for as long as the block lasts."""
+        # Or the second time the release would be known already.
+        self.change()
         package = self._code / "__init__.py"
         text = package.read_text(encoding="utf-8")
         shutil.copy2(Path(__file__).with_name("wrong.py"), self.checkout / "app")
@@ -136,6 +138,12 @@ class Kit:
             yield
         finally:
             package.write_text(text, encoding="utf-8")
+
+    def masters(self) -> set[int]:
+        """Return the pids of the replicas' Gunicorn masters, as far as this machine sees them."""
+        app = self._tiers().get("app", [])
+        workers = {each.pid for each in app if _parent(each) in {other.pid for other in app}}
+        return {each.pid for each in app} - workers
 
     def kill_worker(self) -> int:
         """Kill one worker; return how many were killed.

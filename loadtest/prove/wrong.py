@@ -14,6 +14,13 @@ if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIEnvironment
 
 
+def unready() -> Flask:
+    """Return a shop that is never ready."""
+    app = create_app()
+    app.view_functions["api.readyz"] = lambda: ("A planted fault", 503)
+    return app
+
+
 def failing() -> Flask:
     """Return a shop that answers 500 to one call in ten."""
     return _failing(create_app())
