@@ -32,6 +32,7 @@ def main(arguments: Sequence[str]) -> int:
     how = Options(
         seconds=options.seconds,
         deploys=options.deploys,
+        rollbacks=options.rollbacks,
         times=options.times,
         health_path=os.environ.get("HEALTH_PATH") or "/",
         soak=settings.parse({"DURATION": soak_time}).plan.duration if soak_time else 0,
@@ -134,6 +135,7 @@ def _parsed(arguments: Sequence[str]) -> argparse.Namespace:
     )
     parser.add_argument("--seconds", type=float, default=20, help="of load in a row")
     parser.add_argument("--deploys", type=int, default=3, help="in a row")
+    parser.add_argument("--rollbacks", type=int, default=1, help="in a row")
     parser.add_argument("--times", type=int, default=1, help="that each wrong release is deployed")
     parser.add_argument("--document", action="store_true", help="write docs/proofs.md")
     return parser.parse_args(arguments)

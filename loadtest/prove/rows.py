@@ -17,7 +17,8 @@ from loadtest.console import say
 from loadtest.errors import LoadTestError
 from loadtest.prove import visitors
 from loadtest.prove.row import Make, Measured, Options, Skipped, measured
-from loadtest.prove.stacks import Kit, Stock
+from loadtest.prove.stacks import Kit
+from loadtest.prove.stock import Stock
 from loadtest.prove.visitors import Tally, Visit
 
 _SHOWN = 500
@@ -108,20 +109,37 @@ def deploy(kit: Kit, stock: Stock, options: Options) -> tuple[Measured, Measured
     )
 
 
+def scale(kit: Kit, stock: Stock, options: Options) -> tuple[Measured, Measured | None]:
+    """Up to five replicas and down to two, under load."""
+    with visitors.visitors(kit.port, _visit(kit, options)) as ours:
+        for replicas in ("5", "2"):
+            kit.succeed("up", REPLICAS=replicas)
+            time.sleep(2)
+    with visitors.visitors(stock.port, _stock_cart) as theirs:
+        for number in (5, 2):
+            stock.scale(number)
+            time.sleep(2)
+    return (
+        measured("up to 5 replicas and down to 2", ours),
+        measured("the same", theirs),
+    )
+
+
 def rollback(kit: Kit, stock: Stock, options: Options) -> tuple[Measured, Measured | None]:
     """Back to the release before, under load."""
     _need_verb(kit, "rollback")
     with visitors.visitors(kit.port, _visit(kit, options)) as ours:
-        kit.change()
-        kit.succeed("deploy")
-        kit.succeed("rollback")
+        for _ in range(options.rollbacks):
+            kit.change()
+            kit.succeed("deploy")
+            kit.succeed("rollback")
     with visitors.visitors(stock.port, _stock_cart) as theirs:
-        for _ in range(2):
+        for _ in range(2 * options.rollbacks):
             stock.deploy()
             time.sleep(2)
     return (
-        measured("a deployment and a rollback", ours),
-        measured("a restart with the new code, and one with the old", theirs),
+        measured(f"{options.rollbacks} x a deployment and a rollback", ours),
+        measured(f"{options.rollbacks} x new code and the old", theirs),
     )
 
 
@@ -191,7 +209,7 @@ def killed(kit: Kit, stock: Stock, options: Options) -> tuple[Measured, Measured
     )
 
 
-def store(kit: Kit, _stock: Stock, options: Options) -> tuple[Measured, Measured | None]:
+def store(kit: Kit, stock: Stock, options: Options) -> tuple[Measured, Measured | None]:
     """The store restarts under load: requests fail, and what was acknowledged is there."""
     _need_shop(kit)
     service = "valkey" if kit.runtime == "local" else "redis"
@@ -199,7 +217,15 @@ def store(kit: Kit, _stock: Stock, options: Options) -> tuple[Measured, Measured
         time.sleep(options.seconds / 4)
         kit.succeed("restart", SERVICE=service)
         time.sleep(options.seconds / 4)
-    return measured("a restart of the store", ours, allows_failures=True), None
+    with visitors.visitors(stock.port, _stock_cart) as theirs:
+        time.sleep(options.seconds / 4)
+        stock.restart_store()
+        time.sleep(options.seconds / 4)
+    done = "a restart of the store"
+    return (
+        measured(done, ours, allows_failures=True),
+        measured(done, theirs, allows_failures=True),
+    )
 
 
 _stock_cart = partial(visitors.cart, keyed=False)
@@ -211,6 +237,7 @@ ROWS: dict[str, Make] = {
     "once": once,
     "deploy": deploy,
     "rollback": rollback,
+    "scale": scale,
     "wrong": wrong,
     "killed": killed,
     "store": store,

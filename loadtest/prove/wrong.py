@@ -7,8 +7,6 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
 from flask import Flask
-from shop import create_app
-from unsticky.maps import SessionMap
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIEnvironment
@@ -16,13 +14,19 @@ if TYPE_CHECKING:
 
 def unready() -> Flask:
     """Return a shop that is never ready."""
+    from shop import create_app
+
     app = create_app()
-    app.view_functions["api.readyz"] = lambda: ("A planted fault", 503)
+    # Locally /readyz is asked, in containers /livez.
+    for name in ("readyz", "livez"):
+        app.view_functions[f"api.{name}"] = lambda: ("A planted fault", 503)
     return app
 
 
 def failing() -> Flask:
     """Return a shop that answers 500 to one call in ten."""
+    from shop import create_app
+
     return _failing(create_app())
 
 
@@ -48,6 +52,9 @@ def _failing(app: Flask) -> Flask:
 
 def losing() -> Flask:
     """Return a shop that loses one add in a hundred."""
+    from shop import create_app
+    from unsticky.maps import SessionMap
+
     inner = SessionMap.incr
 
     def incr(self: SessionMap, key: Any, delta: int = 1, **how: Any) -> int:
