@@ -99,9 +99,11 @@ def test_a_row_that_cannot_be_made_is_not_passed() -> None:
 
 def test_a_zero_has_its_bound() -> None:
     """About three in so many, with 95 % confidence; another count stands for itself."""
-    assert page.share(0, 30_000) == "0 of 30,000, so at most 1 in 10,014"
-    assert page.share(2, 30_000) == "2 of 30,000"
-    assert page.share(0, 0) == "0 of 0"
+    tally = Tally(requests=30_000, acknowledged=3_000)
+    assert page.at_most(measured("visits", tally)) == "failed 1 in 10,014, lost 1 in 1,001"
+    tally.failed = 2
+    assert page.at_most(measured("visits", tally)) == "lost 1 in 1,001"
+    assert page.at_most(measured("nothing", Tally())) == ""
 
 
 def test_a_soak_names_what_grows() -> None:
@@ -139,4 +141,4 @@ def test_the_page_has_both_columns(tmp_path: Path) -> None:
     for suffix in (".md", ".html"):
         text = data.with_suffix(suffix).read_text()
         assert "make prove ARGS=" in text
-        assert "so at most 1 in" in text
+        assert "failed 1 in" in text
