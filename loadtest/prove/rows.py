@@ -150,7 +150,7 @@ def wrong(kit: Kit, stock: Stock, options: Options) -> tuple[Measured, Measured 
     missed: list[str] = []
     with visitors.visitors(kit.port, _visit(kit, options), _FEW) as ours:
         counted = [
-            f"{fault.title}: {sum([_is_undone(kit, fault, missed) for _ in range(options.times)])}"
+            f"{fault.title}: {sum([is_undone(kit, fault, missed) for _ in range(options.times)])}"
             for fault in FAULTS
         ]
     with visitors.visitors(stock.port, _stock_cart, _FEW) as theirs:
@@ -167,7 +167,8 @@ def wrong(kit: Kit, stock: Stock, options: Options) -> tuple[Measured, Measured 
     )
 
 
-def _is_undone(kit: Kit, fault: Fault, missed: list[str]) -> bool:
+def is_undone(kit: Kit, fault: Fault, missed: list[str]) -> bool:
+    """Deploy a wrong release; return whether it was undone and named; `missed` says why not."""
     before = kit.masters()
     with kit.broken(fault.build):
         status, printed = kit.verb("deploy", READY_TIMEOUT=fault.ready_timeout)
