@@ -103,10 +103,8 @@ def deploy(kit: Kit, stock: Stock, options: Options) -> tuple[Measured, Measured
         for _ in range(options.deploys):
             stock.deploy()
             time.sleep(2)
-    return (
-        measured(f"{options.deploys} deployments of changed code", ours),
-        measured(f"{options.deploys} restarts", theirs),
-    )
+    done = f"{options.deploys} deployments of changed code"
+    return measured(done, ours), measured(done, theirs)
 
 
 def scale(kit: Kit, stock: Stock, options: Options) -> tuple[Measured, Measured | None]:
@@ -119,10 +117,8 @@ def scale(kit: Kit, stock: Stock, options: Options) -> tuple[Measured, Measured 
         for number in (5, 2):
             stock.scale(number)
             time.sleep(2)
-    return (
-        measured("up to 5 replicas and down to 2", ours),
-        measured("the same", theirs),
-    )
+    done = "up to 5 replicas and down to 2"
+    return measured(done, ours), measured(done, theirs)
 
 
 def rollback(kit: Kit, stock: Stock, options: Options) -> tuple[Measured, Measured | None]:
@@ -138,8 +134,8 @@ def rollback(kit: Kit, stock: Stock, options: Options) -> tuple[Measured, Measur
             stock.deploy()
             time.sleep(2)
     return (
-        measured(f"{options.rollbacks} x a deployment and a rollback", ours),
-        measured(f"{options.rollbacks} x new code and the old", theirs),
+        measured(f"a deployment and a rollback, {options.rollbacks} times", ours),
+        measured(f"new code and the old again, {options.rollbacks} times", theirs),
     )
 
 
