@@ -3,7 +3,6 @@
 import os
 import time
 import uuid
-from pathlib import Path
 from typing import Any
 
 from flask import Flask, request
@@ -20,7 +19,7 @@ def create_app(*, is_forgetful: bool = False) -> Flask:
     """
     app = Flask("notes")
     app.config.update(
-        SECRET_KEY=Path(os.environ["SECRET_KEY_FILE"]).read_text(encoding="ascii"),
+        SECRET_KEY=os.environ["SECRET_KEY"],
         REDIS_URL=os.environ["REDIS_URL"],
         UNSTICKY_CONFLICT="overwrite" if is_forgetful else "conflict",
     )

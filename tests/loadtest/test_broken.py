@@ -4,7 +4,7 @@ import re
 
 import pytest
 
-from tests.support.stacks.loadtests import Ran, run
+from tests.support.stacks.loadtests import run_until_found
 from tests.support.stacks.local import Stack
 
 _TABS = {"JOURNEYS": "Shopper=0 Bot=0 AnonymousBrowser=0 Member=0 Buyer=0"}
@@ -12,15 +12,6 @@ _TABS = {"JOURNEYS": "Shopper=0 Bot=0 AnonymousBrowser=0 Member=0 Buyer=0"}
 _MEMBERS = {"JOURNEYS": "Shopper=0 Bot=0 AnonymousBrowser=0 TwoTabs=0 Buyer=0", "USERS": "3"}
 # With fewer findings it may be chance that one worker is involved in all.
 _SUSPICIOUS = 20
-
-
-def _run(stack: Stack, least: int, **users: str) -> Ran:
-    """Run the load test, on a slow machine for longer, until it has met so many findings."""
-    for seconds in (3, 10, 30):
-        ran = run(stack, DURATION=f"{seconds}s", **users)
-        if sum(ran.document.get("findings", {}).values()) >= least:
-            break
-    return ran
 
 
 @pytest.mark.parametrize(
@@ -37,7 +28,7 @@ def test_what_is_broken_is_named(
 ) -> None:
     """The verdict names the one kind of failure, and the worker or replica that it comes from."""
     copied.up(APP=f"broken:{build}()")
-    ran = _run(copied, _SUSPICIOUS if suspect else 1, **users)
+    ran = run_until_found(copied, _SUSPICIOUS if suspect else 1, **users)
     assert ran.exit_code == 1, ran.printed
     named = re.match(rf"VERDICT fail: {kind} \d+ times{suspect} \(0 allowed\)", ran.verdict)
     assert named, ran.printed

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from tests.support.checkout import ROOT
-from tests.support.stacks.loadtests import run
+from tests.support.stacks.loadtests import run, run_until_found
 from tests.support.stacks.local import Stack
 
 _PAGE = ROOT / "docs" / "loadtest.md"
@@ -40,5 +40,5 @@ def test_the_documented_scenario_passes_on_a_sound_application(
 def test_the_documented_scenario_finds_what_is_lost(copied: Stack, scenario: Path) -> None:
     """With its notes in one list, the same application loses some of two tabs."""
     copied.up(APP="notes:create_app(is_forgetful=True)")
-    ran = run(copied, SCENARIO=str(scenario), DURATION="3s")
+    ran = run_until_found(copied, SCENARIO=str(scenario))
     assert re.match(r"VERDICT fail: lost update \d+ times \(0 allowed\)", ran.verdict), ran.printed
