@@ -132,9 +132,12 @@ _FORWARDED = {
 
 
 def read_secrets() -> None:
-    """Read each file that ``NAME_FILE`` names in SECRETS_DIR, for the workers that start next."""
+    """Read each file that ``NAME_FILE`` names in SECRETS_DIR, for the workers that start next.
+
+    A file that cannot be read ends the start. At a reload its former content counts on, because
+    Gunicorn would end all workers.
+    """
     folder = Path(os.environ.get("SECRETS_DIR") or "/run/secrets")
-    _secrets.clear()
     for name, path in os.environ.items():
         if not name.endswith("_FILE") or folder not in Path(path).parents:
             continue
@@ -143,8 +146,10 @@ def read_secrets() -> None:
         try:
             _secrets[name] = Path(path).read_text(encoding="utf-8").strip()
         except (OSError, UnicodeDecodeError) as error:
-            hint = f"give a text file that this user can read ({error})"
-            raise refuse(name, path, hint) from None
+            refusal = refuse(name, path, f"give a text file that this user can read ({error})")
+            if name not in _secrets:
+                raise refusal from None
+            logging.getLogger("gunicorn.error").warning("%s; its former content counts on", refusal)
 
 
 def reveal_secrets() -> None:
@@ -157,7 +162,8 @@ def reveal_secrets() -> None:
         del os.environ[name]
         first, line_break, others = value.partition("\n")
         if name == "SECRET_KEY_FILE" and line_break:
-            os.environ |= {"SECRET_KEY": first.strip(), "SECRET_KEY_FALLBACKS": others}
+            # The line break at the end: even one key may have spaces.
+            os.environ |= {"SECRET_KEY": first.strip(), "SECRET_KEY_FALLBACKS": f"{others}\n"}
         else:
             os.environ[name.removesuffix("_FILE")] = value
 

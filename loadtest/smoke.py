@@ -1,13 +1,13 @@
-"""`python -m loadtest.smoke`: asks a new release before the others leave, as a deployment does.
+"""`python -m loadtest.smoke`: tries a new release before the old one stops, as a deployment does.
 
 The visitors of the shop compare each answer with a model of their cart and session. Visitors of
-another application make the journeys of SCENARIO, or ask HEALTH_PATH. What is too slow or fails too
-often, the profile `deploy` of `slo.toml` says. The exit code is 0 if all was well, 1 if something
-was wrong, 2 if the test could not be made, 3 if there were too few answers to tell.
+another application make the journeys of SCENARIO, or ask HEALTH_PATH. The profile `deploy` of
+`slo.toml` says what is too slow or fails too often. The exit code is 0 if all was well, 1 if
+something was wrong, 2 if the test could not be made, 3 if there were too few answers to tell.
 
 ============= ======================================================================================
 SMOKE_URL     what to ask: `http://…`, or `unix:/path/to.sock` for a replica
-SMOKE_STAGE   direct (a replica) or mixed (nginx); if not given, as SMOKE_URL ends in the prefix
+SMOKE_STAGE   direct (a replica) or mixed (nginx); by default mixed if SMOKE_URL ends in the prefix
 SMOKE_SECONDS how long, by default 15; up to 120 s longer for enough answers
 SMOKE_APP     shop, or empty for another application; by default shop
 SMOKE_HOST    the host to ask for, by default localhost
@@ -38,8 +38,8 @@ from loadtest.report import run as report
 
 _ADD = "POST /api/cart/items"
 _ADDS, _ANSWERS = 1_000, 100
-"""Fewer do not tell. Of 1,000 adds of a release that loses one in a hundred, all are there with a
-probability of 0.00004."""
+"""Fewer are not enough. Of 1,000 adds of a release that loses one in a hundred, all are there with
+a probability of 0.00004."""
 # A machine that is busy with its users takes longer, and is not wrong.
 _LONGER_SECONDS = 120
 _SHOWN = 3

@@ -78,7 +78,10 @@ class Unsticky:
             raise ConfigurationError(
                 "Unsticky serves this application already: call init_app once for each application"
             )
-        earlier = os.environ.get("SECRET_KEY_FALLBACKS", "").split()
+        given = os.environ.get("SECRET_KEY_FALLBACKS", "")
+        # A key on its line may have spaces: its words alone would be keys that one can guess.
+        keys = given.splitlines() if "\n" in given else given.split()
+        earlier = [key.strip() for key in keys if key.strip()]
         if earlier and app.config.get("SECRET_KEY_FALLBACKS") is None:
             app.config["SECRET_KEY_FALLBACKS"] = earlier
         config = Config.parse(app.config)

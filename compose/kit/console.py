@@ -25,7 +25,7 @@ def say(text: str = "", end: str = "\n") -> None:
     try:
         print(text, end=end, flush=True)
     except OSError:
-        # Or the terminal has gone, or the disk of a log is full.
+        # Its reader or the terminal has gone, or the disk of a log is full.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 

@@ -1,8 +1,8 @@
 """Deploy a stack, and restart its services.
 
 New replicas start beside the old ones and must answer before nginx sends them requests. The first
-of a new release is tried by visitors, too, alone and then beside the old ones. Only then does nginx
-leave out the old ones, waits until they have no request, and they stop. If anything fails, the new
+of a new release is tried by visitors, too, alone and then beside the old ones. Only then nginx
+leaves out the old ones, and they stop when they have no request left. If anything fails, the new
 ones stop instead, and the old ones go on serving. For processes `exchange` does this, for
 containers the script `deploy`.
 """
@@ -150,9 +150,9 @@ def _exchange_replicas(
     leaving = [replica for replica in before if replica not in kept]
     for replica in kept:
         await_ready(runtime, replica.name)
+    is_tested = bool(running) and services.prepare_smoke_test(running)
     started: list[Replica] = []
     with _undone(runtime, before):
-        is_tested = bool(running) and services.prepare_smoke_test(running)
         while missing := runtime.settings.replicas - len(kept) - len(started):
             new = services.start(1 if is_tested else missing)
             started += new

@@ -58,7 +58,7 @@ def up(runtime: Runtime) -> None:
 
 
 def deploy(runtime: Runtime) -> None:
-    """Do the same under the name that one looks for."""
+    """Do what `up` does, under the name that people look for."""
     _deploy(runtime, "deploy", back=False)
 
 

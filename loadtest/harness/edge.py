@@ -1,7 +1,7 @@
 """What nginx does for a replica, between the load generator and a replica that is asked directly.
 
-It also reaches the whole stack by one of its host names, wherever that is published. Cookies that
-are only for TLS, or for that host, work here.
+It also asks the whole stack, by one of its host names, at whatever address nginx listens. It
+changes cookies that are only for TLS or for that host, so that the load generator keeps them.
 """
 
 import re

@@ -144,7 +144,7 @@ class Run:
                     )
                 if waited > plan.duration + _START_SECONDS + _END_SECONDS:
                     generator.stop()
-                if is_early := self._is_enough(self._figures):
+                if is_early := is_early or self._is_enough(self._figures):
                     generator.stop()
         except KeyboardInterrupt:
             self._interrupted = True

@@ -415,8 +415,8 @@ class Store(Protocol):
         """End all sessions of a user except `keep`; from now on, refuse to bind below `stamp`.
 
         The index with its stamp is kept at least as long as any session in it may live, and any
-        session that begins now. No call makes that time shorter, but one that shall `forget` the
-        user: it deletes the index in the same step. Returns the sessions that ended.
+        session that begins now. Only a call with `forget` makes that time shorter: it deletes the
+        index in the same step. Returns the sessions that ended.
         """
 
     def sweep(

@@ -268,12 +268,13 @@ class Lifecycle:
     def _lost(self, outcome: Missing | Gone) -> None:
         """Refuse if the session was alive in this request; otherwise a new one may start.
 
-        Not if this request was sent before and changed the session: that would happen twice.
+        Refuse, too, if this request was sent before and had changed the session: a new one would
+        get the same changes a second time.
         """
         if isinstance(outcome, Gone) and outcome.done:
             self.state = Ended(outcome.kind)
             raise OutcomeUnknown(
-                f"the session was {outcome.kind} after this request, sent before, had changed it"
+                f"this request, sent before, had changed the session before it was {outcome.kind}"
             )
         seen_alive = self.state is Presence.ALIVE
         if isinstance(outcome, Missing):

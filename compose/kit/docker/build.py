@@ -40,7 +40,7 @@ def section(settings: Settings, state: StateFolder, app: Application) -> dict[st
         "context": str(frozen / "kit"),
         "dockerfile": str(SHOP / "Dockerfile"),
         "additional_contexts": {"code": str(frozen / "code")},
-        "args": {"REQUIREMENTS": "", "BINARIES": "none" if settings.app_build else ":all:"},
+        "args": {"REQUIREMENTS": "", "APP_BUILD": str(int(settings.app_build))},
     }
 
 

@@ -156,7 +156,7 @@ class LocalDeployment:
     def summary(self) -> dict[str, str]:
         own = self.runtime.settings.own_store
         return {
-            "nginx": f"127.0.0.1:{self.runtime.settings.port}",
+            "nginx": f"{self.runtime.settings.bind_address}:{self.runtime.settings.port}",
             "release": self.release.folder.name,
             "store": "Valkey (`make down` keeps its data)" if own else "yours, at REDIS_URL",
             **self.release.application.described(),

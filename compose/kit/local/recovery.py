@@ -17,8 +17,8 @@ def recover(
 ) -> list[Replica]:
     """Undo what an interrupted verb has left, and return the replicas that serve.
 
-    As long as nginx uses a replica that the last finished verb has left, all of those shall serve.
-    If it uses others alone, a deployment had come so far that these stay.
+    If nginx uses a replica that the last finished verb has left, all of those replicas serve again.
+    If it uses none of them, the interrupted deployment had gone so far that its replicas stay.
     """
     existing, used = runtime.replicas(), nginx.used()
     listed = [each for each in existing if each.name in used]

@@ -249,7 +249,9 @@ class LocalRuntime(Runtime):
         known = {(each.folder, each.environment) for each in served}
         # An interrupted deployment left one that has not served: the last one is the earlier.
         if current and self._using() <= known:
-            served = [each for each in served if each.number < current.number]
+            # A newer one is left where a rollback was interrupted, which this one finishes.
+            end = current.number + (served[0].number > current.number)
+            served = [each for each in served if each.number < end]
         found = [each for each in served if each.is_there()]
         if not found:
             raise KitError(

@@ -199,7 +199,7 @@ class Supervisor:
         return Path(spec["cwd"]).parent, Path(spec["argv"][0]).parents[1]
 
     def digest(self, name: str, *ignored: str) -> str:
-        """Return a digest of what a replica was started with, but its name and these variables."""
+        """Return a digest of what a replica was started with, without its name and `ignored`."""
         if not self._state.service_spec(name).exists():
             return ""
         return digest(self.described(name), *ignored)
@@ -282,7 +282,7 @@ class Supervisor:
 
 
 def digest(spec: dict[str, Any], *ignored: str) -> str:
-    """Return a digest of a replica's description, but its name and some variables."""
+    """Return a digest of a replica's description, without its name and some variables."""
     left_out = {"BIND", "REPLICA", *ignored}
     env = {name: text for name, text in spec["env"].items() if name not in left_out}
     content = json.dumps([spec["argv"], spec["cwd"], sorted(env.items())])

@@ -125,7 +125,7 @@ COMPOSE_PROJECT_NAME={name}
 APP={app}
 # Files with its packages; paths start in its folder. APP_BUILD=1 builds those that have no wheel.
 APP_REQUIREMENTS={packages}
-APP_BUILD={int(settings.app_build) or ""}
+APP_BUILD={int(settings.app_build)}
 # A path that answers 2xx or 3xx without a login.
 HEALTH_PATH={health}
 # nginx's port on 127.0.0.1; containers of the application, and processes in each.

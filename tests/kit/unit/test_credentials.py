@@ -15,7 +15,7 @@ from kit.settings import CHECKOUT, load
 from kit.state import StateFolder
 
 
-def _run(script: str, *arguments: Path, **environ: str) -> "subprocess.CompletedProcess[str]":
+def _run(script: str, *arguments: Path | str, **environ: str) -> "subprocess.CompletedProcess[str]":
     env = {"PATH": os.environ["PATH"], **environ}
     command: list[str | Path] = ["sh", f"compose/{script}", *arguments]
     return subprocess.run(
@@ -73,6 +73,36 @@ def test_script_and_kit_make_the_same_secrets(tmp_path: Path, state: StateFolder
 
     assert made(script) == made(state.secrets)
     assert stat.S_IMODE(script.stat().st_mode) == stat.S_IMODE(state.secrets.stat().st_mode)
+
+
+@pytest.mark.parametrize("step", ["next", "use", "retire"])
+def test_no_step_begins_without_secrets(tmp_path: Path, step: str) -> None:
+    """Secrets that are not there are not exchanged: empty ones would let everybody in."""
+    done = _run("secrets.sh", step, tmp_path / "made")
+    assert done.returncode == 1
+    assert done.stderr.startswith("error: there is no ")
+    assert "hint: first: sh compose/secrets.sh" in done.stderr
+    assert [path.name for path in (tmp_path / "made").iterdir()] == [".gitignore"]
+
+
+def test_unknown_step_is_refused() -> None:
+    """A mistyped step is no name of a folder."""
+    done = _run("secrets.sh", "retrie")
+    assert done.returncode == 1
+    assert done.stderr.startswith("error: there is no step retrie\n  hint: ")
+
+
+def test_url_of_another_store_is_not_exchanged(tmp_path: Path) -> None:
+    """The password of a store elsewhere is its owner's to change."""
+    made = tmp_path / "made"
+    assert _run("secrets.sh", made).returncode == 0
+    key = (made / "secret_key").read_text()
+    (made / "redis_url").chmod(0o644)
+    (made / "redis_url").write_text("rediss://user:password@redis.example:6379/0")
+    for step in ("next", "use", "retire"):
+        assert _run("secrets.sh", step, made).returncode == 0
+    assert (made / "redis_url").read_text() == "rediss://user:password@redis.example:6379/0"
+    assert (made / "secret_key").read_text() != key
 
 
 def _form(path: Path) -> str:

@@ -44,8 +44,11 @@ def test_20_earlier_secrets_may_come_from_the_environment(
     new_app: NewApp, store: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """An application that names none gets those of SECRET_KEY_FALLBACKS; its own win."""
-    monkeypatch.setenv("SECRET_KEY_FALLBACKS", "old\nolder")
-    assert new_app(store).config["SECRET_KEY_FALLBACKS"] == ["old", "older"]
+    for given in ("old older", "old\n\nolder\n"):
+        monkeypatch.setenv("SECRET_KEY_FALLBACKS", given)
+        assert new_app(store).config["SECRET_KEY_FALLBACKS"] == ["old", "older"]
+    monkeypatch.setenv("SECRET_KEY_FALLBACKS", "a key of words\n")
+    assert new_app(store).config["SECRET_KEY_FALLBACKS"] == ["a key of words"]
     own = new_app(store, SECRET_KEY_FALLBACKS=["mine"])
     assert own.config["SECRET_KEY_FALLBACKS"] == ["mine"]
 

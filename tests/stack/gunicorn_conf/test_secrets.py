@@ -55,13 +55,26 @@ def test_reload_reads_secrets_again(new_server: NewServer, secrets: Path) -> Non
     assert server.get("/imported/DATABASE_URL").body == b"postgres://app:two@db/app"
 
 
+def test_reload_without_a_secret_file_keeps_the_former(
+    new_server: NewServer, secrets: Path
+) -> None:
+    """HUP while a file is missing changes nothing, and the log names the file."""
+    server = new_server(**_settings(secrets)).start()
+    (secrets / "database_url").unlink()
+    old = server.workers()
+    server.signal(signal.SIGHUP)
+    wait_until(lambda: not old & server.workers(), "workers of the new configuration alone")
+    assert server.get("/imported/DATABASE_URL").body == b"postgres://app:one@db/app"
+    assert any("its former content counts on" in str(line) for line in server.errors())
+
+
 def test_further_lines_are_earlier_keys(new_server: NewServer, tmp_path: Path) -> None:
     """The first line of SECRET_KEY_FILE signs, and the others are still accepted."""
     (tmp_path / "key").write_text("new\nold\nolder\n", encoding="utf-8")
     settings = {"SECRETS_DIR": str(tmp_path), "SECRET_KEY_FILE": f"{tmp_path}/key"}
     server = new_server(**settings).start()
     assert server.get("/imported/SECRET_KEY").body == b"new"
-    assert server.get("/imported/SECRET_KEY_FALLBACKS").body == b"old\nolder"
+    assert server.get("/imported/SECRET_KEY_FALLBACKS").body == b"old\nolder\n"
 
 
 def test_name_and_name_file_together_are_refused(new_server: NewServer, secrets: Path) -> None:
