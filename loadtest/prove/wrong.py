@@ -1,4 +1,7 @@
-"""The shop in releases that boot and are wrong. `prove` and tests copy this beside the shop."""
+"""The shop in releases that boot and are wrong. `prove` and tests copy this beside the shop.
+
+They take the place of `shop.create_app`, so they call that of `shop.factory`.
+"""
 
 from __future__ import annotations
 
@@ -14,7 +17,7 @@ if TYPE_CHECKING:
 
 def unready() -> Flask:
     """Return a shop that is never ready."""
-    from shop import create_app
+    from shop.factory import create_app
 
     app = create_app()
     # Locally /readyz is asked, in containers /livez.
@@ -25,7 +28,7 @@ def unready() -> Flask:
 
 def failing() -> Flask:
     """Return a shop that answers 500 to one call in ten."""
-    from shop import create_app
+    from shop.factory import create_app
 
     return _failing(create_app())
 
@@ -52,7 +55,7 @@ def _failing(app: Flask) -> Flask:
 
 def losing() -> Flask:
     """Return a shop that loses one add in a hundred."""
-    from shop import create_app
+    from shop.factory import create_app
     from unsticky.maps import SessionMap
 
     inner = SessionMap.incr
