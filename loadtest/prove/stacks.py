@@ -124,16 +124,18 @@ class Kit:
     @contextmanager
     def broken(self, build: str) -> Iterator[None]:
         """Change the shop to one of the builds of `wrong.py`, for as long as the block lasts."""
-        # Or the second time the release would be known already.
-        self.change()
-        package = self._code / "__init__.py"
+        package, wrong = self._code / "__init__.py", self.checkout / "app" / "wrong.py"
         text = package.read_text(encoding="utf-8")
-        shutil.copy2(Path(__file__).with_name("wrong.py"), self.checkout / "app")
-        package.write_text(f"{text}\nfrom wrong import {build} as create_app\n", encoding="utf-8")
+        shutil.copy2(Path(__file__).with_name("wrong.py"), wrong)
+        # The number makes it another release each time.
+        self._release += 1
+        faulty = f"{text}\nfrom wrong import {build} as create_app  # {self._release}\n"
+        package.write_text(faulty, encoding="utf-8")
         try:
             yield
         finally:
             package.write_text(text, encoding="utf-8")
+            wrong.unlink()
 
     def masters(self) -> set[int]:
         """Return the pids of the replicas' Gunicorn masters, as far as this machine sees them."""
