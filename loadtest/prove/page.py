@@ -22,6 +22,12 @@ from loadtest.report import pages
 
 _DOCUMENT = machine.CHECKOUT / "docs" / "proofs.md"
 _BEGIN, _END = "<!-- make prove ARGS=--document writes this part -->", "<!-- end -->"
+_STOCK = {
+    "local": "Stock is Flask with Flask-Session over a Valkey of its own, under gunicorn -w 4 "
+    "without other settings, behind one nginx; a deployment of it is a restart.",
+    "docker": "Stock is Flask with Flask-Session, gunicorn -w 4, nginx and Redis in one plain "
+    "Compose file; a deployment of it is docker compose up --build -d.",
+}
 _ROWS = {**ROWS, "soak": soak}
 
 
@@ -32,19 +38,23 @@ def main(arguments: Sequence[str]) -> int:
     how = Options(
         seconds=options.seconds,
         deploys=options.deploys,
+        rollbacks=options.rollbacks,
+        times=options.times,
         health_path=os.environ.get("HEALTH_PATH") or "/",
         soak=settings.parse({"DURATION": soak_time}).plan.duration if soak_time else 0,
     )
     began = time.monotonic()
     found = _made(options.only or (["soak"] if how.soak else list(ROWS)), how)
+    runtime = os.environ.get("RUNTIME") or "local"
     is_foreign = bool(os.environ.get("APP_DIR"))
     data = {
         "time": datetime.now(UTC).isoformat(timespec="seconds"),
         "machine": machine.description(),
         "python": machine.python(),
         "commit": machine.commit(),
-        "runtime": os.environ.get("RUNTIME") or "local",
+        "runtime": runtime,
         "application": "the application of APP_DIR" if is_foreign else "the shop",
+        "stock": _STOCK[runtime],
         "load_average": round(os.getloadavg()[0], 1),
         "seconds": round(time.monotonic() - began),
         "options": asdict(how),
@@ -93,10 +103,19 @@ def _figures(each: Measured) -> str:
 
 
 def share(number: int, of: int) -> str:
-    """Return a count, and behind a zero the highest rate that it leaves possible."""
-    if number or not of:
-        return f"{number:,} of {of:,}"
-    return f"0 of {of:,}, so at most 1 in {int(100 / bound(of)):,}"
+    """Return a count of so many."""
+    return f"{number:,} of {of:,}"
+
+
+def at_most(each: Measured) -> str:
+    """Return the highest rates that the zeros of what was measured leave possible."""
+    counts = (
+        ("failed", each.failed, each.requests),
+        ("lost", each.lost, each.acknowledged),
+    )
+    return ", ".join(
+        f"{name} 1 in {int(100 / bound(of)):,}" for name, number, of in counts if of and not number
+    )
 
 
 def _write(data: dict[str, Any], found: Sequence[Row]) -> Path:
@@ -114,7 +133,7 @@ def _markdown(data: dict[str, Any], found: Sequence[Row]) -> str:
 
 
 def _values(data: dict[str, Any], found: Sequence[Row]) -> dict[str, Any]:
-    return {"data": data, "rows": found, "share": share}
+    return {"data": data, "rows": found, "share": share, "at_most": at_most}
 
 
 def _document(data: dict[str, Any], found: Sequence[Row]) -> None:
@@ -133,5 +152,7 @@ def _parsed(arguments: Sequence[str]) -> argparse.Namespace:
     )
     parser.add_argument("--seconds", type=float, default=20, help="of load in a row")
     parser.add_argument("--deploys", type=int, default=3, help="in a row")
+    parser.add_argument("--rollbacks", type=int, default=1, help="in a row")
+    parser.add_argument("--times", type=int, default=1, help="that each wrong release is deployed")
     parser.add_argument("--document", action="store_true", help="write docs/proofs.md")
     return parser.parse_args(arguments)

@@ -4,7 +4,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from loadtest.errors import LoadTestError
-from loadtest.prove.stacks import Kit, Stock
+from loadtest.prove.stacks import Kit
+from loadtest.prove.stock import Stock
 from loadtest.prove.visitors import Tally
 
 
@@ -15,12 +16,16 @@ class Options:
     Attributes:
         seconds: of load, where nothing else says when a row ends.
         deploys: of the row of that name.
+        rollbacks: of the row of that name.
+        times: that each wrong release is deployed.
         health_path: what visitors of another application ask.
         soak: seconds of the row of that name.
     """
 
     seconds: float = 20
     deploys: int = 3
+    rollbacks: int = 1
+    times: int = 1
     health_path: str = "/"
     soak: float = 0
 

@@ -2,22 +2,51 @@
 
 import os
 import random
+import re
 import signal
 import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from functools import partial
 
 import psutil
 
+from loadtest.console import say
 from loadtest.errors import LoadTestError
 from loadtest.prove import visitors
 from loadtest.prove.row import Make, Measured, Options, Skipped, measured
-from loadtest.prove.stacks import Kit, Stock
+from loadtest.prove.stacks import Kit
+from loadtest.prove.stock import Stock
 from loadtest.prove.visitors import Tally, Visit
 
 _SHOWN = 500
+_FEW = 3
+
+
+@dataclass(frozen=True)
+class Fault:
+    """A wrong release.
+
+    Attributes:
+        build: its name in `wrong.py`; one that is not there does not import.
+        named: a pattern of what the deployment has to say of it.
+        ready_timeout: seconds that its replicas may take.
+    """
+
+    title: str
+    build: str
+    named: str
+    ready_timeout: str = "180"
+
+
+FAULTS = (
+    Fault("does not import", "missing", "ImportError: cannot import name 'missing'", "12"),
+    Fault("is never ready", "unready", "is not (ready: /readyz answers|healthy).*503", "12"),
+    Fault("answers 500 to one call in ten", "failing", "smoke test failed: errors of "),
+    Fault("loses one add in a hundred", "losing", "smoke test failed: lost "),
+)
 
 
 def continuity(kit: Kit, stock: Stock, options: Options) -> tuple[Measured, Measured | None]:
@@ -74,48 +103,81 @@ def deploy(kit: Kit, stock: Stock, options: Options) -> tuple[Measured, Measured
         for _ in range(options.deploys):
             stock.deploy()
             time.sleep(2)
-    return (
-        measured(f"{options.deploys} deployments of changed code", ours),
-        measured(f"{options.deploys} restarts", theirs),
-    )
+    done = f"{options.deploys} deployments of changed code"
+    return measured(done, ours), measured(done, theirs)
+
+
+def scale(kit: Kit, stock: Stock, options: Options) -> tuple[Measured, Measured | None]:
+    """Up to five replicas and down to two, under load."""
+    with visitors.visitors(kit.port, _visit(kit, options)) as ours:
+        for replicas in ("5", "2"):
+            kit.succeed("up", REPLICAS=replicas)
+            time.sleep(2)
+    with visitors.visitors(stock.port, _stock_cart) as theirs:
+        for number in (5, 2):
+            stock.scale(number)
+            time.sleep(2)
+    done = "up to 5 replicas and down to 2"
+    return measured(done, ours), measured(done, theirs)
 
 
 def rollback(kit: Kit, stock: Stock, options: Options) -> tuple[Measured, Measured | None]:
     """Back to the release before, under load."""
     _need_verb(kit, "rollback")
     with visitors.visitors(kit.port, _visit(kit, options)) as ours:
-        kit.change()
-        kit.succeed("deploy")
-        kit.succeed("rollback")
+        for _ in range(options.rollbacks):
+            kit.change()
+            kit.succeed("deploy")
+            kit.succeed("rollback")
     with visitors.visitors(stock.port, _stock_cart) as theirs:
-        for _ in range(2):
+        for _ in range(2 * options.rollbacks):
             stock.deploy()
             time.sleep(2)
     return (
-        measured("a deployment and a rollback", ours),
-        measured("a restart with the new code, and one with the old", theirs),
+        measured(f"a deployment and a rollback, {options.rollbacks} times", ours),
+        measured(f"new code and the old again, {options.rollbacks} times", theirs),
     )
 
 
 def wrong(kit: Kit, stock: Stock, options: Options) -> tuple[Measured, Measured | None]:
-    """A release that answers 500 to one call in ten, and one that loses one add in a hundred."""
+    """Wrong releases: each is undone, named correctly, and leaves the old replicas serving."""
     _need_verb(kit, "rollback")
     _need_shop(kit)
-    missed = []
-    with visitors.visitors(kit.port, _visit(kit, options)) as ours:
-        for build, reason in (("failing", "errors of "), ("losing", "lost ")):
-            with kit.broken(build):
-                status, printed = kit.verb("deploy")
-            if not status or f"smoke test failed: {reason}" not in printed:
-                missed.append(f"{build}: not undone for its fault: {printed[-_SHOWN:]}")
-    with visitors.visitors(stock.port, _stock_cart) as theirs:
+    missed: list[str] = []
+    with visitors.visitors(kit.port, _visit(kit, options), _FEW) as ours:
+        counted = [
+            f"{fault.title}: {sum([is_undone(kit, fault, missed) for _ in range(options.times)])}"
+            for fault in FAULTS
+        ]
+    with visitors.visitors(stock.port, _stock_cart, _FEW) as theirs:
         stock.deploy(app="loadtest.prove.wrong:failing_stock()")
         time.sleep(options.seconds)
         stock.deploy()
     return (
-        measured("two wrong releases, both undone", ours, wrong=" ".join(missed)),
-        measured(f"the first of them, for {options.seconds:g} s: nothing undoes it", theirs),
+        measured(
+            f"{options.times} of each; undone and named: {', '.join(counted)}",
+            ours,
+            wrong="\n".join(missed),
+        ),
+        measured(f"500 to one call in ten for {options.seconds:g} s: nothing undoes it", theirs),
     )
+
+
+def is_undone(kit: Kit, fault: Fault, missed: list[str]) -> bool:
+    """Deploy a wrong release; return whether it was undone and named; `missed` says why not."""
+    before = kit.masters()
+    with kit.broken(fault.build):
+        status, printed = kit.verb("deploy", READY_TIMEOUT=fault.ready_timeout)
+    problems = []
+    if not status:
+        problems.append("not undone")
+    elif not re.search(fault.named, printed):
+        problems.append("not named")
+    if kit.masters() != before:
+        problems.append("other replicas serve")
+    say(f"         {fault.title}: {', '.join(problems) or 'undone and named'}")
+    missed += [f"{fault.title}: {', '.join(problems)}: {printed[-_SHOWN:]}"] * bool(problems)
+    return not problems
 
 
 def killed(kit: Kit, stock: Stock, options: Options) -> tuple[Measured, Measured | None]:
@@ -144,7 +206,7 @@ def killed(kit: Kit, stock: Stock, options: Options) -> tuple[Measured, Measured
     )
 
 
-def store(kit: Kit, _stock: Stock, options: Options) -> tuple[Measured, Measured | None]:
+def store(kit: Kit, stock: Stock, options: Options) -> tuple[Measured, Measured | None]:
     """The store restarts under load: requests fail, and what was acknowledged is there."""
     _need_shop(kit)
     service = "valkey" if kit.runtime == "local" else "redis"
@@ -152,7 +214,15 @@ def store(kit: Kit, _stock: Stock, options: Options) -> tuple[Measured, Measured
         time.sleep(options.seconds / 4)
         kit.succeed("restart", SERVICE=service)
         time.sleep(options.seconds / 4)
-    return measured("a restart of the store", ours, allows_failures=True), None
+    with visitors.visitors(stock.port, _stock_cart) as theirs:
+        time.sleep(options.seconds / 4)
+        stock.restart_store()
+        time.sleep(options.seconds / 4)
+    done = "a restart of the store"
+    return (
+        measured(done, ours, allows_failures=True),
+        measured(done, theirs, allows_failures=True),
+    )
 
 
 _stock_cart = partial(visitors.cart, keyed=False)
@@ -164,6 +234,7 @@ ROWS: dict[str, Make] = {
     "once": once,
     "deploy": deploy,
     "rollback": rollback,
+    "scale": scale,
     "wrong": wrong,
     "killed": killed,
     "store": store,

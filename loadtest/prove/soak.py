@@ -9,7 +9,8 @@ import psutil
 from loadtest.frameworks import contract
 from loadtest.prove import visitors
 from loadtest.prove.row import Measured, Options, Skipped, measured
-from loadtest.prove.stacks import Kit, Stock
+from loadtest.prove.stacks import Kit
+from loadtest.prove.stock import Stock
 from loadtest.prove.visitors import Client, Tally
 
 _DEPLOY_SECONDS = 600.0

@@ -1,27 +1,23 @@
-"""The two that are compared: a stack of the kit, and a stock server with a stock session."""
+"""The two that are compared: a stack of the kit, and the stock server beside it."""
 
 import os
-import random
 import shutil
 import signal
 import subprocess
-import sys
-from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, contextmanager, suppress
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import psutil
 
 from loadtest import machine
 from loadtest.errors import LoadTestError
-from loadtest.frameworks import servers
-from loadtest.frameworks.servers import Running
 from loadtest.harness import stack as harness
 from loadtest.harness.containers import Containers
+from loadtest.prove.stock import ContainerStock, Stock, kill_one
 
 _PARTS = ("Makefile", "app", "compose", "loadtest", "nginx", "requirements", "pyproject.toml")
 _VERB_SECONDS = 600
-_CART = "loadtest.frameworks.apps.flask_cart:create_app('flask-session')"
 # What would reach out of the folder, or is for other verbs.
 _OWN = frozenset(
     {
@@ -128,14 +124,24 @@ class Kit:
     @contextmanager
     def broken(self, build: str) -> Iterator[None]:
         """Change the shop to one of the builds of `wrong.py`, for as long as the block lasts."""
-        package = self._code / "__init__.py"
+        package, wrong = self._code / "__init__.py", self.checkout / "app" / "wrong.py"
         text = package.read_text(encoding="utf-8")
-        shutil.copy2(Path(__file__).with_name("wrong.py"), self.checkout / "app")
-        package.write_text(f"{text}\nfrom wrong import {build} as create_app\n", encoding="utf-8")
+        shutil.copy2(Path(__file__).with_name("wrong.py"), wrong)
+        # The number makes it another release each time.
+        self._release += 1
+        faulty = f"{text}\nfrom wrong import {build} as create_app  # {self._release}\n"
+        package.write_text(faulty, encoding="utf-8")
         try:
             yield
         finally:
             package.write_text(text, encoding="utf-8")
+            wrong.unlink()
+
+    def masters(self) -> set[int]:
+        """Return the pids of the replicas' Gunicorn masters, as far as this machine sees them."""
+        app = self._tiers().get("app", [])
+        workers = {each.pid for each in app if _parent(each) in {other.pid for other in app}}
+        return {each.pid for each in app} - workers
 
     def kill_worker(self) -> int:
         """Kill one worker; return how many were killed.
@@ -146,7 +152,7 @@ class Kit:
         if not (app := self._tiers().get("app")):
             raise LoadTestError("this machine does not see the workers")
         masters = {process.pid for process in app}
-        return _kill_one([each for each in app if _parent(each) in masters])
+        return kill_one([each for each in app if _parent(each) in masters])
 
     def processes(self) -> list[psutil.Process]:
         """Return its processes, as far as this machine sees them."""
@@ -170,60 +176,11 @@ class Kit:
         self.succeed("clean" if self.runtime == "docker" else "down")
 
 
-class Stock:
-    """Flask with its own session under Gunicorn as its documentation starts it, behind nginx.
-
-    Attributes:
-        port: of nginx.
-    """
-
-    def __init__(self, folder: Path) -> None:
-        self._socket, self._running = folder / "stock.sock", ExitStack()
-        self._rest = ExitStack()
-        self._store = self._rest.enter_context(servers.store(folder)).database()
-        self._start(_CART)
-        server = Running(0, self._socket)
-        _, ports = self._rest.enter_context(servers.nginx({"stock": server}, folder))
-        self.port = ports["stock"]
-
-    def deploy(self, app: str = _CART) -> None:
-        """Stop it and start it again, as `systemctl restart` does."""
-        self._running.close()
-        self._start(app)
-
-    def kill(self) -> None:
-        """Kill the Gunicorn master; its workers end by themselves."""
-        psutil.Process(self._pid).kill()
-
-    def kill_worker(self) -> int:
-        """Kill one worker; return how many were killed."""
-        return _kill_one(psutil.Process(self._pid).children())
-
-    def dispose(self) -> None:
-        """End it."""
-        self._running.close()
-        self._rest.close()
-
-    def _start(self, app: str) -> None:
-        command = [sys.executable, "-m", "gunicorn", "-w", "4", "-b", f"unix:{self._socket}", app]
-        environment = {"REDIS_URL": self._store}
-        served = servers.listening(command, self._socket, 4, environment, keepalive=False)
-        self._pid = self._running.enter_context(served).pid
-
-
 def _parent(process: psutil.Process) -> int:
     try:
         return process.ppid()
     except psutil.NoSuchProcess:
         return 0
-
-
-def _kill_one(workers: Sequence[psutil.Process]) -> int:
-    if workers:
-        with suppress(psutil.NoSuchProcess):
-            random.choice(workers).kill()
-            return 1
-    return 0
 
 
 @contextmanager
@@ -232,7 +189,7 @@ def running(folder: Path) -> Iterator[tuple[Kit, Stock]]:
     kit = Kit(folder)
     try:
         kit.succeed("up")
-        stock = Stock(folder)
+        stock = (ContainerStock if kit.runtime == "docker" else Stock)(folder)
         try:
             yield kit, stock
         finally:

@@ -230,8 +230,8 @@ def path_of(path: str) -> Visit:
 
 def race(client: Client, tally: Tally) -> None:
     """Add in four tabs at once; what was acknowledged has to be there."""
-    client.send("POST", contract.ITEMS, {"sku": contract.RACED[0]}, change=1)
-    acknowledged, lock = 1, threading.Lock()
+    status, _ = client.send("POST", contract.ITEMS, {"sku": contract.RACED[0]}, change=1)
+    acknowledged, lock = int(status == 200), threading.Lock()
 
     def tab(sku: str) -> None:
         nonlocal acknowledged

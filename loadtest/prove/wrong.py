@@ -1,4 +1,7 @@
-"""The shop in releases that boot and are wrong. `prove` and tests copy this beside the shop."""
+"""The shop in releases that boot and are wrong. `prove` and tests copy this beside the shop.
+
+They take the place of `shop.create_app`, so they call that of `shop.factory`.
+"""
 
 from __future__ import annotations
 
@@ -7,15 +10,26 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
 from flask import Flask
-from shop import create_app
-from unsticky.maps import SessionMap
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIEnvironment
 
 
+def unready() -> Flask:
+    """Return a shop that is never ready."""
+    from shop.factory import create_app
+
+    app = create_app()
+    # Locally /readyz is asked, in containers /livez.
+    for name in ("readyz", "livez"):
+        app.view_functions[f"api.{name}"] = lambda: ("A planted fault", 503)
+    return app
+
+
 def failing() -> Flask:
     """Return a shop that answers 500 to one call in ten."""
+    from shop.factory import create_app
+
     return _failing(create_app())
 
 
@@ -41,6 +55,9 @@ def _failing(app: Flask) -> Flask:
 
 def losing() -> Flask:
     """Return a shop that loses one add in a hundred."""
+    from shop.factory import create_app
+    from unsticky.maps import SessionMap
+
     inner = SessionMap.incr
 
     def incr(self: SessionMap, key: Any, delta: int = 1, **how: Any) -> int:

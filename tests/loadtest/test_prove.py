@@ -6,7 +6,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +14,7 @@ import pytest
 from flask import Flask, request, session
 from werkzeug.serving import make_server
 
-from loadtest.prove import page, soak, visitors
+from loadtest.prove import page, rows, soak, visitors
 from loadtest.prove.row import Measured, Options, Skipped, made, measured
 from loadtest.prove.visitors import Tally
 from tests.support.checkout import ROOT
@@ -97,11 +97,43 @@ def test_a_row_that_cannot_be_made_is_not_passed() -> None:
     assert made("asks", asks_nothing, nobody, nobody, Options()).verdict == "not run"
 
 
+@pytest.mark.parametrize(
+    ("answer", "problem"),
+    [
+        ((1, "error: smoke test failed: lost update: a cart of 3 instead of 4"), ""),
+        ((0, "ready after 40 s"), "not undone"),
+        ((1, "error: smoke test undecided: 900 adds, fewer than 1,000"), "not named"),
+    ],
+)
+def test_a_wrong_release_is_undone_and_named(answer: tuple[int, str], problem: str) -> None:
+    """A deployment that is undone for another reason has not found the fault."""
+
+    class Kit:
+        """A stack whose deployment ends like that."""
+
+        def masters(self) -> set[int]:
+            return {1, 2}
+
+        def broken(self, _build: str) -> nullcontext[None]:
+            return nullcontext()
+
+        def verb(self, _verb: str, **_settings: str) -> tuple[int, str]:
+            return answer
+
+    missed: list[str] = []
+    kit: Any = Kit()
+    assert rows.is_undone(kit, rows.FAULTS[3], missed) == (not problem)
+    assert bool(missed) == bool(problem)
+    assert problem in "".join(missed)
+
+
 def test_a_zero_has_its_bound() -> None:
     """About three in so many, with 95 % confidence; another count stands for itself."""
-    assert page.share(0, 30_000) == "0 of 30,000, so at most 1 in 10,014"
-    assert page.share(2, 30_000) == "2 of 30,000"
-    assert page.share(0, 0) == "0 of 0"
+    tally = Tally(requests=30_000, acknowledged=3_000)
+    assert page.at_most(measured("visits", tally)) == "failed 1 in 10,014, lost 1 in 1,001"
+    tally.failed = 2
+    assert page.at_most(measured("visits", tally)) == "lost 1 in 1,001"
+    assert page.at_most(measured("nothing", Tally())) == ""
 
 
 def test_a_soak_names_what_grows() -> None:
@@ -139,4 +171,4 @@ def test_the_page_has_both_columns(tmp_path: Path) -> None:
     for suffix in (".md", ".html"):
         text = data.with_suffix(suffix).read_text()
         assert "make prove ARGS=" in text
-        assert "so at most 1 in" in text
+        assert "failed 1 in" in text
