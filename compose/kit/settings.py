@@ -187,8 +187,7 @@ class Settings:
     @property
     def of_nginx(self) -> dict[str, str]:
         """The variables of nginx's templates that both runtimes set alike."""
-        is_shop = self.app.startswith("shop:") and not self.is_foreign
-        defaults = _NGINX | (_SHOPS_NGINX if is_shop else {})
+        defaults = _NGINX | (_SHOPS_NGINX if self.is_shop else {})
         # Sync workers close every connection.
         defaults["NGINX_UPSTREAM_KEEPALIVE"] = "0" if self.worker_class == "sync" else "16"
         return {
@@ -202,6 +201,11 @@ class Settings:
     def is_foreign(self) -> bool:
         """Whether the application is not in this checkout's ``app/``."""
         return self.app_dir != SHOP
+
+    @property
+    def is_shop(self) -> bool:
+        """Whether the application is the shop, and not another one in ``app/``."""
+        return self.app.startswith("shop:") and not self.is_foreign
 
     @property
     def bind_address(self) -> str:

@@ -56,7 +56,7 @@ def variables(settings: Settings, health_path: str) -> dict[str, str]:
         "SHOP_DEMO": str(int(settings.shop_demo)),
         "STATE_DIR": str(settings.state_dir),
         "HEALTH_PATH": health_path,
-        "SMOKE_APP": "" if settings.is_foreign else "shop",
+        "SMOKE_APP": "shop" if settings.is_shop else "",
         "SMOKE_HOST": probe_host(settings.trusted_hosts),
         "SMOKE_SECONDS": str(settings.smoke_seconds),
     }
