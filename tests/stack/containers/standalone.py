@@ -80,7 +80,7 @@ if [ -n "$DEPLOY_KILL" ]; then
     set -- "$@" # the call
     rest=${DEPLOY_KILL#* * * }
     [ "$rest" != change ] || case " $* " in
-    " ps "* | " inspect "* | " logs "* | " image ls "*) ;;
+    " ps "* | " top "* | " inspect "* | " logs "* | " image ls "*) ;;
     *" config "* | *" cat "* | *-deploy-lock*) ;;
     *) rest=$1 ;;
     esac

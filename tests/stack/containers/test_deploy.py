@@ -1,5 +1,6 @@
 """`compose/deploy` under a load of every method: whatever happens, no request is lost."""
 
+import re
 import socket
 from collections import Counter
 from collections.abc import Iterator
@@ -71,8 +72,10 @@ def test_broken_release_changes_nothing(project: Project, kind: str, good: int) 
     status, printed = project.deploy(**_SOON)
     assert (status, project.serving()) == (1, serving), printed
     assert printed.partition("going back")[0].count("is ready") == good
+    # Of a replica that ends, its workers may be missed first.
+    ended = r"ended \(exit code 0\)|lost a worker"
     said = {"does not import": "No module named 'no_such_module'", "never ready": "503"}
-    assert said.get(kind, "ended (exit code 0)") in printed
+    assert re.search(said.get(kind, ended), printed), printed
 
 
 def test_failing_release_command_changes_nothing(project: Project) -> None:

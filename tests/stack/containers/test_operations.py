@@ -184,7 +184,7 @@ def test_worker_runs_beside_the_replicas(stack: ForeignStack) -> None:
     (added,) = blocks("Background workers", "ini")
     command = "'test -n \"$SECRET_KEY\" && echo ready; sleep 600'"
     text = added.text.replace("celery --app blog.tasks worker", command)
-    text = text.replace("celery --app blog.tasks beat --schedule /tmp/beat", "'sleep 600'")
+    text = text.replace("celery --app blog.tasks beat --schedule instance/beat", "'sleep 600'")
     assert text.count("sleep") == 2
     settings.write_text(settings.read_text() + text)
     _carry_out(stack, "./deploy")
