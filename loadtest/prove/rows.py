@@ -195,6 +195,8 @@ def killed(kit: Kit, stock: Stock, options: Options) -> tuple[Measured, Measured
             process.communicate()
             status, printed = kit.verb("deploy")
             left = left or (printed[-_SHOWN:] if status else "")
+    if not kills:
+        raise Skipped("every deployment ended before it could be killed")
     with visitors.visitors(stock.port, _stock_cart) as theirs:
         stock.kill()
         time.sleep(2)
