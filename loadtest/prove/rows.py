@@ -22,6 +22,8 @@ from loadtest.prove.stock import Stock
 from loadtest.prove.visitors import Tally, Visit
 
 _SHOWN = 500
+# Of load after each thing that is done to the stock server, so that what it loses later counts.
+_BETWEEN_SECONDS = 2
 _FEW = 3
 
 
@@ -61,22 +63,14 @@ def continuity(kit: Kit, stock: Stock, options: Options) -> tuple[Measured, Meas
 
 def races(kit: Kit, stock: Stock, options: Options) -> tuple[Measured, Measured | None]:
     """Four tabs of a visitor add at the same moment."""
-    _need_shop(kit)
     done = f"visits of four tabs for {options.seconds:g} s"
-    return (
-        measured(done, _load(kit.port, visitors.race, options, 4)),
-        measured(done, _load(stock.port, visitors.race, options, 4)),
-    )
+    return _the_same(kit, stock, options, visitors.race, 4, done)
 
 
 def revival(kit: Kit, stock: Stock, options: Options) -> tuple[Measured, Measured | None]:
     """A logout while two tabs add: the old cookie is the user's no longer."""
-    _need_shop(kit)
     done = f"logouts for {options.seconds:g} s (lost: those that ended nothing)"
-    return (
-        measured(done, _load(kit.port, visitors.leave, options, 3)),
-        measured(done, _load(stock.port, visitors.leave, options, 3)),
-    )
+    return _the_same(kit, stock, options, visitors.leave, 3, done)
 
 
 def once(kit: Kit, stock: Stock, options: Options) -> tuple[Measured, Measured | None]:
@@ -102,7 +96,7 @@ def deploy(kit: Kit, stock: Stock, options: Options) -> tuple[Measured, Measured
     with visitors.visitors(stock.port, _stock_cart) as theirs:
         for _ in range(options.deploys):
             stock.deploy()
-            time.sleep(2)
+            time.sleep(_BETWEEN_SECONDS)
     done = f"{options.deploys} deployments of changed code"
     return measured(done, ours), measured(done, theirs)
 
@@ -112,11 +106,11 @@ def scale(kit: Kit, stock: Stock, options: Options) -> tuple[Measured, Measured 
     with visitors.visitors(kit.port, _visit(kit, options)) as ours:
         for replicas in ("5", "2"):
             kit.succeed("up", REPLICAS=replicas)
-            time.sleep(2)
+            time.sleep(_BETWEEN_SECONDS)
     with visitors.visitors(stock.port, _stock_cart) as theirs:
         for number in (5, 2):
             stock.scale(number)
-            time.sleep(2)
+            time.sleep(_BETWEEN_SECONDS)
     done = "up to 5 replicas and down to 2"
     return measured(done, ours), measured(done, theirs)
 
@@ -132,7 +126,7 @@ def rollback(kit: Kit, stock: Stock, options: Options) -> tuple[Measured, Measur
     with visitors.visitors(stock.port, _stock_cart) as theirs:
         for _ in range(2 * options.rollbacks):
             stock.deploy()
-            time.sleep(2)
+            time.sleep(_BETWEEN_SECONDS)
     return (
         measured(f"a deployment and a rollback, {options.rollbacks} times", ours),
         measured(f"new code and the old again, {options.rollbacks} times", theirs),
@@ -188,6 +182,7 @@ def killed(kit: Kit, stock: Stock, options: Options) -> tuple[Measured, Measured
         for _ in range(options.deploys):
             kit.change()
             process = kit.start_verb("deploy")
+            # From its first step to its last, with the smoke test's seconds.
             time.sleep(random.uniform(1, 40))
             kills += process.poll() is None
             with suppress(ProcessLookupError):
@@ -199,9 +194,9 @@ def killed(kit: Kit, stock: Stock, options: Options) -> tuple[Measured, Measured
         raise Skipped("every deployment ended before it could be killed")
     with visitors.visitors(stock.port, _stock_cart) as theirs:
         stock.kill()
-        time.sleep(2)
+        time.sleep(_BETWEEN_SECONDS)
         stock.deploy()
-        time.sleep(2)
+        time.sleep(_BETWEEN_SECONDS)
     return (
         measured(f"{kills} deployments killed, and made again", ours, wrong=left),
         measured("its master killed, and started again after 2 s", theirs),
@@ -242,6 +237,14 @@ ROWS: dict[str, Make] = {
     "store": store,
 }
 """Each row by the name that `--only` takes; its docstring is its title."""
+
+
+def _the_same(
+    kit: Kit, stock: Stock, options: Options, visit: Visit, number: int, done: str
+) -> tuple[Measured, Measured]:
+    _need_shop(kit)
+    ours, theirs = (_load(port, visit, options, number) for port in (kit.port, stock.port))
+    return measured(done, ours), measured(done, theirs)
 
 
 def _load(port: int, visit: Visit, options: Options, number: int = visitors.VISITORS) -> Tally:

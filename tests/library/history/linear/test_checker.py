@@ -121,7 +121,7 @@ def test_a_login_carries_fields_and_user() -> None:
 
 
 def test_once_twice_is_found() -> None:
-    """Whoever gives the same name again gets the same result and changes nothing."""
+    """A request that gives the same name again gets the same result and changes nothing."""
     made = op(2, 3, Kind.ONCE, "x", seen={"made": 1})
     again = replace(made, started=4, ended=5)
     other = op(6, 7, Kind.ONCE, "y", seen={"made": 2})
