@@ -14,6 +14,7 @@ from loadtest.prove.stock import Stock
 from loadtest.prove.visitors import Client, Tally
 
 _DEPLOY_SECONDS = 600.0
+# Between two readings of memory, descriptors and disk.
 _READ_SECONDS = 10.0
 _LEAST_READINGS = 12
 _GROWTH = 1.2

@@ -17,9 +17,12 @@ from loadtest.frameworks import contract
 
 VISITORS = 12
 _TIMEOUT = 40.0
+# Seconds. Visitors leave room on two cores for what is done to the stack.
 _PAUSE = 0.05
 _ADDS = 8
+# Until a worker that was killed has a successor.
 _ATTEMPTS, _AGAIN = 20, 0.25
+# At most, before a client hangs up: about as long as an answer takes.
 _HASTE = 0.03
 _SHOWN = 5
 _NO_ANSWER = (OSError, http.client.HTTPException)
