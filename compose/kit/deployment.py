@@ -183,15 +183,17 @@ def _undone(runtime: Runtime, before: Sequence[Replica]) -> Iterator[None]:
         say("  going back to the replicas that served before")
         handlers = {number: signal.signal(number, lambda *_: None) for number in INTERRUPTS}
         names = {replica.name for replica in before}
-        runtime.route(before)
-        runtime.stop([replica for replica in runtime.replicas() if replica.name not in names])
-        for number, handler in handlers.items():
-            signal.signal(number, handler)
+        try:
+            runtime.route(before)
+            runtime.stop([replica for replica in runtime.replicas() if replica.name not in names])
+        finally:
+            for number, handler in handlers.items():
+                signal.signal(number, handler)
         if not isinstance(error, KitError):
             raise
         raise KitError(
             error.problem,
-            *error.hints[:-1],
+            *(hint for hint in error.hints if not hint.endswith("stops everything")),
             "correct that, then try again; the replicas that ran before go on serving",
             f"`{runtime.settings.make('down')}` stops everything",
         ) from error

@@ -177,28 +177,29 @@ def is_undone(kit: Kit, fault: Fault, missed: list[str]) -> bool:
 def killed(kit: Kit, stock: Stock, options: Options) -> tuple[Measured, Measured | None]:
     """The deployment itself is killed at some moment; the next one finishes or undoes it."""
     _need_verb(kit, "rollback")
-    left, kills = "", 0
+    left, moments = "", list[str]()
     with visitors.visitors(kit.port, _visit(kit, options)) as ours:
         for _ in range(options.deploys):
             kit.change()
             process = kit.start_verb("deploy")
             # From its first step to its last, with the smoke test's seconds.
-            time.sleep(random.uniform(1, 40))
-            kills += process.poll() is None
+            time.sleep(seconds := random.uniform(1, 40))
+            moments += [f"{seconds:.1f}"] * (process.poll() is None)
             with suppress(ProcessLookupError):
                 os.killpg(process.pid, signal.SIGKILL)
             process.communicate()
             status, printed = kit.verb("deploy")
             left = left or (printed[-_SHOWN:] if status else "")
-    if not kills:
+    if not moments:
         raise Skipped("every deployment ended before it could be killed")
     with visitors.visitors(stock.port, _stock_cart) as theirs:
         stock.kill()
         time.sleep(_BETWEEN_SECONDS)
         stock.deploy()
         time.sleep(_BETWEEN_SECONDS)
+    after = f"after {', '.join(moments)} s"
     return (
-        measured(f"{kills} deployments killed, and made again", ours, wrong=left),
+        measured(f"{len(moments)} deployments killed, and made again: {after}", ours, wrong=left),
         measured("its master killed, and started again after 2 s", theirs),
     )
 

@@ -7,6 +7,7 @@ users differ from the caller. So everybody can read the files (0444) who can ent
 
 import hashlib
 import os
+import re
 import secrets
 import subprocess
 from pathlib import Path
@@ -18,6 +19,7 @@ from kit.settings import CHECKOUT, Settings
 from kit.state import StateFolder, write_private
 from kit.system import templates
 
+USERS = "redis_users"
 _HERE = {"localhost", "127.0.0.1", "::1"}
 
 
@@ -42,24 +44,38 @@ def prepare(
         files["REDIS_URL_FILE"] = _keep(folder / "redis_url_outside", settings.redis_url)
         return files
     names = ("redis_url", "redis_health_password")
+    path, former = folder / USERS, ""
     if all((folder / name).exists() for name in names):
         url, health = ((folder / name).read_text(encoding="utf-8") for name in names)
+        former = path.read_text(encoding="utf-8") if path.exists() else ""
     else:
         url, health = f"redis://shop:{secrets.token_hex(32)}@redis:6379/0", secrets.token_hex(32)
     # Rendered each time, because another version of the kit may allow the users something else.
     users = templates.substitute(
         (CHECKOUT / "compose" / "redis" / "users.acl.template").read_text(encoding="utf-8"),
         {
-            "REDIS_APP_SHA256": _sha256(urlsplit(url).password or ""),
-            "REDIS_HEALTH_SHA256": _sha256(health),
+            "REDIS_APP_SHA256": _accepted(urlsplit(url).password or "", former, "shop"),
+            "REDIS_HEALTH_SHA256": _accepted(health, former, "health"),
         },
     )
+    if path.exists() and users != former:
+        # In place: the store keeps the file that it has mounted.
+        path.chmod(0o600)
+        path.write_text(users, encoding="utf-8")
+        path.chmod(0o444)
     return {
         **files,
         "REDIS_URL_FILE": _keep(folder / "redis_url", url),
         "REDIS_HEALTH_PASSWORD_FILE": _keep(folder / "redis_health_password", health),
-        "REDIS_USERS_FILE": _keep(folder / "redis_users", users),
+        "REDIS_USERS_FILE": _keep(path, users),
     }
+
+
+def _accepted(password: str, users: str, name: str) -> str:
+    """Return the digests of a user's passwords: this one, and those of `secrets.sh next`."""
+    line = re.search(rf"^user {name} .*", users, re.MULTILINE)
+    others = re.findall(r" #([0-9a-f]{64})\b", line[0]) if line else []
+    return " #".join(dict.fromkeys([_sha256(password), *others]))
 
 
 def make_certificate(folder: Path) -> None:

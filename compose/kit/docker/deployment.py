@@ -41,6 +41,8 @@ class DockerDeployment:
 
     def change(self) -> list[str]:
         before = self._running()
+        if self.runtime.settings.own_store:
+            self.project.load_users()
         served = {container.id for container in self.project.containers(APP) if container.runs}
         try:
             self._run(self._smoke_test() if served else {}, served)

@@ -11,6 +11,7 @@ from typing import Any
 
 from kit.console import show_line
 from kit.docker.containers import APP, LABEL, NGINX, STORE, Container, parsed
+from kit.docker.credentials import USERS
 from kit.docker.engine import Engine
 from kit.settings import CHECKOUT, Settings
 from kit.setup.application import Application
@@ -24,6 +25,10 @@ _TEMPLATES = CHECKOUT / "nginx"
 _HEALTH_OF_SHOP = "/livez"
 # Compose replaces a container if its labels differ.
 _LABEL = "unsticky.files"
+_LOAD_USERS = (
+    "REDISCLI_AUTH=$(cat /run/secrets/redis_health_password) "
+    "$(command -v redis-cli || command -v valkey-cli) --user health acl load"
+)
 _UNITS = {"": 1, "k": 1000, "kb": 1024, "m": 1000**2, "mb": 1024**2, "g": 1000**3, "gb": 1024**3}
 
 
@@ -121,14 +126,25 @@ class Project:
         nginx = {"volumes": [_bind(templates, "/etc/nginx/templates")]}
         overlay: dict[str, Any] = {APP: app, NGINX: nginx}
         if self._settings.own_store:
-            users = _times(files, "REDIS_USERS_FILE", "REDIS_HEALTH_PASSWORD_FILE")
             conf = self._kept(_COMPOSE / "redis", "redis.conf")
             overlay[STORE] = {
-                "labels": {_LABEL: f"{conf.name} {users}"},
+                "labels": {_LABEL: conf.name},
                 "volumes": [_bind(conf / "redis.conf", "/etc/redis/redis.conf")],
             }
         # JSON is YAML, too.
         write_private(self._state.compose_overlay, json.dumps({"services": overlay}, indent=1))
+
+    def load_users(self) -> None:
+        """Let a store that runs read its users and passwords again, if they changed."""
+        users, loaded = (self._state.secrets / name for name in (USERS, f".{USERS}.loaded"))
+        text = users.read_text(encoding="utf-8")
+        if loaded.exists() and loaded.read_text(encoding="utf-8") == text:
+            return
+        for store in [container for container in self.containers(STORE) if container.runs]:
+            if "OK" not in self.engine.attempt("exec", store.id, "sh", "-c", _LOAD_USERS).stdout:
+                # One of an older version, or whose password is lost.
+                self.engine.ask("restart", store.id)
+        write_private(loaded, text)
 
     def keep_templates(self) -> None:
         """Forget those before this deployment."""

@@ -3,6 +3,7 @@
 import time
 from collections.abc import Sequence
 
+from kit.console import warn
 from kit.local.nginx import Nginx
 from kit.local.releases import Releases
 from kit.local.supervisor import Supervisor
@@ -41,4 +42,7 @@ def _start_ended(runtime: Runtime, supervisor: Supervisor, replicas: Sequence[Re
     found = supervisor.processes()
     for name in (each.name for each in replicas if found[each.name].state in _ENDED):
         supervisor.start_again(name)
-        readiness.wait(runtime.probe(name), time.monotonic() + runtime.settings.ready_timeout)
+        end = time.monotonic() + runtime.settings.ready_timeout
+        if not (answer := readiness.wait(runtime.probe(name), end)).is_ready:
+            # The verb goes on: it may be what brings a better replica.
+            warn(f"{name} was started again, and is not ready: {answer.problem}")

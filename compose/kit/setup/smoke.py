@@ -13,7 +13,7 @@ from kit.setup import environment
 
 _GIVEN = ("ACCOUNTS", "SCENARIO", "SESSION_COOKIE_SECURE", "SLO")
 _LINES = 20
-_BLAME = ("if the release that serves is at fault: make deploy SMOKE_SECONDS=0",)
+_BLAME = "if the release that serves is at fault: {} SMOKE_SECONDS=0"
 # Longer than a slow machine needs to start the visitors.
 _MORE_SECONDS = 180
 
@@ -34,7 +34,7 @@ def prepare(settings: Settings) -> None:
     try:
         environment.ensure(environment.to_load(settings))
     except KitError as error:
-        hint = "or deploy without the smoke test: make deploy SMOKE_SECONDS=0"
+        hint = f"or deploy without the smoke test: {settings.make('deploy')} SMOKE_SECONDS=0"
         raise KitError(error.problem, *error.hints, hint) from error
 
 
@@ -102,7 +102,7 @@ def run(
     if done.returncode:
         raise KitError(
             f"the smoke test ({stage}) of the new release failed ({done.returncode}):\n{said}",
-            *(_BLAME if stage == "mixed" else ()),
+            *([_BLAME.format(settings.make("deploy"))] if stage == "mixed" else []),
             *_hints(settings),
         )
     return said.rpartition("\n")[2]
