@@ -27,6 +27,7 @@ _LOADED = ("tests/loadtest/test_", "tests/stack/local/", "tests/stack/containers
 # But for those that look at other things, which need no quiet machine.
 _QUIET = (
     "/test_released_apps.py",
+    "containers/test_another_host.py",
     "local/test_your_app.py",
     "containers/test_hardening.py",
     "containers/test_overlays.py",

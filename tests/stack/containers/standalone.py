@@ -112,6 +112,7 @@ class Project:
     def __init__(self, folder: Path, checkout: Path) -> None:
         self.folder, self.checkout = folder, checkout
         self.port = free_port()
+        self.docker = docker
         self.name = f"deploys-{secrets.token_hex(4)}"
         self.programs = folder / "programs"
         self.programs.mkdir(parents=True)
@@ -174,7 +175,7 @@ class Project:
         """Return the state of each replica by its name."""
         labels = (f"project={self.name}", "service=app")
         filters = [f"--filter=label=com.docker.compose.{label}" for label in labels]
-        shown = docker("ps", "--all", "--format={{.Names}} {{.State}}", *filters)
+        shown = self.docker("ps", "--all", "--format={{.Names}} {{.State}}", *filters)
         return dict(line.split() for line in shown.splitlines())
 
     def serving(self) -> Counter[str]:
@@ -185,11 +186,11 @@ class Project:
         """Return the identities of a service's containers."""
         labels = (f"project={self.name}", f"service={service}")
         filters = [f"--filter=label=com.docker.compose.{label}" for label in labels]
-        return docker("ps", "--all", "--quiet", *filters).split()
+        return self.docker("ps", "--all", "--quiet", *filters).split()
 
     def inside(self, *command: str, service: str = "app") -> str:
         """Run a command in a container; return what it printed."""
-        return docker("exec", self.containers(service)[0], *command)
+        return self.docker("exec", self.containers(service)[0], *command)
 
     def ask(self, method: str, body: bytes = b"") -> tuple[int, str]:
         """Send one request."""

@@ -1,0 +1,51 @@
+"""Another host: a Docker engine with files of its own, in a privileged container."""
+
+import os
+import secrets
+import subprocess
+from pathlib import Path
+
+from tests.support.stacks.containers import docker
+from tests.support.waiting import wait_until
+
+ENGINE_IMAGE = os.environ.get("ENGINE_IMAGE") or "docker:28-dind"
+
+
+class Node:
+    """A host whose engine answers on a socket that this machine has, too.
+
+    Args:
+        folder: an empty folder, for the socket.
+        options: of `docker run`, such as ports or a network.
+
+    Raises:
+        AssertionError: it does not start.
+    """
+
+    def __init__(self, folder: Path, *options: str) -> None:
+        self.name = f"node-{secrets.token_hex(4)}"
+        self.host = f"unix://{folder}/engine.sock"
+        try:
+            docker(
+                "run", "--detach", "--privileged", f"--name={self.name}", f"--hostname={self.name}",
+                f"--volume={folder}:{folder}", "--volume=/var/lib/docker", *options, ENGINE_IMAGE,
+                "dockerd", f"--host={self.host}", f"--group={os.getgid()}",
+            )  # fmt: skip
+            wait_until(lambda: self.docker("version"), self.name, ignoring=AssertionError)
+        except BaseException:
+            self.dispose()
+            raise
+
+    def docker(self, *arguments: str) -> str:
+        """Run ``docker`` with this host's engine."""
+        return docker("--host", self.host, *arguments)
+
+    def load(self, *images: str) -> None:
+        """Bring images here, without a registry."""
+        with subprocess.Popen(["docker", "save", *images], stdout=subprocess.PIPE) as saved:
+            command = ["docker", "--host", self.host, "load", "--quiet"]
+            subprocess.run(command, stdin=saved.stdout, check=True, stdout=subprocess.DEVNULL)
+
+    def dispose(self) -> None:
+        """Remove the host with all that it has."""
+        docker("rm", "--force", "--volumes", self.name)
