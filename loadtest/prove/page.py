@@ -21,7 +21,7 @@ from loadtest.prove.soak import soak
 from loadtest.report import pages
 
 _DOCUMENT = machine.CHECKOUT / "docs" / "proofs.md"
-_BEGIN, _END = "<!-- make prove ARGS=--document writes this part -->", "<!-- end -->"
+_BEGIN, _END = "<!-- make prove RUNTIME={} ARGS=--document writes this part -->", "<!-- end -->"
 _STOCK = {
     "local": "Stock is Flask with Flask-Session over a Valkey of its own, under gunicorn -w 4 "
     "without other settings, behind one nginx; a deployment of it is a restart.",
@@ -58,7 +58,8 @@ def main(arguments: Sequence[str]) -> int:
         "load_average": round(os.getloadavg()[0], 1),
         "seconds": round(time.monotonic() - began),
         "options": asdict(how),
-        "rows": [{**asdict(row), "command": row.command} for row in found],
+        "command": _command(runtime, how),
+        "rows": [asdict(row) for row in found],
     }
     say(f"\npage: {_write(data, found)}")
     if options.document:
@@ -73,6 +74,13 @@ def main(arguments: Sequence[str]) -> int:
     return 1 if names["failed"] or not names["passed"] else 0
 
 
+def _command(runtime: str, how: Options) -> str:
+    """Return what repeats a row, with its name in the place of ROW."""
+    given = {name: getattr(how, name) for name in ("seconds", "deploys", "rollbacks", "times")}
+    changed = [f" --{n} {v:g}" for n, v in given.items() if v != getattr(Options, n)]
+    return f"make prove RUNTIME={runtime} ARGS='--only ROW{''.join(changed)}'"
+
+
 def _made(names: Sequence[str], how: Options) -> list[Row]:
     found = []
     with tempfile.TemporaryDirectory(prefix="prove-") as folder:
@@ -85,7 +93,7 @@ def _made(names: Sequence[str], how: Options) -> list[Row]:
 
 
 def _line(row: Row) -> str:
-    lines = [f"{row.verdict:8} {row.name}: {row.title}"]
+    lines = [f"{row.verdict:8} {row.name}: {row.title} ({row.seconds} s)"]
     if row.why:
         lines.append(f"         {row.why}")
     for name, each in (("the kit", row.kit), ("stock", row.stock)):
@@ -137,12 +145,12 @@ def _values(data: dict[str, Any], found: Sequence[Row]) -> dict[str, Any]:
 
 
 def _document(data: dict[str, Any], found: Sequence[Row]) -> None:
-    """Write the table into its place in docs/proofs.md."""
-    text = _DOCUMENT.read_text(encoding="utf-8")
-    before, _, rest = text.partition(_BEGIN)
+    """Write the table into the place of its runtime in docs/proofs.md."""
+    begin = _BEGIN.format(data["runtime"])
+    before, _, rest = _DOCUMENT.read_text(encoding="utf-8").partition(begin)
     _, _, after = rest.partition(_END)
     table = _markdown(data, found).strip()
-    _DOCUMENT.write_text(f"{before}{_BEGIN}\n\n{table}\n\n{_END}{after}", encoding="utf-8")
+    _DOCUMENT.write_text(f"{before}{begin}\n\n{table}\n\n{_END}{after}", encoding="utf-8")
 
 
 def _parsed(arguments: Sequence[str]) -> argparse.Namespace:

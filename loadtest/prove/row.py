@@ -1,5 +1,6 @@
 """One row of the page: what was done to the stack and to a stock server, and what was lost."""
 
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -52,7 +53,7 @@ class Measured:
 
 @dataclass(frozen=True, kw_only=True)
 class Row:
-    """One row: the verdict is passed, failed or `not run`, with the reason."""
+    """One row: the verdict is passed, failed or `not run`, with the reason; how long it took."""
 
     name: str
     title: str
@@ -60,11 +61,7 @@ class Row:
     kit: Measured | None
     stock: Measured | None
     why: str = ""
-
-    @property
-    def command(self) -> str:
-        """What repeats it."""
-        return f"make prove ARGS='--only {self.name}'"
+    seconds: int = 0
 
 
 class Skipped(Exception):
@@ -94,14 +91,21 @@ Make = Callable[[Kit, Stock, Options], tuple[Measured, Measured | None]]
 
 def made(name: str, make: Make, kit: Kit, stock: Stock, options: Options) -> Row:
     """Make one row; one that cannot be made never counts as passed."""
-    title = (make.__doc__ or "").splitlines()[0]
+    began = time.monotonic()
+    verdict, why, ours, theirs = "failed", "", None, None
     try:
         ours, theirs = make(kit, stock, options)
+        verdict = ("passed" if ours.is_kept else "failed") if ours.requests else "not run"
     except Skipped as error:
-        return Row(name=name, title=title, verdict="not run", kit=None, stock=None, why=str(error))
+        verdict, why = "not run", str(error)
     except (LoadTestError, OSError) as error:
-        return Row(name=name, title=title, verdict="failed", kit=None, stock=None, why=str(error))
-    verdict = "passed" if ours.is_kept else "failed"
-    if not ours.requests:
-        verdict = "not run"
-    return Row(name=name, title=title, verdict=verdict, kit=ours, stock=theirs)
+        why = str(error)
+    return Row(
+        name=name,
+        title=(make.__doc__ or "").splitlines()[0],
+        verdict=verdict,
+        kit=ours,
+        stock=theirs,
+        why=why,
+        seconds=round(time.monotonic() - began),
+    )

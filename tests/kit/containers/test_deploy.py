@@ -6,9 +6,11 @@ The script that they call has its own tests: `tests/stack/containers/test_deploy
 import os
 import shutil
 import signal
+import subprocess
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import psutil
 import pytest
@@ -130,6 +132,32 @@ def test_changed_template_loses_nothing(deployed: ContainerStack, load: Load) ->
     template.write_text(text, encoding="utf-8")
     _write(deployed, "")
     deployed.succeed("deploy")
+
+
+def test_passwords_change_while_the_store_runs(deployed: ContainerStack, load: Load) -> None:
+    """The store accepts a former password until `retire`, and never restarts."""
+    store, secrets = deployed.running()["redis"], deployed.folder.secrets
+    script = deployed.checkout / "compose/secrets.sh"
+    former = _password(deployed)
+    for step in ("next", "use", "retire"):
+        assert _is_accepted(deployed, former)
+        subprocess.run(["sh", script, step, secrets], check=True, capture_output=True)
+        deployed.succeed("deploy")
+        load.await_more(20)
+    assert _password(deployed) != former
+    assert _is_accepted(deployed, _password(deployed))
+    assert not _is_accepted(deployed, former)
+    assert deployed.running()["redis"] == store
+
+
+def _password(stack: ContainerStack) -> str:
+    return urlsplit((stack.folder.secrets / "redis_url").read_text()).password or ""
+
+
+def _is_accepted(stack: ContainerStack, password: str) -> bool:
+    server = stack.inspect("redis")[0]["Id"]
+    login = (f"--env=REDISCLI_AUTH={password}", server, "redis-cli", "--user", "shop")
+    return docker("exec", *login, "ping").endswith("PONG")
 
 
 def test_killed_deployments_lose_nothing(deployed: ContainerStack, load: Load) -> None:

@@ -232,7 +232,7 @@ def test_two_deployments_at_once(deployed: Stack, load: Load) -> None:
     make = psutil.Process(first.pid)
 
     def command() -> list[psutil.Process]:
-        return [each for each in make.children(recursive=True) if each.cmdline()[0] == "sleep"]
+        return [each for each in make.children(recursive=True) if each.name() == "sleep"]
 
     (sleep,) = wait_until(command, "its command runs", ignoring=psutil.NoSuchProcess)
     assert "is changing this stack" in deployed.fail("deploy")

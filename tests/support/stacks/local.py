@@ -138,7 +138,7 @@ class Stack:
             process.kill()
         shutil.rmtree(self.state_dir)
         if left:
-            return f"make down left {[process.cmdline() for process in left]}:\n{printed}"
+            return f"make down left {left}:\n{printed}"
         return f"make down ended with {status}:\n{printed}" if status else ""
 
     def browser(self, *, keep_alive: bool = False) -> ShopClient:

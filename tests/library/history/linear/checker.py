@@ -303,7 +303,10 @@ def _listed(fields: dict[str, Any]) -> str:
 
 
 def _holds(state: State, names: tuple[str, ...]) -> str:
-    if not state.handle:
+    if not state.lives:
         return "nothing, as it was ended"
-    held = {name: value for name, value in state.fields if not names or name in names}
-    return _listed(held) or "nothing"
+    held = [
+        {name: value for name, value in fields if not names or name in names}
+        for _, fields in state.lives
+    ]
+    return " and ".join(_listed(each) or "nothing" for each in held)

@@ -99,40 +99,44 @@ class Call:
         return bool(self.word)
 
 
+Fields = dict[str, Any]
+
+
 class State(NamedTuple):
     """A session between two operations.
 
     Attributes:
-        handle: its id; empty if it was ended.
-        ended: the id under which it was ended.
-        fields: names and values, in order; those of `once` are its results.
+        lives: its id, and its fields in order; those of `once` are its results. Nothing if it was
+            ended. A login by the cookie of an ended session begins another one, which may be here,
+            too.
+        ended: the ids under which it was ended.
     """
 
-    handle: str
-    ended: str
-    fields: tuple[tuple[str, Any], ...]
+    lives: tuple[tuple[str, tuple[tuple[str, Any], ...]], ...]
+    ended: frozenset[str] = frozenset()
 
 
 class Step(NamedTuple):
     """One thing that an operation may do."""
 
     word: str
-    seen: dict[str, Any]
+    seen: Fields
     after: State
 
 
 def begun(call: Call) -> State:
     """Return the session that a `begin` created."""
-    return State(call.landed, "", (("lineage", call.argument),))
+    return State(((call.landed, (("lineage", call.argument),)),))
 
 
 def steps(state: State, call: Call) -> Iterator[Step]:
     """Yield all that an operation may answer and leave in this state."""
-    if call.handle == state.handle:
-        yield _alive(state, call)
+    lives = {handle: dict(fields) for handle, fields in state.lives}
+    if call.handle in lives:
+        yield _alive(state, lives, call)
     elif call.kind is Kind.LOOK:
         yield Step("ok", {}, state)
-    elif call.handle != state.ended:
+    elif call.handle not in state.ended:
         # Moved away: nothing begins, and nothing reaches the session by the old id.
         yield Step("gone", {}, state)
     elif call.kind in {Kind.TAKE, Kind.DESTROY, Kind.ROTATE}:
@@ -140,66 +144,76 @@ def steps(state: State, call: Call) -> Iterator[Step]:
         yield Step("gone", {}, state)
     elif call.kind is Kind.BIND:
         yield Step("gone", {}, state)
-        yield Step("ok", {}, _moved(state, call, {"user": call.argument}))
+        yield Step("ok", {}, _moved(state, lives, call, {}))
     else:
         # It was under way at the end, or it came later and begins another session.
         yield Step("gone", {}, state)
-        empty = _alive(State(call.handle, "", ()), call)
-        yield Step("begun" if empty.word == "ok" else empty.word, empty.seen, state)
+        word, seen, _ = _changed({}, call)
+        yield Step("begun" if word == "ok" else word, seen, state)
 
 
-def _alive(state: State, call: Call) -> Step:
-    fields = dict(state.fields)
+def _alive(state: State, lives: dict[str, Fields], call: Call) -> Step:
+    if call.kind is Kind.DESTROY:
+        del lives[call.handle]
+        return Step("ok", {}, _state(lives, state.ended | {call.handle}))
+    if call.kind in MOVES:
+        return Step("ok", {}, _moved(state, lives, call, lives.pop(call.handle)))
+    word, seen, lives[call.handle] = _changed(lives[call.handle], call)
+    return Step(word, seen, _state(lives, state.ended))
+
+
+def _changed(fields: Fields, call: Call) -> tuple[str, Fields, Fields]:
+    """Return the answer of an operation on these fields, and what it leaves of them."""
     match call.kind:
         case Kind.COUNT | Kind.ADD | Kind.REMOVE:
             (name,) = call.touches
-            return _added(state, fields, name, -1 if call.kind is Kind.REMOVE else 1)
+            return _added(fields, name, -1 if call.kind is Kind.REMOVE else 1)
         case Kind.SET | Kind.REPLACE:
             read = {name: value for name, value in fields.items() if name == "note"}
             seen = read if call.kind is Kind.REPLACE else {}
-            return Step("ok", seen, _with(state, fields | {"note": call.argument}))
+            return "ok", seen, fields | {"note": call.argument}
         case Kind.TAKE:
-            taken = {name: fields.pop(name) for name in CART if name in fields}
-            return Step("ok", taken, _with(state, fields))
+            taken = {name: value for name, value in fields.items() if name in CART}
+            return "ok", taken, {n: value for n, value in fields.items() if n not in taken}
         case Kind.TRANSFER:
             moved = {"pair.a": fields.get("pair.a", 0) - 1, "pair.b": fields.get("pair.b", 0) + 1}
-            return Step("ok", moved, _with(state, fields | moved))
+            return "ok", moved, fields | moved
         case Kind.ONCE:
-            return _once(state, fields, f"once {call.argument}")
-        case Kind.LOOK:
-            return Step("ok", _lasting(fields), state)
-        case Kind.DESTROY:
-            return Step("ok", {}, State("", state.handle, ()))
+            return _once(fields, f"once {call.argument}")
         case _:
-            user = {"user": call.argument} if call.kind is Kind.BIND else {}
-            return Step("ok", {}, _moved(state, call, fields | user))
+            return "ok", _lasting(fields), fields
 
 
-def _once(state: State, fields: dict[str, Any], name: str) -> Step:
+def _once(fields: Fields, name: str) -> tuple[str, Fields, Fields]:
     if name in fields:
-        return Step("ok", {"made": fields[name]}, state)
+        return "ok", {"made": fields[name]}, fields
     made = fields.get("made", 0) + 1
-    return Step("ok", {"made": made}, _with(state, fields | {"made": made, name: made}))
+    return "ok", {"made": made}, fields | {"made": made, name: made}
 
 
-def _added(state: State, fields: dict[str, Any], name: str, delta: int) -> Step:
+def _added(fields: Fields, name: str, delta: int) -> tuple[str, Fields, Fields]:
     value = fields.get(name, 0) + delta
     if value < 0:
-        return Step("refused", {name: value - delta}, state)
-    return Step("ok", {name: value}, _with(state, fields | {name: value}))
+        return "refused", {name: value - delta}, fields
+    return "ok", {name: value}, fields | {name: value}
 
 
-def _moved(state: State, call: Call, fields: dict[str, Any]) -> State:
-    # Results of `once` end with the id. Nobody knows the id of a move that was not answered.
-    return _with(state._replace(handle=call.landed or "unknown"), _lasting(fields))
+def _moved(state: State, lives: dict[str, Fields], call: Call, fields: Fields) -> State:
+    # Nobody reaches a session by an id that no answer named.
+    if call.landed:
+        user = {"user": call.argument} if call.kind is Kind.BIND else {}
+        # Results of `once` end with the id.
+        lives[call.landed] = _lasting(fields) | user
+    return _state(lives, state.ended)
 
 
-def _lasting(fields: dict[str, Any]) -> dict[str, Any]:
+def _lasting(fields: Fields) -> Fields:
     return {name: value for name, value in fields.items() if not name.startswith("once ")}
 
 
-def _with(state: State, fields: dict[str, Any]) -> State:
-    return state._replace(fields=tuple(sorted(fields.items())))
+def _state(lives: dict[str, Fields], ended: frozenset[str]) -> State:
+    ordered = ((handle, tuple(sorted(fields.items()))) for handle, fields in lives.items())
+    return State(tuple(sorted(ordered)), ended)
 
 
 def projected(call: Call, names: tuple[str, ...]) -> Call | None:

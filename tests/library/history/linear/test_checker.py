@@ -102,6 +102,22 @@ def test_a_revived_session_is_found() -> None:
     assert not found(moved, op(4, 5, Kind.LOOK, handle="i"), op(6, 7, Kind.DESTROY, handle="i"))
 
 
+def test_a_login_after_the_end_begins_another_session() -> None:
+    """That one lives and ends without the first one, under whose id others may begin again."""
+    ended = op(2, 3, Kind.DESTROY)
+    logins = [op(4 + i, 5 + i, Kind.BIND, str(i), landed=f"i{i}") for i in range(2)]
+    for i in range(2):
+        seen = {"user": str(i), "lineage": "b"}
+        fresh = op(8, 9, Kind.LOOK, handle=f"i{i}", seen=None)
+        assert not found(ended, *logins, replace(fresh, seen={"user": str(i)}))
+        assert found(ended, *logins, replace(fresh, seen=seen))
+    again = op(8, 9, Kind.DESTROY, handle="i0")
+    assert not found(
+        ended, *logins, again, op(10, 11, Kind.COUNT, word="begun", seen={"n": 1}),
+        op(12, 13, Kind.COUNT, handle="i1", seen={"n": 1}),
+    )  # fmt: skip
+
+
 def test_a_session_that_lives_is_not_gone() -> None:
     """An answer says that it is gone only if it may be."""
     assert found(op(4, 5, Kind.COUNT, word="gone"))
