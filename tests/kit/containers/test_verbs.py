@@ -29,7 +29,7 @@ def test_secrets_are_private_files(tidy: ContainerStack) -> None:
     folder = tidy.folder.secrets
     assert stat.S_IMODE(folder.stat().st_mode) == 0o700
     assert {path.name for path in folder.iterdir()} == {
-        "secret_key", "redis_url", "redis_users", "redis_health_password",
+        "secret_key", "redis_url", "redis_users", ".redis_users.loaded", "redis_health_password",
     }  # fmt: skip
 
 
