@@ -148,13 +148,13 @@ def test_slow_names(
     node.docker("exec", nginx, "sh", "-c", "echo sleep 2 >/var/cache/nginx/$HOSTNAME.sh")
     with ThreadPoolExecutor(1) as pool:
         routed = pool.submit(script.route, [])
-        time.sleep(1)
+        time.sleep(1)  # the script has begun, and waits: a suspended engine starts nothing
         engine.suspend()
         try:
             end = time.monotonic() + 3
             while time.monotonic() < end:
                 assert project.ask("GET")[0] == 200
-                time.sleep(0.05)
+                time.sleep(0.05)  # nginx's log has a pipe, which the engine does not empty now
         finally:
             engine.resume()
         routed.result()
