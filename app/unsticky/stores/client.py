@@ -11,7 +11,7 @@ from __future__ import annotations
 import os
 import re
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from hashlib import sha1
 from pathlib import Path
@@ -47,7 +47,7 @@ dropped, the address is looked up again, and the call is sent once more.
 
 All other errors come from the right server, and the connection stays: OOM (full), MISCONF (cannot
 write its files), BUSY (a script runs), NOPERM and WRONGPASS (the user's rights), CLUSTERDOWN, ASK,
-TRYAGAIN and CROSSSLOT (a cluster, which this client does not support), ERR (the script's own).
+TRYAGAIN and CROSSSLOT (a cluster, which has its own client), ERR (the script's own).
 """
 
 
@@ -101,16 +101,24 @@ class Client:
     `client_from_url` and `client_like` make one. The sessions' own is `RedisStore.client`.
 
     Attributes:
-        round_trips: how many calls this process has sent.
         address: the server's address for logs, without secrets.
+        sent: how many calls this process has sent here.
+        wrong_server: error codes after which all connections are dropped.
     """
+
+    wrong_server: Mapping[str, str] = _WRONG_SERVER
 
     def __init__(self, pool: Pool, address: str) -> None:
         self._pool = pool
         self._broken_until = 0.0
         self.address = address
-        self.round_trips = 0
+        self.sent = 0
         _clients.add(self)
+
+    @property
+    def round_trips(self) -> int:
+        """How many calls this process has sent."""
+        return self.sent
 
     def call(
         self, script: Script, keys: Sequence[bytes], arguments: Sequence[bytes], deadline: Deadline
@@ -139,13 +147,13 @@ class Client:
                 if reply.code != "NOSCRIPT":
                     raise reply
                 # The server was restarted or its scripts flushed: send the text, which it keeps.
-                self.round_trips += 1
+                self.sent += 1
                 reply = connection.run(b"*%d\r\n%b%b" % (count, script.whole, rest), deadline)
                 if isinstance(reply, ErrorReply):
                     raise reply
             return reply
 
-        return self._answered(exchange, deadline)
+        return self._answered(exchange, deadline, keys[0] if keys else b"")
 
     def ask(self, deadline: Deadline, *command: Part) -> Any:
         """Run one command and return its reply. See `ask_all`."""
@@ -167,7 +175,7 @@ class Client:
         """
         if not commands:
             return []
-        sent = b"".join([packed(*map(_encoded, command)) for command in commands])
+        sent = b"".join([packed(*map(encoded, command)) for command in commands])
 
         def exchange(connection: Connection) -> list[Any]:
             replies = connection.ask(sent, len(commands), deadline)
@@ -176,7 +184,7 @@ class Client:
                 return replies
             if len(refusals) == len(replies):
                 raise refusals[0]
-            if refusals[0].code in _WRONG_SERVER:  # it became one between two commands
+            if refusals[0].code in self.wrong_server:  # it became one between two commands
                 raise ConnectionAbortedError(str(refusals[0]))
             raise OutcomeUnknown(f"the store refused a part of the commands: {refusals[0]}")
 
@@ -190,49 +198,70 @@ class Client:
         """Drop connections that belong to the parent process, without speaking on them."""
         self._pool.forget()
 
-    def _answered(self, exchange: Callable[[Connection], T], deadline: Deadline) -> T:
+    def _answered(
+        self, exchange: Callable[[Connection], T], deadline: Deadline, key: bytes = b""
+    ) -> T:
+        """Return what `exchange` returns; `key` is one that it uses, to find the server by."""
+        del key
         with deadline:
             if deadline.remaining <= 0:
                 raise StoreUnavailable("this request has used up its time for the store")
-            if self._broken_until:
-                self._refuse_while_broken(deadline)
-            # Only a call that could wait for long shows that the store hangs.
-            telling = deadline.remaining > deadline.total / 2
+            self.admit(deadline)
             maybe_done = False
             for last in (False, True):
                 try:
-                    return self._attempted(exchange, deadline)
+                    return self.attempt(exchange, deadline)
                 except StoreUnavailable as error:  # there was no connection to send the call on
-                    raise _Failed(str(error)).outcome(maybe_done=maybe_done) from error
-                except _Failed as failed:
+                    raise Failed(str(error)).outcome(maybe_done=maybe_done) from error
+                except Failed as failed:
                     maybe_done = maybe_done or failed.sent
-                    if failed.hung and telling:
-                        self._broken_until = time.monotonic() + _BREAK_SECONDS
                     if last or not failed.again:
                         raise failed.outcome(maybe_done=maybe_done) from failed
             raise AssertionError  # pragma: no cover (the last attempt returns or raises)
 
-    def _attempted(self, exchange: Callable[[Connection], T], deadline: Deadline) -> T:
+    def admit(self, deadline: Deadline) -> None:
+        """Refuse a call while the server is known to hang.
+
+        Raises:
+            StoreUnavailable: a call hung a moment ago.
+        """
+        if not self._broken_until:
+            return
+        if time.monotonic() < self._broken_until:
+            raise StoreUnavailable("the store did not answer within the deadline a moment ago")
+        # This request finds out whether the store is back; meanwhile all others are refused.
+        self._broken_until = time.monotonic() + min(_BREAK_SECONDS, deadline.left())
+
+    def attempt(self, exchange: Callable[[Connection], T], deadline: Deadline) -> T:
+        """Send a call once, during which the deadline runs.
+
+        Raises:
+            StoreUnavailable: there was no connection to send the call on.
+            Failed: see there.
+        """
         connection = None
         try:
             connection = self._pool.take(deadline)
-            self.round_trips += 1
+            self.sent += 1
             answer = exchange(connection)
         except ErrorReply as error:
-            again = error.code in _WRONG_SERVER and not deadline.passed()
-            if error.code in _WRONG_SERVER:
+            again = error.code in self.wrong_server and not deadline.passed()
+            if error.code in self.wrong_server:
                 self._pool.renew()
             if connection is not None:
                 self._pool.give_back(connection)
-            raise _Failed(f"the store refused: {error}", again=again) from error
+            raise Failed(f"the store refused: {error}", again=again, refusal=error) from error
         except OSError as error:
             if connection is not None:
                 self._pool.drop(connection)
             self._pool.renew()  # all others lead to the same server
             hung = isinstance(error, TimeoutError) or deadline.passed()
+            # Only a call that could wait for long shows that the store hangs.
+            if hung and deadline.remaining > deadline.total / 2:
+                self._broken_until = time.monotonic() + _BREAK_SECONDS
             what = "cannot reach the store" if connection is None else "the store did not answer"
             reason = f"{what}: {str(error) or type(error).__name__}"
-            raise _Failed(reason, sent=connection is not None, again=not hung, hung=hung) from error
+            raise Failed(reason, sent=connection is not None, again=not hung) from error
         except BaseException:
             # Something else ended the call, such as a worker's timeout: a reply may still come.
             if connection is not None:
@@ -242,27 +271,21 @@ class Client:
         self._broken_until = 0.0
         return answer
 
-    def _refuse_while_broken(self, deadline: Deadline) -> None:
-        if time.monotonic() < self._broken_until:
-            raise StoreUnavailable("the store did not answer within the deadline a moment ago")
-        # This request finds out whether the store is back; meanwhile all others are refused.
-        self._broken_until = time.monotonic() + min(_BREAK_SECONDS, deadline.left())
-
 
 @dataclass(eq=False)
-class _Failed(Exception):
+class Failed(Exception):
     """An attempt was refused, or found no connection, or got no reply.
 
     Attributes:
         sent: the call may have been carried out.
         again: another attempt may succeed.
-        hung: the time ran out; the connection did not break.
+        refusal: the error that the server replied with.
     """
 
     reason: str
     sent: bool = False
     again: bool = False
-    hung: bool = False
+    refusal: ErrorReply | None = None
 
     def outcome(self, *, maybe_done: bool) -> StoreUnavailable | OutcomeUnknown:
         """Return the error for the caller; `maybe_done` if any attempt was sent."""
@@ -273,7 +296,8 @@ class _Failed(Exception):
         return OutcomeUnknown(f"the first answer was lost, and then: {self.reason}")
 
 
-def _encoded(part: Part) -> bytes:
+def encoded(part: Part) -> bytes:
+    """Return a part of a command as bytes."""
     return part if isinstance(part, bytes) else str(part).encode()
 
 
