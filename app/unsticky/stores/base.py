@@ -24,6 +24,14 @@ ENVELOPE: Final = b"1"
 """The version of the stored format; a session of another version is left untouched."""
 
 
+@dataclass(frozen=True, slots=True)
+class Wait:
+    """On how many replicas a change must be before it counts, and how long the server waits."""
+
+    replicas: int
+    milliseconds: int
+
+
 class Deadline:
     """The time that a request may spend in the store, in seconds, all its calls together.
 

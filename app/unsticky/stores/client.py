@@ -19,10 +19,11 @@ from typing import Any, Final, TypeAlias, TypeVar
 from weakref import WeakSet
 
 from ..errors import OutcomeUnknown, StoreUnavailable
-from .base import Deadline
+from .base import Deadline, Wait
 from .connection import Connection
 from .pool import Pool
 from .replies import ErrorReply, packed, pieces
+from .sentinel import Primary
 
 Part: TypeAlias = bytes | str | int | float
 """A part of a command."""
@@ -30,6 +31,9 @@ Part: TypeAlias = bytes | str | int | float
 T = TypeVar("T")
 
 _BREAK_SECONDS: Final = 1.0
+
+_PAUSE: Final = 0.1
+"""How long to wait before a fail-over is looked for again (seconds)."""
 
 _WRONG_SERVER: Final = {
     "READONLY": "a replica: another server has become the primary",
@@ -108,9 +112,14 @@ class Client:
 
     wrong_server: Mapping[str, str] = _WRONG_SERVER
 
-    def __init__(self, pool: Pool, address: str) -> None:
+    def __init__(self, pool: Pool, address: str, *, primary: Primary | None = None) -> None:
         self._pool = pool
         self._broken_until = 0.0
+        self._primary = primary
+        if primary is not None:
+            primary.moved = pool.renew
+        # Whether a request waited for another primary in vain, so that no other one waits.
+        self._is_away = False
         self.address = address
         self.sent = 0
         _clients.add(self)
@@ -138,22 +147,47 @@ class Client:
             StoreUnavailable: nothing was changed.
             OutcomeUnknown: the call was sent and no reply came.
         """
-        rest = pieces((b"%d" % len(keys), *keys, *arguments))
-        count = 4 + len(keys) + len(arguments)  # with the mark, which `Connection.run` adds
+        return self._answered(
+            self._exchange(
+                script, keys, arguments, lambda connection, sent: connection.run(sent, deadline)
+            ),
+            deadline,
+            keys[0] if keys else b"",
+        )
 
-        def exchange(connection: Connection) -> Any:
-            reply = connection.run(b"*%d\r\n%b%b" % (count, script.named, rest), deadline)
-            if isinstance(reply, ErrorReply):
-                if reply.code != "NOSCRIPT":
-                    raise reply
-                # The server was restarted or its scripts flushed: send the text, which it keeps.
-                self.sent += 1
-                reply = connection.run(b"*%d\r\n%b%b" % (count, script.whole, rest), deadline)
-                if isinstance(reply, ErrorReply):
-                    raise reply
-            return reply
+    def call_and_wait(
+        self,
+        script: Script,
+        keys: Sequence[bytes],
+        arguments: Sequence[bytes],
+        deadline: Deadline,
+        wait: Wait,
+    ) -> tuple[Any, int]:
+        """Run a script, and wait until replicas have what it changed, in one round trip.
 
-        return self._answered(exchange, deadline, keys[0] if keys else b"")
+        Return its reply and the number of these replicas: if they are too few, the change may be
+        lost in a fail-over. They count only if the script wrote something, because Valkey waits for
+        what this connection wrote. For the rest see `call`.
+
+        Raises:
+            OutcomeUnknown: also if the script ran and the server refused to wait.
+        """
+        waits = packed(b"WAIT", b"%d" % wait.replicas, b"%d" % wait.milliseconds)
+
+        def run(connection: Connection, sent: bytes) -> Any:
+            answer = connection.run_and_wait(sent, waits, deadline)
+            if isinstance(answer, tuple) and isinstance(answer[1], ErrorReply):
+                if answer[1].code in self.wrong_server:  # it became one while the call waited
+                    raise ConnectionAbortedError(str(answer[1]))
+                raise OutcomeUnknown(f"the store refused to wait for replicas: {answer[1]}")
+            return answer
+
+        reply, replicas = self._answered(
+            self._exchange(script, keys, arguments, run), deadline, keys[0] if keys else b""
+        )
+        if replicas < wait.replicas and self._primary is not None:
+            self._pool.renew()  # they may have gone to another primary
+        return reply, replicas
 
     def ask(self, deadline: Deadline, *command: Part) -> Any:
         """Run one command and return its reply. See `ask_all`."""
@@ -198,6 +232,31 @@ class Client:
         """Drop connections that belong to the parent process, without speaking on them."""
         self._pool.forget()
 
+    def _exchange(
+        self,
+        script: Script,
+        keys: Sequence[bytes],
+        arguments: Sequence[bytes],
+        run: Callable[[Connection, bytes], Any],
+    ) -> Callable[[Connection], Any]:
+        """Return what calls a script on a connection: `run` sends it without its mark."""
+        rest = pieces((b"%d" % len(keys), *keys, *arguments))
+        count = 4 + len(keys) + len(arguments)  # with the mark, which `Connection.run` adds
+
+        def exchange(connection: Connection) -> Any:
+            reply = run(connection, b"*%d\r\n%b%b" % (count, script.named, rest))
+            if isinstance(reply, ErrorReply):
+                if reply.code != "NOSCRIPT":
+                    raise reply
+                # The server was restarted or its scripts flushed: send the text, which it keeps.
+                self.sent += 1
+                reply = run(connection, b"*%d\r\n%b%b" % (count, script.whole, rest))
+                if isinstance(reply, ErrorReply):
+                    raise reply
+            return reply
+
+        return exchange
+
     def _answered(
         self, exchange: Callable[[Connection], T], deadline: Deadline, key: bytes = b""
     ) -> T:
@@ -207,17 +266,30 @@ class Client:
             if deadline.remaining <= 0:
                 raise StoreUnavailable("this request has used up its time for the store")
             self.admit(deadline)
-            maybe_done = False
-            for last in (False, True):
+            if self._primary is not None:
+                self._primary.look()
+            maybe_done, first = False, None
+            while True:
                 try:
                     return self.attempt(exchange, deadline)
                 except StoreUnavailable as error:  # there was no connection to send the call on
                     raise Failed(str(error)).outcome(maybe_done=maybe_done) from error
                 except Failed as failed:
                     maybe_done = maybe_done or failed.sent
-                    if last or not failed.again:
-                        raise failed.outcome(maybe_done=maybe_done) from failed
-            raise AssertionError  # pragma: no cover (the last attempt returns or raises)
+                    first = first or failed
+                    is_last = failed is not first and not self._may_move(failed, deadline)
+                    if is_last or not failed.again:
+                        self._is_away = self._is_away or failed is not first
+                        # That the time ran out then is not why.
+                        told = first if failed.hung and not failed.sent else failed
+                        raise told.outcome(maybe_done=maybe_done) from failed
+
+    def _may_move(self, failed: Failed, deadline: Deadline) -> bool:
+        """Pause, and tell whether another server may have taken over; only if nothing was sent."""
+        if self._primary is None or self._is_away or failed.sent or deadline.left() < 2 * _PAUSE:
+            return False
+        time.sleep(_PAUSE)
+        return True
 
     def admit(self, deadline: Deadline) -> None:
         """Refuse a call while the server is known to hang.
@@ -261,7 +333,7 @@ class Client:
                 self._broken_until = time.monotonic() + _BREAK_SECONDS
             what = "cannot reach the store" if connection is None else "the store did not answer"
             reason = f"{what}: {str(error) or type(error).__name__}"
-            raise Failed(reason, sent=connection is not None, again=not hung) from error
+            raise Failed(reason, sent=connection is not None, again=not hung, hung=hung) from error
         except BaseException:
             # Something else ended the call, such as a worker's timeout: a reply may still come.
             if connection is not None:
@@ -269,6 +341,7 @@ class Client:
             raise
         self._pool.give_back(connection)
         self._broken_until = 0.0
+        self._is_away = False
         return answer
 
 
@@ -279,12 +352,14 @@ class Failed(Exception):
     Attributes:
         sent: the call may have been carried out.
         again: another attempt may succeed.
+        hung: the time ran out; the connection did not break.
         refusal: the error that the server replied with.
     """
 
     reason: str
     sent: bool = False
     again: bool = False
+    hung: bool = False
     refusal: ErrorReply | None = None
 
     def outcome(self, *, maybe_done: bool) -> StoreUnavailable | OutcomeUnknown:

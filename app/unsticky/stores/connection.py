@@ -78,6 +78,21 @@ class Connection:
         self._check(reply, closing, mark)
         return reply
 
+    def run_and_wait(self, command: bytes, wait: bytes, deadline: Deadline) -> Any:
+        """Send a script call as `run` does, and WAIT, packed, in the same write.
+
+        Return the script's reply and that of WAIT, or only the error if the script did not run. For
+        the errors that are raised see `run`.
+        """
+        mark = self._new_mark()
+        reply, replicas = self.ask(b"%b$16\r\n%b\r\n%b" % (command, mark, wait), 2, deadline)
+        if isinstance(reply, ErrorReply):
+            return reply
+        if type(reply) is not list or reply[1:] != [mark]:
+            self.clean = False
+            raise NotAReply(_FOREIGN)
+        return reply[0], replicas
+
     def ask(self, commands: bytes, count: int, deadline: Deadline) -> list[Any]:
         """Send `count` commands (`replies.packed`) and a PING with a mark; return their replies.
 
@@ -223,8 +238,6 @@ def understood(failure: BaseException) -> Exception:
     names = {kind.__name__ for kind in type(failure).__mro__}
     if "AuthenticationError" in names or "ResponseError" in names:
         return ErrorReply(*failure.args[:1])
-    if "MasterNotFoundError" in names:  # its text shows the settings of each Sentinel's client
-        return ConnectionError("no Sentinel names a primary")
     if "TimeoutError" in names:
         return TimeoutError(str(failure))
     if "ConnectionError" in names or isinstance(failure, OSError):

@@ -18,7 +18,7 @@ from typing import Any, Final, Never
 import msgpack
 
 from ..cookie import Reference
-from ..errors import OutcomeUnknown, StoreUnavailable
+from ..errors import OutcomeUnknown, StoreUnavailable, repeatable
 from ..limits import OPERATION_LIFETIME_MS, Lifetimes
 from .base import (
     ENVELOPE,
@@ -45,6 +45,7 @@ from .base import (
     Take,
     TooLarge,
     Unreadable,
+    Wait,
     Write,
     WriteOutcome,
     Written,
@@ -60,14 +61,17 @@ _EMPTY: Final = b""
 class RedisStore:
     """The contract kept by Lua scripts at a server that speaks Redis' protocol.
 
+    With `wait`, a change is answered once so many replicas have it, or raises `OutcomeUnknown`.
+
     Attributes:
         client: the client of the server. Applications may call it for their own keys.
     """
 
     keeps_buckets = False
 
-    def __init__(self, client: Client, prefix: str, caps: Caps) -> None:
+    def __init__(self, client: Client, prefix: str, caps: Caps, wait: Wait | None = None) -> None:
         self.client = client
+        self._wait = wait
         self._prefix = prefix.encode()
         self._caps = (b"%d" % caps.fields, b"%d" % caps.bytes)
         self._read, self._change, self._write = (
@@ -137,7 +141,7 @@ class RedisStore:
             arguments += (absolute, nonce, entry, *finishing)
         keys, arguments = (session, result, *moved), (*arguments, *what)
         if script is self._change:
-            reply = self.client.call(script, keys, arguments, deadline)
+            reply = self._changed(script, keys, arguments, deadline)
         else:
             reply = self._written(reference, keys, arguments, finish, operation, deadline)
         if reply[0] != 0:
@@ -186,7 +190,8 @@ class RedisStore:
             self._limits(lifetimes)[2],
             b"1" if forget else _EMPTY,
         )
-        reply = self.client.call(self._end_all, (self._key(b"u", user),), arguments, deadline)
+        keys = (self._key(b"u", user), *self._own_write(user.bucket))
+        reply = self._changed(self._end_all, keys, arguments, deadline)
         return tuple(named_reference(user.bucket, name) for name in reply)
 
     def sweep(
@@ -195,7 +200,8 @@ class RedisStore:
         """See `Store.sweep`."""
         literal = re.sub(rb"([*?\[\]\\])", rb"\\\1", self._prefix)
         arguments = (cursor, literal + b"{*}:s:*", b"%d" % _SWEEP_KEYS)
-        following, keys = self._ask(self._sweep, (), arguments, deadline)
+        with repeatable():
+            following, keys = self._changed(self._sweep, self._own_write(0), arguments, deadline)
         ended = []
         for key in keys:
             bucket, _, name = key[len(self._prefix) + 1 :].partition(b"}:s:")
@@ -216,7 +222,8 @@ class RedisStore:
     def probe(self, deadline: Deadline) -> None:
         """See `Store.probe`."""
         key = self._tagged(b"o", 0, b"probe-" + secrets.token_hex(6).encode())
-        self._ask(self._probe, (key,), (), deadline)
+        with repeatable():
+            self._changed(self._probe, (key,), (), deadline)
 
     def close(self) -> None:
         """See `Store.close`."""
@@ -233,7 +240,7 @@ class RedisStore:
     ) -> Any:
         """Run `write.lua` and return its reply."""
         del reference, finish, operation
-        return self.client.call(self._write, keys, arguments, deadline)
+        return self._changed(self._write, keys, arguments, deadline)
 
     def _ask(
         self, script: Any, keys: tuple[bytes, ...], arguments: tuple[bytes, ...], deadline: Deadline
@@ -243,6 +250,25 @@ class RedisStore:
             return self.client.call(script, keys, arguments, deadline)
         except OutcomeUnknown as error:
             raise StoreUnavailable(str(error)) from error
+
+    def _changed(
+        self, script: Any, keys: tuple[bytes, ...], arguments: tuple[bytes, ...], deadline: Deadline
+    ) -> Any:
+        """Call a script; if it made a change, or had made it before, wait for the replicas.
+
+        Such a script writes something each time; see `Client.call_and_wait`.
+        """
+        if self._wait is None:
+            return self.client.call(script, keys, arguments, deadline)
+        reply, replicas = self.client.call_and_wait(script, keys, arguments, deadline, self._wait)
+        refused = (script is self._change or script is self._write) and reply[0] != 0
+        if replicas < self._wait.replicas and not refused:
+            raise OutcomeUnknown(f"{replicas} of {self._wait.replicas} replicas have the change")
+        return reply
+
+    def _own_write(self, bucket: int) -> tuple[bytes, ...]:
+        """Return the key that a script writes if it changes nothing and the caller waits."""
+        return () if self._wait is None else (self._tagged(b"o", bucket, b"wait"),)
 
     def _limits(self, lifetimes: Lifetimes) -> tuple[bytes, bytes, bytes]:
         known, packed = self._last

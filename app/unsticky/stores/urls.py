@@ -6,57 +6,67 @@ import copy
 import inspect
 import logging
 import re
+from types import SimpleNamespace
 from typing import Any, Final, TypeVar
 from urllib.parse import parse_qsl, quote, urlsplit
 
 import redis
+from redis.sentinel import SentinelConnectionPool
 
 from ..errors import ConfigurationError
-from .base import Caps, Store
+from .base import Caps, Store, Wait
 from .client import Client
 from .cluster import Address, ClusterClient, ClusterStore, Member
 from .memory import MemoryStore
 from .pool import IDLE_LIMIT, MOST, Pool
 from .redis import RedisStore
+from .sentinel import SCHEMES, Place, Primary, confirm_primary
 
 _log = logging.getLogger("unsticky")
 
 C = TypeVar("C", bound=Client)
-
-_SENTINEL_SECONDS: Final = 0.3
-"""How long one Sentinel may take, in seconds, so that a dead one leaves time to ask the next."""
 
 _SCHEMES: Final = {"redis", "rediss", "unix"}
 _CLUSTERS: Final = {"redis+cluster": "redis", "rediss+cluster": "rediss"}
 """Schemes of a cluster, and those by which each of its servers is reached."""
 
 
-def open_store(url: str, client: Any, prefix: str, caps: Caps) -> Store:
+def open_store(url: str, client: Any, prefix: str, caps: Caps, wait: Wait | None = None) -> Store:
     """Return the store that the configuration names. It does not connect yet.
 
     `url` is `memory://`, a URL as for `client_from_url`, or `client`: then `client` is used, which
-    is what `SESSION_REDIS` holds. All keys at a server begin with `prefix`.
+    is what `SESSION_REDIS` holds. All keys at a server begin with `prefix`. With `wait`, changes
+    are on replicas before they are answered.
 
     Raises:
-        ConfigurationError: the URL cannot be read, or the client cannot be used.
+        ConfigurationError: the URL cannot be read, the client cannot be used, or there can be no
+            replicas.
     """
     if url == "client":
         if client is None:
             raise ConfigurationError(
                 "UNSTICKY_STORE is 'client' and SESSION_REDIS is not set: set it"
             )
-        return _store_at(client_like(client), prefix, caps)
+        return _store_at(client_like(client), prefix, caps, wait)
     if client is not None:
         _log.warning("SESSION_REDIS is not used: UNSTICKY_STORE names another store")
     if url.partition(":")[0] == "memory":
+        if wait is not None:
+            raise ConfigurationError(
+                "UNSTICKY_WAIT is set and the store is memory://, which has no replicas: remove it"
+            )
         return MemoryStore(caps)
-    return _store_at(client_from_url(url), prefix, caps)
+    return _store_at(client_from_url(url), prefix, caps, wait)
 
 
-def _store_at(client: Client, prefix: str, caps: Caps) -> Store:
+def _store_at(client: Client, prefix: str, caps: Caps, wait: Wait | None) -> Store:
     if isinstance(client, ClusterClient):
+        if wait is not None:
+            raise ConfigurationError(
+                "UNSTICKY_WAIT is set and the store is a cluster, where it does nothing: remove it"
+            )
         return ClusterStore(client, prefix, caps)
-    return RedisStore(client, prefix, caps)
+    return RedisStore(client, prefix, caps, wait)
 
 
 def client_from_url(url: str) -> Client:
@@ -64,6 +74,7 @@ def client_from_url(url: str) -> Client:
 
     Args:
         url: `redis://`, `rediss://` or `unix://`, with options, as redis-py reads it; or
+            `redis+sentinel://` or `rediss+sentinel://`, as `sentinel.Place` reads it; or
             `redis+cluster://` or `rediss+cluster://` with one or several `host:port`, by commas.
 
     Raises:
@@ -72,6 +83,8 @@ def client_from_url(url: str) -> Client:
     scheme, _, rest = url.partition("://")
     if scheme in _CLUSTERS:
         return _cluster_from_url(_CLUSTERS[scheme], rest)
+    if scheme in SCHEMES:
+        return _client(_pool_of_service(Place.parse(url)), Client)
     return _client(_pool_for(url), Client)
 
 
@@ -141,18 +154,20 @@ def _address_in(settings: dict[str, Any]) -> Address:
 
 
 def _client(pool: Any, kind: type[C]) -> C:
-    sentinels = _own_sentinels(pool)
+    primary = _primary(pool)
+    found = {} if primary is None else {"connection_pool": primary}
     try:
-        _made(pool, **sentinels)
+        _made(pool, **found)
     except Exception as error:  # noqa: BLE001 (each library has its own)
         message = f"a connection to {_address(pool)} cannot be made: {type(error).__qualname__}"
         raise ConfigurationError(f"{message}; check the options in the store's URL") from None
     connections = Pool(
-        lambda: _made(pool, **sentinels),
+        lambda: _made(pool, **found),
         most=min(MOST, getattr(pool, "max_connections", MOST)),
         idle_limit=float(pool.connection_kwargs.get("health_check_interval") or IDLE_LIMIT),
+        confirm=None if primary is None else confirm_primary,
     )
-    return kind(connections, _address(pool))
+    return kind(connections, _address(pool), primary=primary)
 
 
 def _pool_for(url: str) -> Any:
@@ -161,7 +176,7 @@ def _pool_for(url: str) -> Any:
         known = scheme if separator and re.fullmatch("[a-z]{1,9}", scheme) else "something else"
         message = (
             f"UNSTICKY_STORE begins with {known!r}: use memory://, redis://, rediss://, unix://, "
-            "redis+cluster:// or rediss+cluster://"
+            "redis+sentinel://, rediss+sentinel://, redis+cluster:// or rediss+cluster://"
         )
         raise ConfigurationError(message)
     try:
@@ -177,6 +192,22 @@ def _pool_for(url: str) -> Any:
         )
         raise ConfigurationError(message) from None
     return pool
+
+
+def _pool_of_service(place: Place) -> Any:
+    """Return what a user would make: the pool of `Sentinel.master_for`."""
+    servers = _pool_for(place.server)
+    settings = {k: v for k, v in servers.connection_kwargs.items() if k not in {"host", "port"}}
+    make: Any = SentinelConnectionPool  # it has no types
+    manager: Any = SimpleNamespace(min_other_sentinels=0)
+    manager.sentinels = [redis.Redis(connection_pool=_pool_for(url)) for url in place.sentinels]
+    return make(
+        place.service,
+        manager,
+        ssl=place.server.startswith("rediss"),
+        max_connections=servers.max_connections,
+        **settings,
+    )
 
 
 def _require_plain(url: str) -> None:
@@ -212,6 +243,8 @@ def _pool_of(client: Any) -> Any:
         why = "it is asynchronous"
     elif not getattr(pool, "is_master", True):
         why = "it reads from replicas, which take no writes"
+    elif not _asks_as_usual(getattr(pool, "sentinel_manager", None)):
+        why = "its Sentinel finds the primary in a way of its own (discover_master)"
     else:
         return pool
     message = (
@@ -221,26 +254,18 @@ def _pool_of(client: Any) -> Any:
     raise ConfigurationError(message)
 
 
-def _own_sentinels(pool: Any) -> dict[str, Any]:
-    """Return the settings by which a connection asks Sentinel through clients without retries.
+def _asks_as_usual(manager: Any) -> bool:
+    asks = getattr(type(manager), "discover_master", None)
+    return asks is None or asks.__module__.partition(".")[0] in {"redis", "valkey"}
 
-    The user's own clients would ask a dead Sentinel again and again, beyond any deadline.
+
+def _primary(pool: Any) -> Primary | None:
+    """Return by what a connection asks Sentinel within the deadline, None without Sentinel.
+
+    The user's own clients ask one Sentinel after the other, and a dead one again and again.
     """
-    if not hasattr(pool, "sentinel_manager"):
-        return {}
-    manager = copy.copy(pool.sentinel_manager)
-    manager.sentinels = [_impatient(client) for client in manager.sentinels]
-    proxy = copy.copy(pool.connection_kwargs["connection_pool"])
-    proxy.sentinel_manager = manager
-    return {"connection_pool": proxy}
-
-
-def _impatient(client: Any) -> Any:
-    pool = client.connection_pool
-    limits = {"socket_timeout": _SENTINEL_SECONDS, "socket_connect_timeout": _SENTINEL_SECONDS}
-    settings = _settings(pool, **limits)
-    own = type(pool)(connection_class=pool.connection_class, **settings)
-    return type(client)(connection_pool=own)
+    manager = getattr(pool, "sentinel_manager", None)
+    return None if manager is None else Primary(manager, pool.service_name, _made)
 
 
 def _made(pool: Any, **others: Any) -> Any:

@@ -263,6 +263,14 @@ def test_clients_that_cannot_work_are_refused(server_place: AtCluster) -> None:
         client_like(redis.asyncio.RedisCluster("127.0.0.1", port))
 
 
+def test_waiting_for_replicas_is_refused(server_place: AtCluster) -> None:
+    """At the start, in place of a promise that is not kept."""
+    app = Flask("site")
+    app.config["UNSTICKY_WAIT"] = "1 100"
+    with pytest.raises(ConfigurationError, match="UNSTICKY_WAIT is set and the store is a cluster"):
+        Unsticky(_configured(app, server_place))
+
+
 def test_sessions_of_flask_session_are_not_adopted_from_a_cluster(server_place: AtCluster) -> None:
     """Its two keys would be in different slots."""
     app = Flask("site")

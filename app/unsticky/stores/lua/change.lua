@@ -18,6 +18,7 @@ if current[4] then
   if current[4] ~= 'emptied' then return {2, current[4], 1} end
   include 'answered'
   local answer = unpacked(before)
+  redis.call('PEXPIRE', operation, math.max(redis.call('PTTL', operation), 1)) -- as below
   if ARGV[4] == '1' then answer[8] = {} end
   return answer
 end
@@ -27,6 +28,8 @@ include 'answered'
 local before, answer = redis.call('GET', operation)
 if before then
   answer = unpacked(before)
+  -- The caller may wait until replicas have the result, and Valkey waits for what this call wrote.
+  redis.call('PEXPIRE', operation, math.max(redis.call('PTTL', operation), 1))
   answer[3], answer[6] = birth, own or ''
 else
   include 'checked'
