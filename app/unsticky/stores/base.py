@@ -354,8 +354,13 @@ class Listed:
 class Store(Protocol):
     """Where sessions are stored. Each method is one atomic step and, at a server, one round trip.
 
+    At a cluster a call about a user takes several steps, in effect one; see docs/guarantees.md.
+
     Each method raises `StoreUnavailable` if nothing was changed and `OutcomeUnknown` if that is not
     known. None takes longer than its deadline.
+
+    A store may have `keeps_buckets`. If it is true, a session that is bound stays in its bucket;
+    otherwise `Move.to` is in the bucket of its user.
     """
 
     @property

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import copy
 import inspect
 import logging
 import re
 from types import SimpleNamespace
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 from urllib.parse import parse_qsl, quote, urlsplit
 
 import redis
@@ -15,6 +16,7 @@ from redis.sentinel import SentinelConnectionPool
 from ..errors import ConfigurationError
 from .base import Caps, Store, Wait
 from .client import Client
+from .cluster import Address, ClusterClient, ClusterStore, Member
 from .memory import MemoryStore
 from .pool import IDLE_LIMIT, MOST, Pool
 from .redis import RedisStore
@@ -22,7 +24,11 @@ from .sentinel import SCHEMES, Place, Primary, confirm_primary
 
 _log = logging.getLogger("unsticky")
 
+C = TypeVar("C", bound=Client)
+
 _SCHEMES: Final = {"redis", "rediss", "unix"}
+_CLUSTERS: Final = {"redis+cluster": "redis", "rediss+cluster": "rediss"}
+"""Schemes of a cluster, and those by which each of its servers is reached."""
 
 
 def open_store(url: str, client: Any, prefix: str, caps: Caps, wait: Wait | None = None) -> Store:
@@ -41,7 +47,7 @@ def open_store(url: str, client: Any, prefix: str, caps: Caps, wait: Wait | None
             raise ConfigurationError(
                 "UNSTICKY_STORE is 'client' and SESSION_REDIS is not set: set it"
             )
-        return RedisStore(client_like(client), prefix, caps, wait)
+        return _store_at(client_like(client), prefix, caps, wait)
     if client is not None:
         _log.warning("SESSION_REDIS is not used: UNSTICKY_STORE names another store")
     if url.partition(":")[0] == "memory":
@@ -50,7 +56,17 @@ def open_store(url: str, client: Any, prefix: str, caps: Caps, wait: Wait | None
                 "UNSTICKY_WAIT is set and the store is memory://, which has no replicas: remove it"
             )
         return MemoryStore(caps)
-    return RedisStore(client_from_url(url), prefix, caps, wait)
+    return _store_at(client_from_url(url), prefix, caps, wait)
+
+
+def _store_at(client: Client, prefix: str, caps: Caps, wait: Wait | None) -> Store:
+    if isinstance(client, ClusterClient):
+        if wait is not None:
+            raise ConfigurationError(
+                "UNSTICKY_WAIT is set and the store is a cluster, where it does nothing: remove it"
+            )
+        return ClusterStore(client, prefix, caps)
+    return RedisStore(client, prefix, caps, wait)
 
 
 def client_from_url(url: str) -> Client:
@@ -58,14 +74,18 @@ def client_from_url(url: str) -> Client:
 
     Args:
         url: `redis://`, `rediss://` or `unix://`, with options, as redis-py reads it; or
-            `redis+sentinel://` or `rediss+sentinel://`, as `sentinel.Place` reads it.
+            `redis+sentinel://` or `rediss+sentinel://`, as `sentinel.Place` reads it; or
+            `redis+cluster://` or `rediss+cluster://` with one or several `host:port`, by commas.
 
     Raises:
         ConfigurationError: the URL cannot be read.
     """
-    if url.partition("://")[0] in SCHEMES:
-        return _client(_pool_of_service(Place.parse(url)))
-    return _client(_pool_for(url))
+    scheme, _, rest = url.partition("://")
+    if scheme in _CLUSTERS:
+        return _cluster_from_url(_CLUSTERS[scheme], rest)
+    if scheme in SCHEMES:
+        return _client(_pool_of_service(Place.parse(url)), Client)
+    return _client(_pool_for(url), Client)
 
 
 def client_like(client: Any) -> Client:
@@ -73,15 +93,67 @@ def client_like(client: Any) -> Client:
 
     Args:
         client: of one server, with a connection pool, such as redis.Redis, valkey.Valkey, or what
-            `Sentinel.master_for` returns. Its settings are used, its connections are not.
+            `Sentinel.master_for` returns; or redis.RedisCluster. Its settings are used, its
+            connections are not.
 
     Raises:
         ConfigurationError: it has no pool of one server, is asynchronous, or reads from replicas.
     """
-    return _client(_pool_of(client))
+    if hasattr(client, "nodes_manager"):
+        return _cluster_like(client)
+    return _client(_pool_of(client), Client)
 
 
-def _client(pool: Any) -> Client:
+def _cluster_from_url(scheme: str, rest: str) -> ClusterClient:
+    place, slash, more = rest.partition("/")
+    if not slash:
+        place, mark, more = place.partition("?")
+        more = mark + more
+    user, at, hosts = place.rpartition("@")
+    pools = [_pool_for(f"{scheme}://{user}{at}{host}/{more}") for host in hosts.split(",")]
+    if pools[0].connection_kwargs.get("db"):
+        raise ConfigurationError("the store's URL names a database: a cluster has only database 0")
+    return _cluster(pools[0], [_address_in(pool.connection_kwargs) for pool in pools])
+
+
+def _cluster_like(client: Any) -> ClusterClient:
+    nodes, manager = client.get_nodes(), client.nodes_manager
+    if inspect.iscoroutinefunction(getattr(client, "initialize", None)):
+        why = "it is asynchronous"
+    elif client.read_from_replicas or getattr(client, "load_balancing_strategy", None):
+        why = "it reads from replicas, which take no writes"
+    else:
+        library = "redis" if hasattr(nodes[0], "redis_connection") else "valkey"
+        pool = _pool_of(getattr(nodes[0], f"{library}_connection"))
+        pool = _at(pool, Address(nodes[0].host, nodes[0].port))
+        # The library puts its own function in the place of the user's.
+        pool.connection_kwargs[f"{library}_connect_func"] = client.user_on_connect_func
+        addresses = [Address(node.host, node.port) for node in nodes]
+        return _cluster(pool, addresses, getattr(manager, "address_remap", None))
+    raise ConfigurationError(f"SESSION_REDIS is a {type(client).__qualname__}, and {why}")
+
+
+def _cluster(pool: Any, nodes: list[Address], remap: Any = None) -> ClusterClient:
+    _client(pool, Member)  # refuses wrong options now
+
+    def make(address: Address) -> Member:
+        return _client(_at(pool, address), Member)
+
+    return ClusterClient(make, nodes, *([remap] if remap is not None else []))
+
+
+def _at(pool: Any, address: Address) -> Any:
+    """Return the same pool for another server; only its settings are used."""
+    other = copy.copy(pool)
+    other.connection_kwargs = pool.connection_kwargs | address._asdict()
+    return other
+
+
+def _address_in(settings: dict[str, Any]) -> Address:
+    return Address(settings["host"], settings.get("port", 6379))
+
+
+def _client(pool: Any, kind: type[C]) -> C:
     primary = _primary(pool)
     found = {} if primary is None else {"connection_pool": primary}
     try:
@@ -95,7 +167,7 @@ def _client(pool: Any) -> Client:
         idle_limit=float(pool.connection_kwargs.get("health_check_interval") or IDLE_LIMIT),
         confirm=None if primary is None else confirm_primary,
     )
-    return Client(connections, _address(pool), primary=primary)
+    return kind(connections, _address(pool), primary=primary)
 
 
 def _pool_for(url: str) -> Any:
@@ -104,7 +176,7 @@ def _pool_for(url: str) -> Any:
         known = scheme if separator and re.fullmatch("[a-z]{1,9}", scheme) else "something else"
         message = (
             f"UNSTICKY_STORE begins with {known!r}: use memory://, redis://, rediss://, unix://, "
-            "redis+sentinel:// or rediss+sentinel://"
+            "redis+sentinel://, rediss+sentinel://, redis+cluster:// or rediss+cluster://"
         )
         raise ConfigurationError(message)
     try:
@@ -177,7 +249,7 @@ def _pool_of(client: Any) -> Any:
         return pool
     message = (
         f"SESSION_REDIS is a {type(client).__qualname__}, and {why}: use a redis.Redis, a "
-        "valkey.Valkey or Sentinel.master_for()"
+        "valkey.Valkey, Sentinel.master_for() or a redis.RedisCluster"
     )
     raise ConfigurationError(message)
 

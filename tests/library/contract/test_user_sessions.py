@@ -51,7 +51,8 @@ def test_a_bound_session_is_listed_with_what_is_known_of_it(place: Place) -> Non
 
 def test_binding_by_a_move_restarts_the_clock_and_keeps_the_data(place: Place) -> None:
     """A bound session has its fields at the new place, and an absolute limit from now on."""
-    store, user, where, successor = place.new_store(), reference(), reference(3), reference()
+    store, user, where = place.new_store(), reference(), reference(3)
+    successor = place.successor(where, user)
     store.apply(where, (Write(b"a", b"1", None),), create=True)
     place.let_pass(5)
     bound_at = place.now()
@@ -78,7 +79,8 @@ def test_moving_a_bound_session_keeps_its_place_in_the_list(place: Place) -> Non
 def test_binding_to_another_user_leaves_the_first_ones_list(place: Place) -> None:
     """A session belongs to one user: bound to another one, it is that user's only."""
     store, one, other = place.new_store(), reference(1), reference(2)
-    where, successor = login(place, store, one), reference(2)
+    where = login(place, store, one)
+    successor = place.successor(where, other)
     store.apply(where, (), finish=Move(successor, Bind(other, None, b"", 5)))
     assert listed(store, one) == []
     assert listed(store, other) == [successor]

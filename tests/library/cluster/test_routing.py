@@ -1,0 +1,416 @@
+"""Calls follow their slots: moved, on their way, or at a server that died."""
+
+import threading
+import time
+from collections.abc import Callable, Iterator
+from functools import partial
+from typing import Any
+
+import pytest
+import redis
+import redis.asyncio
+import valkey.cluster
+from flask import Flask
+from redis.crc import key_slot
+from unsticky import ConfigurationError, OutcomeUnknown, StoreUnavailable, Unsticky
+from unsticky.cookie import Reference
+from unsticky.stores import Deadline, Script, client_from_url, client_like
+from unsticky.stores.base import Add, Bind, Destroy, Gone, Missing, Record, StaleStamp, Write
+from unsticky.stores.cluster import ClusterClient, ClusterStore
+
+from tests.support.browsers import make_site
+from tests.support.stores.cluster import AtCluster, Cluster, elsewhere
+from tests.support.stores.places import (
+    LIFETIMES,
+    LimitedStore,
+    deadline,
+    operation,
+    reference,
+)
+from tests.support.waiting import at_most, wait_until
+
+
+@pytest.fixture(name="own")
+def _own() -> Iterator[AtCluster]:
+    """A cluster that one test may change."""
+    cluster = Cluster()
+    place = AtCluster(cluster)
+    yield place
+    place.close()
+    cluster.stop()
+
+
+def _slot(where: Reference) -> int:
+    return key_slot(b"%d" % where.bucket)
+
+
+def _has(done: list[None], wanted: int) -> bool:
+    return len(done) >= wanted
+
+
+def _made(store: LimitedStore, bucket: int = 7) -> Reference:
+    where = reference(bucket)
+    store.apply(where, (Write(b"a", b"1", None),), create=True)
+    return where
+
+
+def test_a_moved_slot_costs_one_round_trip_once(own: AtCluster) -> None:
+    """The answer says where it is now; what else was known stays."""
+    cluster, store = own.server, own.new_store()
+    where = _made(store)
+    client: Any = store.store
+    cluster.move_slot(_slot(where), 0, 1)
+    before = client.round_trips
+    store.record(where)
+    assert client.round_trips == before + 2
+    store.record(where)
+    assert client.round_trips == before + 3
+
+
+def test_reads_are_answered_while_a_slot_is_moved(own: AtCluster) -> None:
+    """A session is read wherever it is, before its slot has a new server."""
+    cluster, store = own.server, own.new_store()
+    one, two = _made(store), _made(store)
+    slot = _slot(one)
+    cluster.open_slot(slot, 0, 2)
+    assert cluster.move_keys(slot, 0, 2, 1) == 1
+    for where in (one, two):
+        assert store.record(where).fields == {b"a": b"1"}
+    assert isinstance(store.read(reference()), object)
+    while cluster.move_keys(slot, 0, 2):
+        pass
+    cluster.close_slot(slot, 2)
+    for where in (one, two):
+        store.apply(where, (Add(b"n", 1),))
+
+
+def test_a_write_to_a_slot_on_its_way_waits_and_then_refuses(own: AtCluster) -> None:
+    """Its result's key is not there yet, so neither server takes it; nothing was changed."""
+    cluster, store = own.server, own.new_store()
+    where = _made(store)
+    cluster.open_slot(_slot(where), 0, 1)
+    with pytest.raises(StoreUnavailable, match="TRYAGAIN"), at_most(3):
+        store.store.write(where, (Add(b"n", 1),), operation(), LIFETIMES, Deadline(1.0))
+    finishing = threading.Timer(0.2, cluster.move_slot, (_slot(where), 0, 1))
+    finishing.start()
+    assert store.apply(where, (Add(b"n", 1),)).count == 1
+    finishing.join()
+
+
+def test_adds_during_moves_of_their_slot_are_counted_once(own: AtCluster) -> None:
+    """Four clients add while the slot goes round: none is lost, and none counts twice."""
+    cluster = own.server
+    where = _made(own.new_store())
+    slot, stop = _slot(where), threading.Event()
+    done: list[None] = []
+
+    def add(store: LimitedStore) -> None:
+        while not stop.is_set():
+            store.apply(where, (Add(b"n", 1),))
+            done.append(None)
+
+    threads = [threading.Thread(target=add, args=(own.new_store(),)) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for turn in range(9):
+        cluster.move_slot(slot, turn % 3, (turn + 1) % 3)
+        wanted = 10 * (turn + 1)
+        wait_until(partial(_has, done, wanted), f"{wanted} adds")
+    stop.set()
+    for thread in threads:
+        thread.join()
+    held = own.new_store().record(where).fields or {}
+    assert int(held[b"n"]) == len(done) >= 90
+
+
+def test_a_server_that_died_holds_back_only_its_slots(own: AtCluster) -> None:
+    """Calls there are refused in time, others are served; it is found again without a restart."""
+    cluster, store = own.server, own.new_store()
+    cluster.raw.close()
+    for node in cluster.nodes:
+        node.raw.config_set("cluster-require-full-coverage", "no")
+        node.raw.config_set("appendonly", "yes")
+    here, there = _made(store, 7), _made(store, 511)
+    cluster.nodes[0].kill()
+    with at_most(3):
+        for _ in range(3):
+            with pytest.raises(StoreUnavailable):
+                store.read(here, Deadline(1.0))
+            store.record(there)
+    cluster.nodes[0].start()
+    wait_until(
+        lambda: isinstance(store.read(there), Record), "an answer", ignoring=StoreUnavailable
+    )
+
+
+def test_a_server_that_hangs_holds_one_request(own: AtCluster) -> None:
+    """As at a single server, and only for its own slots."""
+    cluster, store = own.server, own.new_store()
+    here, there = _made(store, 7), _made(store, 511)
+    cluster.nodes[0].pause()
+    try:
+        with at_most(1.5), pytest.raises(StoreUnavailable):
+            store.read(here, Deadline(0.5))
+        with at_most(0.2), pytest.raises(StoreUnavailable, match="a moment ago"):
+            store.read(here, Deadline(0.5))
+        store.record(there)
+        with pytest.raises(StoreUnavailable):
+            store.store.write(here, (), operation(), LIFETIMES, Deadline(0.2), finish=Destroy())
+        # A new process finds the map at the servers that answer.
+        fresh = own.new_store()
+        with at_most(2):
+            fresh.record(there)
+    finally:
+        cluster.nodes[0].resume()
+    time.sleep(1)
+    store.record(here)
+
+
+def test_a_server_that_hangs_and_was_replaced_is_left(own: AtCluster) -> None:
+    """The request that waited for it is the last one."""
+    cluster, store = own.server, own.new_store()
+    where = _made(store)
+    cluster.move_slot(_slot(where), 0, 1)
+    cluster.nodes[0].pause()
+    try:
+        with at_most(1.5), pytest.raises(StoreUnavailable):
+            store.read(where, Deadline(0.5))
+        with at_most(1.5):
+            assert isinstance(store.read(where, Deadline(1.0)), Record)
+    finally:
+        cluster.nodes[0].resume()
+
+
+# Which cluster, and how it is asked.
+
+
+def _asked(client: Any, prefix: str) -> None:
+    assert isinstance(client, ClusterClient)
+    keys = [f"{prefix}{number}" for number in range(9)]
+    sets = client.ask_all(deadline(), [("SET", key, number) for number, key in enumerate(keys)])
+    assert sets == [b"OK"] * 9
+    mixed = client.ask_all(deadline(), [("PING",), *(("GET", key) for key in keys)])
+    assert mixed == [b"PONG", *(b"%d" % number for number in range(9))]
+    assert client.ask(deadline(), "PING") == b"PONG"
+    script = Script.from_text("return redis.call('GET', KEYS[1])")
+    assert client.call(script, [keys[3].encode()], [], deadline()) == b"3"
+    assert client.ask(deadline(), "EVAL", "return ARGV[1]", 1, keys[4], "x") == b"x"
+    with pytest.raises(OutcomeUnknown, match="WRONGTYPE"):
+        client.ask_all(deadline(), [("GET", keys[0]), ("HGET", keys[0], "f")])
+    with pytest.raises(StoreUnavailable, match="WRONGTYPE"):
+        client.ask(deadline(), "HGET", keys[0], "f")
+    client.close()
+
+
+def test_clients_of_redis_py_and_valkey_py_are_taken(server_place: AtCluster) -> None:
+    """And URLs, with one server or several."""
+    port = server_place.server.ports[1]
+    _asked(client_from_url(server_place.server.url), server_place.prefix)
+    _asked(client_from_url(f"redis+cluster://127.0.0.1:{port}/0?socket_timeout=1"), "x")
+    for given in (
+        redis.RedisCluster("127.0.0.1", port, decode_responses=True),
+        redis.RedisCluster.from_url(f"redis://127.0.0.1:{port}"),
+        valkey.cluster.ValkeyCluster("127.0.0.1", port),
+    ):
+        _asked(client_like(given), "y")
+        given.close()
+
+
+def test_commands_of_a_slot_on_its_way_are_answered_in_order(own: AtCluster) -> None:
+    """Some keys are here and some there: what was refused is sent again, one by one."""
+    cluster, client = own.server, client_from_url(own.server.url)
+    keys = [f"{{7}}k{number}" for number in range(4)]
+    client.ask_all(deadline(), [("SET", key, key) for key in keys])
+    cluster.open_slot(key_slot(b"7"), 0, 1)
+    cluster.move_keys(key_slot(b"7"), 0, 1, 2)
+    found = client.ask_all(deadline(), [("GET", key) for key in keys])
+    assert found == [key.encode() for key in keys]
+    client.close()
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "redis+cluster://",
+        "redis+cluster://h:1,h:x",
+        "redis+cluster://h:1,",
+        "redis+cluster://h:1/2",
+        "redis+cluster://u:pass#word@h:1",
+    ],
+)
+def test_a_url_that_cannot_be_read_is_refused(url: str) -> None:
+    """Without a word of what may be a password."""
+    with pytest.raises(ConfigurationError) as caught:
+        client_from_url(url)
+    assert "pass" not in str(caught.value).replace("password", "")
+
+
+def test_the_address_has_no_secret() -> None:
+    """The log names the servers that were given."""
+    client = client_from_url("rediss+cluster://u:s3cret@one:1,two:2/?ssl_check_hostname=no")
+    assert client.address == "the cluster at one:1,two:2"
+
+
+def test_clients_that_cannot_work_are_refused(server_place: AtCluster) -> None:
+    """A cluster's client that reads from replicas, and one that is asynchronous."""
+    port = server_place.server.ports[0]
+    with pytest.warns(DeprecationWarning, match="read_from_replicas"):
+        given = redis.RedisCluster("127.0.0.1", port, read_from_replicas=True)
+    with pytest.raises(ConfigurationError, match="replicas"):
+        client_like(given)
+    given.close()
+    with pytest.raises(ConfigurationError, match="asynchronous"):
+        client_like(redis.asyncio.RedisCluster("127.0.0.1", port))
+
+
+def test_waiting_for_replicas_is_refused(server_place: AtCluster) -> None:
+    """At the start, in place of a promise that is not kept."""
+    app = Flask("site")
+    app.config["UNSTICKY_WAIT"] = "1 100"
+    with pytest.raises(ConfigurationError, match="UNSTICKY_WAIT is set and the store is a cluster"):
+        Unsticky(_configured(app, server_place))
+
+
+def test_sessions_of_flask_session_are_not_adopted_from_a_cluster(server_place: AtCluster) -> None:
+    """Its two keys would be in different slots."""
+    app = Flask("site")
+    app.config |= {"UNSTICKY_ADOPT": "flask-session", "UNSTICKY_ADOPT_UNTIL": "2999-01-01"}
+    with pytest.raises(ConfigurationError, match="cannot be adopted"):
+        Unsticky(_configured(app, server_place))
+
+
+def _configured(app: Flask, place: AtCluster) -> Flask:
+    app.config |= {"SECRET_KEY": "x" * 20, "UNSTICKY_STORE": place.server.url}
+    return app
+
+
+# Operators.
+
+
+def test_the_commands_work(server_place: AtCluster) -> None:
+    """`flask unsticky`: list, revoke, revoke-user, erase, revoke-everyone, ping."""
+    site = make_site(server_place, UNSTICKY_ADOPT=None)
+
+    def run(*words: str) -> str:
+        result = site.app.test_cli_runner().invoke(args=["unsticky", *words])
+        assert result.exit_code == 0, result.output
+        return result.output
+
+    browsers = [site.browser(a=1) for _ in range(7)]
+    for browser in browsers[:5]:
+        with browser.visit() as session:
+            session.bind("7")
+    assert "takes writes" in run("ping")
+    lines = run("list", "7").splitlines()
+    assert len(lines) == 5
+    assert "Ended." in run("revoke", lines[0].split()[0])
+    assert "Ended 4." in run("revoke-user", "7", "--stamp", "3")
+    with browsers[0].visit() as session:
+        session["a"] = 1
+        session.bind("7", stamp=3)
+    assert "Ended 1" in run("erase", "7")
+    assert server_place.server.keys(f"{server_place.prefix}*:u:*") == []
+    assert "Ended 2." in run("revoke-everyone", "--yes")
+    assert all(site.stored(browser) is None for browser in browsers)
+
+
+def test_a_sweep_ends_sessions_at_every_server(server_place: AtCluster) -> None:
+    """Those that lived all that time, wherever they are."""
+    store = server_place.new_store()
+    made = [_made(store, bucket) for bucket in range(0, 1024, 37)]
+    cursor: bytes | None = b"0"
+    ended: list[Reference] = []
+    while cursor is not None:
+        cursor, some = store.sweep(cursor, deadline())
+        ended += some
+    assert sorted(ended) == sorted(made)
+    assert all(store.read(where) == Gone("revoked") for where in made)
+
+
+# What an index holds.
+
+
+def test_a_list_removes_what_is_left_of_a_session(server_place: AtCluster) -> None:
+    """Expired, or never come; what may still come stays."""
+    store, user, raw = server_place.new_store(), reference(), server_place.server.raw
+    key = server_place.key(user, "u")
+    kept, gone = reference(), reference()
+    for where in (kept, gone):
+        store.apply(where, (), create=True, finish=Bind(user, None, b"", 9))
+    server_place.expire(gone)
+    now = server_place.now()
+    raw.hset(key, "a" * 22, f"p{now + 30_000:013}{now:013}")
+    raw.hset(key, "b" * 22, f"p{now - 30_001:013}{now:013}")
+    assert raw.hlen(key) == 4
+    assert [entry.reference for entry in store.sessions(user)] == [kept]
+    assert raw.hlen(key) == 2
+    assert raw.hexists(key, "a" * 22)
+    assert 0 < raw.pttl(key) <= 24 * 3_600_000
+
+
+class _Sleeping(ClusterStore):
+    """A store whose next bind sleeps longer than a tombstone lives, while something happens."""
+
+    meanwhile: list[Callable[[], object]]
+
+    def _entered(self, *arguments: Any) -> Any:
+        refused, step = super()._entered(*arguments)
+        if self.meanwhile:
+            self.meanwhile.pop()()
+            step = step._replace(permit=b"%013d" % 1 + step.permit[13:])
+        return refused, step
+
+
+def test_a_bind_that_slept_asks_again(server_place: AtCluster) -> None:
+    """Its permit is too old, so the index checks the stamp again."""
+    store, user, where = server_place.new_store(), reference(), reference()
+    sleeping: Any = store.store
+    sleeping.__class__ = _Sleeping
+
+    def revoked() -> None:
+        store.end_all(user, None, 5)
+        server_place.expire(where)
+
+    sleeping.meanwhile = [revoked]
+    outcome = store.write(where, (), create=True, finish=Bind(user, 4, b"", 9))
+    assert outcome == StaleStamp(5)
+    assert store.read(where) == Missing()
+    assert store.sessions(user) == ()
+    sleeping.meanwhile = [revoked]
+    store.apply(where, (), create=True, finish=Bind(user, 5, b"", 9))
+    assert [entry.reference for entry in store.sessions(user)] == [where]
+
+
+def test_a_login_while_its_users_slot_is_moved_waits(own: AtCluster) -> None:
+    """It begins no bind that it could not finish; a revocation goes on."""
+    cluster, store, user = own.server, own.new_store(), reference()
+    index = elsewhere(user)
+    slot, source = key_slot(b"%d" % index.bucket), cluster.nodes.index(cluster.holder(index.bucket))
+    old = reference()
+    store.apply(old, (), create=True, finish=Bind(user, None, b"", 1))
+    cluster.open_slot(slot, source, 0)
+    where, bind = reference(), Bind(index, None, b"", 1)
+    with pytest.raises(StoreUnavailable, match="TRYAGAIN"):
+        store.store.write(
+            where, (), operation(), LIFETIMES, Deadline(1.0), create=True, finish=bind
+        )
+    assert store.read(where) == Missing()
+    assert store.end_all(user) == (old,)
+    threading.Timer(0.2, cluster.move_slot, (slot, source, 0)).start()
+    store.apply(where, (), create=True, finish=Bind(user, None, b"", 1))
+    assert [entry.reference for entry in store.sessions(user)] == [where]
+
+
+def test_sessions_end_while_their_slot_is_moved(own: AtCluster) -> None:
+    """A revocation waits for it, too, if what ends with a session may be at either server."""
+    cluster, store, user = own.server, own.new_store(), reference()
+    made = [reference() for _ in range(3)]
+    for where in made:
+        store.apply(where, (), create=True, finish=Bind(user, None, b"", 9))
+    slot = _slot(made[0])
+    cluster.open_slot(slot, 0, 1)
+    assert cluster.move_keys(slot, 0, 1, 2) == 2
+    assert len(store.sessions(user)) == 3
+    threading.Timer(0.2, cluster.move_slot, (slot, 0, 1)).start()
+    assert set(store.end_all(user)) == set(made)
+    assert all(store.read(where) == Gone("revoked") for where in made)
