@@ -1,16 +1,22 @@
 """`compose/deploy` through a Docker context, onto a host with files of its own."""
 
+import json
 import os
 import subprocess
+import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+import psutil
 import pytest
+from kit.docker.containers import parsed
+from kit.docker.script import Script
 
 from tests.stack.containers.guide import blocks
 from tests.stack.containers.standalone import Project, visitors
 from tests.support.checkout import ROOT
-from tests.support.stacks.containers import STORE_IMAGES, require_engine
+from tests.support.stacks.containers import STORE_IMAGES, docker, require_engine
 from tests.support.stacks.node import Node
 
 _CONTEXT, _COPY = blocks("Deploy to another host", "sh", page=ROOT / "docs" / "operations.md")
@@ -126,6 +132,35 @@ def test_old_copy_is_named(project: Project, deployed: Machine) -> None:
     template.write_text(text)
     assert (status, project.replicas()) == (1, before)
     assert f"error: the engine's host has another {template}\n  hint: copy" in printed
+
+
+def test_slow_names(
+    project: Project, node: Node, deployed: Machine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """While the engine names no replica, nginx knows where they are: nobody gets a 502."""
+    del deployed
+    engine = psutil.Process(int(docker("inspect", "--format={{.State.Pid}}", node.name)))
+    monkeypatch.setenv("DOCKER_HOST", node.host)
+    script, nginx = Script(project.name), project.containers("nginx")[0]
+    found = json.loads(node.docker("inspect", *project.containers("app")))
+    script.route([parsed(entry, project.name) for entry in found])
+    # The script reads this file before it changes nginx' list.
+    node.docker("exec", nginx, "sh", "-c", "echo sleep 2 >/var/cache/nginx/$HOSTNAME.sh")
+    with ThreadPoolExecutor(1) as pool:
+        routed = pool.submit(script.route, [])
+        time.sleep(1)
+        engine.suspend()
+        try:
+            end = time.monotonic() + 3
+            while time.monotonic() < end:
+                assert project.ask("GET")[0] == 200
+                time.sleep(0.05)
+        finally:
+            engine.resume()
+        routed.result()
+    used = node.docker("exec", nginx, "cat", "/etc/nginx/conf.d/upstream.conf")
+    assert "resolve" in used
+    node.docker("exec", nginx, "sh", "-c", "rm /var/cache/nginx/$HOSTNAME.sh")
 
 
 def test_release_and_rollback(
