@@ -7,7 +7,9 @@ the system failed: `StoreUnavailable` if nothing was changed, `OutcomeUnknown` i
 
 from __future__ import annotations
 
+import contextlib
 import time
+from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import Enum, auto
 from typing import Final, NamedTuple, Protocol, Self, TypeAlias
@@ -55,6 +57,16 @@ class Deadline:
     def left(self) -> float:
         """Return the seconds left during a call, at least a millisecond."""
         return max(self.remaining - (time.monotonic() - self._started), 0.001)
+
+    @contextlib.contextmanager
+    def share(self, part: float) -> Iterator[Deadline]:
+        """Give a part of the time left to some of the calls, between calls of this deadline."""
+        share = Deadline(max(self.remaining, 0) * part)
+        given, share.total = share.remaining, self.total
+        try:
+            yield share
+        finally:
+            self.remaining -= given - share.remaining
 
     def passed(self) -> bool:
         """Tell whether no time is left during a call."""

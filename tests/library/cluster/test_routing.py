@@ -15,7 +15,17 @@ from redis.crc import key_slot
 from unsticky import ConfigurationError, OutcomeUnknown, StoreUnavailable, Unsticky
 from unsticky.cookie import Reference
 from unsticky.stores import Deadline, Script, client_from_url, client_like
-from unsticky.stores.base import Add, Bind, Destroy, Gone, Missing, Record, StaleStamp, Write
+from unsticky.stores.base import (
+    Add,
+    Bind,
+    Destroy,
+    Gone,
+    Missing,
+    Record,
+    StaleStamp,
+    Write,
+    Written,
+)
 from unsticky.stores.cluster import ClusterClient, ClusterStore
 
 from tests.support.browsers import make_site
@@ -164,6 +174,28 @@ def test_a_server_that_hangs_holds_one_request(own: AtCluster) -> None:
         cluster.nodes[0].resume()
     time.sleep(1)
     store.record(here)
+
+
+def test_a_revocation_ends_what_the_other_servers_have(own: AtCluster) -> None:
+    """Although one hangs; and what is still to end there does not hold back a later login."""
+    cluster, store, user = own.server, own.new_store(), Reference(7, b"u" * 16)
+    index = elsewhere(user)  # at another server than `here`
+    here, there = reference(7), reference(511)
+    for where in (here, there):
+        store.apply(where, (), create=True, finish=Bind(user, None, b"", 9))
+    cluster.nodes[0].pause()
+    try:
+        with pytest.raises(StoreUnavailable), at_most(2):
+            store.store.end_all(index, None, 5, operation(), LIFETIMES, Deadline(1.0))
+        assert store.read(there) == Gone("revoked")
+        where, bind = reference(511), Bind(index, 5, b"", 9)
+        login = store.store.write(
+            where, (), operation(), LIFETIMES, Deadline(1.0), create=True, finish=bind
+        )
+        assert isinstance(login, Written)
+    finally:
+        cluster.nodes[0].resume()
+    assert [entry.reference for entry in store.sessions(user)] == [where]
 
 
 def test_a_server_that_hangs_and_was_replaced_is_left(own: AtCluster) -> None:

@@ -118,23 +118,52 @@ class ClusterClient(Client):
         """Call a script several times, with these keys and arguments each; return the replies.
 
         Calls at one server cost one round trip. They must have the same effect if they run twice.
+        If some fail, the others are made all the same.
 
         Raises:
             StoreUnavailable, OutcomeUnknown: some may have run and others not.
         """
         replies: list[Any] = [None] * len(calls)
-        for places in self._by_server([keys[0] for keys, _ in calls], deadline):
-            key = calls[places[0]][0][0]
-            sent = [_call(script.named, *calls[place]) for place in places]
-            answers = self._exchanged(sent, key, deadline)
-            if any(_is_unknown(answer) for answer in answers):
-                sent[0] = _call(script.whole, *calls[places[0]])  # the others find it there
-                answers = self._exchanged(sent, key, deadline)
+        groups = list(self._by_server([keys[0] for keys, _ in calls], deadline))
+        failure: StoreUnavailable | OutcomeUnknown | None = None
+        for left, places in zip(range(len(groups), 0, -1), groups, strict=True):
+            # A server that does not answer leaves time for the others.
+            with deadline.share(0.5 if left > 1 else 1) as share:
+                try:
+                    answers = self._called(script, [calls[place] for place in places], share)
+                except (StoreUnavailable, OutcomeUnknown) as error:
+                    failure = failure or error
+                    continue
             for place, answer in zip(places, answers, strict=True):
-                if isinstance(answer, ErrorReply):
-                    replies[place] = self.call(script, *calls[place], deadline)
-                else:
-                    replies[place] = answer[0]
+                replies[place] = answer
+        if failure is not None:
+            raise failure
+        return replies
+
+    def _called(
+        self,
+        script: Script,
+        calls: Sequence[tuple[Sequence[bytes], Sequence[bytes]]],
+        deadline: Deadline,
+    ) -> list[Any]:
+        """Do what `call_all` does for calls at one server."""
+        key = calls[0][0][0]
+        sent = [_call(script.named, *call) for call in calls]
+        answers = self._exchanged(sent, key, deadline)
+        if any(_is_unknown(answer) for answer in answers):
+            sent[0] = _call(script.whole, *calls[0])  # the others find it there
+            answers = self._exchanged(sent, key, deadline)
+        replies, failure = [], None
+        for call, answer in zip(calls, answers, strict=True):
+            if not isinstance(answer, ErrorReply):
+                replies.append(answer[0])
+                continue
+            try:
+                replies.append(self.call(script, *call, deadline))
+            except (StoreUnavailable, OutcomeUnknown) as error:
+                failure = failure or error
+        if failure is not None:
+            raise failure
         return replies
 
     def primaries(self, deadline: Deadline, *, reload: bool = False) -> list[Address]:

@@ -147,7 +147,7 @@ class ClusterStore(RedisStore):
                 break
         for left in range(len(buckets), 0, -1):
             _, bucket = buckets.popitem()
-            with _share(deadline, 1 / left) as share:
+            with deadline.share(1 / left) as share:
                 try:
                     self._ask(self._probe, (self._tagged(b"o", bucket, b"probe"),), (), share)
                 except StoreUnavailable:
@@ -271,8 +271,13 @@ class ClusterStore(RedisStore):
                 known += [name, value, b"dead" if not state else b"past" if state[4] else b"lives"]
         else:
             raise StoreUnavailable("the user's sessions changed again and again")
-        self._end_marked(owner, _grouped(reply[2:], 2), deadline)
         chosen = reply[1].split(b",")[:-1]
+        marked = _grouped(reply[2:], 2)
+        self._end_marked(owner, [each for each in marked if each[0] in chosen], deadline)
+        # What an earlier call had to end must not hold back this one.
+        if former := [each for each in marked if each[0] not in chosen]:
+            with _spare(deadline) as share:
+                self._end_marked(owner, former, share)
         return tuple(named_reference(owner.bucket, entry) for entry in chosen)
 
     def _keys_of_choice(self, owner: Reference, step: _Step) -> tuple[bytes, bytes]:
@@ -328,18 +333,7 @@ def _grouped(flat: Sequence[bytes], size: int) -> list[tuple[bytes, ...]]:
 
 
 @contextlib.contextmanager
-def _share(deadline: Deadline, part: float) -> Iterator[Deadline]:
-    """Use a part of the time left."""
-    share = Deadline(max(deadline.remaining, 0) * part)
-    given, share.total = share.remaining, deadline.total
-    try:
-        yield share
-    finally:
-        deadline.remaining -= given - share.remaining
-
-
-@contextlib.contextmanager
 def _spare(deadline: Deadline) -> Iterator[Deadline]:
     """Use at most half of the time left for what will be made up for if it fails."""
-    with _share(deadline, 0.5) as share, contextlib.suppress(StoreUnavailable, OutcomeUnknown):
+    with deadline.share(0.5) as share, contextlib.suppress(StoreUnavailable, OutcomeUnknown):
         yield share
