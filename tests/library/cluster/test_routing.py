@@ -16,21 +16,27 @@ from unsticky import ConfigurationError, OutcomeUnknown, StoreUnavailable, Unsti
 from unsticky.cookie import Reference
 from unsticky.stores import Deadline, Script, client_from_url, client_like
 from unsticky.stores.base import (
+    UNREAD,
     Add,
     Bind,
+    Conflicting,
     Destroy,
     Gone,
     Missing,
+    Move,
     Record,
+    SetLimits,
     StaleStamp,
     Write,
     Written,
 )
 from unsticky.stores.cluster import ClusterClient, ClusterStore
+from unsticky.stores.redis import entry_of
 
 from tests.support.browsers import make_site
 from tests.support.stores.cluster import AtCluster, Cluster, elsewhere
 from tests.support.stores.places import (
+    HOUR,
     LIFETIMES,
     LimitedStore,
     deadline,
@@ -378,6 +384,55 @@ def test_a_list_removes_what_is_left_of_a_session(server_place: AtCluster) -> No
     assert raw.hlen(key) == 2
     assert raw.hexists(key, "a" * 22)
     assert 0 < raw.pttl(key) <= 24 * 3_600_000
+
+
+class _Unsettled(ClusterStore):
+    """A store that dies before a rotation is entered for good, and then forgets what it awaits."""
+
+    dies = True
+    meanwhile: Callable[[], object] = bool
+
+    def _settled(self, *arguments: Any, **options: Any) -> Any:
+        if self.dies:
+            raise StoreUnavailable("it died")
+        return super()._settled(*arguments, **options)
+
+    def _entered(self, *arguments: Any) -> Any:
+        entered = super()._entered(*arguments)
+        self.meanwhile()
+        return entered
+
+
+@pytest.mark.parametrize("change", [SetLimits(HOUR, 30 * HOUR), None], ids=["limits", "bind"])
+def test_a_refused_write_forgets_no_living_session(
+    server_place: AtCluster, change: SetLimits | None
+) -> None:
+    """Its entry is still awaited, because the call that moved it there stopped halfway."""
+    store, user, raw = server_place.new_store(), reference(), server_place.server.raw
+    where, moved = reference(), reference()
+    bind = Bind(user, None, b"", 9)
+    store.apply(where, (Write(b"a", b"1", None),), create=True, finish=bind)
+    halting: Any = store.store
+    halting.__class__ = _Unsettled
+    store.apply(where, (), finish=Move(moved))
+    halting.dies = False
+    key, name = server_place.key(user, "u"), entry_of(moved, elsewhere(user).bucket)
+    before = raw.hget(key, name)
+    assert before.startswith(b"p")
+
+    def changed() -> None:
+        halting.meanwhile = bool
+        store.apply(moved, (Write(b"a", b"2", UNREAD),))
+
+    halting.meanwhile = changed
+    writes = (Write(b"a", b"3", b"1"), *([change] if change is not None else []))
+    finish = bind if change is None else None
+    assert store.write(moved, writes, finish=finish) == Conflicting({b"a": b"2"})
+    assert raw.hexists(key, name)
+    if change is not None:
+        assert raw.hget(key, name) == before  # what it follows, and until when it may come
+    assert moved in store.end_all(user)
+    assert store.read(moved) == Gone("revoked")
 
 
 class _Sleeping(ClusterStore):

@@ -39,6 +39,7 @@ class _Step(NamedTuple):
         idle: the idle limit of the call.
         owner: whose index names the session afterwards, if that has to be taken care of.
         permit: what that index permits, and to whom it belongs.
+        entered: the value of the entry that this write made there.
     """
 
     session: Reference
@@ -49,6 +50,7 @@ class _Step(NamedTuple):
     idle: bytes
     owner: Reference | None = None
     permit: bytes = b""
+    entered: bytes = b""
 
 
 class ClusterStore(RedisStore):
@@ -193,9 +195,9 @@ class ClusterStore(RedisStore):
             left = [named_reference(to.bucket, user) for user in reply[4]]
             ended = self._followed(step, left, deadline)
             reply[4] = [entry_of(each, to.bucket) for each in ended]
-        elif step.owner is not None:
+        elif step.owner is not None and step.entered and (bind or to != reference):
             with _spare(deadline) as share:
-                self._forgotten(step.owner, [entry_of(to, step.owner.bucket), b"p"], share)
+                self._forgotten(step.owner, [entry_of(to, step.owner.bucket), step.entered], share)
         return reply
 
     def _entered(
@@ -215,7 +217,8 @@ class ClusterStore(RedisStore):
         reply = self._ask(self._enter, keys, arguments, deadline)
         if reply[0] != 0:
             return reply, step
-        return None, step._replace(owner=owner, permit=reply[1] + entry_of(owner, step.to.bucket))
+        permit = reply[1] + entry_of(owner, step.to.bucket)
+        return None, step._replace(owner=owner, permit=permit, entered=step.entered or reply[2])
 
     def _followed(
         self, step: _Step, left: list[Reference], deadline: Deadline

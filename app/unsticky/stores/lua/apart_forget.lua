@@ -1,12 +1,8 @@
 -- KEYS: a user's index. ARGV: '1' to forget the stamp, too; then name and value of each entry to remove: if
--- it still has that value, if it is still awaited ('p'), or in any case ('').
-include 'session'
-include 'keys'
-include 'apart'
+-- it still has that value, or in any case ('').
 for i = 2, #ARGV, 2 do
-  local value = redis.call('HGET', KEYS[1], ARGV[i])
   local expected = ARGV[i + 1]
-  if expected == '' or value == expected or (expected == 'p' and is_awaited(value)) then
+  if expected == '' or redis.call('HGET', KEYS[1], ARGV[i]) == expected then
     redis.call('HDEL', KEYS[1], ARGV[i])
   end
 end
