@@ -196,11 +196,11 @@ def _wait(config: Mapping[str, Any], deadline: float) -> Wait | None:
         raise ConfigurationError.of(
             "UNSTICKY_WAIT", value, "use a number of replicas and of milliseconds, such as '1 100'"
         )
-    if not 0 < numbers[1] < deadline * 1000:
+    if not 0 < numbers[1] <= deadline * 500:
         raise ConfigurationError.of(
             "UNSTICKY_WAIT",
             value,
-            f"wait at least a millisecond, and less than UNSTICKY_DEADLINE ({deadline:g} s)",
+            f"wait at least a millisecond, and at most half of UNSTICKY_DEADLINE ({deadline:g} s)",
         )
     return Wait(*numbers)
 

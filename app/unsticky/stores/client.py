@@ -172,9 +172,11 @@ class Client:
         Raises:
             OutcomeUnknown: also if the script ran and the server refused to wait.
         """
-        waits = packed(b"WAIT", b"%d" % wait.replicas, b"%d" % wait.milliseconds)
 
         def run(connection: Connection, sent: bytes) -> Any:
+            # At most half of the time left: too few replicas must not look like a server that hangs.
+            most = min(wait.milliseconds, int(deadline.left() * 500))
+            waits = packed(b"WAIT", b"%d" % wait.replicas, b"%d" % max(most, 1))
             answer = connection.run_and_wait(sent, waits, deadline)
             if isinstance(answer, tuple) and isinstance(answer[1], ErrorReply):
                 if answer[1].code in self.wrong_server:  # it became one while the call waited

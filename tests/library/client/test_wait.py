@@ -164,6 +164,18 @@ def test_too_few_replicas_leave_the_outcome_unknown(pair: Pair, kind: str) -> No
         assert fields[b"n"] == b"2"
 
 
+def test_missing_replicas_do_not_look_like_a_server_that_hangs(pair: Pair) -> None:
+    """A request that has less time than the setting waits for less, and reading goes on."""
+    where, name = make(pair.store()), operation()
+    with pair.alone():
+        store, within = pair.store(Wait(1, 900)), Deadline(1.0)
+        within.remaining = 0.8
+        with pytest.raises(OutcomeUnknown, match="0 of 1 replicas"):
+            store.store.write(where, (Add(b"n", 1),), name, LIFETIMES, within)
+        assert within.remaining > 0
+        store.record(where)
+
+
 def test_a_session_that_is_made_once_waits(pair: Pair) -> None:
     """A resend returns the session as it is, and it is not known to last either."""
     where, name = reference(), operation()._replace(makes_once=True)
@@ -282,10 +294,10 @@ def test_a_reply_without_the_mark_is_none(opened: Opened, reply: bytes) -> None:
 
 
 @pytest.mark.parametrize(
-    "value", ["1", "1 100 1", "0 100", "1 0", "1 1000", "1 -1", "a b", "1.5 100", 1, [1, 100]]
+    "value", ["1", "1 100 1", "0 100", "1 0", "1 501", "1 -1", "a b", "1.5 100", 1, [1, 100]]
 )
 def test_a_wrong_wait_refuses_to_start(value: object) -> None:
-    """It is a number of replicas and of milliseconds, less than the deadline."""
+    """It is a number of replicas and of milliseconds, at most half of the deadline."""
     app = Flask("shop")
     app.config.update(SECRET_KEY="x" * 20, UNSTICKY_STORE="redis://store", UNSTICKY_WAIT=value)
     with pytest.raises(ConfigurationError, match="UNSTICKY_WAIT"):
