@@ -174,7 +174,7 @@ class Client:
         """
 
         def run(connection: Connection, sent: bytes) -> Any:
-            # At most half of the time left: too few replicas must not look like a server that hangs.
+            # At most half of the time left: missing replicas are not a server that hangs.
             most = min(wait.milliseconds, int(deadline.left() * 500))
             waits = packed(b"WAIT", b"%d" % wait.replicas, b"%d" % max(most, 1))
             answer = connection.run_and_wait(sent, waits, deadline)
