@@ -24,7 +24,8 @@ _SECONDS: Final = 0.3
 """How long the Sentinels have to answer, so that time is left for the primary (seconds)."""
 
 _GRACE: Final = 0.03
-"""How long the others have once one has answered: it may know less than they (seconds)."""
+"""How long the others have once one has answered and most have ended (seconds). One that was cut off
+from them knows less, and may be the first to answer."""
 
 _LOOK: Final = 1.0
 """How often the Sentinels are asked while connections are in use (seconds). After a planned
@@ -314,9 +315,11 @@ def _read(address: Any, state: Any) -> _Answer:
 def _gathered(questions: list[Future[_Answer]]) -> list[Future[_Answer]]:
     """Return the questions that end in time, in their order."""
     end, waiting = time.monotonic() + _SECONDS, set(questions)
+    answered = False
     while waiting and (left := end - time.monotonic()) > 0:
         done, waiting = wait(waiting, left, FIRST_COMPLETED)
-        if any(question.exception() is None for question in done):
+        answered = answered or any(question.exception() is None for question in done)
+        if answered and len(waiting) * 2 < len(questions):
             end = min(end, time.monotonic() + _GRACE)
     return [question for question in questions if question.done()]
 

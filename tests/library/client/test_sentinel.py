@@ -34,12 +34,14 @@ class Watcher:
         flags: what it thinks of the primary.
         password: what it wants, if anything.
         silent: whether it does not answer.
+        seconds: how long it takes to answer.
     """
 
     def __init__(self, port: int | None) -> None:
         self.port, self.epoch, self.flags = port, 1, b"master"
         self.password: bytes | None = None
         self.silent = False
+        self.seconds = 0.0
         self._let_in: set[int] = set()
         self.server = StrangeServer(self._answer)
 
@@ -56,6 +58,8 @@ class Watcher:
     def _answer(self, number: int, command: list[bytes]) -> bytes | None:
         while self.silent:
             time.sleep(0.01)
+        if command[0] == b"SENTINEL":
+            time.sleep(self.seconds / 2)  # of two questions
         if command[0] == b"AUTH":
             if command[-1] != self.password:
                 return b"-WRONGPASS invalid username-password pair\r\n"
@@ -187,6 +191,21 @@ def test_the_latest_election_counts(
     with StrangeServer(lambda *_: None) as former:
         watchers[0].port = former.port
         watchers[1].epoch = watchers[2].epoch = 2
+        client = opened(_url(watchers))
+        for _ in range(3):
+            client.close()
+            assert client.ask(deadline(), "PING") == b"PONG"
+        assert not former.connections
+
+
+def test_a_sentinel_that_answers_first_does_not_count_alone(
+    opened: Opened, watchers: list[Watcher]
+) -> None:
+    """The one that was cut off has the least to do, and may be the fastest."""
+    with StrangeServer(lambda *_: None) as former:
+        watchers[0].port = former.port
+        for watcher in watchers[1:]:
+            watcher.epoch, watcher.seconds = 2, 0.1
         client = opened(_url(watchers))
         for _ in range(3):
             client.close()
