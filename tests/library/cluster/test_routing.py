@@ -14,7 +14,7 @@ from flask import Flask
 from redis.crc import key_slot
 from unsticky import ConfigurationError, OutcomeUnknown, StoreUnavailable, Unsticky
 from unsticky.cookie import Reference
-from unsticky.stores import Deadline, Script, client_from_url, client_like
+from unsticky.stores import Deadline, Script, Wait, client_from_url, client_like
 from unsticky.stores.base import (
     UNREAD,
     Add,
@@ -307,6 +307,9 @@ def test_waiting_for_replicas_is_refused(server_place: AtCluster) -> None:
     app.config["UNSTICKY_WAIT"] = "1 100"
     with pytest.raises(ConfigurationError, match="UNSTICKY_WAIT is set and the store is a cluster"):
         Unsticky(_configured(app, server_place))
+    client = client_from_url(server_place.server.url)
+    with pytest.raises(ConfigurationError, match="cannot wait for replicas"):
+        client.call_and_wait(Script.from_text("return 7"), [b"k"], [], deadline(), Wait(1, 20))
 
 
 def test_sessions_of_flask_session_are_not_adopted_from_a_cluster(server_place: AtCluster) -> None:

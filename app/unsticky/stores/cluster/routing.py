@@ -16,7 +16,7 @@ from typing import Any, Final, NamedTuple, TypeVar
 
 from redis.crc import key_slot
 
-from ...errors import OutcomeUnknown, StoreUnavailable
+from ...errors import ConfigurationError, OutcomeUnknown, StoreUnavailable
 from ..base import Deadline
 from ..client import Client, Failed, Part, Script, encoded
 from ..connection import Connection
@@ -87,6 +87,14 @@ class ClusterClient(Client):
     def round_trips(self) -> int:
         """See `Client.round_trips`."""
         return self.sent + sum(member.sent for member in list(self._members.values()))
+
+    def call_and_wait(self, *_: Any) -> Any:
+        """Refuse: who waits must know the server that has the change, and how many replicas it has.
+
+        Raises:
+            ConfigurationError: always.
+        """
+        raise ConfigurationError("changes in a cluster cannot wait for replicas: use `call`")
 
     def ask_all(self, deadline: Deadline, commands: Sequence[Sequence[Part]]) -> list[Any]:
         """See `Client.ask_all`. The commands for each server cost one round trip.
