@@ -188,7 +188,7 @@ class Client:
             self._exchange(script, keys, arguments, run), deadline, keys[0] if keys else b""
         )
         if replicas < wait.replicas and self._primary is not None:
-            self._pool.renew()  # they may have gone to another primary
+            self._primary.doubt()  # they may have gone to another one
         return reply, replicas
 
     def ask(self, deadline: Deadline, *command: Part) -> Any:

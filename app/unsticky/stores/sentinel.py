@@ -24,8 +24,8 @@ _SECONDS: Final = 0.3
 """How long the Sentinels have to answer, so that time is left for the primary (seconds)."""
 
 _GRACE: Final = 0.03
-"""How long the others have once one has answered and most have ended (seconds). One that was cut off
-from them knows less, and may be the first to answer."""
+"""How long the others have once one has answered and most have ended (seconds). One that was cut
+off from them knows less, and may be the first to answer."""
 
 _LOOK: Final = 1.0
 """How often the Sentinels are asked while connections are in use (seconds). After a planned
@@ -144,7 +144,7 @@ class Primary:
         pools = [sentinel.connection_pool for sentinel in manager.sentinels]
         self._sentinels = [_Sentinel(pool, service, make) for pool in pools]
         self._known: Address | None = None
-        self._next_look = 0.0
+        self._looked = self._next_look = 0.0
         self.moved: Callable[[], None] = _nothing
 
     def look(self) -> None:
@@ -152,10 +152,14 @@ class Primary:
         now = time.monotonic()
         if now < self._next_look:
             return
-        self._next_look = now + _LOOK
+        self._looked, self._next_look = now, now + _LOOK
         # Without a thread the next look is as good.
         with suppress(RuntimeError):
             threading.Thread(target=self._look, name="unsticky-look", daemon=True).start()
+
+    def doubt(self) -> None:
+        """Let the next `look` ask at once, or a tenth of a second after the last one."""
+        self._next_look = min(self._next_look, self._looked + _LOOK / 10)
 
     def _look(self) -> None:
         with suppress(ConnectionError):

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 from unsticky.errors import ConfigurationError, StoreUnavailable
-from unsticky.stores import Client, Deadline, client_from_url, open_store
+from unsticky.stores import Client, Deadline, Script, Wait, client_from_url, open_store
 
 from tests.library.client.visitors import (
     DEADLINE,
@@ -331,6 +331,21 @@ def test_a_switch_is_noticed_while_the_former_primary_serves(
         wait_until(lambda: client.ask(deadline(), "EXISTS", "here"), "the new primary")
     finally:
         server.stop()
+
+
+def test_missing_replicas_renew_no_connections(
+    relay: Relay, opened: Opened, watchers: list[Watcher], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """They let the Sentinels be asked soon: the replicas may have gone to another primary."""
+    monkeypatch.setattr("unsticky.stores.sentinel._LOOK", 5.0)
+    client, script = opened(_url(watchers)), Script.from_text("return redis.call('INCR', KEYS[1])")
+    for _ in range(5):
+        assert client.call_and_wait(script, (b"n",), (), deadline(), Wait(1, 1))[1] == 0
+    assert relay.connections == 1
+    with StrangeServer(lambda *_: None) as new, at_most(4.0):
+        for watcher in watchers:
+            watcher.port = new.port
+        wait_until(lambda: client.ask(deadline(), "GET", "n") == b"OK", "the new primary")
 
 
 def test_a_name_that_moves_is_looked_up_again(
