@@ -30,7 +30,7 @@ from unsticky.stores.base import (
     Write,
     Written,
 )
-from unsticky.stores.cluster import ClusterClient, ClusterStore
+from unsticky.stores.cluster import Address, ClusterClient, ClusterStore
 from unsticky.stores.redis import entry_of
 
 from tests.support.browsers import make_site
@@ -202,6 +202,30 @@ def test_a_revocation_ends_what_the_other_servers_have(own: AtCluster) -> None:
     finally:
         cluster.nodes[0].resume()
     assert [entry.reference for entry in store.sessions(user)] == [where]
+
+
+class _Meanwhile(Address):
+    """A server that left; another one is met while it is looked for in the map."""
+
+    client: ClusterClient
+
+    def __hash__(self) -> int:
+        self.client.member(Address("127.0.0.1", len(vars(self.client)["_members"])))
+        return super().__hash__()
+
+
+def test_a_server_that_left_is_closed_and_its_calls_count(server_place: AtCluster) -> None:
+    """While another thread meets a new one."""
+    client: Any = client_from_url(server_place.server.url)
+    client.ask(deadline(), "PING")
+    _Meanwhile.client = client
+    gone = _Meanwhile("127.0.0.2", 1)
+    client.member(gone).sent = 5
+    before = client.round_trips
+    client.primaries(deadline(), reload=True)
+    assert gone not in [*vars(client)["_members"]]
+    assert client.round_trips == before
+    client.close()
 
 
 def test_a_server_that_hangs_and_was_replaced_is_left(own: AtCluster) -> None:

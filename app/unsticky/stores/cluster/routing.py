@@ -79,7 +79,7 @@ class ClusterClient(Client):
         self._members: dict[Address, Member] = {}
         self._slots: list[Address | None] = []
         self._suspected: Address | None = None
-        self.sent = 0  # what a script's text costs beside its call
+        self.sent = 0  # what a script's text costs beside its call, and at servers that left
         shown = ",".join(f"{host}:{port}" for host, port in self._given)
         self.address = f"the cluster at {shown}"
 
@@ -324,8 +324,10 @@ class ClusterClient(Client):
                 reason = str(error) or getattr(error, "reason", "") or type(error).__name__
             else:
                 kept = {*self._slots, *self._given}
-                for gone in [each for each in self._members if each not in kept]:
+                # A copy: another thread may add a server meanwhile.
+                for gone in [each for each in list(self._members) if each not in kept]:
                     if (left := self._members.pop(gone, None)) is not None:
+                        self.sent += left.sent
                         left.close()
                 return
             if deadline.passed():
