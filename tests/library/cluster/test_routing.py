@@ -413,6 +413,47 @@ def test_a_list_removes_what_is_left_of_a_session(server_place: AtCluster) -> No
     assert 0 < raw.pttl(key) <= 24 * 3_600_000
 
 
+def test_a_list_is_not_read_from_a_server_that_lost_its_place(own: AtCluster) -> None:
+    """Each session is looked at where a write would be taken."""
+    store, user = own.new_store(), Reference(7, b"u" * 16)
+    store.apply(reference(7), (), create=True, finish=Bind(user, None, b"", 9))
+    assert len(store.sessions(user)) == 1
+    own.server.nodes[0].raw.config_set("min-replicas-to-write", 1)
+    with pytest.raises(StoreUnavailable, match="NOREPLICAS"):
+        store.sessions(user)
+
+
+def test_a_full_server_marks_what_is_to_end(own_server: AtCluster) -> None:
+    """A rotation that begins after that gets no permit, even if there is room again by then."""
+    store, user, raw = own_server.new_store(), reference(), own_server.server.nodes[0].raw
+    where, bind = reference(), Bind(user, None, b"", 9)
+    store.apply(where, (), create=True, finish=bind)
+    served: Any = store.store
+    client: Any = served.client
+    marked: list[object] = []
+
+    def rotated() -> None:
+        client.__class__ = ClusterClient
+        raw.config_set("maxmemory", 0)
+        marked.append(store.write(where, (), finish=Move(reference())))
+
+    client.__class__ = type("Client", (_Meeting,), {"meanwhile": staticmethod(rotated)})
+    raw.config_set("maxmemory", 1)
+    assert store.end_all(user) == (where,)
+    assert marked == [Gone("revoked")]
+    assert store.sessions(user) == ()
+
+
+class _Meeting(ClusterClient):
+    """A client with something that happens before its next calls at several servers."""
+
+    meanwhile: Callable[[], object]
+
+    def call_all(self, *arguments: Any) -> Any:
+        self.meanwhile()
+        return ClusterClient.call_all(self, *arguments)
+
+
 class _Unsettled(ClusterStore):
     """A store that dies before a rotation is entered for good, and then forgets what it awaits."""
 

@@ -14,12 +14,14 @@ if stamp ~= '' then
   if not least or is_below(least, stamp) then redis.call('HSET', index, '\0v', stamp) end
   keep_index(index, had, absolute > 0 and now + absolute or 0, now)
 end
+-- After this write, which a full server takes, it takes the marks, too. Without them a rotation that it permits
+-- a moment later would be missed.
+redis.call('HDEL', index, '')
 local ending, entries = {}, redis.call('HGETALL', index)
 for i = 1, #entries, 2 do
   local name, value = entries[i], entries[i + 1]
   if is_entry(name) and name ~= keep then
-    -- pcall: a full server ends sessions, too. It lets none in meanwhile.
-    if not is_ending(value) then redis.pcall('HSET', index, name, 'e' .. value) end
+    if not is_ending(value) then redis.call('HSET', index, name, 'e' .. value) end
     ending[#ending + 1] = name
     ending[#ending + 1] = may_come(value, now) and '1' or ''
   end

@@ -2,6 +2,8 @@
 -- of a living session of that user, otherwise {}.
 include 'session'
 local key, user, now = KEYS[1], ARGV[1], now_ms()
+local asked = redis.pcall('HDEL', key, '') -- refused by a server that is no longer the primary
+if type(asked) == 'table' then return wrong_type(asked) and {} or asked end
 local birth, seen, own = inspect(key, now)
 local held = birth and birth ~= '' and redis.call('HMGET', key, '\0u', '\0l')
 if not held or held[1] ~= user then return {} end
