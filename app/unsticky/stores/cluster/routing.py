@@ -163,8 +163,10 @@ class ClusterClient(Client):
             answers = self._exchanged(sent, key, deadline)
         replies, failure = [], None
         for call, answer in zip(calls, answers, strict=True):
-            if not isinstance(answer, ErrorReply):
-                replies.append(answer[0])
+            # An error that the script itself returned stands where its reply would.
+            reply = answer if isinstance(answer, ErrorReply) else answer[0]
+            if not isinstance(reply, ErrorReply):
+                replies.append(reply)
                 continue
             try:
                 replies.append(self.call(script, *call, deadline))
