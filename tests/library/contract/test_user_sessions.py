@@ -5,9 +5,19 @@ import threading
 import pytest
 from unsticky.cookie import Reference
 from unsticky.limits import Lifetimes
-from unsticky.stores.base import Bind, Destroy, Gone, Missing, Move, SetLimits, StaleStamp, Write
+from unsticky.stores.base import (
+    Bind,
+    Destroy,
+    Gone,
+    Missing,
+    Move,
+    SetLimits,
+    StaleStamp,
+    Write,
+    Written,
+)
 
-from tests.support.stores.places import HOUR, AtServer, LimitedStore, Place, reference
+from tests.support.stores.places import HOUR, AtServer, LimitedStore, Place, operation, reference
 
 
 def login(
@@ -47,6 +57,25 @@ def test_a_bound_session_is_listed_with_what_is_known_of_it(place: Place) -> Non
     assert before <= entries[0].record.created < entries[1].record.created <= place.now()
     assert entries[0].record.seen is not None
     assert store.sessions(reference()) == ()
+
+
+def test_a_login_that_is_sent_again_ends_no_later_one(place: Place) -> None:
+    """It is answered as it was, and its own session stays ended."""
+    store, user, where, name = place.new_store(), reference(), reference(3), operation()
+    store.apply(where, (Write(b"a", b"1", None),), create=True)
+    moved = place.successor(where, user)
+    finish = Move(moved, Bind(user, None, b"", 1))
+    former = login(place, store, user)
+    first = store.write(where, (), name, finish=finish)
+    assert isinstance(first, Written)
+    assert first.ended == (former,)
+    place.let_pass(2)
+    later = login(place, store, user, limit=1)
+    again = store.write(where, (), name, finish=finish)
+    assert isinstance(again, Written)
+    assert again.ended == (former,)
+    assert listed(store, user) == [later]
+    assert isinstance(store.read(moved), Gone)
 
 
 def test_binding_by_a_move_restarts_the_clock_and_keeps_the_data(place: Place) -> None:

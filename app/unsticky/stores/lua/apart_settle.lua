@@ -14,14 +14,22 @@ include 'apart'
 local index, entry, before, order, most, looked = KEYS[1], unpack(ARGV, 2, 6)
 local now, value = now_ms(), redis.call('HGET', index, entry)
 local stands = value and not is_ending(value)
-if stands then redis.call('HSET', index, entry, order ~= '' and order or order_of(value)) end
+if stands then
+  value = order ~= '' and order or order_of(value)
+  redis.call('HSET', index, entry, value)
+end
 if before ~= '' then redis.call('HDEL', index, before) end
 if most == '' then return {0, ''} end
 local seen = {}
 for at = 7, #ARGV, 3 do seen[ARGV[at] .. ARGV[at + 1]] = ARGV[at + 2] end
+-- A bind that is sent again, after its session has ended, ends no other one.
+if stands and seen[entry .. value] == 'dead' then
+  redis.call('HDEL', index, entry)
+  stands = false
+end
 
 local living, followers, present = {}, {}, {}
-local entries, known = redis.call('HGETALL', index), {11}
+local entries, known = redis.call('HGETALL', index), {11, entry, value}
 local ending = {0, redis.call('GET', KEYS[2]) or ''}
 for i = 1, #entries, 2 do
   local name, state = entries[i], entries[i + 1]
