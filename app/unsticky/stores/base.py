@@ -253,7 +253,8 @@ class Written:
     Attributes:
         record: the session afterwards.
         results: one for each Add (the new value) and Take (the fields removed), in order.
-        ended: the sessions that a Bind ended because of its limit.
+        ended: the sessions that a Bind ended because of its limit, or because an earlier call that
+            was to end them had stopped.
     """
 
     record: Record

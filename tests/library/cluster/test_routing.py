@@ -454,6 +454,42 @@ class _Meeting(ClusterClient):
         return ClusterClient.call_all(self, *arguments)
 
 
+def test_what_a_revocation_left_is_named_by_the_next_one(server_place: AtCluster) -> None:
+    """It ended them and died before it could say so."""
+    store, user = server_place.new_store(), reference()
+    made = {reference(bucket) for bucket in (7, 511)}
+    for where in made:
+        store.apply(where, (), create=True, finish=Bind(user, None, b"", 9))
+    dying: Any = store.store
+    dying.__class__ = _Dying
+    with pytest.raises(StoreUnavailable, match="it died"):
+        store.end_all(user)
+    dying.__class__ = ClusterStore
+    assert set(store.end_all(user)) == made
+    assert store.end_all(user) == ()
+
+
+class _Dying(ClusterStore):
+    """A store that dies before it removes an entry."""
+
+    def _forgotten(self, *_: object, **__: object) -> Any:
+        raise StoreUnavailable("it died")
+
+
+def test_what_is_marked_and_lives_is_listed_and_ends_with_a_login(server_place: AtCluster) -> None:
+    """The login names it; a list changes nothing of it."""
+    store, user, where = server_place.new_store(), reference(), reference()
+    store.apply(where, (), create=True, finish=Bind(user, None, b"", 9))
+    key, name = server_place.key(user, "u"), entry_of(where, elsewhere(user).bucket)
+    raw = server_place.server.raw
+    raw.hset(key, name, b"e" + raw.hget(key, name))
+    assert [entry.reference for entry in store.sessions(user)] == [where]
+    later = store.apply(reference(), (), create=True, finish=Bind(user, None, b"", 9))
+    assert later.ended == (where,)
+    assert store.read(where) == Gone("revoked")
+    assert not raw.hexists(key, name)
+
+
 class _Unsettled(ClusterStore):
     """A store that dies before a rotation is entered for good, and then forgets what it awaits."""
 

@@ -72,17 +72,14 @@ class ClusterStore(RedisStore):
         entries = _grouped(self._ask(self._index, (self._key(b"u", user),), (), deadline), 3)
         listed, dead = [], []
         with repeatable():
-            ending = [(name, come) for name, value, come in entries if value[:1] == b"e"]
-            self._end_marked(user, ending, deadline)
-            others = [each for each in entries if each[1][:1] != b"e"]
-            found = self._looked_at(user, [name for name, *_ in others], b"0", deadline)
-            for (name, value, come), state in zip(others, found, strict=True):
+            found = self._looked_at(user, [name for name, *_ in entries], b"0", deadline)
+            for (name, value, come), state in zip(entries, found, strict=True):
                 if state:
                     birth, seen, own, label, _ = state
                     record = record_of(0, birth, own)
                     record = record._replace(seen=int(seen) if seen else None, label=label)
                     listed.append(Listed(named_reference(user.bucket, name), record))
-                elif not come:
+                elif not come and value[:1] != b"e":  # who ends it removes the mark
                     dead += [name, value]
             if dead:
                 self._forgotten(user, dead, deadline)
@@ -277,11 +274,12 @@ class ClusterStore(RedisStore):
         chosen = reply[1].split(b",")[:-1]
         marked = _grouped(reply[2:], 2)
         self._end_marked(owner, [each for each in marked if each[0] in chosen], deadline)
+        ended = tuple(named_reference(owner.bucket, entry) for entry in chosen)
         # What an earlier call had to end must not hold back this one.
         if former := [each for each in marked if each[0] not in chosen]:
             with _spare(deadline) as share:
-                self._end_marked(owner, former, share)
-        return tuple(named_reference(owner.bucket, entry) for entry in chosen)
+                ended += self._end_marked(owner, former, share)
+        return ended
 
     def _keys_of_choice(self, owner: Reference, step: _Step) -> tuple[bytes, bytes]:
         return self._key(b"u", owner), self._tagged(b"o", owner.bucket, step.result)
@@ -308,7 +306,8 @@ class ClusterStore(RedisStore):
     ) -> tuple[Reference, ...]:
         """End sessions that the index has marked, then remove the marks; return those that lived.
 
-        Each entry has a mark whether its session may still come. `forget` also removes the stamp.
+        Of several calls that end one, the call that removes its mark returns it. Each entry says
+        whether its session may still come. `forget` also removes the stamp.
         """
         sessions = [named_reference(user.bucket, name) for name, _ in entries]
         calls = [
@@ -316,19 +315,23 @@ class ClusterStore(RedisStore):
             for session, (_, come) in zip(sessions, entries, strict=True)
         ]
         lived = self.client.call_all(self._end, calls, deadline)
-        if entries or forget:
-            gone = [part for name, _ in entries for part in (name, b"")]
-            self._forgotten(user, gone, deadline, forget=forget)
-        return tuple(session for session, one in zip(sessions, lived, strict=True) if one)
+        if not entries and not forget:
+            return ()
+        gone = [part for name, _ in entries for part in (name, b"")]
+        removed = self._forgotten(user, gone, deadline, forget=forget)
+        found = zip(sessions, lived, removed, strict=True)
+        return tuple(session for session, one, mine in found if one and mine)
 
     def _keys_to_end(self, session: Reference) -> tuple[bytes, bytes]:
         return self._key(b"s", session), self._key(b"r", session)
 
     def _forgotten(
         self, user: Reference, entries: Sequence[bytes], deadline: Deadline, *, forget: bool = False
-    ) -> None:
+    ) -> list[int]:
         arguments = (b"1" if forget else b"", *entries)
-        self.client.call(self._forget, (self._key(b"u", user),), arguments, deadline)
+        keys = (self._key(b"u", user),)
+        removed: list[int] = self.client.call(self._forget, keys, arguments, deadline)
+        return removed
 
 
 def _grouped(flat: Sequence[bytes], size: int) -> list[tuple[bytes, ...]]:

@@ -8,7 +8,8 @@ local found = redis.pcall('HMGET', key, '\0m', '\0t', '\0u')
 local unreadable = wrong_type(found)
 if found.err and not unreadable then return found end
 if not unreadable then
-  if found[2] then return 0 end
+  -- Ended by the call that marked it, if that stopped before it removed the mark.
+  if found[2] then return user ~= '' and not awaited and found[2] == 'revoked' and 1 or 0 end
   if not found[1] and not awaited then return 0 end
   -- One that is awaited may be there and not bound yet. Otherwise it must be this user's, because
   -- the index may name one that was bound to another user since.
