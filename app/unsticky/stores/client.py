@@ -233,6 +233,8 @@ class Client:
     def forget(self) -> None:
         """Drop connections that belong to the parent process, without speaking on them."""
         self._pool.forget()
+        if self._primary is not None:
+            self._primary.forget()
 
     def _exchange(
         self,
@@ -279,7 +281,9 @@ class Client:
                 except Failed as failed:
                     maybe_done = maybe_done or failed.sent
                     first = first or failed
-                    is_last = failed is not first and not self._may_move(failed, deadline)
+                    in_vain = self._is_away and not failed.sent
+                    again = failed is first and not in_vain
+                    is_last = not again and not self._may_move(failed, deadline)
                     if is_last or not failed.again:
                         self._is_away = self._is_away or failed is not first
                         # That the time ran out then is not why.

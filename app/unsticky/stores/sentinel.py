@@ -168,7 +168,8 @@ class Primary:
     def get_master_address(self) -> Address:
         """Return where the primary is. All Sentinels are asked at once.
 
-        If none of them answers, it is where it was: a server that is no longer the primary refuses.
+        If none of them answers or knows it, it is where it was: a server that is no longer the
+        primary refuses.
 
         Raises:
             ConnectionError: the Sentinels do not know, or say that it is down.
@@ -185,14 +186,19 @@ class Primary:
             if former not in {None, self._known}:
                 self.moved()
             return self._known
+        if answers:
+            raise ConnectionError("no Sentinel sees as many others as min_other_sentinels says")
+        if self._known is not None:
+            return self._known
         for failure in failures:
             if isinstance(failure, _Refusal):
                 raise ConnectionError(str(failure))
-        if answers:
-            raise ConnectionError("no Sentinel sees as many others as min_other_sentinels says")
-        if self._known is None:
-            raise ConnectionError(f"no Sentinel names a primary: {_reasons(failures)}")
-        return self._known
+        raise ConnectionError(f"no Sentinel names a primary: {_reasons(failures)}")
+
+    def forget(self) -> None:
+        """Forget the questions of the parent process, whose threads are not in this one."""
+        for sentinel in self._sentinels:
+            sentinel.forget()
 
 
 def confirm_primary(connection: Any) -> None:
@@ -242,7 +248,7 @@ class _Sentinel:
         """Ask, and return what will have the answer. A name lookup that hangs holds one thread."""
         if self._asking is not None:
             thread, future = self._asking
-            # It has not begun yet, or has not ended. After a fork the parent's is not alive here.
+            # It has not begun yet, or has not ended.
             if thread.ident is None or thread.is_alive():
                 return future
         future = Future()
@@ -256,6 +262,10 @@ class _Sentinel:
             self._asking = None
             raise ConnectionError(f"no thread to ask with: {error}") from error
         return future
+
+    def forget(self) -> None:
+        """See `Primary.forget`."""
+        self._asking = None
 
     def _run(self, future: Future[_Answer]) -> None:
         try:

@@ -4,7 +4,9 @@ import subprocess
 import threading
 import time
 from collections.abc import Iterator
+from concurrent.futures import Future
 from pathlib import Path
+from typing import Any
 
 import pytest
 from unsticky.errors import ConfigurationError, StoreUnavailable
@@ -175,6 +177,11 @@ def test_without_sentinels_the_known_primary_serves(
     client.close()
     with at_most(GENEROUS):
         assert client.ask(Deadline(DEADLINE), "PING") == b"PONG"
+    # One that was started again with an empty file knows nothing, and says so.
+    watchers[0].silent, port, watchers[0].port = False, watchers[0].port, None
+    client.close()
+    assert client.ask(Deadline(DEADLINE), "PING") == b"PONG"
+    watchers[0].silent, watchers[0].port = True, port
     with at_most(2 * GENEROUS):
         assert "no Sentinel names a primary: " in _says(opened(_url(watchers)))
     for watcher in watchers:
@@ -250,8 +257,10 @@ def test_one_request_waits_for_another_primary(opened: Opened, watchers: list[Wa
     started = time.monotonic()
     assert "has not yet replaced the primary" in _says(client, 2.0)
     assert time.monotonic() - started > 1.0
+    asked = watchers[0].server.connections
     with at_most(0.25):
         _says(client)
+    assert watchers[0].server.connections == asked + 1
     for watcher in watchers:
         watcher.flags = b"master"
     wait_until(lambda: client.ask(deadline(), "PING"), "a primary", ignoring=StoreUnavailable)
@@ -412,6 +421,18 @@ def test_a_silent_sentinel_is_asked_one_question(opened: Opened, watchers: list[
         caller.join()
     assert sum(watcher.server.connections for watcher in watchers) <= 2 * len(watchers)
     wait_until(lambda: not _asking(), "no thread that asks")
+
+
+def test_a_child_does_not_wait_for_a_question_of_its_parent(
+    opened: Opened, watchers: list[Watcher]
+) -> None:
+    """A fork came between a question and the thread that was to ask it."""
+    client = opened(_url(watchers))
+    primary: Any = vars(client)["_primary"]
+    for sentinel in vars(primary)["_sentinels"]:
+        vars(sentinel)["_asking"] = threading.Thread(), Future()
+    client.forget()  # as in a child
+    assert client.ask(deadline(), "PING") == b"PONG"
 
 
 def _asking() -> list[threading.Thread]:
