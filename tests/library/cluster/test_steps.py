@@ -124,6 +124,8 @@ FEW = [
     ("bind 2", "revoke", "guest"),
     ("rotate S", "revoke 2", "same"),
     ("bind 2", "forget", "other"),
+    ("rotate S", "login 2", "same"),
+    ("login 2", "login 2", "guest"),
 ]
 """Those that are taken without CLUSTER=all."""
 
