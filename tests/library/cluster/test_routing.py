@@ -100,6 +100,20 @@ def test_reads_are_answered_while_a_slot_is_moved(own: AtCluster) -> None:
         store.apply(where, (Add(b"n", 1),))
 
 
+def test_a_user_who_may_not_ask_is_named(own: AtCluster) -> None:
+    """The server's refusal is in the error for the log, and not that the servers disagree."""
+    cluster, store = own.server, own.new_store()
+    where = _made(store)
+    for node in cluster.nodes:
+        node.raw.execute_command("ACL", "SETUSER", "shop", "on", ">p", "~*", "+@all", "-asking")
+    cluster.open_slot(_slot(where), 0, 2)
+    cluster.move_keys(_slot(where), 0, 2)
+    client = client_from_url(cluster.url.replace("//", "//shop:p@"))
+    with pytest.raises(StoreUnavailable, match="NOPERM"):
+        client.ask(deadline(), "HGETALL", own.key(where))
+    client.close()
+
+
 def test_a_write_to_a_slot_on_its_way_waits_and_then_refuses(own: AtCluster) -> None:
     """Its result's key is not there yet, so neither server takes it; nothing was changed."""
     cluster, store = own.server, own.new_store()

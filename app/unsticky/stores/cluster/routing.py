@@ -426,7 +426,9 @@ class _Asking(Connection):
 
     def ask(self, commands: bytes, count: int, deadline: Deadline) -> list[Any]:
         """See `Connection.ask`; only for one command."""
-        return self._real.ask(_ASKING + commands, count + 1, deadline)[1:]
+        asked, *replies = self._real.ask(_ASKING + commands, count + 1, deadline)
+        # Without ASKING, the server would only say again where the keys are to be.
+        return [asked] if isinstance(asked, ErrorReply) else replies
 
 
 def _call(script: bytes, keys: Sequence[bytes], arguments: Sequence[bytes]) -> bytes:
