@@ -88,7 +88,7 @@ class Unsticky:
         store = self._store
         if store is not None and config.wait is not None:
             raise ConfigurationError(
-                "UNSTICKY_WAIT is set and Unsticky has a store of its own: give it to that store, "
+                "UNSTICKY_WAIT is set and Unsticky was given a store: give it to that store, "
                 "as in RedisStore(…, wait=Wait(1, 100))"
             )
         if store is None:

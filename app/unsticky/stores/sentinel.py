@@ -123,7 +123,7 @@ def _malformed(scheme: str, what: str) -> ConfigurationError:
 
 
 class Primary:
-    """The primary of a service: in a connection of redis-py, in place of its own pool's proxy.
+    """The primary of a service: in a connection of redis-py, in place of that library's proxy.
 
     Args:
         manager: a `Sentinel` of redis-py, or of a library like it.

@@ -110,7 +110,8 @@ def _cluster_from_url(scheme: str, rest: str) -> ClusterClient:
         place, mark, more = place.partition("?")
         more = mark + more
     user, at, hosts = place.rpartition("@")
-    pools = [_pool_for(f"{scheme}://{user}{at}{host}/{more}") for host in hosts.split(",")]
+    urls = [f"{scheme}://{user}{at}{host}/{more}" for host in hosts.split(",")]
+    pools = [_pool_for(url, "+cluster") for url in urls]
     if pools[0].connection_kwargs.get("db"):
         raise ConfigurationError("the store's URL names a database: a cluster has only database 0")
     return _cluster(pools[0], [_address_in(pool.connection_kwargs) for pool in pools])
@@ -170,7 +171,8 @@ def _client(pool: Any, kind: type[C]) -> C:
     return kind(connections, _address(pool), primary=primary)
 
 
-def _pool_for(url: str) -> Any:
+def _pool_for(url: str, kind: str = "") -> Any:
+    """Return a pool for a URL as redis-py reads it, which was given with `kind` in its scheme."""
     scheme, separator, _ = url.partition("://")
     if scheme not in _SCHEMES or not separator:
         known = scheme if separator and re.fullmatch("[a-z]{1,9}", scheme) else "something else"
@@ -186,8 +188,8 @@ def _pool_for(url: str) -> Any:
     except (ValueError, TypeError, redis.RedisError):
         # Neither the URL nor the reason is repeated: both may contain a piece of the password.
         message = (
-            f"the store's {scheme}:// URL cannot be read (it may hold a password, so it is not "
-            "shown): it names a host or a socket's path, a database by its number, and options "
+            f"the store's {scheme}{kind}:// URL cannot be read (it may hold a password, so it is "
+            "not shown): it names a host or a socket's path, a database by its number, and options "
             "that redis-py takes; write / as %2F, # as %23, ? as %3F and @ as %40 in a password"
         )
         raise ConfigurationError(message) from None
@@ -196,11 +198,12 @@ def _pool_for(url: str) -> Any:
 
 def _pool_of_service(place: Place) -> Any:
     """Return what a user would make: the pool of `Sentinel.master_for`."""
-    servers = _pool_for(place.server)
+    servers = _pool_for(place.server, "+sentinel")
     settings = {k: v for k, v in servers.connection_kwargs.items() if k not in {"host", "port"}}
     make: Any = SentinelConnectionPool  # it has no types
     manager: Any = SimpleNamespace(min_other_sentinels=0)
-    manager.sentinels = [redis.Redis(connection_pool=_pool_for(url)) for url in place.sentinels]
+    pools = [_pool_for(url, "+sentinel") for url in place.sentinels]
+    manager.sentinels = [redis.Redis(connection_pool=pool) for pool in pools]
     return make(
         place.service,
         manager,
@@ -244,7 +247,7 @@ def _pool_of(client: Any) -> Any:
     elif not getattr(pool, "is_master", True):
         why = "it reads from replicas, which take no writes"
     elif not _asks_as_usual(getattr(pool, "sentinel_manager", None)):
-        why = "its Sentinel finds the primary in a way of its own (discover_master)"
+        why = "its Sentinel has its own discover_master"
     else:
         return pool
     message = (

@@ -8,7 +8,7 @@ from unsticky.stores import Script, Wait
 
 from tests.library.client.visitors import Opened, run, taken
 from tests.support.stores.places import deadline
-from tests.support.stores.strange import StrangeServer, bulk
+from tests.support.stores.strange import Answer, StrangeServer, bulk
 
 _MOVED_ON = {
     "READONLY": "READONLY You can't write against a read only replica.",
@@ -113,10 +113,14 @@ def test_a_refused_ping_proves_nothing(opened: Opened) -> None:
     """Neither if ECHO is answered with another mark, nor if it is refused alike."""
     for echo in (b"$16\r\nabcdefghijklmnop\r\n", b"-NOPERM\r\n"):
         replies = {b"GET": b"$1\r\nx\r\n", b"PING": b"-MISCONF Errors\r\n", b"ECHO": echo}
-        with StrangeServer(lambda _, said, found=replies: found.get(said[0])) as server:
+        with StrangeServer(_saying(replies)) as server:
             with pytest.raises(OutcomeUnknown):
                 opened(server.url).ask(deadline(), "GET", "k")
             assert server.connections == 2
+
+
+def _saying(replies: dict[bytes, bytes]) -> Answer:
+    return lambda _, said: replies.get(said[0])
 
 
 def test_a_full_server_refuses_and_nothing_was_done(opened: Opened) -> None:

@@ -408,7 +408,7 @@ def test_tls_is_spoken_to_both(servers: Servers, certificate: Path, opened: Open
 
 
 def test_a_silent_sentinel_is_asked_one_question(opened: Opened, watchers: list[Watcher]) -> None:
-    """Whoever asks meanwhile waits for the same answer, and the threads that ask end."""
+    """Callers that ask meanwhile wait for the same answer, and the threads that ask end."""
     for watcher in watchers:
         watcher.silent = True
     client = opened(_url(watchers))

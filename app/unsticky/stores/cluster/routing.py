@@ -195,7 +195,7 @@ class ClusterClient(Client):
             member.close()
 
     def forget(self) -> None:
-        """Nothing: each member is told, too."""
+        """Do nothing: each member is a client, which forgets its own."""
 
     def _asked(self, commands: list[list[bytes]], deadline: Deadline) -> list[Any]:
         key = _key_of(commands[0])

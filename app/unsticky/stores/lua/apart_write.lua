@@ -22,7 +22,7 @@ if finish == 'end' then
   record(answer)
   return answer
 end
--- Whoever ends a user's sessions also ends those that the index names and that are not there yet.
+-- A revocation also ends the sessions that the index names and that are not there yet.
 local met = moved and redis.call('HGET', moved, '\0t')
 if met then return {2, met} end
 

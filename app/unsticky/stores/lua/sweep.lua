@@ -1,5 +1,6 @@
 -- KEYS: none, or a free key as in `end_all.lua`. ARGV: cursor, pattern of session keys, how many keys to
--- look at. Ends the living sessions among them; their users' indexes forget them at the next read. Returns {next cursor, ended keys}.
+-- look at. Ends the living sessions among them; their users' indexes forget them at the next read.
+-- Returns {next cursor, ended keys}.
 include 'session'
 include 'keys'
 local found = redis.call('SCAN', ARGV[1], 'MATCH', ARGV[2], 'COUNT', ARGV[3])
