@@ -52,7 +52,7 @@ from .base import (
 )
 from .client import Client, Script
 
-_SWEEP_KEYS: Final = 1000
+SWEEP_KEYS: Final = 1000
 """How many keys one step of a sweep looks at: about a millisecond of the server."""
 
 _EMPTY: Final = b""
@@ -162,11 +162,8 @@ class RedisStore:
         reply = self._ask(self._sessions, (self._key(b"u", user),), (prefix,), deadline)
         listed = []
         for place in range(0, len(reply), 5):
-            name, birth, seen, own, label = reply[place : place + 5]
-            record = record_of(0, birth, own)._replace(
-                seen=int(seen) if seen else None, label=label
-            )
-            listed.append(Listed(named_reference(user.bucket, name), record))
+            name, *held = reply[place : place + 5]
+            listed.append(listed_of(named_reference(user.bucket, name), *held))
         return tuple(sorted(listed, key=lambda entry: entry.record.created))
 
     def end_all(
@@ -198,15 +195,10 @@ class RedisStore:
         self, cursor: bytes, deadline: Deadline
     ) -> tuple[bytes | None, tuple[Reference, ...]]:
         """See `Store.sweep`."""
-        literal = re.sub(rb"([*?\[\]\\])", rb"\\\1", self._prefix)
-        arguments = (cursor, literal + b"{*}:s:*", b"%d" % _SWEEP_KEYS)
+        arguments = (cursor, self._all_sessions(), b"%d" % SWEEP_KEYS)
         with repeatable():
             following, keys = self._changed(self._sweep, self._own_write(0), arguments, deadline)
-        ended = []
-        for key in keys:
-            bucket, _, name = key[len(self._prefix) + 1 :].partition(b"}:s:")
-            ended.append(named_reference(int(bucket), name))
-        return (None if following == b"0" else following), tuple(ended)
+        return (None if following == b"0" else following), tuple(map(self._session_at, keys))
 
     def quarantine(
         self, reference: Reference, field: bytes, observed: bytes, deadline: Deadline
@@ -283,6 +275,15 @@ class RedisStore:
 
     def _key(self, kind: bytes, reference: Reference) -> bytes:
         return self._tagged(kind, reference.bucket, name_of(reference))
+
+    def _all_sessions(self) -> bytes:
+        """Return the pattern of the keys of sessions."""
+        return re.sub(rb"([*?\[\]\\])", rb"\\\1", self._prefix) + b"{*}:s:*"
+
+    def _session_at(self, key: bytes) -> Reference:
+        """Return what `_key` named as a session."""
+        bucket, _, name = key[len(self._prefix) + 1 :].partition(b"}:s:")
+        return named_reference(int(bucket), name)
 
     def _result(
         self,
@@ -439,6 +440,12 @@ def record_of(
         if (raw := fields.pop(b"\0s", None)) is not None:
             seen = int(raw)
     return Record(int(birth[9:22]), int(birth[22:35]), seen, bool(slid), fields, label, idle, user)
+
+
+def listed_of(reference: Reference, birth: bytes, seen: bytes, own: bytes, label: bytes) -> Listed:
+    """Return the entry of a list."""
+    record = record_of(0, birth, own)
+    return Listed(reference, record._replace(seen=int(seen) if seen else None, label=label))
 
 
 def _results(changes: tuple[Change, ...], raw: list[Any]) -> tuple[int | dict[bytes, bytes], ...]:

@@ -7,7 +7,6 @@ done in steps that may stop anywhere; docs/guarantees.md says why that loses not
 from __future__ import annotations
 
 import contextlib
-import re
 from collections.abc import Iterator, Sequence
 from typing import Any, Final, NamedTuple
 from zlib import crc32
@@ -18,14 +17,20 @@ from ...cookie import BUCKETS, Reference
 from ...errors import OutcomeUnknown, StoreUnavailable, repeatable
 from ...limits import Lifetimes
 from ..base import Bind, Caps, Deadline, Finish, Listed, Move, Operation
-from ..redis import RedisStore, digest_of, entry_of, named_reference, record_of, script_of
+from ..redis import (
+    SWEEP_KEYS,
+    RedisStore,
+    digest_of,
+    entry_of,
+    listed_of,
+    named_reference,
+    script_of,
+)
 from .routing import Address, ClusterClient
 
 _ROUNDS: Final = 3
 """How often a write is sent: again if it needs a permit, or one for longer. How often the other
 sessions of a user are looked at: again if one of them was just being moved."""
-
-_SWEEP_KEYS: Final = 1000
 
 
 class _Step(NamedTuple):
@@ -75,10 +80,7 @@ class ClusterStore(RedisStore):
             found = self._looked_at(user, [name for name, *_ in entries], b"0", deadline)
             for (name, value, come), state in zip(entries, found, strict=True):
                 if state:
-                    birth, seen, own, label, _ = state
-                    record = record_of(0, birth, own)
-                    record = record._replace(seen=int(seen) if seen else None, label=label)
-                    listed.append(Listed(named_reference(user.bucket, name), record))
+                    listed.append(listed_of(named_reference(user.bucket, name), *state[:4]))
                 elif not come and value[:1] != b"e":  # who ends it removes the mark
                     dead += [name, value]
             if dead:
@@ -119,14 +121,10 @@ class ClusterStore(RedisStore):
             if before != known:  # the first step, or the cluster was changed
                 place = b"0 0"
             number, _, place = place.partition(b" ")
-            literal = re.sub(rb"([*?\[\]\\])", rb"\\\1", self._prefix)
             following, keys = self.client.member(servers[int(number)]).ask(
-                deadline, "SCAN", place, "MATCH", literal + b"{*}:s:*", "COUNT", _SWEEP_KEYS
+                deadline, "SCAN", place, "MATCH", self._all_sessions(), "COUNT", SWEEP_KEYS
             )
-            sessions = []
-            for key in keys:
-                bucket, _, name = key[len(self._prefix) + 1 :].partition(b"}:s:")
-                sessions.append(named_reference(int(bucket), name))
+            sessions = [self._session_at(key) for key in keys]
             calls = [(self._keys_to_end(session), (b"", b"")) for session in sessions]
             lived = self.client.call_all(self._end, calls, deadline)
             ended = [session for session, one in zip(sessions, lived, strict=True) if one]
