@@ -64,9 +64,8 @@ if answer and ((alive and finish ~= 'end') or (not alive and (finish == 'end' or
     if seen and slide(key, birth, seen, now, idle_of(own, idle), unused) == 1 then answer[2] = 1 end
     if not before then record(answer) end
   end
-  -- The caller may wait until replicas have the result, and Valkey waits for what this call wrote.
   if before then
-    redis.call('PEXPIRE', operation, math.max(redis.call('PTTL', operation), 1))
+    include 'resent'
   end
   if load and finish ~= 'end' then
     local there = inspect(moved or key, now)
