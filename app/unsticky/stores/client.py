@@ -281,7 +281,7 @@ class Client:
                 except Failed as failed:
                     maybe_done = maybe_done or failed.sent
                     first = first or failed
-                    in_vain = self._is_away and not failed.sent
+                    in_vain = self._primary and self._is_away and not failed.sent
                     again = failed is first and not in_vain
                     is_last = not again and not self._may_move(failed, deadline)
                     if is_last or not failed.again:
