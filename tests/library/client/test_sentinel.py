@@ -308,6 +308,9 @@ def test_what_is_wrong_is_said(
     assert "s3cret" not in _says(opened(_url(watchers[1:2], "?sentinel_password=xs3cret")))
     right = opened(_url(watchers[1:2], "?sentinel_password=s3cret"))
     assert right.ask(deadline(), "PING") == b"PONG"
+    watchers[1].password = b"s3%41"
+    percent = opened(_url(watchers[1:2], "?sentinel_password=s3%2541"))
+    assert percent.ask(deadline(), "PING") == b"PONG"
     with StrangeServer(lambda _, said: None if said[0] == b"PING" else _array(b"")) as strange:
         message = _says(opened(f"redis+sentinel://127.0.0.1:{strange.port}/shop"))
     assert "no Sentinel names a primary: what came is no Sentinel's reply" in message
