@@ -12,6 +12,7 @@ from typing import Any, Final
 from .errors import ConfigurationError
 from .limits import MAX_DEADLINE, OPERATION_LIFETIME_MS, TOMBSTONE_LIFETIME_MS, Lifetimes
 from .merge import BUILT_IN, NAMED, Merge
+from .stores.base import Wait
 
 _MAX_SECONDS: Final = 100 * 366 * 86_400  # the stores keep 13 digits of a time in ms
 
@@ -38,6 +39,7 @@ class Config:
     absolute: int | None
     unused: int | None
     deadline: float
+    wait: Wait | None
     operation_lifetime: int
     on_conflict: OnConflict
     merges: Mapping[str, Merge]
@@ -84,6 +86,7 @@ class Config:
             absolute=_milliseconds(config, "UNSTICKY_ABSOLUTE_LIFETIME", timedelta(days=90)),
             unused=_milliseconds(config, "UNSTICKY_UNUSED_LIFETIME", timedelta(minutes=65)),
             deadline=deadline,
+            wait=_wait(config, deadline),
             operation_lifetime=max(OPERATION_LIFETIME_MS, int(deadline * 2000)),
             on_conflict=OnConflict(on_conflict),
             merges=_merges(config),
@@ -181,6 +184,25 @@ def _deadline(config: Mapping[str, Any]) -> float:
             f"{TOMBSTONE_LIFETIME_MS // 1000} seconds, and no request may outlast that",
         )
     return deadline
+
+
+def _wait(config: Mapping[str, Any], deadline: float) -> Wait | None:
+    value = config.get("UNSTICKY_WAIT")
+    if value is None or value == "":
+        return None
+    words = value.split() if isinstance(value, str) else []
+    numbers = [int(word) for word in words if word.isascii() and word.isdigit()]
+    if len(words) != 2 or len(numbers) != 2 or not numbers[0]:
+        raise ConfigurationError.of(
+            "UNSTICKY_WAIT", value, "use a number of replicas and of milliseconds, such as '1 100'"
+        )
+    if not 0 < numbers[1] <= deadline * 500:
+        raise ConfigurationError.of(
+            "UNSTICKY_WAIT",
+            value,
+            f"wait at least a millisecond, and at most half of UNSTICKY_DEADLINE ({deadline:g} s)",
+        )
+    return Wait(*numbers)
 
 
 def _milliseconds(config: Mapping[str, Any], key: str, default: timedelta) -> int | None:

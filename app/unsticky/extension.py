@@ -86,10 +86,15 @@ class Unsticky:
             app.config["SECRET_KEY_FALLBACKS"] = earlier
         config = Config.parse(app.config)
         store = self._store
+        if store is not None and config.wait is not None:
+            raise ConfigurationError(
+                "UNSTICKY_WAIT is set and Unsticky was given a store: give it to that store, "
+                "as in RedisStore(…, wait=Wait(1, 100))"
+            )
         if store is None:
             caps = Caps(MAX_FIELDS, config.max_bytes)
             client = app.config.get("SESSION_REDIS")
-            store = open_store(config.store, client, config.prefix, caps)
+            store = open_store(config.store, client, config.prefix, caps, config.wait)
         adoption = adoption_from_config(app, config)
         state = ExtensionState(app, config, store, Announcer(app), adoption)
         # A wrong setting is refused now. What changes later is read when it is needed.

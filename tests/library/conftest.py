@@ -1,17 +1,28 @@
 """A store at a server, and an application, which the library's tests share."""
 
+import os
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 
 from tests.library.security.valkey import Valkey
 from tests.support.browsers import Site, make_site
+from tests.support.stores.cluster import Cluster
 from tests.support.stores.places import Place
 
 
 @pytest.fixture(name="valkey", scope="session")
 def _valkey() -> Iterator[Valkey]:
-    """A store that tests share; each application on it has a prefix of its own."""
+    """A store that tests share; each application on it has a prefix of its own.
+
+    With CLUSTER=all it is a cluster.
+    """
+    if os.environ.get("CLUSTER") == "all":
+        cluster: Any = Cluster(3, "--appendonly", "yes")
+        yield cluster
+        cluster.stop()
+        return
     server = Valkey()
     server.start()
     yield server

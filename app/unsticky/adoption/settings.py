@@ -10,6 +10,7 @@ from flask import Flask
 from ..config import Config
 from ..errors import ConfigurationError
 from ..stores.client import Client
+from ..stores.cluster import ClusterClient
 from ..stores.urls import client_from_url, client_like
 from . import Adoption
 from .predecessors import FlaskCookie, FlaskSession
@@ -62,7 +63,13 @@ def _flask_session(app: Flask, settings: Config) -> FlaskSession:
                 "UNSTICKY_ADOPT_PREFIX is not set, and SESSION_KEY_PREFIX may be the old one: set "
                 "it to what Flask-Session's keys begin with ('session:' by default)"
             )
-    return FlaskSession(app, _client(app, settings), str(prefix))
+    client = _client(app, settings)
+    if isinstance(client, ClusterClient):
+        raise ConfigurationError(
+            "UNSTICKY_ADOPT is 'flask-session', and its store is a cluster, whose sessions cannot "
+            "be adopted: set SESSION_REDIS to the client of the server that Flask-Session used"
+        )
+    return FlaskSession(app, client, str(prefix))
 
 
 def _client(app: Flask, settings: Config) -> Client:

@@ -31,6 +31,7 @@ from .base import Store as Store
 from .base import Take as Take
 from .base import TooLarge as TooLarge
 from .base import Unreadable as Unreadable
+from .base import Wait as Wait
 from .base import Write as Write
 from .base import WriteOutcome as WriteOutcome
 from .base import Written as Written

@@ -7,7 +7,9 @@ the system failed: `StoreUnavailable` if nothing was changed, `OutcomeUnknown` i
 
 from __future__ import annotations
 
+import contextlib
 import time
+from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import Enum, auto
 from typing import Final, NamedTuple, Protocol, Self, TypeAlias
@@ -22,6 +24,14 @@ QUARANTINE_LIFETIME_MS: Final = 7 * 24 * 3600 * 1000
 
 ENVELOPE: Final = b"1"
 """The version of the stored format; a session of another version is left untouched."""
+
+
+@dataclass(frozen=True, slots=True)
+class Wait:
+    """On how many replicas a change must be before it counts, and how long the server waits."""
+
+    replicas: int
+    milliseconds: int
 
 
 class Deadline:
@@ -47,6 +57,16 @@ class Deadline:
     def left(self) -> float:
         """Return the seconds left during a call, at least a millisecond."""
         return max(self.remaining - (time.monotonic() - self._started), 0.001)
+
+    @contextlib.contextmanager
+    def share(self, part: float) -> Iterator[Deadline]:
+        """Give a part of the time left to some of the calls, between calls of this deadline."""
+        share = Deadline(max(self.remaining, 0) * part)
+        given, share.total = share.remaining, self.total
+        try:
+            yield share
+        finally:
+            self.remaining -= given - share.remaining
 
     def passed(self) -> bool:
         """Tell whether no time is left during a call."""
@@ -233,7 +253,8 @@ class Written:
     Attributes:
         record: the session afterwards.
         results: one for each Add (the new value) and Take (the fields removed), in order.
-        ended: the sessions that a Bind ended because of its limit.
+        ended: the sessions that a Bind ended because of its limit, or because an earlier call that
+            was to end them had stopped.
     """
 
     record: Record
@@ -346,8 +367,13 @@ class Listed:
 class Store(Protocol):
     """Where sessions are stored. Each method is one atomic step and, at a server, one round trip.
 
+    At a cluster a call about a user takes several steps, in effect one; see docs/guarantees.md.
+
     Each method raises `StoreUnavailable` if nothing was changed and `OutcomeUnknown` if that is not
     known. None takes longer than its deadline.
+
+    A store may have `keeps_buckets`. If it is true, a session that is bound stays in its bucket;
+    otherwise `Move.to` is in the bucket of its user.
     """
 
     @property

@@ -11,7 +11,7 @@ from __future__ import annotations
 import os
 import re
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from hashlib import sha1
 from pathlib import Path
@@ -19,10 +19,11 @@ from typing import Any, Final, TypeAlias, TypeVar
 from weakref import WeakSet
 
 from ..errors import OutcomeUnknown, StoreUnavailable
-from .base import Deadline
+from .base import Deadline, Wait
 from .connection import Connection
 from .pool import Pool
 from .replies import ErrorReply, packed, pieces
+from .sentinel import Primary
 
 Part: TypeAlias = bytes | str | int | float
 """A part of a command."""
@@ -30,6 +31,9 @@ Part: TypeAlias = bytes | str | int | float
 T = TypeVar("T")
 
 _BREAK_SECONDS: Final = 1.0
+
+_PAUSE: Final = 0.1
+"""How long to wait before a fail-over is looked for again (seconds)."""
 
 _WRONG_SERVER: Final = {
     "READONLY": "a replica: another server has become the primary",
@@ -47,7 +51,7 @@ dropped, the address is looked up again, and the call is sent once more.
 
 All other errors come from the right server, and the connection stays: OOM (full), MISCONF (cannot
 write its files), BUSY (a script runs), NOPERM and WRONGPASS (the user's rights), CLUSTERDOWN, ASK,
-TRYAGAIN and CROSSSLOT (a cluster, which this client does not support), ERR (the script's own).
+TRYAGAIN and CROSSSLOT (a cluster, which has its own client), ERR (the script's own).
 """
 
 
@@ -101,16 +105,29 @@ class Client:
     `client_from_url` and `client_like` make one. The sessions' own is `RedisStore.client`.
 
     Attributes:
-        round_trips: how many calls this process has sent.
         address: the server's address for logs, without secrets.
+        sent: how many calls this process has sent here.
+        wrong_server: error codes after which all connections are dropped.
     """
 
-    def __init__(self, pool: Pool, address: str) -> None:
+    wrong_server: Mapping[str, str] = _WRONG_SERVER
+
+    def __init__(self, pool: Pool, address: str, *, primary: Primary | None = None) -> None:
         self._pool = pool
         self._broken_until = 0.0
+        self._primary = primary
+        if primary is not None:
+            primary.moved = pool.renew
+        # Whether a request waited for another primary in vain, so that no other one waits.
+        self._is_away = False
         self.address = address
-        self.round_trips = 0
+        self.sent = 0
         _clients.add(self)
+
+    @property
+    def round_trips(self) -> int:
+        """How many calls this process has sent."""
+        return self.sent
 
     def call(
         self, script: Script, keys: Sequence[bytes], arguments: Sequence[bytes], deadline: Deadline
@@ -130,22 +147,49 @@ class Client:
             StoreUnavailable: nothing was changed.
             OutcomeUnknown: the call was sent and no reply came.
         """
-        rest = pieces((b"%d" % len(keys), *keys, *arguments))
-        count = 4 + len(keys) + len(arguments)  # with the mark, which `Connection.run` adds
+        return self._answered(
+            self._exchange(
+                script, keys, arguments, lambda connection, sent: connection.run(sent, deadline)
+            ),
+            deadline,
+            keys[0] if keys else b"",
+        )
 
-        def exchange(connection: Connection) -> Any:
-            reply = connection.run(b"*%d\r\n%b%b" % (count, script.named, rest), deadline)
-            if isinstance(reply, ErrorReply):
-                if reply.code != "NOSCRIPT":
-                    raise reply
-                # The server was restarted or its scripts flushed: send the text, which it keeps.
-                self.round_trips += 1
-                reply = connection.run(b"*%d\r\n%b%b" % (count, script.whole, rest), deadline)
-                if isinstance(reply, ErrorReply):
-                    raise reply
-            return reply
+    def call_and_wait(
+        self,
+        script: Script,
+        keys: Sequence[bytes],
+        arguments: Sequence[bytes],
+        deadline: Deadline,
+        wait: Wait,
+    ) -> tuple[Any, int]:
+        """Run a script, and wait until replicas have what it changed, in one round trip.
 
-        return self._answered(exchange, deadline)
+        Return its reply and the number of these replicas: if they are too few, the change may be
+        lost in a fail-over. They count only if the script wrote something, because Valkey waits for
+        what this connection wrote. For the rest see `call`.
+
+        Raises:
+            OutcomeUnknown: also if the script ran and the server refused to wait.
+        """
+
+        def run(connection: Connection, sent: bytes) -> Any:
+            # At most half of the time left: missing replicas are not a server that hangs.
+            most = min(wait.milliseconds, int(deadline.left() * 500))
+            waits = packed(b"WAIT", b"%d" % wait.replicas, b"%d" % max(most, 1))
+            answer = connection.run_and_wait(sent, waits, deadline)
+            if isinstance(answer, tuple) and isinstance(answer[1], ErrorReply):
+                if answer[1].code in self.wrong_server:  # it became one while the call waited
+                    raise ConnectionAbortedError(str(answer[1]))
+                raise OutcomeUnknown(f"the store refused to wait for replicas: {answer[1]}")
+            return answer
+
+        reply, replicas = self._answered(
+            self._exchange(script, keys, arguments, run), deadline, keys[0] if keys else b""
+        )
+        if replicas < wait.replicas and self._primary is not None:
+            self._primary.doubt()  # they may have gone to another one
+        return reply, replicas
 
     def ask(self, deadline: Deadline, *command: Part) -> Any:
         """Run one command and return its reply. See `ask_all`."""
@@ -167,7 +211,7 @@ class Client:
         """
         if not commands:
             return []
-        sent = b"".join([packed(*map(_encoded, command)) for command in commands])
+        sent = b"".join([packed(*map(encoded, command)) for command in commands])
 
         def exchange(connection: Connection) -> list[Any]:
             replies = connection.ask(sent, len(commands), deadline)
@@ -176,7 +220,7 @@ class Client:
                 return replies
             if len(refusals) == len(replies):
                 raise refusals[0]
-            if refusals[0].code in _WRONG_SERVER:  # it became one between two commands
+            if refusals[0].code in self.wrong_server:  # it became one between two commands
                 raise ConnectionAbortedError(str(refusals[0]))
             raise OutcomeUnknown(f"the store refused a part of the commands: {refusals[0]}")
 
@@ -189,50 +233,113 @@ class Client:
     def forget(self) -> None:
         """Drop connections that belong to the parent process, without speaking on them."""
         self._pool.forget()
+        if self._primary is not None:
+            self._primary.forget()
 
-    def _answered(self, exchange: Callable[[Connection], T], deadline: Deadline) -> T:
+    def _exchange(
+        self,
+        script: Script,
+        keys: Sequence[bytes],
+        arguments: Sequence[bytes],
+        run: Callable[[Connection, bytes], Any],
+    ) -> Callable[[Connection], Any]:
+        """Return what calls a script on a connection: `run` sends it without its mark."""
+        rest = pieces((b"%d" % len(keys), *keys, *arguments))
+        count = 4 + len(keys) + len(arguments)  # with the mark, which `Connection.run` adds
+
+        def exchange(connection: Connection) -> Any:
+            reply = run(connection, b"*%d\r\n%b%b" % (count, script.named, rest))
+            if isinstance(reply, ErrorReply):
+                if reply.code != "NOSCRIPT":
+                    raise reply
+                # The server was restarted or its scripts flushed: send the text, which it keeps.
+                self.sent += 1
+                reply = run(connection, b"*%d\r\n%b%b" % (count, script.whole, rest))
+                if isinstance(reply, ErrorReply):
+                    raise reply
+            return reply
+
+        return exchange
+
+    def _answered(
+        self, exchange: Callable[[Connection], T], deadline: Deadline, key: bytes = b""
+    ) -> T:
+        """Return what `exchange` returns; `key` is one that it uses, to find the server by."""
+        del key
         with deadline:
             if deadline.remaining <= 0:
                 raise StoreUnavailable("this request has used up its time for the store")
-            if self._broken_until:
-                self._refuse_while_broken(deadline)
-            # Only a call that could wait for long shows that the store hangs.
-            telling = deadline.remaining > deadline.total / 2
-            maybe_done = False
-            for last in (False, True):
+            self.admit(deadline)
+            if self._primary is not None:
+                self._primary.look()
+            maybe_done, first = False, None
+            while True:
                 try:
-                    return self._attempted(exchange, deadline)
+                    return self.attempt(exchange, deadline)
                 except StoreUnavailable as error:  # there was no connection to send the call on
-                    raise _Failed(str(error)).outcome(maybe_done=maybe_done) from error
-                except _Failed as failed:
+                    raise Failed(str(error)).outcome(maybe_done=maybe_done) from error
+                except Failed as failed:
                     maybe_done = maybe_done or failed.sent
-                    if failed.hung and telling:
-                        self._broken_until = time.monotonic() + _BREAK_SECONDS
-                    if last or not failed.again:
-                        raise failed.outcome(maybe_done=maybe_done) from failed
-            raise AssertionError  # pragma: no cover (the last attempt returns or raises)
+                    first = first or failed
+                    in_vain = self._primary and self._is_away and not failed.sent
+                    again = failed is first and not in_vain
+                    is_last = not again and not self._may_move(failed, deadline)
+                    if is_last or not failed.again:
+                        self._is_away = self._is_away or failed is not first
+                        # That the time ran out then is not why.
+                        told = first if failed.hung and not failed.sent else failed
+                        raise told.outcome(maybe_done=maybe_done) from failed
 
-    def _attempted(self, exchange: Callable[[Connection], T], deadline: Deadline) -> T:
+    def _may_move(self, failed: Failed, deadline: Deadline) -> bool:
+        """Pause, and tell whether another server may have taken over; only if nothing was sent."""
+        if self._primary is None or self._is_away or failed.sent or deadline.left() < 2 * _PAUSE:
+            return False
+        time.sleep(_PAUSE)
+        return True
+
+    def admit(self, deadline: Deadline) -> None:
+        """Refuse a call while the server is known to hang.
+
+        Raises:
+            StoreUnavailable: a call hung a moment ago.
+        """
+        if not self._broken_until:
+            return
+        if time.monotonic() < self._broken_until:
+            raise StoreUnavailable("the store did not answer within the deadline a moment ago")
+        # This request finds out whether the store is back; meanwhile all others are refused.
+        self._broken_until = time.monotonic() + min(_BREAK_SECONDS, deadline.left())
+
+    def attempt(self, exchange: Callable[[Connection], T], deadline: Deadline) -> T:
+        """Send a call once, during which the deadline runs.
+
+        Raises:
+            StoreUnavailable: there was no connection to send the call on.
+            Failed: see there.
+        """
         connection = None
         try:
             connection = self._pool.take(deadline)
-            self.round_trips += 1
+            self.sent += 1
             answer = exchange(connection)
         except ErrorReply as error:
-            again = error.code in _WRONG_SERVER and not deadline.passed()
-            if error.code in _WRONG_SERVER:
+            again = error.code in self.wrong_server and not deadline.passed()
+            if error.code in self.wrong_server:
                 self._pool.renew()
             if connection is not None:
                 self._pool.give_back(connection)
-            raise _Failed(f"the store refused: {error}", again=again) from error
+            raise Failed(f"the store refused: {error}", again=again, refusal=error) from error
         except OSError as error:
             if connection is not None:
                 self._pool.drop(connection)
             self._pool.renew()  # all others lead to the same server
             hung = isinstance(error, TimeoutError) or deadline.passed()
+            # Only a call that could wait for long shows that the store hangs.
+            if hung and deadline.remaining > deadline.total / 2:
+                self._broken_until = time.monotonic() + _BREAK_SECONDS
             what = "cannot reach the store" if connection is None else "the store did not answer"
             reason = f"{what}: {str(error) or type(error).__name__}"
-            raise _Failed(reason, sent=connection is not None, again=not hung, hung=hung) from error
+            raise Failed(reason, sent=connection is not None, again=not hung, hung=hung) from error
         except BaseException:
             # Something else ended the call, such as a worker's timeout: a reply may still come.
             if connection is not None:
@@ -240,29 +347,26 @@ class Client:
             raise
         self._pool.give_back(connection)
         self._broken_until = 0.0
+        self._is_away = False
         return answer
-
-    def _refuse_while_broken(self, deadline: Deadline) -> None:
-        if time.monotonic() < self._broken_until:
-            raise StoreUnavailable("the store did not answer within the deadline a moment ago")
-        # This request finds out whether the store is back; meanwhile all others are refused.
-        self._broken_until = time.monotonic() + min(_BREAK_SECONDS, deadline.left())
 
 
 @dataclass(eq=False)
-class _Failed(Exception):
+class Failed(Exception):
     """An attempt was refused, or found no connection, or got no reply.
 
     Attributes:
         sent: the call may have been carried out.
         again: another attempt may succeed.
         hung: the time ran out; the connection did not break.
+        refusal: the error that the server replied with.
     """
 
     reason: str
     sent: bool = False
     again: bool = False
     hung: bool = False
+    refusal: ErrorReply | None = None
 
     def outcome(self, *, maybe_done: bool) -> StoreUnavailable | OutcomeUnknown:
         """Return the error for the caller; `maybe_done` if any attempt was sent."""
@@ -273,7 +377,8 @@ class _Failed(Exception):
         return OutcomeUnknown(f"the first answer was lost, and then: {self.reason}")
 
 
-def _encoded(part: Part) -> bytes:
+def encoded(part: Part) -> bytes:
+    """Return a part of a command as bytes."""
     return part if isinstance(part, bytes) else str(part).encode()
 
 

@@ -17,6 +17,7 @@ _AT_THE_DOOR: Final = {"MAXCLIENTS", "DENIED"}
 """Errors that a server sends on a connection which it closes at once, before it reads a command."""
 
 _PING: Final = b"*2\r\n$4\r\nPING\r\n$16\r\n%b\r\n"
+_ECHO: Final = b"*2\r\n$4\r\nECHO\r\n$16\r\n%b\r\n"
 _FOREIGN: Final = "what came is no reply to what was sent"
 
 
@@ -75,8 +76,23 @@ class Connection:
             if reply.code in _AT_THE_DOOR:
                 raise reply from None
             raise
-        self._check(reply, closing, mark)
+        self._check([reply], closing, mark, deadline)
         return reply
+
+    def run_and_wait(self, command: bytes, wait: bytes, deadline: Deadline) -> Any:
+        """Send a script call as `run` does, and WAIT, packed, in the same write.
+
+        Return the script's reply and that of WAIT, or only the error if the script did not run. For
+        the errors that are raised see `run`.
+        """
+        mark = self._new_mark()
+        reply, replicas = self.ask(b"%b$16\r\n%b\r\n%b" % (command, mark, wait), 2, deadline)
+        if isinstance(reply, ErrorReply):
+            return reply
+        if type(reply) is not list or reply[1:] != [mark]:
+            self.clean = False
+            raise NotAReply(_FOREIGN)
+        return reply[0], replicas
 
     def ask(self, commands: bytes, count: int, deadline: Deadline) -> list[Any]:
         """Send `count` commands (`replies.packed`) and a PING with a mark; return their replies.
@@ -92,7 +108,7 @@ class Connection:
             if replies and isinstance(replies[0], ErrorReply) and replies[0].code in _AT_THE_DOOR:
                 raise replies[0] from None
             raise
-        self._check(replies[count - 1], replies.pop(), mark)
+        self._check(replies, replies.pop(), mark, deadline)
         return replies
 
     def is_quiet(self) -> bool:
@@ -111,15 +127,22 @@ class Connection:
         self._count += 1
         return self._count.to_bytes(16, "big")
 
-    def _check(self, last: Any, closing: Any, mark: bytes) -> None:
+    def _check(self, replies: list[Any], closing: Any, mark: bytes, deadline: Deadline) -> None:
         """Raise unless `closing` is the reply to the PING that was sent with `mark`."""
+        if isinstance(closing, ErrorReply) and closing.code == "MISCONF" and not self._has_more():
+            # A server that cannot write its files refuses each write, and PING, but not ECHO.
+            mark = self._new_mark()
+            answer = self._exchanged(_ECHO % mark, deadline)
+            closing = closing if isinstance(answer, ErrorReply) else answer
         self.clean = closing == mark and not self._has_more()
         if closing == mark:
             return
         if not isinstance(closing, ErrorReply):
             raise NotAReply(_FOREIGN)
-        # A server that is loading, or wants a login, refuses the PING for the same reason.
-        if not isinstance(last, ErrorReply) or last.code != closing.code:
+        # A server that is loading, or wants a login, refuses the PING for the same reason. It does
+        # not refuse WAIT for each of them.
+        codes = [reply.code for reply in replies if isinstance(reply, ErrorReply)]
+        if closing.code not in codes:
             raise NotAReply(f"PING, which must follow each call, was answered with: {closing}")
 
     def _exchanged(self, data: bytes, deadline: Deadline) -> Any:
@@ -223,8 +246,6 @@ def understood(failure: BaseException) -> Exception:
     names = {kind.__name__ for kind in type(failure).__mro__}
     if "AuthenticationError" in names or "ResponseError" in names:
         return ErrorReply(*failure.args[:1])
-    if "MasterNotFoundError" in names:  # its text shows the settings of each Sentinel's client
-        return ConnectionError("no Sentinel names a primary")
     if "TimeoutError" in names:
         return TimeoutError(str(failure))
     if "ConnectionError" in names or isinstance(failure, OSError):

@@ -29,13 +29,19 @@ class Pool:
     """The connections of one process: at most `most`, with those that are being made.
 
     `make` returns a connection of redis-py, or of a library like it, not yet connected. An idle one
-    is kept for `idle_limit` seconds.
+    is kept for `idle_limit` seconds. `confirm` raises if a new one leads to the wrong server.
     """
 
     def __init__(
-        self, make: Callable[[], Any], *, most: int = MOST, idle_limit: float = IDLE_LIMIT
+        self,
+        make: Callable[[], Any],
+        *,
+        most: int = MOST,
+        idle_limit: float = IDLE_LIMIT,
+        confirm: Callable[[Any], None] | None = None,
     ) -> None:
         self._make = make
+        self._confirm = confirm
         self._most = most
         self._idle_limit = idle_limit
         self.forget()
@@ -115,7 +121,7 @@ class Pool:
     def _connected(self, deadline: Deadline) -> Connection:
         generation = self._generation
         try:
-            dialer = _Dialer(self._make(), self._release)
+            dialer = _Dialer(self._make(), self._release, self._confirm)
         except BaseException:
             self._release()
             raise
@@ -134,9 +140,15 @@ class _Dialer:
     counts as a connection, so that the number of such threads is limited.
     """
 
-    def __init__(self, connection: Any, release: Callable[[], None]) -> None:
+    def __init__(
+        self,
+        connection: Any,
+        release: Callable[[], None],
+        confirm: Callable[[Any], None] | None,
+    ) -> None:
         self._connection = connection
         self._release = release
+        self._confirm = confirm
         self._lock = threading.Lock()
         self._failure: BaseException | None = None
         self._ended = False
@@ -167,6 +179,8 @@ class _Dialer:
         try:
             self._connection.connect()
             self._leave_resp3()
+            if self._confirm is not None:
+                self._confirm(self._connection)
         except BaseException as error:  # noqa: BLE001 (handed to the waiting request)
             self._failure = error
         if self._failure is not None:

@@ -18,7 +18,7 @@ from typing import Any, Final, Never
 import msgpack
 
 from ..cookie import Reference
-from ..errors import OutcomeUnknown, StoreUnavailable
+from ..errors import OutcomeUnknown, StoreUnavailable, repeatable
 from ..limits import OPERATION_LIFETIME_MS, Lifetimes
 from .base import (
     ENVELOPE,
@@ -45,13 +45,14 @@ from .base import (
     Take,
     TooLarge,
     Unreadable,
+    Wait,
     Write,
     WriteOutcome,
     Written,
 )
 from .client import Client, Script
 
-_SWEEP_KEYS: Final = 1000
+SWEEP_KEYS: Final = 1000
 """How many keys one step of a sweep looks at: about a millisecond of the server."""
 
 _EMPTY: Final = b""
@@ -60,18 +61,27 @@ _EMPTY: Final = b""
 class RedisStore:
     """The contract kept by Lua scripts at a server that speaks Redis' protocol.
 
+    With `wait`, a change is answered once so many replicas have it, or raises `OutcomeUnknown`.
+
     Attributes:
         client: the client of the server. Applications may call it for their own keys.
     """
 
-    def __init__(self, client: Client, prefix: str, caps: Caps) -> None:
+    keeps_buckets = False
+
+    def __init__(self, client: Client, prefix: str, caps: Caps, wait: Wait | None = None) -> None:
         self.client = client
+        self._wait = wait
         self._prefix = prefix.encode()
         self._caps = (b"%d" % caps.fields, b"%d" % caps.bytes)
-        self._read, self._change, self._write = _script("read"), _script("change"), _script("write")
-        self._sessions, self._end_all = _script("sessions"), _script("end_all")
-        self._quarantine, self._probe = _script("quarantine"), _script("probe")
-        self._sweep = _script("sweep")
+        self._read, self._change, self._write = (
+            script_of("read"),
+            script_of("change"),
+            script_of("write"),
+        )
+        self._sessions, self._end_all = script_of("sessions"), script_of("end_all")
+        self._quarantine, self._probe = script_of("quarantine"), script_of("probe")
+        self._sweep = script_of("sweep")
         self._last: tuple[Lifetimes | None, tuple[bytes, bytes, bytes]] = (None, (_EMPTY,) * 3)
 
     @property
@@ -94,7 +104,7 @@ class RedisStore:
         if reply[0] != 0:
             return _absent(reply)
         fields = _paired(reply[2])
-        return _record(reply[1], fields[b"\0m"], fields.get(b"\0i", _EMPTY), fields)
+        return record_of(reply[1], fields[b"\0m"], fields.get(b"\0i", _EMPTY), fields)
 
     def write(
         self,
@@ -114,7 +124,8 @@ class RedisStore:
         for change in changes:
             _add_change(change, what)
         moved = (self._key(b"s", finish.to),) if isinstance(finish, Move) else ()
-        finishing = _finish_arguments(finish)
+        bucket = finish.to.bucket if isinstance(finish, Move) else reference.bucket
+        finishing = _finish_arguments(finish, bucket)
         kept, entry, result = self._result(
             reference, operation, finish, (session, *moved), (*finishing, *what)
         )
@@ -128,18 +139,21 @@ class RedisStore:
             # Not part of the operation's name: a creation that is resent is the same operation.
             nonce = urlsafe_b64encode(secrets.token_bytes(6)) if create else _EMPTY
             arguments += (absolute, nonce, entry, *finishing)
-        reply = self.client.call(script, (session, result, *moved), (*arguments, *what), deadline)
+        keys, arguments = (session, result, *moved), (*arguments, *what)
+        if script is self._change:
+            reply = self._changed(script, keys, arguments, deadline)
+        else:
+            reply = self._written(reference, keys, arguments, finish, operation, deadline)
         if reply[0] != 0:
             return _refused(reply)
         _, slid, birth, results, ended, own, user, *loaded = reply
-        record = _record(slid, birth, own, _paired(loaded[0]) if loaded else None)
+        record = record_of(slid, birth, own, _paired(loaded[0]) if loaded else None)
         if finish is not None or operation.makes_once:
             record = record._replace(user=user)
-        bucket = finish.to.bucket if isinstance(finish, Move) else reference.bucket
         return Written(
             record,
             _results(() if operation.makes_once else changes, results),
-            tuple(_reference(bucket, name) for name in ended),
+            tuple(named_reference(bucket, name) for name in ended),
         )
 
     def sessions(self, user: Reference, deadline: Deadline) -> tuple[Listed, ...]:
@@ -148,9 +162,8 @@ class RedisStore:
         reply = self._ask(self._sessions, (self._key(b"u", user),), (prefix,), deadline)
         listed = []
         for place in range(0, len(reply), 5):
-            name, birth, seen, own, label = reply[place : place + 5]
-            record = _record(0, birth, own)._replace(seen=int(seen) if seen else None, label=label)
-            listed.append(Listed(_reference(user.bucket, name), record))
+            name, *held = reply[place : place + 5]
+            listed.append(listed_of(named_reference(user.bucket, name), *held))
         return tuple(sorted(listed, key=lambda entry: entry.record.created))
 
     def end_all(
@@ -166,7 +179,7 @@ class RedisStore:
     ) -> tuple[Reference, ...]:
         """See `Store.end_all`; a second time it changes nothing, so no result is kept."""
         del operation
-        kept = _name(keep) if keep is not None and keep.bucket == user.bucket else _EMPTY
+        kept = name_of(keep) if keep is not None and keep.bucket == user.bucket else _EMPTY
         arguments = (
             self._tagged(b"s", user.bucket, _EMPTY),
             kept,
@@ -174,21 +187,18 @@ class RedisStore:
             self._limits(lifetimes)[2],
             b"1" if forget else _EMPTY,
         )
-        reply = self.client.call(self._end_all, (self._key(b"u", user),), arguments, deadline)
-        return tuple(_reference(user.bucket, name) for name in reply)
+        keys = (self._key(b"u", user), *self._own_write(user.bucket))
+        reply = self._changed(self._end_all, keys, arguments, deadline)
+        return tuple(named_reference(user.bucket, name) for name in reply)
 
     def sweep(
         self, cursor: bytes, deadline: Deadline
     ) -> tuple[bytes | None, tuple[Reference, ...]]:
         """See `Store.sweep`."""
-        literal = re.sub(rb"([*?\[\]\\])", rb"\\\1", self._prefix)
-        arguments = (cursor, literal + b"{*}:s:*", b"%d" % _SWEEP_KEYS)
-        following, keys = self._ask(self._sweep, (), arguments, deadline)
-        ended = []
-        for key in keys:
-            bucket, _, name = key[len(self._prefix) + 1 :].partition(b"}:s:")
-            ended.append(_reference(int(bucket), name))
-        return (None if following == b"0" else following), tuple(ended)
+        arguments = (cursor, self._all_sessions(), b"%d" % SWEEP_KEYS)
+        with repeatable():
+            following, keys = self._changed(self._sweep, self._own_write(0), arguments, deadline)
+        return (None if following == b"0" else following), tuple(map(self._session_at, keys))
 
     def quarantine(
         self, reference: Reference, field: bytes, observed: bytes, deadline: Deadline
@@ -204,11 +214,25 @@ class RedisStore:
     def probe(self, deadline: Deadline) -> None:
         """See `Store.probe`."""
         key = self._tagged(b"o", 0, b"probe-" + secrets.token_hex(6).encode())
-        self._ask(self._probe, (key,), (), deadline)
+        with repeatable():
+            self._changed(self._probe, (key,), (), deadline)
 
     def close(self) -> None:
         """See `Store.close`."""
         self.client.close()
+
+    def _written(
+        self,
+        reference: Reference,
+        keys: tuple[bytes, ...],
+        arguments: tuple[bytes, ...],
+        finish: Finish,
+        operation: Operation,
+        deadline: Deadline,
+    ) -> Any:
+        """Run `write.lua` and return its reply."""
+        del reference, finish, operation
+        return self._changed(self._write, keys, arguments, deadline)
 
     def _ask(
         self, script: Any, keys: tuple[bytes, ...], arguments: tuple[bytes, ...], deadline: Deadline
@@ -218,6 +242,25 @@ class RedisStore:
             return self.client.call(script, keys, arguments, deadline)
         except OutcomeUnknown as error:
             raise StoreUnavailable(str(error)) from error
+
+    def _changed(
+        self, script: Any, keys: tuple[bytes, ...], arguments: tuple[bytes, ...], deadline: Deadline
+    ) -> Any:
+        """Call a script; if it made a change, or had made it before, wait for the replicas.
+
+        Such a script writes something each time; see `Client.call_and_wait`.
+        """
+        if self._wait is None:
+            return self.client.call(script, keys, arguments, deadline)
+        reply, replicas = self.client.call_and_wait(script, keys, arguments, deadline, self._wait)
+        refused = (script is self._change or script is self._write) and reply[0] != 0
+        if replicas < self._wait.replicas and not refused:
+            raise OutcomeUnknown(f"{replicas} of {self._wait.replicas} replicas have the change")
+        return reply
+
+    def _own_write(self, bucket: int) -> tuple[bytes, ...]:
+        """Return the key that a script writes if it changes nothing and the caller waits."""
+        return () if self._wait is None else (self._tagged(b"o", bucket, b"wait"),)
 
     def _limits(self, lifetimes: Lifetimes) -> tuple[bytes, bytes, bytes]:
         known, packed = self._last
@@ -231,7 +274,16 @@ class RedisStore:
         return b"%b{%d}:%b:%b" % (self._prefix, bucket, kind, name)
 
     def _key(self, kind: bytes, reference: Reference) -> bytes:
-        return self._tagged(kind, reference.bucket, _name(reference))
+        return self._tagged(kind, reference.bucket, name_of(reference))
+
+    def _all_sessions(self) -> bytes:
+        """Return the pattern of the keys of sessions."""
+        return re.sub(rb"([*?\[\]\\])", rb"\\\1", self._prefix) + b"{*}:s:*"
+
+    def _session_at(self, key: bytes) -> Reference:
+        """Return what `_key` named as a session."""
+        bucket, _, name = key[len(self._prefix) + 1 :].partition(b"}:s:")
+        return named_reference(int(bucket), name)
 
     def _result(
         self,
@@ -244,11 +296,11 @@ class RedisStore:
         """Return for how long, how (see `write.lua`) and where the operation's result is kept."""
         named = (operation.request, b"%d" % operation.ordinal)
         if operation.makes_once:
-            name = _digest(b"make", *named, keys[0])
+            name = digest_of(b"make", *named, keys[0])
             return operation.kept, b"make", self._tagged(b"o", reference.bucket, name)
         # The new reference is part of the name. A resend with another new reference is another
         # operation: it finds the session moved, and must not get an answer for its reference.
-        name = _digest(b"write", *named, b"%d" % len(keys), *keys, *what)
+        name = digest_of(b"write", *named, b"%d" % len(keys), *keys, *what)
         if not operation.ends_with_session:
             return operation.kept, _EMPTY, self._tagged(b"o", reference.bucket, name)
         if isinstance(finish, (Destroy, Move)):
@@ -287,7 +339,8 @@ def _absent(reply: list[Any]) -> Missing | Gone | Unreadable:
             return _newer(reply[1])
 
 
-def _script(name: str) -> Script:
+def script_of(name: str) -> Script:
+    """Return a script of the folder `lua`."""
     return Script.from_file(Path(__file__).parent / "lua" / f"{name}.lua")
 
 
@@ -299,20 +352,27 @@ def _urlsafe(data: bytes) -> bytes:
 _URLSAFE: Final = bytes.maketrans(b"+/", b"-_")
 
 
-def _name(reference: Reference) -> bytes:
+def name_of(reference: Reference) -> bytes:
+    """Return 22 characters that name a session or a user."""
     return _urlsafe(reference.digest)[:22]
 
 
-def _reference(bucket: int, name: bytes) -> Reference:
-    return Reference(bucket, urlsafe_b64decode(name + b"=="))
+def entry_of(reference: Reference, bucket: int) -> bytes:
+    """Return the name of a session or a user where what is named is in `bucket` if not said."""
+    return name_of(reference) + (b"" if reference.bucket == bucket else b"%d" % reference.bucket)
 
 
-def _digest(*parts: bytes) -> bytes:
+def named_reference(bucket: int, name: bytes) -> Reference:
+    """Return what `entry_of` named."""
+    return Reference(int(name[22:] or bucket), urlsafe_b64decode(name[:22] + b"=="))
+
+
+def digest_of(*parts: bytes) -> bytes:
     """Return 16 characters that name these parts; MessagePack keeps the parts apart."""
     return _urlsafe(blake2b(msgpack.packb(parts), digest_size=12).digest())
 
 
-def _finish_arguments(finish: Finish) -> tuple[bytes, ...]:
+def _finish_arguments(finish: Finish, bucket: int) -> tuple[bytes, ...]:
     if finish is None:
         return (_EMPTY,)
     if isinstance(finish, Destroy):
@@ -321,7 +381,7 @@ def _finish_arguments(finish: Finish) -> tuple[bytes, ...]:
     if not isinstance(bind, Bind):
         return (b"unbind" if isinstance(finish, Move) and finish.unbind else b"move",)
     stamp, limit = _optional(bind.stamp), b"%d" % bind.limit
-    return (b"bind", _name(bind.user), stamp, bind.label, limit, bind.name)
+    return (b"bind", entry_of(bind.user, bucket), stamp, bind.label, limit, bind.name)
 
 
 def _optional(value: int | None) -> bytes:
@@ -362,7 +422,7 @@ def _paired(flat: list[bytes]) -> dict[bytes, bytes]:
     return dict(zip(pairs, pairs, strict=True))
 
 
-def _record(
+def record_of(
     slid: int, birth: bytes, own: bytes, fields: dict[bytes, bytes] | None = None
 ) -> Record:
     """Return the record, and remove the store's reserved fields from `fields`."""
@@ -380,6 +440,12 @@ def _record(
         if (raw := fields.pop(b"\0s", None)) is not None:
             seen = int(raw)
     return Record(int(birth[9:22]), int(birth[22:35]), seen, bool(slid), fields, label, idle, user)
+
+
+def listed_of(reference: Reference, birth: bytes, seen: bytes, own: bytes, label: bytes) -> Listed:
+    """Return the entry of a list."""
+    record = record_of(0, birth, own)
+    return Listed(reference, record._replace(seen=int(seen) if seen else None, label=label))
 
 
 def _results(changes: tuple[Change, ...], raw: list[Any]) -> tuple[int | dict[bytes, bytes], ...]:

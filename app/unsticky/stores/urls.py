@@ -6,58 +6,86 @@ import copy
 import inspect
 import logging
 import re
-from typing import Any, Final
+from types import SimpleNamespace
+from typing import Any, Final, TypeVar
 from urllib.parse import parse_qsl, quote, urlsplit
 
 import redis
+from redis.sentinel import SentinelConnectionPool
 
 from ..errors import ConfigurationError
-from .base import Caps, Store
+from .base import Caps, Store, Wait
 from .client import Client
+from .cluster import Address, ClusterClient, ClusterStore, Member
 from .memory import MemoryStore
 from .pool import IDLE_LIMIT, MOST, Pool
 from .redis import RedisStore
+from .sentinel import SCHEMES, Place, Primary, confirm_primary
 
 _log = logging.getLogger("unsticky")
 
-_SENTINEL_SECONDS: Final = 0.3
-"""How long one Sentinel may take, in seconds, so that a dead one leaves time to ask the next."""
+C = TypeVar("C", bound=Client)
 
 _SCHEMES: Final = {"redis", "rediss", "unix"}
+_CLUSTERS: Final = {"redis+cluster": "redis", "rediss+cluster": "rediss"}
+"""Schemes of a cluster, and those by which each of its servers is reached."""
 
 
-def open_store(url: str, client: Any, prefix: str, caps: Caps) -> Store:
+def open_store(url: str, client: Any, prefix: str, caps: Caps, wait: Wait | None = None) -> Store:
     """Return the store that the configuration names. It does not connect yet.
 
     `url` is `memory://`, a URL as for `client_from_url`, or `client`: then `client` is used, which
-    is what `SESSION_REDIS` holds. All keys at a server begin with `prefix`.
+    is what `SESSION_REDIS` holds. All keys at a server begin with `prefix`. With `wait`, changes
+    are on replicas before they are answered.
 
     Raises:
-        ConfigurationError: the URL cannot be read, or the client cannot be used.
+        ConfigurationError: the URL cannot be read, the client cannot be used, or there can be no
+            replicas.
     """
     if url == "client":
         if client is None:
             raise ConfigurationError(
                 "UNSTICKY_STORE is 'client' and SESSION_REDIS is not set: set it"
             )
-        return RedisStore(client_like(client), prefix, caps)
+        return _store_at(client_like(client), prefix, caps, wait)
     if client is not None:
         _log.warning("SESSION_REDIS is not used: UNSTICKY_STORE names another store")
     if url.partition(":")[0] == "memory":
+        if wait is not None:
+            raise ConfigurationError(
+                "UNSTICKY_WAIT is set and the store is memory://, which has no replicas: remove it"
+            )
         return MemoryStore(caps)
-    return RedisStore(client_from_url(url), prefix, caps)
+    return _store_at(client_from_url(url), prefix, caps, wait)
+
+
+def _store_at(client: Client, prefix: str, caps: Caps, wait: Wait | None) -> Store:
+    if isinstance(client, ClusterClient):
+        if wait is not None:
+            raise ConfigurationError(
+                "UNSTICKY_WAIT is set and the store is a cluster, where it does nothing: remove it"
+            )
+        return ClusterStore(client, prefix, caps)
+    return RedisStore(client, prefix, caps, wait)
 
 
 def client_from_url(url: str) -> Client:
     """Return a client of the server at `url`. It does not connect yet.
 
     Args:
-        url: `redis://`, `rediss://` or `unix://`, with options, as redis-py reads it.
+        url: `redis://`, `rediss://` or `unix://`, with options, as redis-py reads it; or
+            `redis+sentinel://` or `rediss+sentinel://`, as `sentinel.Place` reads it; or
+            `redis+cluster://` or `rediss+cluster://` with one or several `host:port`, by commas.
 
     Raises:
         ConfigurationError: the URL cannot be read.
     """
-    return _client(_pool_for(url))
+    scheme, _, rest = url.partition("://")
+    if scheme in _CLUSTERS:
+        return _cluster_from_url(_CLUSTERS[scheme], rest)
+    if scheme in SCHEMES:
+        return _client(_pool_of_service(Place.parse(url)), Client)
+    return _client(_pool_for(url), Client)
 
 
 def client_like(client: Any) -> Client:
@@ -65,35 +93,92 @@ def client_like(client: Any) -> Client:
 
     Args:
         client: of one server, with a connection pool, such as redis.Redis, valkey.Valkey, or what
-            `Sentinel.master_for` returns. Its settings are used, its connections are not.
+            `Sentinel.master_for` returns; or redis.RedisCluster. Its settings are used, its
+            connections are not.
 
     Raises:
         ConfigurationError: it has no pool of one server, is asynchronous, or reads from replicas.
     """
-    return _client(_pool_of(client))
+    if hasattr(client, "nodes_manager"):
+        return _cluster_like(client)
+    return _client(_pool_of(client), Client)
 
 
-def _client(pool: Any) -> Client:
-    sentinels = _own_sentinels(pool)
+def _cluster_from_url(scheme: str, rest: str) -> ClusterClient:
+    place, slash, more = rest.partition("/")
+    if not slash:
+        place, mark, more = place.partition("?")
+        more = mark + more
+    user, at, hosts = place.rpartition("@")
+    urls = [f"{scheme}://{user}{at}{host}/{more}" for host in hosts.split(",")]
+    pools = [_pool_for(url, "+cluster") for url in urls]
+    if pools[0].connection_kwargs.get("db"):
+        raise ConfigurationError("the store's URL names a database: a cluster has only database 0")
+    return _cluster(pools[0], [_address_in(pool.connection_kwargs) for pool in pools])
+
+
+def _cluster_like(client: Any) -> ClusterClient:
+    nodes, manager = client.get_nodes(), client.nodes_manager
+    if inspect.iscoroutinefunction(getattr(client, "initialize", None)):
+        why = "it is asynchronous"
+    elif client.read_from_replicas or getattr(client, "load_balancing_strategy", None):
+        why = "it reads from replicas, which take no writes"
+    else:
+        library = "redis" if hasattr(nodes[0], "redis_connection") else "valkey"
+        pool = _pool_of(getattr(nodes[0], f"{library}_connection"))
+        pool = _at(pool, Address(nodes[0].host, nodes[0].port))
+        # The library puts its own function in the place of the user's.
+        pool.connection_kwargs[f"{library}_connect_func"] = client.user_on_connect_func
+        addresses = [Address(node.host, node.port) for node in nodes]
+        return _cluster(pool, addresses, getattr(manager, "address_remap", None))
+    raise ConfigurationError(f"SESSION_REDIS is a {type(client).__qualname__}, and {why}")
+
+
+def _cluster(pool: Any, nodes: list[Address], remap: Any = None) -> ClusterClient:
+    _client(pool, Member)  # refuses wrong options now
+
+    def make(address: Address) -> Member:
+        return _client(_at(pool, address), Member)
+
+    return ClusterClient(make, nodes, *([remap] if remap is not None else []))
+
+
+def _at(pool: Any, address: Address) -> Any:
+    """Return the same pool for another server; only its settings are used."""
+    other = copy.copy(pool)
+    other.connection_kwargs = pool.connection_kwargs | address._asdict()
+    return other
+
+
+def _address_in(settings: dict[str, Any]) -> Address:
+    return Address(settings["host"], settings.get("port", 6379))
+
+
+def _client(pool: Any, kind: type[C]) -> C:
+    primary = _primary(pool)
+    found = {} if primary is None else {"connection_pool": primary}
     try:
-        _made(pool, **sentinels)
+        _made(pool, **found)
     except Exception as error:  # noqa: BLE001 (each library has its own)
         message = f"a connection to {_address(pool)} cannot be made: {type(error).__qualname__}"
         raise ConfigurationError(f"{message}; check the options in the store's URL") from None
     connections = Pool(
-        lambda: _made(pool, **sentinels),
+        lambda: _made(pool, **found),
         most=min(MOST, getattr(pool, "max_connections", MOST)),
         idle_limit=float(pool.connection_kwargs.get("health_check_interval") or IDLE_LIMIT),
+        confirm=None if primary is None else confirm_primary,
     )
-    return Client(connections, _address(pool))
+    return kind(connections, _address(pool), primary=primary)
 
 
-def _pool_for(url: str) -> Any:
+def _pool_for(url: str, kind: str = "") -> Any:
+    """Return a pool for a URL as redis-py reads it, which was given with `kind` in its scheme."""
     scheme, separator, _ = url.partition("://")
     if scheme not in _SCHEMES or not separator:
         known = scheme if separator and re.fullmatch("[a-z]{1,9}", scheme) else "something else"
         message = (
-            f"UNSTICKY_STORE begins with {known!r}: use memory://, redis://, rediss:// or unix://"
+            f"UNSTICKY_STORE begins with {known!r}: use memory://, redis://, rediss://, unix://, "
+            "redis+sentinel://, rediss+sentinel://, redis+cluster:// or rediss+cluster://"
         )
         raise ConfigurationError(message)
     try:
@@ -103,12 +188,29 @@ def _pool_for(url: str) -> Any:
     except (ValueError, TypeError, redis.RedisError):
         # Neither the URL nor the reason is repeated: both may contain a piece of the password.
         message = (
-            f"the store's {scheme}:// URL cannot be read (it may hold a password, so it is not "
-            "shown): it names a host or a socket's path, a database by its number, and options "
+            f"the store's {scheme}{kind}:// URL cannot be read (it may hold a password, so it is "
+            "not shown): it names a host or a socket's path, a database by its number, and options "
             "that redis-py takes; write / as %2F, # as %23, ? as %3F and @ as %40 in a password"
         )
         raise ConfigurationError(message) from None
     return pool
+
+
+def _pool_of_service(place: Place) -> Any:
+    """Return what a user would make: the pool of `Sentinel.master_for`."""
+    servers = _pool_for(place.server, "+sentinel")
+    settings = {k: v for k, v in servers.connection_kwargs.items() if k not in {"host", "port"}}
+    make: Any = SentinelConnectionPool  # it has no types
+    manager: Any = SimpleNamespace(min_other_sentinels=0)
+    pools = [_pool_for(url, "+sentinel") for url in place.sentinels]
+    manager.sentinels = [redis.Redis(connection_pool=pool) for pool in pools]
+    return make(
+        place.service,
+        manager,
+        ssl=place.server.startswith("rediss"),
+        max_connections=servers.max_connections,
+        **settings,
+    )
 
 
 def _require_plain(url: str) -> None:
@@ -144,35 +246,29 @@ def _pool_of(client: Any) -> Any:
         why = "it is asynchronous"
     elif not getattr(pool, "is_master", True):
         why = "it reads from replicas, which take no writes"
+    elif not _asks_as_usual(getattr(pool, "sentinel_manager", None)):
+        why = "its Sentinel has its own discover_master"
     else:
         return pool
     message = (
         f"SESSION_REDIS is a {type(client).__qualname__}, and {why}: use a redis.Redis, a "
-        "valkey.Valkey or Sentinel.master_for()"
+        "valkey.Valkey, Sentinel.master_for() or a redis.RedisCluster"
     )
     raise ConfigurationError(message)
 
 
-def _own_sentinels(pool: Any) -> dict[str, Any]:
-    """Return the settings by which a connection asks Sentinel through clients without retries.
+def _asks_as_usual(manager: Any) -> bool:
+    asks = getattr(type(manager), "discover_master", None)
+    return asks is None or asks.__module__.partition(".")[0] in {"redis", "valkey"}
 
-    The user's own clients would ask a dead Sentinel again and again, beyond any deadline.
+
+def _primary(pool: Any) -> Primary | None:
+    """Return by what a connection asks Sentinel within the deadline, None without Sentinel.
+
+    The user's own clients ask one Sentinel after the other, and a dead one again and again.
     """
-    if not hasattr(pool, "sentinel_manager"):
-        return {}
-    manager = copy.copy(pool.sentinel_manager)
-    manager.sentinels = [_impatient(client) for client in manager.sentinels]
-    proxy = copy.copy(pool.connection_kwargs["connection_pool"])
-    proxy.sentinel_manager = manager
-    return {"connection_pool": proxy}
-
-
-def _impatient(client: Any) -> Any:
-    pool = client.connection_pool
-    limits = {"socket_timeout": _SENTINEL_SECONDS, "socket_connect_timeout": _SENTINEL_SECONDS}
-    settings = _settings(pool, **limits)
-    own = type(pool)(connection_class=pool.connection_class, **settings)
-    return type(client)(connection_pool=own)
+    manager = getattr(pool, "sentinel_manager", None)
+    return None if manager is None else Primary(manager, pool.service_name, _made)
 
 
 def _made(pool: Any, **others: Any) -> Any:

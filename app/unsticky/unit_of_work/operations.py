@@ -79,7 +79,12 @@ class Operations(ABC):
             limit = extension.config.max_sessions_per_user
             bind = Bind(subject, stamp, shown, limit, user.encode())
             self._refuse_if_silent()
-            self._bind(self._rotation(subject.bucket, bind=bind))
+            bucket = subject.bucket
+            # A store that an application wrote may not say.
+            if getattr(extension.store, "keeps_buckets", False):
+                held = self._unit.token
+                bucket = held.reference.bucket if held is not None else bucket
+            self._bind(self._rotation(bucket, bind=bind))
 
     def unbind(self, fields: tuple[bytes, ...]) -> None:
         """Take the session from its user and delete these fields; see `Session.unbind`."""

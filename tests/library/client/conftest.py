@@ -1,6 +1,10 @@
 """A server, a relay in front of it, and clients, each with either reader of replies."""
 
+import shutil
+import subprocess
+import tempfile
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -57,3 +61,25 @@ def _opened() -> Iterator[Opened]:
     yield opened
     for client in clients:
         client.close()
+
+
+@pytest.fixture(name="certificate", scope="session")
+def _certificate() -> Iterator[Path]:
+    """A folder with a certificate of 127.0.0.1, signed by itself, and its key."""
+    program = shutil.which("openssl")
+    if program is None:
+        pytest.skip("openssl is not installed")
+    with tempfile.TemporaryDirectory(prefix="c-") as folder:
+        command = ("req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2")
+        names = (
+            "-subj",
+            "/CN=localhost",
+            "-addext",
+            "subjectAltName=IP:127.0.0.1",
+            "-keyout",
+            "key",
+            "-out",
+            "certificate",
+        )
+        subprocess.run([program, *command, *names], cwd=folder, check=True, capture_output=True)
+        yield Path(folder)

@@ -1,9 +1,6 @@
 """Clients of other libraries, whose settings are used; and TLS."""
 
-import shutil
-import subprocess
-import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +13,7 @@ from redis.sentinel import Sentinel
 from unsticky.errors import ConfigurationError, OutcomeUnknown, StoreUnavailable
 from unsticky.stores import Client, client_like, open_store
 
-from tests.library.client.visitors import Opened, Visitors
+from tests.library.client.visitors import Opened, Visitors, sentinel_of, tls_options
 from tests.support.ports import free_port
 from tests.support.stores.places import CAPS, AtServer, deadline
 from tests.support.stores.servers import Servers
@@ -43,37 +40,10 @@ def test_clients_of_redis_py_aretaken(
     _used(opened(given), place)
 
 
-@pytest.fixture(name="certificate", scope="module")
-def _certificate() -> Iterator[Path]:
-    """A folder with a certificate of 127.0.0.1, signed by itself, and its key."""
-    program = shutil.which("openssl")
-    if program is None:
-        pytest.skip("openssl is not installed")
-    with tempfile.TemporaryDirectory(prefix="c-") as folder:
-        command = ("req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2")
-        names = (
-            "-subj",
-            "/CN=localhost",
-            "-addext",
-            "subjectAltName=IP:127.0.0.1",
-            "-keyout",
-            "key",
-            "-out",
-            "certificate",
-        )
-        subprocess.run([program, *command, *names], cwd=folder, check=True, capture_output=True)
-        yield Path(folder)
-
-
 def test_tls_is_spoken(servers: Servers, certificate: Path, opened: Opened) -> None:
     """By a URL and by a client; a certificate that nobody vouches for is refused."""
     port, file = free_port(), str(certificate / "certificate")
-    server = servers.new(
-        "redis-server",
-        *("--tls-port", str(port), "--tls-auth-clients", "no"),
-        *("--tls-cert-file", file, "--tls-key-file", str(certificate / "key")),
-        *("--tls-ca-cert-file", file),
-    )
+    server = servers.new("redis-server", "--tls-port", str(port), *tls_options(certificate))
     try:
         url = f"rediss://127.0.0.1:{port}"
         given = redis.Redis(host="127.0.0.1", port=port, ssl=True, ssl_ca_certs=file)
@@ -113,13 +83,23 @@ def test_fakeredis_istaken(opened: Opened) -> None:
 
 
 def _replicas() -> Any:
-    return Sentinel([("127.0.0.1", 1)]).slave_for("shop")  # type: ignore[no-untyped-call]
+    return sentinel_of(("127.0.0.1", 1)).slave_for("shop")
+
+
+def _own_way() -> Any:
+    class Own(Sentinel):
+        def discover_master(self, service_name: str) -> tuple[str, int]:
+            return service_name, 1
+
+    make: Any = Own
+    return make([("127.0.0.1", 1)]).master_for("shop")
 
 
 _REFUSED: dict[str, tuple[Callable[[], Any], str]] = {
     "a cluster": (lambda: redis.RedisCluster.__new__(redis.RedisCluster), "RedisCluster"),
     "asynchronous": (redis.asyncio.Redis, "asynchronous"),
     "replicas": (_replicas, "replicas"),
+    "an own way to the primary": (_own_way, "discover_master"),
     "a pool": (redis.ConnectionPool, "ConnectionPool"),
     "no client": (object, "object"),
     "nothing": (lambda: None, "NoneType"),

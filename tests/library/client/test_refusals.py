@@ -3,11 +3,12 @@
 import threading
 
 import pytest
-from unsticky.errors import StoreUnavailable
+from unsticky.errors import OutcomeUnknown, StoreUnavailable
+from unsticky.stores import Script, Wait
 
 from tests.library.client.visitors import Opened, run, taken
 from tests.support.stores.places import deadline
-from tests.support.stores.strange import StrangeServer
+from tests.support.stores.strange import Answer, StrangeServer, bulk
 
 _MOVED_ON = {
     "READONLY": "READONLY You can't write against a read only replica.",
@@ -86,6 +87,40 @@ def test_a_refusal_of_a_script_is_checked(opened: Opened, error: str) -> None:
         again = error == "LOADING"  # the address is looked up, and the call sent once more
         assert server.asked.count(b"EVALSHA") == server.asked.count(b"PING") == (4 if again else 2)
         assert server.connections == (4 if again else 1)
+
+
+@pytest.mark.parametrize("unknown", [b"", b"EVALSHA"])
+def test_a_server_that_cannot_write_its_files_is_understood(opened: Opened, unknown: bytes) -> None:
+    """It refuses PING, too, so that ECHO has to show which reply is whose; WAIT it answers."""
+
+    def answer(_: int, command: list[bytes]) -> bytes | None:
+        if command[0] == unknown:
+            return b"-NOSCRIPT No matching script.\r\n"
+        kept = {b"ECHO": bulk(command[-1]), b"WAIT": b":0\r\n", b"GET": b"$1\r\nx\r\n"}
+        return kept.get(command[0], b"-MISCONF Errors writing to the AOF file\r\n")
+
+    with StrangeServer(answer) as server:
+        client, script = opened(server.url), Script.from_text("return 7")
+        with pytest.raises(StoreUnavailable, match="refused: MISCONF"):
+            run(client)
+        with pytest.raises(StoreUnavailable, match="refused: MISCONF"):
+            client.call_and_wait(script, (), (), deadline(), Wait(1, 20))
+        assert client.ask(deadline(), "GET", "k") == b"x"
+        assert server.connections == 1
+
+
+def test_a_refused_ping_proves_nothing(opened: Opened) -> None:
+    """Neither if ECHO is answered with another mark, nor if it is refused alike."""
+    for echo in (b"$16\r\nabcdefghijklmnop\r\n", b"-NOPERM\r\n"):
+        replies = {b"GET": b"$1\r\nx\r\n", b"PING": b"-MISCONF Errors\r\n", b"ECHO": echo}
+        with StrangeServer(_saying(replies)) as server:
+            with pytest.raises(OutcomeUnknown):
+                opened(server.url).ask(deadline(), "GET", "k")
+            assert server.connections == 2
+
+
+def _saying(replies: dict[bytes, bytes]) -> Answer:
+    return lambda _, said: replies.get(said[0])
 
 
 def test_a_full_server_refuses_and_nothing_was_done(opened: Opened) -> None:

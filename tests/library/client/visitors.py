@@ -2,8 +2,10 @@
 
 import threading
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any, Final, TypeAlias
 
+from redis.sentinel import Sentinel
 from unsticky.errors import StoreUnavailable
 from unsticky.stores import Client, Deadline, Record, RedisStore, Script, Write
 from unsticky.stores.connection import Connection
@@ -49,6 +51,19 @@ class Visitors:
         """Check that each visitor gets their own session."""
         for name in list(self.places) * times:
             assert self.found(name) == name
+
+
+def sentinel_of(*hosts: tuple[str, int], **settings: Any) -> Any:
+    """Return redis-py's Sentinel, which has no types."""
+    make: Any = Sentinel
+    return make(hosts, **settings)
+
+
+def tls_options(certificate: Path) -> tuple[str, ...]:
+    """Return a server's options, of the command line, for the fixture `certificate`."""
+    file, key = str(certificate / "certificate"), str(certificate / "key")
+    files = ("--tls-cert-file", file, "--tls-ca-cert-file", file, "--tls-key-file", key)
+    return (*files, "--tls-auth-clients", "no")
 
 
 def run(client: Client) -> Any:

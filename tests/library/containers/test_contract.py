@@ -6,18 +6,20 @@ from pathlib import Path
 from typing import Any
 
 from tests.library import contract
-from tests.library.contract.test_emptied import _met  # noqa: F401  (a fixture)
 
 _STORES = {"place", "server_place", "own_server", "site", "store"}
 
 
-def _tests() -> dict[str, Any]:
+def collected() -> dict[str, Any]:
+    """Return the tests of the contract suite that ask for a store, by name, and a fixture."""
     found = {}
     for path in sorted(Path(contract.__path__[0]).glob("test_*.py")):
         if path.stem in {"test_client", "test_gevent"}:
             continue  # what is tried there is the client, behind relays on a unix socket
         module = importlib.import_module(f"tests.library.contract.{path.stem}")
         for name, value in vars(module).items():
+            if name == "_met":
+                found[name] = value  # a fixture
             if not (name.startswith("test_") and inspect.isfunction(value)):
                 continue
             if _STORES & set(inspect.signature(value).parameters):
@@ -26,4 +28,4 @@ def _tests() -> dict[str, Any]:
     return found
 
 
-globals().update(_tests())
+globals().update(collected())

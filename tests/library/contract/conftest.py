@@ -30,9 +30,9 @@ def _store(place: Place) -> LimitedStore:
     return place.new_store()
 
 
-@pytest.fixture(name="server_place", params=SERVERS)
+@pytest.fixture(name="server_place", params=sorted({*SERVERS, "sentinel"}))
 def _server_place(request: pytest.FixtureRequest, servers: Servers) -> Iterator[AtServer]:
-    """Each kind of server, empty."""
+    """Each kind of server, empty; also one that Sentinel names, which other tests do without."""
     place = AtServer(request.param, servers.running(request.param))
     yield place
     place.close()

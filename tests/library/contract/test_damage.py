@@ -94,6 +94,8 @@ def test_a_demoted_server_refuses_to_read_and_write(own_server: AtServer) -> Non
     with pytest.raises(StoreUnavailable):
         store.write(where, (Add(b"n", 1),))
     with pytest.raises(StoreUnavailable):
+        store.sessions(reference())
+    with pytest.raises(StoreUnavailable):
         store.probe(deadline())
     raw.execute_command("REPLICAOF", "NO", "ONE")
     store.record(where)

@@ -8,6 +8,7 @@ import pytest
 
 from tests.support.checkout import ROOT
 from tests.support.stores.places import AtServer
+from tests.support.stores.servers import SINGLE
 from tests.support.stores.strange import Relay, StrangeServer
 
 _PATCHED = """
@@ -123,11 +124,13 @@ def _run(program: str, url: str) -> tuple[str, str]:
     return done.stdout, done.stderr
 
 
+@pytest.mark.parametrize("own_server", SINGLE, indirect=True)
 def test_an_idle_connection_is_looked_at_without_gevents_loop(own_server: AtServer) -> None:
     """Under gevent too, a closed connection is noticed before the call, and no greenlet runs."""
     assert _run(_IDLE, own_server.server.url) == ("held\n", "")
 
 
+@pytest.mark.parametrize("server_place", SINGLE, indirect=True)
 @pytest.mark.parametrize("what", ["drips", "is silent"])
 def test_the_deadline_holds_under_gevent(server_place: AtServer, what: str) -> None:
     """A reply that drips or does not come costs the deadline, and other greenlets run meanwhile."""
@@ -140,6 +143,7 @@ def test_the_deadline_holds_under_gevent(server_place: AtServer, what: str) -> N
         relay.close()
 
 
+@pytest.mark.parametrize("server_place", SINGLE, indirect=True)
 def test_greenlets_get_their_own_answers(server_place: AtServer) -> None:
     """More greenlets than connections, and some that are ended while they wait."""
     relay = Relay(str(server_place.server.socket))

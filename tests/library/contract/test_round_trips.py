@@ -14,6 +14,9 @@ def _once(session: Session) -> None:
     session.incr("n")
 
 
+BIND = -1
+"""What a bind costs at that kind of server."""
+
 USES: list[tuple[str, int, Callable[[Session], object]]] = [
     ("untouched", 0, lambda _: None),
     ("permanent as it is", 0, lambda session: setattr(session, "permanent", False)),
@@ -36,7 +39,7 @@ USES: list[tuple[str, int, Callable[[Session], object]]] = [
     ("read then change", 2, lambda session: (session["a"], session.update(a=2))),
     ("read then change in place", 2, lambda session: session["list"].append(1)),
     ("rotate", 1, lambda session: session.rotate()),
-    ("bind", 1, lambda session: session.bind("user")),
+    ("bind", BIND, lambda session: session.bind("user")),
     ("unbind", 1, lambda session: session.unbind("a")),
     ("unbind the last", 2, lambda session: session.unbind("a", "list")),
     ("pop the last", 2, lambda session: (session.pop("a"), session.pop("list"))),
@@ -62,7 +65,8 @@ def test_round_trips_of_a_stored_session(
     before = server_place.server.calls()
     use(request.session)
     assert request.end().status == 200
-    assert server_place.server.calls() - before == trips
+    expected = server_place.bind_trips if trips == BIND else trips
+    assert server_place.server.calls() - before == expected
 
 
 NEW_USES: list[tuple[str, int, Callable[[Session], object]]] = [
@@ -76,7 +80,7 @@ NEW_USES: list[tuple[str, int, Callable[[Session], object]]] = [
     ("take into", 0, lambda session: session.map("cart").take(into="order")),
     ("once alone", 0, lambda session: session.once("key")),
     ("rotate", 0, lambda session: session.rotate()),
-    ("bind", 1, lambda session: session.bind("user")),
+    ("bind", BIND, lambda session: session.bind("user")),
     ("destroy", 0, lambda session: session.destroy()),
 ]
 
@@ -94,8 +98,9 @@ def test_round_trips_without_a_cookie(
     before = server_place.server.calls()
     use(request.session)
     answer = request.end()
-    assert server_place.server.calls() - before == trips
-    assert bool(answer.cookie) == (trips > 0)
+    expected = server_place.bind_trips if trips == BIND else trips
+    assert server_place.server.calls() - before == expected
+    assert bool(answer.cookie) == (trips != 0)
 
 
 def test_round_trips_of_an_unknown_id(server_place: AtServer) -> None:

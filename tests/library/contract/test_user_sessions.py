@@ -5,9 +5,19 @@ import threading
 import pytest
 from unsticky.cookie import Reference
 from unsticky.limits import Lifetimes
-from unsticky.stores.base import Bind, Destroy, Gone, Missing, Move, SetLimits, StaleStamp, Write
+from unsticky.stores.base import (
+    Bind,
+    Destroy,
+    Gone,
+    Missing,
+    Move,
+    SetLimits,
+    StaleStamp,
+    Write,
+    Written,
+)
 
-from tests.support.stores.places import HOUR, AtServer, LimitedStore, Place, reference
+from tests.support.stores.places import HOUR, AtServer, LimitedStore, Place, operation, reference
 
 
 def login(
@@ -49,9 +59,29 @@ def test_a_bound_session_is_listed_with_what_is_known_of_it(place: Place) -> Non
     assert store.sessions(reference()) == ()
 
 
+def test_a_login_that_is_sent_again_ends_no_later_one(place: Place) -> None:
+    """It is answered as it was, and its own session stays ended."""
+    store, user, where, name = place.new_store(), reference(), reference(3), operation()
+    store.apply(where, (Write(b"a", b"1", None),), create=True)
+    moved = place.successor(where, user)
+    finish = Move(moved, Bind(user, None, b"", 1))
+    former = login(place, store, user)
+    first = store.write(where, (), name, finish=finish)
+    assert isinstance(first, Written)
+    assert first.ended == (former,)
+    place.let_pass(2)
+    later = login(place, store, user, limit=1)
+    again = store.write(where, (), name, finish=finish)
+    assert isinstance(again, Written)
+    assert again.ended == (former,)
+    assert listed(store, user) == [later]
+    assert isinstance(store.read(moved), Gone)
+
+
 def test_binding_by_a_move_restarts_the_clock_and_keeps_the_data(place: Place) -> None:
     """A bound session has its fields at the new place, and an absolute limit from now on."""
-    store, user, where, successor = place.new_store(), reference(), reference(3), reference()
+    store, user, where = place.new_store(), reference(), reference(3)
+    successor = place.successor(where, user)
     store.apply(where, (Write(b"a", b"1", None),), create=True)
     place.let_pass(5)
     bound_at = place.now()
@@ -78,7 +108,8 @@ def test_moving_a_bound_session_keeps_its_place_in_the_list(place: Place) -> Non
 def test_binding_to_another_user_leaves_the_first_ones_list(place: Place) -> None:
     """A session belongs to one user: bound to another one, it is that user's only."""
     store, one, other = place.new_store(), reference(1), reference(2)
-    where, successor = login(place, store, one), reference(2)
+    where = login(place, store, one)
+    successor = place.successor(where, other)
     store.apply(where, (), finish=Move(successor, Bind(other, None, b"", 5)))
     assert listed(store, one) == []
     assert listed(store, other) == [successor]

@@ -10,6 +10,7 @@ from unsticky.codec import decode
 from unsticky.cookie import Reference
 from unsticky.fields import MAP, PLAIN, entry_key, map_prefix, name_of
 
+from tests.support.stores.cluster import Cluster
 from tests.support.stores.servers import Server
 
 Fsync = Literal["everysec", "always"]
@@ -33,14 +34,66 @@ class DurableStore(Server):
 
     def sessions(self) -> Iterator[tuple[str, dict[str, Any]]]:
         """Yield handle and content of every living session: plain keys, and maps as dicts."""
-        for key in self.raw.scan_iter("unsticky:*:s:*"):
-            fields = self.raw.hgetall(key)
-            if b"\0m" in fields:
-                yield _handle(key), _content(fields)
+        yield from _sessions_at(self)
 
     def _file(self) -> Path:
         (found,) = self.folder.glob("appendonlydir/*.incr.aof")
         return found
+
+
+class DurableCluster(Cluster):
+    """The same with the servers of a cluster, all of which are killed or paused at once."""
+
+    def __init__(self, folder: Path, fsync: Fsync) -> None:
+        options = ("--appendonly", "yes", "--appendfsync", fsync)
+        super().__init__(3, *options, "--auto-aof-rewrite-percentage", "0", folder=folder)
+
+    def file_size(self) -> list[int]:
+        """See `DurableStore.file_size`."""
+        return [self._file(node).stat().st_size for node in self.nodes]
+
+    def cut_file(self, size: list[int]) -> None:
+        """See `DurableStore.cut_file`."""
+        for node, bytes_ in zip(self.nodes, size, strict=True):
+            os.truncate(self._file(node), bytes_)
+
+    def sessions(self) -> Iterator[tuple[str, dict[str, Any]]]:
+        """See `DurableStore.sessions`."""
+        for node in self.nodes:
+            yield from _sessions_at(node)
+
+    def start(self) -> None:
+        """Start the servers again, and wait until they are a cluster."""
+        for node in self.nodes:
+            node.start()
+        self.wait()
+
+    def stop(self) -> None:
+        """Kill the servers."""
+        for node in self.nodes:
+            node.stop()
+
+    def pause(self) -> None:
+        """Let the servers answer nothing."""
+        for node in self.nodes:
+            node.pause()
+
+    def resume(self) -> None:
+        """Let them continue."""
+        for node in self.nodes:
+            node.resume()
+
+    @staticmethod
+    def _file(node: Server) -> Path:
+        (found,) = node.folder.glob("appendonlydir/*.incr.aof")
+        return found
+
+
+def _sessions_at(server: Server) -> Iterator[tuple[str, dict[str, Any]]]:
+    for key in server.raw.scan_iter("unsticky:*:s:*"):
+        fields = server.raw.hgetall(key)
+        if b"\0m" in fields:
+            yield _handle(key), _content(fields)
 
 
 def _handle(key: bytes) -> str:

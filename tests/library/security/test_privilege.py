@@ -189,7 +189,10 @@ def test_14_a_login_racing_the_change_does_not_survive_it(
 def test_15_ending_a_users_sessions_never_scans(
     new_app: NewApp, valkey: Valkey, browse: Browse
 ) -> None:
-    """One user's sessions end in one trip that reads that user's index, never KEYS or SCAN."""
+    """One user's sessions end in one trip that reads that user's index, never KEYS or SCAN.
+
+    In a cluster they are ended one by one between two such trips.
+    """
     app = new_app(valkey.url)
     clients = [browse(app) for _ in range(5)]
     for client in clients:
@@ -200,7 +203,7 @@ def test_15_ending_a_users_sessions_never_scans(
     valkey.ask("CONFIG", "RESETSTAT")
     assert app.extensions["unsticky"].revoke_all("ann") == 5
     stats = valkey.ask("INFO", "commandstats")
-    assert valkey.scripts_run() == 1
+    assert valkey.scripts_run() == (7 if valkey.url.startswith("redis+cluster:") else 1)
     assert not {"cmdstat_keys", "cmdstat_scan"} & {name.partition(":")[0] for name in stats}
     assert [client.get("/me").json()["user"] for client in clients] == [None] * 5
     assert bystander.get("/me").json()["user"] == "bob"

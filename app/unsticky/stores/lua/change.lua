@@ -18,6 +18,7 @@ if current[4] then
   if current[4] ~= 'emptied' then return {2, current[4], 1} end
   include 'answered'
   local answer = unpacked(before)
+  include 'resent'
   if ARGV[4] == '1' then answer[8] = {} end
   return answer
 end
@@ -27,6 +28,7 @@ include 'answered'
 local before, answer = redis.call('GET', operation)
 if before then
   answer = unpacked(before)
+  include 'resent'
   answer[3], answer[6] = birth, own or ''
 else
   include 'checked'

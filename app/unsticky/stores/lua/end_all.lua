@@ -1,5 +1,6 @@
--- KEYS: a user's index. ARGV: session prefix, name to keep or '', stamp or '', absolute (0: none), '1' to
--- delete the index. Returns the names of the ended sessions.
+-- KEYS: a user's index [, any free key: write to it if there is nothing to end, because the caller waits
+-- until replicas have what this call wrote]. ARGV: session prefix, name to keep or '', stamp or '', absolute
+-- (0: none), '1' to delete the index. Returns the names of the ended sessions.
 include 'session'
 include 'keys'
 local index, prefix, keep, stamp = KEYS[1], ARGV[1], ARGV[2], ARGV[3]
@@ -23,4 +24,8 @@ for _, name in ipairs(redis.call('HKEYS', index)) do
   end
 end
 if ARGV[5] == '1' then redis.call('DEL', index) end
+if KEYS[2] and #ended == 0 then
+  redis.call('SET', KEYS[2], '1', 'PX', 1000)
+  redis.call('DEL', KEYS[2])
+end
 return ended

@@ -4,6 +4,7 @@ include 'session'
 include 'keys'
 local index, prefix = KEYS[1], ARGV[1]
 local digest, now = name_in(index), now_ms()
+redis.call('HDEL', index, '') -- refused by a server that is no longer the primary
 local listed, entries = {}, redis.call('HKEYS', index)
 for _, name in ipairs(entries) do
   if string.sub(name, 1, 1) ~= '\0' then

