@@ -19,7 +19,8 @@ from kit.settings import CHECKOUT, Settings
 from kit.state import StateFolder, write_private
 from kit.system import store_url, templates
 
-USERS, SENTINEL_USERS = "redis_users", "sentinel_users"
+USERS = "redis_users"
+SENTINEL_USERS, SENTINEL_PASSWORD = SENTINEL_FILES = "sentinel_users", "sentinel_password"
 _TEMPLATES = CHECKOUT / "compose" / "redis"
 _SENTINELS = "sentinel-1:26379,sentinel-2:26379,sentinel-3:26379"
 _HERE = {"localhost", "127.0.0.1", "::1"}
@@ -52,7 +53,7 @@ def prepare(
         former = path.read_text(encoding="utf-8") if path.exists() else ""
     else:
         url, health = f"redis://shop:{secrets.token_hex(32)}@redis:6379/0", secrets.token_hex(32)
-    own, shop = folder / "sentinel_password", urlsplit(url).password or ""
+    own, shop = folder / SENTINEL_PASSWORD, urlsplit(url).password or ""
     if not own.exists():
         _keep(own, secrets.token_hex(32))
     digests = {
@@ -66,10 +67,10 @@ def prepare(
         _rewrite(folder / name, templates.substitute(text, digests))
     login = f"?sentinel_username=shop&sentinel_password={shop}"
     watched = f"redis+sentinel://shop:{shop}@{_SENTINELS}/unsticky/0{login}"
-    _keep(folder / "sentinel_url", watched)
+    single, several = _keep(folder / "redis_url", url), _keep(folder / "sentinel_url", watched)
     return {
         **files,
-        "REDIS_URL_FILE": _keep(folder / "redis_url", url),
+        "REDIS_URL_FILE": several if settings.store == "sentinel" else single,
         "REDIS_HEALTH_PASSWORD_FILE": _keep(folder / "redis_health_password", health),
         "REDIS_USERS_FILE": str(path),
     }
