@@ -2,6 +2,7 @@
 
 from flask import Flask
 from unsticky import Unsticky
+from unsticky.stores import Wait
 from werkzeug.middleware.proxy_fix import ProxyFix
 
 from shop import logs, pages, status
@@ -31,6 +32,7 @@ def create_app(settings: Settings | None = None) -> Flask:
         SESSION_COOKIE_SAMESITE="Lax",
         SESSION_COOKIE_PATH="/",
         UNSTICKY_STORE=settings.redis_url,
+        UNSTICKY_WAIT=settings.wait,
         UNSTICKY_REQUEST_ID_HEADER=REQUEST_ID,
         UNSTICKY_CLEAR_SITE_DATA=True,
         # Werkzeug silently cuts a body of unknown length off here. One byte more than is allowed
@@ -46,7 +48,9 @@ def create_app(settings: Settings | None = None) -> Flask:
     app.before_request(security.check_size)
     app.before_request(security.check_site)
     problems.install(app)
-    shop = Shop(settings, Unsticky(app, on_error=problems.of_session), Store(settings.redis_url))
+    sessions = Unsticky(app, on_error=problems.of_session)
+    wait = Wait(*map(int, settings.wait.split())) if settings.wait else None
+    shop = Shop(settings, sessions, Store(settings.redis_url, wait))
     app.extensions["shop"] = shop
     app.register_blueprint(api.routes)
     pages.install(app, shop)

@@ -40,7 +40,9 @@ class Settings:
 
     Attributes:
         secret_key: Signs the session cookie. The same for all replicas.
-        redis_url: The store: `redis://`, `rediss://` or `unix://`.
+        redis_url: The store, as `UNSTICKY_STORE` takes it.
+        wait: `UNSTICKY_WAIT`: on how many replicas of the store a change must be, and how long the
+            store waits for that (ms): `1 100`.
         replica: The name of this replica, in logs and in `X-Served-By`.
         served_by: Whether answers name the worker that made them.
         trusted_hosts: Host names, lower case and without port, that requests may be for; a name
@@ -55,6 +57,7 @@ class Settings:
 
     secret_key: str = field(repr=False)
     redis_url: str = field(repr=False)
+    wait: str = ""
     replica: str = field(default_factory=socket.gethostname)
     served_by: bool = False
     trusted_hosts: tuple[str, ...] = ("localhost", "127.0.0.1", "[::1]")
@@ -79,6 +82,7 @@ class Settings:
         return cls(
             secret_key=_secret_key(env),
             redis_url=_store_url(env),
+            wait=env.get("UNSTICKY_WAIT", ""),
             replica=_replica(env),
             served_by=_flag(env, "SERVED_BY"),
             trusted_hosts=_hosts(env),
