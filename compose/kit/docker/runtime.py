@@ -175,8 +175,10 @@ class DockerRuntime(Runtime):
             )
 
     def _record_primary(self, watched: Watched) -> None:
+        last = "an unknown server"
         with suppress(KitError):
-            self.state.primary.write_text(watched.primary(), encoding="utf-8")
+            last = watched.primary()
+        self.state.primary.write_text(last, encoding="utf-8")
 
     def _verdict(self, container: Container) -> str:
         said = self._engine.attempt(
