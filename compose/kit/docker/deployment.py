@@ -13,7 +13,7 @@ from kit.docker import build, credentials
 from kit.docker.containers import APP, NGINX
 from kit.docker.project import Project
 from kit.docker.script import PATH, Script
-from kit.docker.sentinel import SERVERS
+from kit.docker.store import SERVERS
 from kit.errors import KitError
 from kit.observation import observe
 from kit.runtime import Runtime

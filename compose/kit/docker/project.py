@@ -10,10 +10,10 @@ from pathlib import Path
 from typing import Any
 
 from kit.console import show_line
+from kit.docker import store
 from kit.docker.containers import APP, LABEL, NGINX, STORE, Container, parsed
-from kit.docker.credentials import SENTINEL_FILES, SENTINEL_USERS, USERS
+from kit.docker.credentials import SENTINEL_FILES
 from kit.docker.engine import Engine
-from kit.docker.sentinel import SERVERS, is_store
 from kit.settings import CHECKOUT, Settings
 from kit.setup.application import Application
 from kit.state import StateFolder, write_private
@@ -27,13 +27,6 @@ _TEMPLATES = CHECKOUT / "nginx"
 _HEALTH_OF_SHOP = "/livez"
 # Compose replaces a container if its labels differ.
 _LABEL = "unsticky.files"
-_LOAD_USERS = (
-    "REDISCLI_AUTH=$(cat /run/secrets/redis_health_password) "
-    "$(command -v redis-cli || command -v valkey-cli) -p $1 --user health acl load"
-)
-# The default of compose.valkey.yaml.
-_VALKEY = "valkey/valkey:9.1"
-_UNITS = {"": 1, "k": 1000, "kb": 1024, "m": 1000**2, "mb": 1024**2, "g": 1000**3, "gb": 1024**3}
 
 
 class Project:
@@ -150,22 +143,11 @@ class Project:
         if not several:
             return {STORE: server}
         watching = {**server, "volumes": binds[1:]}
-        return dict.fromkeys(SERVERS, server) | dict.fromkeys(SENTINELS, watching)
+        return dict.fromkeys(store.SERVERS, server) | dict.fromkeys(SENTINELS, watching)
 
     def load_users(self) -> None:
         """Let a store that runs read its users and passwords again, if they changed."""
-        loaded = self._state.secrets / f".{USERS}.loaded"
-        files = (self._state.secrets / name for name in (USERS, SENTINEL_USERS))
-        text = "".join(file.read_text(encoding="utf-8") for file in files)
-        if loaded.exists() and loaded.read_text(encoding="utf-8") == text:
-            return
-        for each in [c for c in self.containers() if c.runs and is_store(c.service)]:
-            port = "26379" if each.service in SENTINELS else "6379"
-            said = self.engine.attempt("exec", each.id, "sh", "-c", _LOAD_USERS, "sh", port).stdout
-            if "OK" not in said:
-                # One of an older version, or whose password is lost.
-                self.engine.ask("restart", each.id)
-        write_private(loaded, text)
+        store.load_users(self.engine, self.containers(), self._state.secrets)
 
     def keep_templates(self) -> None:
         """Forget those before this deployment."""
@@ -212,7 +194,7 @@ class Project:
         # If one has gone since, the others are still printed.
         printed = self.engine.attempt("container", "inspect", *ids).stdout
         found = [parsed(entry, self.name) for entry in json.loads(printed or "[]")]
-        order = {**dict.fromkeys(SERVERS, 0), APP: 1, NGINX: 2}
+        order = {**dict.fromkeys(store.SERVERS, 0), APP: 1, NGINX: 2}
         found = [container for container in found if service in {"", container.service}]
         return sorted(found, key=lambda c: (order.get(c.service, 3), c.service, c.number))
 
@@ -233,7 +215,7 @@ class Project:
         data, volumes and images go as well. It returns the names of the containers that ran.
         """
         found = self.containers()
-        groups = {NGINX: 0, APP: 1, **dict.fromkeys(SERVERS, 3)}
+        groups = {NGINX: 0, APP: 1, **dict.fromkeys(store.SERVERS, 3)}
         # Sentinels and all else stop before the servers: none of these is missed then.
         for number in range(4):
             self.stop([each for each in found if groups.get(each.service, 2) == number])
@@ -286,9 +268,9 @@ class Project:
 
     def _variables(self) -> dict[str, str]:
         s = self._settings
-        valkey = s.compose.get("VALKEY_IMAGE", _VALKEY)
+        valkey = s.compose.get("VALKEY_IMAGE", store.VALKEY)
         return {
-            "REDIS_MEMORY": _and_a_half(s.redis_maxmemory),
+            "REDIS_MEMORY": store.memory(s.redis_maxmemory),
             "TLS_DIR": str(self._state.certificates),
             **s.compose,
             # compose.valkey.yaml knows only the first server.
@@ -331,10 +313,3 @@ def _bind(source: Path, target: str, *, read_only: bool = True) -> dict[str, Any
 def _times(files: Mapping[str, str], *names: str) -> str:
     # Not the content: somebody who may inspect containers must not learn a secret's digest.
     return " ".join(str(Path(files[name]).stat().st_mtime_ns) for name in names)
-
-
-def _and_a_half(size: str) -> str:
-    """Return the memory of the store's container: its data, buffers, and a rewrite of its file."""
-    found = re.fullmatch(r"(\d+)([a-z]*)", size.lower())
-    assert found is not None, size
-    return str(int(found[1]) * _UNITS[found[2]] * 3 // 2)

@@ -12,7 +12,7 @@ from kit.docker.deployment import DockerDeployment, prepare
 from kit.docker.engine import Engine
 from kit.docker.project import Project
 from kit.docker.script import Script
-from kit.docker.sentinel import SERVERS, Watched
+from kit.docker.store import SERVERS, Watched
 from kit.errors import KitError
 from kit.runtime import Replica, Runtime
 from kit.settings import Settings

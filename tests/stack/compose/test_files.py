@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from kit.docker.store import VALKEY
 
 from tests.support.checkout import ROOT
 from tests.support.needs import need
@@ -182,6 +183,9 @@ def test_every_default_image_has_a_tag(overlays: tuple[str, ...]) -> None:
     for image in images:
         assert re.fullmatch(r"[a-z/-]+:[\w.-]+", image), image
         assert not image.endswith(":latest"), image
+    if overlays:
+        # As the kit gives it to the other servers of compose.sentinel.yaml.
+        assert services["redis"]["image"] == VALKEY
 
 
 @every_combination
