@@ -69,8 +69,9 @@ END
     exec "$server" sentinel.conf --sentinel --include own.conf
     ;;
 esac
-least=$2 conf=$4
-shift 4
+least=$2 conf=${4:-}
+shift 2
+case ${1:-} in *-server) shift 2 ;; *) exec "$@" ;; esac # or what `docker compose run` names
 [ -e server.conf ] || case $name in
 redis) : >server.conf ;;
 *) echo "replicaof redis 6379" >server.conf ;;
