@@ -31,6 +31,7 @@ def create_app(settings: Settings | None = None) -> Flask:
         SESSION_COOKIE_SAMESITE="Lax",
         SESSION_COOKIE_PATH="/",
         UNSTICKY_STORE=settings.redis_url,
+        UNSTICKY_WAIT=settings.wait,
         UNSTICKY_REQUEST_ID_HEADER=REQUEST_ID,
         UNSTICKY_CLEAR_SITE_DATA=True,
         # Werkzeug silently cuts a body of unknown length off here. One byte more than is allowed

@@ -51,6 +51,8 @@ class Settings:
         recent_login_seconds: How old a login may be for changing the password and for ending
             sessions.
         workers: How many processes serve this replica; half of them may hash passwords at once.
+        wait: The session library's UNSTICKY_WAIT: for how many of the store's replicas a change of
+            a session waits, and how long. Orders and accounts do not.
     """
 
     secret_key: str = field(repr=False)
@@ -63,6 +65,7 @@ class Settings:
     demo: bool = False
     recent_login_seconds: int = 900
     workers: int = 2
+    wait: str = ""
 
     @classmethod
     def from_env(cls, environ: Mapping[str, str] | None = None) -> Self:
@@ -89,6 +92,7 @@ class Settings:
                 env, "RECENT_LOGIN_SECONDS", 900, range(1, _MOST_SECONDS + 1)
             ),
             workers=_number(env, "WORKERS", 2, range(1, _MOST_WORKERS + 1)),
+            wait=env.get("UNSTICKY_WAIT", ""),
         )
 
 
