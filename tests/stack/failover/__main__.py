@@ -113,10 +113,15 @@ def _cells(runs: Sequence[Result]) -> Iterator[str]:
     yield str(len(runs))
     yield _share([each.lost for each in runs], sum(each.acknowledged for each in runs))
     yield _share([each.undone for each in runs], sum(each.ends for each in runs))
-    yield f"{min(r.first for r in gone):.1f} to {max(r.last for r in gone):.1f} s" if gone else ""
+    yield " to ".join(map(_short, _window(gone))) + " s" if gone else ""
     yield f"{sum(each.unknown for each in runs):,}"
     yield _spread([each.named for each in runs if each.named])
     yield _spread([each.away for each in runs])
+
+
+def _window(runs: Sequence[Result]) -> tuple[float, float]:
+    """Return when the first and the last change that was lost or undone was acknowledged."""
+    return min(each.first for each in runs), max(each.last for each in runs)
 
 
 def _share(counts: Sequence[int], of: int) -> str:
@@ -127,7 +132,13 @@ def _share(counts: Sequence[int], of: int) -> str:
 def _spread(seconds: Sequence[float]) -> str:
     if not seconds:
         return ""
-    return f"{statistics.median(seconds):.1f} s ({min(seconds):.1f} to {max(seconds):.1f})"
+    least, most = _short(min(seconds)), _short(max(seconds))
+    middle = f"{_short(statistics.median(seconds))} s"
+    return middle if least == most else f"{middle} ({least} to {most})"
+
+
+def _short(seconds: float) -> str:
+    return f"{round(seconds, 1) + 0.0:.1f}"  # not -0.0
 
 
 def _summary(results: Sequence[Result]) -> Iterator[str]:
@@ -147,7 +158,7 @@ def _summary(results: Sequence[Result]) -> Iterator[str]:
         "served within a second after a Sentinel named the other primary. In "
         f"{sum(each.switches > 1 for each in results)} runs a server that was up counted as down. "
         f"In {sum(each.apart for each in cut)} of {len(cut)} runs with a server that was cut off, "
-        "the network dropped its packets; otherwise it refused others by their passwords."
+        "the network dropped its packets."
     )
     yield ""
     yield (
