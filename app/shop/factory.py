@@ -2,6 +2,7 @@
 
 from flask import Flask
 from unsticky import Unsticky
+from unsticky.stores import Wait
 from werkzeug.middleware.proxy_fix import ProxyFix
 
 from shop import logs, pages, status
@@ -47,7 +48,9 @@ def create_app(settings: Settings | None = None) -> Flask:
     app.before_request(security.check_size)
     app.before_request(security.check_site)
     problems.install(app)
-    shop = Shop(settings, Unsticky(app, on_error=problems.of_session), Store(settings.redis_url))
+    sessions = Unsticky(app, on_error=problems.of_session)
+    wait = Wait(*map(int, settings.wait.split())) if settings.wait else None
+    shop = Shop(settings, sessions, Store(settings.redis_url, wait))
     app.extensions["shop"] = shop
     app.register_blueprint(api.routes)
     pages.install(app, shop)

@@ -126,7 +126,7 @@ def write_down(taken: str, quantities: dict[str, int]) -> Order:
     commands = [("HSETNX", record, id_, content), ("HGET", record, id_), ("HLEN", record)]
     if owner.startswith(GUEST):
         commands.append(("EXPIRE", record, str(int(GUEST_LIFETIME.total_seconds()))))
-    _, written, count, *_ = current_shop().store.ask_all(*commands)
+    _, written, count, *_ = current_shop().store.keep(*commands)
     if count > 2 * MOST_LISTED:
         _forget_oldest(record)
     order = _order(id_, written)

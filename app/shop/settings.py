@@ -40,7 +40,9 @@ class Settings:
 
     Attributes:
         secret_key: Signs the session cookie. The same for all replicas.
-        redis_url: The store: `redis://`, `rediss://` or `unix://`.
+        redis_url: The store, as `UNSTICKY_STORE` takes it.
+        wait: `UNSTICKY_WAIT`: on how many replicas of the store a change must be, and how long the
+            store waits for that (ms): `1 100`.
         replica: The name of this replica, in logs and in `X-Served-By`.
         served_by: Whether answers name the worker that made them.
         trusted_hosts: Host names, lower case and without port, that requests may be for; a name
@@ -51,12 +53,11 @@ class Settings:
         recent_login_seconds: How old a login may be for changing the password and for ending
             sessions.
         workers: How many processes serve this replica; half of them may hash passwords at once.
-        wait: The session library's UNSTICKY_WAIT: for how many of the store's replicas a change of
-            a session waits, and how long. Orders and accounts do not.
     """
 
     secret_key: str = field(repr=False)
     redis_url: str = field(repr=False)
+    wait: str = ""
     replica: str = field(default_factory=socket.gethostname)
     served_by: bool = False
     trusted_hosts: tuple[str, ...] = ("localhost", "127.0.0.1", "[::1]")
@@ -65,7 +66,6 @@ class Settings:
     demo: bool = False
     recent_login_seconds: int = 900
     workers: int = 2
-    wait: str = ""
 
     @classmethod
     def from_env(cls, environ: Mapping[str, str] | None = None) -> Self:
@@ -82,6 +82,7 @@ class Settings:
         return cls(
             secret_key=_secret_key(env),
             redis_url=_store_url(env),
+            wait=env.get("UNSTICKY_WAIT", ""),
             replica=_replica(env),
             served_by=_flag(env, "SERVED_BY"),
             trusted_hosts=_hosts(env),
@@ -92,7 +93,6 @@ class Settings:
                 env, "RECENT_LOGIN_SECONDS", 900, range(1, _MOST_SECONDS + 1)
             ),
             workers=_number(env, "WORKERS", 2, range(1, _MOST_WORKERS + 1)),
-            wait=env.get("UNSTICKY_WAIT", ""),
         )
 
 

@@ -9,7 +9,7 @@ from hashlib import sha256
 from typing import Any, Final
 
 from unsticky import OutcomeUnknown, StoreUnavailable
-from unsticky.stores import Deadline, Part, Script, client_from_url
+from unsticky.stores import Deadline, Part, Script, Wait, client_from_url
 
 DEADLINE: Final = 1.0
 """Seconds that one call may take, connecting and sending it again included."""
@@ -19,11 +19,12 @@ class Store:
     """The store. Threads may share it, and processes that were forked.
 
     Args:
-        url: `redis://`, `rediss://` or `unix://`.
+        url: As `UNSTICKY_STORE` takes it.
+        wait: On how many of the store's replicas an order or a password must be.
     """
 
-    def __init__(self, url: str) -> None:
-        self._client = client_from_url(url)
+    def __init__(self, url: str, wait: Wait | None = None) -> None:
+        self._client, self._wait = client_from_url(url), wait
 
     def ask(self, *command: Part) -> Any:
         """Run one command and return its reply; see `ask_all`."""
@@ -43,6 +44,20 @@ class Store:
         except OutcomeUnknown as error:
             raise StoreUnavailable(str(error)) from error
 
+    def keep(self, *commands: Sequence[Part]) -> list[Any]:
+        """Do the same, and wait until replicas have what the commands changed.
+
+        Raises:
+            StoreUnavailable: Also if too few of them have it.
+        """
+        if self._wait is None:
+            return self.ask_all(*commands)
+        wait = ("WAIT", str(self._wait.replicas), str(self._wait.milliseconds))
+        *replies, copies = self.ask_all(*commands, wait)
+        if copies < self._wait.replicas:
+            raise StoreUnavailable("too few replicas of the store have what was written")
+        return replies
+
     def hashes(self, *names: str) -> list[dict[bytes, bytes]]:
         """Return hashes, in one round trip; one that does not exist is empty.
 
@@ -60,13 +75,21 @@ class Store:
     ) -> Any:
         """Run a script on one key, atomically, and return its reply.
 
+        Replicas need not have what a `repeatable` one changed.
+
         Raises:
             StoreUnavailable: It did not run; or it may have run, and is `repeatable`.
-            OutcomeUnknown: It may have run.
+            OutcomeUnknown: It may have run, or too few replicas have what it changed.
         """
-        values = [str(argument).encode() for argument in arguments]
+        keys, values = [name.encode()], [str(argument).encode() for argument in arguments]
+        deadline = Deadline(DEADLINE)
+        if not repeatable and self._wait is not None:
+            reply, copies = self._client.call_and_wait(program, keys, values, deadline, self._wait)
+            if copies < self._wait.replicas:
+                raise OutcomeUnknown("too few replicas of the store have what was written")
+            return reply
         try:
-            return self._client.call(program, [name.encode()], values, Deadline(DEADLINE))
+            return self._client.call(program, keys, values, deadline)
         except OutcomeUnknown as error:
             if repeatable:
                 raise StoreUnavailable(str(error)) from error

@@ -142,6 +142,9 @@ class Settings:
     state_dir: Annotated[Path, path(".state")]
     venv_dir: Annotated[Path, path(".state/venv")]
     redis_url: Annotated[str | None, _store_url]
+    store: Annotated[str, choice("single", "sentinel")]
+    """Whether the kit's own store is one server, or fails over."""
+    redis_min_replicas: Annotated[int, integer(0, 0, 2)]
     redis_maxmemory: Annotated[str, matching("256mb", r"[1-9]\d*([kmg]b?)?", _SIZE)]
     redis_server: Annotated[Path | None, file(os.X_OK)]
     nginx_bin: Annotated[Path | None, file(os.X_OK)]
@@ -319,6 +322,11 @@ def _parsed(
         raise KitError(
             f"THREADS={settings.threads} needs WORKER_CLASS=gthread; other workers have one thread",
             f"for example: make up WORKER_CLASS=gthread THREADS={settings.threads}",
+        )
+    if settings.store == "sentinel" and settings.redis_url:
+        raise KitError(
+            "STORE=sentinel is about the kit's own store, and REDIS_URL names another one",
+            "unset one of the two; REDIS_URL takes redis+sentinel:// URLs, too",
         )
     if settings.overlays and settings.runtime != "docker":
         wanted = f"OVERLAYS={','.join(settings.overlays)}"

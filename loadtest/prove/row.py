@@ -86,6 +86,12 @@ def measured(
     )
 
 
+def need_shop(kit: Kit) -> None:
+    """Skip a row that is about carts if another application runs."""
+    if not kit.is_shop:
+        raise Skipped("it needs the shop's cart, and APP_DIR names another application")
+
+
 Make = Callable[[Kit, Stock, Options], tuple[Measured, Measured | None]]
 
 

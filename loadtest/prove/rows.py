@@ -16,9 +16,10 @@ import psutil
 from loadtest.console import say
 from loadtest.errors import LoadTestError
 from loadtest.prove import visitors
-from loadtest.prove.row import Make, Measured, Options, Skipped, measured
+from loadtest.prove.row import Make, Measured, Options, Skipped, measured, need_shop
 from loadtest.prove.stacks import Kit
 from loadtest.prove.stock import Stock
+from loadtest.prove.store import failover, store
 from loadtest.prove.visitors import Tally, Visit
 
 _SHOWN = 500
@@ -53,7 +54,7 @@ FAULTS = (
 
 def continuity(kit: Kit, stock: Stock, options: Options) -> tuple[Measured, Measured | None]:
     """12 visitors fill carts on all workers, without sticky routing."""
-    _need_shop(kit)
+    need_shop(kit)
     done = f"{visitors.VISITORS} visitors for {options.seconds:g} s"
     return (
         measured(done, _load(kit.port, visitors.every_method, options)),
@@ -75,7 +76,7 @@ def revival(kit: Kit, stock: Stock, options: Options) -> tuple[Measured, Measure
 
 def once(kit: Kit, stock: Stock, options: Options) -> tuple[Measured, Measured | None]:
     """Each add is sent twice, with one key, while workers are killed: it is there once."""
-    _need_shop(kit)
+    need_shop(kit)
     with _repeated(kit.kill_worker, 0.5) as ours_killed:
         ours = _load(kit.port, partial(visitors.cart, is_hasty=True), options)
     with _repeated(stock.kill_worker, 0.5) as theirs_killed:
@@ -136,7 +137,7 @@ def rollback(kit: Kit, stock: Stock, options: Options) -> tuple[Measured, Measur
 def wrong(kit: Kit, stock: Stock, options: Options) -> tuple[Measured, Measured | None]:
     """Wrong releases: each is undone, named correctly, and leaves the old replicas serving."""
     _need_verb(kit, "rollback")
-    _need_shop(kit)
+    need_shop(kit)
     missed: list[str] = []
     with visitors.visitors(kit.port, _visit(kit, options), _FEW) as ours:
         counted = [
@@ -204,25 +205,6 @@ def killed(kit: Kit, stock: Stock, options: Options) -> tuple[Measured, Measured
     )
 
 
-def store(kit: Kit, stock: Stock, options: Options) -> tuple[Measured, Measured | None]:
-    """The store restarts under load: requests fail, and what was acknowledged is there."""
-    _need_shop(kit)
-    service = "valkey" if kit.runtime == "local" else "redis"
-    with visitors.visitors(kit.port, visitors.cart) as ours:
-        time.sleep(options.seconds / 4)
-        kit.succeed("restart", SERVICE=service)
-        time.sleep(options.seconds / 4)
-    with visitors.visitors(stock.port, _stock_cart) as theirs:
-        time.sleep(options.seconds / 4)
-        stock.restart_store()
-        time.sleep(options.seconds / 4)
-    done = "a restart of the store"
-    return (
-        measured(done, ours, allows_failures=True),
-        measured(done, theirs, allows_failures=True),
-    )
-
-
 _stock_cart = partial(visitors.cart, keyed=False)
 
 ROWS: dict[str, Make] = {
@@ -236,6 +218,7 @@ ROWS: dict[str, Make] = {
     "wrong": wrong,
     "killed": killed,
     "store": store,
+    "failover": failover,
 }
 """Each row by the name that `--only` takes; its docstring is its title."""
 
@@ -243,7 +226,7 @@ ROWS: dict[str, Make] = {
 def _the_same(
     kit: Kit, stock: Stock, options: Options, visit: Visit, number: int, done: str
 ) -> tuple[Measured, Measured]:
-    _need_shop(kit)
+    need_shop(kit)
     ours, theirs = (_load(port, visit, options, number) for port in (kit.port, stock.port))
     return measured(done, ours), measured(done, theirs)
 
@@ -256,11 +239,6 @@ def _load(port: int, visit: Visit, options: Options, number: int = visitors.VISI
 
 def _visit(kit: Kit, options: Options) -> Visit:
     return visitors.every_method if kit.is_shop else visitors.path_of(options.health_path)
-
-
-def _need_shop(kit: Kit) -> None:
-    if not kit.is_shop:
-        raise Skipped("it needs the shop's cart, and APP_DIR names another application")
 
 
 def _has(kit: Kit, verb: str) -> bool:

@@ -17,7 +17,7 @@ from kit.console import warn
 from kit.errors import KitError
 from kit.settings import CHECKOUT, Settings
 from kit.state import StateFolder, write_private
-from kit.system import templates
+from kit.system import store_url, templates
 
 USERS = "redis_users"
 _HERE = {"localhost", "127.0.0.1", "::1"}
@@ -109,10 +109,10 @@ def _secret_key(settings: Settings, state: StateFolder) -> str:
 
 
 def _require_outside(url: str) -> None:
-    parts = urlsplit(url)
-    if parts.scheme == "unix" or parts.hostname in _HERE:
+    hosts = [host for host, _port in store_url.addresses(url)]
+    if not hosts or not _HERE.isdisjoint(hosts):
         raise KitError(
-            f"containers cannot reach REDIS_URL={parts.scheme}://{parts.hostname or '…'}: "
+            f"containers cannot reach REDIS_URL={urlsplit(url).scheme}://{','.join(hosts) or '…'}: "
             "inside a container, that is the container itself",
             "name an address that containers reach, or unset it to use a store in a container",
         )

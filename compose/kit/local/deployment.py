@@ -4,15 +4,17 @@ import hashlib
 import json
 import subprocess
 from collections.abc import Iterator, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
 
 from kit.console import step
 from kit.deployment import await_ready, exchange
 from kit.errors import KitError
-from kit.local import services
+from kit.local import sentinel, services
 from kit.local.nginx import Nginx, rendered_port, rendered_prefix
 from kit.local.releases import Releases
-from kit.local.services import STORE, Release, Service
+from kit.local.sentinel import SENTINELS, SERVERS
+from kit.local.services import Release, Service, is_store
 from kit.local.supervisor import Supervisor, digest
 from kit.observation import observe
 from kit.runtime import Replica, Runtime
@@ -48,7 +50,18 @@ class LocalDeployment:
         return exchange(self.runtime, self)
 
     def ensure_store(self) -> bool:
-        return self.runtime.settings.own_store and self._ensure(self._store(), "Valkey")
+        stores, found = self._stores(), self.supervisor.processes()
+        ran = [each for each in stores if each.name in SERVERS and found[each.name].runs]
+        new = [each for each in stores if each.name in SERVERS and each not in ran]
+        changed = self._ensure("Valkey", *new)
+        # A Sentinel that asks the primary before its replicas are there asks again after 10 s.
+        sentinels = [each for each in stores if each.name in SENTINELS]
+        changed |= self._ensure("Sentinel", *sentinels)
+        for each in ran:
+            if sentinels and not self._runs_as_wanted(each):
+                sentinel.recorded(self.runtime.state).hand_over(each.name)
+            changed |= self._ensure(each.name, each)
+        return changed
 
     def run_release_command(self) -> None:
         state = self.runtime.state
@@ -120,16 +133,17 @@ class LocalDeployment:
         changed = self.nginx.install([replica.name for replica in self.runtime.replicas()])
         if changed and self._runs_as_wanted(nginx):
             self.nginx.reload(self.supervisor)
-        changed |= self._ensure(nginx, "nginx")
+        changed |= self._ensure("nginx", nginx)
         self.nginx.record_loaded()
         return changed
 
     def finish(self) -> list[str]:
         settings, state = self.runtime.settings, self.runtime.state
-        gone = [STORE] if STORE in self.runtime.services() and not settings.own_store else []
-        for name in gone:
-            with step(f"stopping {name}"):
-                self.supervisor.drop(name)
+        wanted = {each.name for each in self._stores()}
+        gone = [name for name in self.runtime.services() if is_store(name) and name not in wanted]
+        if gone:
+            with step(f"stopping {', '.join(gone)}"):
+                self.supervisor.drop(*gone)
         state.record(settings.url, self.environment.root)
         if self.release.number:
             self.releases.forget_after(self.release.number)
@@ -156,30 +170,35 @@ class LocalDeployment:
         return f"release {self.release.folder.name}"
 
     def summary(self) -> dict[str, str]:
-        own = self.runtime.settings.own_store
+        settings = self.runtime.settings
+        store = (
+            "Valkey (`make down` keeps its data)" if settings.own_store else "yours, at REDIS_URL"
+        )
+        if settings.store == "sentinel":
+            store = f"{len(SERVERS)} × {store}, {len(SENTINELS)} Sentinels"
         return {
-            "nginx": f"{self.runtime.settings.bind_address}:{self.runtime.settings.port}",
+            "nginx": f"{settings.bind_address}:{settings.port}",
             "release": self.release.folder.name,
-            "store": "Valkey (`make down` keeps its data)" if own else "yours, at REDIS_URL",
+            "store": store,
             **self.release.application.described(),
         }
 
-    def _ensure(self, service: Service, title: str) -> bool:
-        """Start a service unless it runs as wanted; return whether it was started."""
-        if self._runs_as_wanted(service):
-            await_ready(self.runtime, service.name)
-            return False
-        with step(title):
-            self.supervisor.launch(service)
-            await_ready(self.runtime, service.name)
-        return True
+    def _ensure(self, title: str, *services: Service) -> bool:
+        """Start services that do not run as wanted; return whether any was started."""
+        new = [each for each in services if not self._runs_as_wanted(each)]
+        with step(title) if new else nullcontext():
+            for service in new:
+                self.supervisor.launch(service)
+            for service in services:
+                await_ready(self.runtime, service.name)
+        return bool(new)
 
     def _runs_as_wanted(self, service: Service) -> bool:
         process = self.supervisor.processes()[service.name]
         return process.runs and self.supervisor.is_as_described(service)
 
-    def _store(self) -> Service:
-        return services.store(self.runtime.settings, self.runtime.state, self.environment)
+    def _stores(self) -> list[Service]:
+        return services.stores(self.runtime.settings, self.runtime.state, self.environment)
 
     def _replica(self, name: str) -> Service:
         settings, state = self.runtime.settings, self.runtime.state
@@ -187,5 +206,4 @@ class LocalDeployment:
 
     def _wanted(self, replicas: Sequence[str]) -> list[Service]:
         """Return the services that supervisord has to know, with these replicas."""
-        store = [self._store()] if self.runtime.settings.own_store else []
-        return [*map(self._replica, replicas), self.nginx.service, *store]
+        return [*map(self._replica, replicas), self.nginx.service, *self._stores()]

@@ -1,13 +1,19 @@
-"""The releases that have served: a record of the newest, to which `make rollback` goes back."""
+"""Releases: how one is made, and a record of those that have served, for `make rollback`."""
 
 import json
+import sys
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 
+from kit.console import warn
+from kit.local.services import Release
+from kit.settings import SHOP, Settings
+from kit.setup import application, environment, requirements
 from kit.setup.environment import Environment
 from kit.state import StateFolder, write_private
+from kit.system import release
 
 _KEPT = 5
 
@@ -73,3 +79,32 @@ class Releases:
             for each in releases
         ]
         write_private(self._path, json.dumps(entries, indent=1))
+
+
+def freeze(settings: Settings, state: StateFolder, serving: Environment) -> Release:
+    """Freeze the application, and build the environment of its packages.
+
+    `serving` is the kit's own environment, which has the shop's packages.
+    """
+    app = application.read(settings, state)
+    if app.data is not None:
+        app.data.mkdir(mode=0o700, parents=True, exist_ok=True)
+        for name in release.databases(app.folder):
+            warn(
+                f"{app.folder / name} is a database among the code, and in no release: name "
+                f"one in DATA_DIR={app.data} in your application's settings"
+            )
+        resolver = environment.to_resolve(settings)
+        environment.ensure(resolver)
+        wanted = requirements.Wanted(
+            source=app.packages,
+            overrides=settings.app_overrides,
+            may_build=settings.app_build,
+            worker_class=settings.worker_class,
+            python=".".join(map(str, sys.version_info[:2])),
+            for_image=False,
+        )
+        lock = requirements.lock(wanted, resolver.root / "bin" / "uv", state.locks)
+        serving = environment.of_lock(lock, settings)
+        environment.ensure(serving, may_build=settings.app_build)
+    return Release(app, serving, release.freeze(app.folder, SHOP, state.releases, app.data))

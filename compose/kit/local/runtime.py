@@ -1,26 +1,26 @@
 """The local runtime: real processes under supervisord, and no Docker."""
 
-import sys
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 from kit import status
 from kit.check.processes import Target
 from kit.console import say, warn
 from kit.errors import KitError
-from kit.local import recovery, services
+from kit.local import recovery, sentinel, services
 from kit.local.deployment import LocalDeployment
 from kit.local.nginx import Nginx, rendered_port, rendered_prefix
-from kit.local.releases import Releases, Served
-from kit.local.services import NGINX, STORE, Release, is_replica
+from kit.local.releases import Releases, Served, freeze
+from kit.local.services import NGINX, Release, is_replica, is_store
 from kit.local.supervisor import Process, Supervisor
 from kit.runtime import Replica, Runtime
-from kit.settings import SHOP, Settings, probe_host
-from kit.setup import application, detection, environment, requirements
+from kit.settings import Settings, probe_host
+from kit.setup import application, detection, environment
 from kit.state import StateFolder
-from kit.system import logs, ports, readiness, release, store_url
+from kit.system import logs, ports, readiness, store_url
 from kit.system.processes import children, memory, require_files, runs_as_root
 
 _BROKEN = {"BACKOFF", "FATAL", "EXITED"}
@@ -78,9 +78,10 @@ class LocalRuntime(Runtime):
                 served += logs.served_by(file)
         state = f"state: {self.state.root}"
         counted = "requests: in nginx's access log and its two rotated ones (10 MB each)"
-        status.show(
-            map(_row, self._supervisor.settled().values()), served, self.url, state, counted
-        )
+        found, watched = self._supervisor.settled().values(), self._watched()
+        roles = watched.roles() if watched else {}
+        rows = [_row(process, roles.get(process.name, "")) for process in found]
+        status.show(rows, served, self.url, state, counted)
 
     def follow_logs(self, service: str | None) -> None:
         known = {path.name.partition(".")[0] for path in logs.files(self.state.log, None)}
@@ -105,6 +106,9 @@ class LocalRuntime(Runtime):
         workers = int(env.get("WORKERS", 0))
         health = env.get("HEALTH_PATH", "/readyz")
         seen: set[int] = set()
+        store = partial(readiness.store, services.socket_of(name, self.state))
+        if watched := self._watched():
+            store = partial(watched.probe, name)
 
         def ask() -> readiness.Answer:
             process = self._supervisor.processes()[name]
@@ -114,8 +118,8 @@ class LocalRuntime(Runtime):
             # supervisord starts what ends after `startsecs` again and again, without BACKOFF.
             if len(seen) > _MOST_STARTS:
                 return readiness.Answer("it ended each time it was started", is_final=True)
-            if name == STORE:
-                return readiness.store(services.socket_of(STORE, self.state))
+            if is_store(name):
+                return store()
             if name == NGINX:
                 # It starts workers once it listens. Until then the answer may be that of another
                 # user, who took the port first.
@@ -150,6 +154,10 @@ class LocalRuntime(Runtime):
         using, found = self._using(), self._releases.served()
         return next((each for each in found if (each.folder, each.environment) in using), None)
 
+    def _watched(self) -> sentinel.Watched | None:
+        """Return the store's servers and Sentinels, if it has some."""
+        return sentinel.recorded(self.state) if sentinel.SENTINELS[0] in self.services() else None
+
     def _using(self) -> set[tuple[Path, Path]]:
         """Return the folders of the releases that run, with those of their packages."""
         return {self._supervisor.release_of(each.name) for each in self.replicas() if each.runs}
@@ -161,6 +169,8 @@ class LocalRuntime(Runtime):
         if not self.is_running():
             self.state.remove_sockets()
         self.state.create()
+        found = self._supervisor.processes() if self.is_running() else {}
+        sentinel.prepare(self.settings, self.state, [n for n, p in found.items() if p.pid])
         self._require_port()
         url = self.settings.redis_url
         # Waiting for replicas would not help a store that does not answer at all.
@@ -179,7 +189,7 @@ class LocalRuntime(Runtime):
             self._supervisor,
             self._nginx,
             self._environment,
-            self._earlier() if back else self._release(),
+            self._earlier() if back else freeze(self.settings, self.state, self._environment),
             self._releases,
         )
         self._nginx.check([replica.name for replica in self.replicas()] or ["app-1"])
@@ -189,7 +199,7 @@ class LocalRuntime(Runtime):
     def target(self) -> Target:
         """Return what `make check` looks at: the application as a worker would start it."""
         self.state.create()
-        frozen = self._release()
+        frozen = freeze(self.settings, self.state, self._environment)
         env = services.release_command(self.settings, self.state, frozen).env
         processes = self.settings.replicas * self.settings.workers
         app = frozen.application
@@ -204,6 +214,8 @@ class LocalRuntime(Runtime):
         self._supervisor.drop(*(replica.name for replica in replicas))
 
     def restart_service(self, name: str) -> None:
+        if name in sentinel.SERVERS and (watched := self._watched()):
+            say(f" {watched.hand_over(name)} is the primary;", end="")
         self._supervisor.stop(name)
         self._supervisor.start_again(name)
 
@@ -215,32 +227,6 @@ class LocalRuntime(Runtime):
     def tidy(self) -> None:
         if not self.is_running():
             self.state.remove_sockets()
-
-    def _release(self) -> Release:
-        """Freeze the application, and build the environment of its packages."""
-        s, state = self.settings, self.state
-        app, serving = application.read(s, state), self._environment
-        if app.data is not None:
-            app.data.mkdir(mode=0o700, parents=True, exist_ok=True)
-            for name in release.databases(app.folder):
-                warn(
-                    f"{app.folder / name} is a database among the code, and in no release: name "
-                    f"one in DATA_DIR={app.data} in your application's settings"
-                )
-            resolver = environment.to_resolve(s)
-            environment.ensure(resolver)
-            wanted = requirements.Wanted(
-                source=app.packages,
-                overrides=s.app_overrides,
-                may_build=s.app_build,
-                worker_class=s.worker_class,
-                python=".".join(map(str, sys.version_info[:2])),
-                for_image=False,
-            )
-            lock = requirements.lock(wanted, resolver.root / "bin" / "uv", state.locks)
-            serving = environment.of_lock(lock, s)
-            environment.ensure(serving, may_build=s.app_build)
-        return Release(app, serving, release.freeze(app.folder, SHOP, state.releases, app.data))
 
     def _earlier(self) -> Release:
         """Return the release before the one that serves, with today's settings."""
@@ -274,7 +260,7 @@ class LocalRuntime(Runtime):
         ports.require_free(self.settings.port)
 
 
-def _row(process: Process) -> status.Service:
+def _row(process: Process, role: str) -> status.Service:
     workers = sorted(children(process.pid)) if process.pid else []
     # As nginx's log names them; nginx itself serves every request.
     signature = "" if process.name == NGINX else None
@@ -283,7 +269,7 @@ def _row(process: Process) -> status.Service:
     return status.Service(
         name=process.name,
         pid=process.pid,
-        state=process.state.lower(),
+        state=", ".join(filter(None, (process.state.lower(), role))),
         started=process.started,
         memory=sum(map(memory, [process.pid, *workers])) if process.pid else 0,
         signature=signature,

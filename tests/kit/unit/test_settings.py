@@ -120,6 +120,9 @@ def test_value_of_the_environment_is_named_as_such(tmp_path: Path) -> None:
         ("memory://", "rediss://"),
         ("http://:hunter2@example.org", "rediss://"),
         ("hunter2", "rediss://"),
+        ("redis+sentinel://:hunter2@h1,h2", "no service"),
+        ("redis+sentinel://:hunter2@h1,:1/shop", "no host"),
+        ("redis+cluster://:hunter2@h1:port,h2", "port"),
     ],
 )
 def test_malformed_store_is_reported_by_its_own_name(
@@ -138,6 +141,8 @@ def test_malformed_store_is_reported_by_its_own_name(
         "rediss://u:p%2F@[::1]:6380/3?ssl_cert_reqs=none",
         "redis://h?db=1",
         "unix:///run/redis.sock?db=1",
+        "redis+sentinel://u:p%2F@h1:26379,[::1],h3/shop/0?sentinel_password=p",
+        "rediss+cluster://h1:7000,h2:7000?ssl_cert_reqs=none",
         "unix://:p@/run/redis.sock",
     ],
 )

@@ -5,7 +5,8 @@ from collections.abc import Iterator
 import pytest
 from shop import Settings, create_app
 from shop.store import Store
-from unsticky import StoreUnavailable
+from unsticky import OutcomeUnknown, StoreUnavailable
+from unsticky.stores import Script
 
 from tests.support.http.wire import Answer
 from tests.support.shop.client import ShopClient
@@ -178,3 +179,21 @@ def test_lost_answers(own_server: Server) -> None:
     finally:
         store.close()
         relay.close()
+
+
+def test_changes_wait_for_replicas(own_server: Server) -> None:
+    """With UNSTICKY_WAIT, what no replica of the store has is unknown, and not done."""
+    settings = Settings(secret_key=SECRET, redis_url=own_server.url, replica="app-1", wait="1 20")
+    shop = create_app(settings)
+    store = shop.extensions["shop"].store
+    script = Script.from_text("return redis.call('INCR', KEYS[1])")
+    try:
+        answer = ShopClient(shop).add("tea")
+        assert (answer.status, answer.json()["code"]) == (503, "outcome-unknown")
+        with pytest.raises(StoreUnavailable, match="replicas"):
+            store.keep(("SET", "shop:k", "1"))
+        with pytest.raises(OutcomeUnknown, match="replicas"):
+            store.run(script, "shop:k")
+        assert store.run(script, "shop:k", repeatable=True) == 3
+    finally:
+        close_shop(shop)

@@ -1,0 +1,285 @@
+"""A store that fails over: three servers, and three Sentinels that choose another primary.
+
+Sentinel keeps its choice in its own file and in those of the servers, which so survive restarts.
+What the kit wants of a server comes from a second file that is read after its own.
+"""
+
+import json
+import random
+import re
+import secrets
+import socket
+import time
+from collections.abc import Collection, Iterator, Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+from kit.errors import KitError
+from kit.settings import Settings
+from kit.state import StateFolder, write_private
+from kit.system import resp
+from kit.system.readiness import Answer
+
+SERVERS: Final = ("valkey", "valkey-2", "valkey-3")
+SENTINELS: Final = ("sentinel-1", "sentinel-2", "sentinel-3")
+SERVICE: Final = "unsticky"
+"""The Sentinels' name of the primary."""
+
+# Below those that systems give to outgoing connections: a server's stays free while it restarts.
+_PORTS = range(20_000, 32_000)
+_HAND_OVER_SECONDS = 20.0
+# A fail-over that finds no leader begins again after twice its timeout.
+_SENTINEL = """\
+sentinel monitor {service} 127.0.0.1 {first} 2
+sentinel auth-pass {service} {password}
+sentinel sentinel-pass {password}
+sentinel down-after-milliseconds {service} 2000
+sentinel failover-timeout {service} 3000
+sentinel parallel-syncs {service} 1
+"""
+# Replicas that come at once need no wait for others. The lag counts only with min-replicas.
+_SERVER = """
+masterauth {password}
+repl-diskless-sync-delay 0
+min-replicas-to-write {least}
+min-replicas-max-lag 3
+"""
+_COMMON = """
+port {port}
+bind 127.0.0.1
+requirepass {password}
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Watched:
+    """The servers and Sentinels of one state folder: where they listen, and their password."""
+
+    password: str
+    ports: Mapping[str, int]
+
+    @property
+    def url(self) -> str:
+        """What the session library takes."""
+        hosts = ",".join(f"127.0.0.1:{self.ports[name]}" for name in SENTINELS)
+        login = f"sentinel_password={self.password}"
+        return f"redis+sentinel://:{self.password}@{hosts}/{SERVICE}/0?{login}"
+
+    def settings(self, name: str, least: int = 0) -> str:
+        """Return the lines of configuration that make a server, or a Sentinel, one of these."""
+        more = _SENTINEL if name in SENTINELS else _SERVER
+        return (_COMMON + more).format(
+            port=self.ports[name],
+            first=self.ports[SERVERS[0]],
+            password=self.password,
+            service=SERVICE,
+            least=least,
+        )
+
+    def probe(self, name: str) -> Answer:
+        """Ask whether a server takes part, or whether a Sentinel knows all the others."""
+        try:
+            if name in SENTINELS:
+                known = self._ask(name, "SENTINEL", "MASTER", SERVICE)
+                known = dict(zip(known[::2], known[1::2], strict=True))
+                others = int(known["num-slaves"]) + int(known["num-other-sentinels"])
+                return Answer() if others >= 4 else Answer("it does not know the others yet")
+            role, *rest = self._ask(name, "ROLE")
+            if role == "slave":
+                return Answer() if rest[2] == "connected" else Answer("it follows no primary yet")
+            self._ask(name, "SET", "unsticky:kit:ready", "1", "EX", "10")
+            self._ask(name, "DEL", "unsticky:kit:ready")
+        except OSError as error:
+            return Answer(f"it does not answer ({error.strerror or error})")
+        except KitError as error:
+            return Answer(error.problem)
+        return Answer()
+
+    def roles(self) -> dict[str, str]:
+        """Return what each server does, and how many bytes a replica is behind."""
+        with suppress(OSError, KitError):
+            return self._roles(self.primary())
+        return self._roles("")
+
+    def primary(self) -> str:
+        """Return the server that the Sentinels name.
+
+        Raises:
+            KitError: none of them answers.
+        """
+        names = {str(port): name for name, port in self.ports.items()}
+        for sentinel in SENTINELS:
+            with suppress(OSError, KitError):
+                found = self._ask(sentinel, "SENTINEL", "GET-MASTER-ADDR-BY-NAME", SERVICE)
+                return names[found[1]]
+        raise KitError("no Sentinel answers", "`make up` starts what is missing")
+
+    def hand_over(self, name: str) -> str:
+        """Let another server become the primary if this one is; return the one that is then.
+
+        The primary first stops taking changes, and hands over what it has. Requests wait.
+
+        Raises:
+            KitError: no replica can take over, or it takes too long.
+        """
+        if self.primary() != name:
+            return self.primary()
+        deadline = time.monotonic() + _HAND_OVER_SECONDS
+        self._begin(name, deadline)
+        # The former one also has to know that it is a replica when it starts again.
+        while self.primary() == name or not self._follows(name):
+            if time.monotonic() > deadline:
+                raise KitError(
+                    f"{name} did not hand over within {_HAND_OVER_SECONDS:.0f} s",
+                    "look at `make status` and `make logs SERVICE=sentinel-1`, then try again",
+                )
+            time.sleep(0.1)
+        return self.primary()
+
+    def _begin(self, name: str, deadline: float) -> None:
+        """Ask a Sentinel for another primary, until one agrees."""
+        while True:
+            problem = "no Sentinel answers"
+            for sentinel in SENTINELS:
+                try:
+                    self._ask(sentinel, "SENTINEL", "FAILOVER", SERVICE, "COORDINATED")
+                except OSError:
+                    continue
+                except KitError as error:
+                    problem = error.problem
+                    if "NOGOODSLAVE" not in problem and "INPROG" not in problem:
+                        # Redis, and Valkey before 9, cannot coordinate.
+                        self._ask(name, "CLIENT", "PAUSE", "3000", "WRITE")
+                        self._ask(name, "WAIT", "2", "500")
+                        self._ask(sentinel, "SENTINEL", "FAILOVER", SERVICE)
+                        return
+                else:
+                    return
+            if time.monotonic() > deadline or "NOGOODSLAVE" in problem:
+                raise KitError(
+                    f"{name} cannot hand over: {problem}",
+                    "`make status` shows the replicas, `make up` starts those that are missing",
+                )
+            time.sleep(0.5)
+
+    def _follows(self, name: str) -> bool:
+        with suppress(OSError, KitError):
+            return bool(self._ask(name, "ROLE")[0] == "slave")
+        return False
+
+    def _roles(self, primary: str) -> dict[str, str]:
+        found: dict[str, Any] = {}
+        for name in SERVERS:
+            with suppress(OSError, KitError):
+                found[name] = self._ask(name, "ROLE")
+        newest = int(found[primary][1]) if primary in found else None
+        roles = {name: _role(found.get(name), newest) for name in SERVERS}
+        former = [name for name in SERVERS if roles[name] == "primary" and newest is not None]
+        return roles | {name: "not the primary any more" for name in former if name != primary}
+
+    def _ask(self, name: str, *words: str) -> Any:
+        return resp.ask(("127.0.0.1", self.ports[name]), self.password, *words)
+
+
+def recorded(state: StateFolder) -> Watched:
+    """Return what is recorded of the state folder's servers and Sentinels; record it first."""
+    path = _record(state)
+    if not path.exists():
+        ports = dict(zip((*SERVERS, *SENTINELS), _free_ports(), strict=False))
+        write_private(path, json.dumps({"password": secrets.token_hex(32), "ports": ports}))
+    return Watched(**json.loads(path.read_text(encoding="utf-8")))
+
+
+def prepare(settings: Settings, state: StateFolder, running: Collection[str]) -> None:
+    """Make the files that servers and Sentinels change themselves, before the first one starts.
+
+    A port that another program has taken since is replaced in all files. `running` are the names
+    of the services that run.
+
+    Raises:
+        KitError: a store of the other kind runs, or has later data.
+    """
+    is_watched, stores = settings.store == "sentinel", {*SERVERS, *SENTINELS}.intersection(running)
+    if settings.own_store and stores and is_watched != (len(stores) > 1):
+        former = "single" if is_watched else "sentinel"
+        raise KitError(
+            f"the store runs with STORE={former}, and cannot change while it runs",
+            f"to keep it, set STORE={former}",
+            f"`make down`, then `make up STORE={settings.store}`: its data comes along",
+        )
+    if settings.own_store and not is_watched and (name := latest(state)) != SERVERS[0]:
+        raise KitError(
+            f"the store's last primary was {name}, and STORE=single would start {SERVERS[0]}",
+            f"`make up STORE=sentinel`, and `make restart SERVICE=` the primary that `make status` "
+            f"shows, until it is {SERVERS[0]}; then `make down` and STORE=single",
+        )
+    if not is_watched or stores:
+        return
+    watched, free = recorded(state), _free_ports()
+    taken = {port: next(free) for port in watched.ports.values() if not _is_free(port)}
+    ports = {name: taken.get(port, port) for name, port in watched.ports.items()}
+    for name in ports:
+        path = own_file(name, state)
+        path.parent.mkdir(mode=0o700, exist_ok=True)
+        if path.exists():
+            text = path.read_text(encoding="utf-8")
+            for old, new in taken.items():
+                text = re.sub(rf"\b{old}\b", str(new), text)
+        elif name in SENTINELS:
+            text = Watched(watched.password, ports).settings(name)
+        else:
+            text = f"replicaof 127.0.0.1 {ports[SERVERS[0]]}\n" if name != SERVERS[0] else ""
+        write_private(path, text)
+    write_private(_record(state), json.dumps({"password": watched.password, "ports": ports}))
+
+
+def own_file(name: str, state: StateFolder) -> Path:
+    """Return the configuration that a server or a Sentinel changes itself, in its data folder."""
+    # The first server is that of a store without Sentinels, and has its data.
+    folder = state.data if name == SERVERS[0] else state.data / name
+    return folder / ("sentinel.conf" if name in SENTINELS else "server.conf")
+
+
+def latest(state: StateFolder) -> str:
+    """Return the server whose data counts if nothing runs: the last primary."""
+    if not _record(state).exists():
+        return SERVERS[0]
+    names = {str(port): name for name, port in recorded(state).ports.items()}
+    choices = [(0, SERVERS[0])]
+    for sentinel in SENTINELS:
+        with suppress(FileNotFoundError):
+            text = own_file(sentinel, state).read_text(encoding="utf-8")
+            port = re.findall(rf"^sentinel monitor {SERVICE} \S+ (\d+)", text, re.MULTILINE)
+            epoch = re.findall(rf"^sentinel config-epoch {SERVICE} (\d+)", text, re.MULTILINE)
+            choices += [(int(epoch[0]) if epoch else 0, names[port[0]])] if port else []
+    return max(choices)[1]
+
+
+def _record(state: StateFolder) -> Path:
+    return state.data / "sentinel.json"
+
+
+def _role(answer: list[Any] | None, newest: int | None) -> str:
+    if answer is None:
+        return "does not answer"
+    if answer[0] == "master":
+        return "primary"
+    if answer[3] != "connected":
+        return "replica, not connected"
+    behind = "" if newest is None else f", {max(0, newest - int(answer[4]))} B behind"
+    return f"replica{behind}"
+
+
+def _free_ports() -> Iterator[int]:
+    return (port for port in random.sample(_PORTS, len(_PORTS)) if _is_free(port))
+
+
+def _is_free(port: int) -> bool:
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        with suppress(OSError):
+            probe.bind(("127.0.0.1", port))
+            return True
+    return False
