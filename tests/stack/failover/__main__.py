@@ -17,6 +17,9 @@ from itertools import product
 from pathlib import Path
 from typing import Final
 
+import httpx
+import redis
+
 from loadtest import machine
 from loadtest.report import pages
 from tests.stack.failover.run import DOWN_AFTER, FAULTS, MODES, Result, Run, failed_over
@@ -61,7 +64,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
                 continue
             try:
                 run = failed_over(fault, mode)
-            except AssertionError as error:
+            except (AssertionError, OSError, redis.RedisError, httpx.HTTPError) as error:
                 failed = True
                 _say(f"{fault}, {mode}: not measured: {error}")
                 continue
