@@ -353,6 +353,8 @@ class Client:
                 self._pool.drop(connection)
             raise
         self._pool.give_back(connection)
+        if self._broken_until and self._primary is not None:
+            self._primary.doubt()  # while it hung, another one may have replaced it
         self._broken_until = 0.0
         self._is_away = False
         return answer

@@ -374,6 +374,27 @@ def test_a_server_that_hung_is_left_for_the_one_that_replaces_it(
         server.stop()
 
 
+def test_a_server_that_hung_and_answers_again_is_doubted(
+    relay: Relay, opened: Opened, watchers: list[Watcher], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It may have been replaced and not know that: the Sentinels are asked again soon."""
+    monkeypatch.setattr("unsticky.stores.sentinel._LOOK", 5.0)
+    client = opened(_url(watchers))
+    client.ask(deadline(), "EXISTS", "n")
+    relay.go_silent()
+    with pytest.raises(OutcomeUnknown):
+        client.ask(Deadline(DEADLINE), "EXISTS", "n")
+    wait_until(
+        lambda: client.ask(deadline(), "EXISTS", "n") == 0,
+        "an answer of the same server",
+        ignoring=StoreUnavailable,
+    )
+    with StrangeServer(lambda *_: None) as new, at_most(4.0):
+        for watcher in watchers:
+            watcher.port = new.port
+        wait_until(lambda: client.ask(deadline(), "GET", "n") == b"OK", "the new primary")
+
+
 def test_missing_replicas_renew_no_connections(
     relay: Relay, opened: Opened, watchers: list[Watcher], monkeypatch: pytest.MonkeyPatch
 ) -> None:
