@@ -21,7 +21,7 @@ from loadtest.prove.soak import soak
 from loadtest.report import pages
 
 _DOCUMENT = machine.CHECKOUT / "docs" / "proofs.md"
-_BEGIN, _END = "<!-- make prove RUNTIME={} ARGS=--document writes this part -->", "<!-- end -->"
+_BEGIN = "<!-- make prove RUNTIME={} ARGS=--document writes this part -->"
 _STOCK = {
     "local": "Stock is Flask with Flask-Session over a Valkey of its own, under gunicorn -w 4 "
     "without other settings, behind one nginx; a deployment of it is a restart.",
@@ -63,7 +63,7 @@ def main(arguments: Sequence[str]) -> int:
     }
     say(f"\npage: {_write(data, found)}")
     if options.document:
-        _document(data, found)
+        pages.insert(_DOCUMENT, _BEGIN.format(runtime), _markdown(data, found))
         say(f"written: {_DOCUMENT}")
     names = {
         verdict: [row.name for row in found if row.verdict == verdict]
@@ -142,15 +142,6 @@ def _markdown(data: dict[str, Any], found: Sequence[Row]) -> str:
 
 def _values(data: dict[str, Any], found: Sequence[Row]) -> dict[str, Any]:
     return {"data": data, "rows": found, "share": share, "at_most": at_most}
-
-
-def _document(data: dict[str, Any], found: Sequence[Row]) -> None:
-    """Write the table into the place of its runtime in docs/proofs.md."""
-    begin = _BEGIN.format(data["runtime"])
-    before, _, rest = _DOCUMENT.read_text(encoding="utf-8").partition(begin)
-    _, _, after = rest.partition(_END)
-    table = _markdown(data, found).strip()
-    _DOCUMENT.write_text(f"{before}{begin}\n\n{table}\n\n{_END}{after}", encoding="utf-8")
 
 
 def _parsed(arguments: Sequence[str]) -> argparse.Namespace:

@@ -8,6 +8,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined, select_autoes
 from markupsafe import Markup, escape
 
 _THOUSAND = 1000
+_END = "<!-- end -->"
 
 _PAGES = Environment(
     loader=FileSystemLoader(Path(__file__).with_name("templates")),
@@ -45,3 +46,10 @@ def write(path: Path, template: str, **values: Any) -> Path:
     """Write a template with its values into a file, and return the file."""
     path.write_text(f"{rendered(template, **values)}\n", encoding="utf-8")
     return path
+
+
+def insert(document: Path, begin: str, text: str) -> None:
+    """Replace what is between the mark `begin` and the next end of a part, in a page of docs/."""
+    before, _, rest = document.read_text(encoding="utf-8").partition(begin)
+    _, _, after = rest.partition(_END)
+    document.write_text(f"{before}{begin}\n\n{text.strip()}\n\n{_END}{after}", encoding="utf-8")

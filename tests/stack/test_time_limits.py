@@ -52,7 +52,7 @@ def _local(seconds: str, folder: Path) -> dict[str, int]:
     found = [
         services.replica("app-1", settings, state, release),
         nginx.Nginx(settings, state, environment).service,
-        services.store(settings, state, environment),
+        *services.stores(settings, state, environment),
     ]
     text = configuration.configuration(found, state)
     state.remove_sockets()

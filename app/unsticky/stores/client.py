@@ -117,7 +117,7 @@ class Client:
         self._broken_until = 0.0
         self._primary = primary
         if primary is not None:
-            primary.moved = pool.renew
+            primary.moved = self._begin_at_another
         # Whether a request waited for another primary in vain, so that no other one waits.
         self._is_away = False
         self.address = address
@@ -269,9 +269,11 @@ class Client:
         with deadline:
             if deadline.remaining <= 0:
                 raise StoreUnavailable("this request has used up its time for the store")
-            self.admit(deadline)
             if self._primary is not None:
+                if self._broken_until:
+                    self._primary.doubt()  # another one may replace the server that hung
                 self._primary.look()
+            self.admit(deadline)
             maybe_done, first = False, None
             while True:
                 try:
@@ -296,6 +298,11 @@ class Client:
             return False
         time.sleep(_PAUSE)
         return True
+
+    def _begin_at_another(self) -> None:
+        """Drop all connections, and forget that the former server hung."""
+        self._pool.renew()
+        self._broken_until = 0.0
 
     def admit(self, deadline: Deadline) -> None:
         """Refuse a call while the server is known to hang.
@@ -346,6 +353,8 @@ class Client:
                 self._pool.drop(connection)
             raise
         self._pool.give_back(connection)
+        if self._broken_until and self._primary is not None:
+            self._primary.doubt()  # while it hung, another one may have replaced it
         self._broken_until = 0.0
         self._is_away = False
         return answer

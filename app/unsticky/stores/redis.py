@@ -231,8 +231,9 @@ class RedisStore:
         deadline: Deadline,
     ) -> Any:
         """Run `write.lua` and return its reply."""
-        del reference, finish, operation
-        return self._changed(self._write, keys, arguments, deadline)
+        del reference, operation
+        ends = isinstance(finish, Destroy)
+        return self._changed(self._write, keys, arguments, deadline, ends=ends)
 
     def _ask(
         self, script: Any, keys: tuple[bytes, ...], arguments: tuple[bytes, ...], deadline: Deadline
@@ -244,16 +245,24 @@ class RedisStore:
             raise StoreUnavailable(str(error)) from error
 
     def _changed(
-        self, script: Any, keys: tuple[bytes, ...], arguments: tuple[bytes, ...], deadline: Deadline
+        self,
+        script: Any,
+        keys: tuple[bytes, ...],
+        arguments: tuple[bytes, ...],
+        deadline: Deadline,
+        *,
+        ends: bool = False,
     ) -> Any:
         """Call a script; if it made a change, or had made it before, wait for the replicas.
 
-        Such a script writes something each time; see `Client.call_and_wait`.
+        Such a script writes something each time; see `Client.call_and_wait`. If it `ends` a session
+        that another call has ended, replicas must have that.
         """
         if self._wait is None:
             return self.client.call(script, keys, arguments, deadline)
         reply, replicas = self.client.call_and_wait(script, keys, arguments, deadline, self._wait)
-        refused = (script is self._change or script is self._write) and reply[0] != 0
+        answers = (0, 2) if ends else (0,)  # 2: it has ended
+        refused = (script is self._change or script is self._write) and reply[0] not in answers
         if replicas < self._wait.replicas and not refused:
             raise OutcomeUnknown(f"{replicas} of {self._wait.replicas} replicas have the change")
         return reply

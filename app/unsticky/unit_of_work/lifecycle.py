@@ -105,6 +105,8 @@ class Lifecycle:
         # A browser may send several cookies of this name, of which the first may be stale.
         self.token: Token | None = tokens[0] if tokens else None
         self._others = tokens[1:]
+        # Where the browser's session was, if this request found that it had ended.
+        self._ended_before: Reference | None = None
         self.state: State = Presence.NOT_LOADED if tokens else Absent()
         self.record: Record | None = None
         self.created = False
@@ -288,6 +290,7 @@ class Lifecycle:
         else:
             if seen_alive or outcome.kind == "rotated":
                 raise self._prevented(outcome.kind)
+            self._ended_before = self._required_token().reference
             self._forget()
 
     def _prevented(self, kind: str) -> SessionGone:

@@ -187,6 +187,8 @@ class StoredSession(Lifecycle):
             SessionGone: it was rotated, and is alive under the new id.
         """
         if self.token is None:
+            if self._ended_before is not None and self._extension.config.wait is not None:
+                self._end_at(self._ended_before)  # replicas may not have its end
             return
         state = self.state
         if isinstance(state, Ended):

@@ -10,7 +10,7 @@ import tempfile
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Final, Literal, NamedTuple
@@ -20,7 +20,7 @@ from unsticky.errors import OutcomeUnknown, StoreUnavailable
 from unsticky.stores import Add, Deadline, RedisStore, Wait, Written, client_from_url
 
 from tests.support.stores.places import CAPS, LIFETIMES, AtServer, operation, reference
-from tests.support.stores.sentinels import Watched
+from tests.support.stores.sentinels import FAULTS, MODES, Watched, least_replicas
 from tests.support.waiting import wait_until
 
 DEADLINE: Final = 1.0
@@ -124,60 +124,16 @@ def written(place: AtServer, wait: Wait | None) -> Iterator[Writers]:
         writers.stop()
 
 
-def plan(watched: Watched) -> None:
-    """Move the primary as an operator does."""
-    watched.fail_over()
-
-
-def coordinate(watched: Watched) -> None:
-    """Let Valkey's primary stop taking writes and hand over what it has; from 9.0."""
-    watched.fail_over("COORDINATED")
-
-
-def kill(watched: Watched) -> None:
-    """Kill the primary."""
-    watched.kill()
-
-
-def pause(watched: Watched) -> None:
-    """Stop the primary until another one has taken over."""
-    watched.pause()
-    wait_until(lambda: watched.named() != 0, "another primary")
-    watched.resume()
-
-
-def cut(watched: Watched) -> None:
-    """Part the primary from its replicas and Sentinels, and not from the writers."""
-    watched.cut()
-
-
-FAULTS: Final[dict[str, Callable[[Watched], None]]] = {
-    "planned": plan,
-    "coordinated": coordinate,
-    "killed": kill,
-    "paused": pause,
-    "cut off": cut,
-}
-MODES: Final[dict[str, tuple[Wait | None, int]]] = {
-    "asynchronous": (None, 0),
-    "WAIT 1": (Wait(1, 100), 0),
-    "WAIT 2": (Wait(2, 100), 0),
-    "min-replicas 1": (None, 1),
-}
-"""For how many replicas a change waits, and without how many the servers take no writes."""
-
-
 def failed_over(kind: str, fault: str, mode: str) -> Result:
     """Cause a fault under load, and return what it cost."""
     wait, least = MODES[mode]
-    options = ("--min-replicas-to-write", str(least), "--min-replicas-max-lag", "1")
     with tempfile.TemporaryDirectory(prefix="c-") as folder:
-        watched = Watched(kind, Path(folder), *options, down_after=DOWN_AFTER)
+        watched = Watched(kind, Path(folder), *least_replicas(least), down_after=DOWN_AFTER)
         place = AtServer("sentinel", watched)
         try:
             with written(place, wait) as writers:
                 FAULTS[fault](watched)
-                wait_until(lambda: watched.named() != 0, "another primary")
+                watched.await_another()
                 # On the new primary, and not on the old one, which may still take writes.
                 later = time.monotonic() + 2.0
                 wait_until(lambda: writers.served_since(later), "a change of each writer", 60)

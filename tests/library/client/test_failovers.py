@@ -30,7 +30,7 @@ def test_sentinels_failover_is_followed(opened: Opened, kind: str, by: str) -> N
             visitors.check()
             watched.await_replicas()
             watched.fail_over()
-            wait_until(lambda: watched.named() != 0, "another primary", 3 * PATIENCE)
+            watched.await_another()
             watched.raw.replicaof("127.0.0.1", 1)  # Sentinel demotes it only after 8 s
             with at_most(6 * GENEROUS):
                 visitors.check(3)

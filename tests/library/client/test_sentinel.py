@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from unsticky.errors import ConfigurationError, StoreUnavailable
+from unsticky.errors import ConfigurationError, OutcomeUnknown, StoreUnavailable
 from unsticky.stores import Client, Deadline, Script, Wait, client_from_url, open_store
 
 from tests.library.client.visitors import (
@@ -343,6 +343,56 @@ def test_a_switch_is_noticed_while_the_former_primary_serves(
         wait_until(lambda: client.ask(deadline(), "EXISTS", "here"), "the new primary")
     finally:
         server.stop()
+
+
+def test_a_server_that_hung_is_left_for_the_one_that_replaces_it(
+    servers: Servers,
+    relay: Relay,
+    opened: Opened,
+    watchers: list[Watcher],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """That calls are refused after one that hung is about the server that hung."""
+    client = opened(_url(watchers))
+    assert client.ask(deadline(), "EXISTS", "here") == 0
+    monkeypatch.setattr("unsticky.stores.client._BREAK_SECONDS", 1000.0)
+    relay.go_silent()
+    with pytest.raises(OutcomeUnknown, match="did not answer"):
+        client.ask(Deadline(DEADLINE), "EXISTS", "here")
+    assert "a moment ago" in _says(client)
+    server, port = _on_a_port(servers)
+    try:
+        server.raw.set("here", 1)
+        for watcher in watchers:
+            watcher.port, watcher.epoch = port, 2
+        wait_until(
+            lambda: client.ask(deadline(), "EXISTS", "here"),
+            "the new primary",
+            ignoring=StoreUnavailable,
+        )
+    finally:
+        server.stop()
+
+
+def test_a_server_that_hung_and_answers_again_is_doubted(
+    relay: Relay, opened: Opened, watchers: list[Watcher], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It may have been replaced and not know that: the Sentinels are asked again soon."""
+    monkeypatch.setattr("unsticky.stores.sentinel._LOOK", 5.0)
+    client = opened(_url(watchers))
+    client.ask(deadline(), "EXISTS", "n")
+    relay.go_silent()
+    with pytest.raises(OutcomeUnknown):
+        client.ask(Deadline(DEADLINE), "EXISTS", "n")
+    wait_until(
+        lambda: client.ask(deadline(), "EXISTS", "n") == 0,
+        "an answer of the same server",
+        ignoring=StoreUnavailable,
+    )
+    with StrangeServer(lambda *_: None) as new, at_most(4.0):
+        for watcher in watchers:
+            watcher.port = new.port
+        wait_until(lambda: client.ask(deadline(), "GET", "n") == b"OK", "the new primary")
 
 
 def test_missing_replicas_renew_no_connections(

@@ -5,8 +5,8 @@ from contextlib import contextmanager
 from typing import Any
 
 import pytest
-from flask import Flask, session
-from unsticky import Unsticky
+from flask import Flask
+from unsticky import Unsticky, session
 from unsticky.errors import ConfigurationError, OutcomeUnknown, StoreUnavailable
 from unsticky.stores import (
     UNREAD,
@@ -209,6 +209,16 @@ def test_ending_all_waits(pair: Pair) -> None:
     assert pair.store().end_all(user) == ()
 
 
+def test_ending_what_has_ended_waits(pair: Pair) -> None:
+    """Another call, of which nobody knows, may have ended it: replicas must have that, too."""
+    where = make(pair.store())
+    with pair.alone():
+        for _ in range(3):
+            with pytest.raises(OutcomeUnknown, match="0 of 1 replicas"):
+                pair.store(_BRIEF).write(where, (), finish=Destroy())
+    assert pair.store().write(where, (), finish=Destroy()) == Gone("destroyed")
+
+
 def test_a_sweep_waits(pair: Pair) -> None:
     """Each step, also one that finds nothing to end; nobody loses by repeating it."""
     make(pair.store())
@@ -242,7 +252,7 @@ def test_a_view_answers_that_the_outcome_is_unknown(pair: Pair) -> None:
 
     @app.post("/")
     def add() -> str:
-        return str(session.incr("n"))  # type: ignore[attr-defined]  # (Unsticky's session)
+        return str(session.incr("n"))
 
     visitor = app.test_client()
     assert visitor.post("/").text == "1"
@@ -251,6 +261,36 @@ def test_a_view_answers_that_the_outcome_is_unknown(pair: Pair) -> None:
     assert (answer.status_code, answer.get_json()["code"]) == (503, "outcome-unknown")
     assert "Retry-After" not in answer.headers
     assert visitor.post("/").text == "3"
+    sessions.state.store.close()
+
+
+@pytest.mark.parametrize("reads", [False, True])
+def test_a_logout_that_is_repeated_waits(pair: Pair, *, reads: bool) -> None:
+    """The first one ended the session at the primary alone; so did the second one, if it is asked.
+
+    A request that has read the session knows that it has ended, and asks all the same.
+    """
+    app = Flask("shop")
+    app.config.update(SECRET_KEY="x" * 20, UNSTICKY_STORE=pair.server.url, UNSTICKY_WAIT="1 20")
+    sessions = Unsticky(app)
+
+    @app.post("/login")
+    def log_in() -> str:
+        session["user"] = "ada"
+        return ""
+
+    @app.post("/logout")
+    def log_out() -> str:
+        if reads:
+            session.get("user")
+        session.destroy()
+        return ""
+
+    visitor = app.test_client()
+    assert visitor.post("/login").status_code == 200
+    with pair.alone():
+        assert [visitor.post("/logout").status_code for _ in range(3)] == [503] * 3
+    assert visitor.post("/logout").status_code == 200
     sessions.state.store.close()
 
 

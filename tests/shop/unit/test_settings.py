@@ -52,6 +52,7 @@ def test_defaults(name: str) -> None:
         ("SHOP_DEMO", "1", "demo", True),
         ("RECENT_LOGIN_SECONDS", "60", "recent_login_seconds", 60),
         ("WORKERS", "8", "workers", 8),
+        ("UNSTICKY_WAIT", "1 100", "wait", "1 100"),
     ],
 )
 def test_each_variable_is_read(name: str, value: str, setting: str, read: Any) -> None:

@@ -65,7 +65,10 @@ class Gunicorn:
 
     def start(self, path: str = "/") -> "Gunicorn":
         """Start the master, and wait until all workers are there and `path` is answered."""
-        self.run()
+        return self.run().await_workers(path)
+
+    def await_workers(self, path: str = "/") -> "Gunicorn":
+        """Wait until all workers are there and `path` is answered."""
         workers = int(self._environment.get("WORKERS", "2"))
         wait_until(lambda: len(self.booted()) == workers, "workers that say they are there")
         wait_until(

@@ -7,7 +7,8 @@ import shutil
 import signal
 import socket
 import subprocess
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,7 @@ from kit.system import templates
 from tests.support.checkout import ROOT
 from tests.support.needs import need
 from tests.support.ports import free_port
+from tests.support.stacks.gunicorn import Gunicorn
 from tests.support.waiting import wait_until
 
 TEMPLATES = ROOT / "nginx"
@@ -155,3 +157,34 @@ class Nginx:
             return next((each for each in entries if each["request_id"] == request_id), None)
 
         return wait_until(found, f"{request_id} in the access log")
+
+
+@contextmanager
+def replicas_behind(
+    folder: Path, app: str, paths_to_resend: str = "", number: int = 2, **settings: str
+) -> Iterator[tuple[list[Gunicorn], Nginx]]:
+    """Run replicas with several workers each, and nginx in front of them.
+
+    Args:
+        folder: an empty folder with a short path.
+        app: the application, such as `package.module:app`; it answers `/`.
+        paths_to_resend: a pattern of what nginx may send to another replica, too.
+        number: of replicas.
+        settings: further environment variables of the replicas.
+    """
+    with ExitStack() as parts:
+        replicas = []
+        for name in (f"app-{place}" for place in range(number)):
+            (folder / name).mkdir()
+            replica = Gunicorn(folder / name, app, REPLICA=name, **settings)
+            parts.callback(replica.stop)
+            replicas.append(replica.run())
+        for replica in replicas:
+            replica.await_workers()
+        run = folder / "nginx"
+        run.mkdir()
+        servers = "".join(f"server unix:{replica.socket} max_fails=0;" for replica in replicas)
+        variables = defaults(run, servers) | {"NGINX_IDEMPOTENT_PATHS": paths_to_resend}
+        nginx = Nginx.start(run, variables, {})
+        parts.callback(nginx.stop)
+        yield replicas, nginx

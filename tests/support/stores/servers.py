@@ -32,6 +32,7 @@ class Server:
         options: more of the server's own options, such as `--appendonly yes`.
         configuration: the server's configuration file. Without one the server saves nothing.
         url: the URL that tests use themselves, if it needs a name and a password.
+        command: what runs the program.
 
     Attributes:
         url: what `UNSTICKY_STORE` takes.
@@ -46,12 +47,14 @@ class Server:
         *options: str,
         configuration: Path | None = None,
         url: str | None = None,
+        command: tuple[str, ...] = (),
     ) -> None:
         self.folder = folder
         self.socket = folder / "s"
         self.log = folder / "log"
         self.url = f"unix://{self.socket}?db=0"
         self._command = [
+            *command,
             *([program] if configuration is None else [program, str(configuration)]),
             *("--port", "0", "--unixsocket", str(self.socket), "--dir", str(folder)),
             *(("--save", "") if configuration is None else ()),

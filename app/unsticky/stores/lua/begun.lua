@@ -81,6 +81,8 @@ if birth then
 else
   -- A session that ended as emptied held nothing, and may be made again under its name.
   if seen and (seen ~= 'emptied' or nonce == '') then
+    -- Who ends it again may wait until replicas have the tombstone, and Valkey waits for what a call wrote.
+    if finish == 'end' then redis.call('PEXPIRE', key, math.max(redis.call('PTTL', key), 1)) end
     return {2, seen, answer and finish == '' and 1 or nil}
   end
   if nonce == '' then return {1} end

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from tests.library.history.linear import recording
 from tests.library.history.linear.checker import Verdict, judge
-from tests.library.history.linear.stack import FAULTS, Stack
+from tests.library.history.linear.stack import FAULTS, WATCHED, Stack
 from tests.support.checkout import ROOT
 
 # Shorter than a tombstone lives, so that no cookie is older (seconds).
@@ -25,6 +25,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="make fuzz ARGS=history", description=__doc__)
     parser.add_argument("--seconds", type=float, default=60)
     parser.add_argument("--seed", default="1")
+    parser.add_argument("--sentinel", action="store_true", help="on a store that fails over")
     parser.add_argument("--judge", type=Path, help="judge a history that was written")
     chosen = parser.parse_args(arguments)
     if chosen.judge:
@@ -36,10 +37,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
         path = folder / f"{chosen.seed}-{number}.jsonl"
         with (
             tempfile.TemporaryDirectory(prefix="l-") as name,
-            Stack.running(Path(name)) as stack,
+            Stack.running(Path(name), watched=chosen.sentinel) as stack,
         ):
             recorder = recording.Recorder(stack.nginx.port, f"{chosen.seed}-{number}")
-            calls = recorder.record(stack, min(left, _ROUND), FAULTS)
+            faults = WATCHED if chosen.sentinel else FAULTS
+            calls = recorder.record(stack, min(left, _ROUND), faults)
         recording.write(calls, path)
         verdict = judge(calls)
         verdict.violations += recorder.odd

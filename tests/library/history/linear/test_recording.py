@@ -9,7 +9,7 @@ import pytest
 
 from tests.library.history.linear.checker import judge
 from tests.library.history.linear.recording import Recorder
-from tests.library.history.linear.stack import FAULTS, Stack
+from tests.library.history.linear.stack import FAULTS, Stack, hand_over
 
 
 @pytest.fixture(name="stack", scope="module")
@@ -27,6 +27,20 @@ def test_one_order_explains_all_answers(stack: Stack) -> None:
     assert not verdict.violations, "\n\n".join(verdict.violations[:5])
     assert verdict.unknown > 0
     assert verdict.operations > 300
+
+
+def test_one_order_explains_all_answers_while_the_store_moves() -> None:
+    """Workers change to another primary at different moments, and none answers from the past."""
+    with (
+        tempfile.TemporaryDirectory(prefix="l-") as name,
+        Stack.running(Path(name), watched=True) as stack,
+    ):
+        recorder = Recorder(stack.nginx.port, os.environ.get("HISTORY_SEED", "1"))
+        calls = recorder.record(stack, 3, [hand_over])
+    assert not recorder.odd
+    verdict = judge(calls)
+    assert not verdict.violations, "\n\n".join(verdict.violations[:5])
+    assert verdict.operations > 200
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,1 @@
+"""A store that fails over under load through nginx, and what that costs the shop's visitors."""
