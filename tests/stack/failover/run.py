@@ -25,9 +25,9 @@ BEFORE: Final = 1.0
 """So long the visitors come before the fault (seconds)."""
 SETTLED: Final = 2.0
 """So long after the fail-over each worker knows the new primary: it asks once a second."""
-SLACK: Final = 1.0
-"""What a request may take beside its deadlines: it may wait for a worker that serves another one
-until its deadline (seconds)."""
+SLACK: Final = 2.0
+"""What a request may take beside its deadlines: it may wait for a worker that serves another one,
+which has two (seconds)."""
 _MODES: Final = ("asynchronous", "WAIT 1", "min-replicas 1")
 MODES: Final = {name: sentinels.MODES[name] for name in _MODES}
 
