@@ -22,28 +22,45 @@ make() { [ -e "$1" ] || write "$1" "$2"; }
 make_passwords() { make "redis_url$1" "redis://shop:$(random)@redis:6379/0"
     make "redis_health_password$1" "$(random)"; }
 other_keys() { grep -vxF "$(cat secret_key.next)" secret_key; }
+is_ours() { grep -q '//shop:.*@redis:' redis_url; } # and not of another store
+password() { sed 's|.*://shop:||; s|@.*||' "redis_url$1"; }
+digests() { sed -n "s/^user $1 on\(\( #[0-9a-f]*\)*\) .*/\1/p" redis_users; }
+render() { sed -e "s/ #\${REDIS_APP_SHA256}/$app/; s/ #\${REDIS_HEALTH_SHA256}/$health/" \
+    -e "s/ #\${REDIS_SENTINEL_SHA256}/ #$(sha256 "$(cat sentinel_password)")/" "$here/redis/$1.acl.template"; }
+# For compose.sentinel.yaml. Its servers and Sentinels log in to each other with a password that stays.
+write_sentinel_url() { write sentinel_url "redis+sentinel://shop:$(password "")@sentinel-1:26379,\
+sentinel-2:26379,sentinel-3:26379/unsticky/0?sentinel_username=shop&sentinel_password=$(password "")"; }
+# The users: those in $users, with the digests in $app and $health, and the one that Sentinels need.
+write_users() { write redis_users "$users
+$(render users | grep '^user sentinel ')
+" && write sentinel_users "$(render sentinels)
+" && write_sentinel_url; }
 # The store's users, with the passwords in the files whose names end so.
-write_users() { app="" health=""
+renew_users() { app="" health=""
     for end in "$@"; do
-        app="$app #$(sha256 "$(sed 's|.*://shop:||; s|@.*||' "redis_url$end")")"
+        app="$app #$(sha256 "$(password "$end")")"
         health="$health #$(sha256 "$(cat "redis_health_password$end")")"
     done
-    write redis_users "$(sed -e "s/ #\${REDIS_APP_SHA256}/$app/" -e "s/ #\${REDIS_HEALTH_SHA256}/$health/" \
-        "$here/redis/users.acl.template")
-"; }
+    users=$(render users | grep -v '^user sentinel ') && write_users; }
 for name in secret_key redis_url redis_health_password; do [ "$step" = make ] || [ -s $name ] ||
     refuse "there is no $folder/$name" "first: sh $0 $folder"; done
+make sentinel_password "$(random)"
 case $step in
 make) make secret_key "$(random)"
     # These three belong together: passwords, and the users whom they let in.
-    [ -e redis_users ] || { rm -f redis_url redis_health_password && make_passwords "" && write_users ""; } ;;
+    if [ ! -e redis_users ]; then rm -f redis_url redis_health_password && make_passwords "" && renew_users ""
+    elif [ ! -e sentinel_url ] && is_ours; then # an older version made them
+        app=$(digests shop) health=$(digests health) users=$(grep -v '^user sentinel ' redis_users) && write_users
+    fi ;;
 next) make secret_key.next "$(random)"
     write secret_key "$(other_keys && cat secret_key.next)" # the first line signs
-    ! grep -q '//shop:.*@redis:' redis_url || { make_passwords .next && write_users "" .next; } ;; # not of another store
+    ! is_ours || { make_passwords .next && renew_users "" .next; } ;;
 use) [ -e secret_key.next ] || refuse "cannot use the next secrets: there are none" "first: sh $0 next $folder"
     write secret_key "$(cat secret_key.next && echo && other_keys)"
     for name in redis_url redis_health_password; do [ ! -e $name.next ] || write $name "$(cat $name.next)"; done
+    ! is_ours || write_sentinel_url
     rm -f ./*.next ;;
 retire) [ ! -e secret_key.next ] || refuse "cannot retire the secrets in use" "first: sh $0 use $folder"
-    write secret_key "$(head -n 1 secret_key)" && write_users "" ;;
+    write secret_key "$(head -n 1 secret_key)"
+    ! is_ours || renew_users "" ;;
 esac

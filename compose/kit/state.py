@@ -44,6 +44,7 @@ class StateFolder:
         secret_key: the generated key that signs cookies.
         secrets: the secrets that containers read; only the owner can enter this folder.
         certificates: the development certificate of the overlay ``tls``.
+        primary: the name of the server that was a container's store's primary at the last `down`.
         compose_overlay: what the kit adds to the Compose files in ``compose/``.
     """
 
@@ -64,6 +65,7 @@ class StateFolder:
         self.secret_key = root / "secret_key"
         self.secrets = root / "secrets"
         self.certificates = self.secrets / "tls"
+        self.primary = root / "primary"
         self.compose_overlay = root / "compose.json"
 
     def service_lock(self, name: str) -> Path:

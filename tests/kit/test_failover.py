@@ -7,6 +7,7 @@ import signal
 import socket
 import threading
 from collections.abc import Callable, Iterator
+from functools import partial
 
 import pytest
 
@@ -111,6 +112,10 @@ def test_a_taken_port_is_replaced(watched: Stack) -> None:
     _roles(watched)
 
 
+def _remove(browser: ShopClient) -> bool:
+    return browser.ask("DELETE", "/api/cart/items/tea").status == 200
+
+
 def _during(stack: Stack, act: Callable[[], object]) -> int:
     """Add tea after tea while a verb runs; return how many, after they were all found."""
     browser, ended = stack.browser(), threading.Event()
@@ -120,7 +125,7 @@ def _during(stack: Stack, act: Callable[[], object]) -> int:
         nonlocal count
         while not ended.is_set():
             if count % 50 == 0:
-                browser.ask("DELETE", "/api/cart/items/tea")
+                wait_until(partial(_remove, browser), "a removed line")
             _add(browser)
             count += 1
 

@@ -100,15 +100,23 @@ class Connection:
         For the mark and the errors see `run`.
         """
         mark = self._new_mark()
-        replies = [self._exchanged(commands + _PING % mark, deadline)]
+        *replies, closing = self.ask_once(commands + _PING % mark, count + 1, deadline)
+        self._check(replies, closing, mark, deadline)
+        return replies
+
+    def ask_once(self, commands: bytes, count: int, deadline: Deadline) -> list[Any]:
+        """Do the same without a mark, on a connection that is used for nothing else.
+
+        A Sentinel of Redis 6.2 knows no command that would return one.
+        """
+        replies = [self._exchanged(commands, deadline)]
         try:
-            while len(replies) < count + 1:
+            while len(replies) < count:
                 replies.append(self._received(deadline))
         except OSError:
-            if replies and isinstance(replies[0], ErrorReply) and replies[0].code in _AT_THE_DOOR:
+            if isinstance(replies[0], ErrorReply) and replies[0].code in _AT_THE_DOOR:
                 raise replies[0] from None
             raise
-        self._check(replies, replies.pop(), mark, deadline)
         return replies
 
     def is_quiet(self) -> bool:

@@ -28,8 +28,10 @@ class ErrorReply(Exception):
     def code(self) -> str:
         """The error's first word, which names its kind."""
         text = str(self)
-        if text.startswith("ERR Error running script") and (found := _NESTED_CODE.search(text)):
-            return found[1]  # Redis 6.2 wraps the error that a script met
+        # Redis 6.2 wraps the error that a script met, or caught and returned.
+        is_wrapped = text.startswith(("ERR Error running script", "@user_script"))
+        if is_wrapped and (found := _NESTED_CODE.search(text)):
+            return found[1]
         if text.startswith("ERR max number of clients"):
             return "MAXCLIENTS"
         return text.partition(" ")[0]

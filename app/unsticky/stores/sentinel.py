@@ -294,7 +294,7 @@ class _Sentinel:
         questions += packed(b"SENTINEL", b"MASTER", service)
         try:
             made.connect()
-            return connection.ask(questions, 2, Deadline(_SECONDS))
+            return connection.ask_once(questions, 2, Deadline(_SECONDS))
         finally:
             connection.close()
 

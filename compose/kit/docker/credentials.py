@@ -20,6 +20,9 @@ from kit.state import StateFolder, write_private
 from kit.system import store_url, templates
 
 USERS = "redis_users"
+SENTINEL_USERS, SENTINEL_PASSWORD = SENTINEL_FILES = "sentinel_users", "sentinel_password"
+_TEMPLATES = CHECKOUT / "compose" / "redis"
+_SENTINELS = "sentinel-1:26379,sentinel-2:26379,sentinel-3:26379"
 _HERE = {"localhost", "127.0.0.1", "::1"}
 
 
@@ -50,24 +53,26 @@ def prepare(
         former = path.read_text(encoding="utf-8") if path.exists() else ""
     else:
         url, health = f"redis://shop:{secrets.token_hex(32)}@redis:6379/0", secrets.token_hex(32)
+    own, shop = folder / SENTINEL_PASSWORD, urlsplit(url).password or ""
+    if not own.exists():
+        _keep(own, secrets.token_hex(32))
+    digests = {
+        "REDIS_APP_SHA256": _accepted(shop, former, "shop"),
+        "REDIS_HEALTH_SHA256": _accepted(health, former, "health"),
+        "REDIS_SENTINEL_SHA256": _sha256(own.read_text(encoding="utf-8")),
+    }
     # Rendered each time, because another version of the kit may allow the users something else.
-    users = templates.substitute(
-        (CHECKOUT / "compose" / "redis" / "users.acl.template").read_text(encoding="utf-8"),
-        {
-            "REDIS_APP_SHA256": _accepted(urlsplit(url).password or "", former, "shop"),
-            "REDIS_HEALTH_SHA256": _accepted(health, former, "health"),
-        },
-    )
-    if path.exists() and users != former:
-        # In place: the store keeps the file that it has mounted.
-        path.chmod(0o600)
-        path.write_text(users, encoding="utf-8")
-        path.chmod(0o444)
+    for name, template in ((USERS, "users"), (SENTINEL_USERS, "sentinels")):
+        text = (_TEMPLATES / f"{template}.acl.template").read_text(encoding="utf-8")
+        _rewrite(folder / name, templates.substitute(text, digests))
+    login = f"?sentinel_username=shop&sentinel_password={shop}"
+    watched = f"redis+sentinel://shop:{shop}@{_SENTINELS}/unsticky/0{login}"
+    single, several = _keep(folder / "redis_url", url), _keep(folder / "sentinel_url", watched)
     return {
         **files,
-        "REDIS_URL_FILE": _keep(folder / "redis_url", url),
+        "REDIS_URL_FILE": several if settings.store == "sentinel" else single,
         "REDIS_HEALTH_PASSWORD_FILE": _keep(folder / "redis_health_password", health),
-        "REDIS_USERS_FILE": _keep(path, users),
+        "REDIS_USERS_FILE": str(path),
     }
 
 
@@ -124,6 +129,16 @@ def _keep(path: Path, text: str) -> str:
         write_private(path, text)
         path.chmod(0o444)
     return str(path)
+
+
+def _rewrite(path: Path, text: str) -> None:
+    """Write a file in place, because a container keeps the one that it has mounted."""
+    if not path.exists():
+        _keep(path, text)
+    elif path.read_text(encoding="utf-8") != text:
+        path.chmod(0o600)
+        path.write_text(text, encoding="utf-8")
+        path.chmod(0o444)
 
 
 def _sha256(text: str) -> str:

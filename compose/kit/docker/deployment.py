@@ -13,6 +13,7 @@ from kit.docker import build, credentials
 from kit.docker.containers import APP, NGINX
 from kit.docker.project import Project
 from kit.docker.script import PATH, Script
+from kit.docker.store import SERVERS
 from kit.errors import KitError
 from kit.observation import observe
 from kit.runtime import Runtime
@@ -20,6 +21,7 @@ from kit.settings import probe_host
 from kit.setup import application, smoke
 from kit.setup.application import Application
 from kit.system import readiness
+from kit.system.sentinel import SENTINELS
 
 _IMAGES = "PYTHON_IMAGE=, NGINX_IMAGE=, REDIS_IMAGE=, VALKEY_IMAGE= or APP_IMAGE="
 
@@ -126,6 +128,8 @@ class DockerDeployment:
     def summary(self) -> dict[str, str]:
         s = self.runtime.settings
         server = "Valkey" if "valkey" in s.overlays else "Redis"
+        if s.store == "sentinel":
+            server = f"{len(SERVERS)} × {server} with {len(SENTINELS)} Sentinels"
         tls = f", :{s.tls_port} (TLS)" if "tls" in s.overlays else ""
         return {
             "nginx": f"{s.bind_address}:{s.port}{tls}",

@@ -10,14 +10,16 @@ from pathlib import Path
 from typing import Any
 
 from kit.console import show_line
+from kit.docker import store
 from kit.docker.containers import APP, LABEL, NGINX, STORE, Container, parsed
-from kit.docker.credentials import USERS
+from kit.docker.credentials import SENTINEL_FILES
 from kit.docker.engine import Engine
 from kit.settings import CHECKOUT, Settings
 from kit.setup.application import Application
 from kit.state import StateFolder, write_private
 from kit.status import Release
 from kit.system import release
+from kit.system.sentinel import SENTINELS
 
 _COMPOSE = CHECKOUT / "compose"
 _TEMPLATES = CHECKOUT / "nginx"
@@ -25,11 +27,6 @@ _TEMPLATES = CHECKOUT / "nginx"
 _HEALTH_OF_SHOP = "/livez"
 # Compose replaces a container if its labels differ.
 _LABEL = "unsticky.files"
-_LOAD_USERS = (
-    "REDISCLI_AUTH=$(cat /run/secrets/redis_health_password) "
-    "$(command -v redis-cli || command -v valkey-cli) --user health acl load"
-)
-_UNITS = {"": 1, "k": 1000, "kb": 1024, "m": 1000**2, "mb": 1024**2, "g": 1000**3, "gb": 1024**3}
 
 
 class Project:
@@ -47,7 +44,8 @@ class Project:
     def overlays(self) -> list[str]:
         """The overlays, in the order in which Compose reads them."""
         if self._settings.own_store:
-            return list(self._settings.overlays)
+            several = ["sentinel"] if self._settings.store == "sentinel" else []
+            return [*self._settings.overlays, *several]
         # The overlay `valkey` is about the kit's own store.
         return [*(o for o in self._settings.overlays if o != "valkey"), "external"]
 
@@ -124,27 +122,32 @@ class Project:
             write_private(former, json.dumps(_texts(templates)))
         self._write_templates(_texts(_TEMPLATES))
         nginx = {"volumes": [_bind(templates, "/etc/nginx/templates")]}
-        overlay: dict[str, Any] = {APP: app, NGINX: nginx}
+        services: dict[str, Any] = {APP: app, NGINX: nginx}
+        overlay: dict[str, Any] = {"services": services}
         if self._settings.own_store:
-            conf = self._kept(_COMPOSE / "redis", "redis.conf")
-            overlay[STORE] = {
-                "labels": {_LABEL: conf.name},
-                "volumes": [_bind(conf / "redis.conf", "/etc/redis/redis.conf")],
-            }
+            services |= self._store()
+        if self._settings.store == "sentinel":
+            paths = {name: str(self._state.secrets / name) for name in SENTINEL_FILES}
+            paths["redis_url"] = files["REDIS_URL_FILE"]
+            overlay["secrets"] = {name: {"file": _escaped(path)} for name, path in paths.items()}
         # JSON is YAML, too.
-        write_private(self._state.compose_overlay, json.dumps({"services": overlay}, indent=1))
+        write_private(self._state.compose_overlay, json.dumps(overlay, indent=1))
+
+    def _store(self) -> dict[str, Any]:
+        """Return what `write_overlay` adds to the store's services."""
+        several = self._settings.store == "sentinel"
+        files = ("redis.conf", *(["sentinel.sh"] if several else []))
+        kept = self._kept(_COMPOSE / "redis", *files)
+        binds = [_bind(kept / name, f"/etc/redis/{name}") for name in files]
+        server = {"labels": {_LABEL: kept.name}, "volumes": binds}
+        if not several:
+            return {STORE: server}
+        watching = {**server, "volumes": binds[1:]}
+        return dict.fromkeys(store.SERVERS, server) | dict.fromkeys(SENTINELS, watching)
 
     def load_users(self) -> None:
         """Let a store that runs read its users and passwords again, if they changed."""
-        users, loaded = (self._state.secrets / name for name in (USERS, f".{USERS}.loaded"))
-        text = users.read_text(encoding="utf-8")
-        if loaded.exists() and loaded.read_text(encoding="utf-8") == text:
-            return
-        for store in [container for container in self.containers(STORE) if container.runs]:
-            if "OK" not in self.engine.attempt("exec", store.id, "sh", "-c", _LOAD_USERS).stdout:
-                # One of an older version, or whose password is lost.
-                self.engine.ask("restart", store.id)
-        write_private(loaded, text)
+        store.load_users(self.engine, self.containers(), self._state.secrets)
 
     def keep_templates(self) -> None:
         """Forget those before this deployment."""
@@ -191,9 +194,9 @@ class Project:
         # If one has gone since, the others are still printed.
         printed = self.engine.attempt("container", "inspect", *ids).stdout
         found = [parsed(entry, self.name) for entry in json.loads(printed or "[]")]
-        order = {STORE: 0, APP: 1, NGINX: 2}
+        order = {**dict.fromkeys(store.SERVERS, 0), APP: 1, NGINX: 2}
         found = [container for container in found if service in {"", container.service}]
-        return sorted(found, key=lambda c: (order.get(c.service, 3), c.number))
+        return sorted(found, key=lambda c: (order.get(c.service, 3), c.service, c.number))
 
     def stop(self, containers: Sequence[Container]) -> None:
         """Stop containers gracefully, all at once, and remove them."""
@@ -212,9 +215,10 @@ class Project:
         data, volumes and images go as well. It returns the names of the containers that ran.
         """
         found = self.containers()
-        for service in (NGINX, APP, STORE):
-            self.stop([container for container in found if container.service == service])
-        self.stop([c for c in found if c.service not in {NGINX, APP, STORE}])
+        groups = {NGINX: 0, APP: 1, **dict.fromkeys(store.SERVERS, 3)}
+        # Sentinels and all else stop before the servers: none of these is missed then.
+        for number in range(4):
+            self.stop([each for each in found if groups.get(each.service, 2) == number])
         for kind in ("network", "volume") if data else ("network",):
             if names := self._owned(kind):
                 self.engine.ask(kind, "rm", *names)
@@ -250,10 +254,10 @@ class Project:
         """Remove old copies of files that containers mounted."""
         release.prune(self._state.mounted, *self._mounted)
 
-    def _kept(self, folder: Path, pattern: str) -> Path:
+    def _kept(self, folder: Path, *names: str) -> Path:
         """Copy files into the state folder, and return the folder of that copy."""
-        content = {path.relative_to(folder): path.read_bytes() for path in folder.glob(pattern)}
-        kept = release.keep(dict(sorted(content.items())), self._state.mounted)
+        content = {Path(name): (folder / name).read_bytes() for name in names}
+        kept = release.keep(content, self._state.mounted)
         self._mounted.append(kept)
         return kept
 
@@ -264,10 +268,14 @@ class Project:
 
     def _variables(self) -> dict[str, str]:
         s = self._settings
+        valkey = s.compose.get("VALKEY_IMAGE", store.VALKEY)
         return {
-            "REDIS_MEMORY": _and_a_half(s.redis_maxmemory),
+            "REDIS_MEMORY": store.memory(s.redis_maxmemory),
             "TLS_DIR": str(self._state.certificates),
             **s.compose,
+            # compose.valkey.yaml knows only the first server.
+            **({"REDIS_IMAGE": valkey} if "valkey" in s.overlays else {}),
+            "REDIS_MIN_REPLICAS": str(s.redis_min_replicas),
             **s.of_nginx,
             "TRUSTED_PROXIES": s.of_nginx["NGINX_TRUSTED_PROXIES"],
             "NGINX_STATIC_DIR": str(s.nginx_static_dir or self._state.mounted / ".empty"),
@@ -305,10 +313,3 @@ def _bind(source: Path, target: str, *, read_only: bool = True) -> dict[str, Any
 def _times(files: Mapping[str, str], *names: str) -> str:
     # Not the content: somebody who may inspect containers must not learn a secret's digest.
     return " ".join(str(Path(files[name]).stat().st_mtime_ns) for name in names)
-
-
-def _and_a_half(size: str) -> str:
-    """Return the memory of the store's container: its data, buffers, and a rewrite of its file."""
-    found = re.fullmatch(r"(\d+)([a-z]*)", size.lower())
-    assert found is not None, size
-    return str(int(found[1]) * _UNITS[found[2]] * 3 // 2)

@@ -2,20 +2,23 @@
 
 import re
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from pathlib import Path
 
 from kit import status
-from kit.console import warn
+from kit.console import say, warn
 from kit.docker.containers import APP, NGINX, Container, find, processes
 from kit.docker.deployment import DockerDeployment, prepare
 from kit.docker.engine import Engine
 from kit.docker.project import Project
 from kit.docker.script import Script
+from kit.docker.store import SERVERS, Watched
 from kit.errors import KitError
 from kit.runtime import Replica, Runtime
 from kit.settings import Settings
 from kit.state import StateFolder
 from kit.system import logs, ports, readiness
+from kit.system.sentinel import SENTINELS
 
 
 class DockerRuntime(Runtime):
@@ -53,8 +56,12 @@ class DockerRuntime(Runtime):
             for nginx in self._project.containers(NGINX)
             for line in self._engine.attempt("logs", nginx.id).stdout.splitlines()
         ]
+        containers = self._project.containers()
+        watched = self._watched(containers)
+        roles = watched.roles() if watched else {}
         status.show(
-            map(self._row, self._project.containers()), logs.served_by(lines), self.url,
+            [self._row(each, roles.get(each.name, "")) for each in containers],
+            logs.served_by(lines), self.url,
             f"state: {self.state.root}   project: {self._project.name}",
             "requests: in nginx's log, of which the engine keeps 50 MB; the pids are the host's",
         )  # fmt: skip
@@ -99,6 +106,7 @@ class DockerRuntime(Runtime):
 
     def prepare(self, *, back: bool) -> DockerDeployment:
         self._require_ports()
+        self._require_store()
         address = self.settings.bind_address
         if address != "127.0.0.1":
             warn(f"BIND_ADDRESS={address} opens the ports to others, past this host's firewall")
@@ -116,9 +124,14 @@ class DockerRuntime(Runtime):
         self._project.stop([each for each in self._project.containers(APP) if each.name in names])
 
     def restart_service(self, name: str) -> None:
-        self._engine.ask("restart", find(self._project.containers(), name).id)
+        containers = self._project.containers()
+        if name in SERVERS and (watched := self._watched(containers)):
+            say(f" {watched.hand_over(name)} is the primary;", end="")
+        self._engine.ask("restart", find(containers, name).id)
 
     def shut_down(self, *, data: bool) -> list[str]:
+        if watched := self._watched(self._project.containers()):
+            self._record_primary(watched)
         ended = self._project.remove_all(data=data)
         self.state.forget_project()
         return ended
@@ -137,15 +150,47 @@ class DockerRuntime(Runtime):
             if port not in published:
                 ports.require_free(port, s.bind_address, name=name, by_root=True, verb=s.make("up"))
 
+    def _watched(self, containers: Sequence[Container]) -> Watched | None:
+        """Return the store's servers and Sentinels, if it has some."""
+        found = any(each.service in SENTINELS for each in containers)
+        return Watched(self._engine, containers) if found else None
+
+    def _require_store(self) -> None:
+        """Refuse a change to one server while several run, or if that one has older data."""
+        s, path = self.settings, self.state.primary
+        if not s.own_store or s.store == "sentinel":
+            return
+        if self._watched(self._project.containers()):
+            raise KitError(
+                "the store runs with STORE=sentinel, and cannot become one server while it runs",
+                "to keep it, set STORE=sentinel",
+                f"`{s.make('status')}` shows the primary: `{s.make('restart')} SERVICE=` it, until "
+                f"{SERVERS[0]} is the primary; then `{s.make('down')}` and `{s.make('up')}`",
+            )
+        if path.exists() and (last := path.read_text(encoding="utf-8")) != SERVERS[0]:
+            raise KitError(
+                f"the store's last primary was {last}, and STORE=single would start {SERVERS[0]}",
+                f"`{s.make('up')} STORE=sentinel`, and `{s.make('restart')} SERVICE=` the primary, "
+                f"until it is {SERVERS[0]}; then `{s.make('down')}` and STORE=single",
+            )
+
+    def _record_primary(self, watched: Watched) -> None:
+        last = "an unknown server"
+        with suppress(KitError):
+            last = watched.primary()
+        self.state.primary.write_text(last, encoding="utf-8")
+
     def _verdict(self, container: Container) -> str:
         said = self._engine.attempt(
             "inspect", "--format", "{{range .State.Health.Log}}{{.Output}}\n{{end}}", container.id
         ).stdout.strip()
         return f" ({said.splitlines()[-1]})" if said else ""
 
-    def _row(self, container: Container) -> status.Service:
+    def _row(self, container: Container, role: str) -> status.Service:
         inside = processes(container, self._engine) if container.runs else []
         state = container.health if container.runs and container.health else container.state
+        if role and container.runs:
+            state = f"{container.state}, {role}"
         if state == "exited":
             state = f"exited ({container.exit_code})"
         # As nginx's log names them; nginx itself serves every request.

@@ -13,7 +13,7 @@ from kit.errors import KitError
 from kit.local import sentinel, services
 from kit.local.nginx import Nginx, rendered_port, rendered_prefix
 from kit.local.releases import Releases
-from kit.local.sentinel import SENTINELS, SERVERS
+from kit.local.sentinel import SERVERS
 from kit.local.services import Release, Service, is_store
 from kit.local.supervisor import Supervisor, digest
 from kit.observation import observe
@@ -24,6 +24,7 @@ from kit.setup.environment import Environment
 from kit.system import logs
 from kit.system import release as releases
 from kit.system.processes import children
+from kit.system.sentinel import SENTINELS
 
 
 @dataclass(frozen=True, slots=True)

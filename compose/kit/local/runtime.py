@@ -22,6 +22,7 @@ from kit.setup import application, detection, environment
 from kit.state import StateFolder
 from kit.system import logs, ports, readiness, store_url
 from kit.system.processes import children, memory, require_files, runs_as_root
+from kit.system.sentinel import SENTINELS
 
 _BROKEN = {"BACKOFF", "FATAL", "EXITED"}
 _MOST_STARTS = 2
@@ -156,7 +157,7 @@ class LocalRuntime(Runtime):
 
     def _watched(self) -> sentinel.Watched | None:
         """Return the store's servers and Sentinels, if it has some."""
-        return sentinel.recorded(self.state) if sentinel.SENTINELS[0] in self.services() else None
+        return sentinel.recorded(self.state) if SENTINELS[0] in self.services() else None
 
     def _using(self) -> set[tuple[Path, Path]]:
         """Return the folders of the releases that run, with those of their packages."""

@@ -9,8 +9,7 @@ import random
 import re
 import secrets
 import socket
-import time
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,15 +20,12 @@ from kit.settings import Settings
 from kit.state import StateFolder, write_private
 from kit.system import resp
 from kit.system.readiness import Answer
+from kit.system.sentinel import SENTINELS, SERVICE, WatchedStore
 
 SERVERS: Final = ("valkey", "valkey-2", "valkey-3")
-SENTINELS: Final = ("sentinel-1", "sentinel-2", "sentinel-3")
-SERVICE: Final = "unsticky"
-"""The Sentinels' name of the primary."""
 
 # Below those that systems give to outgoing connections: a server's stays free while it restarts.
 _PORTS = range(20_000, 32_000)
-_HAND_OVER_SECONDS = 20.0
 # A fail-over that finds no leader begins again after twice its timeout.
 _SENTINEL = """\
 sentinel monitor {service} 127.0.0.1 {first} 2
@@ -54,8 +50,10 @@ requirepass {password}
 
 
 @dataclass(frozen=True, slots=True)
-class Watched:
+class Watched(WatchedStore):
     """The servers and Sentinels of one state folder: where they listen, and their password."""
+
+    servers = SERVERS
 
     password: str
     ports: Mapping[str, int]
@@ -82,105 +80,28 @@ class Watched:
         """Ask whether a server takes part, or whether a Sentinel knows all the others."""
         try:
             if name in SENTINELS:
-                known = self._ask(name, "SENTINEL", "MASTER", SERVICE)
+                known = self.ask(name, "SENTINEL", "MASTER", SERVICE)
                 known = dict(zip(known[::2], known[1::2], strict=True))
                 others = int(known["num-slaves"]) + int(known["num-other-sentinels"])
                 return Answer() if others >= 4 else Answer("it does not know the others yet")
-            role, *rest = self._ask(name, "ROLE")
+            role, *rest = self.ask(name, "ROLE")
             if role == "slave":
                 return Answer() if rest[2] == "connected" else Answer("it follows no primary yet")
-            self._ask(name, "SET", "unsticky:kit:ready", "1", "EX", "10")
-            self._ask(name, "DEL", "unsticky:kit:ready")
+            self.ask(name, "SET", "unsticky:kit:ready", "1", "EX", "10")
+            self.ask(name, "DEL", "unsticky:kit:ready")
         except OSError as error:
             return Answer(f"it does not answer ({error.strerror or error})")
         except KitError as error:
             return Answer(error.problem)
         return Answer()
 
-    def roles(self) -> dict[str, str]:
-        """Return what each server does, and how many bytes a replica is behind."""
-        with suppress(OSError, KitError):
-            return self._roles(self.primary())
-        return self._roles("")
-
-    def primary(self) -> str:
-        """Return the server that the Sentinels name.
-
-        Raises:
-            KitError: none of them answers.
-        """
-        names = {str(port): name for name, port in self.ports.items()}
-        for sentinel in SENTINELS:
-            with suppress(OSError, KitError):
-                found = self._ask(sentinel, "SENTINEL", "GET-MASTER-ADDR-BY-NAME", SERVICE)
-                return names[found[1]]
-        raise KitError("no Sentinel answers", "`make up` starts what is missing")
-
-    def hand_over(self, name: str) -> str:
-        """Let another server become the primary if this one is; return the one that is then.
-
-        The primary first stops taking changes, and hands over what it has. Requests wait.
-
-        Raises:
-            KitError: no replica can take over, or it takes too long.
-        """
-        if self.primary() != name:
-            return self.primary()
-        deadline = time.monotonic() + _HAND_OVER_SECONDS
-        self._begin(name, deadline)
-        # The former one also has to know that it is a replica when it starts again.
-        while self.primary() == name or not self._follows(name):
-            if time.monotonic() > deadline:
-                raise KitError(
-                    f"{name} did not hand over within {_HAND_OVER_SECONDS:.0f} s",
-                    "look at `make status` and `make logs SERVICE=sentinel-1`, then try again",
-                )
-            time.sleep(0.1)
-        return self.primary()
-
-    def _begin(self, name: str, deadline: float) -> None:
-        """Ask a Sentinel for another primary, until one agrees."""
-        while True:
-            problem = "no Sentinel answers"
-            for sentinel in SENTINELS:
-                try:
-                    self._ask(sentinel, "SENTINEL", "FAILOVER", SERVICE, "COORDINATED")
-                except OSError:
-                    continue
-                except KitError as error:
-                    problem = error.problem
-                    if "NOGOODSLAVE" not in problem and "INPROG" not in problem:
-                        # Redis, and Valkey before 9, cannot coordinate.
-                        self._ask(name, "CLIENT", "PAUSE", "3000", "WRITE")
-                        self._ask(name, "WAIT", "2", "500")
-                        self._ask(sentinel, "SENTINEL", "FAILOVER", SERVICE)
-                        return
-                else:
-                    return
-            if time.monotonic() > deadline or "NOGOODSLAVE" in problem:
-                raise KitError(
-                    f"{name} cannot hand over: {problem}",
-                    "`make status` shows the replicas, `make up` starts those that are missing",
-                )
-            time.sleep(0.5)
-
-    def _follows(self, name: str) -> bool:
-        with suppress(OSError, KitError):
-            return bool(self._ask(name, "ROLE")[0] == "slave")
-        return False
-
-    def _roles(self, primary: str) -> dict[str, str]:
-        found: dict[str, Any] = {}
-        for name in SERVERS:
-            with suppress(OSError, KitError):
-                found[name] = self._ask(name, "ROLE")
-        newest = int(found[primary][1]) if primary in found else None
-        roles = {name: _role(found.get(name), newest) for name in SERVERS}
-        former = [name for name in SERVERS if roles[name] == "primary" and newest is not None]
-        return roles | {name: "not the primary any more" for name in former if name != primary}
-
-    def _ask(self, name: str, *words: str) -> Any:
+    def ask(self, name: str, *words: str) -> Any:
+        """See `WatchedStore.ask`."""
         return resp.ask(("127.0.0.1", self.ports[name]), self.password, *words)
+
+    def named(self, address: Sequence[str]) -> str:
+        """See `WatchedStore.named`."""
+        return next(name for name, port in self.ports.items() if str(port) == address[1])
 
 
 def recorded(state: StateFolder) -> Watched:
@@ -259,17 +180,6 @@ def latest(state: StateFolder) -> str:
 
 def _record(state: StateFolder) -> Path:
     return state.data / "sentinel.json"
-
-
-def _role(answer: list[Any] | None, newest: int | None) -> str:
-    if answer is None:
-        return "does not answer"
-    if answer[0] == "master":
-        return "primary"
-    if answer[3] != "connected":
-        return "replica, not connected"
-    behind = "" if newest is None else f", {max(0, newest - int(answer[4]))} B behind"
-    return f"replica{behind}"
 
 
 def _free_ports() -> Iterator[int]:

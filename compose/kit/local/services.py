@@ -8,12 +8,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from kit.local import sentinel
-from kit.local.sentinel import SENTINELS, SERVERS
+from kit.local.sentinel import SERVERS
 from kit.settings import CHECKOUT, Settings
 from kit.setup.application import Application
 from kit.setup.environment import Environment
 from kit.state import StateFolder, write_private
 from kit.system import templates
+from kit.system.sentinel import SENTINELS
 
 STORE = SERVERS[0]
 NGINX = "nginx"

@@ -33,6 +33,7 @@ _SOURCES = {
     "compose.yaml": "compose/compose.yaml",
     "compose.external.yaml": "compose/compose.external.yaml",
     "compose.isolated.yaml": "compose/compose.isolated.yaml",
+    "compose.sentinel.yaml": "compose/compose.sentinel.yaml",
     "compose.tls.yaml": "compose/compose.tls.yaml",
     "secrets.sh": "compose/secrets.sh",
     "redis": "compose/redis",

@@ -2,6 +2,7 @@
 
 import fcntl
 import os
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -13,13 +14,20 @@ from kit.errors import KitError
 
 @contextmanager
 def one_verb(path: Path, verb: str) -> Iterator[None]:
-    """Hold the lock of a stack, so that no other verb changes it meanwhile."""
+    """Hold the lock of a stack, so that no other verb changes it meanwhile.
+
+    What a killed verb has started holds it, too, and is waited for.
+    """
     with _opened(path) as file:
         if not _is_free(file):
-            raise KitError(
-                f"{file.read() or 'another verb'} is changing this stack ({path.parent})",
-                "wait until it has finished, or interrupt it with Ctrl-C",
-            )
+            other = file.read() or "another verb"
+            if not _is_dead(other):
+                raise KitError(
+                    f"{other} is changing this stack ({path.parent})",
+                    "wait until it has finished, or interrupt it with Ctrl-C",
+                )
+            say(f"{other} was killed; waiting for what it has started …")
+            fcntl.flock(file, fcntl.LOCK_EX)
         _sign(file, f"`make {verb}` (pid {os.getpid()})")
         # A release command holds it, too, even if the verb is killed.
         fcntl.fcntl(file, fcntl.F_SETFD, 0)
@@ -74,6 +82,20 @@ def _is_free(file: TextIO) -> bool:
     except BlockingIOError:
         return False
     return True
+
+
+def _is_dead(holder: str) -> bool:
+    """Whether the process that has signed a lock has ended."""
+    found = re.search(r"\(pid (\d+)\)", holder)
+    if found is None:
+        return False
+    try:
+        os.kill(int(found[1]), 0)
+    except ProcessLookupError:
+        return True
+    except PermissionError:
+        return False
+    return False
 
 
 def _sign(file: TextIO, holder: str) -> None:

@@ -30,6 +30,7 @@ def test_secrets_are_private_files(tidy: ContainerStack) -> None:
     assert stat.S_IMODE(folder.stat().st_mode) == 0o700
     assert {path.name for path in folder.iterdir()} == {
         "secret_key", "redis_url", "redis_users", ".redis_users.loaded", "redis_health_password",
+        "sentinel_password", "sentinel_url", "sentinel_users",
     }  # fmt: skip
 
 

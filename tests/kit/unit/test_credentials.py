@@ -75,6 +75,46 @@ def test_script_and_kit_make_the_same_secrets(tmp_path: Path, state: StateFolder
     assert stat.S_IMODE(script.stat().st_mode) == stat.S_IMODE(state.secrets.stat().st_mode)
 
 
+def test_older_secrets_are_completed(tmp_path: Path) -> None:
+    """Those of a version without Sentinels stay as they are, in the middle of an exchange, too."""
+    made = tmp_path / "made"
+    for step in ("", "next", "use"):
+        assert _run("secrets.sh", *filter(None, (step, str(made)))).returncode == 0
+    for path in made.glob("sentinel_*"):
+        path.unlink()
+    users = (made / "redis_users").read_text()
+    former = re.sub(r"user sentinel .*\n", "", users) + "user mine on nopass\n"
+    (made / "redis_users").chmod(0o644)
+    (made / "redis_users").write_text(former)
+    before = {path.name: path.read_text() for path in made.iterdir()}
+    assert _run("secrets.sh", made).returncode == 0
+    assert "user sentinel on #" in (made / "redis_users").read_text()
+    for name, text in before.items():
+        assert (made / name).read_text().startswith(text), name
+    # Sentinels accept the same passwords as the servers.
+    for user in ("shop", "health"):
+        accepted = {_digests(made / name, user) for name in ("redis_users", "sentinel_users")}
+        assert len(accepted) == 1
+        assert len(accepted.pop()) == 2
+
+
+def test_sentinels_take_part_in_an_exchange(tmp_path: Path) -> None:
+    """Each step gives the URL the password that is in use, which Sentinels and servers accept."""
+    made = tmp_path / "made"
+    for step in ("", "next", "use", "retire"):
+        assert _run("secrets.sh", *filter(None, (step, str(made)))).returncode == 0
+        (password,) = re.findall("shop:(.*)@", (made / "redis_url").read_text())
+        assert (made / "sentinel_url").read_text().count(password) == 2
+        digest = hashlib.sha256(password.encode()).hexdigest()
+        for name in ("redis_users", "sentinel_users"):
+            assert digest in _digests(made / name, "shop"), (step, name)
+
+
+def _digests(users: Path, name: str) -> tuple[str, ...]:
+    (line,) = re.findall(rf"^user {name} on(.*) resetkeys", users.read_text(), re.MULTILINE)
+    return tuple(re.findall("#([0-9a-f]{64})", line))
+
+
 @pytest.mark.parametrize("step", ["next", "use", "retire"])
 def test_no_step_begins_without_secrets(tmp_path: Path, step: str) -> None:
     """Secrets that are not there are not exchanged: empty ones would let everybody in."""
@@ -108,7 +148,7 @@ def test_url_of_another_store_is_not_exchanged(tmp_path: Path) -> None:
 def _form(path: Path) -> str:
     """Return the content with each secret and digest replaced, and digests compared to secrets."""
     text = path.read_text()
-    for name in ("redis_url", "redis_health_password"):
+    for name in ("redis_url", "redis_health_password", "sentinel_password"):
         secret = re.search("[0-9a-f]{64}", (path.parent / name).read_text())
         assert secret
         text = text.replace(hashlib.sha256(secret[0].encode()).hexdigest(), f"<digest of {name}>")

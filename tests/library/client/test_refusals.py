@@ -14,6 +14,8 @@ _MOVED_ON = {
     "READONLY": "READONLY You can't write against a read only replica.",
     "READONLY in Redis 6.2": "ERR Error running script (call to f_0): @user_script:1: "
     "@user_script: 1: -READONLY You can't write against a read only replica. ",
+    "READONLY that a script returned, in Redis 6.2": "@user_script: 8: -READONLY You can't write "
+    "against a read only replica.",
     "MASTERDOWN": "MASTERDOWN Link with MASTER is down",
     "NOREPLICAS": "NOREPLICAS Not enough good replicas to write.",
     "UNBLOCKED": "UNBLOCKED force unblock from blocking operation, instance state changed",

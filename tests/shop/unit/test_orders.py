@@ -11,6 +11,7 @@ from unsticky import StoreUnavailable
 
 from tests.shop.conftest import NewShop
 from tests.support.shop.client import ShopClient
+from tests.support.stores.cluster import Cluster
 from tests.support.stores.servers import Server
 
 
@@ -111,3 +112,22 @@ def test_order_is_written_once(shop: Flask) -> None:
         first = orders.write_down("order one user ada", {"tea": 2})
         again = orders.write_down("order one user ada", {"jam": 1})
     assert again == first
+
+
+def test_a_cluster_keeps_what_one_server_keeps(new_shop: NewShop) -> None:
+    """Carts, orders, passwords, limits and the page of workers work with slots on three servers."""
+    cluster = Cluster()
+    try:
+        client = ShopClient(new_shop(redis_url=cluster.url, demo=True, served_by=True))
+        other = client.visitor().fill(jam=1).logged_in("ada")
+        client.fill(tea=2).logged_in("ada")
+        assert client.check_out().status == 201
+        assert client.ordered() == other.ordered() == [{"tea": 2}]
+        assert other.cart() == {"jam": 1}
+        assert client.log_in("grace", "wrong").status == 401
+        assert client.change_password("ada", "Lovelace 1815").status == 204
+        assert other.get("/api/sessions").status == 401
+        assert client.visitor().log_in("ada", "Lovelace 1815").status == 200
+        assert "app-1" in client.get("/status").text
+    finally:
+        cluster.stop()

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from kit.docker.store import VALKEY
 
 from tests.support.checkout import ROOT
 from tests.support.needs import need
@@ -30,12 +31,17 @@ _COMBINATIONS = [
     for combination in itertools.combinations(_OVERLAYS, length)
     # Both say what runs in place of Redis.
     if not {"external", "valkey"} <= set(combination)
+    and not {"external", "sentinel"} <= set(combination)
+    # It is about the store alone.
+    and not ("sentinel" in combination and {"dev", "tls"} & set(combination))
     # A store elsewhere is outside.
     and not {"external", "isolated"} <= set(combination)
     # They are the demo's, and for development: see below.
     and not {"shop", "dev"} & set(combination[1:])
 ]
 
+_SERVERS = {"redis", "redis-2", "redis-3"}
+_SENTINELS = {"sentinel-1", "sentinel-2", "sentinel-3"}
 _SECRETS = {"SECRET_KEY": "4f1c" * 16, "REDIS_URL": "redis://shop:swordfish@redis"}
 _IMAGES = {
     f"{name}_IMAGE": f"registry.test/{name.lower()}:1"
@@ -115,7 +121,8 @@ def test_only_nginx_publishes_ports(overlays: tuple[str, ...]) -> None:
     else:
         assert model["networks"]["back"]["internal"] is True
         assert set(services["app"]["networks"]) == {"front", "back"}
-        assert set(services["redis"]["networks"]) == {"back"}
+        for name in {*services} - {"app", "nginx"}:
+            assert set(services[name]["networks"]) == {"back"}
 
 
 @every_combination
@@ -139,6 +146,32 @@ def test_every_image_is_a_variable(overlays: tuple[str, ...]) -> None:
     if "external" not in overlays:
         store = "VALKEY_IMAGE" if "valkey" in overlays else "REDIS_IMAGE"
         assert services["redis"]["image"] == _IMAGES[store]
+    if "sentinel" in overlays:
+        others = _SERVERS - {"redis"} | _SENTINELS
+        assert {services[name]["image"] for name in others} == {_IMAGES["REDIS_IMAGE"]}
+
+
+@pytest.mark.parametrize("overlays", [("sentinel",), ("sentinel", "valkey")])
+def test_a_store_that_fails_over_is_whole(overlays: tuple[str, ...]) -> None:
+    """Servers and Sentinels have volumes of their own, and start before the replicas."""
+    model = _model(overlays)
+    services = model["services"]
+    assert {*services} == {"nginx", "app", *_SERVERS, *_SENTINELS}
+    assert {*services["app"]["depends_on"]} == _SERVERS | _SENTINELS
+    assert model["secrets"]["redis_url"]["file"].endswith("/secrets/sentinel_url")
+    volumes = []
+    for name in _SERVERS | _SENTINELS:
+        assert services[name]["entrypoint"][1:3] == ["/etc/redis/sentinel.sh", name]
+        mounts = {mount["target"]: mount["source"] for mount in services[name]["volumes"]}
+        assert mounts["/etc/redis/sentinel.sh"].endswith("/redis/sentinel.sh")
+        volumes.append(model["volumes"][mounts["/data"]]["name"])
+        # A Sentinel needs no session.
+        users = "redis_users" if name in _SERVERS else "sentinel_users"
+        secrets = {secret["source"] for secret in services[name]["secrets"]}
+        assert secrets == {users, "redis_health_password", "sentinel_password"}
+    assert len({*volumes}) == len(volumes)
+    # With Valkey, no server finds files of Redis.
+    assert sum("valkey" in name for name in volumes) == (3 if "valkey" in overlays else 0)
 
 
 @pytest.mark.parametrize("overlays", [(), ("valkey",)], ids=["alone", "valkey"])
@@ -150,6 +183,9 @@ def test_every_default_image_has_a_tag(overlays: tuple[str, ...]) -> None:
     for image in images:
         assert re.fullmatch(r"[a-z/-]+:[\w.-]+", image), image
         assert not image.endswith(":latest"), image
+    if overlays:
+        # As the kit gives it to the other servers of compose.sentinel.yaml.
+        assert services["redis"]["image"] == VALKEY
 
 
 @every_combination

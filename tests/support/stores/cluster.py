@@ -45,7 +45,7 @@ class Cluster:
         ]
         for number, node in enumerate(self.nodes):
             first, end = (_SLOTS * place // size for place in (number, number + 1))
-            node.raw.execute_command("CLUSTER", "ADDSLOTSRANGE", first, end - 1)
+            node.raw.execute_command("CLUSTER", "ADDSLOTS", *range(first, end))
             node.raw.execute_command("CLUSTER", "SET-CONFIG-EPOCH", number + 1)
         for port, bus in zip(self.ports[1:], buses[1:], strict=True):
             self.nodes[0].raw.execute_command("CLUSTER", "MEET", "127.0.0.1", port, bus)

@@ -1,0 +1,137 @@
+"""`STORE=sentinel`: a store of one server becomes one that fails over, and its primary ends."""
+
+import os
+import re
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import partial
+
+import pytest
+
+from tests.support.shop.client import ShopClient
+from tests.support.stacks.containers import ContainerStack, StartContainers, docker
+from tests.support.waiting import wait_until
+
+# A product's quantity is 99 at most.
+_ADDED_OF_EACH = 90
+
+
+class _Visitor(threading.Thread):
+    """Adds one product after the other; each is asked for, under its key, until it is acknowledged.
+
+    Attributes:
+        acknowledged: how many are.
+    """
+
+    def __init__(self, stack: ContainerStack) -> None:
+        super().__init__()
+        self.browser = stack.browser()
+        self.acknowledged = 0
+        self.skus = [each["sku"] for each in self.browser.get("/api/products").json()]
+        self.ended = threading.Event()
+
+    def run(self) -> None:
+        """Go on until the end."""
+        while not self.ended.wait(0.05):
+            sku = self.skus[self.acknowledged // _ADDED_OF_EACH]
+            wait_until(partial(self._add, sku, os.urandom(8).hex()), "an added product", 60)
+            self.acknowledged += 1
+
+    def _add(self, sku: str, key: str) -> bool:
+        return self.browser.add(sku, key=key).status == 200
+
+
+@contextmanager
+def _visitors(stack: ContainerStack) -> Iterator[None]:
+    """Let visitors add until the block ends; then each cart has what was acknowledged."""
+    visitors = [_Visitor(stack) for _ in range(4)]
+    for each in visitors:
+        each.start()
+    try:
+        _await_more(visitors)
+        yield
+        _await_more(visitors)
+    finally:
+        for each in visitors:
+            each.ended.set()
+        for each in visitors:
+            each.join()
+    # A change waits for one of two replicas. Sentinel may choose the other, without the last one.
+    lost = [each.acknowledged - sum(each.browser.cart().values()) for each in visitors]
+    assert set(lost) <= {0, 1}, lost
+
+
+@pytest.fixture(name="stack", scope="module")
+def _stack(new_stack: StartContainers) -> Iterator[ContainerStack]:
+    """A store of one server; the first test adds the others."""
+    stack = new_stack(REPLICAS="1", WORKERS="4", READY_TIMEOUT="60")
+    stack.up()
+    yield stack
+    assert not stack.dispose()
+
+
+def _await_more(visitors: list[_Visitor]) -> None:
+    """Wait until something more of each visitor is acknowledged."""
+    before = [each.acknowledged for each in visitors]
+    wait_until(
+        lambda: all(v.acknowledged > n for v, n in zip(visitors, before, strict=True)),
+        "products that each visitor adds",
+        60,
+    )
+
+
+def _roles(stack: ContainerStack) -> dict[str, str]:
+    """Return what `make status` says of each server, once all take part."""
+
+    def found() -> dict[str, str] | None:
+        row = r"^(redis\S*) +\d+ +running, (primary|replica)(?:, \d+ B behind)?  "
+        roles = dict(re.findall(row, stack.succeed("status"), re.MULTILINE))
+        return roles if sorted(roles.values()) == ["primary", "replica", "replica"] else None
+
+    return wait_until(found, "a primary and two replicas", 60)
+
+
+def _primary(stack: ContainerStack) -> str:
+    return next(name for name, role in _roles(stack).items() if role == "primary")
+
+
+def test_data_of_one_server_comes_along(stack: ContainerStack) -> None:
+    """The store gets replicas and Sentinels while visitors add: every added product is there."""
+    with _visitors(stack):
+        stack.up(STORE="sentinel", UNSTICKY_WAIT="1 100")
+    assert _roles(stack) == {"redis": "primary", "redis-2": "replica", "redis-3": "replica"}
+    assert "Nothing to deploy" in stack.up()
+
+
+def test_a_killed_primary_is_replaced(stack: ContainerStack) -> None:
+    """Another server serves every cart, no worker restarts, and the former one comes back."""
+    name, (replica,) = _primary(stack), stack.replicas()
+    workers = stack.workers(replica)
+    with _visitors(stack):
+        docker("kill", stack.inspect(name)[0]["Id"])
+    assert stack.workers(replica) == workers
+    docker("start", stack.inspect(name)[0]["Id"])
+    assert _primary(stack) != name
+
+
+def test_a_restart_hands_over_first(stack: ContainerStack) -> None:
+    """A restarted primary leaves its place to another server."""
+    name = _primary(stack)
+    with _visitors(stack):
+        stack.succeed("restart", SERVICE=name)
+    assert _primary(stack) != name
+
+
+def test_one_server_needs_all_data(stack: ContainerStack) -> None:
+    """The way back to one server is refused while several run, and if another has later data."""
+    browser: ShopClient = stack.browser().fill(tea=1)
+    assert "STORE=sentinel" in stack.fail("up", STORE="single")
+    last = _primary(stack)
+    if last == "redis":
+        stack.succeed("restart", SERVICE=last)
+        last = _primary(stack)
+    stack.down()
+    assert f"the store's last primary was {last}" in stack.fail("up", STORE="single")
+    stack.up()
+    assert browser.cart() == {"tea": 1}
