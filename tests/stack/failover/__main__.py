@@ -167,11 +167,15 @@ def _summary(results: Sequence[Result]) -> Iterator[str]:
     yield (
         "Times are seconds after the fault: median, least and most. A second before it, "
         f"{SHOPPERS + 3} visitors began. A server counts as down after {DOWN_AFTER} ms. "
-        f"{datetime.now(UTC):%Y-%m-%d}, commit {machine.commit()}, {machine.description()}, "
+        f"{_all(results, 'date')}, commit {_all(results, 'commit')}, {machine.description()}, "
         f"{machine.python()}, load average {min(loads):g} to {max(loads):g}. `python -m "
         "tests.stack.failover 20 --only FAULT --mode MODE` repeats a row; the faults, in this "
         f"order: {', '.join(FAULTS)}."
     )
+
+
+def _all(results: Sequence[Result], name: str) -> str:
+    return " and ".join(sorted({getattr(each, name) for each in results}))
 
 
 def _say(text: str) -> None:

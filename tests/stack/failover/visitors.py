@@ -14,7 +14,7 @@ import httpx
 from shop import catalog
 
 from tests.support.http.wire import Answer
-from tests.support.shop.client import ShopClient
+from tests.support.shop.client import ShopClient, quantities
 from tests.support.waiting import wait_until
 
 SHOPPERS: Final = 4
@@ -257,7 +257,7 @@ def _look_up(port: int, cookie: str, changes: Sequence[Change]) -> None:
         kinds = {change.kind for change in changes}
         if kinds & {Kind.LOGIN, *ENDS}:
             user = _answered(client, "/api/sessions").status == 200
-        cart = client.cart() if Kind.ADD in kinds else {}
+        cart = quantities(_answered(client, "/api/cart").json()) if Kind.ADD in kinds else {}
         # Last, because it counts, and begins another session if there is none.
         counts = int(_answered(client, "/api/session").json()["hits"]) - 1
         for change in changes:
