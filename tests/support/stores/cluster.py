@@ -62,6 +62,24 @@ class Cluster:
         """Wait until all servers know that all slots are served."""
         wait_until(self._is_whole, "a cluster that knows all of its slots")
 
+    def replica(self, place: int) -> Server:
+        """Start a replica of a server, and wait until the cluster knows it and it has a copy."""
+        port, bus = free_port(), free_port()
+        new = self._started(required_program("redis-server"), port, bus)
+        primary = self.nodes[place].raw.execute_command("CLUSTER", "MYID")
+        self.nodes[place].raw.execute_command("CLUSTER", "MEET", "127.0.0.1", port, bus)
+
+        def follows() -> bool:
+            return bool(new.raw.execute_command("CLUSTER", "REPLICATE", primary))
+
+        def is_copy() -> bool:
+            known = [b"slave" in n.raw.execute_command("CLUSTER", "NODES") for n in self.nodes]
+            return all(known) and new.raw.info("replication")["master_link_status"] == "up"
+
+        wait_until(follows, "a replica that knows its primary", ignoring=redis.ResponseError)
+        wait_until(is_copy, "a replica that all know, with a copy")
+        return new
+
     def holder(self, bucket: int) -> Server:
         """Return the server that held a bucket's slot in the beginning."""
         return self.nodes[key_slot(b"%d" % bucket) * len(self.nodes) // _SLOTS]
