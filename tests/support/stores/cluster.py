@@ -17,7 +17,7 @@ from unsticky.stores.redis import script_of
 from tests.support.ports import free_port
 from tests.support.stores.places import CAPS, LIFETIMES, AtServer, LimitedStore, reference
 from tests.support.stores.servers import Server, required_program
-from tests.support.waiting import wait_until
+from tests.support.waiting import PATIENCE, wait_until
 
 _SLOTS: Final = 16384
 _APART: Final = ("write", "enter", "settle", "forget", "end", "end_all")
@@ -77,7 +77,7 @@ class Cluster:
             return all(known) and new.raw.info("replication")["master_link_status"] == "up"
 
         wait_until(follows, "a replica that knows its primary", ignoring=redis.ResponseError)
-        wait_until(is_copy, "a replica that all know, with a copy")
+        wait_until(is_copy, "a replica that all know, with a copy", 2 * PATIENCE)
         return new
 
     def holder(self, bucket: int) -> Server:
