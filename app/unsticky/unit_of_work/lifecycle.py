@@ -290,7 +290,8 @@ class Lifecycle:
         else:
             if seen_alive or outcome.kind == "rotated":
                 raise self._prevented(outcome.kind)
-            self._ended_before = self._required_token().reference
+            if self.token is not None:
+                self._ended_before = self.token.reference
             self._forget()
 
     def _prevented(self, kind: str) -> SessionGone:
