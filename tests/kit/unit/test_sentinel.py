@@ -3,8 +3,8 @@
 import json
 import re
 import socket
+import threading
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -12,6 +12,7 @@ from kit.errors import KitError
 from kit.local import sentinel
 from kit.settings import Settings, load
 from kit.state import StateFolder
+from kit.system import resp
 from kit.system.sentinel import SENTINELS, WatchedStore
 
 
@@ -82,3 +83,37 @@ def test_a_server_that_is_left_says_which_store_runs(state: StateFolder, store: 
     other = "single" if store == "sentinel" else "sentinel"
     with pytest.raises(KitError, match=f"the store runs with STORE={store}"):
         sentinel.prepare(_settings(state, other), state, ["valkey"])
+
+
+def test_numbers_of_a_server_are_numbers() -> None:
+    """A replica that has 999 bytes has less than 1000, which texts would not say."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+
+        def answer() -> None:
+            with server.accept()[0] as connection:
+                connection.sendall(b"+OK\r\n*4\r\n$6\r\nmaster\r\n:1000\r\n*-1\r\n$-1\r\n")
+                connection.recv(1000)
+
+        thread = threading.Thread(target=answer)
+        thread.start()
+        assert resp.ask(server.getsockname(), "password", "ROLE") == ["master", 1000, None, None]
+        thread.join()
+
+
+class _Moving(WatchedStore):
+    """Servers whose primary has just become a replica."""
+
+    servers = ("one", "two")
+
+    def ask(self, name: str, *words: str) -> Any:
+        if words[0] == "SENTINEL":
+            return ["one", "6379"]
+        return ["slave", "two", 6379, "connected", 9] if name == "one" else ["master", 9, []]
+
+    def named(self, address: Sequence[str]) -> str:
+        return address[0]
+
+
+def test_status_during_a_fail_over() -> None:
+    """The Sentinels may name a server that is a replica; how far others are behind is unknown."""
+    assert _Moving().roles() == {"one": "replica", "two": "primary"}
