@@ -5,6 +5,7 @@ import threading
 import time
 from collections.abc import Iterator
 from concurrent.futures import Future
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -458,6 +459,34 @@ def test_tls_is_spoken_to_both(servers: Servers, certificate: Path, opened: Open
         process.kill()
         process.wait()
         server.stop()
+
+
+def test_tls_is_spoken_to_each_server_of_a_cluster(
+    servers: Servers, certificate: Path, opened: Opened
+) -> None:
+    """Also to one that only the cluster names."""
+    ports, file = (free_port(), free_port()), certificate / "certificate"
+    options = ("--cluster-enabled", "yes", "--tls-cluster", "yes", *tls_options(certificate))
+    nodes = []
+    try:
+        for port, slots in zip(ports, (range(8192), range(8192, 16384)), strict=True):
+            bus = ("--tls-port", str(port), "--cluster-port", str(free_port()))
+            nodes.append(servers.new("redis-server", *options, *bus))
+            nodes[-1].raw.execute_command("CLUSTER", "ADDSLOTS", *slots)
+        other = nodes[1].raw.config_get("cluster-port")["cluster-port"]
+        nodes[0].raw.execute_command("CLUSTER", "MEET", "127.0.0.1", ports[1], other)
+        client = opened(f"rediss+cluster://127.0.0.1:{ports[0]}?ssl_ca_certs={file}")
+        unavailable = (StoreUnavailable, OutcomeUnknown)
+        for key in ("foo", "bar"):  # slots 12182 and 5061
+            wait_until(partial(_set, client, key), f"an answer for {key}", ignoring=unavailable)
+        assert "certificate" in _says(opened(f"rediss+cluster://127.0.0.1:{ports[0]}"))
+    finally:
+        for node in nodes:
+            node.stop()
+
+
+def _set(client: Client, key: str) -> bool:
+    return bool(client.ask(deadline(), "SET", key, "1") == b"OK")
 
 
 def test_a_silent_sentinel_is_asked_one_question(opened: Opened, watchers: list[Watcher]) -> None:

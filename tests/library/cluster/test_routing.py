@@ -42,7 +42,7 @@ from tests.support.stores.places import (
     operation,
     reference,
 )
-from tests.support.waiting import at_most, wait_until
+from tests.support.waiting import PATIENCE, at_most, wait_until
 
 
 @pytest.fixture(name="own")
@@ -170,6 +170,31 @@ def test_a_server_that_died_holds_back_only_its_slots(own: AtCluster) -> None:
     wait_until(
         lambda: isinstance(store.read(there), Record), "an answer", ignoring=StoreUnavailable
     )
+
+
+def test_a_replica_takes_over() -> None:
+    """After a server's death its sessions are served by its replica, without a restart."""
+    options = ("--cluster-node-timeout", "2000", "--repl-diskless-sync-delay", "0")
+    cluster = Cluster(3, *options)
+    own = AtCluster(cluster)
+    replica = cluster.replica(0)
+    try:
+        store = own.new_store()
+        where = _made(store, 7)
+        cluster.nodes[0].raw.wait(1, 1000)
+        cluster.nodes[0].kill()
+        unavailable = (StoreUnavailable, OutcomeUnknown)
+        wait_until(
+            lambda: store.apply(where, (Add(b"n", 1),)),
+            "a change",
+            2 * PATIENCE,
+            ignoring=unavailable,
+        )
+        assert (store.record(where).fields or {})[b"a"] == b"1"
+    finally:
+        own.close()
+        cluster.stop()
+        replica.stop()
 
 
 def test_a_server_that_hangs_holds_one_request(

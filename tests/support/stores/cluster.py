@@ -17,7 +17,7 @@ from unsticky.stores.redis import script_of
 from tests.support.ports import free_port
 from tests.support.stores.places import CAPS, LIFETIMES, AtServer, LimitedStore, reference
 from tests.support.stores.servers import Server, required_program
-from tests.support.waiting import wait_until
+from tests.support.waiting import PATIENCE, wait_until
 
 _SLOTS: Final = 16384
 _APART: Final = ("write", "enter", "settle", "forget", "end", "end_all")
@@ -61,6 +61,24 @@ class Cluster:
     def wait(self) -> None:
         """Wait until all servers know that all slots are served."""
         wait_until(self._is_whole, "a cluster that knows all of its slots")
+
+    def replica(self, place: int) -> Server:
+        """Start a replica of a server, and wait until the cluster knows it and it has a copy."""
+        port, bus = free_port(), free_port()
+        new = self._started(required_program("redis-server"), port, bus)
+        primary = self.nodes[place].raw.execute_command("CLUSTER", "MYID")
+        self.nodes[place].raw.execute_command("CLUSTER", "MEET", "127.0.0.1", port, bus)
+
+        def follows() -> bool:
+            return bool(new.raw.execute_command("CLUSTER", "REPLICATE", primary))
+
+        def is_copy() -> bool:
+            known = [b"slave" in n.raw.execute_command("CLUSTER", "NODES") for n in self.nodes]
+            return all(known) and new.raw.info("replication")["master_link_status"] == "up"
+
+        wait_until(follows, "a replica that knows its primary", ignoring=redis.ResponseError)
+        wait_until(is_copy, "a replica that all know, with a copy", 2 * PATIENCE)
+        return new
 
     def holder(self, bucket: int) -> Server:
         """Return the server that held a bucket's slot in the beginning."""
