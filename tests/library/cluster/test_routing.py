@@ -250,7 +250,8 @@ class _Meanwhile(Address):
     client: ClusterClient
 
     def __hash__(self) -> int:
-        self.client.member(Address("127.0.0.1", len(vars(self.client)["_members"])))
+        members = vars(self.client.slots)["_members"]
+        self.client.slots.member(Address("127.0.0.1", len(members)))
         return super().__hash__()
 
 
@@ -260,10 +261,10 @@ def test_a_server_that_left_is_closed_and_its_calls_count(server_place: AtCluste
     client.ask(deadline(), "PING")
     _Meanwhile.client = client
     gone = _Meanwhile("127.0.0.2", 1)
-    client.member(gone).sent = 5
+    client.slots.member(gone).sent = 5
     before = client.round_trips
     client.primaries(deadline(), reload=True)
-    assert gone not in [*vars(client)["_members"]]
+    assert gone not in [*vars(client.slots)["_members"]]
     assert client.round_trips == before
     client.close()
 

@@ -115,6 +115,17 @@ def test_a_killed_primary_is_replaced(stack: ContainerStack) -> None:
     assert _primary(stack) != name
 
 
+def test_copied_files_need_no_make(stack: ContainerStack) -> None:
+    """The commands of docs/operations.md for the folder `deploy/` work in a Sentinel's container."""
+    sentinel = stack.inspect("sentinel-1")[0]["Id"]
+    command = ("exec", sentinel, "sh", "/etc/redis/sentinel.sh")
+    former = _primary(stack)
+    assert re.findall(r"(\S+): master", docker(*command, "status")) == [former]
+    assert docker(*command, "users").split() == ["OK"] * 6
+    with _visitors(stack):
+        assert docker(*command, "failover").endswith(f" is the primary, in place of {former}")
+
+
 def test_a_restart_hands_over_first(stack: ContainerStack) -> None:
     """A restarted primary leaves its place to another server."""
     name = _primary(stack)

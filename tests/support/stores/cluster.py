@@ -114,6 +114,13 @@ class Cluster:
             node.raw.execute_command("CLUSTER", "SETSLOT", slot, "NODE", to)
         port = self.ports[target]
         wait_until(lambda: self._holders(slot) == {port}, f"slot {slot} at port {port}")
+        # The next taker raises the epoch that it knows. With an old one, the slot would fall back.
+        wait_until(lambda: len(self._epochs()) == 1, "servers that know the last epoch")
+
+    def _epochs(self) -> set[str]:
+        """Return the cluster's epoch, as each server knows it."""
+        known = [node.raw.execute_command("CLUSTER INFO") for node in self.nodes]
+        return {each["cluster_current_epoch"] for each in known}
 
     def _holders(self, slot: int) -> set[int]:
         """Return the ports of the servers that hold a slot, as each server sees it."""

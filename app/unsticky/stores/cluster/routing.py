@@ -1,18 +1,15 @@
 """A client of a Redis Cluster: each call goes to the server that holds its slot, and follows it.
 
-Each server has a `Client` with its own connections and its own circuit breaker, so that one which
-hangs holds back only the sessions in its slots. No call waits for longer than its one deadline.
+No call waits for longer than its one deadline.
 """
 
 from __future__ import annotations
 
-import random
 import re
 import time
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from types import MappingProxyType
-from typing import Any, Final, NamedTuple, TypeVar
+from typing import Any, Final, TypeVar
 
 from redis.crc import key_slot
 
@@ -21,41 +18,23 @@ from ..base import Deadline
 from ..client import Client, Failed, Part, Script, encoded
 from ..connection import Connection
 from ..replies import ErrorReply, packed, pieces
+from .slots import Address, Member, Slots
 
 T = TypeVar("T")
 
 _HOPS: Final = 3
 """How often one call follows MOVED or ASK at once. More means that the servers do not agree yet."""
 
-_MAP_SECONDS: Final = 0.3
-"""Seconds that one server may take to send the map, so that there is time to ask the next."""
-
 _PAUSE: Final = 0.01
 """Seconds between two attempts while a slot's keys are on their way to another server."""
 
 _ASKING: Final = packed(b"ASKING")
-_MAP: Final = packed(b"CLUSTER", b"SLOTS")
 
 _NO_KEY: Final = frozenset(
     b"PING ECHO TIME INFO CLIENT SCRIPT CLUSTER COMMAND CONFIG ACL DBSIZE".split()
 )
 _KEY_IS_SECOND: Final = frozenset(b"OBJECT MEMORY XGROUP XINFO BITOP".split())
 _KEY_IS_THIRD: Final = frozenset(b"EVAL EVALSHA EVAL_RO EVALSHA_RO FCALL FCALL_RO".split())
-
-
-class Address(NamedTuple):
-    """Where a server is."""
-
-    host: str
-    port: int
-
-
-class Member(Client):
-    """A client of one server of a cluster. Slots that left it say nothing of its connections."""
-
-    wrong_server = MappingProxyType(
-        {code: why for code, why in Client.wrong_server.items() if code != "MOVED"}
-    )
 
 
 class ClusterClient(Client):
@@ -73,20 +52,15 @@ class ClusterClient(Client):
         nodes: Iterable[Address],
         remap: Callable[[Address], tuple[str, int]] = lambda address: address,
     ) -> None:
-        self._make = make
-        self._remap = remap
-        self._given = tuple(nodes)
-        self._members: dict[Address, Member] = {}
-        self._slots: list[Address | None] = []
-        self._suspected: Address | None = None
-        self.sent = 0  # what a script's text costs beside its call, and at servers that left
-        shown = ",".join(f"{host}:{port}" for host, port in self._given)
+        self.slots = Slots(make, nodes, remap)
+        self.sent = 0  # what a script's text costs beside its call
+        shown = ",".join(f"{host}:{port}" for host, port in self.slots.given)
         self.address = f"the cluster at {shown}"
 
     @property
     def round_trips(self) -> int:
         """See `Client.round_trips`."""
-        return self.sent + sum(member.sent for member in list(self._members.values()))
+        return self.sent + self.slots.round_trips
 
     def call_and_wait(self, *_: Any) -> Any:
         """Refuse: who waits must know the server that has the change, and how many replicas it has.
@@ -179,20 +153,12 @@ class ClusterClient(Client):
     def primaries(self, deadline: Deadline, *, reload: bool = False) -> list[Address]:
         """Return the servers that hold slots, always in the same order."""
         with deadline:
-            if reload or not self._slots:
-                self._load_map(deadline)
-        return sorted({address for address in self._slots if address is not None})
-
-    def member(self, address: Address) -> Member:
-        """Return the client of one server."""
-        if (found := self._members.get(address)) is not None:
-            return found
-        return self._members.setdefault(address, self._make(address))
+            (self.slots.load if reload else self.slots.prepare)(deadline)
+        return self.slots.primaries()
 
     def close(self) -> None:
         """See `Client.close`."""
-        for member in list(self._members.values()):
-            member.close()
+        self.slots.close()
 
     def forget(self) -> None:
         """Do nothing: each member is a client, which forgets its own."""
@@ -234,11 +200,10 @@ class ClusterClient(Client):
     def _by_server(self, keys: Sequence[bytes], deadline: Deadline) -> Iterator[list[int]]:
         """Yield the places of the keys at each server; a command without a key joins any."""
         with deadline:
-            if not self._slots:
-                self._load_map(deadline)
+            self.slots.prepare(deadline)
         groups: dict[Address | None, list[int]] = defaultdict(list)
         for place, key in enumerate(keys):
-            groups[self._slots[key_slot(key)] if key else None].append(place)
+            groups[self.slots.holder(key_slot(key)) if key else None].append(place)
         if None in groups and len(groups) > 1:
             alone = groups.pop(None)
             first = next(iter(groups.values()))
@@ -253,14 +218,10 @@ class ClusterClient(Client):
         with deadline:
             if deadline.remaining <= 0:
                 raise StoreUnavailable("this request has used up its time for the store")
-            if not self._slots:
-                self._load_map(deadline)
-            elif self._suspected is not None:
-                last, self._suspected = self._suspected, None
-                self.reload(deadline, last=last)
-            route = _Route(self, key_slot(key) if key else None, deadline)
+            self.slots.prepare(deadline)
+            route = _Route(self.slots, key_slot(key) if key else None, deadline)
             while True:
-                member, asking = self.member(route.address), route.asking
+                member, asking = self.slots.member(route.address), route.asking
                 try:
                     route.admit(member)
                     return member.attempt(
@@ -271,96 +232,16 @@ class ClusterClient(Client):
                 except Failed as failed:
                     route.follow(failed)
 
-    def place_of(self, slot: int | None) -> Address:
-        """Return the server of a slot; any if there is no slot to ask for, or nobody holds it."""
-        found = self._slots[slot] if slot is not None and self._slots else None
-        if found is None:
-            known = [address for address in self._slots if address is not None]
-            found = random.choice(known or self._given)
-        return found
-
-    def moved(self, slot: int | None, to: Address) -> None:
-        """Note that a slot is at another server now."""
-        if slot is not None and self._slots:
-            self._slots[slot] = to
-
-    def named(self, where: str, by: Address) -> Address:
-        """Return the address that a server (`by`) names as `host:port`; without host, its own."""
-        host, _, port = where.rpartition(":")
-        host = host if host not in {"", "?"} else by.host
-        return Address(*self._remap(Address(host, int(port))))
-
-    def suspect(self, address: Address) -> None:
-        """Let the next call load the map again: a server used up the time of this one."""
-        self._suspected = address
-
-    def reload(self, deadline: Deadline, *, last: Address) -> None:
-        """Load the map again if a server sends it in time; ask `last` after all others."""
-        try:
-            self._load_map(deadline, last)
-        except StoreUnavailable:
-            return  # what is known stays; the call's own failure is reported
-
-    def _load_map(self, deadline: Deadline, last: Address | None = None) -> None:
-        known = {address for address in self._slots if address is not None}
-        asked = random.sample([*known], len(known)) + [a for a in self._given if a not in known]
-        asked.sort(key=lambda address: address == last)
-        reason = "no address"
-        for address in asked:
-            share = Deadline(min(_MAP_SECONDS, deadline.left() / 2))
-            share.total = deadline.total  # too short to show that a server hangs
-
-            def exchange(connection: Connection, share: Deadline = share) -> Any:
-                (reply,) = connection.ask(_MAP, 1, share)
-                if isinstance(reply, ErrorReply):
-                    raise reply
-                return reply
-
-            try:
-                with share:
-                    member = self.member(address)
-                    reply = member.attempt(exchange, share)
-                member.sent -= 1  # no call, as connecting is none
-                self._slots = self._read(reply, address)
-            except (StoreUnavailable, Failed, ValueError) as error:
-                reason = str(error) or getattr(error, "reason", "") or type(error).__name__
-            else:
-                kept = {*self._slots, *self._given}
-                # A copy: another thread may add a server meanwhile.
-                for gone in [each for each in list(self._members) if each not in kept]:
-                    if (left := self._members.pop(gone, None)) is not None:
-                        self.sent += left.sent
-                        left.close()
-                return
-            if deadline.passed():
-                break
-        raise StoreUnavailable(f"no server of the cluster sends its map: {reason}")
-
-    def _read(self, reply: Any, by: Address) -> list[Address | None]:
-        """Return the server of each slot, of what CLUSTER SLOTS replied.
-
-        Raises:
-            ValueError: it is no map, or an empty one.
-        """
-        slots: list[Address | None] = [None] * 16384
-        for first, last, primary, *_ in reply:
-            host, port = primary[:2]
-            place = self.named(f"{(host or b'').decode()}:{port}", by)
-            slots[first : last + 1] = [place] * (last + 1 - first)
-        if not any(slots):
-            raise ValueError(f"{by.host}:{by.port} knows no server that holds a slot")
-        return slots
-
 
 class _Route:
     """Where one call goes, and what became of its attempts."""
 
-    def __init__(self, client: ClusterClient, slot: int | None, deadline: Deadline) -> None:
-        self._client, self._slot, self._deadline = client, slot, deadline
+    def __init__(self, slots: Slots, slot: int | None, deadline: Deadline) -> None:
+        self._slots, self._slot, self._deadline = slots, slot, deadline
         self._hops = 0
         self._failures = 0
         self._admitted: Member | None = None
-        self.address = client.place_of(slot)
+        self.address = slots.holder(slot)
         self.asking = False
         self.maybe_done = False
 
@@ -375,16 +256,16 @@ class _Route:
         code = failed.refusal.code if failed.refusal is not None else ""
         if self._deadline.passed():
             if failed.refusal is None:
-                self._client.suspect(self.address)
+                self._slots.suspect(self.address)
             raise failed.outcome(maybe_done=self.maybe_done) from failed
         if code in {"MOVED", "ASK"} and (found := re.search(r"(\S+)\s*$", str(failed.refusal))):
             self._hops += 1
             if self._hops > _HOPS:
                 self._pause(failed)
-            self.address = self._client.named(found[1], self.address)
+            self.address = self._slots.named(found[1], self.address)
             self.asking = code == "ASK"
             if not self.asking:
-                self._client.moved(self._slot, self.address)
+                self._slots.moved(self._slot, self.address)
             return
         if code == "TRYAGAIN":  # some of the call's keys are here, and some at another server
             self._pause(failed)
@@ -393,10 +274,10 @@ class _Route:
         self._failures += 1
         if self._failures > 1 or not (failed.again or code == "CLUSTERDOWN"):
             raise failed.outcome(maybe_done=self.maybe_done) from failed
-        self._client.reload(self._deadline, last=self.address)
+        self._slots.reload(self._deadline, last=self.address)
         if code == "CLUSTERDOWN":
             time.sleep(min(_PAUSE, self._deadline.left()))
-        self.address, self.asking = self._client.place_of(self._slot), False
+        self.address, self.asking = self._slots.holder(self._slot), False
 
     def _pause(self, failed: Failed) -> None:
         """Wait a little; raise the outcome if the time left is too short for another attempt.

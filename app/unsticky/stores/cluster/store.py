@@ -26,7 +26,8 @@ from ..redis import (
     named_reference,
     script_of,
 )
-from .routing import Address, ClusterClient
+from .routing import ClusterClient
+from .slots import Address
 
 _ROUNDS: Final = 3
 """How often a write is sent: again if it needs a permit, or one for longer. How often the other
@@ -121,7 +122,7 @@ class ClusterStore(RedisStore):
             if before != known:  # the first step, or the cluster was changed
                 place = b"0 0"
             number, _, place = place.partition(b" ")
-            following, keys = self.client.member(servers[int(number)]).ask(
+            following, keys = self.client.slots.member(servers[int(number)]).ask(
                 deadline, "SCAN", place, "MATCH", self._all_sessions(), "COUNT", SWEEP_KEYS
             )
             sessions = [self._session_at(key) for key in keys]
@@ -139,7 +140,7 @@ class ClusterStore(RedisStore):
         buckets: dict[Address, int] = {}
         servers = self.client.primaries(deadline)
         for bucket in range(BUCKETS):
-            buckets.setdefault(self.client.place_of(key_slot(b"%d" % bucket)), bucket)
+            buckets.setdefault(self.client.slots.holder(key_slot(b"%d" % bucket)), bucket)
             if len(buckets) == len(servers):
                 break
         for left in range(len(buckets), 0, -1):
