@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import shutil
 import signal
 import socket
 import threading
@@ -10,6 +11,7 @@ from collections.abc import Callable, Iterator
 from functools import partial
 
 import pytest
+from kit.local.sentinel import own_file
 
 from tests.conftest import StartStack
 from tests.support.shop.client import ShopClient
@@ -110,6 +112,23 @@ def test_a_taken_port_is_replaced(watched: Stack) -> None:
         watched.up()
     assert browser.cart() == {"tea": 1}
     _roles(watched)
+
+
+def test_a_broken_primary_is_named(watched: Stack) -> None:
+    """If its file cannot be read, the data of a replica take their place."""
+    browser, name = watched.browser().fill(tea=1), _primary(watched)
+    watched.down()
+    other = "valkey-2" if name == "valkey" else "valkey"
+    broken, whole = (own_file(n, watched.folder).parent / "appendonlydir" for n in (name, other))
+    for path in broken.glob("*.incr.aof"):
+        path.write_text("unreadable\r\n" * 9)
+    assert f"error: {name} is not ready" in watched.fail("up")
+    watched.down()
+    shutil.rmtree(broken)
+    shutil.copytree(whole, broken)
+    watched.up()
+    assert browser.cart() == {"tea": 1}
+    assert _primary(watched) == name
 
 
 def _remove(browser: ShopClient) -> bool:

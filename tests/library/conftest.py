@@ -14,7 +14,7 @@ from tests.support.stores.places import Place
 
 @pytest.fixture(name="valkey", scope="session")
 def _valkey() -> Iterator[Valkey]:
-    """A store that tests share; each application on it has a prefix of its own.
+    """A store that tests share; each application on it has its own prefix.
 
     With CLUSTER=all it is a cluster.
     """

@@ -23,10 +23,8 @@ _ASK = (
     "exec timeout 2 $(command -v valkey-cli || command -v redis-cli) "
     '-2 --json -e -p $port --user sentinel "$@"'
 )
-
-
 _LOAD_USERS = (
-    "REDISCLI_AUTH=$(cat /run/secrets/redis_health_password) "
+    "REDISCLI_AUTH=$(cat /run/secrets/redis_health_password) timeout 2 "
     "$(command -v redis-cli || command -v valkey-cli) -p $1 --user health acl load"
 )
 _UNITS = {"": 1, "k": 1000, "kb": 1024, "m": 1000**2, "mb": 1024**2, "g": 1000**3, "gb": 1024**3}
@@ -48,7 +46,7 @@ def load_users(engine: Engine, containers: Iterable[Container], secrets: Path) -
     for each in [c for c in containers if c.runs and c.service in {*SERVERS, *SENTINELS}]:
         said = engine.attempt("exec", each.id, "sh", "-c", _LOAD_USERS, "sh", _port(each.service))
         if "OK" not in said.stdout:
-            # One of an older version, or whose password is lost.
+            # One that hangs or is of an older version, or whose password is lost.
             engine.ask("restart", each.id)
     write_private(loaded, text)
 

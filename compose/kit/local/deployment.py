@@ -54,6 +54,8 @@ class LocalDeployment:
         stores, found = self._stores(), self.supervisor.processes()
         ran = [each for each in stores if each.name in SERVERS and found[each.name].runs]
         new = [each for each in stores if each.name in SERVERS and each not in ran]
+        # First the one that the others wait for, so that it is named if it is broken.
+        new.sort(key=lambda each: each.name != sentinel.latest(self.runtime.state))
         changed = self._ensure("Valkey", *new)
         # A Sentinel that asks the primary before its replicas are there asks again after 10 s.
         sentinels = [each for each in stores if each.name in SENTINELS]

@@ -26,6 +26,7 @@ SERVERS: Final = ("valkey", "valkey-2", "valkey-3")
 
 # Below those that systems give to outgoing connections: a server's stays free while it restarts.
 _PORTS = range(20_000, 32_000)
+_FOLLOWS = re.compile(r"^replicaof ", re.MULTILINE)
 # A fail-over that finds no leader begins again after twice its timeout.
 _SENTINEL = """\
 sentinel monitor {service} 127.0.0.1 {first} 2
@@ -123,24 +124,28 @@ def prepare(settings: Settings, state: StateFolder, running: Collection[str]) ->
         KitError: a store of the other kind runs, or has later data.
     """
     is_watched, stores = settings.store == "sentinel", {*SERVERS, *SENTINELS}.intersection(running)
-    if settings.own_store and stores and is_watched != (len(stores) > 1):
+    if settings.own_store and stores and is_watched != _is_watched(stores, state):
         former = "single" if is_watched else "sentinel"
         raise KitError(
             f"the store runs with STORE={former}, and cannot change while it runs",
             f"to keep it, set STORE={former}",
             f"`make down`, then `make up STORE={settings.store}`: its data comes along",
         )
-    if settings.own_store and not is_watched and (name := latest(state)) != SERVERS[0]:
+    last = latest(state)
+    if settings.own_store and not is_watched and last != SERVERS[0]:
         raise KitError(
-            f"the store's last primary was {name}, and STORE=single would start {SERVERS[0]}",
+            f"the store's last primary was {last}, and STORE=single would start {SERVERS[0]}",
             f"`make up STORE=sentinel`, and `make restart SERVICE=` the primary that `make status` "
             f"shows, until it is {SERVERS[0]}; then `make down` and STORE=single",
         )
     if not is_watched or stores:
         return
-    watched, free = recorded(state), _free_ports()
+    watched = recorded(state)
+    free = (port for port in _free_ports() if port not in watched.ports.values())
     taken = {port: next(free) for port in watched.ports.values() if not _is_free(port)}
     ports = {name: taken.get(port, port) for name, port in watched.ports.items()}
+    own = own_file(last, state)
+    is_primary = not (own.exists() and _FOLLOWS.search(own.read_text(encoding="utf-8")))
     for name in ports:
         path = own_file(name, state)
         path.parent.mkdir(mode=0o700, exist_ok=True)
@@ -148,10 +153,13 @@ def prepare(settings: Settings, state: StateFolder, running: Collection[str]) ->
             text = path.read_text(encoding="utf-8")
             for old, new in taken.items():
                 text = re.sub(rf"\b{old}\b", str(new), text)
-        elif name in SENTINELS:
-            text = Watched(watched.password, ports).settings(name)
+            # Of a folder that was moved or copied, it is the former one.
+            text = re.sub(r"^dir .*\n", "", text, flags=re.MULTILINE)
         else:
-            text = f"replicaof 127.0.0.1 {ports[SERVERS[0]]}\n" if name != SERVERS[0] else ""
+            text = Watched(watched.password, ports).settings(name) if name in SENTINELS else ""
+        # One that has not seen that it was replaced would be a primary without replicas.
+        if name in SERVERS and name != last and is_primary and not _FOLLOWS.search(text):
+            text += f"replicaof 127.0.0.1 {ports[last]}\n"
         write_private(path, text)
     write_private(_record(state), json.dumps({"password": watched.password, "ports": ports}))
 
@@ -176,6 +184,14 @@ def latest(state: StateFolder) -> str:
             epoch = re.findall(rf"^sentinel config-epoch {SERVICE} (\d+)", text, re.MULTILINE)
             choices += [(int(epoch[0]) if epoch else 0, names[port[0]])] if port else []
     return max(choices)[1]
+
+
+def _is_watched(running: Collection[str], state: StateFolder) -> bool:
+    """Whether what runs belongs to a store of several servers, of which the first may be left."""
+    if {*running} != {SERVERS[0]}:
+        return True
+    spec = json.loads(state.service_spec(SERVERS[0]).read_text(encoding="utf-8"))
+    return str(own_file(SERVERS[0], state)) in spec["argv"]
 
 
 def _record(state: StateFolder) -> Path:

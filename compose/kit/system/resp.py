@@ -9,7 +9,7 @@ _SECONDS = 1.0
 
 
 def ask(address: tuple[str, int], password: str, *words: str) -> Any:
-    """Log in, send one command, and return its answer: a text, a list of answers, or None.
+    """Log in, send one command, and return its answer: a text, a number, a list of them, or None.
 
     Raises:
         OSError: the server does not answer.
@@ -37,5 +37,5 @@ def _answer(file: BinaryIO) -> Any:
     if kind == "$":
         return file.read(int(text) + 2)[:-2].decode() if int(text) >= 0 else None
     if kind == "*":
-        return [_answer(file) for _ in range(int(text))]
-    return text
+        return [_answer(file) for _ in range(int(text))] if int(text) >= 0 else None
+    return int(text) if kind == ":" else text

@@ -28,7 +28,7 @@ class WatchedStore(ABC):
 
     @abstractmethod
     def ask(self, name: str, *words: str) -> Any:
-        """Ask a server or a Sentinel, and return its answer: a text, a list of answers, or None.
+        """Ask a server or a Sentinel; its answer is a text, a number, a list of them, or None.
 
         Raises:
             OSError: it does not answer.
@@ -54,7 +54,8 @@ class WatchedStore(ABC):
         for sentinel in SENTINELS:
             with suppress(OSError, KitError):
                 found = self.ask(sentinel, "SENTINEL", "GET-MASTER-ADDR-BY-NAME", SERVICE)
-                return self.named(found)
+                if found:
+                    return self.named(found)
         raise KitError("no Sentinel answers", "`make up` starts what is missing")
 
     def hand_over(self, name: str) -> str:
@@ -118,8 +119,9 @@ class WatchedStore(ABC):
         end = time.monotonic() + _COPY_SECONDS
         while time.monotonic() < end:
             found = self._answers()
-            newest = found[primary][1]
-            if all(answer[4] >= newest for answer in found.values() if answer[0] == "slave"):
+            role, newest, *_ = found.get(primary, ("", 0))
+            copies = [answer[4] for answer in found.values() if answer[0] == "slave"]
+            if role == "master" and all(copy >= newest for copy in copies):
                 return
 
     def _follows(self, name: str) -> bool:
@@ -136,7 +138,9 @@ class WatchedStore(ABC):
 
     def _roles(self, primary: str) -> dict[str, str]:
         found = self._answers()
-        newest = int(found[primary][1]) if primary in found else None
+        # One that a Sentinel has just named, or names still, may be a replica.
+        role, newest, *_ = found.get(primary, ("", None))
+        newest = newest if role == "master" else None
         roles = {name: _role(found.get(name), newest) for name in self.servers}
         former = [name for name in found if roles[name] == "primary" and newest is not None]
         return roles | {name: "not the primary any more" for name in former if name != primary}
@@ -149,5 +153,5 @@ def _role(answer: list[Any] | None, newest: int | None) -> str:
         return "primary"
     if answer[3] != "connected":
         return "replica, not connected"
-    behind = "" if newest is None else f", {max(0, newest - int(answer[4]))} B behind"
+    behind = "" if newest is None else f", {max(0, newest - answer[4])} B behind"
     return f"replica{behind}"

@@ -7,7 +7,6 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -19,6 +18,7 @@ from kit.system import locks
 
 from tests.support.waiting import wait_until
 
+_COMPOSE = str(Path(locks.__file__).parents[2])
 Service = subprocess.Popen[bytes]
 
 
@@ -35,17 +35,20 @@ def test_second_verb_is_refused(tmp_path: Path) -> None:
 
 def test_what_a_killed_verb_started_is_waited_for(tmp_path: Path) -> None:
     """Its child holds the lock on; the next verb waits until that ends, and then runs."""
-    lock = tmp_path / "lock"
+    lock, done = tmp_path / "lock", tmp_path / "done"
     script = (
         "import os, subprocess, sys; from pathlib import Path; from kit.system import locks\n"
         "with locks.one_verb(Path(sys.argv[1]), 'up'):\n"
-        "    subprocess.Popen(['sleep', '1'], close_fds=False)\n"
+        "    child = ['sh', '-c', 'sleep 1; touch \"$0\"', sys.argv[2]]\n"
+        "    subprocess.Popen(child, close_fds=False)\n"
         "    os.kill(os.getpid(), 9)"
     )
-    subprocess.run([sys.executable, "-c", script, lock], check=False)
-    before = time.monotonic()
+    command = [sys.executable, "-c", script, lock, done]
+    environment = {**os.environ, "PYTHONPATH": _COMPOSE}
+    killed = subprocess.run(command, check=False, env=environment)
+    assert killed.returncode == -signal.SIGKILL
     with locks.one_verb(lock, "deploy"):
-        assert time.monotonic() - before > 0.5
+        assert done.exists()
         assert "make deploy" in lock.read_text()
 
 
@@ -143,7 +146,7 @@ def test_waiting_for_a_lock_is_reported(tmp_path: Path) -> None:
         process = subprocess.Popen(
             [sys.executable, "-c", script, lock],
             stdout=subprocess.PIPE,
-            env={**os.environ, "PYTHONPATH": str(Path(locks.__file__).parents[2])},
+            env={**os.environ, "PYTHONPATH": _COMPOSE},
         )
         assert process.stdout is not None
         assert process.stdout.readline() == b"imported\n"

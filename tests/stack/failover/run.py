@@ -110,7 +110,7 @@ class Result(NamedTuple):
         restarted: workers that were started beside the first ones, or ended.
         switches: how many new primaries there were. On a busy machine a server counts as down that
             is not.
-        apart: whether the primary had a network of its own; without one, `cut` is by passwords.
+        apart: whether the primary had its own network; without one, `cut` is by passwords.
         load: the machine's load average.
         date, commit: of the run.
     """
@@ -191,7 +191,7 @@ def failed_over(fault: str, mode: str) -> Run:
 
 
 def _apart(parts: ExitStack) -> Apart | None:
-    """Return a network of its own for the primary, if this machine can make one."""
+    """Return a network for the primary alone, if this machine can make one."""
     with suppress(OSError):
         made = Apart()
         parts.callback(made.close)
