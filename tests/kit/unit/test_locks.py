@@ -43,7 +43,7 @@ def test_what_a_killed_verb_started_is_waited_for(tmp_path: Path) -> None:
         "    subprocess.Popen(child, close_fds=False)\n"
         "    os.kill(os.getpid(), 9)"
     )
-    command = [sys.executable, "-c", script, lock, done]
+    command = [sys.executable, "-c", script, str(lock), str(done)]
     environment = {**os.environ, "PYTHONPATH": _COMPOSE}
     killed = subprocess.run(command, check=False, env=environment)
     assert killed.returncode == -signal.SIGKILL

@@ -181,7 +181,8 @@ def test_a_replica_takes_over() -> None:
     try:
         store = own.new_store()
         where = _made(store, 7)
-        cluster.nodes[0].raw.wait(1, 1000)
+        with cluster.nodes[0].raw.pipeline(transaction=False) as line:
+            assert line.set("{7}", "").wait(1, 10_000).execute()[1] == 1
         cluster.nodes[0].kill()
         unavailable = (StoreUnavailable, OutcomeUnknown)
         wait_until(
