@@ -29,7 +29,7 @@ _PORTS = range(20_000, 32_000)
 _FOLLOWS = re.compile(r"^replicaof ", re.MULTILINE)
 # A fail-over that finds no leader begins again after twice its timeout.
 _SENTINEL = """\
-sentinel monitor {service} 127.0.0.1 {first} 2
+sentinel monitor {service} 127.0.0.1 {primary} 2
 sentinel auth-pass {service} {password}
 sentinel sentinel-pass {password}
 sentinel down-after-milliseconds {service} 2000
@@ -66,12 +66,12 @@ class Watched(WatchedStore):
         login = f"sentinel_password={self.password}"
         return f"redis+sentinel://:{self.password}@{hosts}/{SERVICE}/0?{login}"
 
-    def settings(self, name: str, least: int = 0) -> str:
+    def settings(self, name: str, least: int = 0, primary: str = SERVERS[0]) -> str:
         """Return the lines of configuration that make a server, or a Sentinel, one of these."""
         more = _SENTINEL if name in SENTINELS else _SERVER
         return (_COMMON + more).format(
             port=self.ports[name],
-            first=self.ports[SERVERS[0]],
+            primary=self.ports[primary],
             password=self.password,
             service=SERVICE,
             least=least,
@@ -144,8 +144,7 @@ def prepare(settings: Settings, state: StateFolder, running: Collection[str]) ->
     free = (port for port in _free_ports() if port not in watched.ports.values())
     taken = {port: next(free) for port in watched.ports.values() if not _is_free(port)}
     ports = {name: taken.get(port, port) for name, port in watched.ports.items()}
-    own = own_file(last, state)
-    is_primary = not (own.exists() and _FOLLOWS.search(own.read_text(encoding="utf-8")))
+    is_primary = not _follows(last, state)
     for name in ports:
         path = own_file(name, state)
         path.parent.mkdir(mode=0o700, exist_ok=True)
@@ -156,7 +155,8 @@ def prepare(settings: Settings, state: StateFolder, running: Collection[str]) ->
             # Of a folder that was moved or copied, it is the former one.
             text = re.sub(r"^dir .*\n", "", text, flags=re.MULTILINE)
         else:
-            text = Watched(watched.password, ports).settings(name) if name in SENTINELS else ""
+            made = Watched(watched.password, ports).settings(name, primary=last)
+            text = made if name in SENTINELS else ""
         # One that has not seen that it was replaced would be a primary without replicas.
         if name in SERVERS and name != last and is_primary and not _FOLLOWS.search(text):
             text += f"replicaof 127.0.0.1 {ports[last]}\n"
@@ -176,7 +176,9 @@ def latest(state: StateFolder) -> str:
     if not _record(state).exists():
         return SERVERS[0]
     names = {str(port): name for name, port in recorded(state).ports.items()}
-    choices = [(0, SERVERS[0])]
+    # Without Sentinels' files, the servers' tell.
+    masters = [name for name in SERVERS if _follows(name, state) is False]
+    choices = [(-1, (masters or SERVERS)[0])]
     for sentinel in SENTINELS:
         with suppress(FileNotFoundError):
             text = own_file(sentinel, state).read_text(encoding="utf-8")
@@ -192,6 +194,12 @@ def _is_watched(running: Collection[str], state: StateFolder) -> bool:
         return True
     spec = json.loads(state.service_spec(SERVERS[0]).read_text(encoding="utf-8"))
     return str(own_file(SERVERS[0], state)) in spec["argv"]
+
+
+def _follows(name: str, state: StateFolder) -> bool | None:
+    """Whether a server starts as a replica; None if it never started."""
+    path = own_file(name, state)
+    return bool(_FOLLOWS.search(path.read_text(encoding="utf-8"))) if path.exists() else None
 
 
 def _record(state: StateFolder) -> Path:

@@ -50,6 +50,20 @@ def test_a_primary_that_missed_its_replacement_starts_as_a_replica(state: StateF
     assert [_text(state, name) for name in sentinel.SERVERS] == [follows, "", follows]
 
 
+@pytest.mark.parametrize("lost", [SENTINELS[1:2], SENTINELS], ids=["one", "all"])
+def test_lost_sentinels_watch_the_last_primary(state: StateFolder, lost: tuple[str, ...]) -> None:
+    """They are made again, and know it from the others, or from the servers' files."""
+    _replace_primary(state, _prepared(state))
+    follows = sentinel.own_file("valkey-3", state).read_text()
+    sentinel.own_file("valkey", state).write_text(follows)
+    for name in lost:
+        sentinel.own_file(name, state).unlink()
+    assert sentinel.latest(state) == "valkey-2"
+    port = _prepared(state)["valkey-2"]
+    for name in SENTINELS:
+        assert f"sentinel monitor unsticky 127.0.0.1 {port} 2\n" in _text(state, name)
+
+
 def test_servers_of_a_copied_folder_stay_in_it(state: StateFolder) -> None:
     """The folder that servers and Sentinels noted is that of the original, which may still run."""
     _prepared(state)
