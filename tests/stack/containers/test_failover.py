@@ -116,7 +116,7 @@ def test_a_killed_primary_is_replaced(stack: ContainerStack) -> None:
 
 
 def test_copied_files_need_no_make(stack: ContainerStack) -> None:
-    """The commands of docs/operations.md for the folder `deploy/` work in a Sentinel's container."""
+    """The commands of docs/operations.md for `deploy/` work in a Sentinel's container."""
     sentinel = stack.inspect("sentinel-1")[0]["Id"]
     command = ("exec", sentinel, "sh", "/etc/redis/sentinel.sh")
     former = _primary(stack)
