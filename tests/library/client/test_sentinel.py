@@ -195,7 +195,8 @@ def test_the_latest_election_counts(
     opened: Opened, watchers: list[Watcher], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A Sentinel that was cut off names a primary that the others have replaced."""
-    monkeypatch.setattr("unsticky.stores.sentinel._GRACE", 1.0)  # all answer, on a busy machine too
+    # All answer, on a busy machine, too.
+    monkeypatch.setattr("unsticky.stores.sentinel.primary._GRACE", 1.0)
     with StrangeServer(lambda *_: None) as former:
         watchers[0].port = former.port
         watchers[1].epoch = watchers[2].epoch = 2
@@ -379,7 +380,7 @@ def test_a_server_that_hung_and_answers_again_is_doubted(
     relay: Relay, opened: Opened, watchers: list[Watcher], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """It may have been replaced and not know that: the Sentinels are asked again soon."""
-    monkeypatch.setattr("unsticky.stores.sentinel._LOOK", 5.0)
+    monkeypatch.setattr("unsticky.stores.sentinel.primary._LOOK", 5.0)
     client = opened(_url(watchers))
     client.ask(deadline(), "EXISTS", "n")
     relay.go_silent()
@@ -400,7 +401,7 @@ def test_missing_replicas_renew_no_connections(
     relay: Relay, opened: Opened, watchers: list[Watcher], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """They let the Sentinels be asked soon: the replicas may have gone to another primary."""
-    monkeypatch.setattr("unsticky.stores.sentinel._LOOK", 5.0)
+    monkeypatch.setattr("unsticky.stores.sentinel.primary._LOOK", 5.0)
     client, script = opened(_url(watchers)), Script.from_text("return redis.call('INCR', KEYS[1])")
     for _ in range(5):
         assert client.call_and_wait(script, (b"n",), (), deadline(), Wait(1, 1))[1] == 0
@@ -479,7 +480,8 @@ def test_tls_is_spoken_to_each_server_of_a_cluster(
         unavailable = (StoreUnavailable, OutcomeUnknown)
         for key in ("foo", "bar"):  # slots 12182 and 5061
             wait_until(partial(_set, client, key), f"an answer for {key}", ignoring=unavailable)
-        assert "certificate" in _says(opened(f"rediss+cluster://127.0.0.1:{ports[0]}"))
+        stranger = opened(f"rediss+cluster://127.0.0.1:{ports[0]}")
+        wait_until(lambda: "certificate" in _says(stranger), "a refused certificate")
     finally:
         for node in nodes:
             node.stop()
