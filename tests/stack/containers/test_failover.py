@@ -8,6 +8,8 @@ from contextlib import contextmanager
 from functools import partial
 
 import pytest
+from kit.docker.store import SERVERS
+from kit.system.sentinel import SENTINELS
 
 from tests.support.shop.client import ShopClient
 from tests.support.stacks.containers import ContainerStack, StartContainers, docker
@@ -132,6 +134,14 @@ def test_a_restart_hands_over_first(stack: ContainerStack) -> None:
     with _visitors(stack):
         stack.succeed("restart", SERVICE=name)
     assert _primary(stack) != name
+
+
+def test_stopped_servers_start_together(stack: ContainerStack) -> None:
+    """A Sentinel that starts first would wait for servers that have not started."""
+    services = (*SERVERS, *SENTINELS)
+    docker("stop", *(stack.inspect(name)[0]["Id"] for name in services))
+    stack.up()
+    _roles(stack)
 
 
 def test_one_server_needs_all_data(stack: ContainerStack) -> None:
