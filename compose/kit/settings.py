@@ -323,17 +323,29 @@ def _parsed(
             f"THREADS={settings.threads} needs WORKER_CLASS=gthread; other workers have one thread",
             f"for example: make up WORKER_CLASS=gthread THREADS={settings.threads}",
         )
-    if settings.store == "sentinel" and settings.redis_url:
-        raise KitError(
-            "STORE=sentinel is about the kit's own store, and REDIS_URL names another one",
-            "unset one of the two; REDIS_URL takes redis+sentinel:// URLs, too",
-        )
+    _require_replicas(settings)
     if settings.overlays and settings.runtime != "docker":
         wanted = f"OVERLAYS={','.join(settings.overlays)}"
         raise KitError(
             f"{wanted} needs RUNTIME=docker", f"for example: make up RUNTIME=docker {wanted}"
         )
     return settings
+
+
+def _require_replicas(settings: Settings) -> None:
+    """Refuse what needs a store with replicas if there will be none."""
+    if settings.store == "sentinel" and settings.redis_url:
+        raise KitError(
+            "STORE=sentinel is about the kit's own store, and REDIS_URL names another one",
+            "unset one of the two; REDIS_URL takes redis+sentinel:// URLs, too",
+        )
+    least, wait = settings.redis_min_replicas, settings.application.get("UNSTICKY_WAIT")
+    if settings.store == "single" and (least or (wait and settings.own_store)):
+        wanted = f"REDIS_MIN_REPLICAS={least}" if least else f"UNSTICKY_WAIT={wait}"
+        raise KitError(
+            f"{wanted} needs a store with replicas, and the kit's is one server",
+            "set STORE=sentinel, too",
+        )
 
 
 def _arguments(text: str) -> tuple[str, ...]:

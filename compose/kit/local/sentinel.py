@@ -184,7 +184,8 @@ def latest(state: StateFolder) -> str:
             text = own_file(sentinel, state).read_text(encoding="utf-8")
             port = re.findall(rf"^sentinel monitor {SERVICE} \S+ (\d+)", text, re.MULTILINE)
             epoch = re.findall(rf"^sentinel config-epoch {SERVICE} (\d+)", text, re.MULTILINE)
-            choices += [(int(epoch[0]) if epoch else 0, names[port[0]])] if port else []
+            if port and port[0] in names:
+                choices.append((int(epoch[0]) if epoch else 0, names[port[0]]))
     return max(choices)[1]
 
 

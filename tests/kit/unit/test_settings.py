@@ -152,6 +152,16 @@ def test_store_of_every_form_is_accepted(tmp_path: Path, url: str) -> None:
     assert load({"REDIS_URL": url}, tmp_path).redis_url == url
 
 
+@pytest.mark.parametrize("name", ["REDIS_MIN_REPLICAS", "UNSTICKY_WAIT"])
+def test_what_needs_replicas_needs_several_servers(tmp_path: Path, name: str) -> None:
+    """With one server every change would be unknown, or the number would do nothing."""
+    with pytest.raises(KitError, match=f"{name}=1.* needs a store with replicas"):
+        load({name: "1"}, tmp_path)
+    assert load({name: "1", "STORE": "sentinel"}, tmp_path).store == "sentinel"
+    if name == "UNSTICKY_WAIT":
+        assert not load({name: "1 9", "REDIS_URL": "redis+sentinel://h/s"}, tmp_path).own_store
+
+
 def test_example_of_a_choice_fits_every_verb(tmp_path: Path) -> None:
     """The hint names a value and no verb, because any verb may have been given."""
     with pytest.raises(KitError) as refusal:
