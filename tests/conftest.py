@@ -28,6 +28,7 @@ _LOADED = ("tests/loadtest/test_", "tests/stack/local/", "tests/stack/containers
 _QUIET = (
     "/test_released_apps.py",
     "containers/test_another_host.py",
+    "containers/test_failover.py",
     "local/test_your_app.py",
     "containers/test_hardening.py",
     "containers/test_overlays.py",
