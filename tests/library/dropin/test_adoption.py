@@ -283,11 +283,11 @@ def test_the_old_entry_is_gone(entries: _World) -> None:
 def test_an_untouched_page_costs_nothing(world: _World) -> None:
     """A page that does not touch the session adopts nothing and asks no server."""
     browser, app = _signed_in(world), world.worker()
-    before = world.valkey.scripts_run()
+    before = world.valkey.calls()
     answer = browser.get(app, "/untouched")
     assert "Set-Cookie" not in answer.headers
     assert "Vary" not in answer.headers
-    assert world.valkey.scripts_run() == before
+    assert world.valkey.calls() == before
 
 
 @pytest.mark.parametrize(("path", "trips"), [("/look", 0), ("/set/theme/dark", 1)])
@@ -295,9 +295,9 @@ def test_what_adopting_costs(world: _World, path: str, trips: int) -> None:
     """One trip makes the session and loads it; Flask-Session's entry costs two more, once."""
     app = world.worker()
     for _ in range(2):  # the first time the server learns the scripts
-        browser, before = _signed_in(world), world.valkey.scripts_run()
+        browser, before = _signed_in(world), world.valkey.calls()
         browser.get(app, path)
-        after = world.valkey.scripts_run()
+        after = world.valkey.calls()
     assert after - before == {"flask-session": 3, "flask-cookie": 1}[world.kind] + trips
 
 
@@ -677,9 +677,9 @@ def test_tampered_cookies_open_nothing(
 )
 def test_hostile_ids_cause_no_call(entries: _World, sid: str) -> None:
     """What Flask-Session cannot have made as an id never reaches the server."""
-    app, before = entries.worker(), entries.valkey.scripts_run()
+    app, before = entries.worker(), entries.valkey.calls()
     assert _Browser({"session": sid}).data(app) == {}
-    assert entries.valkey.scripts_run() == before
+    assert entries.valkey.calls() == before
 
 
 def test_expired_cookies_open_nothing(cookies: _World) -> None:

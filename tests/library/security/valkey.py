@@ -3,7 +3,6 @@
 import shutil
 import tempfile
 from pathlib import Path
-from typing import Any
 
 from tests.support.stores.servers import Server, required_program
 
@@ -28,16 +27,3 @@ class Valkey(Server):
         """End it and remove what it wrote."""
         self.stop()
         shutil.rmtree(self.folder)
-
-    def ask(self, *command: str | bytes | int) -> Any:
-        """Send one command and return its raw reply."""
-        return self.raw.execute_command(*command)
-
-    def hash(self, key: bytes) -> dict[bytes, bytes]:
-        """Return the fields of a hash."""
-        found: dict[bytes, bytes] = self.raw.hgetall(key)
-        return found
-
-    def scripts_run(self) -> int:
-        """Return how many scripts the server ran: the library's round trips."""
-        return self.calls()

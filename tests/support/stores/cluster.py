@@ -140,8 +140,6 @@ class Cluster:
         """See `Server.calls`."""
         return sum(node.calls() for node in self.nodes)
 
-    scripts_run = calls
-
     def ask(self, *command: Any) -> Any:
         """Send one command to the server of its key and return its raw reply; CONFIG to all."""
         if command[0] == "CONFIG":

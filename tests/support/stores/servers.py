@@ -101,6 +101,15 @@ class Server:
         """Return the names of the keys, in order."""
         return sorted(self.raw.scan_iter(pattern, count=1000))
 
+    def ask(self, *command: str | bytes | int) -> Any:
+        """Send one command and return its raw reply."""
+        return self.raw.execute_command(*command)
+
+    def hash(self, key: bytes) -> dict[bytes, bytes]:
+        """Return the fields of a hash."""
+        found: dict[bytes, bytes] = self.raw.hgetall(key)
+        return found
+
     def allow(self, *patterns: str) -> None:
         """Refuse every call that touches a key of another pattern."""
         allowed = [f"~{pattern}" for pattern in patterns]
