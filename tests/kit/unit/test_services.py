@@ -83,6 +83,16 @@ def test_supervisord_file_has_no_path_of_the_caller(tmp_path: Path) -> None:
     assert "autostart=false" in text
 
 
+@pytest.mark.parametrize("store", ["single", "sentinel"])
+def test_folder_that_is_a_pattern_is_refused(tmp_path: Path, store: str) -> None:
+    """The store would find no configuration, and listen on its usual port without a password."""
+    settings = load({"STORE": store}, tmp_path)
+    for name in ("a[1]", "a*", "a?"):
+        state = StateFolder(tmp_path / name)
+        with pytest.raises(KitError, match="for a pattern"):
+            services.stores(settings, state, Environment(state.root / "venv", ()))
+
+
 def test_launcher_needs_no_checkout(state: StateFolder) -> None:
     """What starts services names nothing outside the state folder and its environment."""
     Supervisor(state).write_launcher(Environment(state.root / "venv", ()))
