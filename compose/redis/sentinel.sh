@@ -29,6 +29,7 @@ users)
     ;;
 failover)
     former=$(primary)
+    [ -n "$former" ] || { echo "error: this Sentinel does not answer; ask another one" >&2 && exit 1; }
     said=$(ask -p 26379 sentinel failover unsticky coordinated || echo "its Sentinel does not answer")
     case $said in
     OK* | INPROG* | NOGOODSLAVE* | its*) ;;
@@ -40,8 +41,8 @@ failover)
     esac
     case $said in OK*) ;; *) echo "error: $former cannot hand over: $said" >&2 && exit 1 ;; esac
     for _ in $(seq 60); do
-        [ "$(primary)" = "$former" ] || { echo "$(primary) is the primary, in place of $former" && exit; }
-        sleep 0.2
+        new=$(primary)
+        case $new in "" | "$former") sleep 0.2 ;; *) echo "$new is the primary, in place of $former" && exit ;; esac
     done
     echo "error: $former did not hand over within 12 s" >&2 && exit 1
     ;;
