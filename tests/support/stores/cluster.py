@@ -74,7 +74,11 @@ class Cluster:
 
         def is_copy() -> bool:
             known = [b"slave" in n.raw.execute_command("CLUSTER", "NODES") for n in self.nodes]
-            return all(known) and new.raw.info("replication")["master_link_status"] == "up"
+            # It asks the other primaries for their votes.
+            knows = len(new.raw.execute_command("CLUSTER", "NODES")) == len(self.nodes) + 1
+            return (
+                knows and all(known) and new.raw.info("replication")["master_link_status"] == "up"
+            )
 
         wait_until(follows, "a replica that knows its primary", ignoring=redis.ResponseError)
         wait_until(is_copy, "a replica that all know, with a copy", 2 * PATIENCE)
