@@ -75,7 +75,8 @@ class Cluster:
         def is_copy() -> bool:
             known = [b"slave" in n.raw.execute_command("CLUSTER", "NODES") for n in self.nodes]
             # It asks the other primaries for their votes.
-            knows = len(new.raw.execute_command("CLUSTER", "NODES")) == len(self.nodes) + 1
+            seen = new.raw.execute_command("CLUSTER", "NODES").splitlines()
+            knows = len(seen) == len(self.nodes) + 1
             return (
                 knows and all(known) and new.raw.info("replication")["master_link_status"] == "up"
             )
