@@ -217,9 +217,10 @@ def _try(runtime: Runtime, services: Services, new: Replica, running: Sequence[R
 def _settle(runtime: Runtime, services: Services, replicas: Sequence[Replica]) -> None:
     """Refuse replicas that end soon after their first answer."""
     lives = {replica: services.lives(replica) for replica in replicas}
-    end = time.monotonic() + _SETTLE_SECONDS
-    while time.monotonic() < end:
+    end, asked = time.monotonic() + _SETTLE_SECONDS, 0.0
+    while asked < end:  # also where answers take their time, the last look comes after it
         time.sleep(0.1)
+        asked = time.monotonic()
         for replica, before in lives.items():
             if not before <= services.lives(replica):
                 raise _ended(runtime, replica)

@@ -74,7 +74,8 @@ for _ in range(60):
 print('60 good answers')
 " """
 # Ends the deployment before or after one of its calls of docker: WHEN SIGNAL NUMBER WORD… The word
-# `change` stands for each call that changes something, but for the lock, which lasts.
+# `change` stands for each call that changes something, but for the lock, which lasts. The calls of
+# the word DEPLOY_SLOW about a healthy container take their time.
 _DOCKER = """#!/bin/sh
 if [ -n "$DEPLOY_KILL" ]; then
     set -- "$@" # the call
@@ -96,6 +97,9 @@ if [ -n "$DEPLOY_KILL" ]; then
         [ "$name" = KILL ] && exit 1
         [ "$when" = before ] || exit 0
     fi
+fi
+if [ "$1" = "$DEPLOY_SLOW" ]; then
+    [ "$("$REAL_DOCKER" inspect -f '{{.State.Health.Status}}' "$2")" != healthy ] || sleep 2.5
 fi
 exec "$REAL_DOCKER" "$@"
 """
