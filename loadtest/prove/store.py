@@ -1,4 +1,7 @@
-"""The rows about the store: it restarts, or its primary hangs."""
+"""The rows about the store: it restarts, or its primary hangs.
+
+Visitors come for some time before and after, so that what they had before can be lost.
+"""
 
 import os
 import re

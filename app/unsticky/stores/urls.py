@@ -16,7 +16,7 @@ from redis.sentinel import SentinelConnectionPool
 from ..errors import ConfigurationError
 from .base import Caps, Store, Wait
 from .client import Client
-from .cluster import Address, ClusterClient, ClusterStore, Member
+from .cluster import Address, ClusterClient, ClusterStore, Member, Slots
 from .memory import MemoryStore
 from .pool import IDLE_LIMIT, MOST, Pool
 from .redis import RedisStore
@@ -140,7 +140,7 @@ def _cluster(pool: Any, nodes: list[Address], remap: Any = None) -> ClusterClien
     def make(address: Address) -> Member:
         return _client(_at(pool, address), Member)
 
-    return ClusterClient(make, nodes, *([remap] if remap is not None else []))
+    return ClusterClient(Slots(make, nodes, *([remap] if remap is not None else [])))
 
 
 def _at(pool: Any, address: Address) -> Any:

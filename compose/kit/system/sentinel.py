@@ -77,7 +77,7 @@ class WatchedStore(ABC):
                     f"{name} did not hand over within {_HAND_OVER_SECONDS:.0f} s",
                     "look at `make status` and `make logs SERVICE=sentinel-1`, then try again",
                 )
-            time.sleep(0.1)
+            time.sleep(0.1)  # each question is a login, in containers a process
         return self.primary()
 
     def _begin(self, name: str, deadline: float) -> None:
@@ -88,7 +88,7 @@ class WatchedStore(ABC):
                     f"{name} cannot hand over: {problem}",
                     "`make status` shows the replicas, `make up` starts those that are missing",
                 )
-            time.sleep(0.5)
+            time.sleep(0.5)  # another fail-over goes on, or a Sentinel is away for a moment
 
     def _refusal(self, name: str) -> str:
         """Ask a Sentinel for another primary; return why it refuses, empty if it does not."""

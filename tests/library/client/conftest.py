@@ -11,6 +11,7 @@ import pytest
 from unsticky.stores import Client, client_from_url, client_like, replies
 
 from tests.library.client.visitors import Opened
+from tests.support.needs import need
 from tests.support.stores.places import AtServer
 from tests.support.stores.servers import Servers
 from tests.support.stores.strange import Relay
@@ -66,9 +67,7 @@ def _opened() -> Iterator[Opened]:
 @pytest.fixture(name="certificate", scope="session")
 def _certificate() -> Iterator[Path]:
     """A folder with a certificate of 127.0.0.1, signed by itself, and its key."""
-    program = shutil.which("openssl")
-    if program is None:
-        pytest.skip("openssl is not installed")
+    program = need(shutil.which("openssl"), "openssl is not installed")
     with tempfile.TemporaryDirectory(prefix="c-") as folder:
         command = ("req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2")
         names = (

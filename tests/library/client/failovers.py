@@ -118,7 +118,7 @@ def written(place: AtServer, wait: Wait | None) -> Iterator[Writers]:
     try:
         begin = time.monotonic()
         wait_until(lambda: writers.served_since(begin), "a change of each writer")
-        time.sleep(0.3)
+        time.sleep(0.3)  # changes that are acknowledged before the fault, which may lose them
         yield writers
     finally:
         writers.stop()
@@ -137,7 +137,7 @@ def failed_over(kind: str, fault: str, mode: str) -> Result:
                 # On the new primary, and not on the old one, which may still take writes.
                 later = time.monotonic() + 2.0
                 wait_until(lambda: writers.served_since(later), "a change of each writer", 60)
-            time.sleep(1.0)
+            time.sleep(1.0)  # a change that was sent and is unknown may still arrive, a second time
             return _judged(place, watched, writers)
         finally:
             watched.stop()

@@ -60,7 +60,7 @@ class Watcher:
 
     def _answer(self, number: int, command: list[bytes]) -> bytes | None:
         while self.silent:
-            time.sleep(0.01)
+            time.sleep(0.01)  # silent until the test says otherwise
         if command[0] == b"SENTINEL":
             time.sleep(self.seconds / 2)  # of two questions
         if command[0] == b"AUTH":

@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 import time
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, Final, TypeVar
 
 from redis.crc import key_slot
@@ -40,19 +40,12 @@ _KEY_IS_THIRD: Final = frozenset(b"EVAL EVALSHA EVAL_RO EVALSHA_RO FCALL FCALL_R
 class ClusterClient(Client):
     """A client of all primaries of a cluster.
 
-    Args:
-        make: returns a client of the server at an address. It does not connect yet.
-        nodes: some of the servers; the others are found through them.
-        remap: what to make of an address that a server names, such as one inside of a network.
+    Attributes:
+        slots: the servers, and which of them holds each slot.
     """
 
-    def __init__(
-        self,
-        make: Callable[[Address], Member],
-        nodes: Iterable[Address],
-        remap: Callable[[Address], tuple[str, int]] = lambda address: address,
-    ) -> None:
-        self.slots = Slots(make, nodes, remap)
+    def __init__(self, slots: Slots) -> None:
+        self.slots = slots
         self.sent = 0  # what a script's text costs beside its call
         shown = ",".join(f"{host}:{port}" for host, port in self.slots.given)
         self.address = f"the cluster at {shown}"

@@ -51,7 +51,7 @@ class Slots:
         self,
         make: Callable[[Address], Member],
         given: Iterable[Address],
-        remap: Callable[[Address], tuple[str, int]],
+        remap: Callable[[Address], tuple[str, int]] = lambda address: address,
     ) -> None:
         self._make = make
         self._remap = remap
