@@ -74,7 +74,7 @@ def test_broken_release_changes_nothing(project: Project, kind: str, good: int) 
     assert (status, project.serving()) == (1, serving), printed
     assert printed.partition("going back")[0].count("is ready") == good
     # Of a replica that ends, its workers may be missed first; or it may run again.
-    ended = r"app-\d+ (ended|lost a worker)"
+    ended = r"app-\d+ (ended( \(exit code 0\))?|lost a worker)\. Its last words"
     said = {"does not import": "No module named 'no_such_module'", "never ready": "503"}
     assert re.search(said.get(kind, ended), printed), printed
 
