@@ -36,10 +36,10 @@ reload = _ours.one_of("RELOAD", "0", "1") == "1"
 _files = Path.cwd().rglob("*") if reload else ()
 reload_extra_files = [str(each) for each in _files if each.suffix not in {"", ".py", ".pyc"}]
 # Each worker loads the application itself, so that HUP loads new code and workers share no
-# connection. The master loads these two packages for all, which saves half of a worker's start; a
-# new version needs a restart. Not for gevent, which must change Python's modules first.
+# connection. The master loads these packages for all, which saves half of a worker's start; a new
+# version needs a restart. Not for gevent, which must change Python's modules first.
 preload_app = False
-for _package in ("flask", "redis") if _class != "gevent" else ():
+for _package in ("flask", "redis", "prometheus_client") if _class != "gevent" else ():
     with suppress(ImportError):
         importlib.import_module(_package)
 # Workers report to the master by the times of a file; on a slow disk they would be killed as late.

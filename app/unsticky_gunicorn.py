@@ -18,6 +18,8 @@ FORWARDED_ALLOW_IPS  addresses or networks of the proxies in front;     127.0.0.
 PROXY_HOPS           proxies in front whose X-Forwarded-For and         1
                      X-Forwarded-Prefix count, 0 to 8
 LOG_LEVEL            debug, info, warning, error or critical            info
+METRICS              ``host:port`` or ``unix:/path`` where Prometheus  0
+                     finds metrics (docs/metrics.md); 0: none
 RELOAD               1: workers restart if a file in the working        0
                      folder changes; for development only
 SECRETS_DIR          where files with secrets are mounted               /run/secrets
@@ -71,10 +73,16 @@ from types import FrameType
 from typing import Any
 
 import gunicorn
+import unsticky_metrics
 from gunicorn import util
 from gunicorn.errors import HaltServer
 from gunicorn.glogging import Logger
 from gunicorn.workers.sync import SyncWorker
+
+# After USR2, `python -m gunicorn` is run by its path: Python looks in that folder first, where
+# `http` hides its own.
+with suppress(ValueError):
+    sys.path.remove(str(Path(gunicorn.__file__).parent))
 
 # JsonLogger needs `access_log_enabled`, which Gunicorn 25.2 added. Older versions raise an
 # AttributeError, some of them only at the first request.
@@ -119,12 +127,26 @@ def proxies(name: str, default: str) -> str:
     return text
 
 
+def listening(name: str) -> str:
+    """Return where to listen, from the environment; end the program if that cannot be."""
+    text = os.environ.get(name) or "0"
+    host, _, port = text.rpartition(":")
+    is_port = port.isascii() and port.isdigit() and 0 < int(port) < 65536
+    if text == "0":
+        return ""
+    is_usable = text.startswith("unix:/") or (host and is_port)
+    if not is_usable or text == (os.environ.get("BIND") or "127.0.0.1:8000"):
+        raise refuse(name, text, "give another host:port or unix:/path than BIND, or 0 for none")
+    return text
+
+
 def refuse(name: str, value: str, hint: str) -> SystemExit:
     """Return what ends the program because of a variable."""
     return SystemExit(f"error: gunicorn.conf.py cannot use {name}={value!r}\n  hint: {hint}")
 
 
 _HOPS = integer("PROXY_HOPS", 1, 0, 8)
+_METRICS = listening("METRICS")
 _FORWARDED = {
     "REMOTE_ADDR": "HTTP_X_FORWARDED_FOR",
     "SCRIPT_NAME": "HTTP_X_FORWARDED_PREFIX",
@@ -168,9 +190,11 @@ def reveal_secrets() -> None:
             os.environ[name.removesuffix("_FILE")] = value
 
 
-def post_fork(_arbiter: Any, _worker: Any) -> None:
-    """Pass the secrets to the application, which the worker imports next."""
+def post_fork(arbiter: Any, worker: Any) -> None:
+    """Pass the secrets to the application, which the worker imports next, and measure it."""
     reveal_secrets()
+    if exporter := getattr(arbiter, "exporter", None):
+        unsticky_metrics.measure(exporter, worker)
 
 
 class JsonLogger(Logger):  # type: ignore[misc]  # Gunicorn ships no types
@@ -336,6 +360,8 @@ def when_ready(arbiter: Any) -> None:
     """Change what the master does if a worker ends, and if it stops itself."""
     _outlive_workers(arbiter)
     _stop_gently(arbiter)
+    if _METRICS:
+        arbiter.exporter = unsticky_metrics.serve(arbiter, _METRICS)
 
 
 _LOADED = 0o400

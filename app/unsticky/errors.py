@@ -16,8 +16,10 @@ class SessionError(Exception):
         title: a short sentence for people, always the same for this error.
         retry_after: seconds after which the client may send the same request again; None if that
             would be wrong or useless.
+        cause: of a failure of the store, for counters: "timeout", "breaker", or "" for any other.
     """
 
+    cause: str = ""
     status: ClassVar[int] = 500
     code: ClassVar[str] = "session-error"
     title: ClassVar[str] = "The session could not be used"

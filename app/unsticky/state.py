@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Iterable
 from dataclasses import dataclass, fields
 from typing import Any, Final
+from weakref import ref
 
 from flask import Flask
 
@@ -13,7 +15,7 @@ from .config import Config, parse_secrets
 from .cookie import KeyRing
 from .cookie_attributes import SETTINGS as COOKIE_SETTINGS
 from .cookie_attributes import CookieAttributes
-from .errors import ConfigurationError, SessionError
+from .errors import ConfigurationError, OutcomeUnknown, SessionError
 from .limits import Lifetimes
 from .signals import Announcer
 from .stores.base import Store
@@ -40,11 +42,21 @@ class Counters:
     unknown_ids: int = 0
     quarantined: int = 0
     store_errors: int = 0
+    store_timeouts: int = 0
+    store_refusals: int = 0
+    store_outcomes_unknown: int = 0
     store_seconds: float = 0.0
 
     def as_dict(self) -> dict[str, float]:
         """Return all counters by name."""
         return {field.name: getattr(self, field.name) for field in fields(self)}
+
+
+_MOST_CONFLICTING: Final = 200
+"""More pairs of view and field would be names that visitors make up."""
+
+counting: Final[list[ref[ExtensionState]]] = []
+"""Those of this process. What exports their counters looks for them here."""
 
 
 class ExtensionState:
@@ -58,6 +70,7 @@ class ExtensionState:
         config: the library's own settings.
         store: where sessions are kept. A test may replace it before the first request.
         counters: what this process has done.
+        conflicts: how many of `counters.conflicts` were on which field of which view.
         announce: sends signals, and writes the audit log.
         adoption: adopts sessions of the library used before; None if there are none to adopt.
     """
@@ -74,6 +87,8 @@ class ExtensionState:
         self.config = config
         self.store = store
         self.counters = Counters()
+        self.conflicts: dict[tuple[str, str], int] = {}
+        counting.append(ref(self, counting.remove))
         self.announce = announce
         self.adoption = adoption
         self._read_once = self._settings_read_once()
@@ -133,9 +148,24 @@ class ExtensionState:
                     "set it before Unsticky(app)"
                 )
 
+    def conflicted(self, view: str, fields: Iterable[str]) -> None:
+        """Count a conflict of a view (its endpoint) for each of these fields."""
+        self.counters.conflicts += 1
+        for field in fields:
+            key = (view, field)
+            if key not in self.conflicts and len(self.conflicts) >= _MOST_CONFLICTING:
+                key = ("other", "other")
+            self.conflicts[key] = self.conflicts.get(key, 0) + 1
+
     def failed(self, error: SessionError) -> None:
         """Note that the store did not serve a request; the first of several failures is logged."""
-        self.counters.store_errors += 1
+        counters = self.counters
+        counters.store_errors += 1
+        # One that may be repeated is raised from the other.
+        cause = error.cause or getattr(error.__cause__, "cause", "")
+        counters.store_timeouts += cause == "timeout"
+        counters.store_refusals += cause == "breaker"
+        counters.store_outcomes_unknown += isinstance(error, OutcomeUnknown)
         if not self._down:
             self._down = True
             _log.error("the session store fails: %s", error)

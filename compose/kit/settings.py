@@ -158,6 +158,8 @@ class Settings:
     trusted_hosts: Annotated[str, matching("localhost,127.0.0.1,[::1]", ".*", "a list of hosts")]
     proxy_hops: Annotated[int, integer(1, 0, 8)]
     ready_timeout: Annotated[int, integer(30, 1, 600)]
+    metrics: Annotated[int, integer(1, 0, 64_000)]
+    """0: none; 1: each replica has some, in the local runtime at a socket file; else: the port."""
     service: str | None
     """The one service that a verb is about."""
     arguments: tuple[str, ...]
@@ -186,6 +188,11 @@ class Settings:
     def own_store(self) -> bool:
         """Whether the kit runs the store, because ``REDIS_URL`` is not set."""
         return self.redis_url is None
+
+    @property
+    def metrics_port(self) -> int:
+        """The port of the metrics; in the local runtime the number of a replica is added."""
+        return self.metrics if self.metrics > 1 else 9200
 
     @property
     def of_nginx(self) -> dict[str, str]:

@@ -10,6 +10,7 @@ import sys
 import tempfile
 import threading
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from http.server import HTTPServer, SimpleHTTPRequestHandler
 from pathlib import Path
 
@@ -17,6 +18,7 @@ import psutil
 import pytest
 
 from tests.conftest import StartStack, copy_checkout
+from tests.support.disks import small_disk
 from tests.support.ports import free_port
 from tests.support.stacks.local import Stack, processes_of
 from tests.support.waiting import PATIENCE, at_most, wait_until
@@ -274,22 +276,13 @@ def test_state_dir_without_permission_is_refused(ordinary: Stack) -> None:
 @pytest.fixture(name="on_small_disk")
 def _on_small_disk(small: Stack) -> Iterator[Callable[[int], Stack]]:
     """Return a stack whose state folder is on a disk of so many KiB; root only."""
-    mounted: list[str] = []
+    with ExitStack() as disks:
 
-    def make(kilobytes: int) -> Stack:
-        folder = tempfile.mkdtemp(prefix="disk-")
-        options = ("-t", "tmpfs", "-o", f"size={kilobytes}k,mode=0700", "none", folder)
-        mount = shutil.which("mount") if os.geteuid() == 0 else None
-        if not mount or subprocess.call([mount, *options], stderr=subprocess.DEVNULL):
-            Path(folder).rmdir()
-            pytest.skip("not run: this machine does not let the test mount a small disk")
-        mounted.append(folder)
-        return Stack(Path(folder, "state"), small.port, small.settings, small.checkout)
+        def make(kilobytes: int) -> Stack:
+            folder = disks.enter_context(small_disk(kilobytes))
+            return Stack(folder / "state", small.port, small.settings, small.checkout)
 
-    yield make
-    for folder in mounted:
-        subprocess.run([shutil.which("umount") or "umount", "-l", folder], check=True)
-        Path(folder).rmdir()
+        yield make
 
 
 def test_full_disk_fails_up(on_small_disk: Callable[[int], Stack]) -> None:

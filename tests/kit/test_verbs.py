@@ -77,6 +77,17 @@ def test_status_shows_services_and_requests(fresh: Stack) -> None:
     assert f":{fresh.port}" in fresh.succeed("status")
 
 
+def test_each_replica_has_metrics(fresh: Stack) -> None:
+    """Each tells what its workers did; nobody gets it through nginx."""
+    for replica in fresh.replicas():
+        told = fresh.metrics(replica)
+        assert "unsticky_workers 1.0" in told
+        assert 'unsticky_http_requests_total{method="GET",route="/readyz"' in told
+        assert "unsticky_store_round_trips_total" in told
+    with fresh.browser() as visitor:
+        assert visitor.get("/metrics").status == 404
+
+
 def test_logs_follow_one_service(fresh: Stack) -> None:
     """`make logs SERVICE=` follows one log until it is interrupted; an unknown service fails."""
     process = fresh.start_verb("logs", SERVICE="nginx")

@@ -268,7 +268,9 @@ class Client:
         del key
         with deadline:
             if deadline.remaining <= 0:
-                raise StoreUnavailable("this request has used up its time for the store")
+                spent = StoreUnavailable("this request has used up its time for the store")
+                spent.cause = "timeout"
+                raise spent
             if self._primary is not None:
                 if self._broken_until:
                     self._primary.doubt()  # another one may replace the server that hung
@@ -313,7 +315,9 @@ class Client:
         if not self._broken_until:
             return
         if time.monotonic() < self._broken_until:
-            raise StoreUnavailable("the store did not answer within the deadline a moment ago")
+            refusal = StoreUnavailable("the store did not answer within the deadline a moment ago")
+            refusal.cause = "breaker"
+            raise refusal
         # This request finds out whether the store is back; meanwhile all others are refused.
         self._broken_until = time.monotonic() + min(_BREAK_SECONDS, deadline.left())
 
@@ -379,11 +383,15 @@ class Failed(Exception):
 
     def outcome(self, *, maybe_done: bool) -> StoreUnavailable | OutcomeUnknown:
         """Return the error for the caller; `maybe_done` if any attempt was sent."""
+        error: StoreUnavailable | OutcomeUnknown
         if not maybe_done:
-            return StoreUnavailable(self.reason)
-        if self.sent:
-            return OutcomeUnknown(self.reason)
-        return OutcomeUnknown(f"the first answer was lost, and then: {self.reason}")
+            error = StoreUnavailable(self.reason)
+        elif self.sent:
+            error = OutcomeUnknown(self.reason)
+        else:
+            error = OutcomeUnknown(f"the first answer was lost, and then: {self.reason}")
+        error.cause = "timeout" if self.hung else ""
+        return error
 
 
 def encoded(part: Part) -> bytes:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import logging
 
+from flask import has_request_context, request
+
 from ..config import OnConflict
 from ..errors import Conflict, Corrupt, OutcomeUnknown, SessionError, SessionGone, StoreUnavailable
 from ..fields import FLASHES, PERMANENT, describe
@@ -237,9 +239,9 @@ def _merged(
 
 
 def _conflict(unit: UnitOfWork, contested: tuple[str, ...]) -> Conflict:
-    unit.extension.counters.conflicts += 1
+    names = [name.partition("[")[0] for name in contested]  # an entry's key may be personal
+    unit.extension.conflicted(request.endpoint or "" if has_request_context() else "", names)
     if not unit.changes.validating:
-        names = [name.partition("[")[0] for name in contested]  # an entry's key may be personal
         _log.warning(
             "conflict on %s; to let the last write win: UNSTICKY_MERGE=%r",
             ", ".join(names),

@@ -8,6 +8,7 @@ from typing import Any
 
 from kit.docker.engine import Engine
 from kit.errors import KitError
+from kit.system.processes import is_exporter
 
 APP, STORE, NGINX = "app", "redis", "nginx"
 LABEL = "com.docker.compose"
@@ -89,11 +90,15 @@ def find(containers: Sequence[Container], name: str) -> Container:
 def processes(container: Container, engine: Engine) -> list[tuple[int, int, int]]:
     """Return pid, parent's pid and resident memory (bytes) of each process of a container.
 
-    The pids are those of the engine's host.
+    The pids are those of the engine's host. What answers METRICS is left out.
     """
-    listed = engine.attempt("top", container.id, "-eo", "pid,ppid,rss")
+    listed = engine.attempt("top", container.id, "-eo", "pid,ppid,rss,args")
     rows = [line.split() for line in listed.stdout.splitlines()[1:]]
-    return [(int(pid), int(parent), int(rss) * 1024) for pid, parent, rss in rows]
+    return [
+        (int(pid), int(parent), int(rss) * 1024)
+        for pid, parent, rss, *command in rows
+        if not is_exporter(command)
+    ]
 
 
 def _seconds(time: str) -> float:

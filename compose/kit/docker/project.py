@@ -288,6 +288,7 @@ class Project:
             "TLS_PORT": str(s.tls_port),
             "REPLICAS": str(s.replicas),
             "REDIS_MAXMEMORY": s.redis_maxmemory,
+            "METRICS": f"0.0.0.0:{s.metrics_port}" if s.metrics else "0",
         }
 
 

@@ -141,6 +141,7 @@ def replica(name: str, settings: Settings, state: StateFolder, release: Release)
     env = {
         **_variables(settings, state, release),
         "BIND": f"unix:{socket_of(name, state)}",
+        "METRICS": _metrics(name, settings, state),
         "REPLICA": name,
     }
     if "SECRET_KEY" not in env:
@@ -161,6 +162,13 @@ def replica(name: str, settings: Settings, state: StateFolder, release: Release)
         splits_output=True,
         env=env,
     )  # fmt: skip
+
+
+def _metrics(name: str, settings: Settings, state: StateFolder) -> str:
+    """Return where a replica's metrics are."""
+    if settings.metrics > 1:
+        return f"127.0.0.1:{settings.metrics_port + number(name)}"
+    return f"unix:{socket_of(f'{name}-metrics', state)}" if settings.metrics else "0"
 
 
 def release_command(settings: Settings, state: StateFolder, release: Release) -> Command:

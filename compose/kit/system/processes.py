@@ -6,19 +6,37 @@ psutil is imported late, because ``make down`` must stop a stack whose environme
 import os
 import resource
 import sys
+from collections.abc import Sequence
 from contextlib import suppress
+from typing import Any
 
 from kit.errors import KitError
 
 
 def children(pid: int) -> frozenset[int]:
-    """Return the pids of a process's children: the workers of a master."""
+    """Return the pids of a process's children that are workers of a master."""
     import psutil
 
     try:
-        return frozenset(child.pid for child in psutil.Process(pid).children())
+        return frozenset(c.pid for c in psutil.Process(pid).children() if _is_worker(c))
     except psutil.NoSuchProcess:
         return frozenset()
+
+
+def _is_worker(child: Any) -> bool:
+    import psutil
+
+    try:
+        return not is_exporter(child.cmdline())
+    except psutil.NoSuchProcess:
+        return False
+    except psutil.AccessDenied:
+        return True
+
+
+def is_exporter(command: Sequence[str]) -> bool:
+    """Whether a process answers METRICS beside a master, by the words of its command."""
+    return any(word.endswith("/unsticky_metrics.py") for word in command)
 
 
 def memory(pid: int) -> int:

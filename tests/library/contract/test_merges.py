@@ -193,6 +193,20 @@ def test_overwriting_is_counted_and_named(place: Place, caplog: pytest.LogCaptur
     assert "field" in caplog.text
 
 
+def test_conflicts_are_counted_by_view_and_field(place: Place) -> None:
+    """Each contested field counts once for its view; an entry's key, perhaps personal, does not."""
+    site = make_site(place)
+    browser = site.browser(field=1, other=1)
+    assert race(site, browser, {"field": 2, "other": 2}, {"field": 3, "other": 3}).status == 409
+    assert race(site, browser, {"field": 4}, {"field": 5}).status == 409
+    counted = site.sessions.state.conflicts
+    assert {field: number for (_view, field), number in counted.items()} == {
+        "field": 2,
+        "other": 1,
+    }
+    assert site.sessions.counters.conflicts == 2
+
+
 def test_a_blind_write_is_the_last_word(site: Site) -> None:
     """A field set by a request that read nothing is not compared: the last one stands."""
     browser = site.browser(field=1)

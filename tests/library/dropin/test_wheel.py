@@ -79,6 +79,7 @@ def test_the_wheel_holds_the_library_alone(wheel: Path) -> None:
     assert {top for top in tops if not top.endswith(".dist-info")} == {
         "unsticky",
         "unsticky_gunicorn.py",
+        "unsticky_metrics.py",
     }
 
 

@@ -281,9 +281,11 @@ def test_22_the_deadline_covers_a_whole_request(
 
 
 def test_22_a_store_that_hangs_holds_one_request_and_not_all(
-    tcp_valkey: Valkey, browser: Browser
+    tcp_valkey: Valkey, new_app: NewApp, relay: Relay, browse: Browse
 ) -> None:
-    """After one request ran into the deadline, the next are refused at once."""
+    """After one request ran into the deadline, the next are refused at once; both are counted."""
+    app = new_app(relay.url, UNSTICKY_DEADLINE=_DEADLINE)
+    browser = _with_a_cookie(browse, app)
     tcp_valkey.pause()
     try:
         browser.get("/me")
@@ -292,6 +294,9 @@ def test_22_a_store_that_hangs_holds_one_request_and_not_all(
                 assert browser.get("/me").status == 503
     finally:
         tcp_valkey.resume()
+    counters = app.extensions["unsticky"].counters
+    assert (counters.store_timeouts, counters.store_refusals) == (1, 20)
+    assert counters.store_errors == 21
 
 
 def test_22_the_deadline_covers_an_answer_that_drips(new_app: NewApp, browse: Browse) -> None:

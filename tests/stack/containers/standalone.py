@@ -235,7 +235,8 @@ def copy_files(checkout: Path, deploy: Path) -> None:
         shutil.copy2(path, deploy)
     shutil.copytree(checkout / "nginx", deploy / "nginx")
     shutil.copytree(compose / "redis", deploy / "redis")
-    shutil.copy2(app / "unsticky_gunicorn.py", deploy / "lib")
+    for name in ("unsticky_gunicorn.py", "unsticky_metrics.py"):
+        shutil.copy2(app / name, deploy / "lib")
 
 
 @dataclass

@@ -26,6 +26,11 @@ from tests.support.waiting import wait_until
         ("FORWARDED_ALLOW_IPS", "*"),
         ("PROXY_HOPS", "9"),
         ("LOG_LEVEL", "loud"),
+        ("METRICS", "9200"),
+        ("METRICS", ":9200"),
+        ("METRICS", "127.0.0.1:65536"),
+        ("METRICS", "127.0.0.1:²"),
+        ("METRICS", "unix:metrics.sock"),
     ],
 )
 def test_values_that_cannot_be_used(new_server: NewServer, name: str, value: str) -> None:

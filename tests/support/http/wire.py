@@ -56,9 +56,8 @@ def read_answer(connection: socket.socket, method: str = "GET") -> Answer:
     Raises:
         http.client.BadStatusLine: the peer closed without an answer.
     """
-    response = http.client.HTTPResponse(connection, method=method)
-    response.begin()
-    with response:
+    with http.client.HTTPResponse(connection, method=method) as response:
+        response.begin()
         return Answer(response.status, response.headers, response.read())
 
 

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from kit.system.processes import is_exporter
 from testcontainers.core.container import DockerContainer
 
 from tests.support.needs import need
@@ -149,9 +150,17 @@ class ContainerStack(Stack):
     def workers(self, replica: str) -> set[int]:
         """Return the pids that a replica's workers have inside their container."""
         first = int(docker("inspect", "--format", "{{.State.Pid}}", replica))
-        rows = docker("top", replica, "-eo", "pid,ppid").splitlines()[1:]
-        parents = {int(pid): int(parent) for pid, parent in map(str.split, rows)}
-        return {_inside(pid) for pid, parent in parents.items() if parent == first}
+        rows = map(str.split, docker("top", replica, "-eo", "pid,ppid,args").splitlines()[1:])
+        return {
+            _inside(int(pid))
+            for pid, parent, *command in rows
+            if int(parent) == first and not is_exporter(command)
+        }
+
+    def metrics(self, replica: str) -> str:
+        """Return what a replica tells Prometheus, which comes from the stack's networks."""
+        code = "from urllib.request import urlopen; print(urlopen('http://127.0.0.1:9200').read())"
+        return docker("exec", replica, "python", "-c", code)
 
     def pid(self, service: str) -> int:
         """Return the host's pid of the first process of a service with one container."""

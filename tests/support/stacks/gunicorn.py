@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import psutil
+from kit.system.processes import children
 
 from tests.support.checkout import ROOT
 from tests.support.http.wire import Answer, read_answer
@@ -84,7 +85,7 @@ class Gunicorn:
 
     def workers(self) -> set[int]:
         """Return the pids of the workers that run."""
-        return {child.pid for child in self.master.children()}
+        return {*children(self.master.pid)}
 
     def booted(self) -> list[int]:
         """Return the pids of all workers that started, including those that ended."""

@@ -18,6 +18,7 @@ import psutil
 import redis
 from kit.state import StateFolder
 from kit.system import locks
+from kit.system.processes import children
 
 from tests.support.http.client import ask, serves
 from tests.support.ports import free_port
@@ -178,7 +179,13 @@ class Stack:
 
     def workers(self, replica: str) -> set[int]:
         """Return the pids of a replica's workers."""
-        return {child.pid for child in psutil.Process(self.pid(replica)).children()}
+        return {*children(self.pid(replica))}
+
+    def metrics(self, replica: str) -> str:
+        """Return what a replica tells Prometheus."""
+        transport = httpx.HTTPTransport(uds=str(self.folder.sockets / f"{replica}-metrics.sock"))
+        with httpx.Client(transport=transport) as client:
+            return client.get("http://replica/metrics").text
 
     def replicas(self) -> list[str]:
         """Return the names of the replicas that run."""
