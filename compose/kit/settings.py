@@ -160,6 +160,9 @@ class Settings:
     ready_timeout: Annotated[int, integer(30, 1, 600)]
     metrics: Annotated[int, integer(1, 0, 64_000)]
     """0: none; 1: each replica has some, in the local runtime at a socket file; else: the port."""
+    observe: Annotated[int, integer(0, 0, 65_000)]
+    """0: no Prometheus; 1: one beside the stack; else: its port."""
+    prometheus_bin: Annotated[Path | None, file(os.X_OK)]
     service: str | None
     """The one service that a verb is about."""
     arguments: tuple[str, ...]
@@ -193,6 +196,11 @@ class Settings:
     def metrics_port(self) -> int:
         """The port of the metrics; in the local runtime the number of a replica is added."""
         return self.metrics if self.metrics > 1 else 9200
+
+    @property
+    def observe_port(self) -> int:
+        """The port of Prometheus; the next one is that of the store's exporter."""
+        return self.observe if self.observe > 1 else 9190
 
     @property
     def of_nginx(self) -> dict[str, str]:
@@ -331,6 +339,13 @@ def _parsed(
             f"for example: make up WORKER_CLASS=gthread THREADS={settings.threads}",
         )
     _require_replicas(settings)
+    if settings.observe and not settings.metrics:
+        raise KitError("OBSERVE=1 needs metrics, and METRICS=0", "unset one of the two")
+    if settings.observe and settings.runtime != "local":
+        raise KitError(
+            "OBSERVE=1 is for the local runtime",
+            "docs/metrics.md shows how your own Prometheus finds containers",
+        )
     if settings.overlays and settings.runtime != "docker":
         wanted = f"OVERLAYS={','.join(settings.overlays)}"
         raise KitError(

@@ -16,12 +16,14 @@ class Worker:
     """A row below its service's: pid on the host, and resident memory in bytes.
 
     Attributes:
-        signature: ``replica/pid``, as in nginx's log; None if it is unknown.
+        signature: ``replica/pid``, as in nginx's log; None if it is unknown, or serves nothing.
+        name: worker, or what else it is.
     """
 
     pid: int
     memory: int
     signature: str | None
+    name: str = "worker"
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +72,9 @@ def show(services: Iterable[Service], served: Counter[str], url: str, *notes: st
         rows.append((each.name, str(each.pid or "-"), each.state, uptime, memory, requests))
         for worker in each.workers:
             requests = "" if worker.signature is None else str(served[worker.signature])
-            rows.append(("  worker", str(worker.pid), "", "", _megabytes(worker.memory), requests))
+            rows.append(
+                (f"  {worker.name}", str(worker.pid), "", "", _megabytes(worker.memory), requests)
+            )
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     for row in rows:
         say("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())

@@ -33,6 +33,7 @@ _LARGER_FILES: Final = {
     "app/unsticky/unit_of_work/unit.py": "what the package's other modules and the session share",
     "compose/kit/settings.py": "a line for each setting; .env.example has the same order",
     "app/unsticky_gunicorn.py": "one module to copy beside gunicorn.conf.py",
+    "app/unsticky_metrics.py": "the same",
 }
 
 

@@ -17,8 +17,8 @@ _SUPPRESSIONS = {
     ("tests", "fmt: skip"): 45,
 }
 _VERBS = 20
-# Three for the store that fails over, one for metrics.
-_SETTINGS = 86
+# Three for the store that fails over, three for metrics and Prometheus.
+_SETTINGS = 88
 
 
 @pytest.mark.parametrize(("part", "mark"), _SUPPRESSIONS)

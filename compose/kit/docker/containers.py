@@ -87,17 +87,16 @@ def find(containers: Sequence[Container], name: str) -> Container:
     raise KitError(f"SERVICE={name} is not a service of this stack", f"choose one of {known}")
 
 
-def processes(container: Container, engine: Engine) -> list[tuple[int, int, int]]:
-    """Return pid, parent's pid and resident memory (bytes) of each process of a container.
+def processes(container: Container, engine: Engine) -> list[tuple[int, int, int, str]]:
+    """Return pid, parent's pid, resident memory (bytes) and kind of a container's processes.
 
-    The pids are those of the engine's host. What answers METRICS is left out.
+    The pids are those of the engine's host; the kind of a master's child is worker or metrics.
     """
     listed = engine.attempt("top", container.id, "-eo", "pid,ppid,rss,args")
     rows = [line.split() for line in listed.stdout.splitlines()[1:]]
     return [
-        (int(pid), int(parent), int(rss) * 1024)
+        (int(pid), int(parent), int(rss) * 1024, "metrics" if is_exporter(command) else "worker")
         for pid, parent, rss, *command in rows
-        if not is_exporter(command)
     ]
 
 

@@ -197,14 +197,16 @@ class DockerRuntime(Runtime):
         signature = {APP: f"{container.host}/", NGINX: ""}.get(container.service)
         return status.Service(
             container.name, container.pid, state, container.started,
-            sum(size for _, _, size in inside), signature,
-            [status.Worker(pid, size, _signature(container, pid))
-             for pid, parent, size in inside if parent == container.pid],
+            sum(size for _, _, size, _ in inside), signature,
+            [status.Worker(pid, size, _signature(container, pid, kind), kind)
+             for pid, parent, size, kind in inside if parent == container.pid],
         )  # fmt: skip
 
 
-def _signature(container: Container, pid: int) -> str | None:
+def _signature(container: Container, pid: int, kind: str) -> str | None:
     """Return how a worker signs: with the pid that it has inside its container."""
+    if kind != "worker":
+        return None
     try:
         text = Path(f"/proc/{pid}/status").read_text(encoding="utf-8")
     except OSError:

@@ -10,8 +10,9 @@ from dataclasses import dataclass
 from kit.console import step
 from kit.deployment import await_ready, exchange
 from kit.errors import KitError
-from kit.local import sentinel, services
+from kit.local import observers, sentinel, services
 from kit.local.nginx import Nginx, rendered_port, rendered_prefix
+from kit.local.observers import OBSERVERS
 from kit.local.releases import Releases
 from kit.local.sentinel import SERVERS
 from kit.local.services import Release, Service, is_store
@@ -143,10 +144,15 @@ class LocalDeployment:
     def finish(self) -> list[str]:
         settings, state = self.runtime.settings, self.runtime.state
         wanted = {each.name for each in self._stores()}
-        gone = [name for name in self.runtime.services() if is_store(name) and name not in wanted]
+        wanted |= {each.name for each in self._observers()}
+        found = self.runtime.services()
+        gone = [n for n in found if (is_store(n) or n in OBSERVERS) and n not in wanted]
         if gone:
             with step(f"stopping {', '.join(gone)}"):
                 self.supervisor.drop(*gone)
+        replicas = [replica.name for replica in self.runtime.replicas()]
+        observers.find(settings, state, replicas)
+        started = ["Prometheus"] if self._ensure("Prometheus", *self._observers()) else []
         state.record(settings.url, self.environment.root)
         if self.release.number:
             self.releases.forget_after(self.release.number)
@@ -154,7 +160,7 @@ class LocalDeployment:
         self.releases.record(self.release.folder, self.release.environment.root, digest(spec))
         kept = [each.folder for each in self.releases.served()]
         releases.prune(state.releases, self.release.folder, *kept)
-        return gone
+        return [*gone, *started]
 
     def observe(self) -> Iterator[str]:
         s = self.runtime.settings
@@ -179,8 +185,10 @@ class LocalDeployment:
         )
         if settings.store == "sentinel":
             store = f"{len(SERVERS)} × {store}, {len(SENTINELS)} Sentinels"
+        port = settings.observe_port
         return {
             "nginx": f"{settings.bind_address}:{settings.port}",
+            **({"Prometheus": f"127.0.0.1:{port}"} if settings.observe else {}),
             "release": self.release.folder.name,
             "store": store,
             **self.release.application.described(),
@@ -209,4 +217,8 @@ class LocalDeployment:
 
     def _wanted(self, replicas: Sequence[str]) -> list[Service]:
         """Return the services that supervisord has to know, with these replicas."""
-        return [*map(self._replica, replicas), self.nginx.service, *self._stores()]
+        kept = [*self._stores(), *self._observers()]
+        return [*map(self._replica, replicas), self.nginx.service, *kept]
+
+    def _observers(self) -> list[Service]:
+        return observers.services(self.runtime.settings, self.runtime.state)

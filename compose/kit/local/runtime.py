@@ -10,9 +10,10 @@ from kit import status
 from kit.check.processes import Target
 from kit.console import say, warn
 from kit.errors import KitError
-from kit.local import recovery, sentinel, services
+from kit.local import observers, recovery, sentinel, services
 from kit.local.deployment import LocalDeployment
 from kit.local.nginx import Nginx, rendered_port, rendered_prefix
+from kit.local.observers import OBSERVERS
 from kit.local.releases import Releases, Served, freeze
 from kit.local.services import NGINX, Release, is_replica, is_store
 from kit.local.supervisor import Process, Supervisor
@@ -21,7 +22,7 @@ from kit.settings import Settings, probe_host
 from kit.setup import application, detection, environment
 from kit.state import StateFolder
 from kit.system import logs, ports, readiness, store_url
-from kit.system.processes import children, memory, require_files, runs_as_root
+from kit.system.processes import children, exporters, memory, require_files, runs_as_root
 from kit.system.sentinel import SENTINELS
 
 _BROKEN = {"BACKOFF", "FATAL", "EXITED"}
@@ -121,6 +122,8 @@ class LocalRuntime(Runtime):
                 return readiness.Answer("it ended each time it was started", is_final=True)
             if is_store(name):
                 return store()
+            if name in OBSERVERS:
+                return observers.probe(name, self.settings)
             if name == NGINX:
                 # It starts workers once it listens. Until then the answer may be that of another
                 # user, who took the port first.
@@ -251,7 +254,11 @@ class LocalRuntime(Runtime):
         return Release(app, serving, found[0].folder, found[0].number)
 
     def _require_port(self) -> None:
-        """Refuse a taken port before anything starts, unless our own nginx listens on it."""
+        """Refuse a taken port before anything starts, unless our own services listen on it."""
+        s, running = self.settings, self._supervisor.living()
+        if s.observe and observers.PROMETHEUS not in running:
+            for more in range(2):
+                ports.require_free(s.observe_port + more, name="OBSERVE")
         if self.is_running():
             nginx = self._supervisor.processes().get(NGINX)
             if nginx and nginx.pid and rendered_port(self.state) == self.settings.port:
@@ -263,6 +270,7 @@ class LocalRuntime(Runtime):
 
 def _row(process: Process, role: str) -> status.Service:
     workers = sorted(children(process.pid)) if process.pid else []
+    others = exporters(process.pid) if process.pid else ()
     # As nginx's log names them; nginx itself serves every request.
     signature = "" if process.name == NGINX else None
     if serves := is_replica(process.name):
@@ -272,10 +280,11 @@ def _row(process: Process, role: str) -> status.Service:
         pid=process.pid,
         state=", ".join(filter(None, (process.state.lower(), role))),
         started=process.started,
-        memory=sum(map(memory, [process.pid, *workers])) if process.pid else 0,
+        memory=sum(map(memory, [process.pid, *workers, *others])) if process.pid else 0,
         signature=signature,
         workers=[
             status.Worker(pid, memory(pid), f"{signature}{pid}" if serves else None)
             for pid in workers
-        ],
+        ]
+        + [status.Worker(pid, memory(pid), None, "metrics") for pid in others],
     )

@@ -141,7 +141,7 @@ def replica(name: str, settings: Settings, state: StateFolder, release: Release)
     env = {
         **_variables(settings, state, release),
         "BIND": f"unix:{socket_of(name, state)}",
-        "METRICS": _metrics(name, settings, state),
+        "METRICS": metrics_address(name, settings, state),
         "REPLICA": name,
     }
     if "SECRET_KEY" not in env:
@@ -164,9 +164,9 @@ def replica(name: str, settings: Settings, state: StateFolder, release: Release)
     )  # fmt: skip
 
 
-def _metrics(name: str, settings: Settings, state: StateFolder) -> str:
-    """Return where a replica's metrics are."""
-    if settings.metrics > 1:
+def metrics_address(name: str, settings: Settings, state: StateFolder) -> str:
+    """Return where a replica's metrics are; Prometheus asks no socket file."""
+    if settings.metrics > 1 or settings.observe:
         return f"127.0.0.1:{settings.metrics_port + number(name)}"
     return f"unix:{socket_of(f'{name}-metrics', state)}" if settings.metrics else "0"
 

@@ -284,7 +284,7 @@ class Supervisor:
 
 def digest(spec: dict[str, Any], *ignored: str) -> str:
     """Return a digest of a replica's description, without its name and some variables."""
-    left_out = {"BIND", "REPLICA", *ignored}
+    left_out = {"BIND", "METRICS", "REPLICA", *ignored}
     env = {name: text for name, text in spec["env"].items() if name not in left_out}
     content = json.dumps([spec["argv"], spec["cwd"], sorted(env.items())])
     return hashlib.sha256(content.encode()).hexdigest()

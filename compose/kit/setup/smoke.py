@@ -42,8 +42,8 @@ def line(settings: Settings) -> str:
     """Return the kit's own smoke test as a line for a shell."""
     python = shlex.quote(str(environment.to_load(settings).python))
     path = os.pathsep.join(str(CHECKOUT / part) for part in (".", "app", "compose"))
-    variables = f"PYTHONDONTWRITEBYTECODE=1 PYTHONPATH={shlex.quote(path)} SMOKE_PARENT=$PPID"
-    # In place of the shell, so that it sees when the deployment is killed.
+    variables = f"PYTHONDONTWRITEBYTECODE=1 PYTHONPATH={shlex.quote(path)}"
+    # In place of the shell, so that it sees when the deployment, SMOKE_PARENT, is killed.
     return f"exec env {variables} {python} -m loadtest.smoke"
 
 
@@ -82,6 +82,7 @@ def run(
     if not command:
         command, cwd, env = line(settings), CHECKOUT, {"PATH": env["PATH"]}
     given = {**env, **variables(settings, health_path), "SMOKE_STAGE": stage, "SMOKE_URL": url}
+    given["SMOKE_PARENT"] = str(os.getpid())
     try:
         done = subprocess.run(
             ["/bin/sh", "-c", command],

@@ -8,30 +8,30 @@ import resource
 import sys
 from collections.abc import Sequence
 from contextlib import suppress
-from typing import Any
 
 from kit.errors import KitError
 
 
 def children(pid: int) -> frozenset[int]:
-    """Return the pids of a process's children that are workers of a master."""
+    """Return the pids of a process's children: the workers of a master."""
+    return _children(pid, exporters=False)
+
+
+def exporters(pid: int) -> frozenset[int]:
+    """Return the pids of a master's children that answer METRICS."""
+    return _children(pid, exporters=True)
+
+
+def _children(pid: int, *, exporters: bool) -> frozenset[int]:
     import psutil
 
-    try:
-        return frozenset(c.pid for c in psutil.Process(pid).children() if _is_worker(c))
-    except psutil.NoSuchProcess:
-        return frozenset()
-
-
-def _is_worker(child: Any) -> bool:
-    import psutil
-
-    try:
-        return not is_exporter(child.cmdline())
-    except psutil.NoSuchProcess:
-        return False
-    except psutil.AccessDenied:
-        return True
+    found = set()
+    with suppress(psutil.NoSuchProcess):
+        for child in psutil.Process(pid).children():
+            with suppress(psutil.Error):
+                if is_exporter(child.cmdline()) == exporters:
+                    found.add(child.pid)
+    return frozenset(found)
 
 
 def is_exporter(command: Sequence[str]) -> bool:

@@ -99,7 +99,7 @@ if [ -n "$DEPLOY_KILL" ]; then
     fi
 fi
 if [ "$1" = "$DEPLOY_SLOW" ]; then
-    [ "$("$REAL_DOCKER" inspect -f '{{.State.Health.Status}}' "$2")" != healthy ] || sleep 4
+    [ "$("$REAL_DOCKER" inspect -f '{{.State.Health.Status}}' "$2")" != healthy ] || sleep 3
 fi
 exec "$REAL_DOCKER" "$@"
 """

@@ -1,0 +1,1 @@
+"""What an operator sees: alerts, the dashboard, and Prometheus beside a real stack."""

@@ -1,0 +1,177 @@
+"""OBSERVE=1 on a real stack: the dashboard has data, and each tier that breaks fires its alert."""
+
+import json
+import os
+import re
+import signal
+import threading
+import time
+import urllib.parse
+import urllib.request
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import psutil
+import pytest
+
+from tests.conftest import StartStack
+from tests.support.checkout import ROOT
+from tests.support.ports import free_port
+from tests.support.shop.client import ShopClient
+from tests.support.stacks.local import Stack
+from tests.support.waiting import wait_until
+
+_DASHBOARD = ROOT / "compose" / "observe" / "dashboard.json"
+# Of events that a healthy stack does not have, and that Prometheus so knows nothing of.
+_NEED_AN_EVENT = ("redis_connected_slave_lag_seconds", "conflicts_by_field", "ALERTS")
+
+
+class Observed:
+    """A stack with its Prometheus, and visitors.
+
+    Attributes:
+        stack: with two replicas of one worker each.
+    """
+
+    def __init__(self, stack: Stack, port: int) -> None:
+        self.stack, self._port = stack, port
+        self._end = threading.Event()
+        self._visitor = threading.Thread(target=self._visit)
+
+    def start(self) -> None:
+        """Start all of it."""
+        self.stack.up()
+        self._visitor.start()
+
+    def stop(self) -> None:
+        """Let the visitors leave."""
+        self._end.set()
+        self._visitor.join()
+
+    def _visit(self) -> None:
+        while not self._end.wait(0.05):
+            # What a broken tier answers is the test's matter.
+            try:
+                with ShopClient(self.stack.port) as visitor:
+                    visitor.add("wax")
+                    visitor.cart()
+            except Exception:  # noqa: BLE001, S112
+                continue
+
+    def query(self, text: str) -> list[dict[str, Any]]:
+        """Return the samples of a query."""
+        quoted = urllib.parse.quote(text)
+        url = f"http://127.0.0.1:{self._port}/api/v1/query?query={quoted}"
+        with urllib.request.urlopen(url, timeout=10) as answer:
+            found: list[dict[str, Any]] = json.load(answer)["data"]["result"]
+        return found
+
+    def firing(self) -> set[str]:
+        """Return the names of the alerts that fire."""
+        return {each["metric"]["alertname"] for each in self.query('ALERTS{alertstate="firing"}')}
+
+
+@pytest.fixture(name="observed", scope="module")
+def _observed(new_stack: StartStack) -> Iterator[Observed]:
+    """A stack that is well when a test begins."""
+    ports = [free_port() for _ in range(20)]
+    prometheus, metrics = str(ports[0]), str(ports[2])
+    stack = new_stack(REPLICAS="2", WORKERS="1", OBSERVE=prometheus, METRICS=metrics)
+    observed = Observed(stack, ports[0])
+    observed.start()
+    yield observed
+    observed.stop()
+    assert not stack.dispose()
+
+
+def _expressions() -> list[str]:
+    dashboard = json.loads(_DASHBOARD.read_text(encoding="utf-8"))
+    return [target["expr"] for panel in dashboard["panels"] for target in panel.get("targets", ())]
+
+
+def test_every_query_of_the_dashboard_has_data(observed: Observed) -> None:
+    """After visits each returns samples, but for those that need an event that did not happen."""
+    expressions = [
+        each for each in _expressions() if not any(event in each for event in _NEED_AN_EVENT)
+    ]
+    assert len(expressions) > 30
+
+    def empty() -> list[str]:
+        return [each for each in expressions if not observed.query(each)]
+
+    wait_until(lambda: not empty(), "data of all queries", 90)
+    assert empty() == []
+    assert observed.firing() == set()
+
+
+def _suspended(pids: list[int]) -> Callable[[], None]:
+    for pid in pids:
+        os.kill(pid, signal.SIGSTOP)
+
+    def resume() -> None:
+        for pid in pids:
+            os.kill(pid, signal.SIGCONT)
+
+    return resume
+
+
+def _hung_store(stack: Stack) -> Callable[[], None]:
+    return _suspended([stack.pid("valkey")])
+
+
+def _hung_replica(stack: Stack) -> Callable[[], None]:
+    master = psutil.Process(stack.pid("app-1"))
+    return _suspended([master.pid, *(child.pid for child in master.children())])
+
+
+@pytest.mark.parametrize(
+    ("alert", "break_it"), [("ReplicaDown", _hung_replica), ("StoreDown", _hung_store)]
+)
+def test_a_broken_tier_fires_its_alert_alone(
+    observed: Observed, alert: str, break_it: Callable[[Stack], Callable[[], None]]
+) -> None:
+    """Within a minute the alert fires; no other does then, nor in the half minute after the end."""
+    assert observed.firing() == set()
+    began = time.monotonic()
+    repair = break_it(observed.stack)
+    try:
+        wait_until(observed.firing, "an alert", 60)
+        assert observed.firing() == {alert}
+        assert time.monotonic() - began < 60
+    finally:
+        repair()
+    wait_until(lambda: not observed.firing(), "the end of the alert", 60)
+    wait_until(observed.stack.is_ready, "the stack is well again")
+    silent_until = time.monotonic() + 30
+    while time.monotonic() < silent_until:
+        assert observed.firing() == set()
+        time.sleep(2)
+
+
+def test_another_programs_port_is_named(new_stack: StartStack, observed: Observed) -> None:
+    """A second stack does not start on the first one's ports, and says which setting to change."""
+    port = observed.stack.settings["OBSERVE"]
+    second = new_stack(REPLICAS="1", WORKERS="1", OBSERVE=port)
+    printed = second.fail("up")
+    assert re.search(rf"port {port} of 127.0.0.1 is in use by", printed)
+    assert "make up OBSERVE=" in printed
+
+
+def test_prometheus_follows_deployments_and_ends(observed: Observed) -> None:
+    """New replicas are found, old ones forgotten; without OBSERVE it ends, and its data stays."""
+    stack = observed.stack
+    before = set(stack.replicas())
+    stack.up(WORKERS="2")
+    now = set(stack.replicas())
+    assert not now & before
+
+    def found() -> set[str]:
+        return {each["metric"]["instance"] for each in observed.query('up{job="app"} == 1')}
+
+    wait_until(lambda: found() == now, "the new replicas", 60)
+    assert "prometheus" in stack.succeed("status")
+    port = stack.settings["OBSERVE"]
+    stack.up(OBSERVE="0")
+    assert "prometheus" not in stack.succeed("status")
+    stack.up(OBSERVE=port)
+    wait_until(lambda: found() == now | set(stack.replicas()), "its data", 60, ignoring=OSError)
