@@ -3,8 +3,8 @@
 Each worker counts in the files of its *slot*: the smallest number whose lock is free. The kernel
 gives the lock back when the worker ends, however it ends, and its successor goes on with the files:
 counters never fall, and there are no more files than workers that ever ran at once. Gauges begin
-anew. A small process beside the master, ``python unsticky_metrics.py``, adds the files of all slots
-up at each scrape.
+at 0 again. A small process beside the master, ``python unsticky_metrics.py``, adds the files of all
+slots up at each scrape.
 
 This is the multi-process mode of prometheus_client with the slot in place of the pid: metrics that
 the application makes with that library are in the same answer. docs/metrics.md lists ours.
@@ -25,6 +25,7 @@ import select
 import shutil
 import signal
 import socket
+import stat
 import struct
 import subprocess
 import sys
@@ -51,11 +52,9 @@ _MOST_BYTES = 4 << 20
 _MOST_SKEW, _MOST_WAIT = 1.0, 600.0
 _CLIENT_SECONDS = 5
 _RESTART_SECONDS = 1.0
+_SECONDS_TO_BEGIN = 10.0
 _VALUE_AND_TIME = struct.Struct("dd").pack
 _log = logging.getLogger("gunicorn.error")
-
-
-# ---- In the master.
 
 
 class Exporter:
@@ -64,19 +63,22 @@ class Exporter:
     Args:
         arbiter: Gunicorn's master.
         address: ``host:port`` or ``unix:/path``.
+        package: the folder that holds prometheus_client.
 
     Raises:
         OSError: no folder can be made.
     """
 
-    def __init__(self, arbiter: Any, address: str) -> None:
+    def __init__(self, arbiter: Any, address: str, package: str) -> None:
         base = arbiter.cfg.worker_tmp_dir
         self.folder = Path(tempfile.mkdtemp(prefix=f"{PREFIX}-{os.getuid()}-", dir=base))
         if os.geteuid() != arbiter.cfg.uid:
             os.chown(self.folder, arbiter.cfg.uid, arbiter.cfg.gid)
         self.lock = _lock(self.folder / "master.lock")
+        if self.lock is None:
+            raise OSError(errno.EDEADLK, "somebody else uses the folder of the metrics")
         _sweep(self.folder)
-        self.arbiter, self.address = arbiter, address
+        self.arbiter, self.address, self.package = arbiter, address, package
         self.process: subprocess.Popen[bytes] | None = None
         self.started = -_RESTART_SECONDS
         manage, reap = arbiter.manage_workers, arbiter.reap_workers
@@ -99,43 +101,53 @@ class Exporter:
         if time.monotonic() - self.started < _RESTART_SECONDS:
             return
         self.started = time.monotonic()
-        listeners = [str(os.fstat(each.fileno()).st_ino) for each in self.arbiter.LISTENERS]
         # -P: the application's folder hides no module of Python's. It ends when this pipe closes.
-        command = (sys.executable, "-P", __file__, self.address, str(self.folder), *listeners)
+        command = [sys.executable, "-P", __file__, self.address, str(self.folder)]
+        # The master may have found the package elsewhere than Python looks for it.
+        paths = (self.package, os.environ.get("PYTHONPATH"))
+        env = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, paths))}
         try:
-            self.process = subprocess.Popen(command, stdin=subprocess.PIPE, cwd="/")
+            command += [str(os.fstat(each.fileno()).st_ino) for each in self.arbiter.LISTENERS]
+            self.process = subprocess.Popen(command, stdin=subprocess.PIPE, cwd="/", env=env)
         except OSError as error:
             _log.warning("cannot start the process that answers METRICS: %s", error)
 
 
 def serve(arbiter: Any, address: str) -> Exporter | None:
     """Answer scrapes at an address beside this master; None, and a warning, if that cannot be."""
-    if find_spec("prometheus_client") is None:
+    package = find_spec("prometheus_client")
+    if package is None or not package.origin:
         _log.warning("METRICS needs a package: install prometheus-client>=0.18, or set METRICS=0")
         return None
     try:
-        return Exporter(arbiter, address)
+        return Exporter(arbiter, address, str(Path(package.origin).absolute().parents[1]))
     except OSError as error:
         _log.warning("no metrics: %s", error)
         return None
 
 
-def _lock(path: Path) -> int | None:
+def _lock(path: Path, flags: int = os.O_CREAT) -> int | None:
     """Return the file's descriptor if no other process has its lock.
 
     A child does not inherit this kind of lock, and so cannot hold it longer than its owner lives.
+
+    Raises:
+        OSError: there can be no file, or no lock.
     """
-    file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    file = os.open(path, os.O_RDWR | os.O_CLOEXEC | os.O_NOFOLLOW | flags, 0o600)
     try:
         fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError:
+    except (BlockingIOError, PermissionError):
         os.close(file)
         return None
+    except OSError:
+        os.close(file)
+        raise
     return file
 
 
 def _is_free(path: Path) -> bool:
-    if (file := _lock(path)) is not None:
+    if (file := _lock(path, 0)) is not None:
         os.close(file)
     return file is not None
 
@@ -144,14 +156,14 @@ def _sweep(own: Path) -> None:
     """Remove folders of this user whose master and workers have all been killed."""
     for folder in own.parent.glob(f"{PREFIX}-{os.getuid()}-*"):
         with suppress(OSError):
-            # The own lock would be given up with any descriptor of its file; a folder that is
-            # just being made has none yet.
-            locks = [*folder.glob("*.lock")]
-            if locks and folder != own and all(map(_is_free, locks)):
+            # The own lock would be given up with any descriptor of its file; another master may
+            # be about to take that of a folder which it has just made.
+            found = folder.lstat()
+            is_old = time.time() - found.st_mtime > _SECONDS_TO_BEGIN
+            if folder == own or not is_old or not stat.S_ISDIR(found.st_mode):
+                continue
+            if found.st_uid == own.stat().st_uid and all(map(_is_free, folder.glob("*.lock"))):
                 shutil.rmtree(folder)
-
-
-# ---- In the workers.
 
 
 class Meter:
@@ -214,8 +226,8 @@ class Meter:
             is_async = any(each.__name__ == "AsyncWorker" for each in kind)
             concurrent = worker.cfg.worker_connections if is_async else 1
         capacity.set(concurrent)
-        workers.set(1)
         started.inc()
+        workers.set(1)
 
     def measured(self, application: Any) -> Any:
         """Return the application, whose requests are counted from here."""
@@ -237,8 +249,11 @@ class Meter:
             environ["unsticky.began"] = time.perf_counter()
             try:
                 return application(environ, start)
+            except StopIteration:
+                environ["unsticky.status"] = "101"  # so a WebSocket ends
+                raise
             except BaseException:
-                environ["unsticky.failed"] = True
+                environ["unsticky.status"] = "500"
                 raise
 
         return measured
@@ -271,8 +286,9 @@ class Meter:
             return
         spent = time.perf_counter() - began
         # Gunicorn answers 500 if the application raised, whatever it had said before.
-        failed = "unsticky.failed" in environ or not response.headers_sent
-        status = "500" if failed else str(response.status)[:3]
+        status = environ.get("unsticky.status")
+        if status is None:
+            status = str(response.status)[:3] if response.headers_sent else "499"
         method = environ["REQUEST_METHOD"]
         method = method if method in _METHODS else "other"
         key = (method, environ.get("unsticky.route", ""), status)
@@ -280,7 +296,8 @@ class Meter:
             _add(self.active, -1)
             counter, histogram = self.series.get(key) or self.begin(key)
             _add(counter, 1)
-            histogram.observe(spent)
+            if status != "101":
+                histogram.observe(spent)
             self.sessions.publish()
 
     def begin(self, key: tuple[str, str, str]) -> tuple[Any, _Histogram]:
@@ -305,15 +322,20 @@ class _Slot:
         return self.number
 
     def take(self) -> str:
-        number = next(
-            number
-            for number in itertools.count(1)
-            if _lock(self.folder / f"{number}.lock") is not None
-        )
-        # The pids of programs that a worker starts are numbers, too.
-        slot = f"slot{number}"
-        for path in self.folder.glob(f"gauge_*_{slot}.db"):
-            path.unlink()
+        try:
+            number = next(
+                number
+                for number in itertools.count(1)
+                if _lock(self.folder / f"{number}.lock") is not None
+            )
+            # The pids of programs that a worker starts are numbers, too.
+            slot = f"slot{number}"
+            for path in self.folder.glob(f"gauge_*_{slot}.db"):
+                path.unlink()
+        except OSError as error:
+            # An application that counts in a forked child must not get this error.
+            _log.warning("no metrics of process %s: %s", self.pid, error)
+            return f"lost{self.pid}"
         return slot
 
 
@@ -372,7 +394,8 @@ class _Sessions:
             return
         if not self.values:
             self.begin(library)
-        for reference in library.counting:
+        # An application may have an older version of the library.
+        for reference in getattr(library, "counting", ()):
             extension = reference()
             if extension is None:
                 continue
@@ -447,6 +470,8 @@ def _reserve(path: str, size: int) -> None:
                 file.write(bytes(missing))
         except OSError:
             file.truncate(before)
+            if not before:
+                Path(path).unlink()
             raise
 
 
@@ -478,16 +503,18 @@ def measure(exporter: Exporter, worker: Any) -> None:
             worker.wsgi = meter.measured(worker.wsgi)
 
     def post_request(worker: Any, request: Any, environ: Any, response: Any) -> None:
-        if meter is not None:
-            meter.ended(environ, response)
+        nonlocal meter
+        try:
+            if meter is not None:
+                meter.ended(environ, response)
+        except (ArithmeticError, AttributeError, LookupError, OSError, TypeError, ValueError):
+            meter = None
+            _log.exception("no more metrics of this worker")
         answered(worker, request, environ, response)
 
     worker.load_wsgi = load_wsgi
     settings.set("post_worker_init", post_worker_init)
     settings.set("post_request", post_request)
-
-
-# ---- In the process beside the master.
 
 
 class _Collector:
@@ -514,7 +541,7 @@ class _Collector:
             live = {lock.stem for lock in self.folder.glob("[0-9]*.lock") if not _is_free(lock)}
             files = [
                 str(path)
-                for path in self.folder.glob("*.db")
+                for path in self.folder.glob("*_slot*.db")
                 if not path.name.startswith("gauge_live") or path.stem.rpartition("slot")[2] in live
             ]
             try:
@@ -591,7 +618,15 @@ def main() -> None:
     """Answer scrapes at an address until the master has ended; then remove its folder."""
     address, folder = sys.argv[1], Path(sys.argv[2])
     # A terminal sends these to all processes of a group, and some operators, too.
-    for each in (signal.SIGINT, signal.SIGHUP, signal.SIGQUIT, signal.SIGUSR1, signal.SIGUSR2):
+    # It ends with its master, and so after the last worker.
+    for each in (
+        signal.SIGINT,
+        signal.SIGTERM,
+        signal.SIGHUP,
+        signal.SIGQUIT,
+        signal.SIGUSR1,
+        signal.SIGUSR2,
+    ):
         signal.signal(each, signal.SIG_IGN)
     signal.signal(signal.SIGALRM, _give_up)
     listener: socket.socket | None = None
@@ -615,8 +650,8 @@ def _serve(listener: socket.socket, collector: Any) -> None:
     handler: Any = None
     while sys.stdin not in select.select([sys.stdin, listener], [], [])[0]:
         # The process needs a third of its memory until somebody asks.
-        handler = handler or _handler(collector)
-        with suppress(OSError):
+        try:
+            handler = handler or _handler(collector)
             client, _ = listener.accept()
             with client:
                 # One client after the other, and a slow one for so long at most.
@@ -625,10 +660,14 @@ def _serve(listener: socket.socket, collector: Any) -> None:
                     handler(client, ("", 0), None)
                 finally:
                     signal.alarm(0)
+        except OSError:
+            continue  # the client has gone, or was too slow
+        except (ImportError, LookupError, RuntimeError, ValueError, struct.error) as error:
+            _say(f"a scrape failed: {error!r}")
     address = listener.getsockname()
-    listener.close()
     if isinstance(address, str):
         Path(address).unlink(missing_ok=True)
+    listener.close()
 
 
 def _handler(collector: Any) -> Any:

@@ -195,7 +195,8 @@ class Settings:
     @property
     def metrics_port(self) -> int:
         """The port of the metrics; in the local runtime the number of a replica is added."""
-        return self.metrics if self.metrics > 1 else 9200
+        beside_prometheus = self.observe_port + 10 if self.observe else 9200
+        return self.metrics if self.metrics > 1 else beside_prometheus
 
     @property
     def observe_port(self) -> int:

@@ -17,6 +17,7 @@ from kit.docker.engine import Engine
 from kit.docker.project import Project
 from kit.errors import KitError
 from kit.state import StateFolder
+from kit.system.processes import children
 
 from loadtest.errors import LoadTestError
 from loadtest.harness.stack import Stack
@@ -70,8 +71,8 @@ class Containers(Stack):
             f"{container.host}/{pid}"
             for container in self._seen()
             if container.service == APP
-            for process in family(container.pid, recursive=True)[1:]
-            if (pid := _inner_pid(process.pid))
+            for worker in children(container.pid)
+            if (pid := _inner_pid(worker))
         )
 
     def processes(self) -> dict[str, list[psutil.Process]]:

@@ -14,6 +14,7 @@ import psutil
 import redis
 from kit.state import StateFolder
 from kit.system import locks
+from kit.system.processes import children
 
 from loadtest.processes import family
 
@@ -54,10 +55,10 @@ class Stack:
     def workers(self) -> frozenset[str]:
         """Return every worker as `<replica>/<pid>`."""
         return frozenset(
-            f"{path.stem}/{child.pid}"
+            f"{path.stem}/{worker}"
             for path in self._folder.run.glob("app-*.lock")
             if (master := locks.holder(path))
-            for child in family(master)[1:]
+            for worker in children(master)
         )
 
     def processes(self) -> dict[str, list[psutil.Process]]:

@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import psutil
+from kit.system.processes import children
 
 from loadtest import machine
 from loadtest.errors import LoadTestError
@@ -152,7 +153,8 @@ class Kit:
         if not (app := self._tiers().get("app")):
             raise LoadTestError("this machine does not see the workers")
         masters = {process.pid for process in app}
-        return kill_one([each for each in app if _parent(each) in masters and _works(each)])
+        workers = {pid for master in masters for pid in children(master)}
+        return kill_one([each for each in app if each.pid in workers])
 
     def processes(self) -> list[psutil.Process]:
         """Return its processes, as far as this machine sees them."""
@@ -174,14 +176,6 @@ class Kit:
                 os.killpg(process.pid, signal.SIGKILL)
                 process.wait()
         self.succeed("clean" if self.runtime == "docker" else "down")
-
-
-def _works(process: psutil.Process) -> bool:
-    """Whether a master's child is a worker, and not what answers METRICS."""
-    try:
-        return not any("unsticky_metrics.py" in word for word in process.cmdline())
-    except psutil.NoSuchProcess:
-        return False
 
 
 def _parent(process: psutil.Process) -> int:

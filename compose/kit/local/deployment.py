@@ -130,6 +130,7 @@ class LocalDeployment:
         self.supervisor.adopt(self._wanted([*names, *new]))
         for name in new:
             self.supervisor.launch(self._replica(name))
+        observers.find(self.runtime.state, [*names, *new])
         return [Replica(name, runs=True) for name in new]
 
     def ensure_nginx(self) -> bool:
@@ -150,8 +151,7 @@ class LocalDeployment:
         if gone:
             with step(f"stopping {', '.join(gone)}"):
                 self.supervisor.drop(*gone)
-        replicas = [replica.name for replica in self.runtime.replicas()]
-        observers.find(settings, state, replicas)
+        observers.find(state, [replica.name for replica in self.runtime.replicas()])
         started = ["Prometheus"] if self._ensure("Prometheus", *self._observers()) else []
         state.record(settings.url, self.environment.root)
         if self.release.number:

@@ -3,7 +3,7 @@
 import http.client
 import json
 import shutil
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Final
 from urllib.parse import unquote, urlsplit
@@ -11,7 +11,7 @@ from urllib.parse import unquote, urlsplit
 from kit.errors import KitError
 from kit.local import sentinel
 from kit.local.sentinel import SERVERS
-from kit.local.services import Service, metrics_address, socket_of
+from kit.local.services import Service, socket_of
 from kit.settings import CHECKOUT, Settings
 from kit.state import StateFolder, write_private
 from kit.system.readiness import Answer
@@ -50,28 +50,34 @@ def services(settings: Settings, state: StateFolder) -> list[Service]:
         _program("", *_EXPORTERS),
         f"--web.listen-address=127.0.0.1:{port + 1}",
     )
-    env = _login(settings, state)
+    logins = state.run / "store-logins.json"
+    user, password = _login(settings, state)
+    # By server: another one, which anybody may ask the exporter for, must not get the password.
+    stores = _stores(settings, state)
+    write_private(logins, json.dumps(dict.fromkeys(stores.values(), password)))
+    passwords = [f"--redis.password-file={logins}"] if password else []
+    env = {"REDIS_USER": user}
     return [
-        Service(EXPORTER, exporter, state.run, priority=400, env=env),
+        Service(EXPORTER, (*exporter, *passwords), state.run, priority=400, env=env),
         Service(PROMETHEUS, prometheus, data, priority=400, config=digest),
     ]
 
 
-def find(settings: Settings, state: StateFolder, replicas: Iterable[str]) -> None:
+def find(state: StateFolder, replicas: Iterable[str]) -> None:
     """Let Prometheus find these replicas; it looks at the file again by itself."""
-    if settings.observe:
-        found = [
-            {"targets": [metrics_address(name, settings, state)], "labels": {"instance": name}}
-            for name in replicas
-        ]
-        write_private(state.run / "replicas.json", json.dumps(found))
+    found = []
+    for name in replicas:
+        started = json.loads(state.service_spec(name).read_text(encoding="utf-8"))
+        address = started["env"].get("METRICS", "0")
+        if not address.startswith(("unix:", "0")):
+            found.append({"targets": [address], "labels": {"instance": name}})
+    write_private(state.run / "replicas.json", json.dumps(found))
 
 
-def probe(name: str, settings: Settings) -> Answer:
-    """Ask an observer whether it is ready."""
-    port, path = settings.observe_port, "/-/ready"
-    if name == EXPORTER:
-        port, path = port + 1, "/health"
+def probe(name: str, argv: Sequence[str]) -> Answer:
+    """Ask an observer whether it is ready, by the command that it was started with."""
+    port = int(next(word for word in argv if "listen-address" in word).rpartition(":")[2])
+    path = "/health" if name == EXPORTER else "/-/ready"
     connection = http.client.HTTPConnection("127.0.0.1", port, timeout=5)
     try:
         connection.request("GET", path)
@@ -108,18 +114,19 @@ def _stores(settings: Settings, state: StateFolder) -> dict[str, str]:
     if url := settings.redis_url:
         parts = urlsplit(url)
         at = parts.netloc.rpartition("@")[2]
-        # The exporter knows no Sentinel and no cluster: those have exporters of their own.
-        return {} if "+" in parts.scheme else {"store": parts._replace(netloc=at).geturl()}
+        # The exporter knows no Sentinel and no cluster.
+        plain = parts._replace(netloc=at, query="").geturl()
+        return {} if "+" in parts.scheme else {"store": plain}
     names = SERVERS if settings.store == "sentinel" else SERVERS[:1]
     return {name: f"unix://{socket_of(name, state)}" for name in names}
 
 
-def _login(settings: Settings, state: StateFolder) -> dict[str, str]:
+def _login(settings: Settings, state: StateFolder) -> tuple[str, str]:
     parts = urlsplit(settings.redis_url or "")
     password = unquote(parts.password or "")
     if settings.own_store and settings.store == "sentinel":
         password = sentinel.recorded(state).password
-    return {"REDIS_USER": unquote(parts.username or ""), "REDIS_PASSWORD": password}
+    return unquote(parts.username or ""), password
 
 
 def _program(setting: str, *names: str) -> str:

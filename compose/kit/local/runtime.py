@@ -123,7 +123,7 @@ class LocalRuntime(Runtime):
             if is_store(name):
                 return store()
             if name in OBSERVERS:
-                return observers.probe(name, self.settings)
+                return observers.probe(name, self._supervisor.described(name)["argv"])
             if name == NGINX:
                 # It starts workers once it listens. Until then the answer may be that of another
                 # user, who took the port first.
@@ -216,6 +216,7 @@ class LocalRuntime(Runtime):
 
     def stop(self, replicas: Sequence[Replica]) -> None:
         self._supervisor.drop(*(replica.name for replica in replicas))
+        observers.find(self.state, [replica.name for replica in self.replicas()])
 
     def restart_service(self, name: str) -> None:
         if name in sentinel.SERVERS and (watched := self._watched()):
@@ -256,8 +257,8 @@ class LocalRuntime(Runtime):
     def _require_port(self) -> None:
         """Refuse a taken port before anything starts, unless our own services listen on it."""
         s, running = self.settings, self._supervisor.living()
-        if s.observe and observers.PROMETHEUS not in running:
-            for more in range(2):
+        for name, more in ((observers.PROMETHEUS, 0), (observers.EXPORTER, 1)):
+            if s.observe and name not in running:
                 ports.require_free(s.observe_port + more, name="OBSERVE")
         if self.is_running():
             nginx = self._supervisor.processes().get(NGINX)

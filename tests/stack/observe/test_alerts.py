@@ -22,8 +22,10 @@ _WELL = {
     'redis_evicted_keys_total{instance="valkey"}': "7x400",
     'redis_connected_slave_lag_seconds{instance="valkey"}': "4x400",
     "unsticky_workers": "4x400",
-    "unsticky_workers_started_total": "4x400",
+    "unsticky_workers_started_total": "4+0.1x400",
     'unsticky_replica_start_time_seconds{instance="app-1"}': "-5000x400",
+    "unsticky_http_requests_active": "9x400",
+    "unsticky_worker_capacity": "10x400",
     # In 15 days.
     "probe_ssl_earliest_cert_expiry": "1298000x400",
     # A conflict every 25 s, which is one of 200 commits.
@@ -52,6 +54,7 @@ _FAULTS: dict[str, dict[str, str | None]] = {
         'unsticky_http_queue_seconds_bucket{le="0.25"}': "0+900x400",
         'unsticky_http_request_duration_seconds_bucket{le="0.5"}': "0+800x400",
     },
+    # 1,000 requests in 5 s replace a worker every 50 s, which is in order.
     "WorkersDie": {"unsticky_workers_started_total": "4+1x400"},
     "Conflicts": {
         'unsticky_session_conflicts_by_field_total{endpoint="add",field="cart"}': "0+0.8x400"
@@ -77,10 +80,39 @@ def _alerts() -> set[str]:
     return {line.split()[-1] for line in lines if line.strip().startswith("- alert:")}
 
 
-@pytest.mark.parametrize("alert", _FAULTS)
-def test_a_fault_fires_one_alert(tmp_path: Path, alert: str) -> None:
+# A second fault of the same kind, and what looks like a fault and is none.
+_MORE: list[tuple[str, dict[str, str | None]]] = [
+    # All workers hang: nothing is measured any more.
+    ("Saturated", {
+        "unsticky_http_requests_active": "9x100 10x300",
+        'unsticky_http_queue_seconds_bucket{le="0.25"}': "0+960x100 96000x300",
+        'unsticky_http_queue_seconds_bucket{le="0.5"}': "0+1000x100 100000x300",
+        'unsticky_http_queue_seconds_bucket{le="+Inf"}': "0+1000x100 100000x300",
+    }),
+    # Errors of three minutes in an hour's good traffic, and few requests of which some fail.
+    ("", {
+        'unsticky_http_requests_total{status="200"}': "0+10000x400",
+        'unsticky_http_requests_total{status="503"}': "0+0x300 0+300x36 10800x64",
+    }),
+    ("", {
+        'unsticky_http_requests_total{status="200"}': "0+0.02x400",
+        'unsticky_http_requests_total{status="503"}': "0+0.02x400",
+        "unsticky_workers_started_total": "4x400",
+    }),
+    # The newest replica hangs, and so does not tell when it started.
+    ("ReplicaDown", {
+        'up{job="app",instance="app-2"}': "_x300 1x24 0x76",
+        'unsticky_replica_start_time_seconds{instance="app-2"}': "_x300 1500x24 stale",
+    }),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("alert", "changed"), [*_FAULTS.items(), *_MORE])
+def test_a_fault_fires_one_alert(
+    tmp_path: Path, alert: str, changed: dict[str, str | None]
+) -> None:
     """In half an hour of a stack with one fault that alert alone fires; without a fault none."""
-    series = {name: text for name, text in {**_WELL, **_FAULTS[alert]}.items() if text}
+    series = {name: text for name, text in {**_WELL, **changed}.items() if text}
     firing = 'count by (alertname) (max_over_time(ALERTS{alertstate="firing"}[25m]))'
     expected = [{"labels": f'{{alertname="{alert}"}}', "value": 1}] if alert else []
     case = {

@@ -16,7 +16,6 @@ from pathlib import Path
 from typing import Any
 
 import psutil
-from kit.system.processes import children
 
 from tests.support.checkout import ROOT
 from tests.support.http.wire import Answer, read_answer
@@ -85,6 +84,9 @@ class Gunicorn:
 
     def workers(self) -> set[int]:
         """Return the pids of the workers that run."""
+        # Applications of tests import this module, where there is no kit.
+        from kit.system.processes import children
+
         return {*children(self.master.pid)}
 
     def booted(self) -> list[int]:
