@@ -14,6 +14,7 @@ If METRICS fails, the replica serves on without, and says so once.
 
 from __future__ import annotations
 
+import ctypes
 import errno
 import fcntl
 import ipaddress
@@ -53,7 +54,6 @@ _MOST_SKEW, _MOST_WAIT = 1.0, 600.0
 _CLIENT_SECONDS = 5
 _RESTART_SECONDS = 1.0
 _SECONDS_TO_BEGIN = 10.0
-_VALUE_AND_TIME = struct.Struct("dd").pack
 _log = logging.getLogger("gunicorn.error")
 
 
@@ -216,8 +216,8 @@ class Meter:
         )
         workers = Gauge("unsticky_workers", "Workers that run.", multiprocess_mode="livesum")
         started = Counter("unsticky_workers_started", "Workers that have started.")
-        self.active, self.queue = active._value, _Histogram(queue)
-        self.series: dict[tuple[str, str, str], tuple[Any, _Histogram]] = {}
+        self.active, self.queue = _cell(active._value), _Histogram(queue)
+        self.series: dict[tuple[str, str, str], tuple[ctypes.c_double, _Histogram]] = {}
         self.sessions = _Sessions(Counter)
         kind = type(worker).__mro__
         if any(each.__name__ == "ThreadWorker" for each in kind):
@@ -235,7 +235,7 @@ class Meter:
         def measured(environ: dict[str, Any], start_response: Any) -> Any:
             waited = self.waited(environ)
             with self.lock:
-                _add(self.active, 1)
+                self.active.value += 1
                 if waited is not None:
                     self.queue.observe(waited)
 
@@ -293,19 +293,19 @@ class Meter:
         method = method if method in _METHODS else "other"
         key = (method, environ.get("unsticky.route", ""), status)
         with self.lock:
-            _add(self.active, -1)
+            self.active.value -= 1
             counter, histogram = self.series.get(key) or self.begin(key)
-            _add(counter, 1)
+            counter.value += 1
             if status != "101":
                 histogram.observe(spent)
             self.sessions.publish()
 
-    def begin(self, key: tuple[str, str, str]) -> tuple[Any, _Histogram]:
+    def begin(self, key: tuple[str, str, str]) -> tuple[ctypes.c_double, _Histogram]:
         """Return the values of a new combination of labels."""
         if len(self.series) >= _MOST_SERIES:
             key = (key[0], "other", key[2])
         if key not in self.series:
-            counter = self.requests.labels(*key)._value
+            counter = _cell(self.requests.labels(*key)._value)
             self.series[key] = counter, _Histogram(self.seconds.labels(key[1]))
         return self.series[key]
 
@@ -343,23 +343,24 @@ class _Histogram:
     """The values behind a histogram without labels, or one of its children."""
 
     def __init__(self, histogram: Any) -> None:
-        self.bounds, self.buckets = histogram._upper_bounds, histogram._buckets
-        self.sum = histogram._sum
+        self.bounds = histogram._upper_bounds
+        self.buckets = [_cell(each) for each in histogram._buckets]
+        self.sum = _cell(histogram._sum)
 
     def observe(self, value: float) -> None:
-        _add(self.sum, value)
-        _add(self.buckets[bisect_left(self.bounds, value)], 1)
+        self.sum.value += value
+        self.buckets[bisect_left(self.bounds, value)].value += 1
 
 
-def _add(value: Any, amount: float) -> None:
-    """Add to a value of prometheus_client, without its lock and its question for the slot.
+def _cell(value: Any) -> ctypes.c_double:
+    """Return the place in its file of a value of prometheus_client.
 
-    A request would pay for both six times. The caller holds a lock of its own.
+    Its own methods take a lock and ask for the slot each time, and a request would pay six times.
+    The caller holds a lock. A value without a place, because the disk is full, counts for nobody.
     """
-    value._value = now = value._value + amount
     file = value._file
-    if (place := file._positions.get(value._key)) is not None:
-        file._m[place : place + 16] = _VALUE_AND_TIME(now, 0.0)
+    place = file._positions.get(value._key)
+    return ctypes.c_double() if place is None else ctypes.c_double.from_buffer(file._m, place)
 
 
 class _Sessions:
@@ -367,7 +368,7 @@ class _Sessions:
 
     def __init__(self, counter: Any) -> None:
         self.counter = counter
-        self.values: dict[str, Any] = {}
+        self.values: dict[str, ctypes.c_double] = {}
         self.read: Callable[[Any], tuple[float, ...]]
         self.seen: dict[Any, tuple[float, ...]] = {}
         self.conflicts: Any = None
@@ -380,9 +381,10 @@ class _Sessions:
         for name in names:
             full = name if name.startswith("store_") else f"session_{name}"
             text = f"`sessions.counters.{name}` of all workers."
-            self.values[name] = self.counter(f"unsticky_{full}", text)._value
+            self.values[name] = _cell(self.counter(f"unsticky_{full}", text)._value)
         name = "unsticky_store_round_trips"
-        self.values["round_trips"] = self.counter(name, "Calls that were sent to the store.")._value
+        trips = self.counter(name, "Calls that were sent to the store.")
+        self.values["round_trips"] = _cell(trips._value)
         name = "unsticky_session_conflicts_by_field"
         text = "Conflicts on a field in a view."
         self.conflicts = self.counter(name, text, ("endpoint", "field"))
@@ -406,7 +408,7 @@ class _Sessions:
             self.seen[reference] = now
             for value, new, old in zip(self.values.values(), now, before, strict=True):
                 if new != old:
-                    _add(value, new - old)
+                    value.value += new - old
             for labels, number in tuple(extension.conflicts.items()):
                 seen = self.conflicts_seen.get((reference, labels), 0)
                 if number != seen:
@@ -436,13 +438,16 @@ def _files(base: Any) -> Any:
 
         def _init_value(self, key: str) -> None:
             size = len(key.encode()) + 32
-            if self._m is None or size > 1 << 15:
+            if self._m is None or size > 1 << 15 or self._used + size > _MOST_BYTES:
                 raise OSError(errno.ENOSPC, "no room")
             if self._used + size > self._capacity:
-                if self._capacity >= _MOST_BYTES:
-                    raise OSError(errno.EFBIG, "too many series")
                 _reserve(self._fname, 2 * self._capacity)
             super()._init_value(key)
+
+        def close(self) -> None:
+            # In a forked child; the cells keep the map.
+            with suppress(BufferError):
+                super().close()
 
         def read_value(self, key: str) -> Any:
             try:
