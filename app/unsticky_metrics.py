@@ -552,7 +552,7 @@ class _Collector:
             try:
                 merged: Iterable[Any] = multiprocess.MultiProcessCollector.merge(files)
             except (FileNotFoundError, struct.error):
-                # A worker that has just started makes its files anew.
+                # A worker that has just started is replacing its files.
                 if tries > 20:
                     raise
                 time.sleep(0.01)

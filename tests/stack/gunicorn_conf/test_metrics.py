@@ -62,7 +62,7 @@ def socket():
 
 @app.get("/hold")
 def hold():
-    time.sleep(3)
+    time.sleep(3)  # long enough to be seen waiting
     return ""
 
 @app.get("/fork")
@@ -291,7 +291,7 @@ def test_counters_outlive_killed_workers(
         for number in range(kills):
             replica.await_value(3, "unsticky_workers")
             while answers[200] < 3 * (number + 1):
-                time.sleep(0.01)
+                time.sleep(0.01)  # visitors go on meanwhile
             os.kill(killed := min(server.workers()), signal.SIGKILL)
             replica.await_end({killed})
             now = replica.scrape()
@@ -419,7 +419,7 @@ def test_taken_address(measured: NewMeasured) -> None:
         replica = measured(METRICS=f"127.0.0.1:{port}")
         replica.server.start()
         wait_until(lambda: replica.says(f"cannot listen at METRICS=127.0.0.1:{port}"), "a line")
-        time.sleep(2.5)
+        time.sleep(2.5)  # it tries again each second, and must not say so again
         said = [e for e in replica.server.errors() if "cannot listen" in str(e)]
         assert len(said) == 1
         assert replica.server.get("/").status == 200

@@ -145,7 +145,7 @@ def test_a_broken_tier_fires_its_alert_alone(
     silent_until = time.monotonic() + 30
     while time.monotonic() < silent_until:
         assert observed.firing() == set()
-        time.sleep(2)
+        time.sleep(2)  # Prometheus judges every five seconds
 
 
 def test_another_programs_port_is_named(new_stack: StartStack, observed: Observed) -> None:
