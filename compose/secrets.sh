@@ -49,8 +49,8 @@ case $step in
 make) make secret_key "$(random)"
     # These three belong together: passwords, and the users whom they let in.
     if [ ! -e redis_users ]; then rm -f redis_url redis_health_password && make_passwords "" && renew_users ""
-    elif [ ! -e sentinel_url ] && is_ours; then # an older version made them
-        app=$(digests shop) health=$(digests health) users=$(grep -v '^user sentinel ' redis_users) && write_users
+    elif is_ours && ! { [ -e sentinel_url ] && grep -q '^user health .* +info' redis_users; }; then # an older version made them
+        app=$(digests shop) health=$(digests health) users=$(sed '/^user sentinel /d; /^user health /{/ +info/!s/$/ +info/;}' redis_users) && write_users
     fi ;;
 next) make secret_key.next "$(random)"
     write secret_key "$(other_keys && cat secret_key.next)" # the first line signs

@@ -25,7 +25,7 @@ CHECKOUT = Path(__file__).resolve().parents[2]
 SHOP = CHECKOUT / "app"
 """The folder of the shop's code."""
 
-OVERLAYS = ("dev", "isolated", "tls", "valkey")
+OVERLAYS = ("dev", "grafana", "isolated", "tls", "valkey")
 """The files ``compose.<name>.yaml`` that a caller can choose."""
 
 # `make loadtest` reads these.
@@ -37,12 +37,14 @@ _LOAD = frozenset({
 # compose/*.yaml reads these: they go to Compose unchanged, and not to replicas.
 _COMPOSE = frozenset({
     "APP_CPUS", "APP_ENV_FILE", "APP_IMAGE", "APP_MEMORY", "APP_REQUIREMENTS", "BIND_ADDRESS",
-    "COMPOSE_FILE", "COMPOSE_PROJECT_NAME", "HEALTH_PATH", "NGINX_CPUS", "NGINX_HSTS_SECONDS",
-    "NGINX_GZIP", "NGINX_IDEMPOTENT_PATHS", "NGINX_IMAGE", "NGINX_LOGIN_BURST", "NGINX_LOGIN_PATHS",
-    "NGINX_LOGIN_RATE", "NGINX_MAX_BODY_SIZE", "NGINX_MEMORY", "NGINX_PREFIX", "NGINX_STATIC_PATH",
-    "NGINX_UPSTREAM_KEEPALIVE", "NGINX_WORKER_PROCESSES", "PYTHON_IMAGE", "REDIS_CPUS",
-    "REDIS_HEALTH_PASSWORD_FILE", "REDIS_IMAGE", "REDIS_MEMORY", "REDIS_URL_FILE",
-    "REDIS_USERS_FILE", "SCHEDULER_COMMAND", "SURGE", "TLS_DIR", "VALKEY_IMAGE", "WORKER_COMMAND",
+    "COMPOSE_FILE", "COMPOSE_PROJECT_NAME", "GRAFANA_IMAGE", "GRAFANA_PORT", "HEALTH_PATH",
+    "NGINX_CPUS", "NGINX_HSTS_SECONDS", "NGINX_GZIP", "NGINX_IDEMPOTENT_PATHS", "NGINX_IMAGE",
+    "NGINX_LOGIN_BURST", "NGINX_LOGIN_PATHS", "NGINX_LOGIN_RATE", "NGINX_MAX_BODY_SIZE",
+    "NGINX_MEMORY", "NGINX_PREFIX", "NGINX_STATIC_PATH", "NGINX_UPSTREAM_KEEPALIVE",
+    "NGINX_WORKER_PROCESSES", "PROMETHEUS_IMAGE", "PYTHON_IMAGE", "REDIS_CPUS",
+    "REDIS_EXPORTER_IMAGE", "REDIS_HEALTH_PASSWORD_FILE", "REDIS_IMAGE", "REDIS_MEMORY",
+    "REDIS_URL_FILE", "REDIS_USERS_FILE", "SCHEDULER_COMMAND", "SURGE", "TLS_DIR", "VALKEY_IMAGE",
+    "WORKER_COMMAND",
 })  # fmt: skip
 
 # Other names for the same: Gunicorn's and Heroku's, and one of an older version of this kit.
@@ -342,11 +344,8 @@ def _parsed(
     _require_replicas(settings)
     if settings.observe and not settings.metrics:
         raise KitError("OBSERVE=1 needs metrics, and METRICS=0", "unset one of the two")
-    if settings.observe and settings.runtime != "local":
-        raise KitError(
-            "OBSERVE=1 is for the local runtime",
-            "docs/metrics.md shows how your own Prometheus finds containers",
-        )
+    if "grafana" in settings.overlays and not settings.observe:
+        raise KitError("OVERLAYS=grafana needs Prometheus", "set OBSERVE=1, too")
     if settings.overlays and settings.runtime != "docker":
         wanted = f"OVERLAYS={','.join(settings.overlays)}"
         raise KitError(

@@ -133,6 +133,7 @@ class DockerDeployment:
         tls = f", :{s.tls_port} (TLS)" if "tls" in s.overlays else ""
         return {
             "nginx": f"{s.bind_address}:{s.port}{tls}",
+            **({"Prometheus": f"127.0.0.1:{s.observe_port}"} if s.observe else {}),
             "image": self.project.image,
             "store": f"{server} (`make down` keeps its data)"
             if s.own_store

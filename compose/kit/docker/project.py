@@ -43,11 +43,12 @@ class Project:
     @property
     def overlays(self) -> list[str]:
         """The overlays, in the order in which Compose reads them."""
+        observed = ["observe"] if self._settings.observe else []
+        chosen = [*observed, *self._settings.overlays]
         if self._settings.own_store:
-            several = ["sentinel"] if self._settings.store == "sentinel" else []
-            return [*self._settings.overlays, *several]
+            return [*chosen, *(["sentinel"] if self._settings.store == "sentinel" else [])]
         # The overlay `valkey` is about the kit's own store.
-        return [*(o for o in self._settings.overlays if o != "valkey"), "external"]
+        return [*(name for name in chosen if name != "valkey"), "external"]
 
     @property
     def options(self) -> list[str]:
@@ -126,6 +127,12 @@ class Project:
         overlay: dict[str, Any] = {"services": services}
         if self._settings.own_store:
             services |= self._store()
+        if self._settings.observe:
+            folder = _COMPOSE / "observe"
+            names = [str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file()]
+            bind = _bind(self._kept(folder, *names), "/etc/observe")
+            names = ["prometheus", *({"grafana"} & {*self._settings.overlays})]
+            services |= {name: {"volumes": [bind]} for name in names}
         if self._settings.store == "sentinel":
             paths = {name: str(self._state.secrets / name) for name in SENTINEL_FILES}
             paths["redis_url"] = files["REDIS_URL_FILE"]
@@ -288,7 +295,8 @@ class Project:
             "TLS_PORT": str(s.tls_port),
             "REPLICAS": str(s.replicas),
             "REDIS_MAXMEMORY": s.redis_maxmemory,
-            "METRICS": f"0.0.0.0:{s.metrics_port}" if s.metrics else "0",
+            "METRICS": "0.0.0.0:9200" if s.metrics else "0",
+            "OBSERVE": str(s.observe_port),
         }
 
 

@@ -137,18 +137,22 @@ class DockerRuntime(Runtime):
         return ended
 
     def _require_ports(self) -> None:
-        """Refuse a taken port before anything starts, unless our own nginx has it."""
+        """Refuse a taken port before anything starts, unless a container of ours has it."""
         s = self.settings
-        tls = {"TLS_PORT": s.tls_port} if "tls" in s.overlays else {}
+        wanted = {"PORT": (s.port, s.bind_address)}
+        if "tls" in s.overlays:
+            wanted["TLS_PORT"] = (s.tls_port, s.bind_address)
+        if s.observe:
+            wanted["OBSERVE"] = (s.observe_port, "127.0.0.1")
         published = [
             int(line.rpartition(":")[2])
-            for nginx in self._project.containers(NGINX)
-            if nginx.pid
-            for line in self._engine.attempt("port", nginx.id).stdout.splitlines()
+            for container in self._project.containers()
+            if container.pid
+            for line in self._engine.attempt("port", container.id).stdout.splitlines()
         ]
-        for name, port in {"PORT": s.port, **tls}.items():
+        for name, (port, address) in wanted.items():
             if port not in published:
-                ports.require_free(port, s.bind_address, name=name, by_root=True, verb=s.make("up"))
+                ports.require_free(port, address, name=name, by_root=True, verb=s.make("up"))
 
     def _watched(self, containers: Sequence[Container]) -> Watched | None:
         """Return the store's servers and Sentinels, if it has some."""

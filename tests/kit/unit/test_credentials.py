@@ -145,6 +145,23 @@ def test_url_of_another_store_is_not_exchanged(tmp_path: Path) -> None:
     assert (made / "secret_key").read_text() != key
 
 
+def test_users_of_an_older_version_get_new_rights(tmp_path: Path) -> None:
+    """The health user may ask for INFO then; passwords, and users whom the owner added, stay."""
+    made = tmp_path / "made"
+    assert _run("secrets.sh", made).returncode == 0
+    users = made / "redis_users"
+    newer = users.read_text()
+    older = newer.replace(" +ping +info +acl|load", " +ping +acl|load") + "user mine on >x\n"
+    users.chmod(0o644)
+    users.write_text(older)
+    for _ in range(2):
+        assert _run("secrets.sh", made).returncode == 0
+        renewed = users.read_text()
+        assert {*renewed.split()} == {*older.split(), "+info"}
+        assert "user mine on >x" in renewed.splitlines()
+        assert re.search("^user health on #[0-9a-f]{64} .* [+]info$", renewed, re.MULTILINE)
+
+
 def _form(path: Path) -> str:
     """Return the content with each secret and digest replaced, and digests compared to secrets."""
     text = path.read_text()

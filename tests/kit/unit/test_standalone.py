@@ -9,6 +9,7 @@ from kit.setup import standalone
 from kit.setup.standalone import Fate
 
 from tests.conftest import copy_checkout
+from tests.support.checkout import ROOT
 
 
 @pytest.fixture(name="folder")
@@ -50,6 +51,8 @@ def test_folder_is_read_in_fifteen_minutes(tmp_path: Path) -> None:
     """Its owner reads 890 lines at most, 300 of the script; without the library and overlays."""
     overlays = {"compose.external.yaml", "compose.isolated.yaml", "compose.tls.yaml"}
     overlays |= {"compose.sentinel.yaml", "sentinel.sh", "sentinels.acl.template"}
+    overlays |= {"compose.grafana.yaml", "compose.observe.yaml"}
+    overlays |= {path.name for path in (ROOT / "compose" / "observe").rglob("*.*")}
     (tmp_path / "blog").mkdir()
     (tmp_path / "blog" / "app.py").write_text("from flask import Flask\napp = Flask(__name__)\n")
     standalone.init(load({"DIR": str(tmp_path / "blog")}, tmp_path))

@@ -38,14 +38,27 @@ _COMBINATIONS = [
     and not {"external", "isolated"} <= set(combination)
     # They are the demo's, and for development: see below.
     and not {"shop", "dev"} & set(combination[1:])
+    # It shows what the other one gathers, which changes nothing else.
+    and ("grafana" not in combination or {*combination} == {"observe", "grafana"})
+    and not ("observe" in combination and {"dev", "shop", "tls"} & set(combination))
 ]
 
 _SERVERS = {"redis", "redis-2", "redis-3"}
 _SENTINELS = {"sentinel-1", "sentinel-2", "sentinel-3"}
+_OBSERVERS = {"prometheus", "store-exporter", "grafana"}
 _SECRETS = {"SECRET_KEY": "4f1c" * 16, "REDIS_URL": "redis://shop:swordfish@redis"}
 _IMAGES = {
     f"{name}_IMAGE": f"registry.test/{name.lower()}:1"
-    for name in ("APP", "NGINX", "PYTHON", "REDIS", "VALKEY")
+    for name in (
+        "APP",
+        "GRAFANA",
+        "NGINX",
+        "PROMETHEUS",
+        "PYTHON",
+        "REDIS",
+        "REDIS_EXPORTER",
+        "VALKEY",
+    )
 }
 # What the caller's environment holds in most of the tests.
 _GIVEN = {
@@ -64,7 +77,11 @@ def _config(
     docker = need(shutil.which("docker"), "docker is not installed", "REQUIRE_CONTAINERS")
     found = subprocess.run([docker, "compose", "version"], capture_output=True, check=False)
     need(found.returncode == 0, "Docker Compose is not installed", "REQUIRE_CONTAINERS")
-    files = ["compose.yaml", *(f"compose.{name}.yaml" for name in overlays)]
+    # The one that takes services away comes last.
+    files = [
+        "compose.yaml",
+        *(f"compose.{n}.yaml" for n in sorted(overlays, key="external".__eq__)),
+    ]
     return subprocess.run(
         [docker, "compose", *(f"--file={_FOLDER / name}" for name in files), "config",
          "--format=json"],
@@ -106,23 +123,45 @@ def test_every_service_is_hardened(overlays: tuple[str, ...]) -> None:
 
 @every_combination
 def test_only_nginx_publishes_ports(overlays: tuple[str, ...]) -> None:
-    """Only nginx publishes ports, on this host alone; the store is reached by the replicas only."""
+    """Only nginx publishes ports, on this host alone; the store is reached by the replicas only.
+
+    Beside it Prometheus and Grafana do, and the exporter reaches the store.
+    """
     model = _model(overlays)
     services = model["services"]
-    assert [name for name, service in services.items() if service.get("ports")] == ["nginx"]
-    assert {port["host_ip"] for port in services["nginx"]["ports"]} == {"127.0.0.1"}
+    published = {name: each["ports"] for name, each in services.items() if each.get("ports")}
+    shown = {"observe": "prometheus", "grafana": "grafana"}
+    assert set(published) == {"nginx", *(shown[name] for name in shown if name in overlays)}
+    assert {p["host_ip"] for ports in published.values() for p in ports} == {"127.0.0.1"}
+    observers = {name: set(services[name]["networks"]) for name in _OBSERVERS & set(services)}
+    expected = {
+        "prometheus": {"back", "observe"},
+        "store-exporter": {"back"},
+        "grafana": {"observe"},
+    }
+    assert observers == {name: expected[name] for name in observers}
+    assert ("store-exporter" in observers) is ("observe" in overlays and "external" not in overlays)
     # The replicas reach the outside, unless the overlay closes the way.
     isolated = "isolated" in overlays
     assert model["networks"]["front"].get("internal", False) is isolated
     assert set(services["nginx"]["networks"]) == ({"edge", "front"} if isolated else {"front"})
+    assert model["networks"]["back"]["internal"] is True
+    assert set(services["app"]["networks"]) == {"front", "back"}
     if "external" in overlays:
-        assert set(services) == {"app", "nginx"}
-        assert set(services["app"]["networks"]) == {"front"}
+        assert set(services) - _OBSERVERS == {"app", "nginx"}
     else:
-        assert model["networks"]["back"]["internal"] is True
-        assert set(services["app"]["networks"]) == {"front", "back"}
-        for name in {*services} - {"app", "nginx"}:
+        for name in {*services} - {"app", "nginx"} - _OBSERVERS:
             assert set(services[name]["networks"]) == {"back"}
+
+
+def test_observers_mount_files_that_are_there() -> None:
+    """Their folder lies beside the Compose files, and has what their configuration names."""
+    services = _model(("observe", "grafana"))["services"]
+    for name in ("prometheus", "grafana"):
+        (bind,) = (each for each in services[name]["volumes"] if each["type"] == "bind")
+        files = {str(p.relative_to(bind["source"])) for p in Path(bind["source"]).rglob("*.*")}
+        assert {"prometheus.yml", "rules.yml", "dashboard.json"} <= files
+        assert {"grafana/datasources/prometheus.yml", "grafana/dashboards/unsticky.yml"} <= files
 
 
 @every_combination
@@ -142,6 +181,10 @@ def test_every_image_is_a_variable(overlays: tuple[str, ...]) -> None:
     services = _model(overlays)["services"]
     assert services["nginx"]["image"] == _IMAGES["NGINX_IMAGE"]
     assert services["app"]["image"] == _IMAGES["APP_IMAGE"]
+    for name, image in {"store-exporter": "REDIS_EXPORTER"}.items() | {
+        (name, name.upper()) for name in ("prometheus", "grafana")
+    }:
+        assert name not in services or services[name]["image"] == _IMAGES[f"{image}_IMAGE"]
     assert services["app"]["build"]["args"]["PYTHON_IMAGE"] == _IMAGES["PYTHON_IMAGE"]
     if "external" not in overlays:
         store = "VALKEY_IMAGE" if "valkey" in overlays else "REDIS_IMAGE"
@@ -174,16 +217,16 @@ def test_a_store_that_fails_over_is_whole(overlays: tuple[str, ...]) -> None:
     assert sum("valkey" in name for name in volumes) == (3 if "valkey" in overlays else 0)
 
 
-@pytest.mark.parametrize("overlays", [(), ("valkey",)], ids=["alone", "valkey"])
+@pytest.mark.parametrize("overlays", [(), ("valkey",), ("observe", "grafana")])
 def test_every_default_image_has_a_tag(overlays: tuple[str, ...]) -> None:
     """No default is `latest`, which means another image every month."""
     services = json.loads(_config(overlays, {}).stdout)["services"]
     images = [service["image"] for service in services.values()]
     images.append(services["app"]["build"]["args"]["PYTHON_IMAGE"])
     for image in images:
-        assert re.fullmatch(r"[a-z/-]+:[\w.-]+", image), image
+        assert re.fullmatch(r"[a-z0-9/_-]+:[\w.-]+", image), image
         assert not image.endswith(":latest"), image
-    if overlays:
+    if "valkey" in overlays:
         # As the kit gives it to the other servers of compose.sentinel.yaml.
         assert services["redis"]["image"] == VALKEY
 

@@ -9,6 +9,7 @@ import time
 import urllib.parse
 import urllib.request
 from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
 from typing import Any
 
 import psutil
@@ -70,6 +71,21 @@ class Observed:
         """Return the names of the alerts that fire."""
         return {each["metric"]["alertname"] for each in self.query('ALERTS{alertstate="firing"}')}
 
+    def assert_alone(self, alert: str, broken: AbstractContextManager[None]) -> None:
+        """Break a tier: within a minute its alert fires, and no other until it is well again."""
+        assert self.firing() == set()
+        began = time.monotonic()
+        with broken:
+            wait_until(self.firing, "an alert", 60)
+            assert self.firing() == {alert}
+            assert time.monotonic() - began < 60
+        wait_until(lambda: not self.firing(), "the end of the alert", 60)
+        wait_until(self.stack.is_ready, "the stack is well again")
+        silent_until = time.monotonic() + 30
+        while time.monotonic() < silent_until:
+            assert self.firing() == set()
+            time.sleep(2)  # Prometheus judges every five seconds
+
 
 @pytest.fixture(name="observed", scope="module")
 def _observed(new_stack: StartStack) -> Iterator[Observed]:
@@ -104,48 +120,25 @@ def test_every_query_of_the_dashboard_has_data(observed: Observed) -> None:
     assert observed.firing() == set()
 
 
-def _suspended(pids: list[int]) -> Callable[[], None]:
+@contextmanager
+def _hung_replica(stack: Stack) -> Iterator[None]:
+    master = psutil.Process(stack.pid("app-1"))
+    pids = [master.pid, *(child.pid for child in master.children())]
     for pid in pids:
         os.kill(pid, signal.SIGSTOP)
-
-    def resume() -> None:
-        for pid in pids:
-            os.kill(pid, signal.SIGCONT)
-
-    return resume
-
-
-def _hung_store(stack: Stack) -> Callable[[], None]:
-    return _suspended([stack.pid("valkey")])
-
-
-def _hung_replica(stack: Stack) -> Callable[[], None]:
-    master = psutil.Process(stack.pid("app-1"))
-    return _suspended([master.pid, *(child.pid for child in master.children())])
+    yield
+    for pid in pids:
+        os.kill(pid, signal.SIGCONT)
 
 
 @pytest.mark.parametrize(
-    ("alert", "break_it"), [("ReplicaDown", _hung_replica), ("StoreDown", _hung_store)]
+    ("alert", "broken"), [("ReplicaDown", _hung_replica), ("StoreDown", Stack.store_paused)]
 )
 def test_a_broken_tier_fires_its_alert_alone(
-    observed: Observed, alert: str, break_it: Callable[[Stack], Callable[[], None]]
+    observed: Observed, alert: str, broken: Callable[[Stack], AbstractContextManager[None]]
 ) -> None:
     """Within a minute the alert fires; no other does then, nor in the half minute after the end."""
-    assert observed.firing() == set()
-    began = time.monotonic()
-    repair = break_it(observed.stack)
-    try:
-        wait_until(observed.firing, "an alert", 60)
-        assert observed.firing() == {alert}
-        assert time.monotonic() - began < 60
-    finally:
-        repair()
-    wait_until(lambda: not observed.firing(), "the end of the alert", 60)
-    wait_until(observed.stack.is_ready, "the stack is well again")
-    silent_until = time.monotonic() + 30
-    while time.monotonic() < silent_until:
-        assert observed.firing() == set()
-        time.sleep(2)  # Prometheus judges every five seconds
+    observed.assert_alone(alert, broken(observed.stack))
 
 
 def test_another_programs_port_is_named(new_stack: StartStack, observed: Observed) -> None:

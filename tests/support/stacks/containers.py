@@ -22,7 +22,10 @@ from tests.support.shop.client import ShopClient
 from tests.support.stacks.local import Stack, stacks
 from tests.support.stores.servers import Server, patient
 
-_IMAGES = ("PYTHON_IMAGE", "NGINX_IMAGE", "REDIS_IMAGE", "VALKEY_IMAGE")
+_IMAGES = (
+    "PYTHON_IMAGE", "NGINX_IMAGE", "REDIS_IMAGE", "VALKEY_IMAGE", "PROMETHEUS_IMAGE",
+    "REDIS_EXPORTER_IMAGE",
+)  # fmt: skip
 
 
 def docker(*arguments: str) -> str:
