@@ -34,6 +34,7 @@ class Peer:
         modules: Python modules that it needs.
         packages: whose versions are recorded.
         keys: pattern of the store's keys that hold its sessions; empty if the store holds none.
+        has_metrics: whether METRICS is on.
         is_compared: whether it takes part in the comparison unless it is named.
     """
 
@@ -48,6 +49,7 @@ class Peer:
     modules: Sequence[str] = ()
     packages: Sequence[str] = ()
     keys: str = ""
+    has_metrics: bool = False
     is_compared: bool = True
 
     def lacks(self) -> str | None:
@@ -90,6 +92,7 @@ class Peer:
             "SECRET_KEY": secrets.token_hex(32),
             "SERVED_BY": "1",
             "SHOP_DEMO": "1",
+            "METRICS": f"unix:{path}.metrics" if self.has_metrics else "0",
         }
         return servers.gunicorn(path, environment, worker_class or self.worker_class, processes)
 

@@ -131,7 +131,7 @@ class Project:
             folder = _COMPOSE / "observe"
             names = [str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file()]
             bind = _bind(self._kept(folder, *names), "/etc/observe")
-            names = ["prometheus", *({"grafana"} & {*self._settings.overlays})]
+            names = ["prometheus", "blackbox", *({"grafana"} & {*self._settings.overlays})]
             services |= {name: {"volumes": [bind]} for name in names}
         if self._settings.store == "sentinel":
             paths = {name: str(self._state.secrets / name) for name in SENTINEL_FILES}

@@ -1,9 +1,10 @@
-"""OBSERVE=1: Prometheus beside the stack, and an exporter of its store; programs of the system."""
+"""OBSERVE=1: Prometheus beside the stack, and what it asks; all are programs of the system."""
 
 import http.client
 import json
+import re
 import shutil
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Final
 from urllib.parse import unquote, urlsplit
@@ -17,9 +18,20 @@ from kit.state import StateFolder, write_private
 from kit.system.readiness import Answer
 
 PROMETHEUS: Final = "prometheus"
-EXPORTER: Final = "store-exporter"
-OBSERVERS: Final = (EXPORTER, PROMETHEUS)
-_EXPORTERS = ("redis_exporter", "prometheus-redis-exporter")
+_STORE, _LOG, _VISITOR = "store-exporter", "log-exporter", "visitor"
+OBSERVERS: Final = (PROMETHEUS, _STORE, _LOG, _VISITOR)
+"""Their ports follow one another."""
+# By the projects' own names, and by Debian's.
+_PROGRAMS = {
+    PROMETHEUS: ("prometheus",),
+    _STORE: ("redis_exporter", "prometheus-redis-exporter"),
+    _LOG: ("mtail",),
+    _VISITOR: ("blackbox_exporter", "prometheus-blackbox-exporter"),
+}
+_FILES = CHECKOUT / "compose" / "observe"
+_LISTENS = ("--web.listen-address=", "--port=")
+# Where each says that it is well.
+_HEALTH = {PROMETHEUS: "/-/ready", _STORE: "/health", _LOG: "/", _VISITOR: "/-/healthy"}
 
 
 def services(settings: Settings, state: StateFolder) -> list[Service]:
@@ -30,37 +42,61 @@ def services(settings: Settings, state: StateFolder) -> list[Service]:
     """
     if not settings.observe:
         return []
-    port = settings.observe_port
+    ports = ports_of(settings)
     data = state.data / "prometheus"
     data.mkdir(exist_ok=True)
-    configuration = state.run / "prometheus.yml"
-    rules = state.run / "rules.yml"
-    rules.write_bytes((CHECKOUT / "compose" / "observe" / "rules.yml").read_bytes())
+    copies = {name: state.run / name for name in ("rules.yml", "blackbox.yml", "nginx.mtail")}
+    for name, path in copies.items():
+        path.write_bytes((_FILES / name).read_bytes())
+    configuration, logins = state.run / "prometheus.yml", state.run / "store-logins.json"
     # YAML, as all JSON is.
-    write_private(configuration, json.dumps(_configuration(settings, state, rules), indent=1))
-    digest = configuration.read_text(encoding="utf-8") + rules.read_text(encoding="utf-8")
-    prometheus = (
-        str(settings.prometheus_bin or _program("PROMETHEUS_BIN", "prometheus")),
-        f"--config.file={configuration}",
-        f"--storage.tsdb.path={data}",
-        "--storage.tsdb.retention.size=512MB",
-        f"--web.listen-address=127.0.0.1:{port}",
-    )
-    exporter = (
-        _program("", *_EXPORTERS),
-        f"--web.listen-address=127.0.0.1:{port + 1}",
-    )
-    logins = state.run / "store-logins.json"
+    asked = json.dumps(_configuration(settings, state, ports, copies["rules.yml"]), indent=1)
+    write_private(configuration, asked)
     user, password = _login(settings, state)
     # By server: another one, which anybody may ask the exporter for, must not get the password.
     stores = _stores(settings, state)
     write_private(logins, json.dumps(dict.fromkeys(stores.values(), password)))
-    passwords = [f"--redis.password-file={logins}"] if password else []
-    env = {"REDIS_USER": user}
+    options = {
+        PROMETHEUS: [
+            f"--web.listen-address=127.0.0.1:{ports[PROMETHEUS]}",
+            f"--config.file={configuration}",
+            f"--storage.tsdb.path={data}",
+            "--storage.tsdb.retention.size=512MB",
+        ],
+        _STORE: [
+            f"--web.listen-address=127.0.0.1:{ports[_STORE]}",
+            *([f"--redis.password-file={logins}"] if password else []),
+        ],
+        _LOG: [
+            f"--port={ports[_LOG]}",
+            "--address=127.0.0.1",
+            "--logtostderr",
+            f"--progs={copies['nginx.mtail']}",
+            f"--logs={state.log / 'nginx.access.log'}",
+        ],
+        _VISITOR: [
+            f"--web.listen-address=127.0.0.1:{ports[_VISITOR]}",
+            f"--config.file={copies['blackbox.yml']}",
+        ],
+    }
+    # What they read at their start, if it changed.
+    digest = asked + "".join(path.read_text(encoding="utf-8") for path in copies.values())
     return [
-        Service(EXPORTER, (*exporter, *passwords), state.run, priority=400, env=env),
-        Service(PROMETHEUS, prometheus, data, priority=400, config=digest),
+        Service(
+            name,
+            (_program(name, settings), *options[name]),
+            data if name == PROMETHEUS else state.run,
+            priority=400,
+            env={"REDIS_USER": user} if name == _STORE else {},
+            config=digest,
+        )
+        for name in OBSERVERS
     ]
+
+
+def ports_of(settings: Settings) -> dict[str, int]:
+    """Return the port of each observer on 127.0.0.1."""
+    return {name: settings.observe_port + number for number, name in enumerate(OBSERVERS)}
 
 
 def find(state: StateFolder, replicas: Iterable[str]) -> None:
@@ -76,11 +112,11 @@ def find(state: StateFolder, replicas: Iterable[str]) -> None:
 
 def probe(name: str, argv: Sequence[str]) -> Answer:
     """Ask an observer whether it is ready, by the command that it was started with."""
-    port = int(next(word for word in argv if "listen-address" in word).rpartition(":")[2])
-    path = "/health" if name == EXPORTER else "/-/ready"
+    listens = next(word for word in argv if word.startswith(_LISTENS))
+    port = int(re.split("[:=]", listens)[-1])
     connection = http.client.HTTPConnection("127.0.0.1", port, timeout=5)
     try:
-        connection.request("GET", path)
+        connection.request("GET", _HEALTH[name])
         status = connection.getresponse().status
     except (OSError, http.client.HTTPException) as error:
         return Answer(f"port {port} does not answer ({error})")
@@ -89,22 +125,25 @@ def probe(name: str, argv: Sequence[str]) -> Answer:
     return Answer() if status < 500 else Answer(f"it answers {status}")
 
 
-def _configuration(settings: Settings, state: StateFolder, rules: Path) -> dict[str, object]:
-    # The exporter asks the server that each scrape names.
-    exporter = [f"127.0.0.1:{settings.observe_port + 1}"]
-    store = {
-        "metrics_path": "/scrape",
-        "static_configs": [
-            {"targets": exporter, "labels": {"__param_target": url, "instance": name}}
-            for name, url in _stores(settings, state).items()
-        ],
-    }
+def _configuration(
+    settings: Settings, state: StateFolder, ports: Mapping[str, int], rules: Path
+) -> dict[str, object]:
+    def asked(name: str, instance: str, **labels: str) -> dict[str, object]:
+        targets = [f"127.0.0.1:{ports[name]}"]
+        return {"targets": targets, "labels": {"instance": instance, **labels}}
+
+    # These two ask whatever a scrape names.
+    store = [asked(_STORE, n, __param_target=url) for n, url in _stores(settings, state).items()]
+    url = f"http://127.0.0.1:{settings.port}{settings.prefix}/livez"
+    edge = [asked(_VISITOR, url, __param_target=url, __param_module="visitor")]
     return {
         "global": {"scrape_interval": "5s", "evaluation_interval": "5s"},
         "rule_files": [str(rules)],
         "scrape_configs": [
             {"job_name": "app", "file_sd_configs": [{"files": [str(state.run / "replicas.json")]}]},
-            {"job_name": "store", **store},
+            {"job_name": "store", "metrics_path": "/scrape", "static_configs": store},
+            {"job_name": "nginx", "static_configs": [asked(_LOG, "nginx")]},
+            {"job_name": "edge", "metrics_path": "/probe", "static_configs": edge},
         ],
     }
 
@@ -129,13 +168,16 @@ def _login(settings: Settings, state: StateFolder) -> tuple[str, str]:
     return unquote(parts.username or ""), password
 
 
-def _program(setting: str, *names: str) -> str:
-    for name in names:
-        if found := shutil.which(name):
+def _program(name: str, settings: Settings) -> str:
+    if name == PROMETHEUS and settings.prometheus_bin:
+        return str(settings.prometheus_bin)
+    for each in _PROGRAMS[name]:
+        if found := shutil.which(each):
             return found
+    packages = " ".join(names[-1] for names in _PROGRAMS.values())
     raise KitError(
-        f"OBSERVE=1 needs {names[-1]}, which is not on PATH",
-        f"on Debian and Ubuntu: apt install {' '.join(('prometheus', _EXPORTERS[-1]))}",
-        *([f"or name the program: {setting}=/path/to/{names[0]}"] if setting else []),
+        f"OBSERVE=1 needs {_PROGRAMS[name][-1]}, which is not on PATH",
+        f"on Debian and Ubuntu: apt install {packages}",
+        *(["or name the program: PROMETHEUS_BIN=/path/to/prometheus"] * (name == PROMETHEUS)),
         "or without: make up OBSERVE=0",
     )

@@ -257,9 +257,9 @@ class LocalRuntime(Runtime):
     def _require_port(self) -> None:
         """Refuse a taken port before anything starts, unless our own services listen on it."""
         s, running = self.settings, self._supervisor.living()
-        for name, more in ((observers.PROMETHEUS, 0), (observers.EXPORTER, 1)):
-            if s.observe and name not in running:
-                ports.require_free(s.observe_port + more, name="OBSERVE")
+        for name, port in observers.ports_of(s).items() if s.observe else ():
+            if name not in running:
+                ports.require_free(port, name="OBSERVE")
         if self.is_running():
             nginx = self._supervisor.processes().get(NGINX)
             if nginx and nginx.pid and rendered_port(self.state) == self.settings.port:

@@ -45,12 +45,13 @@ _COMBINATIONS = [
 
 _SERVERS = {"redis", "redis-2", "redis-3"}
 _SENTINELS = {"sentinel-1", "sentinel-2", "sentinel-3"}
-_OBSERVERS = {"prometheus", "store-exporter", "grafana"}
+_OBSERVERS = {"prometheus", "store-exporter", "blackbox", "grafana"}
 _SECRETS = {"SECRET_KEY": "4f1c" * 16, "REDIS_URL": "redis://shop:swordfish@redis"}
 _IMAGES = {
     f"{name}_IMAGE": f"registry.test/{name.lower()}:1"
     for name in (
         "APP",
+        "BLACKBOX",
         "GRAFANA",
         "NGINX",
         "PROMETHEUS",
@@ -137,6 +138,7 @@ def test_only_nginx_publishes_ports(overlays: tuple[str, ...]) -> None:
     expected = {
         "prometheus": {"back", "observe"},
         "store-exporter": {"back"},
+        "blackbox": {"front", "observe"},
         "grafana": {"observe"},
     }
     assert observers == {name: expected[name] for name in observers}
@@ -157,10 +159,10 @@ def test_only_nginx_publishes_ports(overlays: tuple[str, ...]) -> None:
 def test_observers_mount_files_that_are_there() -> None:
     """Their folder lies beside the Compose files, and has what their configuration names."""
     services = _model(("observe", "grafana"))["services"]
-    for name in ("prometheus", "grafana"):
+    for name in ("prometheus", "blackbox", "grafana"):
         (bind,) = (each for each in services[name]["volumes"] if each["type"] == "bind")
         files = {str(p.relative_to(bind["source"])) for p in Path(bind["source"]).rglob("*.*")}
-        assert {"prometheus.yml", "rules.yml", "dashboard.json"} <= files
+        assert {"prometheus.yml", "rules.yml", "blackbox.yml", "dashboard.json"} <= files
         assert {"grafana/datasources/prometheus.yml", "grafana/dashboards/unsticky.yml"} <= files
 
 
@@ -182,7 +184,7 @@ def test_every_image_is_a_variable(overlays: tuple[str, ...]) -> None:
     assert services["nginx"]["image"] == _IMAGES["NGINX_IMAGE"]
     assert services["app"]["image"] == _IMAGES["APP_IMAGE"]
     for name, image in {"store-exporter": "REDIS_EXPORTER"}.items() | {
-        (name, name.upper()) for name in ("prometheus", "grafana")
+        (name, name.upper()) for name in ("blackbox", "prometheus", "grafana")
     }:
         assert name not in services or services[name]["image"] == _IMAGES[f"{image}_IMAGE"]
     assert services["app"]["build"]["args"]["PYTHON_IMAGE"] == _IMAGES["PYTHON_IMAGE"]

@@ -26,6 +26,10 @@ _WELL = {
     'unsticky_replica_start_time_seconds{instance="app-1"}': "-5000x400",
     "unsticky_http_requests_active": "9x400",
     "unsticky_worker_capacity": "10x400",
+    'probe_success{job="edge",instance="shop"}': "1x400",
+    'nginx_http_unserved_total{status="429"}': "0+5x400",
+    # Of five minutes nine.
+    'nginx_http_unserved_total{status="502"}': "0+0.15x400",
     # In 15 days.
     "probe_ssl_earliest_cert_expiry": "1298000x400",
     # A conflict every 25 s, which is one of 200 commits.
@@ -47,6 +51,12 @@ _FAULTS: dict[str, dict[str, str | None]] = {
         'redis_instance_info{instance="valkey",role="master"}': "1x100 stale",
         'unsticky_http_requests_total{status="503"}': "0+14x100 1500+900x300",
     },
+    # One probe in three fails, and then all of them.
+    "Unreachable": {
+        'probe_success{job="edge",instance="shop"}': "0 1 1 0 1 1 0 1 1 0 1 1 0x380",
+        'nginx_http_unserved_total{status="502"}': "0+0.15x12 10+5x380",
+    },
+    "Unserved": {'nginx_http_unserved_total{status="502"}': "0+0.3x400"},
     "ReplicaDown": {'up{job="app",instance="app-1"}': "1x100 0x300"},
     "Errors": {'unsticky_http_requests_total{status="503"}': "0+30x400"},
     "Slow": {'unsticky_http_request_duration_seconds_bucket{le="0.5"}': "0+800x400"},
@@ -98,6 +108,11 @@ _MORE: list[tuple[str, dict[str, str | None]]] = [
         'unsticky_http_requests_total{status="200"}': "0+0.02x400",
         'unsticky_http_requests_total{status="503"}': "0+0.02x400",
         "unsticky_workers_started_total": "4x400",
+    }),
+    # Prometheus still asked the one that was taken back.
+    ("DeployUndone", {
+        'up{job="app",instance="app-2"}': "_x300 1x24 0x3 stale",
+        'unsticky_replica_start_time_seconds{instance="app-2"}': "_x300 1500x24 stale",
     }),
     # The newest replica hangs, and so does not tell when it started.
     ("ReplicaDown", {

@@ -8,7 +8,7 @@ import threading
 import time
 import urllib.parse
 import urllib.request
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from typing import Any
 
@@ -17,6 +17,8 @@ import pytest
 
 from tests.conftest import StartStack
 from tests.support.checkout import ROOT
+from tests.support.http.client import ask
+from tests.support.http.wire import sent
 from tests.support.ports import free_port
 from tests.support.shop.client import ShopClient
 from tests.support.stacks.local import Stack
@@ -24,7 +26,12 @@ from tests.support.waiting import wait_until
 
 _DASHBOARD = ROOT / "compose" / "observe" / "dashboard.json"
 # Of events that a healthy stack does not have, and that Prometheus so knows nothing of.
-_NEED_AN_EVENT = ("redis_connected_slave_lag_seconds", "conflicts_by_field", "ALERTS")
+_NEED_AN_EVENT = (
+    "redis_connected_slave_lag_seconds",
+    "conflicts_by_field",
+    "nginx_http_unserved",
+    "ALERTS",
+)
 
 
 class Observed:
@@ -32,10 +39,12 @@ class Observed:
 
     Attributes:
         stack: with two replicas of one worker each.
+        unknown: what its Prometheus knows nothing of.
     """
 
-    def __init__(self, stack: Stack, port: int) -> None:
+    def __init__(self, stack: Stack, port: int, unknown: Sequence[str] = ()) -> None:
         self.stack, self._port = stack, port
+        self.unknown = (*_NEED_AN_EVENT, *unknown)
         self._end = threading.Event()
         self._visitor = threading.Thread(target=self._visit)
 
@@ -91,7 +100,7 @@ class Observed:
 def _observed(new_stack: StartStack) -> Iterator[Observed]:
     """A stack that is well when a test begins."""
     ports = [free_port() for _ in range(20)]
-    prometheus, metrics = str(ports[0]), str(ports[2])
+    prometheus, metrics = str(ports[0]), str(ports[4])
     stack = new_stack(REPLICAS="2", WORKERS="1", OBSERVE=prometheus, METRICS=metrics)
     observed = Observed(stack, ports[0])
     observed.start()
@@ -108,7 +117,7 @@ def _expressions() -> list[str]:
 def test_every_query_of_the_dashboard_has_data(observed: Observed) -> None:
     """After visits each returns samples, but for those that need an event that did not happen."""
     expressions = [
-        each for each in _expressions() if not any(event in each for event in _NEED_AN_EVENT)
+        each for each in _expressions() if not any(name in each for name in observed.unknown)
     ]
     assert len(expressions) > 30
 
@@ -121,24 +130,60 @@ def test_every_query_of_the_dashboard_has_data(observed: Observed) -> None:
 
 
 @contextmanager
-def _hung_replica(stack: Stack) -> Iterator[None]:
-    master = psutil.Process(stack.pid("app-1"))
+def _hung(stack: Stack, service: str) -> Iterator[None]:
+    master = psutil.Process(stack.pid(service))
     pids = [master.pid, *(child.pid for child in master.children())]
     for pid in pids:
         os.kill(pid, signal.SIGSTOP)
-    yield
-    for pid in pids:
-        os.kill(pid, signal.SIGCONT)
+    try:
+        yield
+    finally:
+        for pid in pids:
+            os.kill(pid, signal.SIGCONT)
+
+
+def _hung_edge(stack: Stack) -> AbstractContextManager[None]:
+    return _hung(stack, "nginx")
+
+
+def _hung_replica(stack: Stack) -> AbstractContextManager[None]:
+    return _hung(stack, "app-1")
 
 
 @pytest.mark.parametrize(
-    ("alert", "broken"), [("ReplicaDown", _hung_replica), ("StoreDown", Stack.store_paused)]
+    ("alert", "broken"),
+    [
+        ("Unreachable", _hung_edge),
+        ("ReplicaDown", _hung_replica),
+        ("StoreDown", Stack.store_paused),
+    ],
 )
 def test_a_broken_tier_fires_its_alert_alone(
     observed: Observed, alert: str, broken: Callable[[Stack], AbstractContextManager[None]]
 ) -> None:
     """Within a minute the alert fires; no other does then, nor in the half minute after the end."""
     observed.assert_alone(alert, broken(observed.stack))
+
+
+def test_nginx_log_is_counted(observed: Observed) -> None:
+    """Each line once; what a visitor writes into a request changes no other count."""
+    port = observed.stack.port
+    forged = b'","status":777,"bytes_received":1,"bytes_sent":1,"request_time":9.0,'
+    ask(port, "GET", '/"' + urllib.parse.quote(forged, safe='":,') + "\\")
+    raw = b"GET / HTTP/1.1\r\nHost: localhost\r\nUser-Agent: \\" + forged
+    with sent(port, raw + b"\r\nConnection: close\r\n\r\n") as connection:
+        assert connection.recv(12) == b"HTTP/1.1 200"
+
+    def counted() -> float:
+        (found,) = observed.query("sum(nginx_http_requests_total)")
+        return float(found["value"][1])
+
+    folder = observed.stack.folder.log
+    before = counted()
+    wait_until(lambda: counted() > before + 20, "a later count", 60)
+    lines = sum(path.read_bytes().count(b"\n") for path in folder.glob("nginx.access.log*"))
+    assert lines * 0.9 - 100 < counted() <= lines
+    assert not observed.query('nginx_http_requests_total{status="777"}')
 
 
 def test_another_programs_port_is_named(new_stack: StartStack, observed: Observed) -> None:
@@ -168,3 +213,17 @@ def test_prometheus_follows_deployments_and_ends(observed: Observed) -> None:
     assert "prometheus" not in stack.succeed("status")
     stack.up(OBSERVE=port)
     wait_until(lambda: found() == now | set(stack.replicas()), "its data", 60, ignoring=OSError)
+
+
+def test_an_undone_deployment_fires_its_alert_alone(new_stack: StartStack) -> None:
+    """The new replica was seen, and is gone after its smoke test; the old one serves."""
+    ports = [free_port() for _ in range(20)]
+    stack = new_stack(REPLICAS="1", WORKERS="1", OBSERVE=str(ports[0]), METRICS=str(ports[4]))
+    stack.up()
+    command = "sleep 15; exit 1"
+    printed = stack.fail("up", LOG_LEVEL="debug", SMOKE_SECONDS="9", SMOKE_COMMAND=command)
+    assert "smoke test" in printed
+    observed = Observed(stack, ports[0])
+    wait_until(observed.firing, "an alert", 60)
+    assert observed.firing() == {"DeployUndone"}
+    assert not stack.dispose()

@@ -22,10 +22,7 @@ from tests.support.shop.client import ShopClient
 from tests.support.stacks.local import Stack, stacks
 from tests.support.stores.servers import Server, patient
 
-_IMAGES = (
-    "PYTHON_IMAGE", "NGINX_IMAGE", "REDIS_IMAGE", "VALKEY_IMAGE", "PROMETHEUS_IMAGE",
-    "REDIS_EXPORTER_IMAGE",
-)  # fmt: skip
+_IMAGES = ("PYTHON", "NGINX", "REDIS", "VALKEY", "PROMETHEUS", "REDIS_EXPORTER", "BLACKBOX")
 
 
 def docker(*arguments: str) -> str:
@@ -102,7 +99,8 @@ class ContainerStack(Stack):
 
     def __post_init__(self) -> None:
         """Choose the runtime, and the images that the caller's environment names."""
-        images = {name: os.environ[name] for name in _IMAGES if os.environ.get(name)}
+        names = [f"{name}_IMAGE" for name in _IMAGES]
+        images = {name: os.environ[name] for name in names if os.environ.get(name)}
         self.settings = {"RUNTIME": "docker", **images, **self.settings}
 
     @property
