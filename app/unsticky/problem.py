@@ -9,6 +9,7 @@ from markupsafe import escape
 from werkzeug.wrappers import Response
 
 from .errors import SessionError
+from .request_facts import request_id
 
 _ENTITY_HEADERS = (
     "Content-Type",
@@ -34,17 +35,22 @@ _PAGE = """<!doctype html>
 <h1>{title}</h1>
 <p>{detail}</p>
 """
+_REQUEST = "<p><small>{request_id}</small></p>\n"
 
 
 def problem(error: SessionError) -> Response:
     """Return the answer to an error: HTML if the client prefers it, otherwise a problem document.
 
-    The document has a stable `code` for programs. Neither names the store's address.
+    The document has a stable `code` for programs. Both show the id in the request's `X-Request-ID`,
+    by which its log lines are found. Neither names the store's address.
     """
     # The details of an internal error belong in the log.
     detail = "" if error.status == 500 else error.detail
+    shown_id = request_id(request) if has_request_context() else ""
     if _prefers_html():
         page = _PAGE.format(title=escape(error.title), detail=escape(detail))
+        if shown_id:
+            page += _REQUEST.format(request_id=shown_id)
         response = Response(page, status=error.status, content_type="text/html; charset=utf-8")
     else:
         document: dict[str, object] = {
@@ -55,6 +61,8 @@ def problem(error: SessionError) -> Response:
         }
         if detail:
             document["detail"] = detail
+        if shown_id:
+            document["request_id"] = shown_id
         response = Response(
             json.dumps(document), status=error.status, content_type="application/problem+json"
         )

@@ -53,6 +53,20 @@ def test_no_answer_names_the_store(error: SessionError, accept: str) -> None:
     assert error.detail in answer.get_data(as_text=True)
 
 
+@pytest.mark.parametrize("accept", ["application/json", "text/html"])
+@pytest.mark.parametrize(("given", "shown"), [("a1-b2", True), ("<b>", False), ("", False)])
+def test_each_answer_shows_the_requests_id(accept: str, given: str, *, shown: bool) -> None:
+    """By the id its log lines are found; what is not fit for a log line is not repeated."""
+    headers = {"Accept": accept, "X-Request-ID": given}
+    with Flask("site").test_request_context(headers=headers):
+        answer = problem(StoreUnavailable("gone"))
+    document = answer.get_json(silent=True) or {}
+    text = answer.get_data(as_text=True)
+    assert document.get("request_id") == (given if shown and document else None)
+    assert (f"<small>{given}</small>" in text) == (shown and not document)
+    assert "<b>" not in text
+
+
 @pytest.mark.parametrize(
     ("accept", "html"),
     [
