@@ -373,9 +373,26 @@ def post_worker_init(worker: Any) -> None:
     The note is the mode of the file that the master watches, because every user of the host can
     fill /dev/shm, and then nothing can be written.
     """
+    worker.wsgi = _named_if_it_fails(worker.wsgi)
     if _HOPS:
         worker.wsgi = _behind_proxies(worker.wsgi, worker.cfg.forwarded_allow_networks())
     os.fchmod(worker.tmp.fileno(), _LOADED)
+
+
+def _named_if_it_fails(application: Any) -> Any:
+    """Return the application, with the request's id in the trace that Gunicorn logs if it raises.
+
+    Gunicorn's error log has no other sign of the request, and its access log no entry.
+    """
+
+    def named(environ: dict[str, Any], start_response: Any) -> Any:
+        try:
+            return application(environ, start_response)
+        except Exception as error:
+            error.add_note(f"request_id: {environ.get('HTTP_X_REQUEST_ID')}")
+            raise
+
+    return named
 
 
 def _behind_proxies(application: Any, trusted: Any) -> Any:

@@ -64,10 +64,11 @@ def test_gunicorns_own_errors_are_problem_documents(
 def test_error_log_is_json_with_the_traceback(new_server: NewServer) -> None:
     """A failing application is one entry with its trace, and every other line is JSON, too."""
     server = new_server().start()
-    assert server.get("/fail").status == 500
+    assert server.get("/fail", f"X-Request-ID: {_ID}").status == 500
     failures = [line for line in server.errors() if "exception" in line]
     assert [line["message"] for line in failures] == ["Error handling request GET /fail"]
-    assert "RuntimeError: as asked" in failures[0]["exception"]
+    # The entry is found by the request's id.
+    assert failures[0]["exception"].endswith(f"RuntimeError: as asked\nrequest_id: {_ID}")
     assert re.fullmatch(r"app-1/\d+", failures[0]["served_by"])
     assert failures[0]["level"] == "error"
     assert not [line for line in server.errors() if "text" in line]
