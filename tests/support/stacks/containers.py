@@ -173,6 +173,10 @@ class ContainerStack(Stack):
         """Kill the first process of a container, and so all of them."""
         os.kill(int(docker("inspect", "--format", "{{.State.Pid}}", replica)), signal.SIGKILL)
 
+    def stop_service(self, service: str) -> None:
+        """Let the engine stop a replica, and not start it again."""
+        docker("stop", service)
+
     @contextmanager
     def store_paused(self) -> Iterator[None]:
         """Let the store accept connections and answer nothing."""
