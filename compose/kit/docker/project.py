@@ -128,11 +128,7 @@ class Project:
         if self._settings.own_store:
             services |= self._store()
         if self._settings.observe:
-            folder = _COMPOSE / "observe"
-            names = [str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file()]
-            bind = _bind(self._kept(folder, *names), "/etc/observe")
-            names = ["prometheus", "blackbox", *({"grafana"} & {*self._settings.overlays})]
-            services |= {name: {"volumes": [bind]} for name in names}
+            services |= self._observers(files)
         if self._settings.store == "sentinel":
             paths = {name: str(self._state.secrets / name) for name in SENTINEL_FILES}
             paths["redis_url"] = files["REDIS_URL_FILE"]
@@ -151,6 +147,21 @@ class Project:
             return {STORE: server}
         watching = {**server, "volumes": binds[1:]}
         return dict.fromkeys(store.SERVERS, server) | dict.fromkeys(SENTINELS, watching)
+
+    def _observers(self, files: Mapping[str, str]) -> dict[str, Any]:
+        """Return what `write_overlay` adds to the services that watch the others."""
+        folder = _COMPOSE / "observe"
+        names = [str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file()]
+        mounts = {"volumes": [_bind(self._kept(folder, *names), "/etc/observe")]}
+        found = dict.fromkeys(("prometheus", "blackbox"), mounts)
+        if "grafana" in self._settings.overlays:
+            found["grafana"] = mounts
+        if self._settings.own_store:
+            # It reads the password at its start only.
+            found["store-exporter"] = {
+                "labels": {_LABEL: _times(files, "REDIS_HEALTH_PASSWORD_FILE")}
+            }
+        return found
 
     def load_users(self) -> None:
         """Let a store that runs read its users and passwords again, if they changed."""
@@ -296,7 +307,7 @@ class Project:
             "REPLICAS": str(s.replicas),
             "REDIS_MAXMEMORY": s.redis_maxmemory,
             "METRICS": "0.0.0.0:9200" if s.metrics else "0",
-            "OBSERVE": str(s.observe_port),
+            "PROMETHEUS_PORT": str(s.observe_port),
         }
 
 

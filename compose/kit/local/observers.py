@@ -18,20 +18,20 @@ from kit.state import StateFolder, write_private
 from kit.system.readiness import Answer
 
 PROMETHEUS: Final = "prometheus"
-_STORE, _LOG, _VISITOR = "store-exporter", "log-exporter", "visitor"
-OBSERVERS: Final = (PROMETHEUS, _STORE, _LOG, _VISITOR)
+_STORE, _LOG, _PROBE = "store-exporter", "log-exporter", "probe"
+OBSERVERS: Final = (PROMETHEUS, _STORE, _LOG, _PROBE)
 """Their ports follow one another."""
 # By the projects' own names, and by Debian's.
 _PROGRAMS = {
     PROMETHEUS: ("prometheus",),
     _STORE: ("redis_exporter", "prometheus-redis-exporter"),
     _LOG: ("mtail",),
-    _VISITOR: ("blackbox_exporter", "prometheus-blackbox-exporter"),
+    _PROBE: ("blackbox_exporter", "prometheus-blackbox-exporter"),
 }
 _FILES = CHECKOUT / "compose" / "observe"
 _LISTENS = ("--web.listen-address=", "--port=")
 # Where each says that it is well.
-_HEALTH = {PROMETHEUS: "/-/ready", _STORE: "/health", _LOG: "/", _VISITOR: "/-/healthy"}
+_HEALTH = {PROMETHEUS: "/-/ready", _STORE: "/health", _LOG: "/", _PROBE: "/-/healthy"}
 
 
 def services(settings: Settings, state: StateFolder) -> list[Service]:
@@ -54,8 +54,9 @@ def services(settings: Settings, state: StateFolder) -> list[Service]:
     write_private(configuration, asked)
     user, password = _login(settings, state)
     # By server: another one, which anybody may ask the exporter for, must not get the password.
-    stores = _stores(settings, state)
-    write_private(logins, json.dumps(dict.fromkeys(stores.values(), password)))
+    stores = [*_stores(settings, state).values()]
+    stores += [url.replace("://", f"://{user}@", 1) for url in stores if user]
+    write_private(logins, json.dumps(dict.fromkeys(stores, password)))
     options = {
         PROMETHEUS: [
             f"--web.listen-address=127.0.0.1:{ports[PROMETHEUS]}",
@@ -74,8 +75,8 @@ def services(settings: Settings, state: StateFolder) -> list[Service]:
             f"--progs={copies['nginx.mtail']}",
             f"--logs={state.log / 'nginx.access.log'}",
         ],
-        _VISITOR: [
-            f"--web.listen-address=127.0.0.1:{ports[_VISITOR]}",
+        _PROBE: [
+            f"--web.listen-address=127.0.0.1:{ports[_PROBE]}",
             f"--config.file={copies['blackbox.yml']}",
         ],
     }
@@ -135,7 +136,7 @@ def _configuration(
     # These two ask whatever a scrape names.
     store = [asked(_STORE, n, __param_target=url) for n, url in _stores(settings, state).items()]
     url = f"http://127.0.0.1:{settings.port}{settings.prefix}/livez"
-    edge = [asked(_VISITOR, url, __param_target=url, __param_module="visitor")]
+    edge = [asked(_PROBE, url, __param_target=url, __param_module="answer")]
     return {
         "global": {"scrape_interval": "5s", "evaluation_interval": "5s"},
         "rule_files": [str(rules)],

@@ -136,9 +136,9 @@ def test_only_nginx_publishes_ports(overlays: tuple[str, ...]) -> None:
     assert {p["host_ip"] for ports in published.values() for p in ports} == {"127.0.0.1"}
     observers = {name: set(services[name]["networks"]) for name in _OBSERVERS & set(services)}
     expected = {
-        "prometheus": {"back", "observe"},
+        "prometheus": {"back", "observe", "probe"},
         "store-exporter": {"back"},
-        "blackbox": {"front", "observe"},
+        "blackbox": {"front", "probe"},
         "grafana": {"observe"},
     }
     assert observers == {name: expected[name] for name in observers}
@@ -149,6 +149,9 @@ def test_only_nginx_publishes_ports(overlays: tuple[str, ...]) -> None:
     assert set(services["nginx"]["networks"]) == ({"edge", "front"} if isolated else {"front"})
     assert model["networks"]["back"]["internal"] is True
     assert set(services["app"]["networks"]) == {"front", "back"}
+    # Nor does the probe then, which asks whatever a replica names.
+    inside = {name for name, each in model["networks"].items() if each.get("internal")}
+    assert not isolated or inside >= {"front", "back", *observers.get("blackbox", ())}
     if "external" in overlays:
         assert set(services) - _OBSERVERS == {"app", "nginx"}
     else:

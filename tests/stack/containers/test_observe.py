@@ -53,8 +53,8 @@ def test_log_of_a_container_is_counted(observed: Observed) -> None:
     """The exporter reads the engine's file of nginx' container, and counts each line once."""
     stack = observed.stack
     assert isinstance(stack, ContainerStack)
-    forged = '","status":777,"bytes_received":1,"bytes_sent":1,"request_time":9.0,\\'
-    ask(stack.port, "GET", "/" + urllib.parse.quote(forged, safe='":,\\'))
+    forged = '&<>","status":777,"bytes_received":1,"bytes_sent":1,"request_time":9.0,\\'
+    ask(stack.port, "GET", "/" + urllib.parse.quote(forged, safe='&<>":,\\'))
     (nginx,) = stack.inspect("nginx")
     path = Path(nginx["LogPath"])
     program = need(shutil.which("mtail"), "mtail is missing", "REQUIRE_SERVERS")

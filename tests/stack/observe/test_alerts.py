@@ -27,9 +27,11 @@ _WELL = {
     "unsticky_http_requests_active": "9x400",
     "unsticky_worker_capacity": "10x400",
     'probe_success{job="edge",instance="shop"}': "1x400",
-    'nginx_http_unserved_total{status="429"}': "0+5x400",
     # Of five minutes nine.
-    'nginx_http_unserved_total{status="502"}': "0+0.15x400",
+    "nginx_http_failed_total": "0+0.15x400",
+    'up{job="nginx",instance="nginx"}': "1x400",
+    # There is no TLS.
+    'probe_success{job="certificate",instance="tls"}': "0x400",
     # In 15 days.
     "probe_ssl_earliest_cert_expiry": "1298000x400",
     # A conflict every 25 s, which is one of 200 commits.
@@ -54,9 +56,10 @@ _FAULTS: dict[str, dict[str, str | None]] = {
     # One probe in three fails, and then all of them.
     "Unreachable": {
         'probe_success{job="edge",instance="shop"}': "0 1 1 0 1 1 0 1 1 0 1 1 0x380",
-        'nginx_http_unserved_total{status="502"}': "0+0.15x12 10+5x380",
+        "nginx_http_failed_total": "0+0.15x12 10+5x380",
     },
-    "Unserved": {'nginx_http_unserved_total{status="502"}': "0+0.3x400"},
+    "Unserved": {"nginx_http_failed_total": "0+0.3x400"},
+    "Blind": {'up{job="nginx",instance="nginx"}': "1x300 0x100"},
     "ReplicaDown": {'up{job="app",instance="app-1"}': "1x100 0x300"},
     "Errors": {'unsticky_http_requests_total{status="503"}': "0+30x400"},
     "Slow": {'unsticky_http_request_duration_seconds_bucket{le="0.5"}': "0+800x400"},
@@ -108,6 +111,24 @@ _MORE: list[tuple[str, dict[str, str | None]]] = [
         'unsticky_http_requests_total{status="200"}': "0+0.02x400",
         'unsticky_http_requests_total{status="503"}': "0+0.02x400",
         "unsticky_workers_started_total": "4x400",
+    }),
+    # A replica that ends every minute for ten seconds.
+    ("Unserved", {
+        'up{job="app",instance="app-2"}': " ".join(["1 1 1 1 1 1 1 1 1 1 0 0"] * 33),
+        "nginx_http_failed_total": "0+0.3x400",
+    }),
+    # All containers of replicas, or an exporter's, are gone, and so no longer found.
+    ("ReplicaDown", {
+        'up{job="app",instance="app-1"}': "1x100 stale",
+        'unsticky_replica_start_time_seconds{instance="app-1"}': "-5000x100 stale",
+    }),
+    ("Blind", {
+        'up{job="store",instance="valkey"}': "1x100 stale",
+    }),
+    # The plain port redirects, and nothing is behind it.
+    ("Unreachable", {
+        'probe_success{job="certificate",instance="tls"}': "1x100 0x300",
+        'probe_ssl_earliest_cert_expiry{instance="tls"}': "1298000x400",
     }),
     # Prometheus still asked the one that was taken back.
     ("DeployUndone", {

@@ -224,6 +224,6 @@ def test_an_undone_deployment_fires_its_alert_alone(new_stack: StartStack) -> No
     printed = stack.fail("up", LOG_LEVEL="debug", SMOKE_SECONDS="9", SMOKE_COMMAND=command)
     assert "smoke test" in printed
     observed = Observed(stack, ports[0])
-    wait_until(observed.firing, "an alert", 60)
+    wait_until(observed.firing, "an alert", 120)
     assert observed.firing() == {"DeployUndone"}
     assert not stack.dispose()
