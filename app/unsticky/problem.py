@@ -55,6 +55,9 @@ def problem(error: SessionError) -> Response:
         }
         if detail:
             document["detail"] = detail
+        # Set by unsticky_traces, if the request has a span that will be sent.
+        if has_request_context() and (trace_id := request.environ.get("unsticky.trace_id")):
+            document["trace_id"] = trace_id
         response = Response(
             json.dumps(document), status=error.status, content_type="application/problem+json"
         )
