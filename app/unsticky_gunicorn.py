@@ -74,6 +74,7 @@ from typing import Any
 
 import gunicorn
 import unsticky_metrics
+import unsticky_traces
 from gunicorn import util
 from gunicorn.errors import HaltServer
 from gunicorn.glogging import Logger
@@ -191,10 +192,12 @@ def reveal_secrets() -> None:
 
 
 def post_fork(arbiter: Any, worker: Any) -> None:
-    """Pass the secrets to the application, which the worker imports next, and measure it."""
+    """Pass the secrets to the application, which the worker imports next; measure and trace it."""
     reveal_secrets()
     if exporter := getattr(arbiter, "exporter", None):
         unsticky_metrics.measure(exporter, worker)
+    if unsticky_traces.is_on():
+        unsticky_traces.trace(worker, _REPLICA)
 
 
 class JsonLogger(Logger):  # type: ignore[misc]  # Gunicorn ships no types
@@ -230,6 +233,10 @@ class JsonLogger(Logger):  # type: ignore[misc]  # Gunicorn ships no types
             "referer": environ.get("HTTP_REFERER"),
             "served_by": f"{_REPLICA}/{os.getpid()}",
         }
+        # Gunicorn's own answer to a request that raised has another environment.
+        raised = sys.exc_info()[1]
+        if trace_id := environ.get("unsticky.trace_id") or unsticky_traces.trace_id(raised):
+            entry["trace_id"] = trace_id
         self.access_log.info(json.dumps(entry))
 
 
@@ -245,6 +252,8 @@ class JsonFormatter(logging.Formatter):
             "message": record.getMessage(),
             "served_by": f"{_REPLICA}/{os.getpid()}",
         }
+        if trace_id := unsticky_traces.trace_id(record.exc_info[1] if record.exc_info else None):
+            entry["trace_id"] = trace_id
         if record.exc_info:
             entry["exception"] = self.formatException(record.exc_info)
         return json.dumps(entry)

@@ -63,6 +63,12 @@ def request_id() -> str | None:
     return request.headers.get(REQUEST_ID) if has_request_context() else None
 
 
+def trace_id() -> str | None:
+    """Return the id of the trace that has the request that is being served, if there is one."""
+    found: str | None = request.environ.get("unsticky.trace_id") if has_request_context() else None
+    return found
+
+
 def served_by() -> str | None:
     """Return `<replica>/<pid>` of this worker; None if answers do not say it."""
     settings = current_shop().settings

@@ -5,7 +5,7 @@ import logging
 import os
 from datetime import UTC, datetime
 
-from shop.context import request_id
+from shop.context import request_id, trace_id
 
 
 class JsonFormatter(logging.Formatter):
@@ -25,6 +25,8 @@ class JsonFormatter(logging.Formatter):
             "request_id": request_id(),
             "served_by": f"{self._replica}/{os.getpid()}",
         }
+        if trace := trace_id():
+            entry["trace_id"] = trace
         if record.exc_info:
             entry["exception"] = self.formatException(record.exc_info)
         return json.dumps(entry)

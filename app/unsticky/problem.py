@@ -63,6 +63,9 @@ def problem(error: SessionError) -> Response:
             document["detail"] = detail
         if shown_id:
             document["request_id"] = shown_id
+        # Set by unsticky_traces, if the request has a span that will be sent.
+        if has_request_context() and (trace_id := request.environ.get("unsticky.trace_id")):
+            document["trace_id"] = trace_id
         response = Response(
             json.dumps(document), status=error.status, content_type="application/problem+json"
         )

@@ -52,7 +52,10 @@ _COMPOSE = frozenset({
 _ALIASES = {"WORKERS": "WEB_CONCURRENCY", "NGINX_IDEMPOTENT_PATHS": "NGINX_KEYED_PATHS"}
 
 # The application's own settings, which the kit does not read.
-_APPLICATION = ("UNSTICKY_", "FLASK_", "SESSION_COOKIE_", "LOG_LEVEL", "RECENT_LOGIN_SECONDS")
+_APPLICATION = (
+    *("UNSTICKY_", "FLASK_", "SESSION_COOKIE_", "LOG_LEVEL", "RECENT_LOGIN_SECONDS"),
+    "OTEL_",
+)
 
 # What nginx does for an application unless a variable says otherwise.
 _NGINX = {

@@ -4,8 +4,8 @@ import json
 import subprocess
 import sys
 
-from tests.stack.containers.guide import blocks
 from tests.support.checkout import ROOT
+from tests.support.pages import blocks
 
 _APPLICATION = """
 from flask import Flask

@@ -8,14 +8,17 @@ from unsticky.stores import Script
 from shop.context import current_shop
 from shop.store import key
 
-_CHANGE: Final = Script.from_text("""
+_CHANGE: Final = Script.from_text(
+    """
 local version, password = unpack(redis.call('HMGET', KEYS[1], 'version', 'password'))
 if version == ARGV[2] and password == ARGV[3] then return 1 end
 if (version or '0') ~= ARGV[1] then return 0 end
 redis.call('HSET', KEYS[1], 'version', ARGV[2], 'password', ARGV[3], 'revoke ' .. ARGV[2], '1')
 redis.call('HDEL', KEYS[1], 'revoke ' .. ARGV[1])
 return 1
-""")
+""",
+    "change_password",
+)
 
 
 @dataclass(frozen=True)

@@ -21,16 +21,20 @@ WINDOW_SECONDS: Final = 300
 LEASE_MS: Final = 5_000
 """How long a hash may take; after that, the worker that held the place counts as dead."""
 
-_COUNT: Final = Script.from_text("""
+_COUNT: Final = Script.from_text(
+    """
 if tonumber(redis.call('GET', KEYS[1]) or 0) >= tonumber(ARGV[1]) then
   return math.max(redis.call('PTTL', KEYS[1]), 1)
 end
 if redis.call('INCR', KEYS[1]) == 1 then redis.call('EXPIRE', KEYS[1], ARGV[2]) end
 return 0
-""")
+""",
+    "count_attempt",
+)
 
 # In the store, because a replica is several processes, and a semaphore would know only one.
-_BEGIN: Final = Script.from_text("""
+_BEGIN: Final = Script.from_text(
+    """
 local time = redis.call('TIME')
 local now = time[1] * 1000 + math.floor(time[2] / 1000)
 redis.call('ZREMRANGEBYSCORE', KEYS[1], '-inf', now)
@@ -39,7 +43,9 @@ if redis.call('ZCARD', KEYS[1]) >= tonumber(ARGV[2]) then return 0 end
 redis.call('ZADD', KEYS[1], now + ARGV[3], ARGV[1])
 redis.call('PEXPIRE', KEYS[1], ARGV[3])
 return 1
-""")
+""",
+    "begin_hash",
+)
 
 
 def count_attempt(user: str, client: str) -> None:

@@ -17,7 +17,7 @@ from unsticky import SessionError
 from werkzeug.exceptions import HTTPException
 
 from shop import errors
-from shop.context import request_id
+from shop.context import request_id, trace_id
 from shop.errors import Refusal, cut, quoted
 
 MEDIA_TYPE = "application/problem+json"
@@ -76,6 +76,8 @@ class Problem(Exception):
             "instance": cut(request.path, _LONGEST_PATH),
             "request_id": request_id(),
         }
+        if trace := trace_id():
+            document["trace_id"] = trace
         if self.code:
             document["code"] = self.code
         if self.errors:

@@ -219,7 +219,8 @@ def _secrets(app: Flask) -> list[bytes]:
 
 _CAP: Final = (b"%d" % _MAX_ENTRY,)
 
-_FIND: Final = Script.from_text("""\
+_FIND: Final = Script.from_text(
+    """\
 -- KEYS: the old entry, what was left when it was adopted. ARGV: most bytes.
 -- Returns {bucket, nil, 0} if it was adopted, otherwise {nil, entry, PTTL}; {nil, nil, size} if it
 -- is too large, {nil, nil, 0} if there is none.
@@ -229,11 +230,16 @@ if redis.call('TYPE', KEYS[1]).ok ~= 'string' then return {false, false, 0} end
 local size = redis.call('STRLEN', KEYS[1])
 if size == 0 or size > tonumber(ARGV[1]) then return {false, false, size} end
 return {false, redis.call('GET', KEYS[1]), redis.call('PTTL', KEYS[1])}
-""")
+""",
+    "find_predecessor",
+)
 
-_END: Final = Script.from_text("""\
+_END: Final = Script.from_text(
+    """\
 -- KEYS: as above. ARGV: bucket of the successor, how long to keep it (ms).
 redis.call('SET', KEYS[2], ARGV[1], 'PX', ARGV[2])
 redis.call('DEL', KEYS[1])
 return 1
-""")
+""",
+    "end_predecessor",
+)

@@ -24,6 +24,7 @@ from .connection import Connection
 from .pool import Pool
 from .replies import ErrorReply, packed, pieces
 from .sentinel import Primary
+from .tracing import Traced, script_names
 
 Part: TypeAlias = bytes | str | int | float
 """A part of a command."""
@@ -71,15 +72,17 @@ class Script:
     whole: bytes
 
     @classmethod
-    def from_text(cls, text: str) -> Script:
-        """Return the script with this text."""
+    def from_text(cls, text: str, name: str = "") -> Script:
+        """Return the script with this text; traces show its name, if it has one."""
         # A call adds one argument, which comes back after the reply: see `Connection.run`.
         whole = (
             "local mark = table.remove(ARGV)\nlocal function reply()\n"
             f"{text}\nend\nreturn {{reply(), mark}}"
         ).encode()
-        name = sha1(whole, usedforsecurity=False).hexdigest().encode()
-        return cls(pieces((b"EVALSHA", name)), pieces((b"EVAL", whole)))
+        sha = sha1(whole, usedforsecurity=False).hexdigest().encode()
+        if name:
+            script_names[sha] = name
+        return cls(pieces((b"EVALSHA", sha)), pieces((b"EVAL", whole)))
 
     @classmethod
     def from_file(cls, path: Path) -> Script:
@@ -87,7 +90,7 @@ class Script:
 
         Each line `include 'name'` is replaced by the text of `name.lua` in the same folder.
         """
-        return cls.from_text(_included(path))
+        return cls.from_text(_included(path), path.stem)
 
 
 def _included(path: Path) -> str:
@@ -332,7 +335,7 @@ class Client:
         try:
             connection = self._pool.take(deadline)
             self.sent += 1
-            answer = exchange(connection)
+            answer = exchange(connection if Traced.tracer is None else Traced(connection))
         except ErrorReply as error:
             again = error.code in self.wrong_server and not deadline.passed()
             if error.code in self.wrong_server:

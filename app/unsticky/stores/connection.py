@@ -119,6 +119,13 @@ class Connection:
             raise
         return replies
 
+    @property
+    def server(self) -> tuple[str, int | None]:
+        """The server's host and port, or the path of its socket."""
+        made = self._connection
+        host: str = getattr(made, "host", None) or getattr(made, "path", None) or ""
+        return host, getattr(made, "port", None)
+
     def is_quiet(self) -> bool:
         """Tell whether the connection is open and nothing waits on it that was not asked for."""
         try:

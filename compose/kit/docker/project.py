@@ -153,7 +153,7 @@ class Project:
         folder = _COMPOSE / "observe"
         names = [str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file()]
         mounts = {"volumes": [_bind(self._kept(folder, *names), "/etc/observe")]}
-        found = dict.fromkeys(("prometheus", "blackbox"), mounts)
+        found: dict[str, Any] = dict.fromkeys(("prometheus", "blackbox"), mounts)
         if "grafana" in self._settings.overlays:
             found["grafana"] = mounts
         if self._settings.own_store:

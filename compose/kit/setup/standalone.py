@@ -45,6 +45,7 @@ _SOURCES = {
     "gunicorn.conf.py": "app/gunicorn.conf.py",
     "lib/unsticky_gunicorn.py": "app/unsticky_gunicorn.py",
     "lib/unsticky_metrics.py": "app/unsticky_metrics.py",
+    "lib/unsticky_traces.py": "app/unsticky_traces.py",
     "lib/unsticky": "app/unsticky",
 }
 _LEFT_OUT = {"README.md", "valkey.conf.template", "py.typed~"}

@@ -24,7 +24,13 @@ _NOT_CODE = {"node_modules"}
 # Flask's instance folder, which is data.
 _DATA = {"instance"}
 # What serves an application: from the checkout's app/.
-_SERVING = {"gunicorn.conf.py", "unsticky_gunicorn.py", "unsticky_metrics.py", "unsticky"}
+_SERVING = {
+    "gunicorn.conf.py",
+    "unsticky_gunicorn.py",
+    "unsticky_metrics.py",
+    "unsticky_traces.py",
+    "unsticky",
+}
 _DATABASE = b"SQLite format 3\0"
 _GLOBS = ((r"\*\*/", "(?:.*/)?"), (r"\*\*", ".*"), (r"\*", "[^/]*"), (r"\?", "[^/]"))
 _MOST_BYTES = 500_000_000

@@ -42,6 +42,7 @@ from tests.support.stores.places import (
     operation,
     reference,
 )
+from tests.support.stores.spans import spans
 from tests.support.waiting import PATIENCE, at_most, wait_until
 
 
@@ -318,6 +319,23 @@ def test_clients_of_redis_py_and_valkey_py_are_taken(server_place: AtCluster) ->
     ):
         _asked(client_like(given), "y")
         given.close()
+
+
+def test_a_span_for_each_server_that_was_asked(own: AtCluster) -> None:
+    """Also on the way to where a slot moves; ASKING is no command of the application."""
+    cluster, client = own.server, client_from_url(own.server.url)
+    keys = [f"{{7}}k{number}" for number in range(2)]
+    with spans() as traced:
+        client.ask_all(deadline(), [("SET", key, key) for key in keys])
+        assert [name for name, _ in traced.taken()] == ["CLUSTER", "PIPELINE"]
+        cluster.open_slot(key_slot(b"7"), 0, 1)
+        cluster.move_keys(key_slot(b"7"), 0, 1, 2)
+        before = client.round_trips
+        assert client.ask(deadline(), "GET", keys[0]) == keys[0].encode()
+        found = traced.taken()
+    assert found == [("GET", "ASK"), ("GET", None)]
+    assert client.round_trips - before == len(found)
+    client.close()
 
 
 def test_commands_of_a_slot_on_its_way_are_answered_in_order(own: AtCluster) -> None:

@@ -80,6 +80,7 @@ def test_the_wheel_holds_the_library_alone(wheel: Path) -> None:
         "unsticky",
         "unsticky_gunicorn.py",
         "unsticky_metrics.py",
+        "unsticky_traces.py",
     }
 
 

@@ -9,10 +9,10 @@ from pathlib import Path
 
 import pytest
 
-from tests.stack.containers.guide import blocks
 from tests.stack.containers.standalone import copy_files
 from tests.support.checkout import ROOT
 from tests.support.needs import need
+from tests.support.pages import blocks
 
 _PAGE = ROOT / "docs" / "logs.md"
 

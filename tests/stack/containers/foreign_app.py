@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from tests.conftest import copy_checkout
-from tests.stack.containers.guide import blocks
+from tests.support.pages import blocks
 from tests.support.ports import free_port
 from tests.support.waiting import wait_until
 

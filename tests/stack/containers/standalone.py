@@ -235,7 +235,7 @@ def copy_files(checkout: Path, deploy: Path) -> None:
         shutil.copy2(path, deploy)
     shutil.copytree(checkout / "nginx", deploy / "nginx")
     shutil.copytree(compose / "redis", deploy / "redis")
-    for name in ("unsticky_gunicorn.py", "unsticky_metrics.py"):
+    for name in ("unsticky_gunicorn.py", "unsticky_metrics.py", "unsticky_traces.py"):
         shutil.copy2(app / name, deploy / "lib")
 
 

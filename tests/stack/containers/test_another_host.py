@@ -13,9 +13,9 @@ import pytest
 from kit.docker.containers import parsed
 from kit.docker.script import Script
 
-from tests.stack.containers.guide import blocks
 from tests.stack.containers.standalone import Project, visitors
 from tests.support.checkout import ROOT
+from tests.support.pages import blocks
 from tests.support.stacks.containers import STORE_IMAGES, docker, require_engine
 from tests.support.stacks.node import Node
 

@@ -10,10 +10,10 @@ from pathlib import Path
 
 import pytest
 
-from tests.stack.containers.guide import blocks
 from tests.stack.containers.standalone import Project
 from tests.stack.local import test_logs
 from tests.support.http.client import ask
+from tests.support.pages import blocks
 from tests.support.stacks.containers import require_engine
 from tests.support.waiting import wait_until
 

@@ -11,9 +11,9 @@ from secrets import token_hex
 import pytest
 
 from tests.stack.containers.foreign_app import ForeignStack
-from tests.stack.containers.guide import blocks
 from tests.support.checkout import ROOT
 from tests.support.http.client import Client
+from tests.support.pages import blocks
 from tests.support.stacks.containers import require_engine
 from tests.support.waiting import wait_until
 

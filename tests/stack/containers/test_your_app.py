@@ -18,9 +18,9 @@ from urllib.parse import urlencode
 import pytest
 
 from tests.stack.containers.foreign_app import ForeignApp, ForeignStack
-from tests.stack.containers.guide import GUIDE, blocks
 from tests.support.http.client import Client, ask, serves
 from tests.support.needs import need
+from tests.support.pages import GUIDE, blocks
 from tests.support.stacks.containers import require_engine
 from tests.support.stacks.nginx import NGINX
 from tests.support.stores.servers import Server, find_program

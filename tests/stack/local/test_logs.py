@@ -13,10 +13,10 @@ from typing import Any
 import pytest
 
 from tests.conftest import StartStack
-from tests.stack.containers.guide import blocks
 from tests.support.checkout import ROOT
 from tests.support.http.client import Client, ask
 from tests.support.http.wire import Answer
+from tests.support.pages import blocks
 from tests.support.stacks.containers import ContainerStack
 from tests.support.stacks.local import Stack
 from tests.support.waiting import wait_until

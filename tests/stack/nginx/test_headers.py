@@ -42,6 +42,13 @@ def test_forged_forwarding_headers_are_replaced(edge: Nginx, script: Script) -> 
     assert "forwarded" not in headers
 
 
+def test_the_trace_of_a_caller_arrives(edge: Nginx, script: Script) -> None:
+    """What names a span of the caller is passed on; nginx makes no spans."""
+    sent = {"traceparent": f"00-{'a' * 32}-{'b' * 16}-01", "tracestate": "vendor=1"}
+    ask(edge.port, "GET", "/x", headers=sent)
+    assert sent.items() <= _one(script, "/x").headers.items()
+
+
 def test_headers_with_underscores_are_dropped(edge: Nginx, script: Script) -> None:
     """A header that WSGI would take for a forwarding header never reaches the application."""
     ask(edge.port, "GET", "/x", headers={"X_Forwarded_For": "203.0.113.9", "Script_Name": "/evil"})
