@@ -1,6 +1,6 @@
 -- The load of a benchmark by wrk: a random session for each request, which reads or adds a line.
 -- Arguments: mode (read, add or mix), a file with one Cookie header a line, the path that shows the
--- cart, the path that adds to it, the skus with commas between.
+-- cart, the path that adds to it, the skus with commas between, a seed.
 local reads, adds, share = {}, {}, {read = 0, add = 100, mix = 20}
 local skus = {}
 
@@ -8,7 +8,7 @@ function init(arguments)
   local mode, file, cart, items = arguments[1], arguments[2], arguments[3], arguments[4]
   for sku in string.gmatch(arguments[5], "[^,]+") do skus[#skus + 1] = sku end
   share = share[mode]
-  math.randomseed(1)
+  math.randomseed(tonumber(arguments[6]))
   local number = 0
   for cookie in io.lines(file) do
     number = number + 1

@@ -67,8 +67,8 @@ class Target:
     cookies: Path
     generator: Generator
 
-    def load(self, mode: str, seconds: int) -> Load:
-        """Load it for some seconds; the mode is read, add or mix.
+    def load(self, mode: str, seconds: int, seed: int) -> Load:
+        """Load it for some seconds; the mode is read, add or mix. The seed decides on the order.
 
         Raises:
             LoadTestError: a request failed, or a worker ended meanwhile.
@@ -77,7 +77,7 @@ class Target:
         processes = {tier: family(running.pid) for tier, running in tiers.items()}
         meter = Meter()
         meter.read(0, processes)
-        result = self._loaded(mode, seconds)
+        result = self._loaded(mode, seconds, seed)
         if family(self.app.pid) != processes["app"]:
             raise LoadTestError(f"a worker of {self.name} ended during the measurement")
         meter.read(seconds, processes)
@@ -88,10 +88,10 @@ class Target:
             *(uses[tier].cpu_us for tier in tiers),
         )  # fmt: skip
 
-    def _loaded(self, mode: str, seconds: int) -> dict[str, float]:
+    def _loaded(self, mode: str, seconds: int, seed: int) -> dict[str, float]:
         url = f"http://127.0.0.1:{self.port}"
         skus = ",".join(contract.SKUS)
-        mix = (mode, str(self.cookies), contract.CART, contract.ITEMS, skus)
+        mix = (mode, str(self.cookies), contract.CART, contract.ITEMS, skus, str(seed))
         if self.generator is Generator.WRK:
             command = ["wrk", "-t1", f"-c{CONNECTIONS}", f"-d{seconds}s", "-s", str(_SCRIPT), url,
                        "--", *mix]  # fmt: skip

@@ -1,8 +1,8 @@
 """The load of a benchmark by Locust: the mix of `load.lua`, by users that never pause.
 
-`python -m loadtest.frameworks.locust_load URL USERS SECONDS MODE COOKIES CART ITEMS SKUS` prints
-the line that `load.lua` prints. It is its own program, because Locust patches the sockets of its
-process.
+`python -m loadtest.frameworks.locust_load URL USERS SECONDS MODE COOKIES CART ITEMS SKUS
+SEED` prints the line that `load.lua` prints. It is its own program, because Locust patches the
+sockets of its process.
 """
 
 # Before everything that opens sockets, because Locust patches them.
@@ -27,10 +27,10 @@ _TIMEOUT: Final = 10.0
 
 def main(arguments: list[str]) -> None:
     """Make the load, wait for all answers, and print the result."""
-    url, users, seconds, mode, file, cart, items, skus = arguments
+    url, users, seconds, mode, file, cart, items, skus, seed = arguments
     cookies = Path(file).read_text(encoding="ascii").splitlines()
     bodies = [json.dumps({"sku": sku}, separators=(",", ":")) for sku in skus.split(",")]
-    chance = random.Random(1)
+    chance = random.Random(int(seed))
     begin = time.perf_counter()
     end = begin + float(seconds)
 

@@ -40,10 +40,15 @@ class Sample(Load):
 
 @dataclass
 class Carts:
-    """The sessions of the load on one target; `_added` is how much was added to each line."""
+    """The sessions of the load on one target; `_added` is how much was added to each line.
+
+    Each load has an order of its own, the same for all targets: always the same lines would be full
+    before the others.
+    """
 
     _target: Target
     _added: float = 0.0
+    _loads: int = 0
 
     def make(self) -> None:
         """Make new sessions, each with a line of every sku, and write their cookies."""
@@ -57,7 +62,8 @@ class Carts:
         """Load the target."""
         if self._added > _ROOM:
             self.make()
-        load = self._target.load(mode, seconds)
+        self._loads += 1
+        load = self._target.load(mode, seconds, self._loads)
         self._added += load.requests * _ADDS[mode] / (SESSIONS * len(contract.SKUS))
         return load
 

@@ -55,7 +55,7 @@ def test_each_generator_makes_the_mix_without_an_error(
         assert len(set(headers)) == _SESSIONS
         target.cookies.write_text("\n".join(headers) + "\n", encoding="ascii")
         before = _pieces(browsers)
-        load = target.load("mix", _SECONDS)
+        load = target.load("mix", _SECONDS, 1)
         added = _pieces(browsers) - before
     assert load.requests > 100
     assert load.per_second == pytest.approx(load.requests / _SECONDS, rel=0.5)
@@ -75,4 +75,4 @@ def test_each_generator_counts_what_failed(
     with _target(generator, store, folder) as target:
         target.cookies.write_text("session=none\n", encoding="ascii")
         with pytest.raises(LoadTestError, match=r"^(\d+) of \1 requests to carts failed"):
-            target.load("read", _SECONDS)
+            target.load("read", _SECONDS, 1)
