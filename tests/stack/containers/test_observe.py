@@ -45,6 +45,11 @@ def test_prometheus_follows_deployments_and_ends(observed: Observed) -> None:
     stack.up(REPLICAS="3")
     wait_until(lambda: len(observed.query('up{job="app"} == 1')) == 3, "the new replica", 60)
     assert "prometheus" in stack.succeed("status")
+    assert isinstance(stack, ContainerStack)
+    (nginx,) = stack.inspect("nginx")
+    # An image without a Prometheus in it: the release is good all the same.
+    assert "warning: " in stack.up(PROMETHEUS_IMAGE=nginx["Config"]["Image"], REPLICAS="2")
+    assert len(stack.replicas()) == 2
     stack.up(OBSERVE="0")
     assert "prometheus" not in stack.succeed("status")
 
