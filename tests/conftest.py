@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 StartStack = Callable[..., "Stack"]
 
 _INTERRUPTS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+_SECONDS_TO_CLEAN_UP = 120
 # What a stack is made of. Not `.env`: the developer's own settings are not the tests'.
 _PARTS = ("Makefile", "app", "compose", "loadtest", "nginx", "requirements", "pyproject.toml")
 # Whose tests put stacks under load: not at the same time.
@@ -55,8 +56,8 @@ def pytest_configure(config: pytest.Config) -> None:
     SIGINT, because a shell that starts the tests in the background lets them ignore it, and the
     verbs that they start would inherit that: a test would wait for ever for one to be interrupted.
     """
-    if config.pluginmanager.hasplugin("dsession"):
-        _wait_for_processes_of_tests()
+    if hasattr(config, "workerinput"):
+        _take_time_to_clean_up()
 
     def interrupt(number: int, _: FrameType | None) -> None:
         # Nothing interrupts the cleaning up. Not SIG_IGN, which its verbs would inherit.
@@ -70,11 +71,27 @@ def pytest_configure(config: pytest.Config) -> None:
         signal.signal(number, interrupt)
 
 
-def _wait_for_processes_of_tests() -> None:
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_setupnodes() -> None:
     """Give pytest-xdist's processes the time to end their stacks; it kills them after 10 s."""
     from xdist.workermanage import NodeManager
 
-    NodeManager.EXIT_TIMEOUT = 120
+    NodeManager.EXIT_TIMEOUT = _SECONDS_TO_CLEAN_UP
+
+
+def _take_time_to_clean_up() -> None:
+    """Let a process of pytest-xdist end its stacks; execnet ends it 15 s after it was told to."""
+    from execnet.gateway_base import WorkerGateway
+
+    end = WorkerGateway._terminate_execution  # noqa: SLF001
+
+    def end_later(gateway: Any) -> None:
+        pool = gateway._execpool  # noqa: SLF001
+        pool.trigger_shutdown()
+        pool.waitall(_SECONDS_TO_CLEAN_UP)
+        end(gateway)
+
+    WorkerGateway._terminate_execution = end_later  # type: ignore[method-assign]  # noqa: SLF001
 
 
 def _interrupt_processes_of_tests(number: int) -> None:

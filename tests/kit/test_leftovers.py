@@ -45,5 +45,38 @@ def test_interrupted_test_run_leaves_nothing(number: signal.Signals, processes: 
         assert {path.name for path in folder.iterdir()} <= {"cache", "base"}
 
 
+def test_cleaning_up_may_take_long(tmp_path: Path) -> None:
+    """A fixture that needs longer than pytest-xdist and execnet would wait ends all the same."""
+    test = tmp_path / "test_slow.py"
+    test.write_text(_SLOW)
+    command = [
+        *(sys.executable, "-m", "pytest", "-q", "-p", "tests.conftest", "-n", "1"),
+        *("-o", f"cache_dir={tmp_path}/cache", f"--rootdir={tmp_path}", str(test)),
+    ]
+    with subprocess.Popen(command, cwd=ROOT, start_new_session=True) as run:
+        wait_until((tmp_path / "begun").exists, "the test runs", seconds=60)
+        run.send_signal(signal.SIGTERM)
+        run.wait(timeout=120)
+    assert (tmp_path / "ended").exists()
+
+
+_SLOW = """
+import pathlib, time
+import pytest
+
+folder = pathlib.Path(__file__).parent
+
+@pytest.fixture
+def slow():
+    (folder / "begun").touch()
+    yield
+    time.sleep(17)
+    (folder / "ended").touch()
+
+def test_something(slow):
+    time.sleep(60)
+"""
+
+
 def _has_served(folder: Path) -> bool:
     return any(log.stat().st_size for log in folder.glob("stack-*/log/nginx.access.log"))
