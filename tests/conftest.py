@@ -81,9 +81,10 @@ def pytest_xdist_setupnodes() -> None:
 
 def _take_time_to_clean_up() -> None:
     """Let a process of pytest-xdist end its stacks; execnet ends it 15 s after it was told to."""
-    from execnet.gateway_base import WorkerGateway
+    from execnet import gateway_base
 
-    end = WorkerGateway._terminate_execution  # noqa: SLF001
+    worker: Any = gateway_base.WorkerGateway
+    end = worker._terminate_execution  # noqa: SLF001
 
     def end_later(gateway: Any) -> None:
         pool = gateway._execpool  # noqa: SLF001
@@ -91,7 +92,7 @@ def _take_time_to_clean_up() -> None:
         pool.waitall(_SECONDS_TO_CLEAN_UP)
         end(gateway)
 
-    WorkerGateway._terminate_execution = end_later  # type: ignore[method-assign]  # noqa: SLF001
+    worker._terminate_execution = end_later  # noqa: SLF001
 
 
 def _interrupt_processes_of_tests(number: int) -> None:
