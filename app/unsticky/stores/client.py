@@ -20,6 +20,7 @@ from weakref import WeakSet
 
 from ..errors import OutcomeUnknown, StoreUnavailable
 from .base import Deadline, Wait
+from .breaker import Breaker, require_time
 from .connection import Connection
 from .pool import Pool
 from .replies import ErrorReply, packed, pieces
@@ -30,8 +31,6 @@ Part: TypeAlias = bytes | str | int | float
 """A part of a command."""
 
 T = TypeVar("T")
-
-_BREAK_SECONDS: Final = 1.0
 
 _PAUSE: Final = 0.1
 """How long to wait before a fail-over is looked for again (seconds)."""
@@ -117,7 +116,7 @@ class Client:
 
     def __init__(self, pool: Pool, address: str, *, primary: Primary | None = None) -> None:
         self._pool = pool
-        self._broken_until = 0.0
+        self._breaker = Breaker()
         self._primary = primary
         if primary is not None:
             primary.moved = self._begin_at_another
@@ -270,12 +269,9 @@ class Client:
         """Return what `exchange` returns; `key` is one that it uses, to find the server by."""
         del key
         with deadline:
-            if deadline.remaining <= 0:
-                spent = StoreUnavailable("this request has used up its time for the store")
-                spent.cause = "timeout"
-                raise spent
+            require_time(deadline)
             if self._primary is not None:
-                if self._broken_until:
+                if self._breaker.until:
                     self._primary.doubt()  # another one may replace the server that hung
                 self._primary.look()
             self.admit(deadline)
@@ -307,7 +303,7 @@ class Client:
     def _begin_at_another(self) -> None:
         """Drop all connections, and forget that the former server hung."""
         self._pool.renew()
-        self._broken_until = 0.0
+        self._breaker.answered()
 
     def admit(self, deadline: Deadline) -> None:
         """Refuse a call while the server is known to hang.
@@ -315,14 +311,7 @@ class Client:
         Raises:
             StoreUnavailable: a call hung a moment ago.
         """
-        if not self._broken_until:
-            return
-        if time.monotonic() < self._broken_until:
-            refusal = StoreUnavailable("the store did not answer within the deadline a moment ago")
-            refusal.cause = "breaker"
-            raise refusal
-        # This request finds out whether the store is back; meanwhile all others are refused.
-        self._broken_until = time.monotonic() + min(_BREAK_SECONDS, deadline.left())
+        self._breaker.admit(deadline)
 
     def attempt(self, exchange: Callable[[Connection], T], deadline: Deadline) -> T:
         """Send a call once, during which the deadline runs.
@@ -348,9 +337,8 @@ class Client:
                 self._pool.drop(connection)
             self._pool.renew()  # all others lead to the same server
             hung = isinstance(error, TimeoutError) or deadline.passed()
-            # Only a call that could wait for long shows that the store hangs.
-            if hung and deadline.remaining > deadline.total / 2:
-                self._broken_until = time.monotonic() + _BREAK_SECONDS
+            if hung:
+                self._breaker.hung(deadline)
             what = "cannot reach the store" if connection is None else "the store did not answer"
             reason = f"{what}: {str(error) or type(error).__name__}"
             raise Failed(reason, sent=connection is not None, again=not hung, hung=hung) from error
@@ -360,9 +348,9 @@ class Client:
                 self._pool.drop(connection)
             raise
         self._pool.give_back(connection)
-        if self._broken_until and self._primary is not None:
+        if self._breaker.until and self._primary is not None:
             self._primary.doubt()  # while it hung, another one may have replaced it
-        self._broken_until = 0.0
+        self._breaker.answered()
         self._is_away = False
         return answer
 

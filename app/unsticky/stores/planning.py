@@ -109,6 +109,15 @@ class Plan(Documents):
         return True
 
 
+def operation_name(
+    reference: Reference, changes: tuple[Change, ...], operation: Operation, finish: Finish
+) -> str:
+    """Return what names an operation: all of it, or that it makes the session."""
+    what = None if operation.makes_once else (changes, finish)
+    whole = repr((reference, operation.request, operation.ordinal, what))
+    return blake2b(whole.encode(), digest_size=16).hexdigest()
+
+
 @dataclass(frozen=True, slots=True)
 class _Write:
     """One call of `Store.write`, with its arguments."""
@@ -144,10 +153,7 @@ class _Write:
 
     @property
     def _name(self) -> str:
-        """What names the operation: all of it, or that it makes the session."""
-        what = None if self.operation.makes_once else (self.changes, self.finish)
-        whole = repr((self.reference, self.operation.request, self.operation.ordinal, what))
-        return blake2b(whole.encode(), digest_size=16).hexdigest()
+        return operation_name(self.reference, self.changes, self.operation, self.finish)
 
     @property
     def _kept_beside(self) -> bool:

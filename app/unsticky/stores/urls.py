@@ -29,14 +29,16 @@ C = TypeVar("C", bound=Client)
 _SCHEMES: Final = {"redis", "rediss", "unix"}
 _CLUSTERS: Final = {"redis+cluster": "redis", "rediss+cluster": "rediss"}
 """Schemes of a cluster, and those by which each of its servers is reached."""
+_MONGODB: Final = ("mongodb://", "mongodb+srv://")
 
 
 def open_store(url: str, client: Any, prefix: str, caps: Caps, wait: Wait | None = None) -> Store:
     """Return the store that the configuration names. It does not connect yet.
 
-    `url` is `memory://`, a URL as for `client_from_url`, or `client`: then `client` is used, which
-    is what `SESSION_REDIS` holds. All keys at a server begin with `prefix`. With `wait`, changes
-    are on replicas before they are answered.
+    `url` is `memory://`, a URL as for `client_from_url`, `mongodb://` or `mongodb+srv://` as
+    PyMongo reads them, or `client`: then `client` is used, which is what `SESSION_REDIS` holds. All
+    keys at a server, or names of collections, begin with `prefix`. With `wait`, changes are on
+    replicas before they are answered.
 
     Raises:
         ConfigurationError: the URL cannot be read, the client cannot be used, or there can be no
@@ -56,7 +58,24 @@ def open_store(url: str, client: Any, prefix: str, caps: Caps, wait: Wait | None
                 "UNSTICKY_WAIT is set and the store is memory://, which has no replicas: remove it"
             )
         return MemoryStore(caps)
+    if url.startswith(_MONGODB):
+        return _store_in_mongodb(url, prefix, caps, wait)
     return _store_at(client_from_url(url), prefix, caps, wait)
+
+
+def _store_in_mongodb(url: str, prefix: str, caps: Caps, wait: Wait | None) -> Store:
+    if wait is not None:
+        raise ConfigurationError(
+            "UNSTICKY_WAIT is set and the store is MongoDB, where a majority has each change: "
+            "remove it"
+        )
+    try:
+        from .mongodb import MongoStore
+    except ImportError as error:
+        raise ConfigurationError(
+            f"the store is MongoDB and {error.name} is not installed: install unsticky[mongodb]"
+        ) from None
+    return MongoStore(url, prefix, caps)
 
 
 def _store_at(client: Client, prefix: str, caps: Caps, wait: Wait | None) -> Store:
@@ -178,7 +197,8 @@ def _pool_for(url: str, kind: str = "") -> Any:
         known = scheme if separator and re.fullmatch("[a-z]{1,9}", scheme) else "something else"
         message = (
             f"UNSTICKY_STORE begins with {known!r}: use memory://, redis://, rediss://, unix://, "
-            "redis+sentinel://, rediss+sentinel://, redis+cluster:// or rediss+cluster://"
+            "redis+sentinel://, rediss+sentinel://, redis+cluster://, rediss+cluster://, "
+            "mongodb:// or mongodb+srv://"
         )
         raise ConfigurationError(message)
     try:

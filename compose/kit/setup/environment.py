@@ -69,7 +69,8 @@ def of_lock(lock: Path, settings: Settings) -> Environment:
 
 def to_check(settings: Settings) -> Environment:
     """Return the environment that the checks and `make pins` use."""
-    return _named("check", settings, *_SHOP, *_SERVERS, "bench", "test", "lint", "uv", "load")
+    servers = *_SERVERS, "mongodb"
+    return _named("check", settings, *_SHOP, *servers, "bench", "test", "lint", "uv", "load")
 
 
 def to_bench(settings: Settings) -> Environment:

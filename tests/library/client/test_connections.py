@@ -103,7 +103,7 @@ def test_the_number_of_connecting_threads_is_bounded(
     before = threading.active_count()
     try:
         for _ in range(5):
-            client._broken_until = 0.0  # noqa: SLF001
+            client._breaker.answered()  # noqa: SLF001
             with pytest.raises(StoreUnavailable):
                 client.ask(Deadline(0.05), "PING")
         assert threading.active_count() <= before + 2

@@ -8,13 +8,20 @@ from tests.support.stores.places import AtServer, InFakeredis, InSqlite, Limited
 from tests.support.stores.servers import SERVERS, Servers
 
 
-@pytest.fixture(name="place", params=["memory", "sqlite", *SERVERS, "fakeredis"])
+@pytest.fixture(name="place", params=["memory", "sqlite", *SERVERS, "fakeredis", "mongodb"])
 def _place(request: pytest.FixtureRequest, servers: Servers) -> Iterator[Place]:
     """Each kind of store, empty."""
     if request.param in {"memory", "sqlite"}:
         kept = Memory() if request.param == "memory" else InSqlite()
         yield kept
         kept.close()
+        return
+    if request.param == "mongodb":
+        from tests.support.stores.mongodb import AtMongo
+
+        mongo = AtMongo(servers.mongodb())
+        yield mongo
+        mongo.close()
         return
     if request.param == "fakeredis":
         place: AtServer = InFakeredis()

