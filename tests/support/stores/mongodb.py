@@ -41,7 +41,7 @@ class MongoServer:
         self._options = options
         self._process: subprocess.Popen[bytes] | None = None
         self.url = f"mongodb://127.0.0.1:{self._port}/tests"
-        self.raw: Any = pymongo.MongoClient(self.url, serverSelectionTimeoutMS=PATIENCE * 1000)
+        self.raw: Any = None
         self.start()
 
     def start(self) -> None:
@@ -49,6 +49,9 @@ class MongoServer:
         program = Path(sys.executable).with_name("secantusd-py")
         command = [str(program), "--port", str(self._port)]
         command += ["--storage-path", str(self._folder / "db"), *self._options]
+        if self.raw is not None:
+            self.raw.close()
+        self.raw = pymongo.MongoClient(self.url, serverSelectionTimeoutMS=PATIENCE * 1000)
         with (self._folder / "log").open("ab") as log:
             self._process = subprocess.Popen(command, stdout=log, stderr=log, cwd=self._folder)
         wait_until(
@@ -71,7 +74,7 @@ class MongoServer:
         self._run.send_signal(signal.SIGCONT)
 
     def stop(self) -> None:
-        """End the server for good."""
+        """Kill the server; `start` is possible."""
         self.raw.close()
         self.kill()
 
