@@ -8,7 +8,7 @@ import logging
 import re
 from types import SimpleNamespace
 from typing import Any, Final, TypeVar
-from urllib.parse import parse_qsl, quote, urlsplit
+from urllib.parse import parse_qsl, quote, unquote, urlsplit
 
 import redis
 from redis.sentinel import SentinelConnectionPool
@@ -34,9 +34,9 @@ _CLUSTERS: Final = {"redis+cluster": "redis", "rediss+cluster": "rediss"}
 def open_store(url: str, client: Any, prefix: str, caps: Caps, wait: Wait | None = None) -> Store:
     """Return the store that the configuration names. It does not connect yet.
 
-    `url` is `memory://`, a URL as for `client_from_url`, or `client`: then `client` is used, which
-    is what `SESSION_REDIS` holds. All keys at a server begin with `prefix`. With `wait`, changes
-    are on replicas before they are answered.
+    `url` is `memory://`, `sqlite:////path`, a URL as for `client_from_url`, or `client`: then
+    `client` is used, which is what `SESSION_REDIS` holds. All keys at a server begin with `prefix`.
+    With `wait`, changes are on replicas before they are answered.
 
     Raises:
         ConfigurationError: the URL cannot be read, the client cannot be used, or there can be no
@@ -56,7 +56,26 @@ def open_store(url: str, client: Any, prefix: str, caps: Caps, wait: Wait | None
                 "UNSTICKY_WAIT is set and the store is memory://, which has no replicas: remove it"
             )
         return MemoryStore(caps)
+    if url.partition(":")[0] == "sqlite":
+        if wait is not None:
+            raise ConfigurationError(
+                "UNSTICKY_WAIT is set and the store is SQLite, which has no replicas: remove it"
+            )
+        return _sqlite_store(url, caps)
     return _store_at(client_from_url(url), prefix, caps, wait)
+
+
+def _sqlite_store(url: str, caps: Caps) -> Store:
+    # Late: it imports from this package, and not every Python has SQLite.
+    from .sqlite import SqliteStore
+
+    place = urlsplit(url)
+    if place.netloc or place.query or place.fragment or not place.path.startswith("//"):
+        raise ConfigurationError(
+            f"the store's URL {url!r} names no absolute path: write it with four slashes, "
+            "as in sqlite:////srv/app/sessions.db"
+        )
+    return SqliteStore(unquote(place.path[1:]), caps)
 
 
 def _store_at(client: Client, prefix: str, caps: Caps, wait: Wait | None) -> Store:
@@ -177,8 +196,9 @@ def _pool_for(url: str, kind: str = "") -> Any:
     if scheme not in _SCHEMES or not separator:
         known = scheme if separator and re.fullmatch("[a-z]{1,9}", scheme) else "something else"
         message = (
-            f"UNSTICKY_STORE begins with {known!r}: use memory://, redis://, rediss://, unix://, "
-            "redis+sentinel://, rediss+sentinel://, redis+cluster:// or rediss+cluster://"
+            f"UNSTICKY_STORE begins with {known!r}: use memory://, sqlite:////, redis://, "
+            "rediss://, unix://, redis+sentinel://, rediss+sentinel://, redis+cluster:// or "
+            "rediss+cluster://"
         )
         raise ConfigurationError(message)
     try:
