@@ -10,7 +10,7 @@ from flask import Flask, session
 from flask.testing import FlaskClient
 from unsticky import ConfigurationError
 from unsticky.stores.base import Caps
-from unsticky.stores.urls import open_store
+from unsticky.stores.opening import open_store
 
 from tests.support.checkout import ROOT
 from tests.support.pages import rows

@@ -28,7 +28,7 @@ from unsticky.stores.base import (
 )
 from unsticky.stores.mongodb import MongoStore
 from unsticky.stores.mongodb.server import COLLECTIONS
-from unsticky.stores.urls import open_store
+from unsticky.stores.opening import open_store
 
 from tests.support.browsers import make_site
 from tests.support.stores.mongodb import AtMongo, MongoServer
@@ -127,7 +127,7 @@ def test_round_trips(place: AtMongo, trips: int, use: Callable[[Session], object
     browser = site.browser(a=1, list=[])
     with browser.visit() as session:  # the first use slides the idle limit, which is one more
         session.get("a")
-    store = site.sessions.state.store
+    store: Any = site.sessions.state.store
     before = store.round_trips
     with browser.visit() as session:
         use(session)

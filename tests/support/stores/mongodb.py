@@ -23,7 +23,7 @@ from unsticky.stores.base import Caps
 from unsticky.stores.mongodb import MongoStore
 
 from tests.support.ports import free_port
-from tests.support.stores.places import CAPS, LIFETIMES, LimitedStore, reference
+from tests.support.stores.places import CAPS, LIFETIMES, LimitedStore, Place
 from tests.support.waiting import PATIENCE, wait_until
 
 
@@ -84,7 +84,7 @@ class MongoServer:
         return self._process
 
 
-class AtMongo:
+class AtMongo(Place):
     """Sessions in MongoDB, in collections that nothing else uses."""
 
     name = "mongodb"
@@ -101,37 +101,32 @@ class AtMongo:
         return self.server.raw.get_default_database()
 
     def new_store(self, lifetimes: Lifetimes = LIFETIMES, caps: Caps = CAPS) -> LimitedStore:
-        """See `Memory.new_store`."""
+        """See `Place.new_store`."""
         self._stores.append(MongoStore(self.server.url, self.prefix, caps))
         return LimitedStore(self._stores[-1], lifetimes)
 
     def now(self) -> int:
-        """See `Memory.now`."""
+        """See `Place.now`."""
         return int(self.server.raw.admin.command("hello")["localTime"].timestamp() * 1000)
 
     def let_pass(self, milliseconds: int) -> None:
-        """See `Memory.let_pass`; a server's clock can only be waited for."""
+        """See `Place.let_pass`; a server's clock can only be waited for."""
         until = time.time() * 1000 + milliseconds
         while (missing := until - time.time() * 1000) > 0:
             time.sleep(missing / 1000)
 
-    def successor(self, where: Reference, user: Reference) -> Reference:
-        """See `Memory.successor`."""
-        del where
-        return reference(user.bucket)
-
     def plant(self, reference: Reference, field: bytes, data: bytes) -> None:
-        """See `Memory.plant`."""
+        """See `Place.plant`."""
         change = {"$set": {f"fields.x{field.hex()}": Binary(data)}}
         self._sessions.update_one({"_id": reference.handle}, change)
 
     def expire(self, reference: Reference) -> None:
-        """See `Memory.expire`."""
+        """See `Place.expire`."""
         change = {"$set": {"expires": Int64(0)}}
         self._sessions.update_one({"_id": reference.handle}, change)
 
     def serve(self, app: Flask, **settings: Any) -> Unsticky:
-        """See `Memory.serve`."""
+        """See `Place.serve`."""
         app.config.update(
             SECRET_KEY="x" * 20,
             UNSTICKY_STORE=self.server.url,
