@@ -29,8 +29,6 @@ class Proof:
         self.factory = found(named)
         self.lacks = _lacks(self.factory, named)
         self._reports: list[pytest.TestReport] = []
-        if hasattr(config, "workerinput"):
-            return  # a process of pytest-xdist is told what to run
         if config.args_source is not pytest.Config.ArgsSource.ARGS:
             config.args[:] = []
         config.args.append(str(_TESTS))

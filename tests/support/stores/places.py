@@ -33,6 +33,7 @@ from unsticky.testing.places import (
     reference,
 )
 
+from tests.support import disks
 from tests.support.stores.servers import Server
 
 __all__ = [
@@ -50,9 +51,6 @@ __all__ = [
     "operation",
     "reference",
 ]
-
-_FAST_DISK = Path("/dev") / "shm"
-"""These tests do not cut the power."""
 
 
 def _in_memory(folder: Path, caps: Caps, clock: Callable[[], float]) -> Store:
@@ -84,8 +82,7 @@ class InSqlite(Made):
     """An SQLite database, likewise."""
 
     def __init__(self) -> None:
-        fast = str(_FAST_DISK) if _FAST_DISK.is_dir() else None
-        super().__init__(_in_sqlite, "sqlite", fast)
+        super().__init__(_in_sqlite, "sqlite", disks.FAST)
 
 
 class AtServer(Place):
