@@ -8,7 +8,6 @@ from secrets import token_bytes
 import pytest
 from flask import Flask, session
 from flask.testing import FlaskClient
-from unsticky import ConfigurationError
 from unsticky.stores.base import Caps
 from unsticky.stores.opening import open_store
 
@@ -26,14 +25,9 @@ _TABLE = {cells[0]: cells[1:] for cells in rows(_PAGE, "Which store")}
 _URLS = re.findall("`([^`]+)`", " ".join(_TABLE["`UNSTICKY_STORE`"]))
 _REST = {"memory": "", "unix": "/run/redis.sock", "redis+sentinel": "one:1/service/0"}
 _REST |= {"rediss+sentinel": _REST["redis+sentinel"]}
-# The stores that are being written. The marks go when they are there.
-_COMING = pytest.mark.xfail(raises=ConfigurationError, reason="not there yet")
-_MARKS = {"sqlite": _COMING, "mongodb": _COMING, "mongodb+srv": _COMING}
 
 
-@pytest.mark.parametrize(
-    "scheme", [pytest.param(name, marks=_MARKS.get(name, ())) for name in map(_scheme_of, _URLS)]
-)
+@pytest.mark.parametrize("scheme", map(_scheme_of, _URLS))
 def test_each_url_names_a_store(scheme: str, tmp_path: Path) -> None:
     """The library opens a store for each scheme of the table."""
     rest = f"/{tmp_path}/db" if scheme == "sqlite" else _REST.get(scheme, "127.0.0.1:1/0")

@@ -1,35 +1,29 @@
 """The tables of connect-redis and connect-mongo."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from decimal import Decimal
 from secrets import token_hex
 from typing import Any
+from urllib.parse import urlsplit
 
 import pytest
 from unsticky import ConfigurationError, Unserializable, session
 
 from tests.docs.express.page import Line, Lines
-from tests.docs.express.site import DAY, HOUR, MakeSite, is_empty, log_in, set_value, site_at
+from tests.docs.express.site import DAY, HOUR, MakeSite, Site, is_empty, log_in, set_value, site_at
 from tests.support.browsers import cookie_of
-from tests.support.stores.places import Memory
-from tests.support.stores.servers import Server
+from tests.support.stores.mongodb import GivenMongo, MongoServer
+from tests.support.stores.places import Memory, deadline
+from tests.support.stores.servers import Server, Servers
 
 _LINES = Lines("connect-redis", "connect-mongo")
-
-# The store for MongoDB is being written. Its tests belong here, and then this set goes.
-_WITH_MONGODB = {
-    'mongoUrl: "mongodb://127.0.0.1/app"',
-    'dbName: "app"',
-    'collectionName: "sessions"',
-    'autoRemove: "native"',
-    'autoRemove: "interval", autoRemove: "disabled"',
-    "writeOperationOptions",
-}
 
 
 def test_every_line_is_shown() -> None:
     """No line of the tables is without a test."""
-    assert _LINES.not_shown() == _WITH_MONGODB
+    assert _LINES.not_shown() == set()
 
 
 @_LINES.shows('prefix: "sess : ", redis_prefix: "sess : "')
@@ -152,3 +146,62 @@ def test_the_store_does_not_know_the_id(line: Line, make: MakeSite, server: Serv
     stored = b"".join(key + server.raw.dump(key) for key in keys)
     assert token.identifier not in stored
     assert cookie_of(client).encode() not in stored
+
+
+@_LINES.shows('mongoUrl: "mongodb://127.0.0.1/app"', 'dbName: "app"')
+def test_the_database(line: Line, make: MakeSite, servers: Servers) -> None:
+    """The URL names it."""
+    mongo = servers.mongodb()
+    with _in_mongodb(mongo, line.settings, make) as (site, database):
+        site.visit(site.app.test_client(), set_value)
+        assert database["unsticky:sessions"].count_documents({}) == 1
+
+
+@_LINES.shows('collectionName: "app_sessions"')
+def test_the_collections(line: Line, make: MakeSite, servers: Servers) -> None:
+    """Their names begin with the prefix."""
+    with _in_mongodb(servers.mongodb(), line.settings, make) as (site, database):
+        site.visit(site.app.test_client(), log_in)
+        assert set(database.list_collection_names()) == {
+            f"app_{kind}" for kind in ("sessions", "users", "results", "quarantine")
+        }
+
+
+@_LINES.shows('autoRemove: "native"', 'autoRemove: "interval", autoRemove: "disabled"')
+def test_what_expired_is_not_read(line: Line, make: MakeSite, servers: Servers) -> None:
+    """Long before the index that always cleans has removed it."""
+    assert line.settings == {}
+    with _in_mongodb(servers.mongodb(), {}, make) as (site, database):
+        client, sessions = site.app.test_client(), database["unsticky:sessions"]
+        site.visit(client, set_value)
+        assert site.visit(client, is_empty).text == "False"
+        sessions.update_many({}, {"$set": {"expires": 0}})
+        assert site.visit(client, is_empty).text == "True"
+        assert sessions.count_documents({}) == 1
+        assert "expireAfterSeconds" in sessions.index_information()["ttl_1"]
+
+
+@_LINES.shows("writeOperationOptions")
+def test_a_majority_has_each_change(line: Line, make: MakeSite, servers: Servers) -> None:
+    """In its journal."""
+    assert line.settings == {}
+    with _in_mongodb(servers.mongodb(), {}, make) as (site, _):
+        site.visit(site.app.test_client(), set_value)
+        store: Any = site.sessions.state.store
+        concern = store._server.run(lambda db: db.concern.document, deadline())  # noqa: SLF001
+        assert concern == {"w": "majority", "j": True}
+
+
+@contextmanager
+def _in_mongodb(
+    mongo: MongoServer | GivenMongo, settings: dict[str, Any], make: MakeSite
+) -> Iterator[tuple[Site, Any]]:
+    """Give a site with these settings, at this server, and its database, empty at first."""
+    given = settings.get("UNSTICKY_STORE", "mongodb://127.0.0.1/app")
+    database = urlsplit(given).path[1:]
+    url = urlsplit(mongo.url)._replace(path=f"/{database}").geturl()
+    mongo.raw.drop_database(database)
+    try:
+        yield make(settings | {"UNSTICKY_STORE": url}), mongo.raw[database]
+    finally:
+        mongo.raw.drop_database(database)

@@ -1,7 +1,7 @@
 """A server that speaks MongoDB's protocol, and a place of sessions in it.
 
-MONGODB_URL names a real one; otherwise SecantusDB is started, which is licensed under the GPL 2 and
-is needed by nothing but these tests.
+SecantusDB is licensed under the GPL 2; nothing but these tests starts it. TEST_MONGODB_URL names a
+server of yours instead, for the tests that only use one.
 """
 
 import secrets
@@ -25,6 +25,18 @@ from unsticky.stores.mongodb import MongoStore
 from tests.support.ports import free_port
 from tests.support.stores.places import CAPS, LIFETIMES, LimitedStore, Place
 from tests.support.waiting import PATIENCE, wait_until
+
+
+class GivenMongo:
+    """A server that runs already; its database is the tests' own."""
+
+    def __init__(self, url: str) -> None:
+        self.url = url
+        self.raw: Any = pymongo.MongoClient(url, serverSelectionTimeoutMS=PATIENCE * 1000)
+
+    def stop(self) -> None:
+        """Leave it running."""
+        self.raw.close()
 
 
 class MongoServer:
@@ -90,7 +102,7 @@ class AtMongo(Place):
     name = "mongodb"
     bind_trips = None
 
-    def __init__(self, server: MongoServer) -> None:
+    def __init__(self, server: MongoServer | GivenMongo) -> None:
         self.server = server
         self.prefix = f"t{secrets.token_hex(6)}:"
         self._stores: list[Any] = []
