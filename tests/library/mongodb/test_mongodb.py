@@ -225,6 +225,26 @@ def test_a_server_that_hangs_is_answered_in_time(own_server: MongoServer) -> Non
     store.close()
 
 
+def test_a_login_on_a_server_that_hangs_is_answered_in_time(own_server: MongoServer) -> None:
+    """Nothing was committed, and the next call is refused at once."""
+    store = MongoStore(own_server.url, "t:", CAPS)
+    where, user = reference(), reference()
+
+    def bind() -> object:
+        bound = Move(reference(user.bucket), Bind(user, None, b"", 5))
+        operation_, within = operation(), Deadline(_DEADLINE)
+        return store.write(where, (), operation_, _LIFETIMES, within, create=True, finish=bound)
+
+    assert isinstance(bind(), Written)
+    own_server.pause()
+    with at_most(_DEADLINE + 1), pytest.raises(StoreUnavailable, match="did not answer"):
+        bind()
+    with at_most(0.5), pytest.raises(StoreUnavailable, match="a moment ago"):
+        bind()
+    own_server.resume()
+    store.close()
+
+
 def test_a_server_that_is_gone_is_answered_in_time(own_server: MongoServer) -> None:
     """Nothing is said to be unknown that was never sent; no restart is needed afterwards."""
     store = MongoStore(own_server.url, "t:", CAPS)

@@ -32,7 +32,11 @@ _NOTHING_DONE: Final = (
 
 
 class Database:
-    """The collections of the sessions, as one call uses them."""
+    """The collections of the sessions, as one call uses them.
+
+    Attributes:
+        committing: whether what was sent may have changed something that must not be repeated.
+    """
 
     def __init__(
         self,
@@ -50,6 +54,7 @@ class Database:
             read_preference=ReadPreference.PRIMARY,
         )
         self._prefix = prefix
+        self.committing = False
 
     def __getitem__(self, kind: str) -> Any:
         """Return a collection, one of `COLLECTIONS`."""
@@ -120,26 +125,27 @@ class Server:
         self._is_ready = False
         self._breaker = Breaker()
 
-    def run(self, call: Callable[[Database], T], deadline: Deadline, *, changes: bool = True) -> T:
+    def run(self, call: Callable[[Database], T], deadline: Deadline) -> T:
         """Return what `call` returns, within the deadline.
-
-        `changes` tells whether the call may have been carried out if its answer is lost; a call
-        that has a name, or that changes nothing, may be repeated.
 
         Raises:
             StoreUnavailable: nothing was changed.
-            OutcomeUnknown: the call was sent and no answer came.
+            OutcomeUnknown: the call was committing, and no answer came.
         """
         if self._process != os.getpid():
             self.forget()
         with deadline:
             require_time(deadline)
             self._breaker.admit(deadline)
+            database = self._opened()
             try:
                 with pymongo.timeout(deadline.left()):
-                    answer = call(self._ready())
+                    if not self._is_ready:
+                        database.prepare(self.address)
+                        self._is_ready = True
+                    answer = call(database)
             except errors.PyMongoError as error:
-                raise self._failure(error, deadline, changes=changes) from error
+                raise self._failure(error, deadline, committing=database.committing) from error
             self._breaker.answered()
             return answer
 
@@ -151,37 +157,32 @@ class Server:
             client.close()
 
     def _failure(
-        self, error: errors.PyMongoError, deadline: Deadline, *, changes: bool
+        self, error: errors.PyMongoError, deadline: Deadline, *, committing: bool
     ) -> StoreUnavailable | OutcomeUnknown:
         hung = error.timeout or deadline.passed()
         if hung:
             self._breaker.hung(deadline)
-        refused = isinstance(error, errors.OperationFailure) and not isinstance(
-            error, (errors.WriteConcernError, errors.ExecutionTimeout, errors.WTimeoutError)
+        refused = isinstance(error, errors.OperationFailure) and not (
+            isinstance(error, (errors.WriteConcernError, errors.ExecutionTimeout))
+            or error.has_error_label("UnknownTransactionCommitResult")
         )
         reason = _reason(error)
         failure: StoreUnavailable | OutcomeUnknown
-        if not changes or refused or isinstance(error, _NOTHING_DONE):
+        if not committing or refused or isinstance(error, _NOTHING_DONE):
             failure = StoreUnavailable(reason)
         else:
             failure = OutcomeUnknown(reason)
         failure.cause = "timeout" if hung else ""
         return failure
 
-    def _ready(self) -> Database:
-        """Return the database, of which this process has seen that it keeps the promises."""
+    def _opened(self) -> Database:
         with self._lock:
             if self._client is None:
                 counter = _Counter(self)
                 self._client = MongoClient(
                     self._url, connect=False, event_listeners=[counter], tz_aware=True
                 )
-            client = self._client
-        database = Database(client, self._database, self._prefix, self._concern)
-        if not self._is_ready:
-            database.prepare(self.address)
-            self._is_ready = True
-        return database
+            return Database(self._client, self._database, self._prefix, self._concern)
 
 
 class _Counter(monitoring.CommandListener):
@@ -249,5 +250,5 @@ def _reason(error: errors.PyMongoError) -> str:
     )
     told = ""
     with contextlib.suppress(AttributeError, IndexError):
-        told = str(error).partition(",")[0][:200]
+        told = str(error).partition(" (configured")[0].partition(", Timeout:")[0][:200]
     return f"{what}: {told or type(error).__name__}"

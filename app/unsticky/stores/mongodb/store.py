@@ -14,7 +14,7 @@ from pymongo import ReturnDocument, errors
 from pymongo.read_concern import ReadConcern
 
 from ...cookie import Reference
-from ...errors import StoreUnavailable, repeatable
+from ...errors import StoreUnavailable
 from ...limits import TOMBSTONE_LIFETIME_MS, Lifetimes
 from ..base import (
     QUARANTINE_LIFETIME_MS,
@@ -93,15 +93,13 @@ class MongoStore(DocumentStore):
     ) -> Record | Missing | Gone | Unreadable:
         """See `Store.read`; a slide that is due is a second call."""
         try:
-            raw = self._server.run(lambda db: _looked(db, reference), deadline, changes=False)
+            raw = self._server.run(lambda db: _looked(db, reference), deadline)
             before = self._plan(reference, raw)
             due = before.read(reference, lifetimes, slide=slide)
             if not isinstance(due, Record) or not due.slid:
                 return due
             pipeline = pipelines.touching(lifetimes)
-            raw = self._server.run(
-                lambda db: _changed(db, reference, pipeline, create=False), deadline, changes=False
-            )
+            raw = self._server.run(lambda db: _changed(db, reference, pipeline), deadline)
             after = self._plan(reference, raw).read(reference, lifetimes, slide=False)
         except NotASessionError:
             return Unreadable()
@@ -145,7 +143,7 @@ class MongoStore(DocumentStore):
                 finish=finish,
             )
             raw = self._server.run(
-                lambda db: _changed(db, reference, pipeline, create=create), deadline
+                lambda db: _changed(db, reference, pipeline, create=create, commits=True), deadline
             )
             outcome = self._fresh(raw, name, operation, load=load) or self._plan(
                 reference, raw
@@ -209,8 +207,7 @@ class MongoStore(DocumentStore):
             found = db["sessions"].find({"_id": {"$gt": after}}, {"_id": 1})
             return [raw["_id"] for raw in found.sort("_id", 1).limit(_BATCH)]
 
-        with repeatable():
-            handles = self._server.run(listed, deadline, changes=False)
+        handles = self._server.run(listed, deadline)
         keys = [f"session:{handle}" for handle in handles]
         ended = self.carry_out(lambda plan: plan.end_each(keys), deadline) if keys else ()
         return (handles[-1].encode() if len(handles) == _BATCH else None), ended
@@ -245,7 +242,7 @@ class MongoStore(DocumentStore):
     def _leave(self, reference: Reference, user: str, deadline: Deadline) -> None:
         """Remove an ended session from its user's index, which no reader takes it for alive in."""
         entry = {f"entries.{reference.handle}": ""}
-        with contextlib.suppress(StoreUnavailable), repeatable():
+        with contextlib.suppress(StoreUnavailable):
             self._server.run(
                 lambda db: db["users"].update_one({"_id": user}, {"$unset": entry}), deadline
             )
@@ -259,9 +256,15 @@ def _looked(db: Database, reference: Reference) -> Mapping[str, Any] | None:
 
 
 def _changed(
-    db: Database, reference: Reference, pipeline: pipelines.Pipeline, *, create: bool
+    db: Database,
+    reference: Reference,
+    pipeline: pipelines.Pipeline,
+    *,
+    create: bool = False,
+    commits: bool = False,
 ) -> Mapping[str, Any] | None:
     """Return a session's document after a pipeline, None if there was and is none."""
+    db.committing = commits
     while True:
         try:
             found: Mapping[str, Any] | None = db["sessions"].find_one_and_update(
@@ -296,13 +299,14 @@ def _transacted(db: Database, call: Callable[[Plan], T], caps: Caps) -> tuple[T]
             answer = call(plan)
             for key, document in plan.replaced.items():
                 _replace(db, session, key, document, loaded.get(key), now)
+            db.committing = True
             session.commit_transaction()
-        except errors.PyMongoError as error:
-            if error.has_error_label("TransientTransactionError"):
-                with contextlib.suppress(errors.PyMongoError):
-                    session.abort_transaction()
-                return None
-            raise
+        except errors.OperationFailure as error:
+            if not error.has_error_label("TransientTransactionError"):
+                raise
+            with contextlib.suppress(errors.PyMongoError):
+                session.abort_transaction()
+            return None
     return (answer,)
 
 

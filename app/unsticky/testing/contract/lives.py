@@ -53,10 +53,11 @@ def test_an_idle_session_ends(place: Place) -> None:
 @pytest.mark.parametrize("use", ["read", "write"])
 def test_use_keeps_a_session_alive(place: Place, use: str) -> None:
     """Reads and writes move the idle limit: a session used every half limit outlives it."""
-    store = place.new_store(SHORT)
+    idle = SHORT.idle * _slower(place)
+    store = place.new_store(Lifetimes(idle=idle, absolute=None, unused=idle))
     where = make(store)
     for _ in range(4):
-        place.let_pass(SHORT.idle // 2)
+        place.let_pass(idle // 2)
         if use == "read":
             store.record(where)
         else:
