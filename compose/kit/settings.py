@@ -38,9 +38,9 @@ _LOAD = frozenset({
 _COMPOSE = frozenset({
     "APP_CPUS", "APP_ENV_FILE", "APP_IMAGE", "APP_MEMORY", "APP_REQUIREMENTS", "BIND_ADDRESS",
     "BLACKBOX_IMAGE", "COMPOSE_FILE", "COMPOSE_PROJECT_NAME", "GRAFANA_IMAGE", "GRAFANA_PORT",
-    "HEALTH_PATH", "NGINX_CPUS", "NGINX_HSTS_SECONDS", "NGINX_GZIP", "NGINX_IDEMPOTENT_PATHS",
-    "NGINX_IMAGE", "NGINX_LOGIN_BURST", "NGINX_LOGIN_PATHS", "NGINX_LOGIN_RATE",
-    "NGINX_MAX_BODY_SIZE", "NGINX_MEMORY", "NGINX_PREFIX", "NGINX_STATIC_PATH",
+    "HEALTH_PATH", "MONGODB_IMAGE", "NGINX_CPUS", "NGINX_HSTS_SECONDS", "NGINX_GZIP",
+    "NGINX_IDEMPOTENT_PATHS", "NGINX_IMAGE", "NGINX_LOGIN_BURST", "NGINX_LOGIN_PATHS",
+    "NGINX_LOGIN_RATE", "NGINX_MAX_BODY_SIZE", "NGINX_MEMORY", "NGINX_PREFIX", "NGINX_STATIC_PATH",
     "NGINX_UPSTREAM_KEEPALIVE", "NGINX_WORKER_PROCESSES", "PROMETHEUS_IMAGE", "PROMETHEUS_PORT",
     "PYTHON_IMAGE",
     "REDIS_CPUS", "REDIS_EXPORTER_IMAGE", "REDIS_HEALTH_PASSWORD_FILE", "REDIS_IMAGE",
@@ -83,6 +83,15 @@ def _store_url(_name: str, url: str | None, _folder: Path) -> str | None:
             f"REDIS_URL cannot be used: {problem}",
             "for example: redis://user:password@127.0.0.1:6379/0 or unix:///run/redis.sock?db=0",
             "or unset it to use the kit's own store",
+        )
+    return url
+
+
+def _mongodb_url(_name: str, url: str | None, _folder: Path) -> str | None:
+    if url is not None and not url.startswith(("mongodb://", "mongodb+srv://")):
+        raise KitError(
+            "MONGODB_URL cannot be used: it does not begin with mongodb:// or mongodb+srv://",
+            "for example: mongodb://user:password@mongodb.example/unsticky?replicaSet=rs0",
         )
     return url
 
@@ -148,8 +157,10 @@ class Settings:
     state_dir: Annotated[Path, path(".state")]
     venv_dir: Annotated[Path, path(".state/venv")]
     redis_url: Annotated[str | None, _store_url]
-    store: Annotated[str, choice("single", "sentinel")]
-    """Whether the kit's own store is one server, or fails over."""
+    store: Annotated[str, choice("single", "sentinel", "mongodb")]
+    """Whether the kit's own store is one server, or fails over, or sessions are in MongoDB."""
+    mongodb_url: Annotated[str | None, _mongodb_url]
+    mongod_bin: Annotated[Path | None, file(os.X_OK)]
     redis_min_replicas: Annotated[int, integer(0, 0, 2)]
     redis_maxmemory: Annotated[str, matching("256mb", r"[1-9]\d*([kmg]b?)?", _SIZE)]
     redis_server: Annotated[Path | None, file(os.X_OK)]
@@ -195,8 +206,16 @@ class Settings:
 
     @property
     def own_store(self) -> bool:
-        """Whether the kit runs the store, because ``REDIS_URL`` is not set."""
-        return self.redis_url is None
+        """Whether the kit runs a Redis or Valkey: nobody named one, and something needs it.
+
+        The shop keeps its own records there, even if its sessions are in MongoDB.
+        """
+        return self.redis_url is None and not (self.in_mongodb and self.is_foreign)
+
+    @property
+    def in_mongodb(self) -> bool:
+        """Whether sessions are in MongoDB."""
+        return self.store == "mongodb"
 
     @property
     def metrics_port(self) -> int:
@@ -346,6 +365,7 @@ def _parsed(
             f"for example: make up WORKER_CLASS=gthread THREADS={settings.threads}",
         )
     _require_replicas(settings)
+    _require_mongodb(settings)
     if settings.observe and not settings.metrics:
         raise KitError("OBSERVE=1 needs metrics, and METRICS=0", "unset one of the two")
     if "grafana" in settings.overlays and not settings.observe:
@@ -366,11 +386,40 @@ def _require_replicas(settings: Settings) -> None:
             "unset one of the two; REDIS_URL takes redis+sentinel:// URLs, too",
         )
     least, wait = settings.redis_min_replicas, settings.application.get("UNSTICKY_WAIT")
+    if settings.in_mongodb and (least or wait):
+        wanted = f"REDIS_MIN_REPLICAS={least}" if least else f"UNSTICKY_WAIT={wait}"
+        raise KitError(
+            f"{wanted} is about replicas of Redis, and STORE=mongodb keeps sessions elsewhere",
+            "unset it: in MongoDB, most members have a change before it is answered",
+        )
     if settings.store == "single" and (least or (wait and settings.own_store)):
         wanted = f"REDIS_MIN_REPLICAS={least}" if least else f"UNSTICKY_WAIT={wait}"
         raise KitError(
             f"{wanted} needs a store with replicas, and the kit's is one server",
             "set STORE=sentinel, too",
+        )
+
+
+def _require_mongodb(settings: Settings) -> None:
+    """Refuse STORE=mongodb without one server, or with two."""
+    if not settings.in_mongodb:
+        return
+    if settings.mongodb_url and settings.mongod_bin:
+        raise KitError(
+            "both MONGODB_URL and MONGOD_BIN are set, and sessions are in one server",
+            "unset one of the two",
+        )
+    if settings.mongod_bin and settings.runtime == "docker":
+        raise KitError(
+            f"MONGOD_BIN={settings.mongod_bin} is a program of this machine, and containers have "
+            "their own",
+            "unset it: RUNTIME=docker starts MONGODB_IMAGE",
+        )
+    if settings.runtime == "local" and not (settings.mongodb_url or settings.mongod_bin):
+        raise KitError(
+            "STORE=mongodb needs a server, and neither MONGODB_URL nor MONGOD_BIN is set",
+            "set the URL of yours: MONGODB_URL=mongodb://… (in .env, if it holds a password)",
+            "or name a program that the kit starts: MONGOD_BIN=/usr/bin/mongod",
         )
 
 

@@ -28,6 +28,7 @@ def section(settings: Settings, state: StateFolder, app: Application) -> dict[st
         overrides=settings.app_overrides,
         may_build=settings.app_build,
         worker_class=settings.worker_class,
+        in_mongodb=settings.in_mongodb,
         python=version[1] if version else _DEFAULT_PYTHON,
         for_image=True,
     )
@@ -46,7 +47,8 @@ def section(settings: Settings, state: StateFolder, app: Application) -> dict[st
 
 def _of_shop(settings: Settings) -> str:
     gevent = " gevent.txt" if settings.worker_class == "gevent" else ""
-    names = settings.compose.get("APP_REQUIREMENTS", f"runtime.txt{gevent}").split()
+    mongodb = " mongodb.txt" if settings.in_mongodb else ""
+    names = settings.compose.get("APP_REQUIREMENTS", f"runtime.txt{gevent}{mongodb}").split()
     for name in names:
         if not (CHECKOUT / "requirements" / name).is_file():
             raise KitError(

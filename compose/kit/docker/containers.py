@@ -10,7 +10,7 @@ from kit.docker.engine import Engine
 from kit.errors import KitError
 from kit.system.processes import is_exporter
 
-APP, STORE, NGINX = "app", "redis", "nginx"
+APP, STORE, MONGODB, NGINX = "app", "redis", "mongodb", "nginx"
 LABEL = "com.docker.compose"
 
 

@@ -14,6 +14,7 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from kit.console import warn
+from kit.docker import mongodb
 from kit.errors import KitError
 from kit.settings import CHECKOUT, Settings
 from kit.state import StateFolder, write_private
@@ -42,10 +43,15 @@ def prepare(
     files = {
         "SECRET_KEY_FILE": _keep(folder / "secret_key", secret_key or _secret_key(settings, state))
     }
+    if settings.in_mongodb:
+        files[mongodb.URL] = _of_mongodb(folder, settings.mongodb_url)
     if settings.redis_url is not None:
-        _require_outside(settings.redis_url)
+        _require_outside("REDIS_URL", settings.redis_url)
         files["REDIS_URL_FILE"] = _keep(folder / "redis_url_outside", settings.redis_url)
         return files
+    if not settings.own_store:
+        # Compose needs a file, of which no replica learns anything else.
+        return files | {"REDIS_URL_FILE": files[mongodb.URL]}
     names = ("redis_url", "redis_health_password")
     path, former = folder / USERS, ""
     if all((folder / name).exists() for name in names):
@@ -74,6 +80,17 @@ def prepare(
         "REDIS_HEALTH_PASSWORD_FILE": _keep(folder / "redis_health_password", health),
         "REDIS_USERS_FILE": str(path),
     }
+
+
+def _of_mongodb(folder: Path, outside: str | None) -> str:
+    """Return the file with the URL of the sessions' MongoDB; make what a container of it needs."""
+    if outside is not None:
+        _require_outside("MONGODB_URL", outside)
+        return _keep(folder / "mongodb_url_outside", outside)
+    for name, text in mongodb.credentials().items():
+        if not (folder / name).exists():
+            _keep(folder / name, text)
+    return str(folder / "mongodb_url")
 
 
 def _accepted(password: str, users: str, name: str) -> str:
@@ -113,11 +130,11 @@ def _secret_key(settings: Settings, state: StateFolder) -> str:
     return path.read_text(encoding="utf-8").strip()
 
 
-def _require_outside(url: str) -> None:
-    hosts = [host for host, _port in store_url.addresses(url)]
+def _require_outside(name: str, url: str) -> None:
+    hosts = store_url.hosts(url)
     if not hosts or not _HERE.isdisjoint(hosts):
         raise KitError(
-            f"containers cannot reach REDIS_URL={urlsplit(url).scheme}://{','.join(hosts) or '…'}: "
+            f"containers cannot reach {name}={urlsplit(url).scheme}://{','.join(hosts) or '…'}: "
             "inside a container, that is the container itself",
             "name an address that containers reach, or unset it to use a store in a container",
         )

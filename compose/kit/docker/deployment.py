@@ -23,7 +23,7 @@ from kit.setup.application import Application
 from kit.system import readiness
 from kit.system.sentinel import SENTINELS
 
-_IMAGES = "PYTHON_IMAGE=, NGINX_IMAGE=, REDIS_IMAGE=, VALKEY_IMAGE= or APP_IMAGE="
+_IMAGES = "PYTHON_IMAGE=, NGINX_IMAGE=, REDIS_IMAGE=, VALKEY_IMAGE=, MONGODB_IMAGE= or APP_IMAGE="
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,14 +130,17 @@ class DockerDeployment:
         server = "Valkey" if "valkey" in s.overlays else "Redis"
         if s.store == "sentinel":
             server = f"{len(SERVERS)} × {server} with {len(SENTINELS)} Sentinels"
+        store = f"{server} (`make down` keeps its data)" if s.own_store else "yours, at REDIS_URL"
+        if s.in_mongodb:
+            sessions = "yours, at MONGODB_URL" if s.mongodb_url else "MongoDB"
+            uses_redis = s.own_store or s.redis_url
+            store = f"sessions in {sessions}" + (f"; all else: {store}" if uses_redis else "")
         tls = f", :{s.tls_port} (TLS)" if "tls" in s.overlays else ""
         return {
             "nginx": f"{s.bind_address}:{s.port}{tls}",
             **({"Prometheus": f"127.0.0.1:{s.observe_port}"} if s.observe else {}),
             "image": self.project.image,
-            "store": f"{server} (`make down` keeps its data)"
-            if s.own_store
-            else "yours, at REDIS_URL",
+            "store": store,
             "project": self.project.name,
             **self.application.described(),
             "data": str(s.data_dir or f"the volume {self.project.name}_data"),

@@ -10,10 +10,12 @@ from pathlib import Path
 from typing import Any
 
 from kit.console import show_line
-from kit.docker import store
-from kit.docker.containers import APP, LABEL, NGINX, STORE, Container, parsed
+from kit.docker import mongodb, store
+from kit.docker.containers import APP, LABEL, MONGODB, NGINX, STORE, Container, parsed
 from kit.docker.credentials import SENTINEL_FILES
 from kit.docker.engine import Engine
+from kit.docker.mounts import LABEL as LABEL_OF_FILES
+from kit.docker.mounts import bind, escaped, times
 from kit.settings import CHECKOUT, Settings
 from kit.setup.application import Application
 from kit.state import StateFolder, write_private
@@ -25,8 +27,6 @@ _COMPOSE = CHECKOUT / "compose"
 _TEMPLATES = CHECKOUT / "nginx"
 # A store that is away does not make a replica unhealthy.
 _HEALTH_OF_SHOP = "/livez"
-# Compose replaces a container if its labels differ.
-_LABEL = "unsticky.files"
 
 
 class Project:
@@ -45,10 +45,12 @@ class Project:
         """The overlays, in the order in which Compose reads them."""
         observed = ["observe"] if self._settings.observe else []
         chosen = [*observed, *self._settings.overlays]
+        sessions = [MONGODB] if mongodb.runs(self._settings) else []
         if self._settings.own_store:
-            return [*chosen, *(["sentinel"] if self._settings.store == "sentinel" else [])]
+            sentinel = ["sentinel"] if self._settings.store == "sentinel" else []
+            return [*chosen, *sentinel, *sessions]
         # The overlay `valkey` is about the kit's own store.
-        return [*(name for name in chosen if name != "valkey"), "external"]
+        return [*(name for name in chosen if name != "valkey"), "external", *sessions]
 
     @property
     def options(self) -> list[str]:
@@ -104,17 +106,19 @@ class Project:
             # Both are secrets here; a Redis of the application's own keeps its name.
             environment.pop("SECRET_KEY", None)
             environment["UNSTICKY_STORE_FILE"] = "/run/secrets/redis_url"
-            if "REDIS_URL" in environment:
+            if "REDIS_URL" in environment or not (
+                self._settings.own_store or self._settings.redis_url
+            ):
                 environment["REDIS_URL_FILE"] = ""
         app: dict[str, Any] = {
             "build": build,
-            "environment": {name: _escaped(value) for name, value in environment.items()},
-            "labels": {_LABEL: _times(files, "SECRET_KEY_FILE", "REDIS_URL_FILE")},
+            "environment": {name: escaped(value) for name, value in environment.items()},
+            "labels": {LABEL_OF_FILES: times(files, "SECRET_KEY_FILE", "REDIS_URL_FILE")},
         }
         if folder := self._settings.data_dir:
             # Its files are the caller's.
             app["user"] = f"{os.getuid()}:{os.getgid()}"
-            app["volumes"] = [_bind(folder, "/srv/code/instance", read_only=False)]
+            app["volumes"] = [bind(folder, "/srv/code/instance", read_only=False)]
         # In one place, so that nginx reloads them without a restart.
         templates, former = self._state.templates, self._state.former_templates
         templates.mkdir(exist_ok=True)
@@ -122,7 +126,7 @@ class Project:
         if not former.exists():
             write_private(former, json.dumps(_texts(templates)))
         self._write_templates(_texts(_TEMPLATES))
-        nginx = {"volumes": [_bind(templates, "/etc/nginx/templates")]}
+        nginx = {"volumes": [bind(templates, "/etc/nginx/templates")]}
         services: dict[str, Any] = {APP: app, NGINX: nginx}
         overlay: dict[str, Any] = {"services": services}
         if self._settings.own_store:
@@ -132,7 +136,12 @@ class Project:
         if self._settings.store == "sentinel":
             paths = {name: str(self._state.secrets / name) for name in SENTINEL_FILES}
             paths["redis_url"] = files["REDIS_URL_FILE"]
-            overlay["secrets"] = {name: {"file": _escaped(path)} for name, path in paths.items()}
+            overlay["secrets"] = {name: {"file": escaped(path)} for name, path in paths.items()}
+        if self._settings.in_mongodb:
+            names = [path.name for path in mongodb.FOLDER.iterdir()]
+            runs = mongodb.runs(self._settings)
+            kept = self._kept(mongodb.FOLDER, *names) if runs else None
+            mongodb.join(overlay, self._state, files, kept)
         # JSON is YAML, too.
         write_private(self._state.compose_overlay, json.dumps(overlay, indent=1))
 
@@ -141,8 +150,8 @@ class Project:
         several = self._settings.store == "sentinel"
         files = ("redis.conf", *(["sentinel.sh"] if several else []))
         kept = self._kept(_COMPOSE / "redis", *files)
-        binds = [_bind(kept / name, f"/etc/redis/{name}") for name in files]
-        server = {"labels": {_LABEL: kept.name}, "volumes": binds}
+        binds = [bind(kept / name, f"/etc/redis/{name}") for name in files]
+        server = {"labels": {LABEL_OF_FILES: kept.name}, "volumes": binds}
         if not several:
             return {STORE: server}
         watching = {**server, "volumes": binds[1:]}
@@ -152,14 +161,14 @@ class Project:
         """Return what `write_overlay` adds to the services that watch the others."""
         folder = _COMPOSE / "observe"
         names = [str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file()]
-        mounts = {"volumes": [_bind(self._kept(folder, *names), "/etc/observe")]}
+        mounts = {"volumes": [bind(self._kept(folder, *names), "/etc/observe")]}
         found: dict[str, Any] = dict.fromkeys(("prometheus", "blackbox"), mounts)
         if "grafana" in self._settings.overlays:
             found["grafana"] = mounts
         if self._settings.own_store:
             # It reads the password at its start only.
             found["store-exporter"] = {
-                "labels": {_LABEL: _times(files, "REDIS_HEALTH_PASSWORD_FILE")}
+                "labels": {LABEL_OF_FILES: times(files, "REDIS_HEALTH_PASSWORD_FILE")}
             }
         return found
 
@@ -212,7 +221,7 @@ class Project:
         # If one has gone since, the others are still printed.
         printed = self.engine.attempt("container", "inspect", *ids).stdout
         found = [parsed(entry, self.name) for entry in json.loads(printed or "[]")]
-        order = {**dict.fromkeys(store.SERVERS, 0), APP: 1, NGINX: 2}
+        order = {**dict.fromkeys((*store.SERVERS, MONGODB), 0), APP: 1, NGINX: 2}
         found = [container for container in found if service in {"", container.service}]
         return sorted(found, key=lambda c: (order.get(c.service, 3), c.service, c.number))
 
@@ -233,7 +242,7 @@ class Project:
         data, volumes and images go as well. It returns the names of the containers that ran.
         """
         found = self.containers()
-        groups = {NGINX: 0, APP: 1, **dict.fromkeys(store.SERVERS, 3)}
+        groups = {NGINX: 0, APP: 1, **dict.fromkeys((*store.SERVERS, MONGODB), 3)}
         # Sentinels and all else stop before the servers: none of these is missed then.
         for number in range(4):
             self.stop([each for each in found if groups.get(each.service, 2) == number])
@@ -313,23 +322,3 @@ class Project:
 
 def _texts(templates: Path) -> dict[str, str]:
     return {p.name: p.read_text(encoding="utf-8") for p in templates.glob("*.template")}
-
-
-def _escaped(value: str) -> str:
-    """Keep Compose from replacing what looks like one of its variables."""
-    return value.replace("$", "$$")
-
-
-def _bind(source: Path, target: str, *, read_only: bool = True) -> dict[str, Any]:
-    return {
-        "type": "bind",
-        "source": _escaped(str(source)),
-        "target": target,
-        "read_only": read_only,
-        "bind": {"create_host_path": False},
-    }
-
-
-def _times(files: Mapping[str, str], *names: str) -> str:
-    # Not the content: somebody who may inspect containers must not learn a secret's digest.
-    return " ".join(str(Path(files[name]).stat().st_mtime_ns) for name in names)

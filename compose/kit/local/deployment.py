@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from kit.console import step
 from kit.deployment import await_ready, exchange
 from kit.errors import KitError
-from kit.local import observers, sentinel, services
+from kit.local import mongodb, observers, sentinel, services
 from kit.local.nginx import Nginx, rendered_port, rendered_prefix
 from kit.local.observers import OBSERVERS
 from kit.local.releases import Releases
@@ -61,6 +61,7 @@ class LocalDeployment:
         # A Sentinel that asks the primary before its replicas are there asks again after 10 s.
         sentinels = [each for each in stores if each.name in SENTINELS]
         changed |= self._ensure("Sentinel", *sentinels)
+        changed |= self._ensure("MongoDB", *(e for e in stores if e.name == mongodb.NAME))
         for each in ran:
             if sentinels and not self._runs_as_wanted(each):
                 sentinel.recorded(self.runtime.state).hand_over(each.name)
@@ -185,6 +186,10 @@ class LocalDeployment:
         )
         if settings.store == "sentinel":
             store = f"{len(SERVERS)} × {store}, {len(SENTINELS)} Sentinels"
+        if settings.in_mongodb:
+            sessions = mongodb.described(settings)
+            uses_redis = settings.own_store or settings.redis_url
+            store = f"sessions in {sessions}" + (f"; all else: {store}" if uses_redis else "")
         port = settings.observe_port
         return {
             "nginx": f"{settings.bind_address}:{settings.port}",

@@ -157,6 +157,8 @@ def _stores(settings: Settings, state: StateFolder) -> dict[str, str]:
         # The exporter knows no Sentinel and no cluster.
         plain = parts._replace(netloc=at, query="").geturl()
         return {} if "+" in parts.scheme else {"store": plain}
+    if not settings.own_store:
+        return {}
     names = SERVERS if settings.store == "sentinel" else SERVERS[:1]
     return {name: f"unix://{socket_of(name, state)}" for name in names}
 

@@ -101,6 +101,7 @@ def freeze(settings: Settings, state: StateFolder, serving: Environment) -> Rele
             overrides=settings.app_overrides,
             may_build=settings.app_build,
             worker_class=settings.worker_class,
+            in_mongodb=settings.in_mongodb,
             python=".".join(map(str, sys.version_info[:2])),
             for_image=False,
         )

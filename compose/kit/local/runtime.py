@@ -10,7 +10,7 @@ from kit import status
 from kit.check.processes import Target
 from kit.console import say, warn
 from kit.errors import KitError
-from kit.local import observers, recovery, sentinel, services
+from kit.local import mongodb, observers, recovery, sentinel, services
 from kit.local.deployment import LocalDeployment
 from kit.local.nginx import Nginx, rendered_port, rendered_prefix
 from kit.local.observers import OBSERVERS
@@ -108,9 +108,7 @@ class LocalRuntime(Runtime):
         workers = int(env.get("WORKERS", 0))
         health = env.get("HEALTH_PATH", "/readyz")
         seen: set[int] = set()
-        store = partial(readiness.store, services.socket_of(name, self.state))
-        if watched := self._watched():
-            store = partial(watched.probe, name)
+        store = self._store_probe(name)
 
         def ask() -> readiness.Answer:
             process = self._supervisor.processes()[name]
@@ -162,6 +160,13 @@ class LocalRuntime(Runtime):
         """Return the store's servers and Sentinels, if it has some."""
         return sentinel.recorded(self.state) if SENTINELS[0] in self.services() else None
 
+    def _store_probe(self, name: str) -> Callable[[], readiness.Answer]:
+        if name == mongodb.NAME:
+            return partial(mongodb.probe, self.state)
+        if watched := self._watched():
+            return partial(watched.probe, name)
+        return partial(readiness.store, services.socket_of(name, self.state))
+
     def _using(self) -> set[tuple[Path, Path]]:
         """Return the folders of the releases that run, with those of their packages."""
         return {self._supervisor.release_of(each.name) for each in self.replicas() if each.runs}
@@ -174,8 +179,10 @@ class LocalRuntime(Runtime):
             self.state.remove_sockets()
         self.state.create()
         found = self._supervisor.processes() if self.is_running() else {}
-        sentinel.prepare(self.settings, self.state, [n for n, p in found.items() if p.pid])
+        running = [n for n, p in found.items() if p.pid]
+        sentinel.prepare(self.settings, self.state, running)
         self._require_port()
+        mongodb.prepare(self.settings, self.state, running)
         url = self.settings.redis_url
         # Waiting for replicas would not help a store that does not answer at all.
         if url and (problem := store_url.refusal(url)):
@@ -188,13 +195,12 @@ class LocalRuntime(Runtime):
             warn("nginx and Gunicorn run as root, like you; an ordinary user is safer")
         self._supervisor.write_launcher(self._environment)
         # Before anything starts.
+        release = self._earlier() if back else freeze(self.settings, self.state, self._environment)
+        if self.settings.in_mongodb and self.settings.mongodb_url:
+            command = services.release_command(self.settings, self.state, release)
+            mongodb.require(release.environment.python, command.cwd, command.env)
         deployment = LocalDeployment(
-            self,
-            self._supervisor,
-            self._nginx,
-            self._environment,
-            self._earlier() if back else freeze(self.settings, self.state, self._environment),
-            self._releases,
+            self, self._supervisor, self._nginx, self._environment, release, self._releases
         )
         self._nginx.check([replica.name for replica in self.replicas()] or ["app-1"])
         deployment.start_supervisor()

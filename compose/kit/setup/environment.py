@@ -52,6 +52,7 @@ def to_run(settings: Settings) -> Environment:
         "nginx": settings.nginx_bin is None,
         "gevent": settings.worker_class == "gevent" and not settings.is_foreign,
         "valkey": settings.own_store and settings.redis_server is None,
+        "mongodb": settings.in_mongodb,
     }
     groups = [group for group, needed in wanted.items() if needed]
     return _named("run", settings, *(_SHOP[1:] if settings.is_foreign else _SHOP), *groups)

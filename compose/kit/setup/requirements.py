@@ -50,6 +50,7 @@ class Wanted:
         overrides: a requirements file whose versions replace all others.
         may_build: source packages are allowed, and built.
         worker_class: gevent needs packages of its own.
+        in_mongodb: sessions in MongoDB do, too.
         python: the version of the interpreter, such as 3.13.
         for_image: for a Linux container of this machine's processor, instead of for this system.
     """
@@ -58,6 +59,7 @@ class Wanted:
     overrides: Path | None
     may_build: bool
     worker_class: str
+    in_mongodb: bool
     python: str
     for_image: bool
 
@@ -76,7 +78,7 @@ def lock(wanted: Wanted, uv: Path, locks: Path) -> Path:
     """
     theirs = list(lines(wanted.source, uv)) if wanted.source else []
     overrides = list(lines(wanted.overrides, uv)) if wanted.overrides else []
-    ours, server = _ours(wanted.worker_class)
+    ours, server = _ours(wanted)
     replaced = [line for line in theirs if re.match(r"gunicorn\b", line)]
     inputs = {
         "application.txt": "\n".join(line for line in theirs if line not in replaced),
@@ -94,14 +96,16 @@ def lock(wanted: Wanted, uv: Path, locks: Path) -> Path:
     return kept
 
 
-def _ours(worker_class: str) -> tuple[list[str], str]:
+def _ours(wanted: Wanted) -> tuple[list[str], str]:
     """Return the ranges of the library, and that of the server."""
     project = tomllib.loads((CHECKOUT / "pyproject.toml").read_text(encoding="utf-8"))
     groups = project["dependency-groups"]
     extras = project["project"]["optional-dependencies"]
     ranges = [*project["project"]["dependencies"], *extras["fast"]]
-    if worker_class == "gevent":
+    if wanted.worker_class == "gevent":
         ranges += groups["gevent"]
+    if wanted.in_mongodb:
+        ranges += extras["mongodb"]
     (server,) = (line for line in groups["runtime"] if line.startswith("gunicorn"))
     return ranges, server
 

@@ -48,6 +48,12 @@ def addresses(url: str) -> list[tuple[str, int]]:
     return found
 
 
+def hosts(url: str) -> list[str]:
+    """Return the hosts that a URL of any scheme names, without ports; none for a socket."""
+    each = urlsplit(url).netloc.rpartition("@")[2].split(",")
+    return [re.sub(r":\d*$", "", host).strip("[]").lower() for host in each if host]
+
+
 def refusal(url: str) -> str:
     """Connect to the store, or to one of its servers; return why that fails, empty if not."""
     parts, why = urlsplit(url), ""

@@ -61,6 +61,33 @@ def test_store_of_this_host_is_refused(tmp_path: Path, state: StateFolder, url: 
         prepare(load({"REDIS_URL": url}, tmp_path), state)
 
 
+def test_mongodb_has_a_secret_of_its_own(tmp_path: Path, state: StateFolder) -> None:
+    """The caller's URL is a file, and a server in a container gets all that it needs, once."""
+    elsewhere = {"STORE": "mongodb", "RUNTIME": "docker", "MONGODB_URL": "mongodb+srv://u:p@h/db"}
+    files = prepare(load(elsewhere, tmp_path), state)
+    assert Path(files["MONGODB_URL_FILE"]).read_text() == "mongodb+srv://u:p@h/db"
+    assert not (state.secrets / "mongodb_key").exists()
+    for host in ("127.0.0.1:27017", "h,localhost", "[::1]:1"):
+        settings = load({**elsewhere, "MONGODB_URL": f"mongodb://u:p@{host}/db"}, tmp_path)
+        with pytest.raises(KitError, match="containers cannot reach MONGODB_URL"):
+            prepare(settings, state)
+    settings = load({"STORE": "mongodb", "RUNTIME": "docker"}, tmp_path)
+    path = Path(prepare(settings, state)["MONGODB_URL_FILE"])
+    text = path.read_text()
+    assert re.fullmatch(r"mongodb://shop:\w{64}@mongodb:27017/unsticky\?authSource=admin", text)
+    prepare(settings, state)
+    assert path.read_text() == text
+    # The script makes the same for plain Compose.
+    script = tmp_path / "script"
+    assert _run("secrets.sh", script).returncode == 0
+    assert _run("mongodb/secrets.sh", script).returncode == 0
+    assert _run("mongodb/secrets.sh", script).stdout == ""
+    for name in ("mongodb_key", "mongodb_admin_password", "mongodb_url"):
+        made = state.secrets / name
+        assert stat.S_IMODE(made.stat().st_mode) == stat.S_IMODE((script / name).stat().st_mode)
+        assert _form(made) == _form(script / name)
+
+
 def test_script_and_kit_make_the_same_secrets(tmp_path: Path, state: StateFolder) -> None:
     """compose/secrets.sh and the kit make the same files, with the same modes and forms."""
     script = tmp_path / "script"

@@ -39,6 +39,9 @@ def test_environment_has_only_what_is_needed(tmp_path: Path) -> None:
     assert groups(REDIS_SERVER="/bin/sh") == {"runtime", "local", "nginx"}
     assert groups(REDIS_URL="redis://h") == {"runtime", "local", "nginx"}
     assert "gevent" in groups(WORKER_CLASS="gevent")
+    mongodb = {"STORE": "mongodb", "MONGODB_URL": "mongodb://h"}
+    assert groups(**mongodb) == {"runtime", "local", "nginx", "valkey", "mongodb"}
+    assert groups(**mongodb, APP_DIR="/blog") == {"local", "nginx", "mongodb"}
     # The packages of an application from elsewhere are in an environment of their own.
     assert groups(APP_DIR="/blog") == {"local", "nginx", "valkey"}
     settings = load({}, tmp_path)

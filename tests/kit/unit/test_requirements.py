@@ -17,6 +17,7 @@ def _lock(source: Path, overrides: Path | None = None) -> str:
         overrides=overrides,
         may_build=False,
         worker_class="sync",
+        in_mongodb=False,
         python="3.13",
         for_image=False,
     )

@@ -81,7 +81,7 @@ def test_a_replaced_port_is_no_other_server_s(
 ) -> None:
     """A free port may be free because its own server does not run yet."""
     ports = _prepared(state)
-    monkeypatch.setattr(sentinel, "_free_ports", lambda: iter([ports["valkey-2"], 40_000]))
+    monkeypatch.setattr(sentinel, "free_ports", lambda: iter([ports["valkey-2"], 40_000]))
     with socket.create_server(("127.0.0.1", ports["valkey"])):
         assert _prepared(state) == ports | {"valkey": 40_000}
 

@@ -1,11 +1,12 @@
 """What the processes of a stack are started with."""
 
 import json
+import socket
 from pathlib import Path
 
 import pytest
 from kit.errors import KitError
-from kit.local import launch, services
+from kit.local import launch, mongodb, services
 from kit.local.configuration import configuration
 from kit.local.supervisor import Supervisor
 from kit.settings import CHECKOUT, load
@@ -50,6 +51,38 @@ def test_given_store_is_used(state: StateFolder) -> None:
     """A REDIS_URL of the caller's reaches the replicas; otherwise they get the kit's own store."""
     assert _described(state, REDIS_URL="redis://h/1")["REDIS_URL"] == "redis://h/1"
     assert _described(state)["REDIS_URL"].startswith("unix:///")
+
+
+def test_sessions_are_where_mongodb_is(state: StateFolder) -> None:
+    """The replicas get the caller's URL, or that of the kit's server, and its user's password."""
+    shop = _described(state, STORE="mongodb", MONGODB_URL="mongodb://u:p@h/db")
+    assert shop["UNSTICKY_STORE"] == "mongodb://u:p@h/db"
+    assert shop["REDIS_URL"].startswith("unix:///")
+    assert "MONGODB_URL" not in shop
+    own = {"STORE": "mongodb", "MONGOD_BIN": "/bin/sh", "REDIS_SERVER": "/bin/sh"}
+    server = mongodb.recorded(state)
+    assert _described(state, **own)["UNSTICKY_STORE"] == server.url
+    settings = load(own, state.root)
+    *_, service = services.stores(settings, state, Environment(state.root / "venv", ()))
+    words = " ".join(service.argv)
+    assert f"--bind_ip 127.0.0.1 --port {server.port} " in words
+    assert "--replSet unsticky --keyFile" in words
+    assert server.password not in words
+    project = state.root.parent / "blog"
+    project.mkdir()
+    (project / "app.py").write_text("app = Flask('x')\n")
+    foreign = _described(state, APP_DIR=str(project), **own)
+    assert foreign["UNSTICKY_STORE"] == server.url
+    assert "REDIS_URL" not in foreign
+
+
+def test_port_of_mongodb_that_is_taken_is_refused(state: StateFolder) -> None:
+    """Its replica set knows it by the port, so that it cannot listen on another one."""
+    settings = load({"STORE": "mongodb", "MONGOD_BIN": "/bin/sh"}, state.root)
+    with socket.create_server(("127.0.0.1", mongodb.recorded(state).port)):
+        mongodb.prepare(settings, state, ["mongodb"])
+        with pytest.raises(KitError, match="in use by another program"):
+            mongodb.prepare(settings, state, [])
 
 
 def test_other_terminal_changes_nothing(

@@ -162,6 +162,37 @@ def test_what_needs_replicas_needs_several_servers(tmp_path: Path, name: str) ->
         assert not load({name: "1 9", "REDIS_URL": "redis+sentinel://h/s"}, tmp_path).own_store
 
 
+@pytest.mark.parametrize(
+    ("given", "problem"),
+    [
+        ({}, "neither MONGODB_URL nor MONGOD_BIN is set"),
+        ({"MONGODB_URL": "mongodb://h", "MONGOD_BIN": "/bin/sh"}, "both MONGODB_URL and MONGOD"),
+        ({"MONGODB_URL": "redis://:hunter2@h"}, "does not begin with mongodb://"),
+        ({"MONGOD_BIN": "/nowhere"}, "not a program that you may run"),
+        ({"MONGOD_BIN": "/bin/sh", "RUNTIME": "docker"}, "containers have their own"),
+        ({"MONGODB_URL": "mongodb://h", "UNSTICKY_WAIT": "1 9"}, "about replicas of Redis"),
+        ({"MONGODB_URL": "mongodb://h", "REDIS_MIN_REPLICAS": "1"}, "about replicas of Redis"),
+    ],
+)
+def test_mongodb_needs_one_server(tmp_path: Path, given: dict[str, str], problem: str) -> None:
+    """What cannot be meant is refused before anything starts, and no password is shown."""
+    with pytest.raises(KitError, match=problem) as refusal:
+        load({"STORE": "mongodb", **given}, tmp_path)
+    assert "hunter2" not in str(refusal.value)
+    assert refusal.value.hints
+
+
+def test_mongodb_has_the_sessions_alone(tmp_path: Path) -> None:
+    """The shop's records stay in the kit's store; another application needs none."""
+    mongodb = {"STORE": "mongodb", "MONGODB_URL": "mongodb+srv://u:p@h/db"}
+    assert load(mongodb, tmp_path).own_store
+    assert not load({**mongodb, "REDIS_URL": "redis://h"}, tmp_path).own_store
+    assert not load({**mongodb, "APP_DIR": str(tmp_path)}, tmp_path).own_store
+    assert load({"STORE": "mongodb", "RUNTIME": "docker"}, tmp_path).in_mongodb
+    # A variable of another program, as long as nothing asks for it.
+    assert not load({"MONGODB_URL": "mongodb://h"}, tmp_path).in_mongodb
+
+
 def test_example_of_a_choice_fits_every_verb(tmp_path: Path) -> None:
     """The hint names a value and no verb, because any verb may have been given."""
     with pytest.raises(KitError) as refusal:

@@ -41,6 +41,8 @@ _COMBINATIONS = [
     # It shows what the other one gathers, which changes nothing else.
     and ("grafana" not in combination or {*combination} == {"observe", "grafana"})
     and not ("observe" in combination and {"dev", "shop", "tls"} & set(combination))
+    # It adds a service, and takes none away.
+    and not ("mongodb" in combination and {"dev", "shop", "tls", "valkey"} & set(combination))
 ]
 
 _SERVERS = {"redis", "redis-2", "redis-3"}
@@ -53,6 +55,7 @@ _IMAGES = {
         "APP",
         "BLACKBOX",
         "GRAFANA",
+        "MONGODB",
         "NGINX",
         "PROMETHEUS",
         "PYTHON",
@@ -78,10 +81,10 @@ def _config(
     docker = need(shutil.which("docker"), "docker is not installed", "REQUIRE_CONTAINERS")
     found = subprocess.run([docker, "compose", "version"], capture_output=True, check=False)
     need(found.returncode == 0, "Docker Compose is not installed", "REQUIRE_CONTAINERS")
-    # The one that takes services away comes last.
+    # The one that takes services away comes after the others, and what it leaves alone last.
     files = [
         "compose.yaml",
-        *(f"compose.{n}.yaml" for n in sorted(overlays, key="external".__eq__)),
+        *(f"compose.{n}.yaml" for n in sorted(overlays, key=("external", "mongodb").__contains__)),
     ]
     return subprocess.run(
         [docker, "compose", *(f"--file={_FOLDER / name}" for name in files), "config",
@@ -153,7 +156,8 @@ def test_only_nginx_publishes_ports(overlays: tuple[str, ...]) -> None:
     inside = {name for name, each in model["networks"].items() if each.get("internal")}
     assert not isolated or inside >= {"front", "back", *observers.get("blackbox", ())}
     if "external" in overlays:
-        assert set(services) - _OBSERVERS == {"app", "nginx"}
+        mongodb = {"mongodb"} & set(overlays)
+        assert set(services) - _OBSERVERS == {"app", "nginx"} | mongodb
     else:
         for name in {*services} - {"app", "nginx"} - _OBSERVERS:
             assert set(services[name]["networks"]) == {"back"}
@@ -175,9 +179,9 @@ def test_no_secret_is_in_an_environment(overlays: tuple[str, ...]) -> None:
     services = _model(overlays)["services"]
     assert not [value for value in _SECRETS.values() if value in json.dumps(services)]
     mounted = {secret["target"] for secret in services["app"]["secrets"]}
-    assert mounted == {
-        services["app"]["environment"][name] for name in ("SECRET_KEY_FILE", "REDIS_URL_FILE")
-    }
+    names = ["SECRET_KEY_FILE", "REDIS_URL_FILE"]
+    names += ["UNSTICKY_STORE_FILE"] * ("mongodb" in overlays)
+    assert mounted == {services["app"]["environment"][name] for name in names}
 
 
 @every_combination
@@ -187,7 +191,7 @@ def test_every_image_is_a_variable(overlays: tuple[str, ...]) -> None:
     assert services["nginx"]["image"] == _IMAGES["NGINX_IMAGE"]
     assert services["app"]["image"] == _IMAGES["APP_IMAGE"]
     for name, image in {"store-exporter": "REDIS_EXPORTER"}.items() | {
-        (name, name.upper()) for name in ("blackbox", "prometheus", "grafana")
+        (name, name.upper()) for name in ("blackbox", "prometheus", "grafana", "mongodb")
     }:
         assert name not in services or services[name]["image"] == _IMAGES[f"{image}_IMAGE"]
     assert services["app"]["build"]["args"]["PYTHON_IMAGE"] == _IMAGES["PYTHON_IMAGE"]
@@ -222,7 +226,25 @@ def test_a_store_that_fails_over_is_whole(overlays: tuple[str, ...]) -> None:
     assert sum("valkey" in name for name in volumes) == (3 if "valkey" in overlays else 0)
 
 
-@pytest.mark.parametrize("overlays", [(), ("valkey",), ("observe", "grafana")])
+@pytest.mark.parametrize("others", [(), ("external",)])
+def test_mongodb_is_whole(others: tuple[str, ...]) -> None:
+    """Replicas start after it, with its URL as a secret; its key is nobody else's."""
+    model = _model((*others, "mongodb"))
+    server, app = (model["services"][name] for name in ("mongodb", "app"))
+    assert app["depends_on"]["mongodb"]["condition"] == "service_healthy"
+    secrets = {secret["source"] for secret in server["secrets"]}
+    assert secrets == {"mongodb_url", "mongodb_key", "mongodb_admin_password"}
+    assert {each["source"] for each in app["secrets"]} & secrets == {"mongodb_url"}
+    mounts = {mount["target"]: mount["source"] for mount in server["volumes"]}
+    assert Path(mounts["/etc/mongodb"], server["entrypoint"][1].rpartition("/")[2]).is_file()
+    assert Path(
+        mounts["/etc/mongodb"], server["healthcheck"]["test"][-1].rpartition("/")[2]
+    ).is_file()
+    assert mounts["/data/db"] == "store-mongodb"
+    assert server["user"] != "0:0"
+
+
+@pytest.mark.parametrize("overlays", [(), ("valkey",), ("observe", "grafana"), ("mongodb",)])
 def test_every_default_image_has_a_tag(overlays: tuple[str, ...]) -> None:
     """No default is `latest`, which means another image every month."""
     services = json.loads(_config(overlays, {}).stdout)["services"]

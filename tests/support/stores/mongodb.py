@@ -50,19 +50,20 @@ class MongoServer:
         raw: a client for what a test does behind the store's back.
     """
 
-    def __init__(self, folder: Path, *options: str) -> None:
+    def __init__(self, folder: Path, *options: str, host: str = "127.0.0.1") -> None:
+        self._host = host
         self._port = free_port()
         self._folder = folder
         self._options = options
         self._process: subprocess.Popen[bytes] | None = None
-        self.url = f"mongodb://127.0.0.1:{self._port}/tests"
+        self.url = f"mongodb://{host}:{self._port}/tests"
         self.raw: Any = None
         self.start()
 
     def start(self) -> None:
         """Start the server and wait until it answers."""
         program = Path(sys.executable).with_name("secantusd-py")
-        command = [str(program), "--port", str(self._port)]
+        command = [str(program), "--host", self._host, "--port", str(self._port)]
         command += ["--storage-path", str(self._folder / "db"), *self._options]
         if self.raw is not None:
             self.raw.close()

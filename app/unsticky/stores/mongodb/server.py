@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
 import threading
 from collections.abc import Callable
@@ -248,7 +247,6 @@ def _reason(error: errors.PyMongoError) -> str:
         if isinstance(error, errors.ServerSelectionTimeoutError)
         else "the store did not answer"
     )
-    told = ""
-    with contextlib.suppress(AttributeError, IndexError):
-        told = str(error).partition(" (configured")[0].partition(", Timeout:")[0][:200]
+    # PyMongo adds its settings, and all that it knows of each server.
+    told = str(error).partition(" (configured")[0].partition(", Timeout:")[0][:200]
     return f"{what}: {told or type(error).__name__}"
