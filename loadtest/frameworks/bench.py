@@ -133,8 +133,9 @@ def _parsed(arguments: Sequence[str]) -> argparse.Namespace:
     parser.add_argument("--workers", type=_count, default=2, help="session: processes of each peer")
     parser.add_argument("--modes", nargs="+", choices=session.MODES, default=session.MODES,
                         help="session")  # fmt: skip
-    parser.add_argument("--document", action="store_true",
-                        help="peers, stores: write its page in docs/")  # fmt: skip
+    parser.add_argument(
+        "--document", action="store_true", help="peers, stores: write its page in docs/"
+    )
     parser.add_argument("--again", type=Path, metavar="FILE",
                         help="measure nothing: make the table of this raw data")  # fmt: skip
     options = parser.parse_args(arguments)

@@ -13,6 +13,7 @@ from loadtest.frameworks.peers import PEERS
 ABSENT: Final = "–"
 
 _REFERENCES: Final = {peer.name: peer.reference for peer in PEERS}
+_WITHOUT_SERVER: Final = {peer.name for peer in PEERS if peer.place not in {"redis", "mongodb"}}
 
 _MODES: Final = ("read", "add")
 _TIERS: Final = ("app_us", "nginx_us", "store_us")
@@ -66,6 +67,8 @@ def _values(raw: Raw, peer: str) -> dict[str, list[float]]:
     loads = ("per_second", "p50_ms", "p99_ms", *_TIERS)
     return {
         **{name: [sample[name] for sample in samples] for name in loads},
+        # Of those without a server, it is what another peer's idle server did meanwhile.
+        "store_us": [] if peer in _WITHOUT_SERVER else [sample["store_us"] for sample in samples],
         "all_us": [sum(sample[tier] for tier in _TIERS) for sample in samples],
         **{f"{mode} trips": [still[mode]["trips"]] for mode in _MODES},
         # A server that counts no bytes says 0.
@@ -133,7 +136,9 @@ def _row(figure: Figure, values: Mapping[str, Sequence[float]]) -> Row:
             continue
         text = spread(found, figure.digits) if figure.spreads else least_most(found, figure.digits)
         reference = values.get(_REFERENCES[peer], [])
-        compared = peer != _REFERENCES[peer] and figure.spreads and any(reference)
+        compared = (
+            peer != _REFERENCES[peer] and figure.spreads and bool(reference) and all(reference)
+        )
         # Counts have no ratio: the library's is often zero.
         cells.append(
             Cell(
