@@ -17,6 +17,10 @@ if TYPE_CHECKING:
     from tests.support.stacks.local import Stack
     from tests.support.stores.servers import Servers
 
+# Before anything imports them: these tests are the library's, and their assertions explain nothing
+# otherwise.
+pytest.register_assert_rewrite("unsticky.testing")
+
 StartStack = Callable[..., "Stack"]
 
 _INTERRUPTS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)

@@ -28,7 +28,7 @@ from .session import Session, current_session
 from .signals import Announcer
 from .state import Counters, ExtensionState
 from .stores.base import Caps, Deadline, Store
-from .stores.urls import open_store
+from .stores.opening import open_store
 from .templates import show_keys_first
 from .user_sessions import SessionInfo, UserSessions
 
@@ -99,6 +99,7 @@ class Unsticky:
         state = ExtensionState(app, config, store, Announcer(app), adoption)
         # A wrong setting is refused now. What changes later is read when it is needed.
         _ = state.lifetimes, state.cookie
+        _refuse_users(state)
         if app.secret_key:
             _ = state.ring
         # A factory may be called for each test, so only the newest application is kept alive.
@@ -218,6 +219,16 @@ class Unsticky:
         chosen = self._store is not None or source.startswith("UNSTICKY")
         level = logging.INFO if chosen else logging.WARNING
         _log.log(level, "sessions are kept by %s (%s)", state.store.description, source)
+
+
+def _refuse_users(state: ExtensionState) -> None:
+    """Refuse settings that bind sessions to users, if the store cannot; see `Store`."""
+    config = state.app.config
+    for setting in ("UNSTICKY_MAX_SESSIONS_PER_USER", "UNSTICKY_ADOPT"):
+        if config.get(setting):
+            state.need_users(setting)
+    if hasattr(state.app, "login_manager") and config.get("UNSTICKY_FLASK_LOGIN", True):
+        state.need_users("Flask-Login (if UNSTICKY_FLASK_LOGIN is not False)")
 
 
 def _ping(state: ExtensionState) -> None:

@@ -15,7 +15,6 @@ from .problem import problem, replace
 from .request_facts import RequestFacts
 from .session import Session
 from .state import ExtensionState
-from .stores.memory import MemoryStore
 from .unit_of_work import Cookie, UnitOfWork, commit
 
 _log = logging.getLogger("unsticky")
@@ -29,7 +28,7 @@ class Interface(SessionInterface):
     ) -> None:
         self.extension = extension
         self._on_error = on_error
-        self._memory_only = isinstance(extension.store, MemoryStore)
+        self._one_process = "processes" in extension.lacks
         self._unchecked = True
 
     def open_session(self, app: Flask, request: Request) -> SessionMixin | None:
@@ -41,10 +40,11 @@ class Interface(SessionInterface):
         if self._unchecked or app.debug:
             extension.check_settings()
             self._unchecked = False
-        if self._memory_only and request.environ.get("wsgi.multiprocess"):
+        if self._one_process and request.environ.get("wsgi.multiprocess"):
             raise ConfigurationError(
-                "the memory store cannot serve several processes, because each would have other "
-                "sessions: set UNSTICKY_STORE or REDIS_URL, or run one process"
+                f"the store {extension.store.description} cannot serve several processes, because "
+                "each would have other sessions: set UNSTICKY_STORE or REDIS_URL, or run one "
+                "process"
             )
         if not app.secret_key:
             return None

@@ -99,6 +99,23 @@ class ExtensionState:
         self._cookie: tuple[object, CookieAttributes] | None = None
 
     @property
+    def lacks(self) -> frozenset[str]:
+        """What the store cannot do; see `Store`."""
+        return frozenset(getattr(self.store, "lacks", ()))
+
+    def need_users(self, what: str) -> None:
+        """Refuse what needs the sessions of users, if the store cannot keep them.
+
+        Raises:
+            ConfigurationError: it cannot.
+        """
+        if "users" in self.lacks:
+            raise ConfigurationError(
+                f"{what} needs the sessions of users, and the store {self.store.description} lacks "
+                "'users': use another store, or keep who is logged in in the session"
+            )
+
+    @property
     def ring(self) -> KeyRing:
         """The keys that sign cookies, from SECRET_KEY and SECRET_KEY_FALLBACKS as they are now."""
         app = self.app

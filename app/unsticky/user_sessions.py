@@ -41,6 +41,7 @@ class UserSessions:
 
     def of(self, user: str) -> tuple[SessionInfo, ...]:
         """Return the living sessions bound to `user`, oldest first."""
+        self._extension.need_users("a list of sessions")
         deadline = self._deadline()
         entries = [
             entry
@@ -146,6 +147,7 @@ class UserSessions:
         forget: bool = False,
     ) -> int:
         """End a user's sessions under each pepper; return how many."""
+        self._extension.need_users("to end the sessions of a user")
         extension, deadline, count = self._extension, self._deadline(), 0
         for subject in extension.ring.subjects(user):
             ended = extension.store.end_all(

@@ -13,6 +13,7 @@ from tests.support.browsers import Site, make_site
 from tests.support.stores.cluster import Cluster
 from tests.support.stores.places import Place
 from tests.support.stores.sentinels import Watched
+from tests.support.stores.servers import Servers
 
 
 @pytest.fixture(name="valkey", scope="session")
@@ -39,11 +40,14 @@ def _valkey() -> Iterator[Valkey]:
     server.dispose()
 
 
-@pytest.fixture(name="store", params=["memory", "valkey"])
+@pytest.fixture(name="store", params=["memory", "valkey", "mongodb"])
 def _store(request: pytest.FixtureRequest) -> str:
     """Where sessions live: a test that takes this runs on each store."""
     if request.param == "memory":
         return "memory://"
+    if request.param == "mongodb":
+        servers: Servers = request.getfixturevalue("servers")
+        return servers.mongodb().url
     server: Valkey = request.getfixturevalue("valkey")
     return server.url
 

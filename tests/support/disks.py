@@ -1,4 +1,4 @@
-"""A disk that is soon full."""
+"""Disks: one in memory, and one that is soon full."""
 
 import os
 import shutil
@@ -9,6 +9,10 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
+
+_IN_MEMORY = Path("/dev") / "shm"
+FAST: str | None = str(_IN_MEMORY) if _IN_MEMORY.is_dir() else None
+"""A folder where a sync costs nothing, for tests that cut no power; None if there is none."""
 
 
 @contextmanager

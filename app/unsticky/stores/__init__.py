@@ -43,8 +43,8 @@ from .documents import packed as packed
 from .documents import unpacked as unpacked
 from .memory import DocumentStore as DocumentStore
 from .memory import MemoryStore as MemoryStore
+from .opening import open_store as open_store
 from .planning import Plan as Plan
 from .redis import RedisStore as RedisStore
 from .urls import client_from_url as client_from_url
 from .urls import client_like as client_like
-from .urls import open_store as open_store

@@ -372,6 +372,10 @@ class Store(Protocol):
     Each method raises `StoreUnavailable` if nothing was changed and `OutcomeUnknown` if that is not
     known. None takes longer than its deadline.
 
+    A store may have `lacks`, a frozenset of what it cannot do, which is then refused: `users` (it
+    changes two documents in two steps, so `Bind`, `sessions` and `end_all` are never called), and
+    `processes` (each process has its own data).
+
     A store may have `keeps_buckets`. If it is true, a session that is bound stays in its bucket;
     otherwise `Move.to` is in the bucket of its user.
     """

@@ -111,6 +111,7 @@ class MemoryStore(DocumentStore):
 
     description = "memory://"
     round_trips = 0
+    lacks = frozenset({"processes"})
 
     def __init__(self, caps: Caps, clock: Callable[[], float] = time.time) -> None:
         self._caps = caps

@@ -1,10 +1,9 @@
-"""Open a store or a client: from a URL, or with the settings of another library's client."""
+"""Make a client: from a URL, or with the settings of another library's client."""
 
 from __future__ import annotations
 
 import copy
 import inspect
-import logging
 import re
 from types import SimpleNamespace
 from typing import Any, Final, TypeVar
@@ -14,78 +13,16 @@ import redis
 from redis.sentinel import SentinelConnectionPool
 
 from ..errors import ConfigurationError
-from .base import Caps, Store, Wait
 from .client import Client
-from .cluster import Address, ClusterClient, ClusterStore, Member, Slots
-from .memory import MemoryStore
+from .cluster import Address, ClusterClient, Member, Slots
 from .pool import IDLE_LIMIT, MOST, Pool
-from .redis import RedisStore
 from .sentinel import SCHEMES, Place, Primary, confirm_primary
-
-_log = logging.getLogger("unsticky")
 
 C = TypeVar("C", bound=Client)
 
 _SCHEMES: Final = {"redis", "rediss", "unix"}
 _CLUSTERS: Final = {"redis+cluster": "redis", "rediss+cluster": "rediss"}
 """Schemes of a cluster, and those by which each of its servers is reached."""
-_MONGODB: Final = ("mongodb://", "mongodb+srv://")
-
-
-def open_store(url: str, client: Any, prefix: str, caps: Caps, wait: Wait | None = None) -> Store:
-    """Return the store that the configuration names. It does not connect yet.
-
-    `url` is `memory://`, a URL as for `client_from_url`, `mongodb://` or `mongodb+srv://` as
-    PyMongo reads them, or `client`: then `client` is used, which is what `SESSION_REDIS` holds. All
-    keys at a server, or names of collections, begin with `prefix`. With `wait`, changes are on
-    replicas before they are answered.
-
-    Raises:
-        ConfigurationError: the URL cannot be read, the client cannot be used, or there can be no
-            replicas.
-    """
-    if url == "client":
-        if client is None:
-            raise ConfigurationError(
-                "UNSTICKY_STORE is 'client' and SESSION_REDIS is not set: set it"
-            )
-        return _store_at(client_like(client), prefix, caps, wait)
-    if client is not None:
-        _log.warning("SESSION_REDIS is not used: UNSTICKY_STORE names another store")
-    if url.partition(":")[0] == "memory":
-        if wait is not None:
-            raise ConfigurationError(
-                "UNSTICKY_WAIT is set and the store is memory://, which has no replicas: remove it"
-            )
-        return MemoryStore(caps)
-    if url.startswith(_MONGODB):
-        return _store_in_mongodb(url, prefix, caps, wait)
-    return _store_at(client_from_url(url), prefix, caps, wait)
-
-
-def _store_in_mongodb(url: str, prefix: str, caps: Caps, wait: Wait | None) -> Store:
-    if wait is not None:
-        raise ConfigurationError(
-            "UNSTICKY_WAIT is set and the store is MongoDB, where a majority has each change: "
-            "remove it"
-        )
-    try:
-        from .mongodb import MongoStore
-    except ImportError as error:
-        raise ConfigurationError(
-            f"the store is MongoDB and {error.name} is not installed: install unsticky[mongodb]"
-        ) from None
-    return MongoStore(url, prefix, caps)
-
-
-def _store_at(client: Client, prefix: str, caps: Caps, wait: Wait | None) -> Store:
-    if isinstance(client, ClusterClient):
-        if wait is not None:
-            raise ConfigurationError(
-                "UNSTICKY_WAIT is set and the store is a cluster, where it does nothing: remove it"
-            )
-        return ClusterStore(client, prefix, caps)
-    return RedisStore(client, prefix, caps, wait)
 
 
 def client_from_url(url: str) -> Client:
@@ -196,9 +133,9 @@ def _pool_for(url: str, kind: str = "") -> Any:
     if scheme not in _SCHEMES or not separator:
         known = scheme if separator and re.fullmatch("[a-z]{1,9}", scheme) else "something else"
         message = (
-            f"UNSTICKY_STORE begins with {known!r}: use memory://, redis://, rediss://, unix://, "
-            "redis+sentinel://, rediss+sentinel://, redis+cluster://, rediss+cluster://, "
-            "mongodb:// or mongodb+srv://"
+            f"UNSTICKY_STORE begins with {known!r}: use memory://, sqlite:////, redis://, "
+            "rediss://, unix://, redis+sentinel://, rediss+sentinel://, redis+cluster://, "
+            "rediss+cluster://, mongodb:// or mongodb+srv://"
         )
         raise ConfigurationError(message)
     try:

@@ -74,6 +74,7 @@ class Operations(ABC):
         """Make this the session of `user`, under a new id; see `Session.bind`."""
         with self._all_or_nothing():
             extension = self._unit.extension
+            extension.need_users("bind")
             subject = extension.ring.subject(user)
             shown = label.encode("utf-8", "replace")[:_MAX_LABEL]
             limit = extension.config.max_sessions_per_user
@@ -81,9 +82,8 @@ class Operations(ABC):
             self._refuse_if_silent()
             bucket = subject.bucket
             # A store that an application wrote may not say.
-            if getattr(extension.store, "keeps_buckets", False):
-                held = self._unit.token
-                bucket = held.reference.bucket if held is not None else bucket
+            if getattr(extension.store, "keeps_buckets", False) and self._unit.token is not None:
+                bucket = self._unit.token.reference.bucket
             self._bind(self._rotation(bucket, bind=bind))
 
     def unbind(self, fields: tuple[bytes, ...]) -> None:

@@ -48,7 +48,7 @@ _SOURCES = {
     "lib/unsticky_traces.py": "app/unsticky_traces.py",
     "lib/unsticky": "app/unsticky",
 }
-_LEFT_OUT = {"README.md", "valkey.conf.template", "py.typed~"}
+_LEFT_OUT = {"README.md", "valkey.conf.template", "py.typed~", "testing", "__pycache__"}
 
 
 # The image's build reads such a file only; this makes one from what other tools keep.
@@ -245,7 +245,7 @@ def _wanted() -> dict[str, bytes]:
             continue
         for file in sorted(path.rglob("*")):
             relative = file.relative_to(path)
-            if file.is_file() and file.name not in _LEFT_OUT and "__pycache__" not in file.parts:
+            if file.is_file() and _LEFT_OUT.isdisjoint(relative.parts):
                 found[f"{name}/{relative}"] = file.read_bytes()
     return found
 

@@ -8,7 +8,14 @@ from typing import Any, Final
 
 from tests.library.containers.test_contract import collected
 
-_MODULES: Final = {"made_once", "resends", "round_trips", "unbind", "user_sessions"}
+_MODULES: Final = {
+    "made_once",
+    "resends",
+    "round_trips",
+    "unbind",
+    "user_index",
+    "user_sessions",
+}
 _NOT_HERE: Final = {
     "test_a_demoted_server_refuses_to_read_and_write": "a cluster's servers take no REPLICAOF",
     "test_an_index_that_an_earlier_release_cut_short_is_repaired": "none wrote to a cluster",
@@ -22,7 +29,7 @@ def _is_wanted(name: str, test: Any) -> bool:
     if os.environ.get("CLUSTER") == "all" or not name.startswith("test_"):
         return True
     module: str = test.__module__
-    return module.rpartition(".test_")[2] in _MODULES
+    return module.rpartition(".")[2].removeprefix("test_") in _MODULES
 
 
 globals().update({name: test for name, test in collected().items() if _is_wanted(name, test)})

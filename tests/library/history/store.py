@@ -9,11 +9,14 @@ from typing import Any, Literal
 from unsticky.codec import decode
 from unsticky.cookie import Reference
 from unsticky.fields import MAP, PLAIN, entry_key, map_prefix, name_of
+from unsticky.stores.documents import Session
+from unsticky.stores.mongodb.bson_documents import session_document
 
 from tests.support.stores.cluster import Cluster
+from tests.support.stores.mongodb import MongoServer
 from tests.support.stores.servers import Server
 
-Fsync = Literal["everysec", "always"]
+Fsync = Literal["everysec", "always", "majority"]
 
 
 class DurableStore(Server):
@@ -87,6 +90,17 @@ class DurableCluster(Cluster):
     def _file(node: Server) -> Path:
         (found,) = node.folder.glob("appendonlydir/*.incr.aof")
         return found
+
+
+class DurableMongo(MongoServer):
+    """A server that speaks MongoDB's protocol."""
+
+    def sessions(self) -> Iterator[tuple[str, dict[str, Any]]]:
+        """See `DurableStore.sessions`."""
+        for raw in self.raw.get_default_database()["unsticky:sessions"].find():
+            found = session_document(raw)
+            if isinstance(found, Session):
+                yield raw["_id"], _content(dict(found.fields))
 
 
 def _sessions_at(server: Server) -> Iterator[tuple[str, dict[str, Any]]]:

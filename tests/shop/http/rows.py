@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from tests.support.checkout import ROOT
+from tests.support.pages import rows
 
 _BODIES: Final = {
     "not UTF-8": b'{"sku":"\xe9"}',
@@ -16,7 +17,7 @@ _BODIES: Final = {
     "65,536 bytes": b'{"sku":"tea"}'.ljust(65_536),
 }
 
-_HEADS: Final = {"id", "call"}
+_PAGE: Final = ROOT / "docs" / "http-api.md"
 
 
 @dataclass(frozen=True)
@@ -38,24 +39,13 @@ class Case:
 
 def behaviours() -> list[str]:
     """Return the ids of the rows that describe a behaviour."""
-    two = [cells[0] for cells in _rows() if len(cells) == 2]
-    return [
-        first for first in two if re.fullmatch("[a-z][a-z0-9-]+", first) and first not in _HEADS
-    ]
+    two = [cells[0] for cells in rows(_PAGE) if len(cells) == 2]
+    return [first for first in two if re.fullmatch("[a-z][a-z0-9-]+", first)]
 
 
 def cases() -> list[Case]:
     """Return the rows that describe one request."""
-    return [_case(*cells) for cells in _rows() if len(cells) == 6 and cells[4].isdigit()]
-
-
-def _rows() -> list[list[str]]:
-    text = (ROOT / "docs" / "http-api.md").read_text(encoding="utf-8")
-    return [
-        [cell.strip() for cell in line.strip("|").split("|")]
-        for line in text.splitlines()
-        if line.startswith("|")
-    ]
+    return [_case(*cells) for cells in rows(_PAGE) if len(cells) == 6 and cells[4].isdigit()]
 
 
 def _case(id_: str, request: str, header: str, body: str, status: str, says: str) -> Case:

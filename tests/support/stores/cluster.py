@@ -199,11 +199,11 @@ class AtCluster(AtServer):
         super().__init__("cluster", whole)
 
     def new_store(self, lifetimes: Lifetimes = LIFETIMES, caps: Caps = CAPS) -> LimitedStore:
-        """See `Memory.new_store`."""
+        """See `Place.new_store`."""
         return Scattered(super().new_store(lifetimes, caps).store, lifetimes)
 
     def successor(self, where: Reference, user: Reference) -> Reference:
-        """See `Memory.successor`; the session stays in its bucket."""
+        """See `Place.successor`; the session stays in its bucket."""
         del user
         return reference(where.bucket)
 

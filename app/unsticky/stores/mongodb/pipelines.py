@@ -28,7 +28,7 @@ from ..base import (
     Take,
     Write,
 )
-from .bson_documents import VERSION, hexed, to_bson
+from .bson_documents import UNCOUNTED, VERSION, hexed, to_bson
 
 Expression: TypeAlias = Any
 """An expression of MongoDB's aggregation language."""
@@ -258,7 +258,8 @@ def _found(lifetimes: Lifetimes, name: bytes) -> Steps:
     ]
     session = {"$and": [ours, *numbers, *optional, {"$eq": [{"$type": "$fields"}, "object"]}]}
     tombstone = {"$and": [ours, {"$eq": [{"$type": "$kind"}, "string"]}, numbers[2]]}
-    nothing = [{"$eq": [{"$type": name}, "missing"]} for name in ("$e", "$created", "$fields")]
+    names = {"$map": {"input": {"$objectToArray": "$$ROOT"}, "in": "$$this.k"}}
+    nothing = {"$setIsSubset": [names, [*UNCOUNTED, "t"]]}
     lives = {
         "$and": [
             {"$gt": ["$expires", _NOW]},
@@ -291,12 +292,12 @@ def _found(lifetimes: Lifetimes, name: bytes) -> Steps:
             "fields": _cond("$$alive", "$fields", {}),
             "blank": {
                 "$or": [
-                    {"$and": nothing},
+                    nothing,
                     {"$and": ["$$session", {"$not": ["$$alive"]}]},
                     {"$and": ["$$tombstone", {"$eq": ["$$dead", None]}]},
                 ]
             },
-            "known": {"$or": ["$$session", "$$tombstone", {"$and": nothing}]},
+            "known": {"$or": ["$$session", "$$tombstone", nothing]},
             # The answers that are still kept, and those that outlive the session.
             "alive_ops": _cond("$$alive", "$$ops", apart),
             "apart_ops": apart,

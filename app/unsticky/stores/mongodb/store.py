@@ -9,6 +9,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any, Final, TypeVar
 
+from bson import ObjectId
 from pymongo import ReturnDocument, errors
 from pymongo.read_concern import ReadConcern
 
@@ -181,15 +182,15 @@ class MongoStore(DocumentStore):
             if deadline.remaining <= 0:
                 raise StoreUnavailable("other requests changed the same sessions all the time")
             with deadline:
-                time.sleep(min(random.uniform(0.001, 0.01), deadline.left()))
+                time.sleep(min(random.uniform(0, 0.003), deadline.left()))
 
     def quarantine(
         self, reference: Reference, field: bytes, observed: bytes, deadline: Deadline
     ) -> bool:
         """See `Store.quarantine`."""
-        with contextlib.suppress(NotASessionError):
-            return bool(field) and super().quarantine(reference, field, observed, deadline)
         if field or observed:
+            with contextlib.suppress(NotASessionError):
+                return super().quarantine(reference, field, observed, deadline)
             return False
         return self._server.run(lambda db: _set_aside(db, reference), deadline)
 
@@ -277,7 +278,10 @@ def _transacted(db: Database, call: Callable[[Plan], T], caps: Caps) -> tuple[T]
 
         def load(key: str) -> Document | None:
             kind, _, name = key.partition(":")
-            raw = db[_COLLECTION[kind]].find_one({"_id": name}, session=session)
+            # Locked from now on: others wait, and this transaction is in vain only if it must wait.
+            raw = db[_COLLECTION[kind]].find_one_and_update(
+                {"_id": name}, {"$set": {"lock": ObjectId()}}, session=session
+            )
             loaded[key] = raw
             return None if raw is None else _document(kind, raw)
 

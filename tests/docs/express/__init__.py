@@ -1,0 +1,1 @@
+"""docs/migrating-from-express.md: each line of its tables, carried out on an application."""

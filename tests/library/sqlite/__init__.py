@@ -1,0 +1,1 @@
+"""The store in an SQLite database, beyond the contract."""
