@@ -27,7 +27,7 @@ _REST = {"memory": "", "unix": "/run/redis.sock", "redis+sentinel": "one:1/servi
 _REST |= {"rediss+sentinel": _REST["redis+sentinel"]}
 
 
-@pytest.mark.parametrize("scheme", map(_scheme_of, _URLS))
+@pytest.mark.parametrize("scheme", [_scheme_of(url) for url in _URLS])
 def test_each_url_names_a_store(scheme: str, tmp_path: Path) -> None:
     """The library opens a store for each scheme of the table."""
     rest = f"/{tmp_path}/db" if scheme == "sqlite" else _REST.get(scheme, "127.0.0.1:1/0")

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from tests.library.security.valkey import Valkey
+from tests.support import disks
 from tests.support.browsers import Site, make_site
 from tests.support.stores.cluster import Cluster
 from tests.support.stores.places import Place
@@ -40,16 +41,21 @@ def _valkey() -> Iterator[Valkey]:
     server.dispose()
 
 
-@pytest.fixture(name="store", params=["memory", "valkey", "mongodb"])
-def _store(request: pytest.FixtureRequest) -> str:
+@pytest.fixture(name="store", params=["memory", "sqlite", "valkey", "mongodb"])
+def _store(request: pytest.FixtureRequest) -> Iterator[str]:
     """Where sessions live: a test that takes this runs on each store."""
-    if request.param == "memory":
-        return "memory://"
+    if request.param == "sqlite":
+        with tempfile.TemporaryDirectory(prefix="s-", dir=disks.FAST) as folder:
+            yield f"sqlite:///{folder}/sessions.db"
+        return
     if request.param == "mongodb":
         servers: Servers = request.getfixturevalue("servers")
-        return servers.mongodb().url
-    server: Valkey = request.getfixturevalue("valkey")
-    return server.url
+        yield servers.mongodb().url
+    elif request.param == "memory":
+        yield "memory://"
+    else:
+        server: Valkey = request.getfixturevalue("valkey")
+        yield server.url
 
 
 @pytest.fixture(name="site")

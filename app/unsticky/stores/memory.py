@@ -21,6 +21,7 @@ from .base import (
     Operation,
     Record,
     Store,
+    Unreadable,
     WriteOutcome,
 )
 from .documents import Document
@@ -51,7 +52,7 @@ class DocumentStore(Store):
 
     def read(
         self, reference: Reference, lifetimes: Lifetimes, deadline: Deadline, *, slide: bool = True
-    ) -> Record | Missing | Gone:
+    ) -> Record | Missing | Gone | Unreadable:
         """See `Store.read`."""
         return self.carry_out(lambda plan: plan.read(reference, lifetimes, slide=slide), deadline)
 

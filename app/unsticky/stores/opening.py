@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from pathlib import Path
 from typing import Any, Final
 from urllib.parse import unquote, urlsplit
 
@@ -53,13 +54,13 @@ def open_store(url: str, client: Any, prefix: str, caps: Caps, wait: Wait | None
     if scheme == "memory":
         return MemoryStore(caps)
     if scheme == "sqlite":
-        return _sqlite_store(url, caps)
+        return _sqlite_store(url, prefix, caps)
     if scheme in {"mongodb", "mongodb+srv"}:
         return _store_in_mongodb(url, prefix, caps)
     return _store_at(client_from_url(url), prefix, caps, wait)
 
 
-def _sqlite_store(url: str, caps: Caps) -> Store:
+def _sqlite_store(url: str, prefix: str, caps: Caps) -> Store:
     # Late: it imports from this package, and not every Python has SQLite.
     from .sqlite import SqliteStore
 
@@ -69,7 +70,7 @@ def _sqlite_store(url: str, caps: Caps) -> Store:
             f"the store's URL {url!r} names no absolute path: write it with four slashes, "
             "as in sqlite:////srv/app/sessions.db"
         )
-    return SqliteStore(unquote(place.path[1:]), caps)
+    return SqliteStore(Path(unquote(place.path[1:])), caps, prefix=prefix)
 
 
 def _store_in_mongodb(url: str, prefix: str, caps: Caps) -> Store:

@@ -18,18 +18,19 @@ from ..errors import ConfigurationError, OutcomeUnknown, StoreUnavailable
 from . import Caps, Deadline, Document, DocumentStore, Plan, Reference, packed, unpacked
 
 T = TypeVar("T")
-Clock: TypeAlias = Callable[[], float]
+Now: TypeAlias = Callable[[], float]
 Swept: TypeAlias = tuple[bytes | None, tuple[Reference, ...]]
 Work: TypeAlias = Callable[[sqlite3.Connection], T]
 
 _SCHEMA: Final = """PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL;
     CREATE TABLE IF NOT EXISTS documents (key TEXT PRIMARY KEY, expires INTEGER, data BLOB);
     CREATE INDEX IF NOT EXISTS expiring ON documents (expires)"""
+_GET: Final = "SELECT data FROM documents WHERE key = ?"
 _PUT: Final = "REPLACE INTO documents VALUES (?, ?, ?)"
 _PROBE: Final = ("probe", 0, b"")
 _CLEAR: Final = """DELETE FROM documents
     WHERE key IN (SELECT key FROM documents WHERE expires <= ? LIMIT ?)"""
-_SWEEP: Final = "SELECT key FROM documents WHERE key > ? AND key < 's~' ORDER BY key LIMIT ?"
+_SWEEP: Final = "SELECT key FROM documents WHERE key > ? AND key < ? ORDER BY key LIMIT ?"
 _STEP: Final = 200  # documents that one transaction clears or sweeps, so that it is short
 _NETWORKS: Final = {"9p", "afs", "ceph", "cifs", "fuse.sshfs", "glusterfs", "nfs", "nfs4", "smb3"}
 _DAMAGED: Final = "restore it, or move it away with its -wal file to begin an empty one"
@@ -48,25 +49,23 @@ _lent: Final[set[sqlite3.Connection]] = set()
 
 
 class SqliteStore(DocumentStore):
-    """Sessions in one file, for the processes of one machine. Each application has its own file.
+    """Sessions in one file, for the processes of one machine; each change is synced to the disk.
 
-    Each change is synced to the disk before it is answered, so it survives a loss of power.
     Requests that write take turns, within their deadline; only a disk that hangs is beyond it.
 
     Args:
         path: the database's file, in a folder that exists, on a disk of this machine.
         caps: what a session may grow to.
         clock: returns seconds since 1970.
+        prefix: what all keys begin with, if applications share a file.
 
     Raises:
         ConfigurationError: the database cannot be used; the message says what to do.
     """
 
-    def __init__(self, path: str | Path, caps: Caps, clock: Clock = time.time) -> None:
-        self._path = Path(path).absolute()
-        self._caps = caps
-        self._clock = clock
-        self._clear_at = 0
+    def __init__(self, path: Path, caps: Caps, clock: Now = time.time, prefix: str = "") -> None:
+        self._path = path.absolute()
+        self._caps, self._clock, self._prefix, self._clear_at = caps, clock, prefix, 0
         self._idle: list[tuple[object, sqlite3.Connection]] = []
         self.turns: list[object] = []
         _stores.add(self)
@@ -92,7 +91,9 @@ class SqliteStore(DocumentStore):
         after = "session:" if cursor == b"0" else cursor.decode()
 
         def swept(database: sqlite3.Connection) -> Swept:
-            keys = [key for (key,) in database.execute(_SWEEP, (after, _STEP))]
+            first, end = self._prefix + after, f"{self._prefix}session;"
+            found = database.execute(_SWEEP, (first, end, _STEP))
+            keys = [key.removeprefix(self._prefix) for (key,) in found]
             ended = self._planned(database, lambda plan: plan.end_each(keys))
             return keys[-1].encode() if len(keys) == _STEP else None, ended
 
@@ -113,14 +114,14 @@ class SqliteStore(DocumentStore):
         now = int(self._clock() * 1000)
 
         def load(key: str) -> Document | None:
-            found = database.execute("SELECT data FROM documents WHERE key = ?", (key,)).fetchone()
+            found = database.execute(_GET, (self._prefix + key,)).fetchone()
             return unpacked(found[0]) if found else None
 
         plan = Plan(load, now, self._caps)
         answer = call(plan)
         if plan.replaced:
-            rows = [(key, each.expires, packed(each)) for key, each in plan.replaced.items()]
-            database.executemany(_PUT, rows)
+            for key, each in plan.replaced.items():
+                database.execute(_PUT, (self._prefix + key, each.expires, packed(each)))
             if now >= self._clear_at:
                 more = database.execute(_CLEAR, (now, _STEP)).rowcount == _STEP
                 self._clear_at = now if more else now + 1000
@@ -200,8 +201,7 @@ class SqliteStore(DocumentStore):
             if found == file:
                 return found, database
             database.close()
-        with suppress(OSError):
-            # Only a new file: to close another descriptor of it would drop SQLite's locks.
+        with suppress(OSError):  # only a new file: to close one that is there drops SQLite's locks
             os.close(os.open(self._path, os.O_CREAT | os.O_EXCL, 0o600))
         database = sqlite3.connect(self._path, 0, isolation_level=None, check_same_thread=False)
         try:

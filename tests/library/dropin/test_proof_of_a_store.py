@@ -221,7 +221,7 @@ def test_a_copy_of_the_store_in_sqlite_keeps_all_promises(
         ("races", "P1", "Two hundred additions from eight threads add up."),
         ("alone", "P1", "400 additions by 4 processes of 4 threads are all made"),
         ("revives", "P2", "Who comes late is told how it ended"),
-        ("costs", "P4", "Reading, changing, creating, rotating and ending cost at most one each."),
+        ("costs", "P4", "Reading, changing, creating and ending cost at most one each."),
         ("never_expires", "P5", "A session that nobody used for its idle limit is not there."),
         ("has_no_caps", "P8", "Names and values up to the cap fit; a byte more is refused"),
         ("repeats", "P9", "Both answers are the sum, and it was added once."),

@@ -19,7 +19,7 @@ SLOTS = 2
 OPERATIONS = 900
 """The most operations of each worker, so that the sessions stay within their caps."""
 
-DEADLINES: dict[Fsync, float] = {"always": 0.4, "everysec": 0.4, "majority": 2.0}
+DEADLINES: dict[Fsync, float] = {"always": 0.4, "everysec": 0.4, "majority": 2.0, "sqlite": 1.0}
 """The library's limit for one request's store calls, in seconds.
 
 The server that speaks MongoDB's protocol is written in Python, and takes 10 ms for a write.

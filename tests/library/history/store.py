@@ -1,22 +1,24 @@
 """A store with an append-only file, for histories that kill it, pause it and cut its power."""
 
 import os
+import sqlite3
 from base64 import urlsafe_b64decode
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 from typing import Any, Literal
 
 from unsticky.codec import decode
 from unsticky.cookie import Reference
 from unsticky.fields import MAP, PLAIN, entry_key, map_prefix, name_of
-from unsticky.stores.documents import Session
+from unsticky.stores.documents import Session, unpacked
 from unsticky.stores.mongodb.bson_documents import session_document
 
 from tests.support.stores.cluster import Cluster
 from tests.support.stores.mongodb import MongoServer
 from tests.support.stores.servers import Server
 
-Fsync = Literal["everysec", "always", "majority"]
+Fsync = Literal["everysec", "always", "majority", "sqlite"]
 
 
 class DurableStore(Server):
@@ -101,6 +103,40 @@ class DurableMongo(MongoServer):
             found = session_document(raw)
             if isinstance(found, Session):
                 yield raw["_id"], _content(dict(found.fields))
+
+
+class DurableFile:
+    """An SQLite database: it has no process that could be killed, only those that use it."""
+
+    def __init__(self, folder: Path) -> None:
+        self._path = folder / "sessions.db"
+        self.url = f"sqlite:///{self._path}"
+        self._held: sqlite3.Connection | None = None
+
+    def start(self) -> None:
+        """Do nothing."""
+
+    def stop(self) -> None:
+        """Do nothing."""
+
+    def pause(self) -> None:
+        """Hold the lock that each change needs, as a process that hangs would."""
+        self._held = sqlite3.connect(self._path, 10, isolation_level=None)
+        self._held.execute("BEGIN IMMEDIATE")
+
+    def resume(self) -> None:
+        """Let go."""
+        assert self._held is not None
+        self._held.close()
+
+    def sessions(self) -> Iterator[tuple[str, dict[str, Any]]]:
+        """See `DurableStore.sessions`."""
+        with closing(sqlite3.connect(self._path)) as database:
+            rows = database.execute("SELECT key, data FROM documents WHERE key LIKE 'session:%'")
+            for key, data in rows:
+                found = unpacked(data)
+                if isinstance(found, Session):
+                    yield key.partition(":")[2], _content(dict(found.fields))
 
 
 def _sessions_at(server: Server) -> Iterator[tuple[str, dict[str, Any]]]:

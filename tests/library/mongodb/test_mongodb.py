@@ -33,18 +33,10 @@ from unsticky.stores.opening import open_store
 from tests.support.browsers import make_site
 from tests.support.stores.mongodb import AtMongo, MongoServer
 from tests.support.stores.places import CAPS, HOUR, LimitedStore, make, operation, reference
-from tests.support.stores.servers import Servers
 from tests.support.waiting import at_most, wait_until
 
 _LIFETIMES = Lifetimes(idle=HOUR, absolute=None, unused=HOUR)
 _DEADLINE = 2.0
-
-
-@pytest.fixture(name="place")
-def _place(servers: Servers) -> Iterator[AtMongo]:
-    place = AtMongo(servers.mongodb())
-    yield place
-    place.close()
 
 
 @pytest.fixture(name="store")

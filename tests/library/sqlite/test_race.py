@@ -36,12 +36,12 @@ def count():
 _LOCK = """
 from gevent import monkey
 monkey.patch_all()
-import sqlite3, sys
+import pathlib, sqlite3, sys
 import gevent
 from unsticky.stores import Caps, Deadline
 from unsticky.stores.sqlite import SqliteStore
 
-store = SqliteStore(sys.argv[1], Caps(10, 1000))
+store = SqliteStore(pathlib.Path(sys.argv[1]), Caps(10, 1000))
 other = sqlite3.connect(sys.argv[1], isolation_level=None)
 other.execute("BEGIN IMMEDIATE")
 # The holder of the lock is a greenlet, too: it can only give it back while the others run.

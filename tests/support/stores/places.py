@@ -105,6 +105,11 @@ class AtServer(Place):
         self._stores.append(open_store(self.server.url, None, self.prefix, caps))
         return LimitedStore(self._stores[-1], lifetimes)
 
+    def empty(self) -> None:
+        """Forget all sessions."""
+        for key in self.server.raw.scan_iter(f"{self.prefix}*", count=10_000):
+            self.server.raw.delete(key)
+
     def now(self) -> int:
         """See `Place.now`."""
         return self.server.milliseconds()

@@ -32,7 +32,7 @@ from ..base import (
     WriteOutcome,
     Written,
 )
-from ..documents import Document, Index, Session, Tombstone, key_of
+from ..documents import Document, Index, Result, Session, Tombstone, key_of
 from ..memory import DocumentStore
 from ..planning import Plan, operation_name
 from . import pipelines
@@ -53,7 +53,12 @@ T = TypeVar("T")
 
 _BATCH: Final = 100
 """How many sessions a sweep looks at in one step."""
-_COLLECTION: Final = {"session": "sessions", "index": "users", "result": "results"}
+_COLLECTION: Final = {
+    "session": "sessions",
+    "index": "users",
+    "result": "results",
+    "quarantine": "quarantine",
+}
 
 
 class MongoStore(DocumentStore):
@@ -83,7 +88,7 @@ class MongoStore(DocumentStore):
         """How many calls this process has sent."""
         return self._server.round_trips
 
-    def read(  # type: ignore[override]  # a server's documents may be anybody's
+    def read(
         self, reference: Reference, lifetimes: Lifetimes, deadline: Deadline, *, slide: bool = True
     ) -> Record | Missing | Gone | Unreadable:
         """See `Store.read`; a slide that is due is a second call."""
@@ -316,20 +321,17 @@ def _replace(
     now: int,
 ) -> None:
     kind, _, name = key.partition(":")
-    if kind == "quarantine":
-        raw = raw_packed(document)  # type: ignore[arg-type]
-        collection = db["quarantine"]
-    elif kind == "session":
-        raw, collection = raw_session(document, before, now), db["sessions"]  # type: ignore[arg-type]
-    elif kind == "result":
-        raw, collection = raw_packed(document), db["results"]  # type: ignore[arg-type]
-    else:
-        collection = db["users"]
-        if isinstance(document, Tombstone):
+    collection = db[_COLLECTION[kind]]
+    match document:
+        case Tombstone() if kind == "index":  # it is forgotten
             collection.delete_one({"_id": name}, session=session)
             return
-        assert isinstance(document, Index)
-        raw = raw_index(document)
+        case Index():
+            raw = raw_index(document)
+        case Session() | Tombstone() if kind == "session":
+            raw = raw_session(document, before, now)
+        case Result() | Session():
+            raw = raw_packed(document)
     collection.replace_one({"_id": name}, raw, upsert=True, session=session)
 
 
