@@ -1,7 +1,7 @@
-"""`make bench`: this library's sessions beside others, in four benchmarks.
+"""`make bench`: this library's sessions beside others, in five benchmarks.
 
-`peers` compares the same cart over all peers in one table; `race`, `session` and `page` are about
-Flask's sessions alone. Each keeps its raw data in STATE_DIR/bench/.
+`peers` compares the same cart over all peers in one table, and `stores` over all stores; `race`,
+`session` and `page` are about Flask's sessions alone. Each keeps its raw data in STATE_DIR/bench/.
 """
 
 import argparse
@@ -18,12 +18,16 @@ from loadtest.frameworks.peers import PEERS, Peer, named
 
 _NAMES: Final = tuple(peer.name for peer in PEERS)
 _DEFAULTS: Final = {
-    "peers": tuple(peer.name for peer in PEERS if peer.is_compared),
+    **{
+        table: tuple(peer.name for peer in PEERS if table in peer.tables)
+        for table in ("peers", "stores")
+    },
     "race": race.PEERS,
     "session": session.PEERS,
     "page": page.PEERS,
 }
 _BENCHMARKS: Final = tuple(_DEFAULTS)
+_UNDER_LOAD: Final = {"peers", "stores", "session"}
 
 
 def main(arguments: Sequence[str]) -> None:
@@ -37,13 +41,13 @@ def main(arguments: Sequence[str]) -> None:
         comparison.write(options.again, is_documented=options.document)
         return
     benchmarks = [name for name in _BENCHMARKS if name in options.only] or ["peers"]
-    generator = load.generator() if {"peers", "session"} & set(benchmarks) else Generator.WRK
+    generator = load.generator() if _UNDER_LOAD & set(benchmarks) else Generator.WRK
     for name in benchmarks:
         peers, skipped = _present(name, options)
         rounds, seconds = options.rounds, options.seconds
         match name:
-            case "peers":
-                path = comparison.measure(peers, skipped, generator, {
+            case "peers" | "stores":
+                path = comparison.measure(name, peers, skipped, generator, {
                     "rounds": rounds or 8, "seconds": seconds or 3, "races": options.races,
                     "logouts": options.logouts,
                 })  # fmt: skip
@@ -85,6 +89,8 @@ def _lacks(peer: Peer, benchmark: str) -> str | None:
         return "the page is a Flask application"
     if benchmark in {"page", "race"} and peer.kind == "none":
         return "it has no session"
+    if benchmark in {"page", "race"} and peer.has_one_process:
+        return "it has one process"
     return peer.lacks()
 
 
@@ -105,14 +111,20 @@ def _parsed(arguments: Sequence[str]) -> argparse.Namespace:
         f"and peers ({', '.join(_NAMES)})",
     )  # fmt: skip
     parser.add_argument("--without", nargs="+", choices=_NAMES, default=[], metavar="PEER")
-    parser.add_argument("--rounds", type=_count, help="by default: peers 8, race 5, session 15")
+    parser.add_argument(
+        "--rounds", type=_count, help="by default: peers, stores 8; race 5, session 15"
+    )
     parser.add_argument(
         "--seconds",
         type=_count,
-        help="of load: peers 3, session 1 a sample; page 300 a peer",
+        help="of load: peers, stores 3; session 1 a sample; page 300 a peer",
     )
-    parser.add_argument("--races", type=_count, default=5, help="peers: rounds of both races")
-    parser.add_argument("--logouts", type=_count, default=10, help="peers, race: in each round")
+    parser.add_argument(
+        "--races", type=_count, default=5, help="peers, stores: rounds of both races"
+    )
+    parser.add_argument(
+        "--logouts", type=_count, default=10, help="peers, stores, race: in each round"
+    )
     parser.add_argument("--loads", type=_count, default=1000, help="page: of each peer")
     parser.add_argument(
         "--worker-classes", nargs="+", choices=race.WORKER_CLASSES, metavar="CLASS",
@@ -121,11 +133,13 @@ def _parsed(arguments: Sequence[str]) -> argparse.Namespace:
     parser.add_argument("--workers", type=_count, default=2, help="session: processes of each peer")
     parser.add_argument("--modes", nargs="+", choices=session.MODES, default=session.MODES,
                         help="session")  # fmt: skip
-    parser.add_argument("--document", action="store_true", help="peers: write docs/benchmarks.md")
+    parser.add_argument(
+        "--document", action="store_true", help="peers, stores: write its page in docs/"
+    )
     parser.add_argument("--again", type=Path, metavar="FILE",
                         help="measure nothing: make the table of this raw data")  # fmt: skip
     options = parser.parse_args(arguments)
-    spreads = not {"race", "page"} & set(options.only) or {"peers", "session"} & set(options.only)
+    spreads = not {"race", "page"} & set(options.only) or _UNDER_LOAD & set(options.only)
     if options.rounds == 1 and spreads:
         parser.error("--rounds must be 2 or more: one round has no spread")
     return options

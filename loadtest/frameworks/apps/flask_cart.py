@@ -1,6 +1,7 @@
 """Flask over each kind of session; the views are the same.
 
-`loadtest.frameworks.apps.flask_cart:create_app('unsticky')`, with the store's URL in REDIS_URL.
+`loadtest.frameworks.apps.flask_cart:create_app('unsticky')`, with the place of the sessions in
+SESSIONS_URL, and the store of the benchmark in REDIS_URL.
 """
 
 import os
@@ -105,14 +106,16 @@ def install(app: Flask, kind: str, store: redis.Redis) -> Cart:
         case "flask-cookie":
             pass
         case "flask-session":
-            from flask_session import Session
+            from loadtest.frameworks.apps import flask_session_stores
 
-            app.config.update(SESSION_TYPE="redis", SESSION_REDIS=store)
-            Session(app)
+            flask_session_stores.install(app, os.environ["SESSIONS_URL"])
         case "unsticky" | "unsticky-plain":
             from unsticky import Unsticky
 
-            app.config["UNSTICKY_STORE"] = os.environ["REDIS_URL"]
+            app.config["UNSTICKY_STORE"] = url = os.environ["SESSIONS_URL"]
+            if url.startswith("mongodb"):
+                # A server that is no mongod can take seconds under load, and 503 ends a benchmark.
+                app.config["UNSTICKY_DEADLINE"] = 10
             Unsticky(app)
         case _:
             raise ValueError(f"{kind!r} is no kind of session")

@@ -14,17 +14,20 @@ from typing import Any, Final
 from loadtest import machine
 from loadtest.console import say, show
 from loadtest.errors import LoadTestError
-from loadtest.frameworks import node, raw
+from loadtest.frameworks import mongodb, node, raw
 from loadtest.frameworks.benchmarks import document, race
 from loadtest.frameworks.benchmarks import table as figures
 from loadtest.frameworks.benchmarks.testbed import Testbed, filled_cart, under_load
-from loadtest.frameworks.benchmarks.traffic import Meter, Traffic
+from loadtest.frameworks.benchmarks.traffic import MongoMeter, RedisMeter, Traffic
 from loadtest.frameworks.load import Generator
 from loadtest.frameworks.peers import Peer
 from loadtest.frameworks.servers import Running
 from loadtest.processes import family
 
-_DOCUMENT: Final = machine.CHECKOUT / "docs" / "benchmarks.md"
+_DOCUMENTS: Final = {
+    "peers": machine.CHECKOUT / "docs" / "benchmarks.md",
+    "stores": machine.CHECKOUT / "docs" / "benchmarks-stores.md",
+}
 # Node gets faster for the first 10,000 requests; imports, caches and connections need less.
 _WARM_SECONDS: Final = 6
 
@@ -45,6 +48,7 @@ class Still:
 
 
 def measure(
+    table: str,
     peers: Sequence[Peer],
     skipped: Mapping[str, str],
     generator: Generator,
@@ -52,7 +56,8 @@ def measure(
 ) -> Path:
     """Compare the peers, and return the file with the raw data, which also says who is skipped.
 
-    The options are `rounds` and `seconds` of load, `races`, and the `logouts` in each.
+    The table is `peers` or `stores`. The options are `rounds` and `seconds` of load, `races`, and
+    the `logouts` in each.
 
     Raises:
         LoadTestError: one cannot be started, or answers wrongly.
@@ -65,11 +70,14 @@ def measure(
             peer.name: Still(*traffics[peer], _worker(app), bed.session_bytes(peer))
             for peer, app in bed.apps.items()
         }
-    raced = race.rounds(peers, options["races"], options["logouts"])
+    racing = [peer for peer in peers if not peer.has_one_process]
+    raced = race.rounds(racing, options["races"], options["logouts"])
     packages = {name for peer in peers for name in peer.packages}
     return raw.save(
-        "peers",
+        table,
         {
+            "table": table,
+            "mongodb": mongodb.description() if "mongodb" in {p.place for p in peers} else "",
             "options": options,
             "generator": generator,
             "skipped": skipped,
@@ -95,7 +103,8 @@ def write(path: Path, *, is_documented: bool) -> None:
         rows = figures.rows(data, [peer.name for peer in peers])
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise LoadTestError(
-            f"{path} is no raw data of a comparison ({error!r})", "name a file peers-*.json"
+            f"{path} is no raw data of a comparison ({error!r})",
+            "name a file peers-*.json or stores-*.json",
         ) from None
     # One peer a line: there are more of them than a terminal has room for in a row.
     for row in rows:
@@ -107,18 +116,19 @@ def write(path: Path, *, is_documented: bool) -> None:
     path.with_suffix(".md").write_text(text, encoding="utf-8")
     document.write_page(path.with_suffix(".html"), data)
     if is_documented:
-        _DOCUMENT.write_text(text, encoding="utf-8")
-        say(f"written: {_DOCUMENT}")
+        page = _DOCUMENTS[document.table_of(data)]
+        page.write_text(text, encoding="utf-8")
+        say(f"written: {page}")
     say(f"the same table: {path.with_suffix('.html')} and .md")
 
 
 def _traffic(bed: Testbed) -> dict[Peer, tuple[Traffic, Traffic]]:
-    meter = Meter(bed.store)
     found = {}
     for peer, app in bed.apps.items():
+        meter = MongoMeter() if peer.place == "mongodb" else RedisMeter(bed.store)
         browser = filled_cart(app.socket)
         found[peer] = (meter.of_reads(browser), meter.of_adds(browser))
-    meter.close()
+        meter.close()
     return found
 
 

@@ -18,6 +18,11 @@ def measured_peers(data: table.Raw) -> list[Peer]:
     return [peer for peer in PEERS if peer.name in data["still"]]
 
 
+def table_of(data: table.Raw) -> str:
+    """Return which comparison it is, `peers` or `stores`; the first runs did not name theirs."""
+    return str(data.get("table", "peers"))
+
+
 def markdown(data: table.Raw) -> str:
     """Return the report of a comparison as a Markdown document."""
     return f"{pages.rendered('bench.md', **_values(data))}\n"
@@ -32,6 +37,7 @@ def _values(data: table.Raw) -> dict[str, Any]:
     peers = measured_peers(data)
     return {
         "data": data,
+        "is_of_stores": table_of(data) == "stores",
         "peers": peers,
         "rows": table.rows(data, [peer.name for peer in peers]),
         "generator": table.generator(data),

@@ -8,12 +8,14 @@ from typing import Any, Final
 from loadtest.frameworks.benchmarks.race import ADDITIONS
 from loadtest.frameworks.benchmarks.spread import least_most, ratio, spread
 from loadtest.frameworks.load import Generator
-
-REFERENCE: Final = "unsticky"
-"""The peer that ratios refer to."""
+from loadtest.frameworks.peers import PEERS
 
 ABSENT: Final = "–"
 
+_REFERENCES: Final = {peer.name: peer.reference for peer in PEERS}
+_WITHOUT_SERVER: Final = {peer.name for peer in PEERS if peer.place not in {"redis", "mongodb"}}
+
+_MODES: Final = ("read", "add")
 _TIERS: Final = ("app_us", "nginx_us", "store_us")
 
 Raw = dict[str, Any]
@@ -22,7 +24,7 @@ Raw = dict[str, Any]
 
 @dataclass(frozen=True)
 class Cell:
-    """A figure, and its ratio to the reference's; both as text, the ratio may be missing."""
+    """A figure, and its ratio to that of `Peer.reference`, which may be missing; both as text."""
 
     text: str
     ratio: str = ""
@@ -65,9 +67,13 @@ def _values(raw: Raw, peer: str) -> dict[str, list[float]]:
     loads = ("per_second", "p50_ms", "p99_ms", *_TIERS)
     return {
         **{name: [sample[name] for sample in samples] for name in loads},
+        # Of those without a server, it is what another peer's idle server did meanwhile.
+        "store_us": [] if peer in _WITHOUT_SERVER else [sample["store_us"] for sample in samples],
         "all_us": [sum(sample[tier] for tier in _TIERS) for sample in samples],
-        **{f"{mode} {name}": [still[mode][name]]
-           for mode in ("read", "add") for name in ("trips", "bytes")},
+        **{f"{mode} trips": [still[mode]["trips"]] for mode in _MODES},
+        # A server that counts no bytes says 0.
+        **{f"{mode} bytes": [still[mode]["bytes"]] for mode in _MODES
+           if still[mode]["bytes"] or not still[mode]["trips"]},
         "worker_mb": [still["worker"] / 1e6],
         "session": [] if still["session"] is None else [still["session"]],
         "lost": [each["lost"] for each in raced],
@@ -109,7 +115,7 @@ def rows(raw: Raw, peers: Sequence[str]) -> list[Row]:
     """Return the table of a run for these peers."""
     found = {peer: _values(raw, peer) for peer in peers}
     return [
-        _row(figure, {peer: values[figure.name] for peer, values in found.items()})
+        _row(figure, {peer: values.get(figure.name, []) for peer, values in found.items()})
         for figure in figures(raw["options"]["logouts"], generator(raw))
     ]
 
@@ -123,14 +129,16 @@ def _row(figure: Figure, values: Mapping[str, Sequence[float]]) -> Row:
     best = (max if figure.high_is_good else min)(middles.values(), default=None)
     # If all are equal, none is best.
     distinct = len(set(middles.values())) > 1
-    reference = values.get(REFERENCE, [])
     cells = []
     for peer, found in values.items():
         if not found:
             cells.append(Cell(ABSENT))
             continue
         text = spread(found, figure.digits) if figure.spreads else least_most(found, figure.digits)
-        compared = peer != REFERENCE and figure.spreads and any(reference)
+        reference = values.get(_REFERENCES[peer], [])
+        compared = (
+            peer != _REFERENCES[peer] and figure.spreads and bool(reference) and all(reference)
+        )
         # Counts have no ratio: the library's is often zero.
         cells.append(
             Cell(

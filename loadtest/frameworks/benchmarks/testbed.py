@@ -13,7 +13,7 @@ import redis
 
 from loadtest.console import say
 from loadtest.errors import LoadTestError
-from loadtest.frameworks import contract, servers
+from loadtest.frameworks import contract, mongodb, servers
 from loadtest.frameworks.client import Browser
 from loadtest.frameworks.load import Generator, Load, Target
 from loadtest.frameworks.peers import Peer
@@ -126,8 +126,9 @@ def under_load(
             for peer, app in apps.items():
                 say(f"making {SESSIONS} carts of {peer.name}")
                 cookies = folder / f"{peer.name}.cookies"
+                pid = mongodb.pid() if peer.place == "mongodb" else store.pid
                 carts[peer] = Carts(
-                    Target(peer.name, app, nginx, store, ports[peer.name], cookies, generator)
+                    Target(peer.name, app, nginx, pid, ports[peer.name], cookies, generator)
                 )
                 carts[peer].make()
             yield Testbed(store, apps, carts)
@@ -143,7 +144,7 @@ def serving(
         store = stack.enter_context(servers.store(folder))
         apps = {}
         for peer in peers:
-            say(f"starting {peer.name}, {processes} processes")
+            say(f"starting {peer.name}, processes: {peer.processes(processes)}")
             started = peer.serve(processes, store, folder, worker_class=worker_class)
             apps[peer] = stack.enter_context(started)
         yield store, apps, folder

@@ -1,17 +1,19 @@
 """Round trips and bytes between an application and its store, for each request.
 
-The store counts them, one request after the other, so that no two share a trip: each of its reads
-from a socket (`total_reads_processed`) is a round trip. What happens inside a script is none.
+The store counts them, one request after the other, so that no two share a trip. Each read of Redis
+from a socket (`total_reads_processed`) is a round trip; what happens inside a script is none. For
+MongoDB it is each command (`network.numRequests`).
 """
 
 import itertools
 import statistics
+from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from typing import Any, Final
 
 import redis
 
-from loadtest.frameworks import contract
+from loadtest.frameworks import contract, mongodb
 from loadtest.frameworks.client import Browser
 from loadtest.frameworks.servers import Running
 
@@ -30,13 +32,11 @@ class Traffic:
     bytes: float
 
 
-class Meter:
-    """Reads the store's counters; nothing else may use the store at the same time."""
+class Meter(ABC):
+    """Reads a store's counters; nothing else may use the store at the same time."""
 
-    def __init__(self, store: Running) -> None:
-        self._client: Any = redis.Redis.from_url(store.database())
-        self._client.set_response_callback("INFO", lambda answer, **_: answer)
-        self._answered = 0
+    def __init__(self, client: Any) -> None:
+        self._client = client
         self._count()
         self._own = self._since(self._count())  # what counting itself adds
 
@@ -77,6 +77,20 @@ class Meter:
         now = self._count()
         return Traffic(now.trips - before.trips, now.bytes - before.bytes)
 
+    @abstractmethod
+    def _count(self) -> Traffic:
+        """Return the store's counters."""
+
+
+class RedisMeter(Meter):
+    """Reads the counters of the benchmark's own store."""
+
+    def __init__(self, store: Running) -> None:
+        client: Any = redis.Redis.from_url(store.database())
+        client.set_response_callback("INFO", lambda answer, **_: answer)
+        self._answered = 0
+        super().__init__(client)
+
     def _count(self) -> Traffic:
         """Return the store's counters, without the answers that held them before."""
         answer: bytes = self._client.info("stats")
@@ -86,3 +100,15 @@ class Meter:
         # The store counts this answer once it is sent.
         self._answered += len(answer)
         return counted
+
+
+class MongoMeter(Meter):
+    """Reads the counters of the server at MONGODB_URL; one that counts no bytes says 0."""
+
+    def __init__(self) -> None:
+        super().__init__(mongodb.client())
+
+    def _count(self) -> Traffic:
+        """Return the server's counters; their own answers are alike in size."""
+        network = self._client.admin.command("serverStatus")["network"]
+        return Traffic(network["numRequests"], network["bytesIn"] + network["bytesOut"])

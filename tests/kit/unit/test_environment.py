@@ -49,10 +49,10 @@ def test_environment_has_only_what_is_needed(tmp_path: Path) -> None:
     assert environment.to_run(settings) == environment.to_run(settings)
 
 
-def test_bench_environment_has_locust_without_wrk(
+def test_bench_environment_has_what_the_machine_asks_for(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The load generator is installed only if there is no wrk on the PATH."""
+    """Locust is installed only if there is no wrk on the PATH, PyMongo only with MONGODB_URL."""
 
     def groups() -> set[str]:
         return {path.stem for path in environment.to_bench(load({}, tmp_path)).pins}
@@ -61,6 +61,10 @@ def test_bench_environment_has_locust_without_wrk(
     assert "load" in groups()
     (tmp_path / "wrk").touch(mode=0o700)
     assert "load" not in groups()
+    monkeypatch.delenv("MONGODB_URL", raising=False)
+    assert "mongodb" not in groups()
+    monkeypatch.setenv("MONGODB_URL", "mongodb://127.0.0.1")
+    assert "mongodb" in groups()
 
 
 @pytest.mark.parametrize(

@@ -17,14 +17,16 @@ from loadtest.frameworks.peers import PEERS, Peer
 from tests.support.checkout import ROOT
 
 _CATALOG = json.loads((ROOT / "loadtest/frameworks/catalog.json").read_text(encoding="utf-8"))
-_COMPARED = [peer for peer in PEERS if peer.is_compared]
-_FLOORS = [peer for peer in PEERS if not peer.is_compared]
+_COMPARED = [peer for peer in PEERS if peer.tables]
+_FLOORS = [peer for peer in PEERS if not peer.tables]
 
 
 @pytest.fixture(name="server", params=_COMPARED, ids=lambda peer: peer.name, scope="module")
 def _server(request: pytest.FixtureRequest) -> Iterator[Path]:
     """Two processes of a peer, and their socket."""
     peer: Peer = request.param
+    if peer.place == "mongodb":
+        request.getfixturevalue("mongodb")
     lacking = peer.lacks()
     if lacking and os.environ.get("REQUIRE_SERVERS") == "1":
         pytest.fail(f"{lacking}, and REQUIRE_SERVERS=1")

@@ -11,12 +11,15 @@ import pytest
 
 from loadtest import machine
 from loadtest.errors import LoadTestError
-from loadtest.frameworks import load, servers
+from loadtest.frameworks import load, mongodb, servers
 from tests.support.checkout import ROOT
 
 _NO_STORE = "/nonexistent/redis-server"
 _NO_NODE = (
     "express is left out: node is not on the PATH; on Debian and Ubuntu: apt-get install npm\n"
+)
+_NO_MONGODB = (
+    "unsticky-mongodb is left out: MONGODB_URL is not set: name a MongoDB server on this machine\n"
 )
 _NO_WRK = (
     "wrk is not installed (apt-get install wrk, or brew install wrk): Locust makes the load, and "
@@ -48,6 +51,10 @@ def _path(tmp_path: Path) -> Path:
     ("arguments", "environment", "printed", "error"),
     [
         (["--only", "express"], {}, _NO_NODE, "nothing is left to measure"),
+        (["--only", "unsticky-mongodb"], {"MONGODB_URL": ""}, _NO_MONGODB,
+         "nothing is left to measure"),
+        (["--only", "race", "unsticky-memory"], {}, "unsticky-memory is left out: it has one pro",
+         "nothing is left to measure"),
         ([], {"REDIS_SERVER": _NO_STORE}, "", f"cannot start store: .*{_NO_STORE}"),
         ([], {"REDIS_SERVER": "/bin/false"}, "", "store did not start"),
         # Without wrk, a line says what Locust means for the figures, and the benchmark goes on.
@@ -55,7 +62,7 @@ def _path(tmp_path: Path) -> Path:
         (["--again", f"{ROOT}/loadtest/frameworks/catalog.json"], {}, "",
          "catalog.json is no raw data of a comparison"),
     ],
-    ids=["npm", "no store", "broken store", "wrk", "raw data"],
+    ids=["npm", "no MongoDB", "one process", "no store", "broken store", "wrk", "raw data"],
 )  # fmt: skip
 def test_what_is_missing_is_named(
     path: Path, arguments: list[str], environment: dict[str, str], printed: str, error: str
@@ -65,6 +72,23 @@ def test_what_is_missing_is_named(
     assert done.returncode == 2
     assert printed in done.stdout
     assert re.match(f"error: .*{error}", done.stderr)
+
+
+@pytest.mark.usefixtures("mongodb")
+def test_a_mongodb_server_elsewhere_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The id of a server on another machine or in a container is no process here, or another."""
+    assert mongodb.pid() > 1
+    monkeypatch.setattr("psutil.pid_exists", lambda _: False)
+    with pytest.raises(LoadTestError, match=r"no such process here\n  hint: start it on this"):
+        mongodb.pid()
+
+
+def test_a_mongodb_server_that_is_away_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The benchmark says that the server at MONGODB_URL does not answer."""
+    monkeypatch.setattr(mongodb, "START_SECONDS", 0.1)
+    monkeypatch.setenv("MONGODB_URL", f"mongodb://127.0.0.1:{machine.free_port()}")
+    with pytest.raises(LoadTestError, match="the server at MONGODB_URL does not answer: "):
+        mongodb.pid()
 
 
 def test_without_wrk_and_locust_it_says_how_to_get_one(monkeypatch: pytest.MonkeyPatch) -> None:

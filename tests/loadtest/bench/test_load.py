@@ -36,7 +36,7 @@ def _target(generator: Generator, store: Running, folder: Path) -> Iterator[Targ
         peer.serve(2, store, folder) as app,
         servers.nginx({"carts": app}, folder) as (nginx, ports),
     ):
-        yield Target("carts", app, nginx, store, ports["carts"], folder / "cookies", generator)
+        yield Target("carts", app, nginx, store.pid, ports["carts"], folder / "cookies", generator)
 
 
 def _pieces(browsers: list[Browser]) -> int:

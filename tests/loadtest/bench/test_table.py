@@ -75,6 +75,30 @@ def test_a_cell_has_the_median_the_middle_half_and_the_ratio(raw: dict[str, Any]
     ]  # fmt: skip
 
 
+def test_a_ratio_refers_to_the_store_of_the_same_kind(raw: dict[str, Any]) -> None:
+    """Flask-Session over MongoDB is compared with Unsticky over MongoDB; a dash is no ratio."""
+    for name, app in (("unsticky-mongodb", 800), ("flask-session-mongodb", 1000)):
+        raw["samples"] += [_sample(name, n, 500, 6, 12, app, 50, 90) for n in (1, 2, 3)]
+        raw["still"][name] = {**_still(2, None), "read": {"trips": 2, "bytes": 0}}
+    *_, own, theirs = _row(raw, "CPU of the application").cells
+    assert own.ratio == "× 2.00 (2.00–2.00)"
+    assert theirs.ratio == "× 1.25 (1.25–1.25)"
+    # The server counts no bytes, and nobody raced.
+    for label in ("bytes to and from the store, reading", "lost"):
+        assert _row(raw, label).cells[-1].text == table.ABSENT
+
+
+def test_the_page_of_stores_names_the_server(raw: dict[str, Any]) -> None:
+    """It says which MongoDB server it was, and what SecantusDB's figures mean."""
+    assert "other session libraries" in document.markdown(raw)
+    text = document.markdown({**raw, "table": "stores", "mongodb": "SecantusDB 0.7.0"})
+    assert text.startswith("# Benchmarks: the same cart over other stores\n")
+    assert "The MongoDB server was SecantusDB 0.7.0. It is a Python program" in text
+    text = document.markdown({**raw, "table": "stores", "mongodb": "mongod 8.0.4"})
+    assert "The MongoDB server was mongod 8.0.4." in text
+    assert "Python program" not in text
+
+
 def test_counts_say_the_least_and_the_most(raw: dict[str, Any]) -> None:
     """Losses of 192 and 221 are a range; a peer that has no such figure has a dash."""
     lost, memory = _row(raw, "lost").cells, _row(raw, "memory of the store").cells
