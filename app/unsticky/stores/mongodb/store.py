@@ -9,15 +9,10 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any, Final, TypeVar
 
-from bson import ObjectId
-from pymongo import ReturnDocument, errors
-from pymongo.read_concern import ReadConcern
-
 from ...cookie import Reference
 from ...errors import StoreUnavailable
-from ...limits import TOMBSTONE_LIFETIME_MS, Lifetimes
+from ...limits import Lifetimes
 from ..base import (
-    QUARANTINE_LIFETIME_MS,
     Bind,
     Caps,
     Change,
@@ -32,33 +27,18 @@ from ..base import (
     WriteOutcome,
     Written,
 )
-from ..documents import Document, Index, Result, Session, Tombstone, key_of
+from ..documents import Document, Session, key_of
 from ..memory import DocumentStore
 from ..planning import Plan, operation_name
 from . import pipelines
-from .bson_documents import (
-    NotASessionError,
-    date,
-    index_document,
-    packed_document,
-    raw_index,
-    raw_packed,
-    raw_session,
-    results_of,
-    session_document,
-)
+from .bson_documents import NotASessionError, results_of, session_document
+from .calls import changed, looked, set_aside, transacted
 from .server import Database, Server
 
 T = TypeVar("T")
 
 _BATCH: Final = 100
 """How many sessions a sweep looks at in one step."""
-_COLLECTION: Final = {
-    "session": "sessions",
-    "index": "users",
-    "result": "results",
-    "quarantine": "quarantine",
-}
 
 
 class MongoStore(DocumentStore):
@@ -93,13 +73,13 @@ class MongoStore(DocumentStore):
     ) -> Record | Missing | Gone | Unreadable:
         """See `Store.read`; a slide that is due is a second call."""
         try:
-            raw = self._server.run(lambda db: _looked(db, reference), deadline)
+            raw = self._server.run(lambda db: looked(db, reference), deadline)
             before = self._plan(reference, raw)
             due = before.read(reference, lifetimes, slide=slide)
             if not isinstance(due, Record) or not due.slid:
                 return due
             pipeline = pipelines.touching(lifetimes)
-            raw = self._server.run(lambda db: _changed(db, reference, pipeline), deadline)
+            raw = self._server.run(lambda db: changed(db, reference, pipeline), deadline)
             after = self._plan(reference, raw).read(reference, lifetimes, slide=False)
         except NotASessionError:
             return Unreadable()
@@ -143,7 +123,7 @@ class MongoStore(DocumentStore):
                 finish=finish,
             )
             raw = self._server.run(
-                lambda db: _changed(db, reference, pipeline, create=create, commits=True), deadline
+                lambda db: changed(db, reference, pipeline, create=create, commits=True), deadline
             )
             outcome = self._fresh(raw, name, operation, load=load) or self._plan(
                 reference, raw
@@ -179,7 +159,7 @@ class MongoStore(DocumentStore):
     def carry_out(self, call: Callable[[Plan], T], deadline: Deadline) -> T:
         """See `DocumentStore.carry_out`; in a transaction."""
         while True:
-            answer = self._server.run(lambda db: _transacted(db, call, self._caps), deadline)
+            answer = self._server.run(lambda db: transacted(db, call, self._caps), deadline)
             if answer is not None:
                 return answer[0]
             if deadline.remaining <= 0:
@@ -195,7 +175,7 @@ class MongoStore(DocumentStore):
             with contextlib.suppress(NotASessionError):
                 return super().quarantine(reference, field, observed, deadline)
             return False
-        return self._server.run(lambda db: _set_aside(db, reference), deadline)
+        return self._server.run(lambda db: set_aside(db, reference), deadline)
 
     def sweep(
         self, cursor: bytes, deadline: Deadline
@@ -246,114 +226,3 @@ class MongoStore(DocumentStore):
             self._server.run(
                 lambda db: db["users"].update_one({"_id": user}, {"$unset": entry}), deadline
             )
-
-
-def _looked(db: Database, reference: Reference) -> Mapping[str, Any] | None:
-    """Return a session's document, with the server's clock as `at`."""
-    stages = [{"$match": {"_id": reference.handle}}, {"$set": {"at": {"$toLong": "$$NOW"}}}]
-    found: list[Mapping[str, Any]] = list(db.confirmed("sessions").aggregate(stages))
-    return found[0] if found else None
-
-
-def _changed(
-    db: Database,
-    reference: Reference,
-    pipeline: pipelines.Pipeline,
-    *,
-    create: bool = False,
-    commits: bool = False,
-) -> Mapping[str, Any] | None:
-    """Return a session's document after a pipeline, None if there was and is none."""
-    db.committing = commits
-    while True:
-        try:
-            found: Mapping[str, Any] | None = db["sessions"].find_one_and_update(
-                {"_id": reference.handle},
-                pipeline,
-                upsert=create,
-                return_document=ReturnDocument.AFTER,
-            )
-        except errors.DuplicateKeyError:
-            continue  # another request has just made it
-        return found
-
-
-def _transacted(db: Database, call: Callable[[Plan], T], caps: Caps) -> tuple[T] | None:
-    """Carry out a plan in a transaction; return its answer, None if it was in vain."""
-    now = db.now()
-    loaded: dict[str, Mapping[str, Any] | None] = {}
-    with db.client.start_session() as session:
-
-        def load(key: str) -> Document | None:
-            kind, _, name = key.partition(":")
-            # Locked from now on: others wait, and this transaction is in vain only if it must wait.
-            raw = db[_COLLECTION[kind]].find_one_and_update(
-                {"_id": name}, {"$set": {"lock": ObjectId()}}, session=session
-            )
-            loaded[key] = raw
-            return None if raw is None else _document(kind, raw)
-
-        session.start_transaction(ReadConcern("snapshot"), db.concern)
-        try:
-            plan = Plan(load, now, caps)
-            answer = call(plan)
-            for key, document in plan.replaced.items():
-                _replace(db, session, key, document, loaded.get(key), now)
-            db.committing = True
-            session.commit_transaction()
-        except errors.OperationFailure as error:
-            if not error.has_error_label("TransientTransactionError"):
-                raise
-            with contextlib.suppress(errors.PyMongoError):
-                session.abort_transaction()
-            return None
-    return (answer,)
-
-
-def _document(kind: str, raw: Mapping[str, Any]) -> Document | None:
-    if kind == "session":
-        return session_document(raw)
-    return index_document(raw) if kind == "index" else packed_document(raw)
-
-
-def _replace(
-    db: Database,
-    session: Any,
-    key: str,
-    document: Document,
-    before: Mapping[str, Any] | None,
-    now: int,
-) -> None:
-    kind, _, name = key.partition(":")
-    collection = db[_COLLECTION[kind]]
-    match document:
-        case Tombstone() if kind == "index":  # it is forgotten
-            collection.delete_one({"_id": name}, session=session)
-            return
-        case Index():
-            raw = raw_index(document)
-        case Session() | Tombstone() if kind == "session":
-            raw = raw_session(document, before, now)
-        case Result() | Session():
-            raw = raw_packed(document)
-    collection.replace_one({"_id": name}, raw, upsert=True, session=session)
-
-
-def _set_aside(db: Database, reference: Reference) -> bool:
-    """Set a document aside that is not a session, and leave a tombstone."""
-    now = db.now()
-    with (
-        db.client.start_session() as session,
-        session.start_transaction(ReadConcern("snapshot"), db.concern),
-    ):
-        raw = db["sessions"].find_one({"_id": reference.handle}, session=session)
-        try:
-            if raw is None or session_document(raw) is not None:
-                return False
-        except NotASessionError:
-            pass
-        aside = {"document": raw, "ttl": date(now + QUARANTINE_LIFETIME_MS)}
-        db["quarantine"].replace_one({"_id": reference.handle}, aside, upsert=True, session=session)
-        tombstone = raw_session(Tombstone("corrupt", now + TOMBSTONE_LIFETIME_MS), None, now)
-        db["sessions"].replace_one({"_id": reference.handle}, tombstone, session=session)
-    return True
