@@ -23,7 +23,8 @@ _REPEATED = (
     "test_the_same_seed_makes_the_same_run",
     "test_a_planted_fault_is_found",
 )
-_TESTS = " and ".join(f"not {name}" for name in ("redis-server", "sqlite", *_REPEATED))
+_OTHERS = ("redis-server", "sqlite", "mongodb")
+_TESTS = " and ".join(f"not {name}" for name in (*_OTHERS, *_REPEATED))
 
 
 def _python() -> str | None:
