@@ -1,7 +1,7 @@
 """Flask over each kind of session; the views are the same.
 
-`loadtest.frameworks.apps.flask_cart:create_app('unsticky')`, with the place of the sessions in
-SESSIONS_URL, and the store of the benchmark in REDIS_URL.
+`loadtest.frameworks.apps.flask_cart:create_app('unsticky')`, with the store of the benchmark
+in REDIS_URL, and the place of the sessions in SESSIONS_URL if they are not there, too.
 """
 
 import os
@@ -95,6 +95,7 @@ def install(app: Flask, kind: str, store: redis.Redis) -> Cart:
 
     `none` is a constant cart without a session, `unsticky-plain` this library under plain code.
     """
+    url = os.environ.get("SESSIONS_URL") or os.environ["REDIS_URL"]
     # Only what a kind needs is imported: the processes are compared.
     match kind:
         case "none":
@@ -108,11 +109,11 @@ def install(app: Flask, kind: str, store: redis.Redis) -> Cart:
         case "flask-session":
             from loadtest.frameworks.apps import flask_session_stores
 
-            flask_session_stores.install(app, os.environ["SESSIONS_URL"])
+            flask_session_stores.install(app, url)
         case "unsticky" | "unsticky-plain":
             from unsticky import Unsticky
 
-            app.config["UNSTICKY_STORE"] = url = os.environ["SESSIONS_URL"]
+            app.config["UNSTICKY_STORE"] = url
             if url.startswith("mongodb"):
                 # A server that is no mongod can take seconds under load, and 503 ends a benchmark.
                 app.config["UNSTICKY_DEADLINE"] = 10
