@@ -10,11 +10,12 @@ if (!isAdmin()) {
   if (!admin.hello().setName)
     admin.runCommand({replSetInitiate: {_id: 'unsticky', members: [{_id: 0, host: 'mongodb:27017'}]}});
   awaitPrimary();
-  admin.createUser({user: 'admin', pwd: password, roles: ['root']});
-  if (!isAdmin()) throw new Error('mongodb_admin_password is not that of the user admin');
+  try { admin.createUser({user: 'admin', pwd: password, roles: ['root']}); } catch { /* there are users */ }
+  if (!isAdmin()) throw new Error('secrets/mongodb_admin_password is not that of the user admin');
 }
 awaitPrimary();
-const shop = read('mongodb_url').match(/:\/\/shop:([^@]+)@/)[1];
-const rights = {pwd: shop, roles: [{role: 'readWrite', db: 'unsticky'}]};
+const shop = read('mongodb_url').match(/^mongodb:\/\/shop:([^@]+)@/);
+if (!shop) throw new Error('secrets/mongodb_url does not begin with mongodb://shop:PASSWORD@');
+const rights = {pwd: decodeURIComponent(shop[1]), roles: [{role: 'readWrite', db: 'unsticky'}]};
 if (admin.getUser('shop')) admin.updateUser('shop', rights);
 else admin.createUser({user: 'shop', ...rights});

@@ -24,7 +24,7 @@ def _scheme_of(url: str) -> str:
 _TABLE = {cells[0]: cells[1:] for cells in rows(_PAGE, "Which store")}
 _URLS = re.findall("`([^`]+)`", " ".join(_TABLE["`UNSTICKY_STORE`"]))
 _REST = {"memory": "", "unix": "/run/redis.sock", "redis+sentinel": "one:1/service/0"}
-_REST |= {"rediss+sentinel": _REST["redis+sentinel"]}
+_REST |= {"rediss+sentinel": _REST["redis+sentinel"], "mongodb+srv": "cluster.example/app"}
 
 
 @pytest.mark.parametrize("scheme", [_scheme_of(url) for url in _URLS])

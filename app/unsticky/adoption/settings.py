@@ -76,7 +76,7 @@ def _client(app: Flask, settings: Config) -> Client:
     given = app.config.get("SESSION_REDIS")
     if given is not None:
         return client_like(given)
-    if not settings.store.startswith(("memory:", "sqlite:")):
+    if not settings.store.startswith(("memory:", "sqlite:", "mongodb")):
         return client_from_url(settings.store)
     raise ConfigurationError(
         "UNSTICKY_ADOPT is 'flask-session', but the store of Flask-Session is not known: "

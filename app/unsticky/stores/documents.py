@@ -11,7 +11,7 @@ import msgpack
 from ..cookie import Reference
 from ..errors import StoreUnavailable
 from ..limits import TOMBSTONE_LIFETIME_MS, Lifetimes
-from .base import ENVELOPE, Gone, Missing, Record, Written
+from .base import ENVELOPE, Gone, Missing, Record, Unreadable, Written
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,7 +132,15 @@ class Index:
     expires: None = None
 
 
-Document: TypeAlias = Session | Tombstone | Index | Result
+@dataclass(frozen=True, slots=True)
+class Damaged:
+    """What is stored there is not a document of this library; `data` is what it is."""
+
+    data: bytes
+    expires: int | None = None
+
+
+Document: TypeAlias = Session | Tombstone | Index | Result | Damaged
 
 
 class Documents:
@@ -162,9 +170,11 @@ class Documents:
 
     def find(
         self, reference: Reference, lifetimes: Lifetimes | None = None
-    ) -> Session | Missing | Gone:
+    ) -> Session | Missing | Gone | Unreadable:
         """Return the living session there, or how it is missing."""
         found = self.get(key_of("session", reference))
+        if isinstance(found, Damaged):
+            return Unreadable()
         if isinstance(found, Tombstone) and found.expires > self.now:
             return Gone(found.kind)
         if isinstance(found, Session) and not found.is_past(self.now, lifetimes):
@@ -249,7 +259,11 @@ _TYPES: Final[tuple[Any, ...]] = (
     Written,
     Record,
     Reference,
+    Damaged,
 )
+_UNREADABLE: Final = (ValueError, TypeError, LookupError, RecursionError)
+"""What msgpack and the types raise for bytes of something else."""
+_DOCUMENTS: Final = (Session, Tombstone, Index, Result, Damaged)
 
 
 def packed(document: Document) -> bytes:
@@ -258,15 +272,19 @@ def packed(document: Document) -> bytes:
 
 
 def unpacked(data: bytes) -> Document:
-    """Return the document that `packed` made bytes of.
+    """Return the document that `packed` made bytes of, `Damaged` if it made them of none.
 
     Raises:
-        StoreUnavailable: another release packed it.
+        StoreUnavailable: a newer release packed it.
     """
-    if data[: len(ENVELOPE)] != ENVELOPE:
+    version, rest = data[: len(ENVELOPE)], data[len(ENVELOPE) :]
+    if version.isdigit() and version != ENVELOPE:
         raise StoreUnavailable("a newer release wrote this session, and one must answer")
-    document: Document = _unpacked(data[len(ENVELOPE) :])
-    return document
+    try:
+        document = _unpacked(rest) if version == ENVELOPE else None
+    except (*_UNREADABLE, msgpack.UnpackException):
+        document = None
+    return document if isinstance(document, _DOCUMENTS) else Damaged(data)
 
 
 def _packed(value: Any) -> bytes:

@@ -76,9 +76,10 @@ def _sqlite_store(url: str, prefix: str, caps: Caps) -> Store:
 def _store_in_mongodb(url: str, prefix: str, caps: Caps) -> Store:
     try:
         from .mongodb import MongoStore
-    except ImportError as error:
+    except ImportError:
         raise ConfigurationError(
-            f"the store is MongoDB and {error.name} is not installed: install unsticky[mongodb]"
+            "the store is MongoDB and PyMongo is not installed: install pymongo (the extra "
+            "`mongodb` of this library)"
         ) from None
     return MongoStore(url, prefix, caps)
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from hashlib import blake2b
 
 from ..cookie import Reference
+from ..errors import StoreUnavailable
 from ..limits import OPERATION_LIFETIME_MS, TOMBSTONE_LIFETIME_MS, Lifetimes
 from .base import (
     QUARANTINE_LIFETIME_MS,
@@ -22,10 +23,11 @@ from .base import (
     Operation,
     Record,
     StaleStamp,
+    Unreadable,
     WriteOutcome,
     Written,
 )
-from .documents import Document, Documents, Result, Session, Tombstone, key_of
+from .documents import Damaged, Document, Documents, Result, Session, Tombstone, key_of
 from .effects import Effects
 
 
@@ -42,7 +44,7 @@ class Plan(Documents):
 
     def read(
         self, reference: Reference, lifetimes: Lifetimes, *, slide: bool
-    ) -> Record | Missing | Gone:
+    ) -> Record | Missing | Gone | Unreadable:
         """See `Store.read`."""
         found = self.find(reference, lifetimes)
         if not isinstance(found, Session):
@@ -88,22 +90,36 @@ class Plan(Documents):
         return ended
 
     def end_each(self, keys: Iterable[str]) -> tuple[Reference, ...]:
-        """End the living sessions among these keys of documents, as `Store.sweep` does."""
+        """End the living sessions among these keys of documents, as `Store.sweep` does.
+
+        What cannot be read ends, too: it must not outlive the end of all.
+        """
         ended = []
         for key in keys:
             kind, _, handle = key.partition(":")
             reference = Reference.from_handle(handle) if kind == "session" else None
-            if reference is not None and isinstance(self.find(reference), Session):
+            if reference is None:
+                continue
+            try:
+                if not isinstance(self.find(reference), (Session, Unreadable)):
+                    continue
                 self.bury(reference, "revoked")
-                ended.append(reference)
+            except StoreUnavailable:  # a newer release wrote it
+                self.put(reference, Tombstone("revoked", self.now + TOMBSTONE_LIFETIME_MS))
+            ended.append(reference)
         return tuple(ended)
 
     def quarantine(self, reference: Reference, field: bytes, observed: bytes) -> bool:
         """See `Store.quarantine`."""
         found = self.find(reference)
-        if not isinstance(found, Session) or found.fields.get(field) != observed:
+        if isinstance(found, Session):
+            is_it = found.fields.get(field) == observed
+        else:
+            is_it = isinstance(found, Unreadable) and not field and not observed
+        stored = self.get(key_of("session", reference))
+        if not is_it or not isinstance(stored, (Session, Damaged)):
             return False
-        aside = replace(found, expires=self.now + QUARANTINE_LIFETIME_MS)
+        aside = replace(stored, expires=self.now + QUARANTINE_LIFETIME_MS)
         self.replaced[key_of("quarantine", reference)] = aside
         self.bury(reference, "corrupt")
         return True
@@ -161,7 +177,7 @@ class _Write:
         apart = self.operation.makes_once or isinstance(self.finish, (Destroy, Move))
         return self.operation.ends_with_session and not apart
 
-    def _first(self, found: Session | Missing | Gone) -> Written | None:
+    def _first(self, found: Session | Missing | Gone | Unreadable) -> Written | None:
         """Return what the operation was answered the first time, None if this is the first."""
         if isinstance(found, Session) and self._kept_beside:
             result: object = found.results.get(self._name)
@@ -187,9 +203,11 @@ class _Write:
             self.plan.replaced[f"result:{self._name}"] = result
 
     def _made(
-        self, found: Session | Missing | Gone, first: Written | None
-    ) -> Written | Gone | None:
+        self, found: Session | Missing | Gone | Unreadable, first: Written | None
+    ) -> Written | Gone | Unreadable | None:
         """Answer for a session that is made once, as it is now; None if it must still be made."""
+        if isinstance(found, Unreadable):
+            return found
         if not isinstance(found, Session):
             return Gone("adopted") if first is not None else None
         found, slid = self._used(found)
@@ -198,7 +216,9 @@ class _Write:
         record = found.record(slid=slid, load=self.load)._replace(user=found.name)
         return Written(record, (), first.ended if first is not None else ())
 
-    def _repeated(self, found: Session | Missing | Gone, first: Written) -> Written | None:
+    def _repeated(
+        self, found: Session | Missing | Gone | Unreadable, first: Written
+    ) -> Written | None:
         """Answer as the first time, with the session as it is now; None if that is no answer."""
         slid, there = first.record.slid, found
         if isinstance(self.finish, Move):
@@ -227,7 +247,7 @@ class _Write:
 
     # It comes for the first time.
 
-    def _applied(self, found: Session | Missing | Gone) -> WriteOutcome:
+    def _applied(self, found: Session | Missing | Gone | Unreadable) -> WriteOutcome:
         # A session that ended as "emptied" held nothing, and may be made again under its name.
         free = isinstance(found, Missing) or found == Gone("emptied")
         now, creating = self.plan.now, self.create and free

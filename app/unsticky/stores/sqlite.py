@@ -76,6 +76,8 @@ class SqliteStore(DocumentStore):
             self._attempt("BEGIN IMMEDIATE", lambda database: database.execute(_PUT, _PROBE))
         except (StoreUnavailable, OutcomeUnknown) as error:
             raise ConfigurationError(str(error)) from error
+        finally:
+            self.close()  # a server that forks without Python, such as uWSGI, inherits nothing
 
     @property
     def description(self) -> str:
@@ -88,12 +90,11 @@ class SqliteStore(DocumentStore):
 
     def sweep(self, cursor: bytes, deadline: Deadline) -> Swept:
         """See `Store.sweep`; the cursor is the last key that was looked at."""
-        after = "session:" if cursor == b"0" else cursor.decode()
+        own, after = self._prefix, "session:" if cursor == b"0" else cursor.decode()
 
         def swept(database: sqlite3.Connection) -> Swept:
-            first, end = self._prefix + after, f"{self._prefix}session;"
-            found = database.execute(_SWEEP, (first, end, _STEP))
-            keys = [key.removeprefix(self._prefix) for (key,) in found]
+            found = database.execute(_SWEEP, (own + after, f"{own}session;", _STEP))
+            keys = [key.removeprefix(own) for (key,) in found]
             ended = self._planned(database, lambda plan: plan.end_each(keys))
             return keys[-1].encode() if len(keys) == _STEP else None, ended
 
@@ -225,9 +226,8 @@ def _file_system(folder: Path) -> str:
     with suppress(OSError):
         device = folder.stat().st_dev
         number = f" {os.major(device)}:{os.minor(device)} "
-        for line in Path("/proc/self/mountinfo").read_text(encoding="utf-8").splitlines():
-            if number in line:
-                return line.partition(" - ")[2].split()[0]
+        mounts = Path("/proc/self/mountinfo").read_text(encoding="utf-8").splitlines()
+        return next((line.partition(" - ")[2].split()[0] for line in mounts if number in line), "")
     return ""
 
 

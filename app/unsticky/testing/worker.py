@@ -1,7 +1,8 @@
 """`python -m unsticky.testing.worker`: another process that uses the same store.
 
-It adds to one counter from several threads, and prints a line for each addition: `1` if the store
-says that it was made, otherwise the name of the outcome or the exception. With `fork`, it uses the
+It adds to one counter from several threads, and prints two lines for each addition: `?` before, and
+after it `1` if the store says that it was made, otherwise the name of the outcome or the exception.
+Both end with the name of the operation. With `fork`, it uses the
 store first and then lets children do that, as a server that loads the application before it forks.
 """
 
@@ -66,14 +67,14 @@ def opened(named: str, folder: Path, caps: Caps) -> Store:
 def add(store: Store, where: Reference, times: int) -> None:
     """Add one, so many times, and say what came of each."""
     for _ in range(times):
+        name = operation()
+        os.write(1, f"? {name.request.hex()}\n".encode())
         try:
-            outcome = store.write(
-                where, (Add(COUNTER, 1),), operation(), LIFETIMES, Deadline(DEADLINE)
-            )
+            outcome = store.write(where, (Add(COUNTER, 1),), name, LIFETIMES, Deadline(DEADLINE))
             line = "1" if isinstance(outcome, Written) else type(outcome).__name__
         except SessionError as error:
             line = type(error).__name__
-        os.write(1, f"{line}\n".encode())
+        os.write(1, f"{line} {name.request.hex()}\n".encode())
 
 
 if __name__ == "__main__":

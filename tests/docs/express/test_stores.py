@@ -199,9 +199,9 @@ def _in_mongodb(
 ) -> Iterator[tuple[Site, Any]]:
     """Give a site with these settings, at this server, and its database, empty at first."""
     given = settings.get("UNSTICKY_STORE", "mongodb://127.0.0.1/app")
-    database = urlsplit(given).path[1:]
+    # The name that the line has, and something that no database of the server's owner has.
+    database = f"{urlsplit(given).path[1:]}_{token_hex(8)}"
     url = urlsplit(mongo.url)._replace(path=f"/{database}").geturl()
-    mongo.raw.drop_database(database)
     try:
         yield make(settings | {"UNSTICKY_STORE": url}), mongo.raw[database]
     finally:

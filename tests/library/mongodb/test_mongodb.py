@@ -17,16 +17,19 @@ from unsticky.stores.base import (
     UNREAD,
     Add,
     Bind,
+    Caps,
     Conflicting,
     Deadline,
     Destroy,
     Gone,
     Move,
+    SetLimits,
+    TooLarge,
     Unreadable,
     Write,
     Written,
 )
-from unsticky.stores.mongodb import MongoStore
+from unsticky.stores.mongodb import MongoStore, pipelines
 from unsticky.stores.mongodb.server import COLLECTIONS
 from unsticky.stores.opening import open_store
 
@@ -79,7 +82,7 @@ def test_each_answer_is_what_a_majority_has(
 ) -> None:
     """Each change is in the journal of a majority, each read confirmed by one."""
     commands = Commands()
-    monkeypatch.setattr("unsticky.stores.mongodb.server._Counter", lambda _: commands)
+    monkeypatch.setattr("unsticky.stores.mongodb.server._Counter", lambda *_: commands)
     store = place.new_store()
     where, user = make(store), reference()
     store.record(where)
@@ -96,6 +99,15 @@ def test_each_answer_is_what_a_majority_has(
 
 
 _CHANGES = ("findAndModify", "commitTransaction", "update")
+
+_SOUND = {
+    "e": 1,
+    "created": Int64(1),
+    "ends_at": Int64(0),
+    "expires": Int64(2**45),
+    "seen": Int64(2**43),
+    "fields": {},
+}
 
 TRIPS: list[tuple[str, int, Callable[[Session], object]]] = [
     ("untouched", 0, lambda _: None),
@@ -147,7 +159,7 @@ def test_a_refused_creation_leaves_nothing_that_lives(place: AtMongo, store: Lim
 def test_what_expired_is_cleaned(place: AtMongo, store: LimitedStore) -> None:
     """Each collection has the index that deletes, and each document the time at which."""
     where = make(store)
-    for kind in COLLECTIONS:
+    for kind in set(COLLECTIONS) - {"users"}:
         indexes = place.database[f"{place.prefix}{kind}"].index_information()
         assert indexes["ttl_1"]["expireAfterSeconds"] == 60, kind
     found = _document(place, "sessions", where.handle)
@@ -169,12 +181,13 @@ def test_a_newer_release_s_session_is_left_alone(place: AtMongo, store: LimitedS
     where = make(store)
     collection = place.database[f"{place.prefix}sessions"]
     collection.update_one({"_id": where.handle}, {"$set": {"e": 2}})
+    collection.update_one({"_id": where.handle}, {"$set": {"t": 1, "ops": [{"other": 1}]}})
     before = _document(place, "sessions", where.handle)
     with pytest.raises(StoreUnavailable, match="a newer release"):
         store.read(where)
-    for create in (False, True):
+    for create, value in ((False, b"2"), (True, b"2"), (False, None)):
         with pytest.raises(StoreUnavailable, match="a newer release"):
-            store.write(where, (Write(b"n", b"2", UNREAD),), create=create)
+            store.write(where, (Write(b"n", value, UNREAD),), create=create)
     assert _document(place, "sessions", where.handle) == before
 
 
@@ -183,7 +196,7 @@ def test_a_newer_release_s_session_is_left_alone(place: AtMongo, store: LimitedS
     [
         {"e": 1, "created": "soon"},
         {"e": 1, "created": Int64(1), "ends_at": Int64(0), "expires": Int64(2), "fields": 5},
-        {"whatever": [1, 2]},
+        {"whatever": [1, 2], "t": 1},
     ],
 )
 def test_what_is_no_session_is_set_aside(
@@ -198,6 +211,77 @@ def test_what_is_no_session_is_set_aside(
     assert store.quarantine(where, b"", b"", Deadline(_DEADLINE))
     assert store.read(where) == Gone("corrupt")
     assert _document(place, "quarantine", where.handle)["document"].items() >= planted.items()
+
+
+@pytest.mark.parametrize("ops", [5, [1], [{"n": 1}]])
+def test_answers_that_cannot_be_read_are_dropped(
+    place: AtMongo, store: LimitedStore, ops: object
+) -> None:
+    """The session itself is sound."""
+    where = reference()
+    planted = {"_id": where.handle, **_SOUND, "ops": ops}
+    place.database[f"{place.prefix}sessions"].insert_one(planted)
+    assert store.apply(where, (Add(b"n", 1),)).count == 1
+    assert store.apply(where, (Add(b"n", 1),), load=True).record.fields == {b"n": b"2"}
+
+
+def test_a_damaged_session_stands_in_nobodys_way(place: AtMongo, store: LimitedStore) -> None:
+    """Its user logs in, lists and ends the others, and the end of all ends it."""
+    user = reference()
+    both = [reference(user.bucket) for _ in range(2)]
+    for bound in both:
+        store.apply(make(store), (), finish=Move(bound, Bind(user, None, b"", 5)))
+    sessions = place.database[f"{place.prefix}sessions"]
+    sessions.update_one({"_id": both[0].handle}, {"$set": {"created": "soon"}})
+    assert [entry.reference for entry in store.sessions(user)] == [both[1]]
+    third = reference(user.bucket)
+    store.apply(make(store), (), finish=Move(third, Bind(user, None, b"", 5)))
+    assert set(store.end_all(user)) == {both[1], third}
+    cursor: bytes | None = b"0"
+    ended: list[object] = []
+    while cursor is not None:
+        cursor, some = store.sweep(cursor, Deadline(_DEADLINE))
+        ended += some
+    assert ended == [both[0]]
+
+
+def test_limits_that_are_resent_are_not_set_again(store: LimitedStore) -> None:
+    """Others were set since."""
+    where, first = make(store), operation()
+    store.apply(where, (SetLimits(3 * HOUR, None),), first)
+    store.apply(where, (SetLimits(HOUR // 4, None),))
+    again = store.apply(where, (SetLimits(3 * HOUR, None),), first, load=True)
+    assert again.record.idle == store.record(where).idle == HOUR // 4
+
+
+def test_a_late_cleaning_leaves_a_later_session_in_the_list(
+    place: AtMongo, store: LimitedStore
+) -> None:
+    """The entry of a session that ended is not that of one which was bound in its place."""
+    where, user = reference(), reference()
+    store.apply(where, (), create=True, finish=Bind(user, None, b"", 5))
+    ended = _document(place, "sessions", where.handle) | {"created": Int64(1), "user": user.handle}
+    vars(MongoStore)["_leave"](store.store, where, ended, Deadline(_DEADLINE))
+    assert [entry.reference for entry in store.sessions(user)] == [where]
+
+
+def test_too_many_answers_are_refused_and_not_forgotten(
+    store: LimitedStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A forgotten one would let its operation be applied twice."""
+    monkeypatch.setattr(pipelines, "MOST_ANSWERS", 6)
+    where, first = make(store), operation()
+    assert store.apply(where, (Add(b"n", 1),), first).count == 2
+    said = [store.write(where, (Add(b"n", 1),)) for _ in range(6)]
+    assert [type(outcome) for outcome in said] == [Written] * 4 + [TooLarge] * 2
+    assert store.apply(where, (Add(b"n", 1),), first).count == 2
+
+
+def test_what_mongodb_cannot_hold_is_refused(place: AtMongo) -> None:
+    """A document has at most 16 MB."""
+    store = place.new_store(caps=Caps(10, 2**30))
+    with pytest.raises(StoreUnavailable, match=r"MongoDB cannot hold it|did not answer|refused"):
+        store.write(reference(), (Write(b"a", bytes(17 * 2**20), None),), create=True)
 
 
 def test_a_server_that_hangs_is_answered_in_time(own_server: MongoServer) -> None:
@@ -299,6 +383,9 @@ def test_a_forked_process_connects_for_itself(store: LimitedStore) -> None:
         ("mongodb://ann:pa/ss@host/shop", "cannot be read.*write / as %2F"),
         ("mongodb://host:port/shop", "cannot be read"),
         ("mongodb://host/shop?w=0", "w=0"),
+        ("mongodb+srv://one,two/shop", "cannot be read"),
+        ("mongodb+srv://one:27017/shop", "cannot be read"),
+        ("mongodb://host/shop?tls=true&tlsCAFile=/missing", "cannot be read"),
         ("mongodb://host/shop?readPreference=secondary", "readPreference"),
     ],
 )
@@ -333,5 +420,5 @@ def test_without_pymongo_the_extra_is_named(monkeypatch: pytest.MonkeyPatch) -> 
         monkeypatch.delitem(sys.modules, name)
     monkeypatch.setitem(sys.modules, "pymongo", None)
     monkeypatch.setitem(sys.modules, "bson", None)
-    with pytest.raises(ConfigurationError, match=r"unsticky\[mongodb\]"):
+    with pytest.raises(ConfigurationError, match="PyMongo is not installed: install pymongo"):
         open_store("mongodb://host/", None, "t:", CAPS)

@@ -95,8 +95,8 @@ def _config(
 
 
 @functools.cache
-def _model(overlays: tuple[str, ...]) -> Any:
-    done = _config(overlays, _GIVEN)
+def _model(overlays: tuple[str, ...], **variables: str) -> Any:
+    done = _config(overlays, _GIVEN | variables)
     assert done.returncode == 0, done.stderr
     # Such as a variable that is not set.
     assert done.stderr == ""
@@ -229,9 +229,14 @@ def test_a_store_that_fails_over_is_whole(overlays: tuple[str, ...]) -> None:
 @pytest.mark.parametrize("others", [(), ("external",)])
 def test_mongodb_is_whole(others: tuple[str, ...]) -> None:
     """Replicas start after it, with its URL as a secret; its key is nobody else's."""
-    model = _model((*others, "mongodb"))
+    # The kit's own overlay for another store has no workers.
+    workers = () if "external" in others else ("worker", "scheduler")
+    model = _model((*others, "mongodb"), COMPOSE_PROFILES=",".join(workers[:1]))
     server, app = (model["services"][name] for name in ("mongodb", "app"))
-    assert app["depends_on"]["mongodb"]["condition"] == "service_healthy"
+    for name in ("app", *workers):
+        service = model["services"][name]
+        assert service["depends_on"]["mongodb"]["condition"] == "service_healthy"
+        assert service["environment"]["UNSTICKY_STORE_FILE"] == "/run/secrets/mongodb_url"
     secrets = {secret["source"] for secret in server["secrets"]}
     assert secrets == {"mongodb_url", "mongodb_key", "mongodb_admin_password"}
     assert {each["source"] for each in app["secrets"]} & secrets == {"mongodb_url"}

@@ -18,7 +18,7 @@ from bson.binary import Binary
 from ...cookie import Reference
 from ...errors import StoreUnavailable
 from ..base import COUNTER_LIMIT, ENVELOPE, Record, Written
-from ..documents import Document, Index, Result, Session, Tombstone, packed, unpacked
+from ..documents import Damaged, Document, Index, Result, Session, Tombstone, packed, unpacked
 
 VERSION: Final = int(ENVELOPE)
 UNCOUNTED: Final = ("_id", "at", "lock", "ttl")
@@ -96,8 +96,11 @@ def results_of(raw: Mapping[str, Any], *, of_session: bool = False) -> dict[str,
 
     With `of_session`, only those that end with the session.
     """
-    ops = [each for each in raw.get("ops", ()) if each["w"] or not of_session]
-    return {each["n"].hex(): _result(each, raw) for each in ops}
+    try:
+        ops = [each for each in raw.get("ops", ()) if each["w"] or not of_session]
+        return {each["n"].hex(): _result(each, raw) for each in ops}
+    except (KeyError, ValueError, TypeError, AttributeError) as error:
+        raise NotASessionError from error
 
 
 def raw_session(
@@ -137,19 +140,19 @@ def index_document(raw: Mapping[str, Any]) -> Index:
     return Index(entries, _optional(raw.get("stamp")))
 
 
-def raw_packed(document: Result | Session) -> dict[str, Any]:
+def raw_packed(document: Result | Session | Damaged) -> dict[str, Any]:
     """Return a document that is only kept, until it expires."""
-    return {"data": Binary(packed(document)), "ttl": date(document.expires)}
+    return {"data": Binary(packed(document)), "ttl": date(document.expires or 0)}
 
 
 def packed_document(raw: Mapping[str, Any]) -> Document:
     """Return what `raw_packed` made."""
-    return unpacked(raw["data"])
+    return unpacked(bytes(raw.get("data", b"")))
 
 
 def date(milliseconds: int) -> datetime:
-    """Return a time as the index that cleans needs it; one that no date can be is far ahead."""
-    return datetime.fromtimestamp(min(milliseconds // 1000, 253_000_000_000), UTC)
+    """Return a time as the index that cleans needs it."""
+    return datetime.fromtimestamp(milliseconds // 1000, UTC)
 
 
 def _result(raw: Mapping[str, Any], session: Mapping[str, Any]) -> Result:

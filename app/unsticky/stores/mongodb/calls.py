@@ -6,6 +6,7 @@ import contextlib
 from collections.abc import Callable, Mapping
 from typing import Any, Final, TypeVar
 
+import pymongo
 from bson import ObjectId
 from pymongo import ReturnDocument, errors
 from pymongo.read_concern import ReadConcern
@@ -13,7 +14,7 @@ from pymongo.read_concern import ReadConcern
 from ...cookie import Reference
 from ...limits import TOMBSTONE_LIFETIME_MS
 from ..base import QUARANTINE_LIFETIME_MS, Caps
-from ..documents import Document, Index, Result, Session, Tombstone
+from ..documents import Damaged, Document, Index, Result, Session, Tombstone
 from ..planning import Plan
 from .bson_documents import (
     NotASessionError,
@@ -30,6 +31,8 @@ from .server import Database
 
 T = TypeVar("T")
 
+_BEFORE_COMMIT: Final = 0.7
+"""The part of a call's time that a transaction may take until it commits."""
 _COLLECTION: Final = {
     "session": "sessions",
     "index": "users",
@@ -40,7 +43,8 @@ _COLLECTION: Final = {
 
 def looked(db: Database, reference: Reference) -> Mapping[str, Any] | None:
     """Return a session's document, with the server's clock as `at`."""
-    stages = [{"$match": {"_id": reference.handle}}, {"$set": {"at": {"$toLong": "$$NOW"}}}]
+    clock = {"at": {"$toLong": "$$NOW"}}
+    stages = [{"$match": {"_id": reference.handle}}, {"$set": clock}, {"$unset": "ops"}]
     found: list[Mapping[str, Any]] = list(db.confirmed("sessions").aggregate(stages))
     return found[0] if found else None
 
@@ -69,34 +73,44 @@ def changed(
 
 
 def transacted(db: Database, call: Callable[[Plan], T], caps: Caps) -> tuple[T] | None:
-    """Carry out a plan in a transaction; return its answer, None if it was in vain."""
+    """Carry out a plan in a transaction; return its answer, None if another request was faster."""
     now = db.now()
     loaded: dict[str, Mapping[str, Any] | None] = {}
     with db.client.start_session() as session:
 
         def load(key: str) -> Document | None:
             kind, _, name = key.partition(":")
-            # Locked from now on: others wait, and this transaction is in vain only if it must wait.
+            # Locked from now on. One that is absent is protected by its insertion.
             raw = db[_COLLECTION[kind]].find_one_and_update(
                 {"_id": name}, {"$set": {"lock": ObjectId()}}, session=session
             )
+            try:
+                found = None if raw is None else _document(kind, raw)
+            except NotASessionError:
+                return Damaged(b"")
             loaded[key] = raw
-            return None if raw is None else _document(kind, raw)
+            return found
 
         session.start_transaction(ReadConcern("snapshot"), db.concern)
         try:
-            plan = Plan(load, now, caps)
-            answer = call(plan)
-            for key, document in plan.replaced.items():
-                _replace(db, session, key, document, loaded.get(key), now)
+            # Time is left to give the locks back, which others would wait for.
+            with pymongo.timeout(db.seconds * _BEFORE_COMMIT):
+                plan = Plan(load, now, caps)
+                answer = call(plan)
+                for key, document in plan.replaced.items():
+                    _replace(db, session, key, document, loaded.get(key), now)
             db.committing = True
             session.commit_transaction()
-        except errors.OperationFailure as error:
-            if not error.has_error_label("TransientTransactionError"):
-                raise
-            with contextlib.suppress(errors.PyMongoError):
-                session.abort_transaction()
-            return None
+        except errors.PyMongoError as error:
+            if session.in_transaction:
+                with contextlib.suppress(errors.PyMongoError):
+                    session.abort_transaction()
+            if isinstance(error, errors.OperationFailure) and error.has_error_label(
+                "TransientTransactionError"
+            ):
+                db.committing, db.sent = False, 0  # it was not committed
+                return None
+            raise
     return (answer,)
 
 
@@ -124,7 +138,7 @@ def _replace(
             raw = raw_index(document)
         case Session() | Tombstone() if kind == "session":
             raw = raw_session(document, before, now)
-        case Result() | Session():
+        case Result() | Session() | Damaged():
             raw = raw_packed(document)
     collection.replace_one({"_id": name}, raw, upsert=True, session=session)
 

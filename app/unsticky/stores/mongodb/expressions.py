@@ -25,6 +25,8 @@ Expression: TypeAlias = Any
 """An expression of MongoDB's aggregation language."""
 Pipeline: TypeAlias = list[dict[str, Any]]
 
+_LEFT: Final = "~"
+"""A name that no document of any release has."""
 FIELDS: Final = "$$fields"
 """The session's fields before the write; none if there is no session."""
 
@@ -57,19 +59,19 @@ class PipelineEffects:
         return effects
 
     def before(self) -> Pipeline:
-        """Return what makes `t` of the fields without those that are removed by name.
+        """Return what makes `~` of the fields without those that are removed by name.
 
         An expression would compare each field with each of these names.
         """
-        return [{"$set": {"t": "$fields"}}, {"$unset": self.deleted}] if self.deleted else []
+        return [{"$set": {_LEFT: "$fields"}}, {"$unset": self.deleted}] if self.deleted else []
 
     def after(self) -> Pipeline:
-        """Return what removes `t`."""
-        return [{"$unset": "t"}] if self.deleted else []
+        """Return what removes `~`."""
+        return [{"$unset": _LEFT}] if self.deleted else []
 
     def fields(self) -> Expression:
         """Return the fields afterwards."""
-        kept: Expression = cond("$$alive", "$t", {}) if self.deleted else FIELDS
+        kept: Expression = cond("$$alive", f"${_LEFT}", {}) if self.deleted else FIELDS
         if self.removed:
             is_kept = {"$not": [{"$or": self.removed}]}
             kept = {"$filter": {"input": {"$objectToArray": kept}, "cond": is_kept}}
@@ -82,7 +84,7 @@ class PipelineEffects:
                 if base is not UNREAD:
                     self._compare(name, base)
                 if value is None:
-                    self.deleted.append(f"t.{hexed(name)}")
+                    self.deleted.append(f"{_LEFT}.{hexed(name)}")
                 else:
                     self._set(name, to_bson(value))
             case Add():
@@ -160,14 +162,10 @@ def _count(fields: Expression) -> Expression:
 def _size(fields: Expression) -> Expression:
     digits = {"$strLenBytes": {"$toString": "$$this.v"}}
     is_binary = {"$eq": [{"$type": "$$this.v"}, "binData"]}
-    value = cond({"$isNumber": "$$this.v"}, digits, cond(is_binary, _binary_size(), 0))
+    value = cond({"$isNumber": "$$this.v"}, digits, cond(is_binary, {"$binarySize": "$$this.v"}, 0))
     name = {"$divide": [{"$subtract": [{"$strLenBytes": "$$this.k"}, 1]}, 2]}
     pairs = {"$objectToArray": fields}
     return {"$sum": {"$map": {"input": pairs, "in": {"$add": [name, value]}}}}
-
-
-def _binary_size() -> Expression:
-    return {"$binarySize": "$$this.v"}
 
 
 def cond(test: Expression, yes: Expression, no: Expression) -> Expression:

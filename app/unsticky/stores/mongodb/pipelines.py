@@ -21,6 +21,9 @@ Steps: TypeAlias = list[dict[str, Expression]]
 """Variables, each step of which may use those before."""
 
 _ABSENT: Final = "$$REMOVE"
+MOST_ANSWERS: Final = 4096
+"""How many answers to operations are kept beside a session; more are refused until some expire."""
+
 _FALSE: Final = {"$literal": False}
 _NOW: Final = "$$now"
 
@@ -29,7 +32,7 @@ def touching(lifetimes: Lifetimes) -> Pipeline:
     """Return what slides the idle limit of a living session, if it is due."""
     steps = [
         *_found(lifetimes, b""),
-        {"creating": _FALSE, "use": "$$alive", "new": FIELDS},
+        {"creating": _FALSE, "ok": _FALSE, "use": "$$alive", "new": FIELDS},
         *_timed(lifetimes, None),
     ]
     return [{"$replaceWith": _let(steps, _stored(_session("$$alive_ops")))}]
@@ -55,12 +58,13 @@ def writing(
     creating = {"$and": [create, free, {"$not": [{"$and": ["$$first", emptied]}]}]}
     # A session that ended in this operation and lives has begun again since, and ends again.
     once = {"$not": ["$$first"]} if finish is None else True
+    has_room = {"$lt": [{"$size": "$$ops"}, MOST_ANSWERS]}
     steps = [
         *_found(lifetimes, name),
         {"creating": creating},
         {"run": cond("$$alive", once, "$$creating"), "results": effects.results},
         {"new": effects.fields()},
-        {"ok": cond("$$run", {"$and": [*effects.conditions, fits(caps)]}, _FALSE)},
+        {"ok": cond("$$run", {"$and": [*effects.conditions, fits(caps), has_room]}, _FALSE)},
         # A resend is a use of the session, but not of one that was just created.
         {
             "use": {"$or": ["$$ok", {"$and": ["$$alive", "$$first", _is_there("$seen")]}]},
@@ -101,7 +105,7 @@ def _found(lifetimes: Lifetimes, name: bytes) -> Steps:
     session = {"$and": [ours, *numbers, *optional, {"$eq": [{"$type": "$fields"}, "object"]}]}
     tombstone = {"$and": [ours, {"$eq": [{"$type": "$kind"}, "string"]}, numbers[2]]}
     names = {"$map": {"input": {"$objectToArray": "$$ROOT"}, "in": "$$this.k"}}
-    nothing = {"$setIsSubset": [names, [*UNCOUNTED, "t"]]}
+    nothing = {"$setIsSubset": [names, [*UNCOUNTED]]}
     lives = {
         "$and": [
             {"$gt": ["$expires", _NOW]},
@@ -114,7 +118,8 @@ def _found(lifetimes: Lifetimes, name: bytes) -> Steps:
             },
         ]
     }
-    kept = {"$filter": {"input": {"$ifNull": ["$ops", []]}, "cond": {"$gt": ["$$this.e", _NOW]}}}
+    answers = cond({"$isArray": "$ops"}, "$ops", [])
+    kept = {"$filter": {"input": answers, "cond": {"$gt": ["$$this.e", _NOW]}}}
     apart = {"$filter": {"input": "$$ops", "cond": {"$not": ["$$this.w"]}}}
     return [
         {"now": {"$toLong": "$$NOW"}, "session": session, "tombstone": tombstone},
@@ -149,11 +154,19 @@ def _found(lifetimes: Lifetimes, name: bytes) -> Steps:
 
 def _timed(lifetimes: Lifetimes, limits: SetLimits | None) -> Steps:
     """Work out the times of a session that is used, or created; see `documents.Session.used`."""
-    idle = _optional(limits.idle) if limits else cond("$$creating", None, "$idle")
-    absolute = _optional(limits.absolute) if limits else cond("$$creating", None, "$absolute")
-    most = (limits and limits.absolute) or lifetimes.absolute
+    idle: Expression = cond("$$creating", None, "$idle")
+    absolute: Expression = cond("$$creating", None, "$absolute")
+    most = lifetimes.absolute
     ends_at = {"$add": ["$$created", Int64(most)]} if most else Int64(0)
-    counted = ends_at if limits else cond("$$creating", ends_at, "$ends_at")
+    counted = cond("$$creating", ends_at, "$ends_at")
+    sets: Expression = _FALSE
+    if limits is not None:
+        # A resend does not set them again: other limits may have been set since.
+        sets, most = "$$ok", limits.absolute or lifetimes.absolute
+        own_end = {"$add": ["$$created", Int64(most)]} if most else Int64(0)
+        idle = cond(sets, _optional(limits.idle), idle)
+        absolute = cond(sets, _optional(limits.absolute), absolute)
+        counted = cond(sets, own_end, counted)
     own, unused, apart = (
         Int64(each) for each in (lifetimes.idle, lifetimes.unused, lifetimes.apart)
     )
@@ -166,11 +179,11 @@ def _timed(lifetimes: Lifetimes, limits: SetLimits | None) -> Steps:
     until = {"$add": [_NOW, "$$limit"]}
     is_recent = {"$and": [_is_there("$seen"), {"$lt": [since, "$$step"]}]}
     long_enough = {"$gte": ["$$end", {"$subtract": ["$$later", "$$step"]}]}
-    keep = {"$and": [is_recent, long_enough]} if limits is None else False
+    keep = {"$and": [{"$not": [sets]}, is_recent, long_enough]}
     return [
         {"created": cond("$$creating", _NOW, "$$born"), "idle": idle},
         {"ends_at": counted, "absolute": absolute, "most": {"$ifNull": ["$$idle", own]}},
-        {"full": {"$or": [limits is not None, {"$gte": [unused, "$$most"]}, in_use]}},
+        {"full": {"$or": [sets, {"$gte": [unused, "$$most"]}, in_use]}},
         {"limit": limit, "step": step},
         {"later": {"$min": [until, cond({"$gt": ["$$ends_at", 0]}, "$$ends_at", until)]}},
         {"keep": cond("$$creating", _FALSE, keep)},

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import os
+import re
 import threading
 from collections.abc import Callable
 from typing import Any, Final, TypeVar
-from urllib.parse import quote
+from urllib.parse import quote, urlsplit
 
 import pymongo
+from bson.errors import BSONError
 from pymongo import MongoClient, ReadPreference, WriteConcern, errors, monitoring, uri_parser
 from pymongo.read_concern import ReadConcern
 
@@ -20,21 +22,16 @@ T = TypeVar("T")
 
 COLLECTIONS: Final = ("sessions", "users", "results", "quarantine")
 _CLEANED_AFTER: Final = 60
-"""Seconds after its end that a document is deleted; the answers beside it are kept as long."""
-
-_NOTHING_DONE: Final = (
-    errors.ServerSelectionTimeoutError,
-    errors.WaitQueueTimeoutError,
-    errors.ConfigurationError,
-    errors.InvalidOperation,
-)
+"""Seconds after its end that a document may be deleted."""
 
 
 class Database:
     """The collections of the sessions, as one call uses them.
 
     Attributes:
-        committing: whether what was sent may have changed something that must not be repeated.
+        seconds: what the call may take.
+        committing: whether what is sent from now on may change something that must not be repeated.
+        sent: how many commands were sent since then.
     """
 
     def __init__(
@@ -53,7 +50,9 @@ class Database:
             read_preference=ReadPreference.PRIMARY,
         )
         self._prefix = prefix
+        self.seconds = 0.0
         self.committing = False
+        self.sent = 0
 
     def __getitem__(self, kind: str) -> Any:
         """Return a collection, one of `COLLECTIONS`."""
@@ -80,6 +79,8 @@ class Database:
                 "start mongod with --replSet and run rs.initiate() once; one member is enough"
             )
         for kind in COLLECTIONS:
+            if kind == "users":  # their documents have no end
+                continue
             self[kind].create_index("ttl", expireAfterSeconds=_CLEANED_AFTER)
 
 
@@ -123,6 +124,7 @@ class Server:
         self._client: MongoClient[dict[str, Any]] | None = None
         self._is_ready = False
         self._breaker = Breaker()
+        self._calling: Any = threading.local()
 
     def run(self, call: Callable[[Database], T], deadline: Deadline) -> T:
         """Return what `call` returns, within the deadline.
@@ -136,15 +138,19 @@ class Server:
         with deadline:
             require_time(deadline)
             self._breaker.admit(deadline)
-            database = self._opened()
+            database = None
             try:
                 with pymongo.timeout(deadline.left()):
+                    database = self._calling.database = self._opened()
+                    database.seconds = deadline.left()
                     if not self._is_ready:
                         database.prepare(self.address)
                         self._is_ready = True
                     answer = call(database)
-            except errors.PyMongoError as error:
-                raise self._failure(error, deadline, committing=database.committing) from error
+            except (errors.PyMongoError, BSONError, OSError) as error:
+                raise self._failure(error, deadline, database) from error
+            finally:
+                self._calling.database = None
             self._breaker.answered()
             return answer
 
@@ -156,28 +162,26 @@ class Server:
             client.close()
 
     def _failure(
-        self, error: errors.PyMongoError, deadline: Deadline, *, committing: bool
+        self, error: Exception, deadline: Deadline, database: Database | None
     ) -> StoreUnavailable | OutcomeUnknown:
-        hung = error.timeout or deadline.passed()
+        refused = isinstance(error, errors.OperationFailure) and bool(error.details)
+        hung = not refused and (getattr(error, "timeout", False) or deadline.passed())
         if hung:
             self._breaker.hung(deadline)
-        refused = isinstance(error, errors.OperationFailure) and not (
-            isinstance(error, (errors.WriteConcernError, errors.ExecutionTimeout))
-            or error.has_error_label("UnknownTransactionCommitResult")
-        )
-        reason = _reason(error)
-        failure: StoreUnavailable | OutcomeUnknown
-        if not committing or refused or isinstance(error, _NOTHING_DONE):
-            failure = StoreUnavailable(reason)
-        else:
-            failure = OutcomeUnknown(reason)
+        elif refused:  # it answers, if only this: a session may be locked for the whole deadline
+            self._breaker.answered()
+        sent = 0 if database is None else database.sent
+        failure: StoreUnavailable | OutcomeUnknown = OutcomeUnknown(_reason(error))
+        # PyMongo may have sent it before, and then been refused: of one answer it is known.
+        if sent == 0 or (sent == 1 and refused and not _may_be_done(error)):
+            failure = StoreUnavailable(_reason(error))
         failure.cause = "timeout" if hung else ""
         return failure
 
     def _opened(self) -> Database:
         with self._lock:
             if self._client is None:
-                counter = _Counter(self)
+                counter = _Counter(self, self._calling)
                 self._client = MongoClient(
                     self._url, connect=False, event_listeners=[counter], tz_aware=True
                 )
@@ -185,14 +189,18 @@ class Server:
 
 
 class _Counter(monitoring.CommandListener):
-    """Counts the commands that are sent."""
+    """Counts the commands that are sent; PyMongo calls it in the thread of the call."""
 
-    def __init__(self, server: Server) -> None:
+    def __init__(self, server: Server, calling: Any) -> None:
         self._server = server
+        self._calling = calling
 
     def started(self, event: monitoring.CommandStartedEvent) -> None:
         del event
         self._server.round_trips += 1
+        database: Database | None = getattr(self._calling, "database", None)
+        if database is not None and database.committing:
+            database.sent += 1
 
     def succeeded(self, event: monitoring.CommandSucceededEvent) -> None:
         pass
@@ -202,15 +210,16 @@ class _Counter(monitoring.CommandListener):
 
 
 def _parsed(url: str) -> dict[str, Any]:
-    scheme = url.partition("://")[0]
+    scheme, _, rest = url.partition("://")
     try:
         if scheme == "mongodb+srv":
             # Its name is looked up when it connects.
-            parsed = dict(uri_parser.parse_uri(url.replace("+srv", "", 1), validate=True))
-            parsed["fqdn"] = parsed["nodelist"][0][0]
+            plain = re.sub(r"(?<=[?&])srv\w+=[^&]*&?", "", rest)
+            parsed = dict(uri_parser.parse_uri(f"mongodb://{plain}", validate=True))
+            (parsed["fqdn"],) = _names(url)
         else:
             parsed = dict(uri_parser.parse_uri(url, validate=True))
-    except (errors.PyMongoError, ValueError, TypeError):
+    except (errors.PyMongoError, ValueError, TypeError, OSError):
         # Neither the URL nor the reason is repeated: both may contain a piece of the password.
         raise ConfigurationError(
             f"the store's {scheme}:// URL cannot be read (it may hold a password, so it is not "
@@ -220,13 +229,19 @@ def _parsed(url: str) -> dict[str, Any]:
     options = parsed["options"]
     if options.get("w") == 0:
         raise ConfigurationError(
-            "the store's URL has w=0, with which nobody would be told of a lost change: remove it"
+            "the store's URL has w=0, with which a lost change would go unnoticed: remove it"
         )
-    if options.get("readPreference", "primary") not in {"primary", 0}:
+    if options.get("readPreference", "primary") != "primary":
         raise ConfigurationError(
             "the store's URL has a readPreference, and secondaries answer from the past: remove it"
         )
     return parsed
+
+
+def _names(url: str) -> list[str]:
+    """Return the names of a URL's hosts that have no ports."""
+    hosts = urlsplit(url).netloc.rpartition("@")[2].split(",")
+    return [host for host in hosts if host and ":" not in host]
 
 
 def _place(host: str, port: int | None) -> str:
@@ -236,17 +251,28 @@ def _place(host: str, port: int | None) -> str:
     return host if port is None else f"{host}:{port}"
 
 
-def _reason(error: errors.PyMongoError) -> str:
+def _may_be_done(error: Exception) -> bool:
+    """Tell whether a change may have been made although the server answered with an error."""
+    return isinstance(error, errors.WriteConcernError) or (
+        isinstance(error, errors.PyMongoError)
+        and any(
+            map(error.has_error_label, ("RetryableWriteError", "UnknownTransactionCommitResult"))
+        )
+    )
+
+
+def _reason(error: Exception) -> str:
     """Return what went wrong, without what was sent."""
-    if isinstance(error, errors.OperationFailure):
-        details = error.details or {}
-        name = details.get("codeName") or f"code {error.code}"
+    if isinstance(error, errors.OperationFailure) and error.details:
+        name = error.details.get("codeName") or f"code {error.code}"
         return f"the store refused: {name}"
+    if isinstance(error, BSONError):
+        return f"MongoDB cannot hold it: {type(error).__name__}"
     what = (
         "cannot reach the store"
-        if isinstance(error, errors.ServerSelectionTimeoutError)
+        if isinstance(error, (errors.ServerSelectionTimeoutError, OSError))
         else "the store did not answer"
     )
     # PyMongo adds its settings, and all that it knows of each server.
-    told = str(error).partition(" (configured")[0].partition(", Timeout:")[0][:200]
-    return f"{what}: {told or type(error).__name__}"
+    reason = str(error).partition(" (configured")[0].partition(", Timeout:")[0][:200]
+    return f"{what}: {reason or type(error).__name__}"

@@ -23,6 +23,7 @@ from ..base import (
     Move,
     Operation,
     Record,
+    TooLarge,
     Unreadable,
     WriteOutcome,
     Written,
@@ -37,7 +38,7 @@ from .server import Database, Server
 
 T = TypeVar("T")
 
-_BATCH: Final = 100
+_BATCH: Final = 10
 """How many sessions a sweep looks at in one step."""
 
 
@@ -133,12 +134,14 @@ class MongoStore(DocumentStore):
         except NotASessionError:
             return Unreadable()
         if isinstance(outcome, Written) and raw is not None:
-            if name not in results_of(raw):
+            if name not in (kept := results_of(raw)):
+                if len(kept) >= pipelines.MOST_ANSWERS:
+                    return TooLarge("operations", len(kept) + 1, pipelines.MOST_ANSWERS)
                 raise StoreUnavailable("the store did not apply a change that it could apply")
             if raw.get("seen") == raw["at"] and finish is None:
                 outcome = replace(outcome, record=outcome.record._replace(slid=True))
             if "kind" in raw and raw.get("user") is not None:
-                self._leave(reference, raw["user"], deadline)
+                self._leave(reference, raw, deadline)
         return outcome
 
     @staticmethod
@@ -146,10 +149,12 @@ class MongoStore(DocumentStore):
         raw: Mapping[str, Any] | None, name: str, operation: Operation, *, load: bool
     ) -> Written | None:
         """Return what an operation did just now, None if it did nothing, or came before."""
-        first = results_of(raw or {}).get(name)
-        if raw is None or first is None or first.expires != raw["at"] + operation.kept:
+        found = session_document(raw) if raw is not None else None
+        if raw is None or found is None:
             return None
-        found = session_document(raw)
+        first = results_of(raw).get(name)
+        if first is None or first.expires != raw["at"] + operation.kept:
+            return None
         if not isinstance(found, Session):
             return first.written
         return replace(
@@ -180,7 +185,7 @@ class MongoStore(DocumentStore):
     def sweep(
         self, cursor: bytes, deadline: Deadline
     ) -> tuple[bytes | None, tuple[Reference, ...]]:
-        """See `Store.sweep`; a hundred sessions in each step."""
+        """See `Store.sweep`; ten sessions in each step."""
         after = "" if cursor == b"0" else cursor.decode()
 
         def listed(db: Database) -> list[str]:
@@ -219,10 +224,12 @@ class MongoStore(DocumentStore):
 
         return Plan(load, (raw or {}).get("at", 0), self._caps)
 
-    def _leave(self, reference: Reference, user: str, deadline: Deadline) -> None:
-        """Remove an ended session from its user's index, which no reader takes it for alive in."""
-        entry = {f"entries.{reference.handle}": ""}
+    def _leave(self, reference: Reference, ended: Mapping[str, Any], deadline: Deadline) -> None:
+        """Remove an ended session from its user's index; a list would find it dead, too."""
+        entry = f"entries.{reference.handle}"
+        # Not that of a later session of this name.
+        found = {"_id": ended["user"], entry: ended["created"]}
         with contextlib.suppress(StoreUnavailable):
             self._server.run(
-                lambda db: db["users"].update_one({"_id": user}, {"$unset": entry}), deadline
+                lambda db: db["users"].update_one(found, {"$unset": {entry: ""}}), deadline
             )
