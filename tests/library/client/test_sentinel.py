@@ -357,7 +357,7 @@ def test_a_server_that_hung_is_left_for_the_one_that_replaces_it(
     """That calls are refused after one that hung is about the server that hung."""
     client = opened(_url(watchers))
     assert client.ask(deadline(), "EXISTS", "here") == 0
-    monkeypatch.setattr("unsticky.stores.client._BREAK_SECONDS", 1000.0)
+    monkeypatch.setattr("unsticky.stores.breaker._SECONDS", 1000.0)
     relay.go_silent()
     with pytest.raises(OutcomeUnknown, match="did not answer"):
         client.ask(Deadline(DEADLINE), "EXISTS", "here")

@@ -2,6 +2,7 @@
 
 import threading
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from functools import partial
 from typing import Any
 
@@ -121,10 +122,8 @@ def test_a_write_to_a_slot_on_its_way_waits_and_then_refuses(own: AtCluster) -> 
     cluster.open_slot(_slot(where), 0, 1)
     with pytest.raises(StoreUnavailable, match="TRYAGAIN"), at_most(3):
         store.store.write(where, (Add(b"n", 1),), operation(), LIFETIMES, Deadline(1.0))
-    finishing = threading.Timer(0.2, cluster.move_slot, (_slot(where), 0, 1))
-    finishing.start()
-    assert store.apply(where, (Add(b"n", 1),)).count == 1
-    finishing.join()
+    with _moved_soon(cluster, _slot(where), 0, 1):
+        assert store.apply(where, (Add(b"n", 1),)).count == 1
 
 
 def test_adds_during_moves_of_their_slot_are_counted_once(own: AtCluster) -> None:
@@ -203,7 +202,7 @@ def test_a_server_that_hangs_holds_one_request(
     own: AtCluster, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """As at a single server, and only for its own slots."""
-    monkeypatch.setattr("unsticky.stores.client._BREAK_SECONDS", 3.0)  # also on a busy machine
+    monkeypatch.setattr("unsticky.stores.breaker._SECONDS", 3.0)  # also on a busy machine
     cluster, store = own.server, own.new_store()
     here, there = _made(store, 7), _made(store, 511)
     cluster.nodes[0].pause()
@@ -649,8 +648,8 @@ def test_a_login_while_its_users_slot_is_moved_waits(own: AtCluster) -> None:
         )
     assert store.read(where) == Missing()
     assert store.end_all(user) == (old,)
-    threading.Timer(0.2, cluster.move_slot, (slot, source, 0)).start()
-    store.apply(where, (), create=True, finish=Bind(user, None, b"", 1))
+    with _moved_soon(cluster, slot, source, 0):
+        store.apply(where, (), create=True, finish=Bind(user, None, b"", 1))
     assert [entry.reference for entry in store.sessions(user)] == [where]
 
 
@@ -664,6 +663,15 @@ def test_sessions_end_while_their_slot_is_moved(own: AtCluster) -> None:
     cluster.open_slot(slot, 0, 1)
     assert cluster.move_keys(slot, 0, 1, 2) == 2
     assert len(store.sessions(user)) == 3
-    threading.Timer(0.2, cluster.move_slot, (slot, 0, 1)).start()
-    assert set(store.end_all(user)) == set(made)
+    with _moved_soon(cluster, slot, 0, 1):
+        assert set(store.end_all(user)) == set(made)
     assert all(store.read(where) == Gone("revoked") for where in made)
+
+
+@contextmanager
+def _moved_soon(cluster: Cluster, slot: int, source: int, target: int) -> Iterator[None]:
+    """Move a slot while the block runs; the cluster is there until it was moved."""
+    moving = threading.Timer(0.2, cluster.move_slot, (slot, source, target))
+    moving.start()
+    yield
+    moving.join()

@@ -132,11 +132,11 @@ class DurableFile:
     def sessions(self) -> Iterator[tuple[str, dict[str, Any]]]:
         """See `DurableStore.sessions`."""
         with closing(sqlite3.connect(self._path)) as database:
-            rows = database.execute("SELECT key, data FROM documents WHERE key LIKE 'session:%'")
+            rows = database.execute("SELECT key, data FROM documents WHERE key LIKE '%session:%'")
             for key, data in rows:
                 found = unpacked(data)
                 if isinstance(found, Session):
-                    yield key.partition(":")[2], _content(dict(found.fields))
+                    yield key.rpartition(":")[2], _content(dict(found.fields))
 
 
 def _sessions_at(server: Server) -> Iterator[tuple[str, dict[str, Any]]]:

@@ -248,7 +248,7 @@ def test_full_disk_changes_nothing(deployed: Stack, new_stack: StartStack) -> No
     """A deployment without room for its release fails, and the replicas serve on."""
     mount = shutil.which("mount") if os.geteuid() == 0 else None
     guest = new_stack(REPLICAS="2", WORKERS="1")
-    disk = ("-t", "tmpfs", "-o", "size=8m,mode=0700", "none", str(guest.state_dir))
+    disk = ("-t", "tmpfs", "-o", "size=12m,mode=0700", "none", str(guest.state_dir))
     if not mount or subprocess.call([mount, *disk], stderr=subprocess.DEVNULL):
         pytest.skip("not run: this machine does not let the test mount a small disk")
     try:
