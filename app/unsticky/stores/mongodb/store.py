@@ -170,6 +170,7 @@ class MongoStore(DocumentStore):
             if deadline.remaining <= 0:
                 raise StoreUnavailable("other requests changed the same sessions all the time")
             with deadline:
+                # At random, so that two that met do not meet again.
                 time.sleep(min(random.uniform(0, 0.003), deadline.left()))
 
     def quarantine(

@@ -64,7 +64,7 @@ def test_killed_processes_add_exactly_once(place: Made, factory: str) -> None:
     for _ in range(3):
         running = [start(place, factory, where, "100000", "2", "spawn") for _ in range(2)]
         lines = [each.stdout.readline() for each in running if each.stdout is not None]
-        time.sleep(0.3)
+        time.sleep(0.3)  # so that each is killed in the middle of its additions
         for each in running:
             each.kill()
         lines += [
