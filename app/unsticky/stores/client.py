@@ -228,6 +228,34 @@ class Client:
 
         return self._answered(exchange, deadline)
 
+    def replies(
+        self, commands: bytes, count: int, key: bytes, deadline: Deadline, name: str
+    ) -> list[Any]:
+        """Send packed commands about one key in one write; return the replies, errors among them.
+
+        Like those of `ask_all`, they must have the same effect if they run twice. An error in place
+        of the first reply is the server's answer to all, except that the key is of another type.
+
+        Args:
+            commands: packed one after the other (`replies.packed`).
+            count: how many they are.
+            key: the one that they use.
+            deadline: the time left, which the call uses up.
+            name: of the round trip, in traces.
+
+        Raises:
+            StoreUnavailable: nothing was changed.
+            OutcomeUnknown: they were sent and no reply came.
+        """
+
+        def exchange(connection: Connection) -> list[Any]:
+            replies = connection.ask(commands, count, deadline, name)
+            if isinstance(replies[0], ErrorReply) and replies[0].code != "WRONGTYPE":
+                raise replies[0]
+            return replies
+
+        return self._answered(exchange, deadline, key)
+
     def close(self) -> None:
         """Close all connections, those in use after their call. A later call opens a new one."""
         self._pool.renew()

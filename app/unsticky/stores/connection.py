@@ -94,11 +94,12 @@ class Connection:
             raise NotAReply(_FOREIGN)
         return reply[0], replicas
 
-    def ask(self, commands: bytes, count: int, deadline: Deadline) -> list[Any]:
+    def ask(self, commands: bytes, count: int, deadline: Deadline, name: str = "") -> list[Any]:
         """Send `count` commands (`replies.packed`) and a PING with a mark; return their replies.
 
-        For the mark and the errors see `run`.
+        For the mark and the errors see `run`. Traces show the name, by default that of the command.
         """
+        del name
         mark = self._new_mark()
         *replies, closing = self.ask_once(commands + _PING % mark, count + 1, deadline)
         self._check(replies, closing, mark, deadline)

@@ -65,7 +65,7 @@ class Session:
 
     def expiring_in(self, limit: int, now: int) -> Session:
         """Return it with `limit` left to live, or less if its absolute limit comes first."""
-        return replace(self, expires=min(now + limit, self.ends_at or now + limit))
+        return replace(self, expires=self._expiry(limit, now))
 
     def used(self, now: int, lifetimes: Lifetimes, *, always: bool = False) -> tuple[Session, bool]:
         """Return it after a use, and whether its idle limit slid.
@@ -73,15 +73,30 @@ class Session:
         It slides if it was last seen a step ago (a 20th of the limit), or was set under a limit
         that was shorter by a step. See `Lifetimes.unused` for a session that may not be in use.
         """
+        expires, step = self._after_use(now, lifetimes, always=always)
+        if not always and not self._is_due(expires, step, now):
+            return self, False
+        return replace(self, expires=expires, seen=now), True
+
+    def slides(self, now: int, lifetimes: Lifetimes) -> bool:
+        """Tell whether its idle limit would slide by a use."""
+        return self._is_due(*self._after_use(now, lifetimes), now)
+
+    def _after_use(
+        self, now: int, lifetimes: Lifetimes, *, always: bool = False
+    ) -> tuple[int, int]:
+        """Return when it would expire after a use, and the step of its limit."""
         limit = self.idle or lifetimes.idle
         step = limit // 20
         if not (always or lifetimes.unused >= limit or self._is_in_use(now, lifetimes)):
             limit, step = min(limit, max(lifetimes.unused, self.expires - now)), lifetimes.apart
-        later = replace(self.expiring_in(limit, now), seen=now)
-        recent = self.seen is not None and now - self.seen < step
-        if recent and not always and self.expires >= later.expires - step:
-            return self, False
-        return later, True
+        return self._expiry(limit, now), step
+
+    def _is_due(self, expires: int, step: int, now: int) -> bool:
+        return self.seen is None or now - self.seen >= step or self.expires < expires - step
+
+    def _expiry(self, limit: int, now: int) -> int:
+        return min(now + limit, self.ends_at or now + limit)
 
     def _is_in_use(self, now: int, lifetimes: Lifetimes) -> bool:
         """Tell whether this use, the one before and its creation are apart.

@@ -13,7 +13,7 @@ from base64 import urlsafe_b64decode, urlsafe_b64encode
 from binascii import b2a_base64
 from hashlib import blake2b
 from pathlib import Path
-from typing import Any, Final, Never
+from typing import Any, Final
 
 import msgpack
 
@@ -21,7 +21,6 @@ from ..cookie import Reference
 from ..errors import OutcomeUnknown, StoreUnavailable, repeatable
 from ..limits import OPERATION_LIFETIME_MS, Lifetimes
 from .base import (
-    ENVELOPE,
     QUARANTINE_LIFETIME_MS,
     Add,
     Bind,
@@ -51,6 +50,7 @@ from .base import (
     Written,
 )
 from .client import Client, Script
+from .reading import COMMANDS, commands_for, found_in, listed_of, newer, paired, record_of
 
 SWEEP_KEYS: Final = 1000
 """How many keys one step of a sweep looks at: about a millisecond of the server."""
@@ -98,12 +98,16 @@ class RedisStore:
         self, reference: Reference, lifetimes: Lifetimes, deadline: Deadline, *, slide: bool = True
     ) -> Record | Missing | Gone | Unreadable:
         """See `Store.read`."""
+        key = self._key(b"s", reference)
+        replies = self._replies(commands_for(key), key, deadline)
+        found = found_in(replies, lifetimes, slide=slide)
+        if found is not None:
+            return found
         idle, unused, _ = self._limits(lifetimes)
-        keys = (self._key(b"s", reference),)
-        reply = self._ask(self._read, keys, (idle, unused, b"1" if slide else _EMPTY), deadline)
+        reply = self._ask(self._read, (key,), (idle, unused, b"1" if slide else _EMPTY), deadline)
         if reply[0] != 0:
             return _absent(reply)
-        fields = _paired(reply[2])
+        fields = paired(reply[2])
         return record_of(reply[1], fields[b"\0m"], fields.get(b"\0i", _EMPTY), fields)
 
     def write(
@@ -147,7 +151,7 @@ class RedisStore:
         if reply[0] != 0:
             return _refused(reply)
         _, slid, birth, results, ended, own, user, *loaded = reply
-        record = record_of(slid, birth, own, _paired(loaded[0]) if loaded else None)
+        record = record_of(slid, birth, own, paired(loaded[0]) if loaded else None)
         if finish is not None or operation.makes_once:
             record = record._replace(user=user)
         return Written(
@@ -234,6 +238,13 @@ class RedisStore:
         del reference, operation
         ends = isinstance(finish, Destroy)
         return self._changed(self._write, keys, arguments, deadline, ends=ends)
+
+    def _replies(self, commands: bytes, key: bytes, deadline: Deadline) -> list[Any]:
+        """Send the commands of a read, which have the same effect if they run twice."""
+        try:
+            return self.client.replies(commands, COMMANDS, key, deadline, "read")
+        except OutcomeUnknown as error:
+            raise StoreUnavailable(str(error)) from error
 
     def _ask(
         self, script: Any, keys: tuple[bytes, ...], arguments: tuple[bytes, ...], deadline: Deadline
@@ -345,7 +356,7 @@ def _absent(reply: list[Any]) -> Missing | Gone | Unreadable:
         case 9:
             return Unreadable()
         case _:
-            return _newer(reply[1])
+            return newer(reply[1])
 
 
 def script_of(name: str) -> Script:
@@ -426,48 +437,9 @@ def _add_write(write: Write, arguments: list[bytes]) -> None:
         arguments += (b"D", field) if value is None else (b"S", field, value)
 
 
-def _paired(flat: list[bytes]) -> dict[bytes, bytes]:
-    pairs = iter(flat)
-    return dict(zip(pairs, pairs, strict=True))
-
-
-def record_of(
-    slid: int, birth: bytes, own: bytes, fields: dict[bytes, bytes] | None = None
-) -> Record:
-    """Return the record, and remove the store's reserved fields from `fields`."""
-    if not birth.startswith(ENVELOPE):
-        _newer(birth[:1])
-    idle = (int(own[:13]) or None) if own else None
-    seen, label, user = None, _EMPTY, None
-    if fields is not None:
-        fields.pop(b"\0m", None)
-        fields.pop(b"\0i", None)
-        label = fields.pop(b"\0l", _EMPTY)
-        digest, name = fields.pop(b"\0u", _EMPTY), fields.pop(b"\0n", _EMPTY)
-        # An old release binds without a name, so the name may be that of an earlier user.
-        user = name[len(digest) :] if digest and name.startswith(digest) else _EMPTY
-        if (raw := fields.pop(b"\0s", None)) is not None:
-            seen = int(raw)
-    return Record(int(birth[9:22]), int(birth[22:35]), seen, bool(slid), fields, label, idle, user)
-
-
-def listed_of(reference: Reference, birth: bytes, seen: bytes, own: bytes, label: bytes) -> Listed:
-    """Return the entry of a list."""
-    record = record_of(0, birth, own)
-    return Listed(reference, record._replace(seen=int(seen) if seen else None, label=label))
-
-
 def _results(changes: tuple[Change, ...], raw: list[Any]) -> tuple[int | dict[bytes, bytes], ...]:
     answering = [change for change in changes if isinstance(change, (Add, Take))]
     return tuple(
-        int(result) if isinstance(change, Add) else _paired(result)
+        int(result) if isinstance(change, Add) else paired(result)
         for change, result in zip(answering, raw, strict=bool(answering))
     )
-
-
-def _newer(version: bytes) -> Never:
-    message = (
-        f"the session has envelope version {version!r}, this release knows {ENVELOPE!r}: "
-        "a newer release wrote it, and one that knows it must answer"
-    )
-    raise StoreUnavailable(message)

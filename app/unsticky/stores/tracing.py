@@ -57,19 +57,21 @@ class Traced(Connection):
         """See `Connection.run_and_wait`."""
         return self._spanned(command, 1, lambda: self._real.run_and_wait(command, wait, deadline))
 
-    def ask(self, commands: bytes, count: int, deadline: Deadline) -> list[Any]:
+    def ask(self, commands: bytes, count: int, deadline: Deadline, name: str = "") -> list[Any]:
         """See `Connection.ask`."""
         replies: list[Any] = self._spanned(
-            commands, count, lambda: self._real.ask(commands, count, deadline)
+            commands, count, lambda: self._real.ask(commands, count, deadline), name
         )
         return replies
 
-    def _spanned(self, commands: bytes, count: int, exchange: Callable[[], Any]) -> Any:
+    def _spanned(
+        self, commands: bytes, count: int, exchange: Callable[[], Any], name: str = ""
+    ) -> Any:
         within = self.api.get_current_span().get_span_context()
         if within.is_valid and not within.trace_flags.sampled:
             return exchange()  # the request is not traced
         host, port = self._real.server
-        operation = _operation(commands, count)
+        operation = name or _operation(commands, count)
         attributes: dict[str, Any] = {
             "db.system.name": "redis",
             "db.operation.name": operation,

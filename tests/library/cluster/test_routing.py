@@ -76,6 +76,7 @@ def test_a_moved_slot_costs_one_round_trip_once(own: AtCluster) -> None:
     cluster, store = own.server, own.new_store()
     where = _made(store)
     client: Any = store.store
+    store.record(where)  # its idle limit slides
     cluster.move_slot(_slot(where), 0, 1)
     before = client.round_trips
     store.record(where)

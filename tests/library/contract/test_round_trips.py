@@ -54,7 +54,7 @@ USES: list[tuple[str, int, Callable[[Session], object]]] = [
 def test_round_trips_of_a_stored_session(
     server_place: AtServer, trips: int, use: Callable[[Session], object]
 ) -> None:
-    """Each use of a stored session costs exactly this many scripts at the server."""
+    """Each use of a stored session costs exactly this many calls at the server."""
     site = make_site(server_place)
     for _ in range(2):  # the server has all scripts from now on: create, read, write
         browser = site.browser(a=1, list=[])
@@ -103,6 +103,18 @@ def test_round_trips_without_a_cookie(
     assert bool(answer.cookie) == (trips != 0)
 
 
+def test_a_slide_costs_one_more_trip_once(server_place: AtServer) -> None:
+    """A new session has not been seen: its first read slides its idle limit, in a second trip."""
+    site = make_site(server_place)
+    browser = site.browser(a=1)
+    for trips in (2, 1, 1):
+        request = browser.begin()
+        before = server_place.server.calls()
+        assert request.session["a"] == 1
+        assert request.end().status == 200
+        assert server_place.server.calls() - before == trips
+
+
 def test_round_trips_of_an_unknown_id(server_place: AtServer) -> None:
     """An unknown id costs one round trip to find out, and one to begin a session."""
     site = make_site(server_place)
@@ -137,9 +149,10 @@ def test_the_stores_own_count_agrees(server_place: AtServer) -> None:
     """What the library counts as trips is what the server saw."""
     site = make_site(server_place)
     store = site.sessions.state.store
-    ours, theirs = store.round_trips, server_place.server.calls()  # type: ignore[attr-defined]  # (of stores with servers)
     browser = site.browser(a=1)
+    site.stored(browser)
+    ours, theirs = store.round_trips, server_place.server.calls()  # type: ignore[attr-defined]  # (of stores with servers)
     for _ in range(3):
         with browser.visit() as session:
-            session.incr("n")
-    assert store.round_trips - ours == server_place.server.calls() - theirs == 4  # type: ignore[attr-defined]
+            session["a"] += 1
+    assert store.round_trips - ours == server_place.server.calls() - theirs == 6  # type: ignore[attr-defined]

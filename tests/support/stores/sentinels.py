@@ -26,6 +26,7 @@ _MEETING, _MET = {"PUBLISH-PERIOD": 100}, {"PUBLISH-PERIOD": 2000}
 _USUAL = {"INFO-PERIOD": 10_000, "PING-PERIOD": 1000}
 """How often they tell each other what they know. Often is wrong in a fail-over: who knows less
 undoes it after four such periods."""
+_QUIET = {"PING-PERIOD": NEVER}
 
 
 class Watched(Server):
@@ -41,6 +42,7 @@ class Watched(Server):
         down_after: for how long a server does not answer before it counts as down (ms).
         options: more of the servers' own options.
         usual: let Sentinels ask as seldom as they do by default, once all know each other.
+        quiet: let them send no PING then, so that `calls` counts what the application sends.
         apart: where the first primary runs.
 
     Attributes:
@@ -60,6 +62,7 @@ class Watched(Server):
         *options: str,
         down_after: int = NEVER,
         usual: bool = False,
+        quiet: bool = False,
         apart: Apart | None = None,
         **more: Any,
     ) -> None:
@@ -67,7 +70,7 @@ class Watched(Server):
         self._apart = apart
         self._host = apart.address if apart else "127.0.0.1"
         self._source = ("--bind-source-addr", apart.other) if apart else ()
-        self._usual = _USUAL if usual else {}
+        self._later = _USUAL if usual else _QUIET if quiet else {}
         self._ports = [free_port() for _ in range(3)]
         self._watching: list[subprocess.Popen[bytes]] = []
         self.sentinels: list[Any] = []
@@ -201,7 +204,7 @@ class Watched(Server):
 
         wait_until(met, "Sentinels that know each other and the replicas", 2 * PATIENCE)
         for sentinel in self.sentinels:
-            _set(sentinel, _MET | self._usual)
+            _set(sentinel, _MET | self._later)
         self.await_replicas()
 
     def _named(self, sentinel: Any) -> int:

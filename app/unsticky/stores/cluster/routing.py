@@ -298,8 +298,9 @@ class _Asking(Connection):
         reply = self.ask(command + b"$0\r\n\r\n", 1, deadline)[0]
         return reply if isinstance(reply, ErrorReply) else reply[0]
 
-    def ask(self, commands: bytes, count: int, deadline: Deadline) -> list[Any]:
+    def ask(self, commands: bytes, count: int, deadline: Deadline, name: str = "") -> list[Any]:
         """See `Connection.ask`; only for one command."""
+        del name
         asked, *replies = self._real.ask(_ASKING + commands, count + 1, deadline)
         # Without ASKING, the server would only say again where the keys are to be.
         return [asked] if isinstance(asked, ErrorReply) else replies

@@ -17,12 +17,12 @@ from ...cookie import BUCKETS, Reference
 from ...errors import OutcomeUnknown, StoreUnavailable, repeatable
 from ...limits import Lifetimes
 from ..base import Bind, Caps, Deadline, Finish, Listed, Move, Operation
+from ..reading import listed_of
 from ..redis import (
     SWEEP_KEYS,
     RedisStore,
     digest_of,
     entry_of,
-    listed_of,
     named_reference,
     script_of,
 )
