@@ -78,6 +78,7 @@ import unsticky_traces
 from gunicorn import util
 from gunicorn.errors import HaltServer
 from gunicorn.glogging import Logger
+from gunicorn.http import wsgi
 from gunicorn.workers.sync import SyncWorker
 
 # After USR2, `python -m gunicorn` is run by its path: Python looks in that folder first, where
@@ -263,6 +264,40 @@ def _now() -> str:
     return datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
+class JoinedResponse(wsgi.Response):  # type: ignore[misc]  # Gunicorn ships no types
+    """An answer whose head is sent together with the begin of its body.
+
+    Gunicorn sends them apart, which wakes the proxy twice.
+    """
+
+    # A long body is not copied behind its head.
+    MOST_BYTES = 65_536
+
+    sock: Any
+
+    def write(self, arg: bytes) -> None:
+        """Send a part of the body, behind the head if that was not sent yet."""
+        if self.headers_sent or len(arg) > self.MOST_BYTES:
+            super().write(arg)
+            return
+        sock: Any = self.sock
+        parts = self.sock = _Parts()
+        try:
+            super().write(arg)
+        finally:
+            self.sock = sock
+            sock.sendall(b"".join(parts))
+
+
+class _Parts(list[bytes]):
+    """What a socket would send."""
+
+    sendall = list.append
+
+
+wsgi.Response = JoinedResponse
+
+
 class FairSyncWorker(SyncWorker):  # type: ignore[misc]  # Gunicorn ships no types
     """A sync worker that takes turns with the other workers.
 
@@ -322,8 +357,21 @@ class FairSyncWorker(SyncWorker):  # type: ignore[misc]  # Gunicorn ships no typ
         # A TCP connection inherits the listener's limit, but clients may be slower.
         client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, _timeval(0))
         client.settimeout(None)
-        util.close_on_exec(client)
         self.handle(listener, client, address)
+
+    def handle_request(self, listener: Any, req: Any, client: Any, addr: Any) -> None:
+        """Answer a request, and close its connection at once if the client has sent no more.
+
+        Gunicorn waits for the client to close first, for up to 2 s, because a
+        connection that is closed with unread data loses its answer.
+        """
+        super().handle_request(listener, req, client, addr)
+        if getattr(req.body.reader, "length", None) != 0:
+            return
+        with suppress(OSError):  # EAGAIN: nothing more
+            if client.recv(1, socket.MSG_PEEK | socket.MSG_DONTWAIT):
+                return
+        client.close()
 
     def drain(self, listener: Any) -> None:
         """Answer all waiting connections, for at most DRAIN_SECONDS.

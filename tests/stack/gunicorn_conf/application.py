@@ -26,7 +26,7 @@ def app(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[byt
     path = str(environ["PATH_INFO"])
     body = str(os.getpid()).encode()
     if path.startswith("/hold/"):
-        _hold(path.rpartition("/")[2])
+        hold(path.rpartition("/")[2])
     elif path == "/body":
         body = environ["wsgi.input"].read()
     elif path.startswith("/environ/"):
@@ -44,7 +44,8 @@ def app(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[byt
     return [body]
 
 
-def _hold(name: str) -> None:
+def hold(name: str) -> None:
+    """Make NAME.held, and wait until NAME.go is there."""
     folder = Path(os.environ["HOLDS"])
     (folder / f"{name}.held").touch()
     end = time.monotonic() + _LONGEST_HOLD
