@@ -285,8 +285,9 @@ class JoinedResponse(wsgi.Response):  # type: ignore[misc]  # Gunicorn ships no 
         try:
             super().write(arg)
         finally:
-            self.sock = sock
+            self.sock, self.headers_sent = sock, False
             sock.sendall(b"".join(parts))
+            self.headers_sent = True
 
 
 class _Parts(list[bytes]):
