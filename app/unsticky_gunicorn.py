@@ -274,6 +274,7 @@ class JoinedResponse(wsgi.Response):  # type: ignore[misc]  # Gunicorn ships no 
     MOST_BYTES = 65_536
 
     sock: Any
+    headers_sent: bool
 
     def write(self, arg: bytes) -> None:
         """Send a part of the body, behind the head if that was not sent yet."""

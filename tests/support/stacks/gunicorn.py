@@ -134,7 +134,11 @@ class Gunicorn:
         """Send a request on a fresh connection or a given one; finish() reads its answer."""
         connection = on or self.connect()
         lines = [f"GET {path} HTTP/1.1", "Host: localhost", *headers, "", ""]
-        connection.sendall("\r\n".join(lines).encode("latin-1"))
+        try:
+            connection.sendall("\r\n".join(lines).encode("latin-1"))
+        except OSError:
+            connection.close()
+            raise
         return connection
 
     def get(self, path: str = "/", *headers: str) -> Answer:
