@@ -30,8 +30,8 @@ OVERLAYS = ("dev", "grafana", "isolated", "tls", "valkey")
 
 # `make loadtest` reads these.
 _LOAD = frozenset({
-    "ACCOUNTS", "DURATION", "HOST", "JOURNEYS", "PROCESSES", "PROFILE", "RATE", "SCENARIO", "SHAPE",
-    "SLO", "SWEEP", "THINK", "USERS",
+    "ACCOUNTS", "ARRIVALS", "DURATION", "HOST", "JOURNEYS", "PROCESSES", "PROFILE", "RATE",
+    "SCENARIO", "SHAPE", "SLO", "SWEEP", "THINK", "USERS",
 })  # fmt: skip
 
 # compose/*.yaml reads these: they go to Compose unchanged, and not to replicas.

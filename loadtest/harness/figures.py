@@ -5,11 +5,15 @@ from array import array
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
+from statistics import median_high
 
 from loadtest.users.findings import Finding
-from loadtest.users.samples import Request
+from loadtest.users.samples import Arrival, Request
 
 _KEPT = 200
+LATE_MS = 100
+"""A visit that begins so much later than it was due is late: the load generator had no time."""
+_MOST_LATE = 0.01
 _TOLERANCE = 0.1
 """By so many seconds the last second may be shorter and still count."""
 
@@ -24,7 +28,12 @@ def percentile(ordered: Sequence[float], point: float) -> float:
 
 @dataclass(frozen=True, kw_only=True)
 class Endpoint:
-    """The figures of one kind of request. Latencies are in ms."""
+    """The figures of one kind of request. Latencies are in ms.
+
+    Attributes:
+        percentiles: corrected: since the request was due.
+        uncorrected: since it was sent: the same in a closed loop, and empty if unknown.
+    """
 
     name: str
     requests: int
@@ -33,6 +42,7 @@ class Endpoint:
     greatest: float
     percentiles: dict[str, float]
     statuses: dict[str, int]
+    uncorrected: dict[str, float] = field(default_factory=dict)
 
     @property
     def error_share(self) -> float:
@@ -43,8 +53,37 @@ class Endpoint:
 @dataclass
 class _Series:
     latencies: "array[float]" = field(default_factory=lambda: array("d"))
+    uncorrected: "array[float]" = field(default_factory=lambda: array("d"))
     errors: int = 0
     statuses: Counter[str] = field(default_factory=Counter)
+
+
+@dataclass(kw_only=True)
+class Arrivals:
+    """The visits of an open loop.
+
+    Attributes:
+        due: how many were to begin.
+        dropped: how many of these could not, because too many were under way.
+        late: how many began more than 100 ms late, because the load generator had no time.
+    """
+
+    due: int = 0
+    dropped: int = 0
+    late: int = 0
+
+    @property
+    def is_generator_late(self) -> bool:
+        """Whether more than one in a hundred was late: the latencies are the generator's own."""
+        return self.late > self.due * _MOST_LATE
+
+    @property
+    def note(self) -> str:
+        """What a late load generator means."""
+        return (
+            f"the load generator was the limit, not the target: {self.late} of {self.due} visits "
+            f"began more than {LATE_MS} ms late; use more PROCESSES, or another machine"
+        )
 
 
 @dataclass(frozen=True)
@@ -60,29 +99,49 @@ class Second:
 
 
 class Figures:
-    """Adds up samples as they come in."""
+    """Adds up samples as they come in.
 
-    def __init__(self) -> None:
+    Args:
+        warm_up: seconds at the beginning whose requests and arrivals do not count. Findings do.
+    """
+
+    def __init__(self, warm_up: float = 0.0) -> None:
+        self._warm_up = warm_up
         self._series: dict[str, _Series] = defaultdict(_Series)
         self._seconds: dict[int, array[float]] = defaultdict(lambda: array("d"))
         self._bad_seconds: Counter[int] = Counter()
         self.workers: Counter[str] = Counter()
         self.findings: list[Finding] = []
+        self.arrivals = Arrivals()
         self.failed = 0
         self.errors: list[Request] = []
         """The first of the requests that failed."""
-        self._origin: float | None = None
+        self._origin = math.inf
         self.first = math.inf
         self.last = 0.0
 
-    def take(self, requests: Iterable[Request], findings: Iterable[Finding]) -> None:
+    def take(
+        self,
+        requests: Iterable[Request],
+        findings: Iterable[Finding],
+        arrivals: Iterable[Arrival] = (),
+    ) -> None:
         """Add new samples."""
+        self.findings.extend(findings)
+        for arrival in arrivals:
+            if self._counts(arrival.time):
+                self.arrivals.due += 1
+                self.arrivals.dropped += arrival.is_dropped
+                self.arrivals.late += arrival.late_ms > LATE_MS
         for request in requests:
+            due = request.time - request.latency_ms / 1000
+            if not self._counts(due):
+                continue
             series = self._series[request.name]
             series.latencies.append(request.latency_ms)
+            sent = request.uncorrected_ms
+            series.uncorrected.append(request.latency_ms if sent is None else sent)
             series.statuses[str(request.status or "no answer")] += 1
-            if self._origin is None:
-                self._origin = request.time - request.latency_ms / 1000
             second = max(0, int(request.time - self._origin))
             self._seconds[second].append(request.latency_ms)
             if request.error:
@@ -93,9 +152,14 @@ class Figures:
                     self.errors.append(request)
             if request.served_by:
                 self.workers[request.served_by] += 1
-            self.first = min(self.first, request.time - request.latency_ms / 1000)
+            self.first = min(self.first, due)
             self.last = max(self.last, request.time)
-        self.findings.extend(findings)
+
+    def _counts(self, due: float) -> bool:
+        """Whether what was due at that time is after the warm-up, which the first one begins."""
+        if self._origin == math.inf:
+            self._origin = due + self._warm_up
+        return not self._warm_up or due >= self._origin
 
     @property
     def requests(self) -> int:
@@ -127,6 +191,7 @@ class Figures:
         everything = _Series()
         for series in self._series.values():
             everything.latencies.extend(series.latencies)
+            everything.uncorrected.extend(series.uncorrected)
             everything.errors += series.errors
             everything.statuses.update(series.statuses)
         return _endpoint("all", everything)
@@ -142,7 +207,7 @@ class Figures:
 
     def recent(self, seconds: int) -> tuple[float, float]:
         """Return requests a second and p95 in ms over the last seconds."""
-        now = int(self.last - (self._origin or 0.0))
+        now = int(self.last - self._origin)
         # The current second counts only if there is no other.
         span = range(max(0, now - seconds), max(now, 1))
         ordered = sorted(value for second in span for value in self._seconds.get(second, ()))
@@ -164,8 +229,18 @@ class Figures:
         ]
 
 
+def drift(timeline: Sequence[Second]) -> tuple[float, float] | None:
+    """Return the median p95 in ms of a run's first and last quarter; `None` if it is too short."""
+    values = [each.p95 for each in timeline if each.p95 is not None]
+    quarter = len(values) // 4
+    if not quarter:
+        return None
+    return median_high(values[:quarter]), median_high(values[-quarter:])
+
+
 def _endpoint(name: str, series: _Series) -> Endpoint:
     ordered = sorted(series.latencies)
+    sent = sorted(series.uncorrected)
     return Endpoint(
         name=name,
         requests=len(ordered),
@@ -174,4 +249,5 @@ def _endpoint(name: str, series: _Series) -> Endpoint:
         greatest=ordered[-1],
         percentiles={f"p{point:g}": percentile(ordered, point) for point in POINTS},
         statuses=dict(series.statuses),
+        uncorrected={f"p{point:g}": percentile(sent, point) for point in POINTS},
     )

@@ -12,9 +12,9 @@ from pathlib import Path
 
 from loadtest import machine
 from loadtest.errors import LoadTestError
-from loadtest.harness import balance, capacity, gate, target
+from loadtest.harness import balance, gate, target
 from loadtest.harness.containers import Containers
-from loadtest.harness.figures import Figures
+from loadtest.harness.figures import Figures, drift
 from loadtest.harness.gate import Verdict, Word
 from loadtest.harness.generator import Generator
 from loadtest.harness.meter import Meter
@@ -163,7 +163,7 @@ class Run:
         tiers = stack.processes() if stack else {}
         self._meter.read(time.time(), {**tiers, GENERATOR: family(generator.pid, recursive=True)})
         figures = self._figures
-        figures.take(follower.requests(), follower.findings())
+        figures.take(follower.requests(), follower.findings(), follower.arrivals())
         if figures.requests:
             elapsed = figures.last - figures.first
             self._progress(elapsed, *figures.recent(2), figures.failed, len(figures.findings))
@@ -204,6 +204,8 @@ class Run:
         counts: Counter[str] = Counter(finding.kind for finding in figures.findings)
         suspects = self._suspects()
         verdict = gate.judge(profile, endpoints, figures.throughput, counts, suspects)
+        if figures.arrivals.is_generator_late:
+            verdict = replace(verdict, notes=[*verdict.notes, figures.arrivals.note])
         if self._interrupted and verdict.word is Word.PASS:
             late = f"interrupted after {figures.seconds:.0f} s of {plan.duration:.0f} s"
             verdict = Verdict(Word.ERROR, (late,), verdict.notes)
@@ -238,11 +240,9 @@ class Run:
                 if count > before.calls.get(name, 0)
             },
             events=stack.events(figures.first, after.time) if stack else [],
-            steps=capacity.of_ramp(timeline, plan.duration, plan.rate or plan.users)
-            if plan.shape == "ramp"
-            else [],
-            drift=capacity.drift(timeline) if plan.shape == "soak" else None,
+            drift=drift(timeline) if plan.shape == "soak" else None,
             surroundings=surroundings(stack.environment if stack else None),
+            arrivals=figures.arrivals if plan.rate else None,
         )
 
     def _suspects(self) -> dict[str, str]:
