@@ -92,11 +92,13 @@ class Settings:
 
     Attributes:
         plan: what the load generator does.
+        step: seconds of each load of a search for the capacity.
         host: address of the target; `None` for the stack of `state_dir`.
         profile: name of a table of limits in the file `slo`.
     """
 
     plan: Plan
+    step: float
     host: str | None
     profile: str
     slo: Path
@@ -139,7 +141,7 @@ def parse(environ: Mapping[str, str] = os.environ) -> Settings:
         users=users,
         rate=rate,
         arrivals=arrivals,
-        duration=_duration(given.get("DURATION", "30m" if shape == "soak" else "60s")),
+        duration=_duration(given, "DURATION", "30m" if shape == "soak" else "60s"),
         shape=shape,
         think=_number(given, "THINK", "0.1", 0, 3600),
         # More processes than users would leave some with nothing to do.
@@ -150,6 +152,7 @@ def parse(environ: Mapping[str, str] = os.environ) -> Settings:
     )
     return Settings(
         plan=plan,
+        step=_duration(given, "STEP", "15s"),
         host=_host(given.get("HOST")),
         profile=given.get("PROFILE", "default"),
         slo=_file(given, "SLO", LOADTEST / "slo.toml"),
@@ -201,12 +204,13 @@ def _number(
     return float(text)
 
 
-def _duration(text: str) -> float:
+def _duration(given: Mapping[str, str], name: str, default: str) -> float:
+    text = given.get(name, default)
     match = re.fullmatch(r"(\d+(?:\.\d+)?)([smh]?)", text, re.ASCII)
     seconds = float(match[1]) * _UNITS[match[2]] if match else 0.0
     if seconds < 1:
         raise LoadTestError(
-            f"DURATION={text} is not a time of one second or more", "for example DURATION=60s"
+            f"{name}={text} is not a time of one second or more", f"for example {name}={default}"
         )
     return seconds
 

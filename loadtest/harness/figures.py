@@ -11,9 +11,8 @@ from loadtest.users.findings import Finding
 from loadtest.users.samples import Arrival, Request
 
 _KEPT = 200
-LATE_MS = 100
-"""A visit that begins so much later than it was due is late: the load generator had no time."""
-_MOST_LATE = 0.01
+# A load generator that is late by less does not matter: people do not notice it.
+_LATE_MS = 100
 _TOLERANCE = 0.1
 """By so many seconds the last second may be shorter and still count."""
 
@@ -58,31 +57,40 @@ class _Series:
     statuses: Counter[str] = field(default_factory=Counter)
 
 
-@dataclass(kw_only=True)
+@dataclass(frozen=True, kw_only=True)
 class Arrivals:
     """The visits of an open loop.
 
     Attributes:
         due: how many were to begin.
         dropped: how many of these could not, because too many were under way.
-        late: how many began more than 100 ms late, because the load generator had no time.
+        late_p99: by how many ms the load generator itself began 99 of 100 too late, at most. No
+            answer is waited for.
     """
 
-    due: int = 0
-    dropped: int = 0
-    late: int = 0
+    due: int
+    dropped: int
+    late_p99: float
 
     @property
-    def is_generator_late(self) -> bool:
-        """Whether more than one in a hundred was late: the latencies are the generator's own."""
-        return self.late > self.due * _MOST_LATE
+    def dropped_share(self) -> float:
+        """Which share was dropped, 0 to 1."""
+        return self.dropped / max(self.due, 1)
+
+    def limits(self, uncorrected_p99: float) -> bool:
+        """Whether the load generator was the limit, and not the target whose p99 is given (ms).
+
+        Both are late on a machine that they share. The load generator is the limit if its own
+        delay is most of what it measures.
+        """
+        return self.late_p99 > max(_LATE_MS, uncorrected_p99 / 2)
 
     @property
     def note(self) -> str:
-        """What a late load generator means."""
+        """What it means if the load generator was the limit."""
         return (
-            f"the load generator was the limit, not the target: {self.late} of {self.due} visits "
-            f"began more than {LATE_MS} ms late; use more PROCESSES, or another machine"
+            "the load generator was the limit, not the target: it began one in a hundred visits "
+            f"{self.late_p99:.0f} ms late or more; use more PROCESSES, or another machine"
         )
 
 
@@ -112,7 +120,8 @@ class Figures:
         self._bad_seconds: Counter[int] = Counter()
         self.workers: Counter[str] = Counter()
         self.findings: list[Finding] = []
-        self.arrivals = Arrivals()
+        self._lates = array("d")
+        self._dropped = 0
         self.failed = 0
         self.errors: list[Request] = []
         """The first of the requests that failed."""
@@ -130,9 +139,8 @@ class Figures:
         self.findings.extend(findings)
         for arrival in arrivals:
             if self._counts(arrival.time):
-                self.arrivals.due += 1
-                self.arrivals.dropped += arrival.is_dropped
-                self.arrivals.late += arrival.late_ms > LATE_MS
+                self._lates.append(arrival.late_ms)
+                self._dropped += arrival.is_dropped
         for request in requests:
             due = request.time - request.latency_ms / 1000
             if not self._counts(due):
@@ -181,6 +189,11 @@ class Figures:
         """Good requests a second."""
         good = self.requests - self.failed
         return good / self.seconds if good else 0.0
+
+    def arrivals(self) -> Arrivals:
+        """Return the figures of an open loop's arrivals."""
+        late = percentile(sorted(self._lates), 99) if self._lates else 0.0
+        return Arrivals(due=len(self._lates), dropped=self._dropped, late_p99=late)
 
     def endpoints(self) -> list[Endpoint]:
         """Return the figures of each kind of request, by name."""

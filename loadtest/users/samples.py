@@ -155,9 +155,16 @@ class Follower:
         for at, name, status, latency, size, *texts, sent in self._rows("requests"):
             worker, ident, error = texts
             yield Request(
-                float(at), name, int(status), float(latency), int(size), worker, ident, error,
+                float(at),
+                name,
+                int(status),
+                float(latency),
+                int(size),
+                worker,
+                ident,
+                error,
                 float(sent),
-            )  # fmt: skip
+            )
 
     def findings(self) -> Iterator[Finding]:
         """Yield the new findings."""

@@ -81,7 +81,7 @@ def test_a_warm_up_counts_findings_alone() -> None:
     arrivals = [Arrival(100.0, 0.0, is_dropped=True), Arrival(102.0, 0.0, is_dropped=False)]
     figures.take(requests, [Finding(Failure.LOST_UPDATE, "")], arrivals)
     assert (figures.requests, figures.failed, len(figures.findings)) == (1, 0, 1)
-    assert (figures.arrivals.due, figures.arrivals.dropped) == (1, 0)
+    assert (figures.arrivals().due, figures.arrivals().dropped) == (1, 0)
 
 
 def test_corrected_and_uncorrected_latencies_stand_side_by_side() -> None:
@@ -92,11 +92,16 @@ def test_corrected_and_uncorrected_latencies_stand_side_by_side() -> None:
     assert (endpoint.percentiles["p99"], endpoint.uncorrected["p99"]) == (900.0, 5.0)
 
 
-@pytest.mark.parametrize(("late", "is_limit"), [(2, True), (1, False)])
-def test_a_load_generator_that_is_late_is_the_limit(late: int, *, is_limit: bool) -> None:
-    """If more than one in a hundred visits began too late, and no answer was waited for."""
+@pytest.mark.parametrize(
+    ("late", "target", "is_limit"),
+    [(150.0, 200.0, True), (150.0, 400.0, False), (90.0, 1.0, False)],
+)
+def test_a_load_generator_is_the_limit_if_most_of_what_it_measures_is_its_own(
+    late: float, target: float, *, is_limit: bool
+) -> None:
+    """By how much it begins visits late is its own delay: they wait for no answer."""
     figures = Figures()
-    delays = [150.0] * late + [50.0] * (100 - late)
+    delays = [late] * 2 + [1.0] * 98
     figures.take([], [], [Arrival(100.0, delay, is_dropped=False) for delay in delays])
-    assert figures.arrivals.is_generator_late == is_limit
-    assert f"{late} of 100 visits began more than 100 ms late" in figures.arrivals.note
+    assert figures.arrivals().limits(target) == is_limit
+    assert f"began one in a hundred visits {late:.0f} ms late" in figures.arrivals().note
