@@ -191,7 +191,7 @@ def _trial(rate: float, seconds: float, result: RunResult, folder: Path) -> Tria
     arrivals, sent = result.arrivals, result.total.uncorrected["p99"]
     return Trial(
         rate=rate,
-        is_kept=result.verdict.word is Word.PASS,
+        is_kept=result.verdict.word is not Word.FAIL,
         seconds=seconds,
         throughput=result.throughput,
         p99=result.total.percentiles["p99"],

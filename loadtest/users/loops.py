@@ -71,12 +71,17 @@ class Visits:
     def _begin(self, user: User, visits: Group) -> None:
         plan, is_constant = self._plan, self._plan.arrivals == "constant"
         began = due = time.perf_counter()
+        end = began + plan.duration
         if is_constant:
             # The processes take turns.
             due += getattr(user.environment.runner, "worker_index", 0) / plan.rate
-        while (share := (due - began) / plan.duration) < 1:
+        while True:
+            share = (due - began) / plan.duration
             rate = plan.rate * SHAPES[plan.shape](share) / plan.processes
             due += 1 / rate if is_constant else random.expovariate(rate)
+            if due >= end:
+                gevent.sleep(max(0.0, end - time.perf_counter()))
+                return
             gevent.sleep(max(0.0, due - time.perf_counter()))
             is_dropped = len(visits) >= _MOST_UNDER_WAY
             late = max(0.0, time.perf_counter() - due)
