@@ -67,6 +67,7 @@ class Trial:
         return (
             f"  {pages.number(self.rate):>7} visits/s  {self.throughput:7,.0f} requests/s  "
             f"p99 {self.p99:8,.1f} ms  {'kept' if self.is_kept else 'broken: ' + self.reasons[0]}"
+            f"{'; the load generator was late' if self.generator else ''}"
         )
 
 
