@@ -9,7 +9,7 @@ $(foreach name,$(.VARIABLES),$(if $(findstring command,$(origin $(name))),\
 
 .DEFAULT_GOAL := help
 .PHONY: help init check up deploy rollback releases down restart status logs open clean test fuzz \
-	foreign lint pins prove bench loadtest
+	foreign lint pins prove bench loadtest capacity
 
 help:
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "make %-9s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
@@ -36,7 +36,8 @@ prove: ## load a stack of its own, deploy and kill, and write what was lost: ARG
 bench: ## measure the same cart on other frameworks, side by side; ARGS=
 
 loadtest: ## load the stack and check every answer: USERS= SHAPE= HOST= …; ARGS=report, compare, sweep
+capacity: ## find the highest rate of visits at which the stack, or HOST=, keeps the gate: PROFILE= STEP=
 
 init check up deploy rollback releases down restart status logs open clean test fuzz foreign lint \
-pins prove bench loadtest:
+pins prove bench loadtest capacity:
 	@exec compose/kit/run $@

@@ -1,7 +1,8 @@
 """`python -m loadtest`: `make loadtest` runs it with the words of ARGS, `make bench` with `bench`.
 
 Without a word, it exits with 0 if the gate passed, 1 if it failed and 2 if there is no verdict; its
-last line says which. `bench` and `prove` take the arguments behind their names.
+last line says which. With `capacity`, it exits with 0 or 2, and the last line is the capacity.
+`bench` and `prove` take the arguments behind their names.
 """
 
 import os
@@ -16,6 +17,8 @@ from loadtest.console import Progress, say, warn
 from loadtest.errors import LoadTestError
 
 _NO_VERDICT = 2
+# The first word of the last line, by command.
+_LAST_LINE = {"": "VERDICT", "capacity": "CAPACITY"}
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -33,8 +36,8 @@ def main(arguments: Sequence[str]) -> int:
     except Exception as error:  # noqa: BLE001 (Python's own exit code is that of a failed gate)
         warn(traceback.format_exc())
         problem = f"{error!r}: a fault of the load test itself"
-    if not arguments:
-        say(f"VERDICT error: {problem}")
+    if word := _LAST_LINE.get(arguments[0] if arguments else ""):
+        say(f"{word} error: {problem}")
     return _NO_VERDICT
 
 
@@ -68,6 +71,12 @@ def _loadtest() -> int:
     say(f"  raw data   {folder}")
     say(result.verdict.line)
     return result.verdict.word.exit_code
+
+
+def _capacity() -> None:
+    from loadtest.report import capacity
+
+    say(f"CAPACITY {capacity.make(say)}")
 
 
 def _report() -> None:
@@ -115,6 +124,7 @@ def _interrupt(_number: int, _frame: FrameType | None) -> None:
 
 _COMMANDS: dict[str, Callable[[], int | None]] = {
     "": _loadtest,
+    "capacity": _capacity,
     "report": _report,
     "compare": _compare,
     "sweep": _sweep,

@@ -19,6 +19,7 @@ LOADTEST = CHECKOUT / "loadtest"
 _VARIABLE = "LOADTEST_PLAN"
 _SHOPPERS = LOADTEST / "scenarios" / "shoppers.py"
 _DEMO_ACCOUNTS = (("ada", "ada"), ("grace", "grace"), ("linus", "linus"))
+_ARRIVALS = ("poisson", "constant")
 _UNITS = {"": 1, "s": 1, "m": 60, "h": 3600}
 
 
@@ -30,6 +31,7 @@ class Plan:
         scenario: path of the file with the journeys.
         users: at once, if the loop is closed.
         rate: visits that begin each second, however the target answers; 0 for a closed loop.
+        arrivals: how the visits of an open loop are spaced: poisson (at random) or constant.
         duration: in seconds.
         shape: steady, ramp, spike or soak.
         think: mean pause between two requests of a visit, in seconds.
@@ -43,6 +45,7 @@ class Plan:
     scenario: str = str(_SHOPPERS)
     users: int = 50
     rate: float = 0.0
+    arrivals: str = "poisson"
     duration: float = 60.0
     shape: str = "steady"
     think: float = 0.1
@@ -64,15 +67,10 @@ class Plan:
         """Return the variable for a child process."""
         return {_VARIABLE: json.dumps(asdict(self))}
 
-    @property
-    def unit(self) -> str:
-        """What the load is counted in."""
-        return "visits a second" if self.rate else "users"
-
     def __str__(self) -> str:
         """How the load is made."""
         if self.rate:
-            return f"{self.shape}, open loop: {self.rate:g} visits begin a second"
+            return f"{self.shape}, open loop: {self.rate:g} visits begin a second ({self.arrivals})"
         return (
             f"{self.shape}, closed loop: {self.users} users, "
             f"{self.think * 1000:.0f} ms between their requests"
@@ -83,7 +81,7 @@ class Plan:
         pairs = {
             item.name: (getattr(self, item.name), getattr(other, item.name))
             for item in fields(self)
-            if item.name in {"users", "rate", "shape", "think", "scenario", "processes"}
+            if item.name in {"users", "rate", "arrivals", "shape", "think", "scenario", "processes"}
         }
         return [f"{name} differs: {a} and {b}" for name, (a, b) in pairs.items() if a != b]
 
@@ -94,11 +92,13 @@ class Settings:
 
     Attributes:
         plan: what the load generator does.
+        step: seconds of each load of a search for the capacity.
         host: address of the target; `None` for the stack of `state_dir`.
         profile: name of a table of limits in the file `slo`.
     """
 
     plan: Plan
+    step: float
     host: str | None
     profile: str
     slo: Path
@@ -122,6 +122,17 @@ def parse(environ: Mapping[str, str] = os.environ) -> Settings:
             f"cannot use both USERS={given['USERS']} and RATE={given['RATE']}",
             "USERS makes a closed loop, RATE an open one: give one of them",
         )
+    arrivals = given.get("ARRIVALS", _ARRIVALS[0])
+    if arrivals not in _ARRIVALS:
+        raise LoadTestError(
+            f"ARRIVALS={arrivals} is not one of {', '.join(_ARRIVALS)}",
+            "for example ARRIVALS=constant",
+        )
+    if "ARRIVALS" in given and "RATE" not in given:
+        raise LoadTestError(
+            f"cannot use ARRIVALS={arrivals} without RATE: in a closed loop users wait for answers",
+            "give a rate, too: RATE=40",
+        )
     users = int(_number(given, "USERS", "50", 1, 100_000, r"\d+"))
     rate = _number(given, "RATE", "1", 0.01, 100_000) if "RATE" in given else 0.0
     processes = int(_number(given, "PROCESSES", str(os.cpu_count() or 1), 1, 256, r"\d+"))
@@ -129,7 +140,8 @@ def parse(environ: Mapping[str, str] = os.environ) -> Settings:
         scenario=str(_file(given, "SCENARIO", _SHOPPERS)),
         users=users,
         rate=rate,
-        duration=_duration(given.get("DURATION", "30m" if shape == "soak" else "60s")),
+        arrivals=arrivals,
+        duration=_duration(given, "DURATION", "30m" if shape == "soak" else "60s"),
         shape=shape,
         think=_number(given, "THINK", "0.1", 0, 3600),
         # More processes than users would leave some with nothing to do.
@@ -140,6 +152,7 @@ def parse(environ: Mapping[str, str] = os.environ) -> Settings:
     )
     return Settings(
         plan=plan,
+        step=_duration(given, "STEP", "15s"),
         host=_host(given.get("HOST")),
         profile=given.get("PROFILE", "default"),
         slo=_file(given, "SLO", LOADTEST / "slo.toml"),
@@ -191,12 +204,13 @@ def _number(
     return float(text)
 
 
-def _duration(text: str) -> float:
+def _duration(given: Mapping[str, str], name: str, default: str) -> float:
+    text = given.get(name, default)
     match = re.fullmatch(r"(\d+(?:\.\d+)?)([smh]?)", text, re.ASCII)
     seconds = float(match[1]) * _UNITS[match[2]] if match else 0.0
     if seconds < 1:
         raise LoadTestError(
-            f"DURATION={text} is not a time of one second or more", "for example DURATION=60s"
+            f"{name}={text} is not a time of one second or more", f"for example {name}={default}"
         )
     return seconds
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Mapping
 
-RAMP_STEPS = 10
+_RAMP_STEPS = 10
 
 
 def _steady(_: float) -> float:
@@ -11,7 +11,7 @@ def _steady(_: float) -> float:
 
 def _ramp(share: float) -> float:
     """Rise in ten equal steps."""
-    return min(int(share * RAMP_STEPS) + 1, RAMP_STEPS) / RAMP_STEPS
+    return min(int(share * _RAMP_STEPS) + 1, _RAMP_STEPS) / _RAMP_STEPS
 
 
 def _spike(share: float) -> float:

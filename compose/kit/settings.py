@@ -28,10 +28,10 @@ SHOP = CHECKOUT / "app"
 OVERLAYS = ("dev", "grafana", "isolated", "tls", "valkey")
 """The files ``compose.<name>.yaml`` that a caller can choose."""
 
-# `make loadtest` reads these.
+# `make loadtest` and `make capacity` read these.
 _LOAD = frozenset({
-    "ACCOUNTS", "DURATION", "HOST", "JOURNEYS", "PROCESSES", "PROFILE", "RATE", "SCENARIO", "SHAPE",
-    "SLO", "SWEEP", "THINK", "USERS",
+    "ACCOUNTS", "ARRIVALS", "DURATION", "HOST", "JOURNEYS", "PROCESSES", "PROFILE", "RATE",
+    "SCENARIO", "SHAPE", "SLO", "STEP", "SWEEP", "THINK", "USERS",
 })  # fmt: skip
 
 # compose/*.yaml reads these: they go to Compose unchanged, and not to replicas.

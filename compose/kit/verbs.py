@@ -26,8 +26,8 @@ def run(verb: str) -> None:
     """
     if sys.platform == "win32":
         raise KitError("the local runtime needs Linux or macOS", "use WSL 2 on Windows")
-    if verb == "loadtest":
-        load_tests.run()
+    if verb in load_tests.VERBS:
+        load_tests.run(verb)
     elif verb == "init":
         standalone.init(load())
     elif verb == "check":

@@ -10,8 +10,7 @@ from pathlib import Path
 from typing import Any, Self
 
 from loadtest.errors import LoadTestError
-from loadtest.harness.capacity import Step
-from loadtest.harness.figures import Endpoint, Second
+from loadtest.harness.figures import Arrivals, Endpoint, Second
 from loadtest.harness.gate import Profile, Verdict
 from loadtest.harness.meter import Reading, Use
 from loadtest.harness.stack import Event
@@ -25,7 +24,7 @@ GENERATOR = "load generator"
 """The tier that is not the target's."""
 
 # `run.json` has had these names from the beginning.
-_WRITTEN = {"counts": "findings", "findings": "found", "is_capacity": "knee"}
+_WRITTEN = {"counts": "findings", "findings": "found"}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -59,7 +58,7 @@ class RunResult:
         tiers: what each tier used.
         usage: each tier's readings.
         store: commands of the store for each request.
-        steps: of a ramp.
+        arrivals: of an open loop.
         drift: of a soak: the median p95 of the first and the last quarter, in ms.
     """
 
@@ -85,9 +84,9 @@ class RunResult:
     usage: Mapping[str, Sequence[Reading]]
     store: Mapping[str, float]
     events: Sequence[Event]
-    steps: Sequence[Step]
     drift: tuple[float, float] | None
     surroundings: Surroundings
+    arrivals: Arrivals | None = None
 
     @property
     def unknown_tiers(self) -> str:

@@ -12,9 +12,9 @@ from pathlib import Path
 
 from loadtest import machine
 from loadtest.errors import LoadTestError
-from loadtest.harness import balance, capacity, gate, target
+from loadtest.harness import balance, gate, target
 from loadtest.harness.containers import Containers
-from loadtest.harness.figures import Figures
+from loadtest.harness.figures import Figures, drift
 from loadtest.harness.gate import Verdict, Word
 from loadtest.harness.generator import Generator
 from loadtest.harness.meter import Meter
@@ -56,6 +56,9 @@ class Run:
         say: prints a line.
         progress: receives seconds, good requests a second, p95 in ms, errors, findings.
         is_enough: whether the run may end before its time.
+        profile: its limits, in place of those that the settings name.
+        parent: where its folder is made, by default `loadtest` in the state folder.
+        warm_up: seconds at the beginning that do not count.
     """
 
     def __init__(
@@ -64,10 +67,16 @@ class Run:
         say: Callable[[str], None],
         progress: Callable[[float, float, float, int, int], None] = lambda *_: None,
         is_enough: Callable[[Figures], bool] = lambda _: False,
+        *,
+        profile: gate.Profile | None = None,
+        parent: Path | None = None,
+        warm_up: float = 0.0,
     ) -> None:
         self._settings, self._say, self._progress = settings, say, progress
         self._is_enough = is_enough
-        self._figures = Figures()
+        self._profile = profile
+        self._parent = parent or settings.state_dir / "loadtest"
+        self._figures = Figures(warm_up)
         self._meter = Meter()
         self._interrupted = False
         self._login = ""
@@ -80,14 +89,14 @@ class Run:
         """
         settings = self._settings
         # Before the load: a wrong profile is found at once.
-        profile = gate.load(settings.slo, settings.profile)
+        profile = self._profile or gate.load(settings.slo, settings.profile)
         stack, url = self._located()
         plan = settings.plan
         known = Target(url, plan.offers, tells_workers=False)
         found = known if plan.offers else target.ask(url, plan.accounts)
         found = replace(found, is_ours=stack is not None)
         self._login = found.login
-        folder = _new_folder(settings)
+        folder = _new_folder(self._parent, profile.name)
         plan = replace(plan, offers=found.offers, folder=str(folder))
         before = _seen(stack)
         with Generator(plan, url) as generator:
@@ -163,7 +172,7 @@ class Run:
         tiers = stack.processes() if stack else {}
         self._meter.read(time.time(), {**tiers, GENERATOR: family(generator.pid, recursive=True)})
         figures = self._figures
-        figures.take(follower.requests(), follower.findings())
+        figures.take(follower.requests(), follower.findings(), follower.arrivals())
         if figures.requests:
             elapsed = figures.last - figures.first
             self._progress(elapsed, *figures.recent(2), figures.failed, len(figures.findings))
@@ -204,6 +213,9 @@ class Run:
         counts: Counter[str] = Counter(finding.kind for finding in figures.findings)
         suspects = self._suspects()
         verdict = gate.judge(profile, endpoints, figures.throughput, counts, suspects)
+        arrivals, total = figures.arrivals(), figures.total()
+        if arrivals.limits(total.uncorrected["p99"]):
+            verdict = replace(verdict, notes=[*verdict.notes, arrivals.note])
         if self._interrupted and verdict.word is Word.PASS:
             late = f"interrupted after {figures.seconds:.0f} s of {plan.duration:.0f} s"
             verdict = Verdict(Word.ERROR, (late,), verdict.notes)
@@ -221,7 +233,7 @@ class Run:
             interrupted=self._interrupted,
             seconds=figures.seconds,
             throughput=figures.throughput,
-            total=figures.total(),
+            total=total,
             endpoints=endpoints,
             timeline=timeline,
             distribution=figures.distribution(),
@@ -238,11 +250,9 @@ class Run:
                 if count > before.calls.get(name, 0)
             },
             events=stack.events(figures.first, after.time) if stack else [],
-            steps=capacity.of_ramp(timeline, plan.duration, plan.rate or plan.users)
-            if plan.shape == "ramp"
-            else [],
-            drift=capacity.drift(timeline) if plan.shape == "soak" else None,
+            drift=drift(timeline) if plan.shape == "soak" else None,
             surroundings=surroundings(stack.environment if stack else None),
+            arrivals=arrivals if plan.rate else None,
         )
 
     def _suspects(self) -> dict[str, str]:
@@ -275,9 +285,8 @@ def _seen(stack: Stack | None) -> _Seen:
     return _Seen(time.time(), stack.workers(), stack.store_calls())
 
 
-def _new_folder(settings: Settings) -> Path:
-    name = f"{datetime.now(UTC):%Y%m%dT%H%M%S.%fZ}-{settings.profile}"
-    folder = settings.state_dir / "loadtest" / name
+def _new_folder(parent: Path, profile: str) -> Path:
+    folder = parent / f"{datetime.now(UTC):%Y%m%dT%H%M%S.%fZ}-{profile}"
     try:
         folder.mkdir(parents=True)
     except OSError as error:

@@ -25,7 +25,6 @@ class Line:
     tone: str
     points: Sequence[tuple[float, float]]
     is_filled: bool = False
-    is_dotted: bool = False
 
 
 @dataclass(frozen=True)

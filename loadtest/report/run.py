@@ -11,7 +11,7 @@ from loadtest.harness.figures import POINTS, Second
 from loadtest.harness.result import RunResult
 from loadtest.report import charts, pages
 from loadtest.report.charts import Bar, Line, Mark
-from loadtest.report.terminal import MB
+from loadtest.report.terminal import MB, UNCORRECTED
 
 _MOST_POINTS = 240
 _APART = 0.15
@@ -27,6 +27,7 @@ def write(folder: Path, result: RunResult) -> Path:
         endpoints=[*result.endpoints, result.total],
         charts=_charts(result),
         points=[f"p{point:g}" for point in POINTS],
+        sent=[f"{point} uncorrected" for point in UNCORRECTED] if result.arrivals else [],
         replicas=balance.by_replica(result.workers),
         seconds_a_point=_width(result.timeline),
         MB=MB,
@@ -50,7 +51,6 @@ def _charts(result: RunResult) -> dict[str, Markup]:
         Line(name, tone, series(timeline, name))
         for name, tone in (("p50", "c4"), ("p95", "c2"), ("p99", "c3"))
     ]
-    steps, unit = result.steps, result.plan.unit
     total = result.total.percentiles
     cores, memory = (
         [
@@ -68,12 +68,6 @@ def _charts(result: RunResult) -> dict[str, Markup]:
         "latency": charts.lines(
             latency, title="Latency over time", x_unit="s", marks=marks,
             limit=(limit, f"p95 limit {limit:g} ms") if limit else None,
-        ),
-        "steps": charts.lines(
-            [Line("requests a second", "c1", [(step.load, step.throughput) for step in steps])],
-            title="Throughput against load", x_unit=unit,
-            marks=[Mark(step.load, f"capacity: {step.load:g} {unit}")
-                   for step in steps if step.is_capacity],
         ),
         "distribution": charts.histogram(
             result.distribution, [(name, total[name]) for name in ("p50", "p95", "p99")]

@@ -1,7 +1,7 @@
 """`make loadtest ARGS=sweep`: a run for each number of replicas and workers and each worker class.
 
-It runs its own stack beside the one of STATE_DIR, always of the local runtime, finds the capacity
-of each worker class, and fits the Universal Scalability Law to the throughputs.
+It runs its own stack beside the one of STATE_DIR, always of the local runtime, and shows how the
+throughput of each worker class grows with its workers.
 """
 
 import json
@@ -18,10 +18,9 @@ from pathlib import Path
 
 from loadtest import machine
 from loadtest.errors import LoadTestError
-from loadtest.harness import capacity
 from loadtest.harness.run import Run, surroundings
-from loadtest.report import charts, pages, usl
-from loadtest.report.charts import Line, Mark
+from loadtest.report import charts, pages
+from loadtest.report.charts import Line
 from loadtest.settings import Plan, Settings
 
 _CLASSES = ("sync", "gthread", "gevent")
@@ -56,32 +55,6 @@ class Point:
         )
 
 
-@dataclass(frozen=True)
-class Scaling:
-    """How the throughput of a worker class grows with its workers.
-
-    Attributes:
-        throughput: median requests a second by number of workers.
-        app_us: median µs of CPU for each request by number of workers.
-        capacity: the smallest number of workers with 95 % of the greatest throughput.
-        law: fitted to the throughputs, if there are enough sizes.
-    """
-
-    throughput: Sequence[tuple[int, float]]
-    app_us: Sequence[tuple[int, float]]
-    capacity: int
-    law: usl.Law | None
-
-    def __str__(self) -> str:
-        workers = f"{self.capacity} worker{'s' if self.capacity > 1 else ''}"
-        text = f"capacity {workers}, {dict(self.throughput)[self.capacity]:,.0f} requests/s"
-        if self.law:
-            peak = "none" if self.law.peak > _MOST else f"at {self.law.peak:.1f}"
-            text += f"; law: contention {self.law.contention:.3f}, coherency "
-            text += f"{self.law.coherency:.4f}, peak {peak}"
-        return text
-
-
 def make(settings: Settings, say: Callable[[str], None]) -> Path:
     """Make the runs and return the page; Ctrl-C ends the sweep with the runs made so far.
 
@@ -114,10 +87,7 @@ def make(settings: Settings, say: Callable[[str], None]) -> Path:
         stack.down()
     if not points:
         raise broken or LoadTestError("no run was made", "wait for the end of the first run")
-    found = _scaling(points)
-    for name, scaling in found.items():
-        say(f"  {name:8} {scaling}")
-    page = _write(settings.state_dir, points, found, each.plan)
+    page = _write(settings.state_dir, points, each.plan)
     if broken:
         say(f"{page}\nThe report covers the {len(points)} runs made so far.")
         raise broken
@@ -184,7 +154,7 @@ def _plan(settings: Settings) -> Plan:
     plan = settings.plan
     for given, why in (
         (settings.host and f"HOST={settings.host}", "loads its own stacks"),
-        (plan.rate and f"RATE={plan.rate:g}", "is a closed loop, which finds the capacity"),
+        (plan.rate and f"RATE={plan.rate:g}", "is a closed loop, which keeps all workers busy"),
         (plan.shape != "steady" and f"SHAPE={plan.shape}", "loads each stack steadily"),
     ):
         if given:
@@ -200,51 +170,33 @@ def _plan(settings: Settings) -> Plan:
     )
 
 
-def _scaling(points: Sequence[Point]) -> dict[str, Scaling]:
-    """Return how each worker class scales."""
-    found = {}
-    for name in dict.fromkeys(point.worker_class for point in points):
-        mine = [point for point in points if point.worker_class == name]
-        throughput, app_us = _medians(mine, "throughput"), _medians(mine, "app_us")
-        smallest = capacity.smallest(throughput)
-        found[name] = Scaling(throughput, app_us, smallest, usl.fit(throughput))
-    return found
-
-
-def _medians(points: Sequence[Point], figure: str) -> list[tuple[int, float]]:
+def _medians(points: Sequence[Point], name: str, figure: str) -> list[tuple[int, float]]:
+    """Return the medians of a worker class by its number of workers."""
+    mine = [point for point in points if point.worker_class == name]
     return [
-        (size, statistics.median(getattr(each, figure) for each in points if each.size == size))
-        for size in sorted({each.size for each in points})
+        (size, statistics.median(getattr(each, figure) for each in mine if each.size == size))
+        for size in sorted({each.size for each in mine})
     ]
 
 
-def _write(
-    state_dir: Path, points: Sequence[Point], found: Mapping[str, Scaling], plan: Plan
-) -> Path:
+def _write(state_dir: Path, points: Sequence[Point], plan: Plan) -> Path:
     """Keep the raw data, and return the page beside them."""
     folder = state_dir / "loadtest" / f"sweep-{datetime.now(UTC):%Y%m%dT%H%M%SZ}"
     folder.mkdir(parents=True)
     on = surroundings(None)
     document = {"surroundings": asdict(on), "points": [asdict(point) for point in points]}
     (folder / "sweep.json").write_text(json.dumps(document, indent=1) + "\n", encoding="utf-8")
-    throughput, cpu = [], []
-    for name, scaling in found.items():
-        tone, measured = _TONES[name], scaling.throughput
-        throughput.append(Line(name, tone, measured))
-        cpu.append(Line(name, tone, scaling.app_us))
-        if scaling.law:
-            last = measured[-1][0]
-            sizes = [1 + (last - 1) * step / 60 for step in range(61)]
-            curve = [(size, scaling.law.throughput(size)) for size in sizes]
-            throughput.append(Line(f"{name}, law", tone, curve, is_dotted=True))
-    marks = {scaling.capacity: f"capacity, {name}" for name, scaling in found.items()}
+    throughput, cpu = (
+        [
+            Line(name, _TONES[name], _medians(points, name, figure))
+            for name in dict.fromkeys(point.worker_class for point in points)
+        ]
+        for figure in ("throughput", "app_us")
+    )
     return pages.write(
-        folder / "sweep.html", "sweep.html", points=points, found=found, plan=plan,
-        machine=on.machine,
+        folder / "sweep.html", "sweep.html", points=points, plan=plan, machine=on.machine,
         throughput=charts.lines(
-            throughput, title="Throughput against workers", x_unit="workers in all",
-            marks=[Mark(at, label if len(marks) > 1 else "capacity")
-                   for at, label in marks.items()],
+            throughput, title="Throughput against workers", x_unit="workers in all"
         ),
         cpu=charts.lines(cpu, title="CPU per request against workers", x_unit="workers in all"),
     )  # fmt: skip

@@ -6,6 +6,7 @@ from locust.contrib.fasthttp import FastHttpSession
 from locust.user import User
 
 from loadtest.users.findings import Answer, Failure, Finding, How, Refused
+from loadtest.users.pace import Pace
 from loadtest.users.samples import headers_of
 
 _TIMEOUT = 35.0
@@ -21,8 +22,8 @@ class Browser:
         user: the Locust user that it belongs to.
         session_cookie: the name of the cookie that must not change unless the request says
             `rotates`, with or without `__Host-` before it. `None` checks no cookie.
-        late: seconds by which the visit began too late. They count for its first request, so that
-            a load generator or a target that falls behind is seen (coordinated omission).
+        pace: when its requests are due, by default that of a closed loop. The time by which a
+            request begins too late counts as its latency.
 
     Attributes:
         workers: every `X-Served-By` that a browser of this process has met.
@@ -30,8 +31,8 @@ class Browser:
 
     workers: ClassVar[set[str]] = set()
 
-    def __init__(self, user: User, session_cookie: str | None, late: float = 0.0) -> None:
-        self._late = late
+    def __init__(self, user: User, session_cookie: str | None, pace: Pace | None = None) -> None:
+        self._pace = pace or Pace()
         self._cookie = session_cookie
         self._issuer = ""
         self._session = FastHttpSession(
@@ -54,11 +55,12 @@ class Browser:
         Raises:
             Refused: no answer came, or one with a status that was not expected.
             Finding: the session's cookie changed or vanished.
+            Over: the run has ended.
         """
         expect, named = how.get("expect", (200,)), f"{method} {how.get('name', path)}"
         # As of now: another tab's answer may replace the cookie meanwhile.
         before, issuer = self.session_cookie(), self._issuer
-        late, self._late = self._late, 0.0
+        late = self._pace.begin()
         with self._session.request(
             method,
             path,
@@ -93,6 +95,14 @@ class Browser:
             error = getattr(response, "error", None)
             raise Refused(status, repr(error) if not status else str(answer.body[:_SHOWN]))
         return answer
+
+    def pause(self, seconds: float) -> None:
+        """Wait before the next request.
+
+        Raises:
+            Over: the run has ended.
+        """
+        self._pace.pause(seconds)
 
     def session_cookie(self) -> str | None:
         """Return the value of the session's cookie in the jar."""

@@ -87,11 +87,12 @@ class Journey:
     """The old name, which the documentation showed until version 0.1."""
 
     def think(self) -> None:
-        """Pause as a user does between two clicks: at random, `THINK` seconds on average."""
-        if self.plan.think:
-            import gevent
+        """Pause as a user does between two clicks: at random, `THINK` seconds on average.
 
-            gevent.sleep(random.expovariate(1 / self.plan.think))
+        In an open loop, the pause begins when the last request was due, not with its answer.
+        """
+        if self.plan.think:
+            self.browser.pause(random.expovariate(1 / self.plan.think))
 
 
 def together(*tabs: Callable[[], None]) -> None:

@@ -8,23 +8,29 @@ from typing import Any
 
 from locust import LoadTestShape, User, events, task
 from locust.env import Environment
-from locust.runners import MasterRunner
+from locust.exception import StopUser
+from locust.runners import MasterRunner, WorkerRunner
 
 from loadtest.settings import Plan
 from loadtest.shapes import SHAPES
 from loadtest.users.findings import Finding
 from loadtest.users.loops import Visits
-from loadtest.users.samples import Recorder
+from loadtest.users.samples import Arrival, Recorder
 from loadtest.users.scenario import Scenario
 
 # A step of the shape begins at once.
 _SPAWN_RATE = 1_000.0
+# What a process says when its open loop has ended, and its last request was answered.
+_ENDED = "ended"
+# The longest that a request takes, and some time to start.
+_END_SECONDS = 40.0
 
 _plan = Plan.from_environ()
 _harness = int(os.environ.get("LOADTEST_PID") or os.getppid())
 _scenario = Scenario(_plan)
 _recorder = Recorder(Path(_plan.folder)) if _plan.folder else None
 _environments: list[Environment] = []
+_ended: list[object] = []
 
 # A scenario may hold plain Locust users, beside journeys or instead of them.
 _users = {
@@ -46,7 +52,12 @@ def _report(finding: Finding) -> None:
             environment.runner.stats.log_error("CHECK", finding.journey, str(finding))
 
 
-_visits = Visits(_plan, _scenario, _report)
+def _arrived(arrival: Arrival) -> None:
+    if _recorder is not None:
+        _recorder.arrival(arrival)
+
+
+_visits = Visits(_plan, _scenario, _report, _arrived)
 
 
 class Visitor(User):
@@ -57,24 +68,37 @@ class Visitor(User):
     @task
     def visit(self) -> None:
         """Make one visit, or all of an open loop."""
-        _visits.make(self)
+        try:
+            _visits.make(self)
+        except StopUser:
+            self.environment.runner.send_message(_ENDED)
+            raise
 
 
 class Shape(LoadTestShape):
-    """The shape of a closed loop; an open one has one user a process."""
+    """The shape of a closed loop; an open one has one user a process, and ends with them."""
 
     abstract = False
     use_common_options = True
 
     def tick(self) -> tuple[int, float] | None:
         """Return how many users there shall be now, `None` at the end."""
-        share = self.get_run_time() / _plan.duration  # type: ignore[no-untyped-call]
+        seconds = self.get_run_time()  # type: ignore[no-untyped-call]
         # Nobody waits for visitors whose harness was killed.
-        if share >= 1 or os.getppid() != _harness:
+        if os.getppid() != _harness or _has_ended(seconds):
             return None
         if _plan.rate:
             return _plan.processes, _SPAWN_RATE
-        return max(1, round(_plan.users * SHAPES[_plan.shape](share))), _SPAWN_RATE
+        share = SHAPES[_plan.shape](seconds / _plan.duration)
+        return max(1, round(_plan.users * share)), _SPAWN_RATE
+
+
+def _has_ended(seconds: float) -> bool:
+    # Plain Locust users have no last request.
+    tells = _plan.rate and _journeys.weights and not _users
+    if not tells or len(_ended) >= _plan.processes:
+        return seconds >= _plan.duration
+    return seconds >= _plan.duration + _END_SECONDS
 
 
 @events.init.add_listener  # type: ignore[untyped-decorator]
@@ -82,3 +106,5 @@ def _begin(environment: Environment, **_: Any) -> None:
     if _recorder is not None:
         _recorder.listen(environment)
     _environments.append(environment)
+    if environment.runner is not None and not isinstance(environment.runner, WorkerRunner):
+        environment.runner.register_message(_ENDED, lambda msg, **_: _ended.append(msg))

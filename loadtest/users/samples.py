@@ -19,14 +19,21 @@ if TYPE_CHECKING:
 _FLUSH = 0.3
 
 _HEADERS = {
-    "requests": "time,name,status,latency_ms,bytes,served_by,request_id,error",
+    "requests": "time,name,status,latency_ms,bytes,served_by,request_id,error,uncorrected_ms",
     "findings": "time,kind,journey,request,detail,served_by,issuer,request_id",
+    "arrivals": "time,late_ms,is_dropped",
 }
 
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """One request. Its time is when it ended, in seconds since the epoch."""
+    """One request.
+
+    Attributes:
+        time: when it ended, in seconds since the epoch.
+        latency_ms: since it was due, which is what a user waits (corrected).
+        uncorrected_ms: since it was sent: the same in a closed loop; `None` if unknown.
+    """
 
     time: float
     name: str
@@ -36,10 +43,26 @@ class Request:
     served_by: str
     request_id: str
     error: str
+    uncorrected_ms: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Arrival:
+    """One arrival of an open loop: a visit that began, or was dropped.
+
+    Attributes:
+        time: when it was due, in seconds since the epoch.
+        late_ms: by how much the load generator itself was late; no answer is waited for.
+        is_dropped: whether it could not begin, because too many visits were under way.
+    """
+
+    time: float
+    late_ms: float
+    is_dropped: bool
 
 
 class Recorder:
-    """Writes requests and findings of one process.
+    """Writes requests, findings and arrivals of one process.
 
     The files are opened at their first row, because Locust forks after it has loaded this.
     """
@@ -61,6 +84,14 @@ class Recorder:
         _, *names = _HEADERS["findings"].split(",")
         self._write("findings", (f"{time.time():.6f}", *(getattr(found, name) for name in names)))
         self.flush()
+
+    def arrival(self, arrival: Arrival) -> None:
+        """Write an arrival."""
+        self._write(
+            "arrivals",
+            (f"{arrival.time:.6f}", f"{arrival.late_ms:.3f}", int(arrival.is_dropped)),
+        )
+        self._flush_seldom()
 
     def flush(self) -> None:
         """Put all rows into the files."""
@@ -91,14 +122,18 @@ class Recorder:
             served_by=fields.get("x-served-by", ""),
             request_id=fields.get("x-request-id", ""),
             error="" if exception is None else str(exception)[:200],
+            uncorrected_ms=round(response_time, 3),
         )
         self._write("requests", astuple(request))
-        if time.monotonic() - self._flushed > _FLUSH:
-            self.flush()
+        self._flush_seldom()
 
     def _user_error(self, *, user_instance: Any, exception: BaseException, **_: object) -> None:
         name = type(user_instance).__name__
         self.finding(Finding(Failure.BROKEN_SCENARIO, repr(exception), journey=name))
+
+    def _flush_seldom(self) -> None:
+        if time.monotonic() - self._flushed > _FLUSH:
+            self.flush()
 
     def _write(self, stem: str, row: tuple[object, ...]) -> None:
         if stem not in self._files:
@@ -117,8 +152,19 @@ class Follower:
 
     def requests(self) -> Iterator[Request]:
         """Yield the new requests."""
-        for at, name, status, latency, size, *texts in self._rows("requests"):
-            yield Request(float(at), name, int(status), float(latency), int(size), *texts)
+        for at, name, status, latency, size, *texts, sent in self._rows("requests"):
+            worker, ident, error = texts
+            yield Request(
+                float(at),
+                name,
+                int(status),
+                float(latency),
+                int(size),
+                worker,
+                ident,
+                error,
+                float(sent),
+            )
 
     def findings(self) -> Iterator[Finding]:
         """Yield the new findings."""
@@ -126,8 +172,13 @@ class Follower:
             given: dict[str, Any] = dict(zip(_HEADERS["findings"].split(","), row, strict=True))
             yield Finding(**{**given, "time": float(row[0]), "kind": Failure(row[1])})
 
+    def arrivals(self) -> Iterator[Arrival]:
+        """Yield the new arrivals."""
+        for at, late, is_dropped in self._rows("arrivals"):
+            yield Arrival(float(at), float(late), is_dropped == "1")
+
     def merge(self) -> None:
-        """Put the rows of all processes into `requests.csv` and `findings.csv`."""
+        """Put the rows of all processes into `requests.csv`, `findings.csv` and `arrivals.csv`."""
         for stem, header in _HEADERS.items():
             parts = sorted(self._folder.glob(f"{stem}-*.csv"))
             with (self._folder / f"{stem}.csv").open("wb") as whole:

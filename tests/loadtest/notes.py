@@ -21,6 +21,7 @@ def create_app(*, is_forgetful: bool = False) -> Flask:
     app.config.update(
         SECRET_KEY=os.environ["SECRET_KEY"],
         REDIS_URL=os.environ["REDIS_URL"],
+        UNSTICKY_DEADLINE=float(os.environ.get("UNSTICKY_DEADLINE", "1")),
         UNSTICKY_CONFLICT="overwrite" if is_forgetful else "conflict",
     )
     Unsticky(app)

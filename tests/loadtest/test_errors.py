@@ -39,7 +39,7 @@ def _stranger() -> Iterator[str]:
     ("settings", "problem", "hint"),
     [
         ({"USERS": "0"}, "USERS=0 is not a whole number from 1", "USERS=50"),
-        ({"PROFILE": "none"}, "has no profile 'none'", "default, strict, deploy, impossible"),
+        ({"PROFILE": "none"}, "has no profile 'none'", "default, strict, capacity, deploy"),
         ({}, "nothing is running in", "make up"),
         ({"REPLICAS": "0"}, "REPLICAS=0 is not", "make up REPLICAS=2"),
         ({"HOST": _DOWN}, f"{_DOWN} does not answer", "hint: start it"),

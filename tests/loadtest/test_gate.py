@@ -115,17 +115,8 @@ def test_an_open_loop_does_not_wait_for_the_target(stack: Stack) -> None:
     # Four requests a visit. Of a Poisson process, fewer or more come once in a million times.
     visits = ran.document["total"]["requests"] / 4
     assert 27 <= visits <= 100
-
-
-def test_a_ramp_names_the_capacity(healthy: Ran) -> None:
-    """The load rises in steps, and one of those that were measured is named the capacity."""
-    steps = healthy.document["steps"]
-    loads = [step["load"] for step in steps]
-    assert loads == sorted(set(loads) & set(range(1, 11)))
-    # On a busy machine a second may pass without an answer, and with it a step.
-    assert len(loads) >= 5
-    assert sum(step["knee"] for step in steps) == 1
-    assert "  capacity   " in healthy.printed
+    assert ran.document["arrivals"]["due"] >= visits
+    assert "visits were due, 0 (0.00%) of them dropped" in ran.printed
 
 
 def test_two_runs_are_compared_side_by_side(stack: Stack, healthy: Ran) -> None:

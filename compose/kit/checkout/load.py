@@ -1,4 +1,4 @@
-"""`make loadtest`: a program of this checkout, in its private environment."""
+"""`make loadtest` and `make capacity`: a program of this checkout, in its private environment."""
 
 import os
 import sys
@@ -13,13 +13,18 @@ from kit.state import StateFolder
 _NO_VERDICT = 2
 
 
-def run() -> None:
-    """Become the program of `make loadtest`, so that Ctrl-C and the exit code are its own.
+VERBS = frozenset({"loadtest", "capacity"})
+
+
+def run(verb: str) -> None:
+    """Become the program of one of `VERBS`, so that Ctrl-C and the exit code are its own.
 
     Raises:
-        SystemExit: 2, if the program cannot be started. A run then has no verdict, and says so.
+        SystemExit: 2, if the program cannot be started. The last line then says so.
     """
-    is_run = not os.environ.get("ARGS", "").strip()
+    command = ["capacity"] if verb == "capacity" else []
+    word = "CAPACITY" if command else "VERDICT"
+    is_run = command or not os.environ.get("ARGS", "").strip()
     try:
         settings = load()
         StateFolder(settings.state_dir).claim()
@@ -29,7 +34,7 @@ def run() -> None:
         shown = from_os_error(error) if isinstance(error, OSError) else error
         complain(shown)
         if is_run:
-            say(f"VERDICT error: {shown.problem.splitlines()[0]}")
+            say(f"{word} error: {shown.problem.splitlines()[0]}")
         raise SystemExit(_NO_VERDICT) from None
     inherited = dict(os.environ)
     if host := foreign_host():
@@ -41,6 +46,6 @@ def run() -> None:
         "STATE_DIR": str(settings.state_dir),
         "VENV_DIR": str(settings.venv_dir),
     }
-    command = [str(chosen.python), "-m", "loadtest", *settings.arguments]
+    command = [str(chosen.python), "-m", "loadtest", *command, *settings.arguments]
     sys.stdout.flush()
     os.execve(chosen.python, command, {**inherited, **values})

@@ -1,14 +1,15 @@
 """The shapes of a load, its samples, and the figures from these."""
 
 import csv
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from loadtest.harness import capacity
-from loadtest.harness.figures import Figures, Second, percentile
+from loadtest.harness.figures import Figures, Second, drift, percentile
 from loadtest.shapes import SHAPES
-from loadtest.users.samples import Follower, Request
+from loadtest.users.findings import Failure, Finding
+from loadtest.users.samples import Arrival, Follower, Request
 
 
 def _request(time: float, latency_ms: float, error: str = "") -> Request:
@@ -40,14 +41,6 @@ def test_a_second_without_an_answer_is_on_the_timeline() -> None:
     assert [row.requests for row in figures.timeline()] == [1, 0, 0]
 
 
-def test_the_capacity_is_the_smallest_load_with_nearly_all_throughput() -> None:
-    """Beyond it, more users bring less than 5 % more."""
-    reached = [100, 200, 300, 400, 480, 490, 500, 495, 490, 480]
-    timeline = [Second(second, reached[second // 10], 0, p95=1.0) for second in range(100)]
-    steps = capacity.of_ramp(timeline, 100.0, 50)
-    assert [step.load for step in steps if step.is_capacity] == [25.0]
-
-
 @pytest.mark.parametrize(
     ("shape", "loads"),
     [
@@ -65,8 +58,8 @@ def test_each_shape_has_its_share_of_load_over_time(shape: str, loads: list[floa
 def test_a_soak_reports_how_latency_drifted() -> None:
     """The median p95 of the first quarter beside that of the last; too short a run tells none."""
     rows = [Second(second, 1, 0, p95=10.0 + second) for second in range(12)]
-    assert capacity.drift(rows) == (11.0, 20.0)
-    assert capacity.drift(rows[:3]) is None
+    assert drift(rows) == (11.0, 20.0)
+    assert drift(rows[:3]) is None
 
 
 @pytest.mark.parametrize("between", ["\u2028", "\x85", "\x0b", "\n", "\r\n", '"', ","])
@@ -77,3 +70,38 @@ def test_a_finding_may_quote_anything_the_target_wrote(tmp_path: Path, between: 
         for detail in details:
             csv.writer(file).writerow((1.0, "lost update", "Mine", "GET /", detail, "", "", "id"))
     assert [found.detail for found in Follower(tmp_path).findings()] == details
+
+
+def test_a_warm_up_counts_findings_alone() -> None:
+    """What was due in its seconds says how a target starts, and not what it can do."""
+    figures = Figures(warm_up=2.0)
+    requests = [_request(100.0, 0.0), _request(101.0, 0.0, error="status 500")]
+    # The last one was due in the warm-up, and answered after it.
+    requests += [_request(102.5, 0.0), _request(103.0, 1_500.0)]
+    arrivals = [Arrival(100.0, 0.0, is_dropped=True), Arrival(102.0, 0.0, is_dropped=False)]
+    figures.take(requests, [Finding(Failure.LOST_UPDATE, "")], arrivals)
+    assert (figures.requests, figures.failed, len(figures.findings)) == (1, 0, 1)
+    assert (figures.arrivals().due, figures.arrivals().dropped) == (1, 0)
+
+
+def test_corrected_and_uncorrected_latencies_stand_side_by_side() -> None:
+    """Since a request was due, and since it was sent."""
+    figures = Figures()
+    figures.take([replace(_request(100.0, 900.0), uncorrected_ms=5.0)], [])
+    (endpoint,) = figures.endpoints()
+    assert (endpoint.percentiles["p99"], endpoint.uncorrected["p99"]) == (900.0, 5.0)
+
+
+@pytest.mark.parametrize(
+    ("late", "target", "is_limit"),
+    [(150.0, 200.0, True), (150.0, 400.0, False), (90.0, 1.0, False)],
+)
+def test_a_load_generator_is_the_limit_if_most_of_what_it_measures_is_its_own(
+    late: float, target: float, *, is_limit: bool
+) -> None:
+    """By how much it begins visits late is its own delay: they wait for no answer."""
+    figures = Figures()
+    delays = [late] * 2 + [1.0] * 98
+    figures.take([], [], [Arrival(100.0, delay, is_dropped=False) for delay in delays])
+    assert figures.arrivals().limits(target) == is_limit
+    assert f"began one in a hundred visits {late:.0f} ms late" in figures.arrivals().note

@@ -44,6 +44,8 @@ def test_a_relative_state_folder_is_the_checkouts() -> None:
         ({"USERS": "many"}, "USERS=many is not a whole number", "USERS=50"),
         ({"RATE": "0"}, "RATE=0 is not a number from 0.01", "RATE=1"),
         ({"RATE": "5", "USERS": "5"}, "both USERS=5 and RATE=5", "give one"),
+        ({"RATE": "5", "ARRIVALS": "even"}, "ARRIVALS=even is not one of poisson", "constant"),
+        ({"ARRIVALS": "constant"}, "ARRIVALS=constant without RATE", "RATE=40"),
         ({"DURATION": "soon"}, "DURATION=soon is not a time", "DURATION=60s"),
         ({"DURATION": "0s"}, "DURATION=0s is not a time", "DURATION=60s"),
         ({"SHAPE": "round"}, "SHAPE=round is not one of steady, ramp", "SHAPE=ramp"),

@@ -42,14 +42,19 @@ class Ran:
 
 def run(stack: Stack, **settings: str) -> Ran:
     """Run a short load test from one process of the load generator."""
+    status, printed = stack.verb("loadtest", **settings_of(**settings))
+    assert "Traceback" not in printed, printed
+    return read(stack, status, printed)
+
+
+def settings_of(**settings: str) -> dict[str, str]:
+    """Return the settings of a short load test."""
     chosen = {"DURATION": "3s", "PROCESSES": "1", "THINK": "0.01", **settings}
     if "PROFILE" not in chosen:
         chosen.setdefault("SLO", str(_SLO))
     if not {"USERS", "RATE"} & chosen.keys():
         chosen["USERS"] = "8"
-    status, printed = stack.verb("loadtest", **chosen)
-    assert "Traceback" not in printed, printed
-    return read(stack, status, printed)
+    return chosen
 
 
 def run_until_found(stack: Stack, least: int = 1, **settings: str) -> Ran:

@@ -1,0 +1,17 @@
+"""An application of two routes, each of which takes its time. Tests start it in one worker."""
+
+import os
+import time
+
+from flask import Flask, request
+
+app = Flask("routes")
+# Asleep, so that the capacity does not depend on how busy the machine is.
+_SECONDS = {"/list": 0.01, "/add": 0.01 + float(os.environ.get("SLOWER_SECONDS", "0"))}
+
+
+@app.get("/list")
+@app.get("/add")
+def _answer() -> str:
+    time.sleep(_SECONDS[request.path])
+    return "ok"

@@ -1,0 +1,137 @@
+"""An open loop on real servers: what it says of a target that is late."""
+
+import csv
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from werkzeug.serving import make_server
+from werkzeug.wrappers import Request, Response
+
+from tests.conftest import StartStack
+from tests.support.stacks.loadtests import read, run, settings_of
+from tests.support.stacks.local import Stack
+from tests.support.waiting import wait_until
+
+# Few visits of many requests: one request of each waits for the store, and hides the others.
+_LONG_VISITS = """
+from loadtest import Journey
+
+
+class Reader(Journey):
+    def visit(self) -> None:
+        self.post("/notes", json={"text": "first"}, expect=(201,))
+        for _ in range(120):
+            self.think()
+            self.get("/notes")
+"""
+_ASKS = """
+from loadtest import Journey
+
+
+class Visitor(Journey):
+    def visit(self) -> None:
+        self.get("/")
+        self.get("/again")
+"""
+
+
+@pytest.fixture(name="nothing", scope="module")
+def _nothing(new_stack: StartStack) -> Stack:
+    """A state folder in which nothing runs."""
+    return new_stack()
+
+
+@pytest.fixture(name="slow", scope="module")
+def _slow() -> Iterator[dict[str, str]]:
+    """A server that answers after three seconds; what loads it for one."""
+
+    @Request.application
+    def application(request: Request) -> Response:
+        # The paths that a run asks first are those of the shop.
+        if not request.path.startswith("/api"):
+            time.sleep(3)
+        return Response("ok")
+
+    server = make_server("127.0.0.1", 0, application, threaded=True)
+    thread = threading.Thread(target=server.serve_forever, daemon=True)
+    thread.start()
+    yield {
+        "HOST": f"http://127.0.0.1:{server.port}",
+        "DURATION": "1s",
+        "RATE": "10",
+        "ARRIVALS": "constant",
+    }
+    server.shutdown()
+    server.server_close()
+    thread.join()
+
+
+@pytest.mark.parametrize("processes", ["1", "2"])
+def test_requests_that_were_sent_get_their_answers(
+    nothing: Stack, slow: dict[str, str], tmp_path: Path, processes: str
+) -> None:
+    """Each visit of the run has an answer, and none goes on after its end."""
+    scenario = tmp_path / "slow.py"
+    scenario.write_text(_ASKS)
+    ran = run(nothing, **slow, SCENARIO=str(scenario), PROCESSES=processes)
+    assert ran.verdict == "VERDICT pass", ran.printed
+    (endpoint,) = ran.document["endpoints"]
+    assert endpoint["requests"] == ran.document["arrivals"]["due"] > 4
+    assert endpoint["percentiles"]["p50"] >= 3000
+
+
+def test_a_visit_that_cannot_begin_is_dropped(
+    nothing: Stack, slow: dict[str, str], tmp_path: Path
+) -> None:
+    """It is counted and shown, and none is allowed."""
+    scenario = tmp_path / "few.py"
+    scenario.write_text(f"from loadtest.users import loops\n\nloops._MOST_UNDER_WAY = 4\n{_ASKS}")
+    ran = run(nothing, **slow, SCENARIO=str(scenario))
+    assert ran.exit_code == 1
+    due, dropped = (ran.document["arrivals"][name] for name in ("due", "dropped"))
+    assert due == dropped + 4
+    assert ran.verdict == f"VERDICT fail: overload {dropped} times (0 allowed)", ran.printed
+    assert f"{due} visits were due, {dropped} ({dropped / due:.2%}) of them dropped" in ran.printed
+    assert (ran.folder / "arrivals.csv").read_text().count("\n") == due + 1
+
+
+def test_a_paused_store_shows_in_corrected_percentiles_alone(copied: Stack, tmp_path: Path) -> None:
+    """About a sixth of the requests were due in that second, and one of each visit was sent."""
+    scenario = tmp_path / "long.py"
+    scenario.write_text(_LONG_VISITS)
+    # By default, a request gives up before the second has passed.
+    copied.up(APP="notes:create_app()", UNSTICKY_DEADLINE="10")
+    load = settings_of(
+        RATE="1", ARRIVALS="constant", THINK="0.03", DURATION="6s", SCENARIO=str(scenario)
+    )
+    folders = set((copied.state_dir / "loadtest").glob("*"))
+    process = copied.start_verb("loadtest", **load)
+
+    def rows() -> int:
+        new = set((copied.state_dir / "loadtest").glob("*")) - folders
+        return sum(
+            path.read_bytes().count(b"\n") for each in new for path in each.glob("requests-*.csv")
+        )
+
+    try:
+        wait_until(lambda: rows() > 150, "the load has begun")
+        with copied.store_paused():
+            time.sleep(1)
+    finally:
+        printed, _ = process.communicate(timeout=120)
+    ran = read(copied, process.returncode, printed)
+    assert ran.verdict == "VERDICT pass", printed
+    total = ran.document["total"]
+    corrected, uncorrected = (total[name]["p95"] for name in ("percentiles", "uncorrected"))
+    assert corrected > 400
+    assert uncorrected < corrected / 2
+    assert "uncorrected p95" in printed
+    assert "p95 uncorrected" in (ran.folder / "report.html").read_text()
+    assert ran.document["arrivals"]["dropped"] == 0
+    with (ran.folder / "requests.csv").open(newline="") as file:
+        late = [float(r["latency_ms"]) - float(r["uncorrected_ms"]) for r in csv.DictReader(file)]
+    assert max(late) > 400
+    assert min(late) >= 0

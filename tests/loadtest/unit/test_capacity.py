@@ -1,0 +1,57 @@
+"""What a search concludes from its trials."""
+
+from dataclasses import replace
+
+import pytest
+
+from loadtest.errors import LoadTestError
+from loadtest.harness.search import Found
+from loadtest.report.capacity import Trial, conclude
+
+_KEPT = Trial(
+    rate=20.0,
+    is_kept=True,
+    seconds=15.0,
+    throughput=100.0,
+    p99=90.0,
+    uncorrected=80.0,
+    reasons=(),
+    costs={"GET /": 900.0, "POST /add": 5000.0, "POST /pay": 800.0},
+    generator="",
+    folder="f",
+)
+_BROKEN = replace(
+    _KEPT,
+    rate=21.0,
+    is_kept=False,
+    reasons=("p99 of GET / 300 ms, 50 above 250", "p99 of POST /pay 290 ms, 40 above 250"),
+)
+_CALM = replace(_KEPT, rate=8.0, costs={**_KEPT.costs, "POST /pay": 990.0})
+
+
+def test_the_capacity_is_what_the_crossings_kept() -> None:
+    """Its requests a second are those of these rates, and its spread has both sides."""
+    crossings = [(_KEPT, _BROKEN), (replace(_KEPT, rate=5.0, throughput=25.0), _BROKEN)]
+    found = conclude(Found(crossings), [_CALM, _KEPT, _BROKEN])
+    assert str(found).startswith("10 visits a second (5–21), 50 requests a second: above it, ")
+
+
+def test_the_dearest_route_that_broke_is_named() -> None:
+    """Where nothing queues yet, its requests take the most time; a route that held is not named."""
+    found = conclude(Found([(_KEPT, _BROKEN)]), [_CALM, _KEPT, _BROKEN])
+    assert found.breaks == "p99 of POST /pay 290 ms, 40 above 250"
+
+
+def test_what_is_no_route_is_named_as_it_is() -> None:
+    """A lost update, for example."""
+    lost = replace(_BROKEN, reasons=("lost update 1 times (0 allowed)",))
+    assert conclude(Found([(_KEPT, lost)]), [_KEPT, lost]).breaks == lost.reasons[0]
+
+
+def test_no_capacity_is_claimed_if_the_load_generator_was_the_limit() -> None:
+    """If it was at most of the crossings; the hint is another machine."""
+    late = replace(_BROKEN, generator="the load generator was the limit, not the target: …")
+    with pytest.raises(LoadTestError, match=r"(?s)at 21 visits a second the load gener.*HOST="):
+        conclude(Found([(_KEPT, late), (_KEPT, late), (_KEPT, _BROKEN)]), [_KEPT, late])
+    few = Found([(_KEPT, late), (_KEPT, _BROKEN), (_KEPT, _BROKEN)])
+    assert conclude(few, [_KEPT, late, _BROKEN]).high == 21.0
