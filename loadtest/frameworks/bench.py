@@ -1,7 +1,8 @@
 """`make bench`: this library's sessions beside others, in five benchmarks.
 
-`peers` compares the same cart over all peers in one table, and `stores` over all stores; `race`,
-`session` and `page` are about Flask's sessions alone. Each keeps its raw data in STATE_DIR/bench/.
+`peers` compares the same cart over all peers in one table, and `stores` over all stores;
+`anomalies` counts what they lose and revive; `session` and `page` are about Flask's sessions
+alone. Each keeps its raw data in STATE_DIR/bench/.
 """
 
 import argparse
@@ -12,7 +13,7 @@ from typing import Final
 from loadtest.console import say
 from loadtest.errors import LoadTestError
 from loadtest.frameworks import load
-from loadtest.frameworks.benchmarks import comparison, page, race, session
+from loadtest.frameworks.benchmarks import comparison, findings, page, session
 from loadtest.frameworks.load import Generator
 from loadtest.frameworks.peers import PEERS, Peer, named
 
@@ -20,9 +21,8 @@ _NAMES: Final = tuple(peer.name for peer in PEERS)
 _DEFAULTS: Final = {
     **{
         table: tuple(peer.name for peer in PEERS if table in peer.tables)
-        for table in ("peers", "stores")
+        for table in ("peers", "stores", "anomalies")
     },
-    "race": race.PEERS,
     "session": session.PEERS,
     "page": page.PEERS,
 }
@@ -38,7 +38,9 @@ def main(arguments: Sequence[str]) -> None:
     """
     options = _parsed(arguments)
     if options.again:
-        comparison.write(options.again, is_documented=options.document)
+        is_of_anomalies = options.again.name.startswith("anomalies-")
+        write = findings.write if is_of_anomalies else comparison.write
+        write(options.again, is_documented=options.document)
         return
     benchmarks = [name for name in _BENCHMARKS if name in options.only] or ["peers"]
     generator = load.generator() if _UNDER_LOAD & set(benchmarks) else Generator.WRK
@@ -48,15 +50,12 @@ def main(arguments: Sequence[str]) -> None:
         match name:
             case "peers" | "stores":
                 path = comparison.measure(name, peers, skipped, generator, {
-                    "rounds": rounds or 8, "seconds": seconds or 3, "races": options.races,
-                    "logouts": options.logouts,
+                    "rounds": rounds or 8, "seconds": seconds or 3,
                 })  # fmt: skip
                 comparison.write(path, is_documented=options.document)
-            case "race":
-                classes = options.worker_classes or race.WORKER_CLASSES
-                race.measure(
-                    peers, number=rounds or 5, logouts=options.logouts, worker_classes=classes
-                )
+            case "anomalies":
+                path = findings.measure(peers, skipped, rounds or 5, options.tries)
+                findings.write(path, is_documented=options.document)
             case "session":
                 for worker_class in options.worker_classes or ["sync"]:
                     session.measure(
@@ -87,9 +86,9 @@ def _present(benchmark: str, options: argparse.Namespace) -> tuple[list[Peer], d
 def _lacks(peer: Peer, benchmark: str) -> str | None:
     if benchmark == "page" and not peer.kind:
         return "the page is a Flask application"
-    if benchmark in {"page", "race"} and peer.kind == "none":
+    if benchmark in {"page", "anomalies"} and peer.kind == "none":
         return "it has no session"
-    if benchmark in {"page", "race"} and peer.has_one_process:
+    if benchmark in {"page", "anomalies"} and peer.has_one_process:
         return "it has one process"
     return peer.lacks()
 
@@ -112,7 +111,7 @@ def _parsed(arguments: Sequence[str]) -> argparse.Namespace:
     )  # fmt: skip
     parser.add_argument("--without", nargs="+", choices=_NAMES, default=[], metavar="PEER")
     parser.add_argument(
-        "--rounds", type=_count, help="by default: peers, stores 8; race 5, session 15"
+        "--rounds", type=_count, help="by default: peers, stores 8; anomalies 5, session 15"
     )
     parser.add_argument(
         "--seconds",
@@ -120,26 +119,23 @@ def _parsed(arguments: Sequence[str]) -> argparse.Namespace:
         help="of load: peers, stores 3; session 1 a sample; page 300 a peer",
     )
     parser.add_argument(
-        "--races", type=_count, default=5, help="peers, stores: rounds of both races"
-    )
-    parser.add_argument(
-        "--logouts", type=_count, default=10, help="peers, stores, race: in each round"
+        "--tries", type=_count, default=10, help="anomalies: of each, with each peer"
     )
     parser.add_argument("--loads", type=_count, default=1000, help="page: of each peer")
     parser.add_argument(
-        "--worker-classes", nargs="+", choices=race.WORKER_CLASSES, metavar="CLASS",
-        help="race: by default all; session: by default sync",
+        "--worker-classes", nargs="+", choices=("sync", "gthread", "gevent"), metavar="CLASS",
+        help="session: by default sync",
     )  # fmt: skip
     parser.add_argument("--workers", type=_count, default=2, help="session: processes of each peer")
     parser.add_argument("--modes", nargs="+", choices=session.MODES, default=session.MODES,
                         help="session")  # fmt: skip
     parser.add_argument(
-        "--document", action="store_true", help="peers, stores: write its page in docs/"
+        "--document", action="store_true", help="peers, stores, anomalies: write its page in docs/"
     )
     parser.add_argument("--again", type=Path, metavar="FILE",
                         help="measure nothing: make the table of this raw data")  # fmt: skip
     options = parser.parse_args(arguments)
-    spreads = not {"race", "page"} & set(options.only) or _UNDER_LOAD & set(options.only)
+    spreads = not {"anomalies", "page"} & set(options.only) or _UNDER_LOAD & set(options.only)
     if options.rounds == 1 and spreads:
         parser.error("--rounds must be 2 or more: one round has no spread")
     return options

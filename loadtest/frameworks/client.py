@@ -32,8 +32,13 @@ class Browser:
     """See the module. Several threads may call its methods."""
 
     def __init__(
-        self, server: Path | Sequence[Path], cookies: dict[str, str] | None = None
+        self,
+        server: Path | Sequence[Path],
+        cookies: dict[str, str] | None = None,
+        *,
+        timeout: float = _TIMEOUT,
     ) -> None:
+        self._timeout = timeout
         self._servers = itertools.cycle([server] if isinstance(server, Path) else server)
         self._cookies = dict(cookies or {})
         self._lock = threading.Lock()
@@ -73,7 +78,7 @@ class Browser:
             headers["Content-Type"] = content_type
         with self._lock:
             server = next(self._servers)
-        connection = _UnixConnection(server)
+        connection = _UnixConnection(server, self._timeout)
         try:
             # A server may refuse before it has read the body: its answer can be read then.
             with contextlib.suppress(BrokenPipeError, ConnectionResetError):
@@ -98,11 +103,11 @@ class Browser:
 
 
 class _UnixConnection(http.client.HTTPConnection):
-    def __init__(self, server: Path) -> None:
-        super().__init__("localhost", timeout=_TIMEOUT)
+    def __init__(self, server: Path, timeout: float) -> None:
+        super().__init__("localhost", timeout=timeout)
         self._server = server
 
     def connect(self) -> None:
         self.sock = socket.socket(socket.AF_UNIX)
-        self.sock.settimeout(_TIMEOUT)
+        self.sock.settimeout(self.timeout)
         self.sock.connect(str(self._server))

@@ -1,4 +1,4 @@
-"""The calls of the shop's HTTP contract that every peer keeps, and what is added to its carts."""
+"""The calls that every peer answers: the shop's HTTP contract, and what the anomalies need."""
 
 from typing import Final
 
@@ -8,10 +8,19 @@ LOGIN: Final = "/api/login"
 LOGOUT: Final = "/api/logout"
 SESSION: Final = "/api/session"
 
+REVOKE: Final = "/api/revoke"
+"""Ends all sessions of a user, as "log out everywhere" does; any browser may ask."""
+
+OAUTH_START: Final = "/oauth/start"
+"""Stores a random state in the session, and answers with it."""
+
+OAUTH_CALLBACK: Final = "/oauth/callback?state="
+"""Followed by the state: 200 if the session has it, otherwise 400."""
+
 LATE: Final = "/late/"
 """Followed by the name of a gate: adds to the cart once the driver has opened the gate."""
 
-GATE_SECONDS: Final = 5
+GATE_SECONDS: Final = 15
 """How long a late writer waits at its gate."""
 
 CREDENTIALS: Final = {"username": "ada", "password": "ada"}

@@ -26,7 +26,7 @@ class Peer:
         name: for files and command lines.
         title: its name in tables.
         kind: of Flask's session, if it is a Flask application.
-        app: otherwise, the WSGI application in `apps`.
+        app: otherwise, the application in `apps`.
         server: gunicorn, uvicorn or node.
         worker_class: of Gunicorn.
         place: of its sessions: redis, mongodb, sqlite, files or memory.
@@ -34,17 +34,19 @@ class Peer:
         reference: the peer that its ratios refer to.
         settings: what was set.
         source: where its documentation says so.
+        why: how its anomalies come about.
         modules: Python modules that it needs.
         packages: whose versions are recorded.
         keys: pattern of the store's keys that hold its sessions; empty if the store holds none.
         has_metrics: whether METRICS is on.
-        tables: the comparisons that it takes part in, unless peers are named: peers, stores.
+        tables: what it takes part in unless peers are named: peers, stores, anomalies.
     """
 
     name: str
     title: str
     settings: str
     source: str
+    why: str = ""
     kind: str = ""
     app: str = ""
     server: str = "gunicorn"
@@ -85,23 +87,31 @@ class Peer:
         worker_class: str = "",
         module: str = "flask_cart",
         name: str = "",
+        lifetime: int = cart.LIFETIME,
     ) -> Iterator[Running]:
         """Run so many worker processes of it, over its database in the store or its own place.
 
         The folder is for its socket, which has the name of the peer unless one is given, and for
-        its sessions if they are in files. `module` of `apps` is for a Flask application.
+        its sessions if they are in files. `module` of `apps` is for a Flask application. The
+        lifetime is that of an unused session, in seconds.
         """
         path = folder / f"{name or self.name}.sock"
         with self._sessions(store, folder) as sessions:
+            environment = {
+                "REDIS_URL": self.database(store),
+                "SESSIONS_URL": sessions,
+                "LIFETIME": str(lifetime),
+            }
             if self.server == "uvicorn":
-                server = _uvicorn(path, processes, sessions)
+                server = _uvicorn(self.app, path, processes, environment)
             elif self.server == "node":
-                server = _node(path, processes, sessions)
+                server = _node(path, processes, environment)
             else:
-                environment = self._environment(path, module)
-                environment |= {"REDIS_URL": self.database(store), "SESSIONS_URL": sessions}
                 server = servers.gunicorn(
-                    path, environment, worker_class or self.worker_class, self.processes(processes)
+                    path,
+                    environment | self._environment(path, module),
+                    worker_class or self.worker_class,
+                    self.processes(processes),
                 )
             with server as running:
                 yield running
@@ -138,24 +148,26 @@ def named(names: list[str]) -> list["Peer"]:
     return [peer for peer in PEERS if peer.name in names]
 
 
-def _uvicorn(path: Path, processes: int, url: str) -> AbstractContextManager[Running]:
+def _uvicorn(
+    app: str, path: Path, processes: int, environment: dict[str, str]
+) -> AbstractContextManager[Running]:
     command = [
-        sys.executable, "-m", "uvicorn", f"{_APPS}.starlette_cart:app", "--uds", str(path),
+        sys.executable, "-m", "uvicorn", f"{_APPS}.{app}", "--uds", str(path),
         "--workers", str(processes), "--no-access-log", "--log-level", "warning",
     ]  # fmt: skip
     # nginx keeps idle connections for 60 s: the server must keep them longer.
     command += ["--timeout-keep-alive", "75"]
-    return servers.listening(command, path, processes, {"REDIS_URL": url}, keepalive=True)
+    return servers.listening(command, path, processes, environment, keepalive=True)
 
 
-def _node(path: Path, processes: int, url: str) -> AbstractContextManager[Running]:
-    environment = {
+def _node(
+    path: Path, processes: int, environment: dict[str, str]
+) -> AbstractContextManager[Running]:
+    environment = environment | {
         "NODE_ENV": "production",
-        "REDIS_URL": url,
         "BIND": str(path),
         "WORKERS": str(processes),
         "SECRET": cart.SECRET,
-        "LIFETIME": str(cart.LIFETIME),
         "CATALOG": str(Path(__file__).with_name("catalog.json")),
     }
     command = ["node", str(node.installed() / "app.js")]

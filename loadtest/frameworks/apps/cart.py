@@ -4,13 +4,14 @@ A cart is a dict of quantities by sku. The calls are those of the shop's HTTP co
 """
 
 import json
+import os
 from pathlib import Path
 from typing import Any, Final
 
 MOST_PER_LINE: Final = 99
 SECRET: Final = "not-secret: signs the cookies of a measurement"
-LIFETIME: Final = 31 * 24 * 3600
-"""Of an unused session, in seconds: Flask's own default, for all peers."""
+LIFETIME: Final = int(os.environ.get("LIFETIME") or 31 * 24 * 3600)
+"""Of an unused session, in seconds: by default Flask's own, for all peers."""
 
 _PRODUCTS: Final[dict[str, dict[str, Any]]] = json.loads(
     Path(__file__).parents[1].joinpath("catalog.json").read_text(encoding="utf-8")
@@ -88,3 +89,13 @@ def shown(lines: dict[str, int]) -> dict[str, Any]:
         "count": sum(lines.values()),
         "total_cents": sum(item["qty"] * item["price_cents"] for item in items),
     }
+
+
+def other_state() -> Refused:
+    """Return the refusal of an OAuth callback whose state is not in the session."""
+    return Refused(400, "the state is not the one that this session began with")
+
+
+def nothing_to_end(user: str) -> Refused:
+    """Return the refusal to end sessions that browsers hold."""
+    return Refused(501, f"no server holds the sessions of {user!r}: there is nothing to end")

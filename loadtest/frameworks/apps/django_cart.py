@@ -1,17 +1,22 @@
-"""Django with its cached sessions in Redis: settings, views and routes in one module.
+"""Django with its sessions in Redis or in a database: settings, views and routes in one module.
 
 `loadtest.frameworks.apps.django_cart:application`, with the store's URL in REDIS_URL. Cache and
 session middleware are as in
-https://docs.djangoproject.com/en/5.2/topics/http/sessions/#using-cached-sessions. The middleware of
+https://docs.djangoproject.com/en/5.2/topics/http/sessions/#using-cached-sessions. If SESSIONS_URL
+is of SQLite, the sessions are in that database, as `startproject` has it. The middleware of
 `startproject` that serves forms and pages is left out.
 """
 
+import fcntl
 import os
+import uuid
 from functools import cache
+from pathlib import Path
 from typing import Any
 
 import redis
 from django.conf import settings
+from django.core.management import call_command
 from django.core.wsgi import get_wsgi_application
 from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.urls import path
@@ -20,6 +25,13 @@ from django.views.decorators.http import require_GET, require_POST
 from loadtest.frameworks import contract
 from loadtest.frameworks.apps import cart
 from loadtest.frameworks.apps.cart import Refused
+
+_DATABASE = os.environ["SESSIONS_URL"].partition("sqlite:///")[2]
+_IN_DATABASE: dict[str, Any] = {
+    "SESSION_ENGINE": "django.contrib.sessions.backends.db",
+    "INSTALLED_APPS": ["django.contrib.sessions"],
+    "DATABASES": {"default": {"ENGINE": "django.db.backends.sqlite3", "NAME": _DATABASE}},
+}
 
 settings.configure(
     DEBUG=False,
@@ -38,8 +50,8 @@ settings.configure(
             "LOCATION": os.environ["REDIS_URL"],
         }
     },
-    SESSION_ENGINE="django.contrib.sessions.backends.cache",
     SESSION_COOKIE_AGE=cart.LIFETIME,
+    **_IN_DATABASE if _DATABASE else {"SESSION_ENGINE": "django.contrib.sessions.backends.cache"},
 )
 
 
@@ -61,6 +73,7 @@ def login(request: HttpRequest) -> HttpResponse:
     user = str(_body(request)["username"])
     request.session.cycle_key()
     request.session["user"] = user
+    _gates().sadd(f"sessions of {user}", request.session.session_key)
     return JsonResponse({"user": user})
 
 
@@ -68,6 +81,26 @@ def logout(request: HttpRequest) -> HttpResponse:
     """End the session, as django.contrib.auth.logout does."""
     request.session.flush()
     return HttpResponse(status=204)
+
+
+def revoke(request: HttpRequest) -> HttpResponse:
+    """End all sessions of a user."""
+    for key in _gates().smembers(f"sessions of {_body(request)['username']}"):
+        request.session.delete(key.decode())
+    return HttpResponse(status=204)
+
+
+def start(request: HttpRequest) -> HttpResponse:
+    """Begin a login at a provider."""
+    request.session["oauth_state"] = state = uuid.uuid4().hex
+    return JsonResponse({"state": state})
+
+
+def callback(request: HttpRequest) -> HttpResponse:
+    """End a login at a provider."""
+    if request.session.pop("oauth_state", None) != request.GET["state"]:
+        return JsonResponse(cart.other_state().problem, status=400)
+    return JsonResponse({})
 
 
 def whose(request: HttpRequest) -> HttpResponse:
@@ -100,7 +133,7 @@ def _body(request: HttpRequest) -> dict[str, Any]:
 
 
 @cache
-def _gates() -> redis.Redis:
+def _gates() -> Any:
     return redis.Redis.from_url(os.environ["REDIS_URL"])
 
 
@@ -110,7 +143,15 @@ urlpatterns = [
     path("api/login", login),
     path("api/logout", logout),
     path("api/session", whose),
+    path("api/revoke", revoke),
+    path("oauth/start", start),
+    path("oauth/callback", callback),
     path("late/<str:gate>", late),
 ]
 
 application = get_wsgi_application()
+if _DATABASE:
+    # Every worker process comes here.
+    with Path(f"{_DATABASE}.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        call_command("migrate", verbosity=0)

@@ -5,6 +5,7 @@ in REDIS_URL, and the place of the sessions in SESSIONS_URL if they are not ther
 """
 
 import os
+import uuid
 from typing import Any, cast
 
 import redis
@@ -13,6 +14,7 @@ from flask import Flask, Response, jsonify, request, session
 from loadtest.frameworks import contract
 from loadtest.frameworks.apps import cart
 from loadtest.frameworks.apps.cart import Refused
+from loadtest.frameworks.apps.flask_accounts import Accounts, accounts
 
 
 class Cart:
@@ -71,7 +73,8 @@ def create_app(kind: str) -> Flask:
     store = redis.Redis.from_url(os.environ["REDIS_URL"])
     basket = install(app, kind, store)
     _add_cart_calls(app, basket)
-    _add_session_calls(app, kind)
+    _add_session_calls(app, accounts(kind, app, store))
+    _add_oauth_calls(app)
 
     @app.errorhandler(Refused)
     def refuse(error: Refused) -> tuple[Response, int]:
@@ -110,6 +113,10 @@ def install(app: Flask, kind: str, store: redis.Redis) -> Cart:
             from loadtest.frameworks.apps import flask_session_stores
 
             flask_session_stores.install(app, url)
+        case "beaker":
+            from loadtest.frameworks.apps import beaker_sessions
+
+            beaker_sessions.install(app, url)
         case "unsticky" | "unsticky-plain":
             from unsticky import Unsticky
 
@@ -143,28 +150,39 @@ def _add_late_call(app: Flask, basket: Cart, store: redis.Redis) -> None:
         return cart.shown(basket.add("milk", 1))
 
 
-def _add_session_calls(app: Flask, kind: str) -> None:
+def _add_session_calls(app: Flask, users: Accounts) -> None:
     @app.post("/api/login")
     def login() -> dict[str, Any]:
         user = str(_body()["username"])
-        if kind == "unsticky":
-            _own().bind(user)
-        elif kind == "flask-session" and session:
-            cast("Any", app.session_interface).regenerate(session)
-        session["user"] = user
+        users.login(user)
         return {"user": user}
 
     @app.post("/api/logout")
     def logout() -> tuple[str, int]:
-        if kind == "unsticky":
-            _own().destroy()
-        else:
-            session.clear()
+        users.logout()
+        return "", 204
+
+    @app.post("/api/revoke")
+    def revoke() -> tuple[str, int]:
+        users.revoke(str(_body()["username"]))
         return "", 204
 
     @app.get("/api/session")
     def whose() -> dict[str, Any]:
         return {"user": session.get("user")}
+
+
+def _add_oauth_calls(app: Flask) -> None:
+    @app.get("/oauth/start")
+    def start() -> dict[str, Any]:
+        session["oauth_state"] = state = uuid.uuid4().hex
+        return {"state": state}
+
+    @app.get("/oauth/callback")
+    def callback() -> dict[str, Any]:
+        if session.pop("oauth_state", None) != request.args["state"]:
+            raise cart.other_state()
+        return {}
 
 
 def _own() -> Any:

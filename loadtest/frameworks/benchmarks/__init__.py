@@ -1,1 +1,1 @@
-"""What is measured: the comparison of all peers, the races, the cost of a session, a whole page."""
+"""What is measured: the comparison of all peers, anomalies, the cost of a session, a whole page."""

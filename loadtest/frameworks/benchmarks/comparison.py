@@ -1,7 +1,7 @@
-"""The comparison: all peers under the same load in turn, then through the same races.
+"""The comparison: all peers under the same load in turn.
 
-Requests per second, latency, CPU of every tier, round trips and bytes to the store, memory, lost
-updates and revived sessions, in one table.
+Requests per second, latency, CPU of every tier, round trips and bytes to the store, and memory, in
+one table.
 """
 
 import json
@@ -15,7 +15,7 @@ from loadtest import machine
 from loadtest.console import say, show
 from loadtest.errors import LoadTestError
 from loadtest.frameworks import mongodb, node, raw
-from loadtest.frameworks.benchmarks import document, race
+from loadtest.frameworks.benchmarks import document
 from loadtest.frameworks.benchmarks import table as figures
 from loadtest.frameworks.benchmarks.testbed import Testbed, filled_cart, under_load
 from loadtest.frameworks.benchmarks.traffic import MongoMeter, RedisMeter, Traffic
@@ -56,8 +56,7 @@ def measure(
 ) -> Path:
     """Compare the peers, and return the file with the raw data, which also says who is skipped.
 
-    The table is `peers` or `stores`. The options are `rounds` and `seconds` of load, `races`, and
-    the `logouts` in each.
+    The table is `peers` or `stores`. The options are `rounds` and `seconds` of load.
 
     Raises:
         LoadTestError: one cannot be started, or answers wrongly.
@@ -70,9 +69,6 @@ def measure(
             peer.name: Still(*traffics[peer], _worker(app), bed.session_bytes(peer))
             for peer, app in bed.apps.items()
         }
-    racing = [peer for peer in peers if not peer.has_one_process]
-    raced = race.rounds(racing, options["races"], options["logouts"])
-    packages = {name for peer in peers for name in peer.packages}
     return raw.save(
         table,
         {
@@ -84,9 +80,8 @@ def measure(
             "load_averages": bed.load_averages,
             "samples": [asdict(sample) for sample in samples],
             "still": {name: asdict(each) for name, each in still.items()},
-            "raced": [each.document() for each in raced],
         },
-        packages=(*raw.PACKAGES, *sorted(packages - set(raw.PACKAGES))),
+        packages=raw.packages(peers),
         more=node.versions() if "express" in still else {},
     )
 

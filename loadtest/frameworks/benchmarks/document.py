@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import Any, Final
 
-from loadtest.frameworks.benchmarks import race, table
+from loadtest.frameworks.benchmarks import table
 from loadtest.frameworks.benchmarks.testbed import SESSIONS
 from loadtest.frameworks.load import CONNECTIONS
 from loadtest.frameworks.peers import PEERS, Peer
@@ -44,5 +44,4 @@ def _values(data: table.Raw) -> dict[str, Any]:
         "connections": CONNECTIONS,
         "processes": PROCESSES,
         "sessions": SESSIONS,
-        "race": race,
     }

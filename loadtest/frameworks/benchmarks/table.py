@@ -5,7 +5,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
-from loadtest.frameworks.benchmarks.race import ADDITIONS
 from loadtest.frameworks.benchmarks.spread import least_most, ratio, spread
 from loadtest.frameworks.load import Generator
 from loadtest.frameworks.peers import PEERS
@@ -62,7 +61,6 @@ class Figure:
 def _values(raw: Raw, peer: str) -> dict[str, list[float]]:
     """Return the figures of a peer in each round, empty where it has none."""
     samples = [sample for sample in raw["samples"] if sample["peer"] == peer]
-    raced = [each for each in raw["raced"] if each["peer"] == peer]
     still = raw["still"][peer]
     loads = ("per_second", "p50_ms", "p99_ms", *_TIERS)
     return {
@@ -76,9 +74,6 @@ def _values(raw: Raw, peer: str) -> dict[str, list[float]]:
            if still[mode]["bytes"] or not still[mode]["trips"]},
         "worker_mb": [still["worker"] / 1e6],
         "session": [] if still["session"] is None else [still["session"]],
-        "lost": [each["lost"] for each in raced],
-        "refused": [each["additions"]["refused"] for each in raced],
-        **{name: [each["revivals"][name] for each in raced] for name in ("revived", "replayed")},
     }  # fmt: skip
 
 
@@ -87,14 +82,10 @@ def generator(raw: Raw) -> Generator:
     return Generator(raw.get("generator", Generator.WRK))
 
 
-def figures(logouts: int, of_load: Generator) -> tuple[Figure, ...]:
-    """Return the rows of the table; `logouts` is how many there were in each race."""
+def figures(of_load: Generator) -> tuple[Figure, ...]:
+    """Return the rows of the table."""
     bound = ", limited by Locust" if of_load is Generator.LOCUST else ""
     return (
-        Figure(f"lost updates of {ADDITIONS}", "lost", spreads=False),
-        Figure(f"refused updates of {ADDITIONS}", "refused", spreads=False),
-        Figure(f"revived sessions of {logouts}", "revived", spreads=False),
-        Figure(f"old cookies that work after logout, of {logouts}", "replayed", spreads=False),
         Figure(f"requests/s{bound}", "per_second", high_is_good=True),
         Figure("p50, ms", "p50_ms", 1),
         Figure("p99, ms", "p99_ms", 1),
@@ -116,7 +107,7 @@ def rows(raw: Raw, peers: Sequence[str]) -> list[Row]:
     found = {peer: _values(raw, peer) for peer in peers}
     return [
         _row(figure, {peer: values.get(figure.name, []) for peer, values in found.items()})
-        for figure in figures(raw["options"]["logouts"], generator(raw))
+        for figure in figures(generator(raw))
     ]
 
 

@@ -139,8 +139,7 @@ def serving(
     peers: Iterable[Peer], processes: int, worker_class: str = ""
 ) -> Iterator[tuple[Running, dict[Peer, Running], Path]]:
     """Run a store and peers."""
-    with ExitStack() as stack:
-        folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="bench-")))
+    with ExitStack() as stack, short_folder() as folder:
         store = stack.enter_context(servers.store(folder))
         apps = {}
         for peer in peers:
@@ -148,6 +147,13 @@ def serving(
             started = peer.serve(processes, store, folder, worker_class=worker_class)
             apps[peer] = stack.enter_context(started)
         yield store, apps, folder
+
+
+@contextmanager
+def short_folder() -> Iterator[Path]:
+    """Make a folder whose path is short enough for sockets."""
+    with tempfile.TemporaryDirectory(prefix="bench-") as name:
+        yield Path(name)
 
 
 def filled_cart(server: Path) -> Browser:

@@ -1,6 +1,7 @@
 // Express with express-session and connect-redis, in a cluster on one unix socket.
 // REDIS_URL (unix://path?db=n), BIND (a path), WORKERS, SECRET, LIFETIME (seconds), CATALOG (a path).
 import cluster from "node:cluster";
+import { randomUUID } from "node:crypto";
 import { readFileSync } from "node:fs";
 import express from "express";
 import session from "express-session";
@@ -8,7 +9,7 @@ import { RedisStore } from "connect-redis";
 import { createClient } from "redis";
 
 const MOST_PER_LINE = 99;
-const GATE_SECONDS = 5;
+const GATE_SECONDS = 15;
 
 class Refused extends Error {
   constructor(status, detail) {
@@ -79,8 +80,11 @@ async function createApp() {
       if (error) return next(error);
       request.session.cart = cart;
       request.session.user = request.body.username;
-      request.session.save((failed) =>
-        failed ? next(failed) : response.json({ user: request.session.user }));
+      request.session.save(async (failed) => {
+        if (failed) return next(failed);
+        await client.sAdd(`sessions of ${request.session.user}`, request.sessionID);
+        response.json({ user: request.session.user });
+      });
     });
   });
   app.post("/api/logout", (request, response, next) => {
@@ -88,6 +92,25 @@ async function createApp() {
   });
   app.get("/api/session", (request, response) =>
     response.json({ user: request.session.user ?? null }));
+  app.post("/api/revoke", json, async (request, response) => {
+    const { username } = request.body;
+    for (const id of await client.sMembers(`sessions of ${username}`)) {
+      await new Promise((done) => request.sessionStore.destroy(id, done));
+    }
+    response.status(204).end();
+  });
+  app.get("/oauth/start", (request, response) => {
+    request.session.oauthState = randomUUID();
+    response.json({ state: request.session.oauthState });
+  });
+  app.get("/oauth/callback", (request, response) => {
+    const { oauthState } = request.session;
+    delete request.session.oauthState;
+    if (oauthState !== request.query.state) {
+      throw new Refused(400, "the state is not the one that this session began with");
+    }
+    response.json({});
+  });
   // Adds to the cart once the session was read and the driver has opened the gate.
   app.post("/late/:gate", async (request, response) => {
     const gate = client.duplicate();

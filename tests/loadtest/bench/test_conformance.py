@@ -21,10 +21,16 @@ _COMPARED = [peer for peer in PEERS if peer.tables]
 _FLOORS = [peer for peer in PEERS if not peer.tables]
 
 
-@pytest.fixture(name="server", params=_COMPARED, ids=lambda peer: peer.name, scope="module")
-def _server(request: pytest.FixtureRequest) -> Iterator[Path]:
-    """Two processes of a peer, and their socket."""
+@pytest.fixture(name="peer", params=_COMPARED, ids=lambda peer: peer.name, scope="module")
+def _peer(request: pytest.FixtureRequest) -> Peer:
+    """A peer that is compared."""
     peer: Peer = request.param
+    return peer
+
+
+@pytest.fixture(name="server", scope="module")
+def _server(peer: Peer, request: pytest.FixtureRequest) -> Iterator[Path]:
+    """Two processes of that peer, and their socket."""
     if peer.place == "mongodb":
         request.getfixturevalue("mongodb")
     lacking = peer.lacks()
@@ -103,9 +109,28 @@ def test_every_peer_logs_in_and_out(browser: Browser) -> None:
     assert browser.ask("GET", "/api/cart") == Answer(200, _cart())
 
 
+def test_with_nothing_in_flight_logins_at_providers_and_revocations_work(
+    peer: Peer, browser: Browser, server: Path
+) -> None:
+    """A state comes back once, and an ended session is not logged in."""
+    if peer.name == "shop":
+        pytest.skip("the shop has no such calls, and takes no part in the anomalies")
+    browser.ask("POST", contract.LOGIN, {**contract.CREDENTIALS, "username": "grace"})
+    state = browser.ask("GET", contract.OAUTH_START).body["state"]
+    for sent, status in (("forged", 400), (state, 400)):
+        assert browser.ask("GET", contract.OAUTH_CALLBACK + sent).status == status
+    state = browser.ask("GET", contract.OAUTH_START).body["state"]
+    assert browser.ask("GET", contract.OAUTH_CALLBACK + state).status == 200
+    revoked = Browser(server).ask("POST", contract.REVOKE, {"username": "grace"}).status
+    # No server holds a session that is in the cookie.
+    assert (revoked, browser.ask("GET", contract.SESSION).body["user"]) == (
+        (501, "grace") if peer.name.endswith("-cookie") else (204, None)
+    )
+
+
 @pytest.mark.parametrize("peer", _FLOORS, ids=lambda peer: peer.name)
 def test_the_floors_answer_as_the_load_asks(peer: Peer, folder: Path) -> None:
-    """The peers of `--only session` and `race` read a cart and add to it, each line by line."""
+    """The peers of `--only session` read a cart and add to it, each line by line."""
     with servers.store(folder) as store, peer.serve(2, store, folder) as app:
         added = filled_cart(app.socket).ask("POST", contract.ITEMS, {"sku": contract.SKUS[0]})
     assert (added.status, added.body["count"]) == (200, 3 * len(contract.SKUS) + 1)

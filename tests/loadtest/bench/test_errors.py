@@ -53,16 +53,19 @@ def _path(tmp_path: Path) -> Path:
         (["--only", "express"], {}, _NO_NODE, "nothing is left to measure"),
         (["--only", "unsticky-mongodb"], {"MONGODB_URL": ""}, _NO_MONGODB,
          "nothing is left to measure"),
-        (["--only", "race", "unsticky-memory"], {}, "unsticky-memory is left out: it has one pro",
-         "nothing is left to measure"),
+        (["--only", "anomalies", "unsticky-memory"], {},
+         "unsticky-memory is left out: it has one process", "nothing is left to measure"),
         ([], {"REDIS_SERVER": _NO_STORE}, "", f"cannot start store: .*{_NO_STORE}"),
         ([], {"REDIS_SERVER": "/bin/false"}, "", "store did not start"),
         # Without wrk, a line says what Locust means for the figures, and the benchmark goes on.
         ([], {"PATH": "/none", "REDIS_SERVER": _NO_STORE}, _NO_WRK, "cannot start store: "),
         (["--again", f"{ROOT}/loadtest/frameworks/catalog.json"], {}, "",
          "catalog.json is no raw data of a comparison"),
+        (["--again", "anomalies-none.json"], {}, "",
+         "anomalies-none.json is no raw data of the anomalies"),
     ],
-    ids=["npm", "no MongoDB", "one process", "no store", "broken store", "wrk", "raw data"],
+    ids=["npm", "no MongoDB", "one process", "no store", "broken store", "wrk", "raw data",
+         "no anomalies"],
 )  # fmt: skip
 def test_what_is_missing_is_named(
     path: Path, arguments: list[str], environment: dict[str, str], printed: str, error: str

@@ -20,12 +20,6 @@ def _still(trips: float, session: int | None) -> dict[str, Any]:
     return {"read": traffic, "add": traffic, "worker": 31_460_000, "session": session}
 
 
-def _raced(peer: str, lost: int, revived: int) -> dict[str, Any]:
-    additions = {"acknowledged": 401, "refused": 0, "failed": 0, "counted": 401 - lost}
-    revivals = {"revived": revived, "replayed": revived}
-    return {"peer": peer, "lost": lost, "additions": additions, "revivals": revivals}
-
-
 @pytest.fixture(name="raw")
 def _raw() -> dict[str, Any]:
     """Three rounds of three peers, with figures that can be checked by heart."""
@@ -34,7 +28,7 @@ def _raw() -> dict[str, Any]:
         "machine": "an abacus <&>",
         "python": "CPython 3.11.0",
         "packages": {"flask": "3.1.3"},
-        "options": {"rounds": 3, "seconds": 1, "races": 2, "logouts": 10},
+        "options": {"rounds": 3, "seconds": 1},
         "generator": "Locust",
         "load_averages": [1.25, 0.5, 2.0],
         "skipped": {"express": "npm is not on the PATH"},
@@ -51,12 +45,6 @@ def _raw() -> dict[str, Any]:
             "flask-session": _still(2, 176),
             "flask-cookie": _still(0, None),
         },
-        "raced": [
-            _raced("unsticky", 0, 0),
-            _raced("flask-session", 192, 10),
-            _raced("flask-session", 221, 9),
-            _raced("flask-cookie", 370, 10),
-        ],
     }
 
 
@@ -83,9 +71,8 @@ def test_a_ratio_refers_to_the_store_of_the_same_kind(raw: dict[str, Any]) -> No
     *_, own, theirs = _row(raw, "CPU of the application").cells
     assert own.ratio == "× 2.00 (2.00–2.00)"
     assert theirs.ratio == "× 1.25 (1.25–1.25)"
-    # The server counts no bytes, and nobody raced.
-    for label in ("bytes to and from the store, reading", "lost"):
-        assert _row(raw, label).cells[-1].text == table.ABSENT
+    # The server counts no bytes.
+    assert _row(raw, "bytes to and from the store, reading").cells[-1].text == table.ABSENT
 
 
 def test_the_page_of_stores_names_the_server(raw: dict[str, Any]) -> None:
@@ -99,13 +86,12 @@ def test_the_page_of_stores_names_the_server(raw: dict[str, Any]) -> None:
     assert "Python program" not in text
 
 
-def test_counts_say_the_least_and_the_most(raw: dict[str, Any]) -> None:
-    """Losses of 192 and 221 are a range; a peer that has no such figure has a dash."""
-    lost, memory = _row(raw, "lost").cells, _row(raw, "memory of the store").cells
-    assert [(cell.text, cell.best) for cell in lost] == [
-        ("0", True), ("192–221", False), ("370", False),
+def test_what_does_not_spread_is_one_number(raw: dict[str, Any]) -> None:
+    """The least is the best; a peer that has no such figure has a dash."""
+    memory = _row(raw, "memory of the store").cells
+    assert [(cell.text, cell.best) for cell in memory] == [
+        ("272", False), ("176", True), ("–", False),
     ]  # fmt: skip
-    assert [cell.text for cell in memory] == ["272", "176", "–"]
 
 
 def test_both_documents_hold_every_cell_and_the_conditions(
