@@ -1,7 +1,8 @@
 """`python -m loadtest`: `make loadtest` runs it with the words of ARGS, `make bench` with `bench`.
 
-Without a word, it exits with 0 if the gate passed, 1 if it failed and 2 if there is no verdict; its
-last line says which. `bench` and `prove` take the arguments behind their names.
+Without a word, it exits with 0 if the gate passed, 1 if it failed, 2 if there is no verdict, and 3
+if it is undecided; its last line says which. `bench` and `prove` take the arguments behind their
+names.
 """
 
 import os

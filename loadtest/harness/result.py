@@ -10,8 +10,10 @@ from pathlib import Path
 from typing import Any, Self
 
 from loadtest.errors import LoadTestError
-from loadtest.harness.figures import Arrivals, Endpoint, Second
+from loadtest.harness.endpoint import Endpoint
+from loadtest.harness.figures import Arrivals, Second
 from loadtest.harness.gate import Profile, Verdict
+from loadtest.harness.intervals import Interval
 from loadtest.harness.meter import Reading, Use
 from loadtest.harness.stack import Event
 from loadtest.harness.target import Target
@@ -48,7 +50,7 @@ class RunResult:
         plan: with the names of its files, and without accounts.
         interrupted: whether Ctrl-C ended it.
         seconds: from the first request's start to the last one's end.
-        throughput: good requests a second.
+        throughput: good requests a second; `throughput_interval` is its interval, if it is known.
         distribution: of latencies, as (from, to, count), in ms.
         workers: requests by `<replica>/<pid>`, also of workers that served none.
         counts: findings by kind.
@@ -87,6 +89,7 @@ class RunResult:
     drift: tuple[float, float] | None
     surroundings: Surroundings
     arrivals: Arrivals | None = None
+    throughput_interval: Interval | None = None
 
     @property
     def unknown_tiers(self) -> str:

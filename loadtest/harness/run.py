@@ -2,6 +2,7 @@
 
 import csv
 import json
+import math
 import os
 import time
 from collections import Counter, defaultdict
@@ -15,7 +16,7 @@ from loadtest.errors import LoadTestError
 from loadtest.harness import balance, gate, target
 from loadtest.harness.containers import Containers
 from loadtest.harness.figures import Figures, drift
-from loadtest.harness.gate import Verdict, Word
+from loadtest.harness.gate import Profile, Word
 from loadtest.harness.generator import Generator
 from loadtest.harness.meter import Meter
 from loadtest.harness.result import GENERATOR, RunResult, Surroundings
@@ -69,7 +70,7 @@ class Run:
         self._is_enough = is_enough
         self._figures = Figures()
         self._meter = Meter()
-        self._interrupted = False
+        self._interrupted = self._is_lost = False
         self._login = ""
 
     def make(self) -> tuple[RunResult, Path]:
@@ -91,7 +92,7 @@ class Run:
         plan = replace(plan, offers=found.offers, folder=str(folder))
         before = _seen(stack)
         with Generator(plan, url) as generator:
-            self._follow(generator, plan, stack)
+            self._follow(generator, plan, stack, profile)
         after = _seen(stack)
         Follower(folder).merge()
         if not self._figures.requests:
@@ -123,7 +124,9 @@ class Run:
             )
         return None, host
 
-    def _follow(self, generator: Generator, plan: Plan, stack: Stack | None) -> None:
+    def _follow(
+        self, generator: Generator, plan: Plan, stack: Stack | None, profile: Profile
+    ) -> None:
         """Read samples and meters until the load generator has ended, or Ctrl-C ends it."""
         follower = Follower(Path(plan.folder))
         begun = time.monotonic()
@@ -144,7 +147,10 @@ class Run:
                     )
                 if waited > plan.duration + _START_SECONDS + _END_SECONDS:
                     generator.stop()
-                if is_early := is_early or self._is_enough(self._figures):
+                self._is_lost = self._settings.stops_early and gate.is_lost(
+                    profile, self._figures, self._most_remaining(plan)
+                )
+                if is_early := is_early or self._is_lost or self._is_enough(self._figures):
                     generator.stop()
         except KeyboardInterrupt:
             self._interrupted = True
@@ -158,6 +164,16 @@ class Run:
             raise generator.failure(
                 f"the load generator ended after {lasted:.0f} s of {plan.duration:.0f} s"
             )
+
+    def _most_remaining(self, plan: Plan) -> float:
+        """Return how many requests of one kind may still come.
+
+        At most as many as of all kinds in the busiest second so far, in each second that is left.
+        It is unknown for a load that changes.
+        """
+        if plan.shape not in {"steady", "soak"}:
+            return math.inf
+        return self._figures.busiest * max(0.0, plan.duration - self._figures.seconds)
 
     def _look(self, follower: Follower, generator: Generator, stack: Stack | None) -> None:
         tiers = stack.processes() if stack else {}
@@ -193,7 +209,7 @@ class Run:
 
     def _result(
         self,
-        profile: gate.Profile,
+        profile: Profile,
         found: Target,
         stack: Stack | None,
         plan: Plan,
@@ -203,12 +219,17 @@ class Run:
         endpoints, timeline = figures.endpoints(), figures.timeline()
         counts: Counter[str] = Counter(finding.kind for finding in figures.findings)
         suspects = self._suspects()
-        verdict = gate.judge(profile, endpoints, figures.throughput, counts, suspects)
+        interval = figures.throughput_interval
+        verdict = gate.judge(profile, endpoints, figures.throughput, counts, suspects, interval)
+        if self._is_lost:
+            part = f"{figures.seconds:.0f} s of {plan.duration:.0f} s"
+            note = f"stopped after {part}: it could not pass any more"
+            verdict = replace(verdict, notes=[*verdict.notes, note])
         if figures.arrivals.is_generator_late:
             verdict = replace(verdict, notes=[*verdict.notes, figures.arrivals.note])
-        if self._interrupted and verdict.word is Word.PASS:
+        if self._interrupted and verdict.word in {Word.PASS, Word.UNDECIDED}:
             late = f"interrupted after {figures.seconds:.0f} s of {plan.duration:.0f} s"
-            verdict = Verdict(Word.ERROR, (late,), verdict.notes)
+            verdict = replace(verdict, word=Word.ERROR, reasons=(late,))
         journeys = _journeys(plan)
         assert journeys is not None  # they were announced
         folder, scenario = Path(plan.folder).name, Path(plan.scenario).name
@@ -223,6 +244,7 @@ class Run:
             interrupted=self._interrupted,
             seconds=figures.seconds,
             throughput=figures.throughput,
+            throughput_interval=interval,
             total=figures.total(),
             endpoints=endpoints,
             timeline=timeline,

@@ -7,7 +7,8 @@ from pathlib import Path
 from markupsafe import Markup
 
 from loadtest.harness import balance
-from loadtest.harness.figures import POINTS, Second
+from loadtest.harness.endpoint import POINTS
+from loadtest.harness.figures import Second
 from loadtest.harness.result import RunResult
 from loadtest.report import charts, pages
 from loadtest.report.charts import Bar, Line, Mark

@@ -18,8 +18,8 @@ _SUPPRESSIONS = {
 }
 _VERBS = 20
 # Three for the store that fails over, nine for metrics and what shows them, three for MongoDB: its
-# URL, its program, its image; how the visits of an open loop are spaced.
-_SETTINGS = 98
+# URL, its program, its image; how the visits of an open loop are spaced; when a load test stops.
+_SETTINGS = 99
 
 
 @pytest.mark.parametrize(("part", "mark"), _SUPPRESSIONS)
