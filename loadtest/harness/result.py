@@ -18,6 +18,7 @@ from loadtest.harness.meter import Reading, Use
 from loadtest.harness.stack import Event
 from loadtest.harness.target import Target
 from loadtest.settings import Plan
+from loadtest.users.exchange import Exchange
 from loadtest.users.findings import Finding
 from loadtest.users.samples import Request
 from loadtest.users.scenario import Journeys
@@ -61,6 +62,7 @@ class RunResult:
         usage: each tier's readings.
         store: commands of the store for each request.
         arrivals: of an open loop.
+        exchange: the first that failed, if one did.
         drift: of a soak: the median p95 of the first and the last quarter, in ms.
     """
 
@@ -90,6 +92,7 @@ class RunResult:
     surroundings: Surroundings
     arrivals: Arrivals | None = None
     throughput_interval: Interval | None = None
+    exchange: Exchange | None = None
 
     @property
     def unknown_tiers(self) -> str:

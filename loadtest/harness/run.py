@@ -24,6 +24,7 @@ from loadtest.harness.stack import Stack
 from loadtest.harness.target import Target
 from loadtest.processes import family
 from loadtest.settings import Plan, Settings
+from loadtest.users import exchange as exchanges
 from loadtest.users.findings import CONTINUITY, Failure, Finding
 from loadtest.users.samples import Follower
 from loadtest.users.scenario import Journeys
@@ -95,6 +96,7 @@ class Run:
             self._follow(generator, plan, stack, profile)
         after = _seen(stack)
         Follower(folder).merge()
+        exchange = exchanges.merge(folder)
         if not self._figures.requests:
             raise generator.failure("no request was made")
         self._figures.findings.extend(
@@ -104,6 +106,7 @@ class Run:
             )
         )
         result = self._result(profile, found, stack, plan, (before, after))
+        result = replace(result, exchange=exchange)
         (folder / "run.json").write_text(result.to_json(), encoding="utf-8")
         with (folder / "tiers.csv").open("w", encoding="utf-8", newline="") as file:
             writer = csv.writer(file)

@@ -1,17 +1,34 @@
 """A target of which every tenth answer is an error: what gate, report and CI get to see."""
 
+import html
 import itertools
+import json
+import re
 import threading
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from werkzeug.serving import make_server
 from werkzeug.wrappers import Request, Response
 
 from tests.conftest import StartStack
-from tests.support.stacks.loadtests import run
+from tests.support.stacks.loadtests import Ran, run
 from tests.support.stacks.local import Stack
+
+_SCENARIO = """
+from loadtest import Journey
+
+class Visitor(Journey):
+    def visit(self):
+        self.get("/?token=s3cr3t-query", name="/")
+        self.think()
+"""
+_LOGIN = """\
+        self.post("/login", headers={"X-CSRF-Token": "s3cr3t-csrf"},
+                  json={"username": "bob", "password": "s3cr3t-password"})
+"""
 
 
 @pytest.fixture(name="nothing", scope="module")
@@ -26,10 +43,17 @@ def _faulty() -> Iterator[str]:
     count, lock = itertools.count(1), threading.Lock()
 
     @Request.application
-    def application(_: Request) -> Response:
+    def application(request: Request) -> Response:
         with lock:
             is_bad = next(count) % 10 == 0
-        return Response("{}", 500 if is_bad else 200, headers={"X-Served-By": "app-1/7"})
+        answer = Response("{}", 200, headers={"X-Served-By": "app-1/7", "X-Request-ID": "f00"})
+        if is_bad:
+            # As a page for developers shows what came in.
+            headers = "".join(f"{name}: {value}\n" for name, value in request.headers.items())
+            answer = Response(f"\x1b[31m{request.url}\n{headers}\n", 500, dict(answer.headers))
+            answer.set_data(answer.get_data() + request.get_data() + b"\n" + b"x" * 9_000)
+        answer.set_cookie("sid", "s3cr3t-sid", httponly=True)
+        return answer
 
     server = make_server("127.0.0.1", 0, application, threaded=True)
     thread = threading.Thread(target=server.serve_forever, daemon=True)
@@ -44,13 +68,7 @@ def _faulty() -> Iterator[str]:
 def _settings(faulty: str, tmp_path: Path) -> dict[str, str]:
     """A scenario that asks the target, and objectives to be written into `slo.toml`."""
     scenario, slo = tmp_path / "mine.py", tmp_path / "slo.toml"
-    scenario.write_text(
-        "from loadtest import Journey\n\n\n"
-        "class Visitor(Journey):\n"
-        "    def visit(self) -> None:\n"
-        "        self.get('/')\n"
-        "        self.think()\n"
-    )
+    scenario.write_text(_SCENARIO)
     slo.write_text("[default]\nbalance = 100\n[default.requests.'*']\nerrors = 0.1\n")
     return {"HOST": faulty, "SCENARIO": str(scenario), "SLO": str(slo)}
 
@@ -74,3 +92,45 @@ def test_a_run_that_cannot_pass_stops_early(nothing: Stack, settings: dict[str, 
     assert ran.exit_code == 1
     assert ran.document["seconds"] < 200
     assert "of 300 s: it could not pass any more" in ran.printed
+
+
+def test_the_first_failing_exchange_is_shown(nothing: Stack, settings: dict[str, str]) -> None:
+    """In full, on the terminal and in the report, and without a secret anywhere in the folder."""
+    Path(settings["SCENARIO"]).write_text(_SCENARIO + _LOGIN)
+    ran = run(nothing, **settings)
+    exchange, kept = ran.document["exchange"], _kept(ran)
+    assert kept[0] == exchange
+    assert exchange["why"] == "status 500"
+    assert (exchange["served_by"], exchange["request_id"]) == ("app-1/7", "f00")
+    (login,) = [each for each in kept if each["name"] == "POST /login"]
+    assert login["request"].startswith("POST /login HTTP/1.1\nHost: 127.0.0.1:")
+    assert login["request"].endswith('\n\n{"username": "bob", "password": "***"}')
+    assert "\nX-CSRF-Token: ***\n" in login["request"]
+    assert re.search(r"^Idempotency-Key: [0-9a-f-]{36}$", login["request"], re.MULTILINE)
+    assert "\nCookie: sid=***\n" in login["request"]
+    assert login["answer"].startswith("HTTP/1.1 500 Internal Server Error\n")
+    assert "\nSet-Cookie: sid=***; HttpOnly; Path=/\n" in login["answer"]
+    assert re.search(r"\(and [\d,]+ characters more\)$", login["answer"])
+    page = html.unescape((ran.folder / "report.html").read_text())
+    for line in exchange["answer"].splitlines()[:4]:
+        assert line in ran.printed
+        assert line in page
+    assert "\x1b" not in ran.printed
+    assert "s3cr3t" not in ran.printed
+    for path in ran.folder.iterdir():
+        assert "s3cr3t" not in path.read_text(), path
+
+
+def test_the_exchange_of_a_finding_is_kept(nothing: Stack, settings: dict[str, str]) -> None:
+    """It is the answer that shows what is wrong, whatever its status."""
+    finding = "        self.check(False, 'lost update', 'a cart lacks tea')\n"
+    Path(settings["SCENARIO"]).write_text(_SCENARIO + _LOGIN + finding)
+    ran = run(nothing, **settings)
+    (found,) = [each for each in _kept(ran) if each["why"] == "lost update: a cart lacks tea"]
+    assert found["name"] == "POST /login"
+    assert found["answer"].startswith("HTTP/1.1 200 OK\n")
+
+
+def _kept(ran: Ran) -> list[dict[str, Any]]:
+    lines = (ran.folder / "exchanges.jsonl").read_text().splitlines()
+    return [json.loads(line) for line in lines]
