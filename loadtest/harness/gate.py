@@ -191,7 +191,7 @@ def _of_endpoint(endpoint: Endpoint, limits: Mapping[str, float]) -> list[Judged
         interval = endpoint.intervals.get(point, (found, found))
         word = _word(found, interval, limit)
         excess = f"{name} {found:.4g} ms, {found - limit:.4g} above {limit:g}"
-        doubt = f"{name} {found:.4g} ± {_half(found, interval):.2g} ms, limit {limit:g}"
+        doubt = f"{name} {found:.4g} ± {_shown(_half(found, interval))} ms, limit {limit:g}"
         judged.append(
             Judged(
                 name=name,
@@ -238,6 +238,10 @@ def _word(value: float, interval: Interval, limit: float) -> Word:
 def _half(value: float, interval: Interval) -> float:
     """Return the greater distance of a value from the ends of its interval."""
     return max(value - interval[0], interval[1] - value)
+
+
+def _shown(ms: float) -> str:
+    return f"{ms:,.0f}" if ms >= 10 else f"{ms:.2g}"
 
 
 def _reason(word: Word, excess: str, doubt: str) -> str:

