@@ -52,8 +52,8 @@ def _command(arguments: Sequence[str]) -> Callable[[], int | None]:
 def _loadtest() -> int:
     # Late imports: only this environment has Locust, only that of `bench` the frameworks.
     from loadtest.harness.run import Run
+    from loadtest.report import junit, markdown, terminal
     from loadtest.report import run as report
-    from loadtest.report import terminal
 
     wanted = settings.parse()
     plan = wanted.plan
@@ -65,6 +65,8 @@ def _loadtest() -> int:
         progress.finish()
     say(f"\n{terminal.summary(result)}")
     page = report.write(folder, result)
+    junit.write(folder, result)
+    markdown.write(folder, result, os.environ.get("GITHUB_STEP_SUMMARY"))
     say(f"\n  report     {page}")
     say(f"  raw data   {folder}")
     say(result.verdict.line)

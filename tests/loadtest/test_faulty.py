@@ -8,6 +8,7 @@ import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+from xml.etree import ElementTree as ET
 
 import pytest
 from werkzeug.serving import make_server
@@ -83,6 +84,20 @@ def test_a_share_at_its_limit_is_undecided(nothing: Stack, settings: dict[str, s
     low, high = judged["interval"]
     assert low <= judged["limit"] < high
     assert "The run was too short to tell." in (ran.folder / "report.html").read_text()
+
+
+def test_a_ci_gets_files_that_it_can_show(
+    nothing: Stack, settings: dict[str, str], tmp_path: Path
+) -> None:
+    """`junit.xml` and `summary.md` in the run's folder, and the page of a CI that names one."""
+    page = tmp_path / "page.md"
+    ran = run(nothing, **settings, GITHUB_STEP_SUMMARY=str(page))
+    suite = ET.XML((ran.folder / "junit.xml").read_text()).find("testsuite")
+    assert suite is not None
+    assert (suite.get("failures"), suite.get("errors")) == ("0", "1")
+    text = (ran.folder / "summary.md").read_text()
+    assert text.startswith("## Load test: undecided\n")
+    assert page.read_text() == text
 
 
 def test_a_run_that_cannot_pass_stops_early(nothing: Stack, settings: dict[str, str]) -> None:
