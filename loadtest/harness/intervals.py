@@ -45,6 +45,26 @@ def of_rate(counts: Sequence[int], seconds: float) -> Interval:
     return max(0.0, sum(counts) - half) / seconds, (sum(counts) + half) / seconds
 
 
+def of_difference(a: float, of_a: Interval, b: float, of_b: Interval) -> Interval:
+    """Return the interval of b - a, from that of each.
+
+    Their distances to a and b are added as those of independent values are (MOVER; Zou and Donner,
+    Construction of confidence limits about effect measures, 2008).
+    """
+    low = math.hypot(b - of_b[0], of_a[1] - a)
+    high = math.hypot(of_b[1] - b, a - of_a[0])
+    return b - a - low, b - a + high
+
+
+def of_ratio(a: float, of_a: Interval, b: float, of_b: Interval) -> Interval | None:
+    """Return the interval of b / a, from that of each; `None` if one of them reaches 0."""
+    if min(a, b, of_a[0], of_b[0]) <= 0:
+        return None
+    log_a, log_b = (tuple(map(math.log, ends)) for ends in (of_a, of_b))
+    low, high = of_difference(math.log(a), (log_a[0], log_a[1]), math.log(b), (log_b[0], log_b[1]))
+    return math.exp(low), math.exp(high)
+
+
 def _wilson(share: float, count: float) -> Interval:
     # Wilson's interval: unlike the usual one, it is right near 0 and 1, where errors and p99 are.
     square = _T * _T / count

@@ -150,11 +150,17 @@ def test_an_open_loop_does_not_wait_for_the_target(stack: Stack) -> None:
 
 def test_two_runs_are_compared_side_by_side(stack: Stack, healthy: Ran) -> None:
     """A comparison prints ratios and writes a page; the report of the last run is named."""
-    document = json.dumps({**healthy.document, "throughput": healthy.document["throughput"] * 2})
-    twice = healthy.folder.with_name("twice-as-fast")
-    twice.mkdir()
-    (twice / "run.json").write_text(document)
-    printed = stack.succeed("loadtest", ARGS="compare", A=healthy.folder.name, B=twice.name)
-    assert re.search(r"requests/s +[\d.,]+ +[\d.,]+ +2\.00", printed), printed
+    faster = {
+        "throughput": healthy.document["throughput"] * 10,
+        "throughput_interval": [end * 10 for end in healthy.document["throughput_interval"]],
+    }
+    other = healthy.folder.with_name("ten-times-as-fast")
+    other.mkdir()
+    (other / "run.json").write_text(json.dumps({**healthy.document, **faster}))
+    printed = stack.succeed("loadtest", ARGS="compare", A=healthy.folder.name, B=other.name)
+    ratio = r"requests/s +[\d.,]+ +[\d.,]+ +10\.00 +[\d.]+ to [\d.]+ +differs"
+    assert re.search(ratio, printed), printed
+    assert re.search(r"p99 ms +[\d.,]+ +[\d.,]+ +1\.00 +[\d.]+ to [\d.]+ +noise", printed), printed
+    assert re.search(r"errors % +0 +0 +- +-[\d.]+ to [\d.]+ +noise", printed), printed
     assert Path(printed.strip().splitlines()[-1]).read_text().startswith("<!doctype html>")
     assert "report.html" in stack.succeed("loadtest", ARGS="report")

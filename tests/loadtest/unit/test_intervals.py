@@ -3,7 +3,11 @@
 import math
 import random
 
+import pytest
+
+from loadtest.harness import intervals
 from loadtest.harness.figures import Figures
+from loadtest.harness.intervals import Interval
 from loadtest.users.samples import Request
 
 _RUNS = 60
@@ -100,3 +104,46 @@ def test_a_single_request_has_an_interval() -> None:
     figures = Figures()
     figures.take([_request(1.0, 5.0)], [])
     assert figures.total().intervals["p99"] == (5.0, 5.0)
+
+
+@pytest.mark.parametrize(
+    ("a", "b", "is_noise"),
+    [
+        # As far apart as their intervals are wide, or less.
+        ((10.0, (8.0, 12.0)), (11.0, (9.0, 13.0)), True),
+        ((10.0, (8.0, 12.0)), (13.0, (11.0, 15.0)), False),
+        ((10.0, (9.9, 10.1)), (10.5, (10.4, 10.6)), False),
+        # The side that faces the other one counts.
+        ((10.0, (9.9, 20.0)), (15.0, (14.9, 15.1)), True),
+        ((10.0, (1.0, 10.1)), (15.0, (14.9, 99.0)), False),
+    ],
+)
+def test_a_difference_within_the_intervals_is_noise(
+    a: tuple[float, Interval], b: tuple[float, Interval], *, is_noise: bool
+) -> None:
+    """The intervals of the ratio and of the difference agree on that, in both directions."""
+    for first, second in ((a, b), (b, a)):
+        ratio = intervals.of_ratio(*first, *second)
+        assert ratio is not None
+        low, high = ratio
+        assert low < second[0] / first[0] < high
+        assert (low <= 1 <= high) is is_noise
+        low, high = intervals.of_difference(*first, *second)
+        assert (low <= 0 <= high) is is_noise
+
+
+def test_there_is_no_ratio_to_nothing() -> None:
+    """A share of 0 has a difference, but no ratio."""
+    assert intervals.of_ratio(0.0, (0.0, 0.1), 0.2, (0.1, 0.3)) is None
+
+
+def test_two_runs_of_the_same_differ_seldom() -> None:
+    """Of pairs of runs that are alike, their p99 differs in one of ten at most."""
+    draw, differs = random.Random(2), 0
+    for _ in range(_RUNS):
+        a, b = (_run(draw, 0.5).total() for _ in range(2))
+        found = [(each.percentiles["p99"], each.intervals["p99"]) for each in (a, b)]
+        ratio = intervals.of_ratio(*found[0], *found[1])
+        assert ratio is not None
+        differs += not ratio[0] <= 1 <= ratio[1]
+    assert differs <= _RUNS / 10
