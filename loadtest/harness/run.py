@@ -89,7 +89,6 @@ class Run:
         watch.look()
         calls, ended = watch.store_calls(), time.time()
         Follower(folder).merge()
-        exchange = exchanges.merge(folder)
         if not self._figures.requests:
             raise generator.failure("no request was made")
         self._figures.findings.extend(
@@ -99,7 +98,6 @@ class Run:
             )
         )
         result = self._result(profile, found, plan, watch, calls)
-        result = replace(result, exchange=exchange)
         (folder / "run.json").write_text(result.to_json(), encoding="utf-8")
         with (folder / "tiers.csv").open("w", encoding="utf-8", newline="") as file:
             writer = csv.writer(file)
@@ -256,6 +254,7 @@ class Run:
             drift=drift(timeline) if plan.shape == "soak" else None,
             surroundings=surroundings(stack.environment if stack else None),
             arrivals=figures.arrivals if plan.rate else None,
+            exchange=exchanges.merge(Path(plan.folder)),
         )
 
     def _suspects(self) -> dict[str, str]:

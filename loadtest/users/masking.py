@@ -40,6 +40,12 @@ def is_secret(name: str, *, in_pair: bool = False) -> bool:
     )
 
 
+def masked(text: str) -> str:
+    """Return one text without the secrets that names in it tell."""
+    masking = Masking()
+    return masking.found(masking.text(text))
+
+
 class Masking:
     """Masks one exchange: first each part by its names, then what was found, in all parts.
 

@@ -12,6 +12,7 @@ from typing import IO, TYPE_CHECKING, Any
 
 from loadtest.users.exchange import Exchanges
 from loadtest.users.findings import Failure, Finding
+from loadtest.users.masking import masked
 
 if TYPE_CHECKING:
     from locust.env import Environment
@@ -87,6 +88,8 @@ class Recorder:
 
     def finding(self, found: Finding) -> None:
         """Write a finding at once: there are few, and they are what the run is for."""
+        # It may quote an answer.
+        found.detail = masked(found.detail)
         _, *names = _HEADERS["findings"].split(",")
         self._write("findings", (f"{time.time():.6f}", *(getattr(found, name) for name in names)))
         self._exchanges.keep((found.kind,), str(found), found.request, found.response)
@@ -128,7 +131,8 @@ class Recorder:
             size=response_length or 0,
             served_by=fields.get("x-served-by", ""),
             request_id=fields.get("x-request-id", ""),
-            error="" if exception is None else str(exception)[:200],
+            # That of a plain Locust user holds the URL.
+            error="" if exception is None else masked(str(exception)[:2_000])[:200],
             uncorrected_ms=round(response_time, 3),
         )
         self._write("requests", astuple(request))

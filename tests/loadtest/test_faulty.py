@@ -4,6 +4,7 @@ import html
 import itertools
 import json
 import re
+import socket
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -45,6 +46,8 @@ def _faulty() -> Iterator[str]:
 
     @Request.application
     def application(request: Request) -> Response:
+        if request.path == "/dropped":
+            request.environ["werkzeug.socket"].shutdown(socket.SHUT_RDWR)
         with lock:
             is_bad = next(count) % 10 == 0
         answer = Response("{}", 200, headers={"X-Served-By": "app-1/7", "X-Request-ID": "f00"})
@@ -144,6 +147,33 @@ def test_the_exchange_of_a_finding_is_kept(nothing: Stack, settings: dict[str, s
     (found,) = [each for each in _kept(ran) if each["why"] == "lost update: a cart lacks tea"]
     assert found["name"] == "POST /login"
     assert found["answer"].startswith("HTTP/1.1 200 OK\n")
+
+
+@pytest.mark.parametrize("client", ["HttpUser", "FastHttpUser"])
+def test_the_exchange_of_a_plain_locust_user_is_kept(
+    nothing: Stack, settings: dict[str, str], client: str
+) -> None:
+    """Whichever client it has, and also if no answer came."""
+    Path(settings["SCENARIO"]).write_text(
+        f"from locust import {client}, task\n\n"
+        f"class Plain({client}):\n"
+        "    @task\n"
+        "    def visit(self):\n"
+        "        self.client.post('/login?token=s3cr3t-query', {'password': 's3cr3t-password'},\n"
+        "                         headers={'Cookie': 'sid=s3cr3t-cookie'}, name='/login')\n"
+        "        self.client.get('/dropped')\n"
+    )
+    ran = run(nothing, **settings)
+    kept = _kept(ran)
+    (login,) = [each for each in kept if each["name"] == "POST /login"]
+    assert login["request"].startswith("POST /login?token=*** HTTP/1.1\n")
+    assert login["request"].endswith("\n\npassword=***")
+    assert login["answer"].startswith("HTTP/1.1 500 Internal Server Error\n")
+    (dropped,) = [each for each in kept if each["name"] == "GET /dropped"]
+    assert dropped["answer"].startswith("no answer: ")
+    for name in ("report.html", "requests.csv", "run.json", "exchanges.jsonl", "summary.md"):
+        assert "s3cr3t" not in (ran.folder / name).read_text(), name
+    assert "s3cr3t" not in ran.printed
 
 
 def _kept(ran: Ran) -> list[dict[str, Any]]:
