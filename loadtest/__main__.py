@@ -1,8 +1,8 @@
 """`python -m loadtest`: `make loadtest` runs it with the words of ARGS, `make bench` with `bench`.
 
-Without a word, it exits with 0 if the gate passed, 1 if it failed and 2 if there is no verdict; its
-last line says which. With `capacity`, it exits with 0 or 2, and the last line is the capacity.
-`bench` and `prove` take the arguments behind their names.
+Without a word, it exits with 0 if the gate passed, 1 if it failed, 2 if there is no verdict, and 3
+if it is undecided; its last line says which. With `capacity`, it exits with 0 or 2, and the last
+line is the capacity. `bench` and `prove` take the arguments behind their names.
 """
 
 import os
@@ -54,8 +54,8 @@ def _command(arguments: Sequence[str]) -> Callable[[], int | None]:
 def _loadtest() -> int:
     # Late imports: only this environment has Locust, only that of `bench` the frameworks.
     from loadtest.harness.run import Run
+    from loadtest.report import junit, markdown, terminal
     from loadtest.report import run as report
-    from loadtest.report import terminal
 
     wanted = settings.parse()
     plan = wanted.plan
@@ -67,6 +67,8 @@ def _loadtest() -> int:
         progress.finish()
     say(f"\n{terminal.summary(result)}")
     page = report.write(folder, result)
+    junit.write(folder, result)
+    markdown.write(folder, result, os.environ.get("GITHUB_STEP_SUMMARY"))
     say(f"\n  report     {page}")
     say(f"  raw data   {folder}")
     say(result.verdict.line)

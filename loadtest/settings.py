@@ -95,6 +95,7 @@ class Settings:
         step: seconds of each load of a search for the capacity.
         host: address of the target; `None` for the stack of `state_dir`.
         profile: name of a table of limits in the file `slo`.
+        stops_early: whether the run ends once it cannot pass any more.
     """
 
     plan: Plan
@@ -103,6 +104,7 @@ class Settings:
     profile: str
     slo: Path
     state_dir: Path
+    stops_early: bool = False
 
 
 def parse(environ: Mapping[str, str] = os.environ) -> Settings:
@@ -157,12 +159,23 @@ def parse(environ: Mapping[str, str] = os.environ) -> Settings:
         profile=given.get("PROFILE", "default"),
         slo=_file(given, "SLO", LOADTEST / "slo.toml"),
         state_dir=state_dir(given),
+        stops_early=_stops_early(given),
     )
 
 
 def state_dir(environ: Mapping[str, str] = os.environ) -> Path:
     """Return the state folder."""
     return _path(environ.get("STATE_DIR") or ".state")
+
+
+def _stops_early(given: Mapping[str, str]) -> bool:
+    text = given.get("STOP", "never")
+    if text not in {"early", "never"}:
+        raise LoadTestError(
+            f"STOP={text} is not early or never",
+            "STOP=early ends a run once it cannot pass any more",
+        )
+    return text == "early"
 
 
 def _host(text: str | None) -> str | None:

@@ -31,7 +31,7 @@ OVERLAYS = ("dev", "grafana", "isolated", "tls", "valkey")
 # `make loadtest` and `make capacity` read these.
 _LOAD = frozenset({
     "ACCOUNTS", "ARRIVALS", "DURATION", "HOST", "JOURNEYS", "PROCESSES", "PROFILE", "RATE",
-    "SCENARIO", "SHAPE", "SLO", "STEP", "SWEEP", "THINK", "USERS",
+    "SCENARIO", "SHAPE", "SLO", "STEP", "STOP", "SWEEP", "THINK", "USERS",
 })  # fmt: skip
 
 # compose/*.yaml reads these: they go to Compose unchanged, and not to replicas.

@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from loadtest.console import say
-from loadtest.harness.figures import percentile
+from loadtest.harness.endpoint import percentile
 
 _SHARE: Final = {"read": 0, "add": 100, "mix": 20}
 _TIMEOUT: Final = 10.0

@@ -8,6 +8,7 @@ are unknown then. Only the replicas reach the store, so its commands are unknown
 import re
 import time
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import psutil
@@ -15,9 +16,11 @@ from kit import settings
 from kit.docker.containers import APP, NGINX, STORE, Container
 from kit.docker.engine import Engine
 from kit.docker.project import Project
+from kit.docker.store import Watched
 from kit.errors import KitError
 from kit.state import StateFolder
 from kit.system.processes import children
+from kit.system.sentinel import SENTINELS
 
 from loadtest.errors import LoadTestError
 from loadtest.harness.stack import Stack
@@ -31,11 +34,12 @@ _FRESH_SECONDS = 5.0
 class Containers(Stack):
     """A running stack of the docker runtime."""
 
-    def __init__(self, folder: StateFolder, project: Project) -> None:
+    def __init__(self, folder: StateFolder, project: Project, engine: Engine) -> None:
         super().__init__(folder)
-        self._project = project
+        self._project, self._engine = project, engine
         self._found: list[Container] = []
         self._refreshed = float("-inf")
+        self._primary = ""
 
     @classmethod
     def running(cls, state_dir: Path) -> "Containers | None":
@@ -48,10 +52,11 @@ class Containers(Stack):
         if not folder.project:
             return None
         try:
-            project = Project(settings.load(), folder, Engine())
+            engine = Engine()
+            project = Project(settings.load(), folder, engine)
             # The name that it was started with, not what COMPOSE_PROJECT_NAME says now.
             project.name = folder.project
-            found = cls(folder, project)
+            found = cls(folder, project, engine)
             return found if found._running() else None
         except KitError as error:
             raise LoadTestError(error.problem, " ".join(error.hints)) from error
@@ -64,6 +69,18 @@ class Containers(Stack):
     @property
     def environment(self) -> None:
         """`None`: it is inside the image."""
+
+    def services(self) -> dict[str, int]:
+        """Return the first process of each container: of replicas by their answers' name."""
+        return {
+            container.host if container.service == APP else container.service: container.pid
+            for container in self._running()
+        }
+
+    def primary(self) -> str:
+        """Return the server of the store that its Sentinels name; empty if there are none."""
+        self._running()
+        return self._primary
 
     def workers(self) -> frozenset[str]:
         """Return every worker as its answers name it: `<container>/<pid inside the container>`."""
@@ -103,6 +120,10 @@ class Containers(Stack):
                 # A run goes on without the engine, with its last answer.
                 return self._found
             self._found = [one for one in found if one.runs and one.service in _TIERS]
+            if any(one.service in SENTINELS for one in found):
+                # It stays unknown while no Sentinel answers.
+                with suppress(KitError):
+                    self._primary = Watched(self._engine, found).primary()
         return self._found
 
 

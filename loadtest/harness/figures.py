@@ -3,10 +3,13 @@
 import math
 from array import array
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from statistics import median_high
 
+from loadtest.harness import intervals
+from loadtest.harness.endpoint import Endpoint, Series, percentile
+from loadtest.harness.intervals import Interval
 from loadtest.users.findings import Finding
 from loadtest.users.samples import Arrival, Request
 
@@ -15,46 +18,6 @@ _KEPT = 200
 _LATE_MS = 100
 _TOLERANCE = 0.1
 """By so many seconds the last second may be shorter and still count."""
-
-POINTS = (50, 75, 90, 95, 99, 99.9)
-"""The percentiles that reports show."""
-
-
-def percentile(ordered: Sequence[float], point: float) -> float:
-    """Return the smallest value that `point` per cent of the ordered values do not exceed."""
-    return ordered[max(0, math.ceil(len(ordered) * point / 100) - 1)]
-
-
-@dataclass(frozen=True, kw_only=True)
-class Endpoint:
-    """The figures of one kind of request. Latencies are in ms.
-
-    Attributes:
-        percentiles: corrected: since the request was due.
-        uncorrected: since it was sent: the same in a closed loop, and empty if unknown.
-    """
-
-    name: str
-    requests: int
-    errors: int
-    mean: float
-    greatest: float
-    percentiles: dict[str, float]
-    statuses: dict[str, int]
-    uncorrected: dict[str, float] = field(default_factory=dict)
-
-    @property
-    def error_share(self) -> float:
-        """Which share of the requests failed, 0 to 1."""
-        return self.errors / self.requests
-
-
-@dataclass
-class _Series:
-    latencies: "array[float]" = field(default_factory=lambda: array("d"))
-    uncorrected: "array[float]" = field(default_factory=lambda: array("d"))
-    errors: int = 0
-    statuses: Counter[str] = field(default_factory=Counter)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -115,7 +78,7 @@ class Figures:
 
     def __init__(self, warm_up: float = 0.0) -> None:
         self._warm_up = warm_up
-        self._series: dict[str, _Series] = defaultdict(_Series)
+        self._series: dict[str, Series] = defaultdict(Series)
         self._seconds: dict[int, array[float]] = defaultdict(lambda: array("d"))
         self._bad_seconds: Counter[int] = Counter()
         self.workers: Counter[str] = Counter()
@@ -145,15 +108,10 @@ class Figures:
             due = request.time - request.latency_ms / 1000
             if not self._counts(due):
                 continue
-            series = self._series[request.name]
-            series.latencies.append(request.latency_ms)
-            sent = request.uncorrected_ms
-            series.uncorrected.append(request.latency_ms if sent is None else sent)
-            series.statuses[str(request.status or "no answer")] += 1
+            self._series[request.name].add(request)
             second = max(0, int(request.time - self._origin))
             self._seconds[second].append(request.latency_ms)
             if request.error:
-                series.errors += 1
                 self._bad_seconds[second] += 1
                 self.failed += 1
                 if len(self.errors) < _KEPT:
@@ -177,7 +135,7 @@ class Figures:
     def good(self, name: str = "") -> int:
         """Return how many requests did not fail, of one kind or of all."""
         found = [series for kind, series in self._series.items() if name in {"", kind}]
-        return sum(len(series.latencies) - series.errors for series in found)
+        return sum(series.good for series in found)
 
     @property
     def seconds(self) -> float:
@@ -195,19 +153,35 @@ class Figures:
         late = percentile(sorted(self._lates), 99) if self._lates else 0.0
         return Arrivals(due=len(self._lates), dropped=self._dropped, late_p99=late)
 
+    @property
+    def busiest(self) -> int:
+        """How many requests ended in the second with the most of them."""
+        return max(map(len, self._seconds.values()), default=0)
+
+    @property
+    def throughput_interval(self) -> Interval:
+        """Between which values the throughput of another run would be."""
+        kinds = [s.good_by_block(self.first, self.seconds) for s in self._series.values()]
+        good = [sum(counts) for counts in zip(*kinds, strict=True)]
+        return intervals.of_rate(good, self.seconds)
+
+    def series(self) -> Mapping[str, Series]:
+        """Return the samples of each kind of request so far."""
+        return self._series
+
     def endpoints(self) -> list[Endpoint]:
         """Return the figures of each kind of request, by name."""
-        return [_endpoint(name, series) for name, series in sorted(self._series.items())]
+        return [
+            series.endpoint(name, self.first, self.seconds)
+            for name, series in sorted(self._series.items())
+        ]
 
     def total(self) -> Endpoint:
         """Return the figures of all requests together."""
-        everything = _Series()
+        everything = Series()
         for series in self._series.values():
-            everything.latencies.extend(series.latencies)
-            everything.uncorrected.extend(series.uncorrected)
-            everything.errors += series.errors
-            everything.statuses.update(series.statuses)
-        return _endpoint("all", everything)
+            everything.extend(series)
+        return everything.endpoint("all", self.first, self.seconds)
 
     def timeline(self) -> list[Second]:
         """Return every second, also those without an answer; an incomplete last one is left out."""
@@ -249,18 +223,3 @@ def drift(timeline: Sequence[Second]) -> tuple[float, float] | None:
     if not quarter:
         return None
     return median_high(values[:quarter]), median_high(values[-quarter:])
-
-
-def _endpoint(name: str, series: _Series) -> Endpoint:
-    ordered = sorted(series.latencies)
-    sent = sorted(series.uncorrected)
-    return Endpoint(
-        name=name,
-        requests=len(ordered),
-        errors=series.errors,
-        mean=sum(ordered) / len(ordered),
-        greatest=ordered[-1],
-        percentiles={f"p{point:g}": percentile(ordered, point) for point in POINTS},
-        statuses=dict(series.statuses),
-        uncorrected={f"p{point:g}": percentile(sent, point) for point in POINTS},
-    )

@@ -4,51 +4,23 @@ import tomllib
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
 from loadtest.errors import LoadTestError
-from loadtest.harness.figures import Endpoint
+from loadtest.harness.endpoint import Endpoint
+from loadtest.harness.figures import Figures
+from loadtest.harness.intervals import Interval
+from loadtest.harness.verdict import Judged, Verdict, Word
 from loadtest.users.findings import CONTINUITY, Failure
+
+# The gate's own names, and those of what it says.
+__all__ = ["Judged", "Profile", "Verdict", "Word", "is_lost", "judge", "load"]
 
 _GLOBAL = ("continuity_failures", "balance", "throughput")
 _LATENCIES = ("p50", "p95", "p99")
 _LIMITS = (*_LATENCIES, "errors")
 _FORM = "loadtest/slo.toml explains the form"
-
-
-class Word(StrEnum):
-    """How a run ended."""
-
-    PASS = "pass"
-    FAIL = "fail"
-    ERROR = "error"
-
-    @property
-    def exit_code(self) -> int:
-        """What the command exits with."""
-        return list(Word).index(self)
-
-
-@dataclass(frozen=True)
-class Verdict:
-    """The result of the gate.
-
-    Attributes:
-        word: pass, fail or error.
-        reasons: what failed, and by how much; or why there is no verdict.
-        notes: what was not judged.
-    """
-
-    word: Word
-    reasons: Sequence[str] = ()
-    notes: Sequence[str] = ()
-
-    @property
-    def line(self) -> str:
-        """The last line of the command."""
-        return f"VERDICT {self.word}" + (f": {'; '.join(self.reasons)}" if self.reasons else "")
 
 
 @dataclass(frozen=True)
@@ -99,58 +71,181 @@ def judge(
     throughput: float,
     findings: Mapping[str, int],
     suspects: Mapping[str, str],
+    interval: Interval | None = None,
 ) -> Verdict:
     """Compare a run with a profile.
 
-    The throughput is good requests a second. By kind, `findings` counts them, and `suspects` has
-    the worker or replica that all of them involve.
+    A limit is undecided if another run may be on its other side. One that failed for certain counts
+    more than any that is undecided.
+
+    Args:
+        profile: the limits.
+        endpoints: each kind of request.
+        throughput: good requests a second.
+        findings: how many there are, by kind.
+        suspects: by kind, the worker or replica that all its findings involve.
+        interval: of the throughput.
     """
     if broken := findings.get(Failure.BROKEN_SCENARIO, 0):
         return Verdict(Word.ERROR, (f"the scenario's own code failed {broken} times",))
-    reasons = _of_findings(profile, Counter(findings), suspects)
-    if throughput < profile.throughput:
-        reasons.append(
-            f"throughput {throughput:,.1f} requests/s, {profile.throughput - throughput:,.1f} "
-            f"below {profile.throughput:,.0f}"
-        )
+    judged = _of_findings(profile, Counter(findings), suspects)
+    if profile.throughput:
+        judged.append(_of_throughput(profile, throughput, interval or (throughput, throughput)))
     for endpoint in endpoints:
-        reasons += _of_endpoint(endpoint, profile.limits(endpoint.name))
+        judged += _of_endpoint(endpoint, profile.limits(endpoint.name))
+    reasons = {
+        word: [each.reason for each in judged if each.word is word]
+        for word in (Word.FAIL, Word.UNDECIDED)
+    }
+    word = next((word for word, found in reasons.items() if found), Word.PASS)
     unmet = set(profile.requests) - {"*"} - {endpoint.name for endpoint in endpoints}
     notes = [f"{name} has limits and was not requested" for name in sorted(unmet)]
-    return Verdict(Word.FAIL if reasons else Word.PASS, reasons, notes)
+    if word is Word.FAIL:
+        notes += [f"undecided: {reason}" for reason in reasons[Word.UNDECIDED]]
+    return Verdict(word, reasons.get(word, ()), notes, judged)
+
+
+def is_lost(profile: Profile, figures: Figures, remaining: float) -> bool:
+    """Whether a run that is not over has failed, and cannot pass any more.
+
+    Args:
+        profile: the limits.
+        figures: of the run so far.
+        remaining: the most requests of one kind that may still come, `math.inf` if unknown. All of
+            them may be good and fast.
+    """
+    counts = Counter(finding.kind for finding in figures.findings)
+    facts = _of_findings(profile, Counter[str](counts), {})
+    if counts[Failure.BROKEN_SCENARIO] or any(each.word is Word.FAIL for each in facts):
+        return True
+    for name, series in figures.series().items():
+        limits, most = profile.limits(name), len(series.latencies) + remaining
+        is_beyond = "errors" in limits and len(series.failed) > _share(limits["errors"], most)
+        for point in _LATENCIES:
+            if point in limits and not is_beyond:
+                allowed = _share(1 - float(point[1:]) / 100, most)
+                is_beyond = series.slower(limits[point]) > allowed
+        # Seldom: it sorts all latencies.
+        if is_beyond:
+            endpoint = series.endpoint(name, figures.first, figures.seconds)
+            if any(each.word is Word.FAIL for each in _of_endpoint(endpoint, limits)):
+                return True
+    return False
+
+
+def _share(share: float, count: float) -> float:
+    # None is allowed, of however many.
+    return share * count if share else 0.0
 
 
 def _of_findings(
     profile: Profile, findings: Counter[str], suspects: Mapping[str, str]
-) -> list[str]:
-    def described(kind: Failure) -> str:
-        common = f", all with {suspects[kind]}" if suspects.get(kind) else ""
-        return f"{kind} {findings[kind]} times{common}"
-
-    reasons = []
-    kinds = [kind for kind in CONTINUITY if findings[kind]]
+) -> list[Judged]:
     allowed = profile.continuity_failures
-    if sum(findings[kind] for kind in kinds) > allowed:
-        reasons += [f"{described(kind)} ({allowed:.0f} allowed)" for kind in kinds]
-    others = [kind for kind in (Failure.WRONG_ANSWER, Failure.OVERLOAD) if findings[kind]]
-    return reasons + [f"{described(kind)} (0 allowed)" for kind in others]
-
-
-def _of_endpoint(endpoint: Endpoint, limits: Mapping[str, float]) -> list[str]:
-    reasons = []
-    for point in _LATENCIES:
-        limit = limits.get(point)
-        if limit is not None and (found := endpoint.percentiles[point]) > limit:
-            reasons.append(
-                f"{point} of {endpoint.name} {found:.4g} ms, {found - limit:.4g} above {limit:g}"
+    is_broken = sum(findings[kind] for kind in CONTINUITY) > allowed
+    judged = []
+    for kind in (*CONTINUITY, Failure.WRONG_ANSWER, Failure.OVERLOAD):
+        count, limit = findings[kind], allowed if kind in CONTINUITY else 0.0
+        common = f", all with {suspects[kind]}" if suspects.get(kind) else ""
+        is_bad = count and (is_broken or kind not in CONTINUITY)
+        judged.append(
+            Judged(
+                name=kind,
+                unit="findings",
+                value=count,
+                interval=(count, count),
+                limit=limit,
+                word=Word.FAIL if is_bad else Word.PASS,
+                reason=f"{kind} {count} times{common} ({limit:.0f} allowed)" if is_bad else "",
             )
-    allowed = limits.get("errors")
-    if allowed is not None and endpoint.error_share > allowed:
-        reasons.append(
-            f"errors of {endpoint.name} {endpoint.error_share:.2%} "
-            f"({endpoint.errors} of {endpoint.requests}), {allowed:.2%} allowed"
         )
-    return reasons
+    return judged
+
+
+def _of_throughput(profile: Profile, throughput: float, interval: Interval) -> Judged:
+    limit = profile.throughput
+    # Less is worse, so that all is compared upside down.
+    word = _word(-throughput, (-interval[1], -interval[0]), -limit)
+    excess = (
+        f"throughput {throughput:,.1f} requests/s, {limit - throughput:,.1f} below {limit:,.0f}"
+    )
+    half = _half(throughput, interval)
+    doubt = f"throughput {throughput:,.1f} ± {half:,.1f} requests/s, limit {limit:,.0f}"
+    return Judged(
+        name="throughput",
+        unit="requests/s",
+        value=throughput,
+        interval=interval,
+        limit=limit,
+        word=word,
+        reason=_reason(word, excess, doubt),
+    )
+
+
+def _of_endpoint(endpoint: Endpoint, limits: Mapping[str, float]) -> list[Judged]:
+    judged = []
+    for point in _LATENCIES:
+        if (limit := limits.get(point)) is None:
+            continue
+        found, name = endpoint.percentiles[point], f"{point} of {endpoint.name}"
+        interval = endpoint.intervals.get(point, (found, found))
+        word = _word(found, interval, limit)
+        excess = f"{name} {found:.4g} ms, {found - limit:.4g} above {limit:g}"
+        doubt = f"{name} {found:.4g} ± {_shown(_half(found, interval))} ms, limit {limit:g}"
+        judged.append(
+            Judged(
+                name=name,
+                unit="ms",
+                value=found,
+                interval=interval,
+                limit=limit,
+                word=word,
+                reason=_reason(word, excess, doubt),
+            )
+        )
+    if (limit := limits.get("errors")) is not None:
+        judged.append(_of_errors(endpoint, limit))
+    return judged
+
+
+def _of_errors(endpoint: Endpoint, limit: float) -> Judged:
+    share, name = endpoint.error_share, f"errors of {endpoint.name}"
+    interval = endpoint.intervals.get("errors", (share, share))
+    # Without an error there is no sign of one. To rule out 0.1 % takes 3,000 requests.
+    word = _word(share, interval, limit) if endpoint.errors else Word.PASS
+    counted = f"({endpoint.errors} of {endpoint.requests})"
+    excess = f"{name} {share:.2%} {counted}, {limit:.2%} allowed"
+    doubt = f"{name} {share:.2%} ± {_half(share, interval):.2%} {counted}, limit {limit:.2%}"
+    return Judged(
+        name=name,
+        unit="share",
+        value=share,
+        interval=interval,
+        limit=limit,
+        word=word,
+        reason=_reason(word, excess, doubt),
+    )
+
+
+def _word(value: float, interval: Interval, limit: float) -> Word:
+    """Return whether a value and its interval are below a limit, above it, or on both sides."""
+    low, high = min(value, interval[0]), max(value, interval[1])
+    if low <= limit < high:
+        return Word.UNDECIDED
+    return Word.FAIL if low > limit else Word.PASS
+
+
+def _half(value: float, interval: Interval) -> float:
+    """Return the greater distance of a value from the ends of its interval."""
+    return max(value - interval[0], interval[1] - value)
+
+
+def _shown(ms: float) -> str:
+    return f"{ms:,.0f}" if ms >= 10 else f"{ms:.2g}"
+
+
+def _reason(word: Word, excess: str, doubt: str) -> str:
+    return {Word.FAIL: excess, Word.UNDECIDED: f"{doubt}: run longer"}.get(word, "")
 
 
 def _check(path: Path, where: str, table: object, known: Sequence[str]) -> None:

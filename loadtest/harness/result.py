@@ -10,12 +10,15 @@ from pathlib import Path
 from typing import Any, Self
 
 from loadtest.errors import LoadTestError
-from loadtest.harness.figures import Arrivals, Endpoint, Second
+from loadtest.harness.endpoint import Endpoint
+from loadtest.harness.figures import Arrivals, Second
 from loadtest.harness.gate import Profile, Verdict
+from loadtest.harness.intervals import Interval
 from loadtest.harness.meter import Reading, Use
 from loadtest.harness.stack import Event
 from loadtest.harness.target import Target
 from loadtest.settings import Plan
+from loadtest.users.exchange import Exchange
 from loadtest.users.findings import Finding
 from loadtest.users.samples import Request
 from loadtest.users.scenario import Journeys
@@ -48,7 +51,7 @@ class RunResult:
         plan: with the names of its files, and without accounts.
         interrupted: whether Ctrl-C ended it.
         seconds: from the first request's start to the last one's end.
-        throughput: good requests a second.
+        throughput: good requests a second; `throughput_interval` is its interval, if it is known.
         distribution: of latencies, as (from, to, count), in ms.
         workers: requests by `<replica>/<pid>`, also of workers that served none.
         counts: findings by kind.
@@ -59,6 +62,7 @@ class RunResult:
         usage: each tier's readings.
         store: commands of the store for each request.
         arrivals: of an open loop.
+        exchange: the first that failed, if one did.
         drift: of a soak: the median p95 of the first and the last quarter, in ms.
     """
 
@@ -87,6 +91,8 @@ class RunResult:
     drift: tuple[float, float] | None
     surroundings: Surroundings
     arrivals: Arrivals | None = None
+    throughput_interval: Interval | None = None
+    exchange: Exchange | None = None
 
     @property
     def unknown_tiers(self) -> str:

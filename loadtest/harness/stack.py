@@ -12,6 +12,7 @@ from typing import Any
 
 import psutil
 import redis
+from kit.local import sentinel
 from kit.state import StateFolder
 from kit.system import locks
 from kit.system.processes import children
@@ -51,6 +52,15 @@ class Stack:
     def environment(self) -> Path | None:
         """The virtual environment that it runs in."""
         return self._folder.environment
+
+    def services(self) -> dict[str, int]:
+        """Return the first process of each service, by its name: app-1, nginx, valkey."""
+        found = {path.stem: locks.holder(path) for path in self._folder.run.glob("*.lock")}
+        return {name: pid for name, pid in found.items() if pid}
+
+    def primary(self) -> str:
+        """Return the server of the store that its Sentinels name; empty if there are none."""
+        return sentinel.latest(self._folder)
 
     def workers(self) -> frozenset[str]:
         """Return every worker as `<replica>/<pid>`."""

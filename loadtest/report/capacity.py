@@ -14,7 +14,6 @@ from pathlib import Path
 from loadtest import settings
 from loadtest.errors import LoadTestError
 from loadtest.harness import gate
-from loadtest.harness.figures import Figures
 from loadtest.harness.gate import Profile, Word
 from loadtest.harness.result import RunResult
 from loadtest.harness.run import Run, surroundings
@@ -152,10 +151,9 @@ class _Trials:
         warm_up = min(_WARM_UP_SECONDS, self._wanted.step)
         plan = replace(self._wanted.plan, rate=rate, duration=warm_up + seconds)
         result, folder = Run(
-            replace(self._wanted, plan=plan),
+            replace(self._wanted, plan=plan, stops_early=True),
             # Skipped journeys are the same each time.
             self._say if not self.made else lambda _: None,
-            is_enough=self._is_lost,
             profile=self._profile,
             parent=self._folder,
             warm_up=warm_up,
@@ -175,10 +173,6 @@ class _Trials:
         self._say(str(self.made[-1]))
         return self.made[-1]
 
-    def _is_lost(self, figures: Figures) -> bool:
-        """Whether the gate is broken whatever still comes."""
-        return len(figures.findings) > self._profile.continuity_failures
-
 
 def _settings(environ: Mapping[str, str]) -> Settings:
     for name, why in _GIVEN.items():
@@ -192,12 +186,12 @@ def _trial(rate: float, seconds: float, result: RunResult, folder: Path) -> Tria
     arrivals, sent = result.arrivals, result.total.uncorrected["p99"]
     return Trial(
         rate=rate,
-        is_kept=result.verdict.word is not Word.FAIL,
+        is_kept=result.verdict.is_kept,
         seconds=seconds,
         throughput=result.throughput,
         p99=result.total.percentiles["p99"],
         uncorrected=sent,
-        reasons=result.verdict.reasons,
+        reasons=[each.reason for each in result.verdict.judged if not each.is_within],
         costs={each.name: each.requests * each.uncorrected["p50"] for each in result.endpoints},
         generator=arrivals.note if arrivals and arrivals.limits(sent) else "",
         folder=folder.name,

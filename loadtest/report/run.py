@@ -7,14 +7,17 @@ from pathlib import Path
 from markupsafe import Markup
 
 from loadtest.harness import balance
-from loadtest.harness.figures import POINTS, Second
+from loadtest.harness.endpoint import POINTS
+from loadtest.harness.figures import Second
 from loadtest.harness.result import RunResult
+from loadtest.harness.stack import Event
 from loadtest.report import charts, pages
 from loadtest.report.charts import Bar, Line, Mark
 from loadtest.report.terminal import MB, UNCORRECTED
 
 _MOST_POINTS = 240
-_APART = 0.15
+# The share of a chart that a number takes.
+_APART = 0.04
 _TONES = {"app": "c1", "nginx": "c2", "store": "c3", "load generator": "c4"}
 
 
@@ -28,6 +31,10 @@ def write(folder: Path, result: RunResult) -> Path:
         charts=_charts(result),
         points=[f"p{point:g}" for point in POINTS],
         sent=[f"{point} uncorrected" for point in UNCORRECTED] if result.arrivals else [],
+        events=[
+            (place, f"{event.at:.1f}", _described(event), event.detail)
+            for place, event in enumerate(result.events, 1)
+        ],
         replicas=balance.by_replica(result.workers),
         seconds_a_point=_width(result.timeline),
         MB=MB,
@@ -52,6 +59,8 @@ def _charts(result: RunResult) -> dict[str, Markup]:
         for name, tone in (("p50", "c4"), ("p95", "c2"), ("p99", "c3"))
     ]
     total = result.total.percentiles
+    # In the small charts, names would overlap.
+    bare = [Mark(mark.at, "") for mark in marks]
     cores, memory = (
         [
             Line(tier, _TONES.get(tier, "c5"),
@@ -73,8 +82,8 @@ def _charts(result: RunResult) -> dict[str, Markup]:
             result.distribution, [(name, total[name]) for name in ("p50", "p95", "p99")]
         ),
         "workers": _worker_bars(result),
-        "cores": charts.lines(cores, title="Cores in use over time", x_unit="s"),
-        "memory": charts.lines(memory, title="Memory over time", x_unit="s"),
+        "cores": charts.lines(cores, title="Cores in use over time", x_unit="s", marks=bare),
+        "memory": charts.lines(memory, title="Memory over time", x_unit="s", marks=bare),
         "commands": charts.bars(
             [Bar(name, count, f"{count:.2f}") for name, count in commands],
             title="Store commands a request",
@@ -83,18 +92,26 @@ def _charts(result: RunResult) -> dict[str, Markup]:
 
 
 def _event_marks(result: RunResult) -> list[Mark]:
-    """Return a mark for each event; those whose names would overlap share one."""
-    together: list[tuple[float, list[str]]] = []
-    for event in result.events:
-        name = f"{event.kind} {event.target}"
-        if together and event.at - together[-1][0] < result.seconds * _APART:
-            together[-1][1].append(name)
+    """Return a line for each event, with its number in the list; neighbours share one number."""
+    groups: list[list[tuple[int, Event]]] = []
+    for place, event in enumerate(result.events, 1):
+        if groups and event.at - groups[-1][0][1].at < result.seconds * _APART:
+            groups[-1].append((place, event))
         else:
-            together.append((event.at, [name]))
-    return [
-        Mark(at, names[0] + (f" and {len(names) - 1} more" if names[1:] else ""))
-        for at, names in together
-    ]
+            groups.append([(place, event)])
+    marks = []
+    for (first, event), *others in groups:
+        marks.append(Mark(event.at, f"{first}–{others[-1][0]}" if others else str(first)))
+        marks += [Mark(other.at, "") for _, other in others]
+    return marks
+
+
+def _described(event: Event) -> str:
+    """Return an event in words; a deployment by what it deployed."""
+    if event.kind in {"changed", "started"} and event.target == "stack":
+        code = str(event.detail).rpartition(", ")[2]
+        return f"{'deployed' if event.kind == 'changed' else 'started'} {code}"
+    return f"{event.kind} {event.target}"
 
 
 def _worker_bars(result: RunResult) -> Markup:

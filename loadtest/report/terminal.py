@@ -1,7 +1,7 @@
 """What a run looks like on a terminal."""
 
 from loadtest.console import table
-from loadtest.harness.figures import Endpoint
+from loadtest.harness.endpoint import Endpoint
 from loadtest.harness.result import RunResult
 from loadtest.report import pages
 

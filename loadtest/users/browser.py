@@ -85,6 +85,7 @@ class Browser:
             served_by=fields.get("x-served-by", ""),
             issuer=issuer,
             set_cookies=_set_cookies(response),
+            response=response,
         )
         self.last = answer
         if answer.served_by:

@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Mapping
-from dataclasses import InitVar, dataclass
+from dataclasses import InitVar, dataclass, field
 from enum import StrEnum
 from typing import Any, TypedDict
 
@@ -63,6 +63,7 @@ class Answer:
         served_by: its `X-Served-By`, `<replica>/<pid>`; empty if it has none.
         issuer: who served the answer that set the session's cookie; empty if unknown.
         set_cookies: the names of the cookies that it set or removed.
+        response: the HTTP client's, from which a finding's exchange is kept.
     """
 
     request: str
@@ -72,6 +73,7 @@ class Answer:
     served_by: str
     issuer: str
     set_cookies: frozenset[str]
+    response: Any = field(default=None, repr=False, compare=False)
 
     def json(self) -> Any:
         """Return the body, parsed.
@@ -114,6 +116,8 @@ class Finding(Exception):
 
     def __post_init__(self, answer: Answer | None) -> None:
         super().__init__(f"{self.kind}: {self.detail}")
+        # No field: it is written to a file of its own.
+        self.response = None if answer is None else answer.response
         if answer is not None:
             self.request, self.request_id = answer.request, answer.request_id
             self.served_by, self.issuer = answer.served_by, answer.issuer

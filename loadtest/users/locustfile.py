@@ -28,7 +28,8 @@ _END_SECONDS = 40.0
 _plan = Plan.from_environ()
 _harness = int(os.environ.get("LOADTEST_PID") or os.getppid())
 _scenario = Scenario(_plan)
-_recorder = Recorder(Path(_plan.folder)) if _plan.folder else None
+_passwords = [password for _, password in _plan.accounts]
+_recorder = Recorder(Path(_plan.folder), _passwords) if _plan.folder else None
 _environments: list[Environment] = []
 _ended: list[object] = []
 

@@ -5,12 +5,14 @@ import io
 import os
 import shutil
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import astuple, dataclass
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
+from loadtest.users.exchange import Exchanges
 from loadtest.users.findings import Failure, Finding
+from loadtest.users.masking import masked
 
 if TYPE_CHECKING:
     from locust.env import Environment
@@ -65,10 +67,15 @@ class Recorder:
     """Writes requests, findings and arrivals of one process.
 
     The files are opened at their first row, because Locust forks after it has loaded this.
+
+    Args:
+        folder: where the files are made.
+        secrets: what must not be in the exchanges that failed.
     """
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, secrets: Iterable[str] = ()) -> None:
         self._folder = folder
+        self._exchanges = Exchanges(folder, secrets)
         self._files: dict[str, tuple[IO[str], Any]] = {}
         self._flushed = 0.0
 
@@ -81,8 +88,11 @@ class Recorder:
 
     def finding(self, found: Finding) -> None:
         """Write a finding at once: there are few, and they are what the run is for."""
+        # It may quote an answer.
+        found.detail = masked(found.detail)
         _, *names = _HEADERS["findings"].split(",")
         self._write("findings", (f"{time.time():.6f}", *(getattr(found, name) for name in names)))
+        self._exchanges.keep((found.kind,), str(found), found.request, found.response)
         self.flush()
 
     def arrival(self, arrival: Arrival) -> None:
@@ -121,10 +131,14 @@ class Recorder:
             size=response_length or 0,
             served_by=fields.get("x-served-by", ""),
             request_id=fields.get("x-request-id", ""),
-            error="" if exception is None else str(exception)[:200],
+            # That of a plain Locust user holds the URL.
+            error="" if exception is None else masked(str(exception)[:2_000])[:200],
             uncorrected_ms=round(response_time, 3),
         )
         self._write("requests", astuple(request))
+        if request.error:
+            kind = (request.name, request.status)
+            self._exchanges.keep(kind, request.error, request.name, response, response_time)
         self._flush_seldom()
 
     def _user_error(self, *, user_instance: Any, exception: BaseException, **_: object) -> None:

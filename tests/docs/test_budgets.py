@@ -19,9 +19,9 @@ _SUPPRESSIONS = {
 # The last one is `capacity`, which is what people ask a load test.
 _VERBS = 21
 # Three for the store that fails over, nine for metrics and what shows them, three for MongoDB: its
-# URL, its program, its image; two for the load test: how the visits of an open loop are spaced, and
-# how long each trial of a search for the capacity takes.
-_SETTINGS = 99
+# URL, its program, its image; three for the load test: how the visits of an open loop are spaced,
+# when it stops, and how long each trial of a search for the capacity takes.
+_SETTINGS = 100
 
 
 @pytest.mark.parametrize(("part", "mark"), _SUPPRESSIONS)

@@ -6,6 +6,8 @@ import os
 import re
 import signal
 import subprocess
+import time
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -82,8 +84,40 @@ def test_the_impossible_profile_fails(stack: Stack) -> None:
 
 def test_ctrl_c_reports_what_there_is_so_far(stack: Stack) -> None:
     """It reports what there is, says that this is no verdict, and leaves no process."""
+    ran = _interrupted(stack, lambda: None)
+    assert ran.status != 0
+    assert re.fullmatch(r"VERDICT error: interrupted after \d+ s of 300 s", ran.verdict)
+    assert (ran.folder / "report.html").exists()
+    assert ran.document["total"]["requests"] > 0
+    listed = subprocess.run(
+        ["pgrep", "-fl", str(ran.folder)], capture_output=True, text=True, check=False
+    )
+    assert listed.stdout == ""
+
+
+def test_the_report_draws_what_happened_to_the_stack(stack: Stack) -> None:
+    """A worker that was killed and a replica that was restarted, with a number in each chart."""
+    replica, other = stack.replicas()[:2]
+    victim = min(stack.workers(replica))
+
+    def disturb() -> None:
+        os.kill(victim, signal.SIGKILL)
+        wait_until(lambda: victim not in stack.workers(replica), "another worker has begun")
+        stack.succeed("restart", SERVICE=other)
+
+    ran = _interrupted(stack, disturb)
+    events = {(event["kind"], event["target"]) for event in ran.document["events"]}
+    assert ("ended", f"worker {replica}/{victim}") in events
+    assert ("restarted", other) in events
+    page = (ran.folder / "report.html").read_text()
+    assert f"<td>ended worker {replica}/{victim}</td>" in page
+    assert re.search(r'<text class="mark" [^>]*>1(–\d+)?</text>', page)
+
+
+def _interrupted(stack: Stack, during: Callable[[], None]) -> Ran:
+    """Do something during a run, then interrupt it."""
     process = stack.start_verb(
-        "loadtest", DURATION="60s", USERS="4", PROCESSES="2", STATE_DIR=str(stack.state_dir)
+        "loadtest", DURATION="300s", USERS="4", PROCESSES="2", STATE_DIR=str(stack.state_dir)
     )
     folders = set((stack.state_dir / "loadtest").glob("*"))
 
@@ -93,18 +127,13 @@ def test_ctrl_c_reports_what_there_is_so_far(stack: Stack) -> None:
 
     try:
         wait_until(has_begun, "the load has begun")
+        during()
+        # Its harness looks at the stack twice a second.
+        time.sleep(2)
     finally:
         os.killpg(process.pid, signal.SIGINT)
         printed, _ = process.communicate(timeout=120)
-    ran = read(stack, process.returncode, printed)
-    assert ran.status != 0
-    assert re.fullmatch(r"VERDICT error: interrupted after \d+ s of 60 s", ran.verdict), printed
-    assert (ran.folder / "report.html").exists()
-    assert ran.document["total"]["requests"] > 0
-    listed = subprocess.run(
-        ["pgrep", "-fl", str(ran.folder)], capture_output=True, text=True, check=False
-    )
-    assert listed.stdout == ""
+    return read(stack, process.returncode, printed)
 
 
 def test_an_open_loop_does_not_wait_for_the_target(stack: Stack) -> None:
@@ -121,11 +150,17 @@ def test_an_open_loop_does_not_wait_for_the_target(stack: Stack) -> None:
 
 def test_two_runs_are_compared_side_by_side(stack: Stack, healthy: Ran) -> None:
     """A comparison prints ratios and writes a page; the report of the last run is named."""
-    document = json.dumps({**healthy.document, "throughput": healthy.document["throughput"] * 2})
-    twice = healthy.folder.with_name("twice-as-fast")
-    twice.mkdir()
-    (twice / "run.json").write_text(document)
-    printed = stack.succeed("loadtest", ARGS="compare", A=healthy.folder.name, B=twice.name)
-    assert re.search(r"requests/s +[\d.,]+ +[\d.,]+ +2\.00", printed), printed
+    faster = {
+        "throughput": healthy.document["throughput"] * 10,
+        "throughput_interval": [end * 10 for end in healthy.document["throughput_interval"]],
+    }
+    other = healthy.folder.with_name("ten-times-as-fast")
+    other.mkdir()
+    (other / "run.json").write_text(json.dumps({**healthy.document, **faster}))
+    printed = stack.succeed("loadtest", ARGS="compare", A=healthy.folder.name, B=other.name)
+    ratio = r"requests/s +[\d.,]+ +[\d.,]+ +10\.00 +[\d.]+ to [\d.]+ +differs"
+    assert re.search(ratio, printed), printed
+    assert re.search(r"p99 ms +[\d.,]+ +[\d.,]+ +1\.00 +[\d.]+ to [\d.]+ +noise", printed), printed
+    assert re.search(r"errors % +0 +0 +- +-[\d.]+ to [\d.]+ +noise", printed), printed
     assert Path(printed.strip().splitlines()[-1]).read_text().startswith("<!doctype html>")
     assert "report.html" in stack.succeed("loadtest", ARGS="report")

@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from loadtest.harness.figures import Figures, Second, drift, percentile
+from loadtest.harness.endpoint import percentile
+from loadtest.harness.figures import Figures, Second, drift
 from loadtest.shapes import SHAPES
 from loadtest.users.findings import Failure, Finding
 from loadtest.users.samples import Arrival, Follower, Request

@@ -1,14 +1,18 @@
 """The gate: what a profile allows, and what a run did."""
 
+import math
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from loadtest import Failure
+from loadtest import Failure, Finding
 from loadtest.errors import LoadTestError
 from loadtest.harness import gate
-from loadtest.harness.figures import Endpoint
+from loadtest.harness.endpoint import Endpoint
+from loadtest.harness.figures import Figures
 from loadtest.harness.gate import Profile, Word
+from loadtest.users.samples import Request
 from tests.support.checkout import ROOT
 
 _SLO = ROOT / "loadtest" / "slo.toml"
@@ -64,6 +68,120 @@ def test_an_endpoint_is_judged_by_its_own_limits() -> None:
     verdict = gate.judge(profile, [_endpoint("GET /slow")], 1.0, {}, {})
     assert verdict.word is Word.PASS
     assert verdict.notes == ["POST /gone has limits and was not requested"]
+
+
+@pytest.mark.parametrize(
+    ("limit", "interval", "line"),
+    [
+        (5.0, (8.0, 12.0), "fail: p99 of GET / 10 ms, 5 above 5"),
+        (9.0, (8.0, 12.0), "undecided: p99 of GET / 10 ± 2 ms, limit 9: run longer"),
+        (11.0, (9.5, 16.0), "undecided: p99 of GET / 10 ± 6 ms, limit 11: run longer"),
+        (12.0, (8.0, 12.0), "pass"),
+        (99.0, (8.0, 12.0), "pass"),
+    ],
+)
+def test_a_limit_within_the_interval_is_undecided(
+    limit: float, interval: tuple[float, float], line: str
+) -> None:
+    """Only then: a limit that the interval does not reach is kept, or is not."""
+    endpoint = replace(_endpoint(), intervals={"p99": interval})
+    profile = Profile(name="mine", requests={"*": {"p99": limit}})
+    verdict = gate.judge(profile, [endpoint], 1.0, {}, {})
+    assert verdict.line == f"VERDICT {line}"
+    (judged,) = [each for each in verdict.judged if each.name == "p99 of GET /"]
+    assert (judged.value, judged.interval, judged.limit) == (10.0, interval, limit)
+    assert judged.word is verdict.word
+    assert verdict.is_kept == (limit >= 10.0 and not line.startswith("fail"))
+
+
+def test_undecided_has_an_exit_code_of_its_own() -> None:
+    """As the smoke test's, which has too few answers to tell."""
+    assert Word.UNDECIDED.exit_code == 3
+
+
+@pytest.mark.parametrize(
+    ("errors", "interval", "limit", "word"),
+    [
+        # None of 100 cannot rule out 1 in 1,000, and is no sign of it either.
+        (0, (0.0, 0.05), 0.001, Word.PASS),
+        (2, (0.005, 0.07), 0.01, Word.UNDECIDED),
+        (2, (0.005, 0.07), 0.001, Word.FAIL),
+        # Where none is allowed, one is too many.
+        (1, (0.002, 0.05), 0.0, Word.FAIL),
+    ],
+)
+def test_errors_are_judged_by_their_interval(
+    errors: int, interval: tuple[float, float], limit: float, word: Word
+) -> None:
+    """One that nobody can tell from chance is undecided, unless there was none."""
+    endpoint = replace(_endpoint(errors=errors), intervals={"errors": interval})
+    profile = Profile(name="mine", requests={"*": {"errors": limit}})
+    assert gate.judge(profile, [endpoint], 1.0, {}, {}).word is word
+
+
+def test_a_throughput_near_its_limit_is_undecided() -> None:
+    """Less is worse, also within the interval."""
+    profile = Profile(name="mine", throughput=100)
+    doubt = "throughput 98.0 ± 5.0 requests/s, limit 100: run longer"
+    for throughput, interval, line in [
+        (98.0, (93.0, 103.0), f"undecided: {doubt}"),
+        (90.0, (85.0, 95.0), "fail: throughput 90.0 requests/s, 10.0 below 100"),
+        (110.0, (105.0, 115.0), "pass"),
+    ]:
+        verdict = gate.judge(profile, [], throughput, {}, {}, interval)
+        assert verdict.line == f"VERDICT {line}"
+
+
+def test_a_failure_counts_more_than_a_doubt() -> None:
+    """The verdict is what is certain; what is undecided becomes a note."""
+    slow = replace(_endpoint(), intervals={"p99": (8.0, 12.0)})
+    profile = Profile(name="mine", requests={"*": {"p99": 9.0}})
+    verdict = gate.judge(profile, [slow], 1.0, {Failure.LOST_UPDATE: 1}, {})
+    assert verdict.line == "VERDICT fail: lost update 1 times (0 allowed)"
+    assert verdict.notes == ["undecided: p99 of GET / 10 ± 2 ms, limit 9: run longer"]
+
+
+def _figures(count: int, bad: int = 0, slow: int = 0, finding: Failure | None = None) -> Figures:
+    """Return 10 s of requests, of which some are bad or slow, at even distances."""
+    figures = Figures()
+    for place in range(count):
+        error = "status 500" if place * bad % count < bad else ""
+        latency = 500.0 if place * slow % count < slow else 5.0
+        time = 100.0 + 10 * place / count
+        figures.take([Request(time, "GET /", 200, latency, 1, "app-1/1", "id", error)], [])
+    figures.take([], [Finding(finding, "it")] if finding else [])
+    return figures
+
+
+@pytest.mark.parametrize(
+    ("figures", "remaining", "is_lost"),
+    [
+        (_figures(100), 0, False),
+        # A finding is a fact, however long the run goes on; so is what the scenario did wrong.
+        (_figures(100, finding=Failure.LOST_SESSION), math.inf, True),
+        (_figures(100, finding=Failure.BROKEN_SCENARIO), math.inf, True),
+        # 2 % are allowed: 30 of 1,000 are too many, unless 1,000 good ones may follow.
+        (_figures(1_000, bad=30), math.inf, False),
+        (_figures(1_000, bad=30), 1_000, False),
+        (_figures(1_000, bad=100), 1_000, True),
+        # One in a hundred may take longer than 100 ms.
+        (_figures(1_000, slow=100), 20_000, False),
+        (_figures(1_000, slow=100), 1_000, True),
+    ],
+)
+def test_a_run_is_lost_once_it_cannot_pass(
+    figures: Figures, remaining: float, *, is_lost: bool
+) -> None:
+    """Not before: all that may still come may be good and fast."""
+    profile = Profile(name="mine", requests={"*": {"errors": 0.02, "p99": 100.0}})
+    assert gate.is_lost(profile, figures, remaining) is is_lost
+
+
+def test_one_error_loses_where_none_is_allowed() -> None:
+    """Whatever still comes."""
+    profile = Profile(name="mine", requests={"*": {"errors": 0}})
+    assert gate.is_lost(profile, _figures(1_000, bad=1), math.inf)
+    assert not gate.is_lost(profile, _figures(1_000), math.inf)
 
 
 @pytest.mark.parametrize("name", ["default", "strict", "deploy", "impossible"])

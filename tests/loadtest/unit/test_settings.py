@@ -48,6 +48,7 @@ def test_a_relative_state_folder_is_the_checkouts() -> None:
         ({"ARRIVALS": "constant"}, "ARRIVALS=constant without RATE", "RATE=40"),
         ({"DURATION": "soon"}, "DURATION=soon is not a time", "DURATION=60s"),
         ({"DURATION": "0s"}, "DURATION=0s is not a time", "DURATION=60s"),
+        ({"STOP": "soon"}, "STOP=soon is not early or never", "STOP=early"),
         ({"SHAPE": "round"}, "SHAPE=round is not one of steady, ramp", "SHAPE=ramp"),
         ({"HOST": "example"}, "HOST=example is not the address", "HOST=http://"),
         ({"HOST": "http://[::1"}, "is not the address", "HOST=http://"),
