@@ -1,1 +1,4 @@
-"""What is measured: the comparison of all peers, the races, the cost of a session, a whole page."""
+"""What is measured: all peers side by side, races, the cost of a session, a whole page, servers.
+
+Those of this library alone (`workers`, `distance`, `size`) are tables of `report`.
+"""
