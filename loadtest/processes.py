@@ -1,5 +1,9 @@
 """Processes that come and go."""
 
+import random
+from collections.abc import Sequence
+from contextlib import suppress
+
 import psutil
 
 
@@ -10,3 +14,12 @@ def family(pid: int, *, recursive: bool = False) -> list[psutil.Process]:
         return [process, *process.children(recursive=recursive)]
     except psutil.NoSuchProcess:
         return []
+
+
+def kill_one(workers: Sequence[psutil.Process]) -> int:
+    """Kill one of these; return how many were killed."""
+    if workers:
+        with suppress(psutil.NoSuchProcess):
+            random.choice(workers).kill()
+            return 1
+    return 0

@@ -1,19 +1,30 @@
-"""`make bench`: this library's sessions beside others, in five benchmarks.
+"""`make bench`: this library's sessions beside others, and under other servers.
 
 `peers` compares the same cart over all peers in one table, and `stores` over all stores;
-`anomalies` counts what they lose and revive; `session` and `page` are about Flask's sessions
-alone. Each keeps its raw data in STATE_DIR/bench/.
+`anomalies` counts what they lose and revive; `session` and `page` are about Flask's sessions alone;
+`servers`, `distance` and `size` show what a session costs with other workers, a far store and many
+sessions. Each keeps its raw data in STATE_DIR/bench/.
 """
 
 import argparse
+import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
 from loadtest.console import say
 from loadtest.errors import LoadTestError
-from loadtest.frameworks import load
-from loadtest.frameworks.benchmarks import comparison, findings, page, session
+from loadtest.frameworks import interpreters, load
+from loadtest.frameworks.benchmarks import (
+    comparison,
+    distance,
+    findings,
+    page,
+    report,
+    session,
+    size,
+    workers,
+)
 from loadtest.frameworks.load import Generator
 from loadtest.frameworks.peers import PEERS, Peer, named
 
@@ -25,9 +36,13 @@ _DEFAULTS: Final = {
     },
     "session": session.PEERS,
     "page": page.PEERS,
+    "servers": ("unsticky",),
+    "distance": distance.PEERS,
+    "size": ("unsticky",),
 }
 _BENCHMARKS: Final = tuple(_DEFAULTS)
-_UNDER_LOAD: Final = {"peers", "stores", "session"}
+_ALONE: Final = {"servers": workers, "distance": distance, "size": size}
+_UNDER_LOAD: Final = {"peers", "stores", "session", *_ALONE}
 
 
 def main(arguments: Sequence[str]) -> None:
@@ -38,9 +53,7 @@ def main(arguments: Sequence[str]) -> None:
     """
     options = _parsed(arguments)
     if options.again:
-        is_of_anomalies = options.again.name.startswith("anomalies-")
-        write = findings.write if is_of_anomalies else comparison.write
-        write(options.again, is_documented=options.document)
+        _write(options.again, is_documented=options.document)
         return
     benchmarks = [name for name in _BENCHMARKS if name in options.only] or ["peers"]
     generator = load.generator() if _UNDER_LOAD & set(benchmarks) else Generator.WRK
@@ -52,10 +65,10 @@ def main(arguments: Sequence[str]) -> None:
                 path = comparison.measure(name, peers, skipped, generator, {
                     "rounds": rounds or 8, "seconds": seconds or 3,
                 })  # fmt: skip
-                comparison.write(path, is_documented=options.document)
+                _write(path, is_documented=options.document)
             case "anomalies":
                 path = findings.measure(peers, skipped, rounds or 5, options.tries)
-                findings.write(path, is_documented=options.document)
+                _write(path, is_documented=options.document)
             case "session":
                 for worker_class in options.worker_classes or ["sync"]:
                     session.measure(
@@ -64,6 +77,41 @@ def main(arguments: Sequence[str]) -> None:
                     )  # fmt: skip
             case "page":
                 page.measure(peers, loads=options.loads, seconds=seconds or 300)
+            case "servers" | "distance" | "size":
+                path = _ALONE[name].measure(
+                    peers,
+                    skipped,
+                    generator,
+                    {
+                        "rounds": rounds or _ALONE[name].ROUNDS,
+                        "seconds": seconds or 2,
+                        "worker_classes": options.worker_classes or workers.WORKER_CLASSES,
+                        "pythons": options.pythons,
+                        "parsers": options.parsers,
+                        "deploys": options.deploys,
+                        "delays": options.delays,
+                        "sizes": options.sizes,
+                        "rate": options.rate or _ALONE[name].RATE,
+                    },
+                )
+                _write(path, is_documented=options.document)
+
+
+def _write(path: Path, *, is_documented: bool) -> None:
+    """Print the table of raw data, and write it beside them."""
+    name = path.name.partition("-")[0]
+    if name not in _ALONE:
+        write = findings.write if name == "anomalies" else comparison.write
+        write(path, is_documented=is_documented)
+        return
+    try:
+        data = json.loads(path.read_text(encoding="utf-8"))
+        told = _ALONE[name].told(data)
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise LoadTestError(
+            f"{path} is no raw data of {name} ({error!r})", f"name a file {name}-*.json"
+        ) from None
+    report.write(path, data, told, is_documented=is_documented)
 
 
 def _present(benchmark: str, options: argparse.Namespace) -> tuple[list[Peer], dict[str, str]]:
@@ -111,26 +159,74 @@ def _parsed(arguments: Sequence[str]) -> argparse.Namespace:
     )  # fmt: skip
     parser.add_argument("--without", nargs="+", choices=_NAMES, default=[], metavar="PEER")
     parser.add_argument(
-        "--rounds", type=_count, help="by default: peers, stores 8; anomalies 5, session 15"
+        "--rounds",
+        type=_count,
+        help="by default: peers, stores 8; anomalies 5, session 15, servers 6,\ndistance 4, size 8",
     )
     parser.add_argument(
         "--seconds",
         type=_count,
-        help="of load: peers, stores 3; session 1 a sample; page 300 a peer",
+        help="of load: peers, stores 3; session 1 a sample; page 300 a peer; others 2",
     )
     parser.add_argument(
         "--tries", type=_count, default=10, help="anomalies: of each, with each peer"
     )
     parser.add_argument("--loads", type=_count, default=1000, help="page: of each peer")
     parser.add_argument(
-        "--worker-classes", nargs="+", choices=("sync", "gthread", "gevent"), metavar="CLASS",
-        help="session: by default sync",
+        "--worker-classes", nargs="+", choices=workers.WORKER_CLASSES, metavar="CLASS",
+        help="servers, distance: by default all; session: by default sync",
     )  # fmt: skip
+    parser.add_argument(
+        "--servers",
+        action="store_const",
+        const=["servers"],
+        dest="only",
+        help="the same as --only servers",
+    )
+    parser.add_argument(
+        "--pythons",
+        nargs="+",
+        default=[],
+        metavar="PYTHON",
+        help=f"servers: programs or versions; by default {', '.join(interpreters.WANTED)} and the "
+        "newest",
+    )
+    parser.add_argument(
+        "--parsers",
+        nargs="+",
+        choices=interpreters.PARSERS,
+        default=interpreters.PARSERS,
+        help="servers: of Gunicorn",
+    )
+    parser.add_argument("--deploys", type=_count, default=2, help="servers: of each")
+    parser.add_argument(
+        "--delays",
+        nargs="+",
+        type=float,
+        default=distance.DELAYS,
+        metavar="MS",
+        help="distance: round trips to the store, by default 0, 1 and 5 ms",
+    )
+    parser.add_argument(
+        "--sizes",
+        nargs="+",
+        type=_count,
+        default=size.SIZES,
+        metavar="SESSIONS",
+        help="size: by default 1,000 to 1,000,000",
+    )
+    parser.add_argument(
+        "--rate",
+        type=_count,
+        help="requests/s that arrive; by default: servers, size 400; distance 100",
+    )
     parser.add_argument("--workers", type=_count, default=2, help="session: processes of each peer")
     parser.add_argument("--modes", nargs="+", choices=session.MODES, default=session.MODES,
                         help="session")  # fmt: skip
     parser.add_argument(
-        "--document", action="store_true", help="peers, stores, anomalies: write its page in docs/"
+        "--document",
+        action="store_true",
+        help="all but session and page: write its page in docs/",
     )
     parser.add_argument("--again", type=Path, metavar="FILE",
                         help="measure nothing: make the table of this raw data")  # fmt: skip

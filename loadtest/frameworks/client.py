@@ -1,4 +1,4 @@
-"""An HTTP client with a cookie jar, over unix sockets.
+"""An HTTP client with a cookie jar, over unix sockets or to a port of 127.0.0.1.
 
 All requests in flight share the jar, like the tabs of a browser. With several servers, requests go
 to each in turn.
@@ -33,13 +33,13 @@ class Browser:
 
     def __init__(
         self,
-        server: Path | Sequence[Path],
+        server: Path | int | Sequence[Path],
         cookies: dict[str, str] | None = None,
         *,
         timeout: float = _TIMEOUT,
     ) -> None:
         self._timeout = timeout
-        self._servers = itertools.cycle([server] if isinstance(server, Path) else server)
+        self._servers = itertools.cycle([server] if isinstance(server, Path | int) else server)
         self._cookies = dict(cookies or {})
         self._lock = threading.Lock()
 
@@ -78,7 +78,7 @@ class Browser:
             headers["Content-Type"] = content_type
         with self._lock:
             server = next(self._servers)
-        connection = _UnixConnection(server, self._timeout)
+        connection = _connection(server, self._timeout)
         try:
             # A server may refuse before it has read the body: its answer can be read then.
             with contextlib.suppress(BrokenPipeError, ConnectionResetError):
@@ -100,6 +100,12 @@ class Browser:
                         self._cookies.pop(name, None)
                     else:
                         self._cookies[name] = morsel.value
+
+
+def _connection(server: Path | int, timeout: float) -> http.client.HTTPConnection:
+    if isinstance(server, int):
+        return http.client.HTTPConnection("127.0.0.1", server, timeout=timeout)
+    return _UnixConnection(server, timeout)
 
 
 class _UnixConnection(http.client.HTTPConnection):

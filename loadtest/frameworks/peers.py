@@ -73,6 +73,10 @@ class Peer:
         """Return how many worker processes it has if so many are wanted."""
         return 1 if self.has_one_process else wanted
 
+    def store_of(self, store: Running) -> Running:
+        """Return where its sessions are, if they are in a store: in that of the benchmark."""
+        return store
+
     def database(self, store: Running) -> str:
         """Return the URL of this peer's own database in the store of the benchmark."""
         return store.database(PEERS.index(self))

@@ -70,15 +70,20 @@ def store(
 
 @contextmanager
 def gunicorn(
-    path: Path, application: Mapping[str, str], worker_class: str, processes: int
+    path: Path,
+    application: Mapping[str, str],
+    worker_class: str,
+    processes: int,
+    python: str = sys.executable,
 ) -> Iterator[Running]:
     """Run a WSGI application with the project's own Gunicorn configuration, on a unix socket.
 
-    In its environment, APP is `module:callable`. A gthread worker has four threads.
+    In its environment, APP is `module:callable`. A gthread worker has four threads. `python` is of
+    an environment that has what the application needs.
     """
     configuration = path.with_name("gunicorn.conf.py")
     configuration.write_text(_GUNICORN, encoding="utf-8")
-    command = [sys.executable, "-m", "gunicorn", "-c", str(configuration)]
+    command = [python, "-m", "gunicorn", "-c", str(configuration)]
     environment = {
         **application,
         "BIND": f"unix:{path}",

@@ -5,7 +5,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from loadtest.errors import LoadTestError
-from loadtest.prove.stacks import Kit
+from loadtest.harness.kit import Kit
 from loadtest.prove.stock import Stock
 from loadtest.prove.visitors import Tally
 

@@ -15,9 +15,9 @@ import psutil
 
 from loadtest.console import say
 from loadtest.errors import LoadTestError
+from loadtest.harness.kit import Kit
 from loadtest.prove import visitors
 from loadtest.prove.row import Make, Measured, Options, Skipped, measured, need_shop
-from loadtest.prove.stacks import Kit
 from loadtest.prove.stock import Stock
 from loadtest.prove.store import failover, store
 from loadtest.prove.visitors import Tally, Visit

@@ -7,9 +7,9 @@ from statistics import median
 import psutil
 
 from loadtest.frameworks import contract
+from loadtest.harness.kit import Kit
 from loadtest.prove import visitors
 from loadtest.prove.row import Measured, Options, Skipped, measured
-from loadtest.prove.stacks import Kit
 from loadtest.prove.stock import Stock
 from loadtest.prove.visitors import Client, Tally
 

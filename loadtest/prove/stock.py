@@ -1,12 +1,10 @@
 """The stock server that stands beside the kit: Flask-Session under Gunicorn, behind nginx."""
 
 import os
-import random
 import shutil
 import subprocess
 import sys
-from collections.abc import Sequence
-from contextlib import ExitStack, suppress
+from contextlib import ExitStack
 from importlib.metadata import version
 from pathlib import Path
 
@@ -16,6 +14,7 @@ from loadtest import machine
 from loadtest.errors import LoadTestError
 from loadtest.frameworks import servers
 from loadtest.frameworks.servers import Running
+from loadtest.processes import kill_one
 
 _CART = "loadtest.frameworks.apps.flask_cart:create_app('flask-session')"
 _PACKAGES = ("flask", "flask-session", "gunicorn", "msgspec", "redis")
@@ -152,12 +151,3 @@ class ContainerStock(Stock):
         if ran.returncode:
             raise LoadTestError(f"docker {' '.join(words)}: {ran.stderr[-2000:]}")
         return ran.stdout
-
-
-def kill_one(workers: Sequence[psutil.Process]) -> int:
-    """Kill one of these; return how many were killed."""
-    if workers:
-        with suppress(psutil.NoSuchProcess):
-            random.choice(workers).kill()
-            return 1
-    return 0

@@ -9,9 +9,9 @@ import signal
 import time
 from functools import partial
 
+from loadtest.harness.kit import Kit
 from loadtest.prove import visitors
 from loadtest.prove.row import Measured, Options, Skipped, measured, need_shop
-from loadtest.prove.stacks import Kit
 from loadtest.prove.stock import Stock
 
 

@@ -5,7 +5,6 @@ one table.
 """
 
 import json
-import statistics
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -17,12 +16,10 @@ from loadtest.errors import LoadTestError
 from loadtest.frameworks import mongodb, node, raw
 from loadtest.frameworks.benchmarks import document
 from loadtest.frameworks.benchmarks import table as figures
-from loadtest.frameworks.benchmarks.testbed import Testbed, filled_cart, under_load
+from loadtest.frameworks.benchmarks.testbed import Testbed, filled_cart, under_load, worker_bytes
 from loadtest.frameworks.benchmarks.traffic import MongoMeter, RedisMeter, Traffic
 from loadtest.frameworks.load import Generator
 from loadtest.frameworks.peers import Peer
-from loadtest.frameworks.servers import Running
-from loadtest.processes import family
 
 _DOCUMENTS: Final = {
     "peers": machine.CHECKOUT / "docs" / "benchmarks.md",
@@ -66,7 +63,9 @@ def measure(
         bed.warm_up(_WARM_SECONDS)
         samples = bed.samples(["mix"], options["rounds"], options["seconds"])
         still = {
-            peer.name: Still(*traffics[peer], _worker(app), bed.session_bytes(peer))
+            peer.name: Still(
+                *traffics[peer], worker_bytes(app, document.PROCESSES), bed.session_bytes(peer)
+            )
             for peer, app in bed.apps.items()
         }
     return raw.save(
@@ -125,10 +124,3 @@ def _traffic(bed: Testbed) -> dict[Peer, tuple[Traffic, Traffic]]:
         found[peer] = (meter.of_reads(browser), meter.of_adds(browser))
         meter.close()
     return found
-
-
-def _worker(app: Running) -> int:
-    """Return the mean proportional set size: shared pages are divided by those who share them."""
-    sizes = [process.memory_full_info().pss for process in family(app.pid)[1:]]
-    # The largest: beside its workers a server may have a process that only watches.
-    return int(statistics.mean(sorted(sizes)[-document.PROCESSES :]))

@@ -3,11 +3,14 @@
 from pathlib import Path
 from typing import Any, Final
 
+from loadtest import machine
 from loadtest.frameworks.benchmarks import table
 from loadtest.frameworks.benchmarks.testbed import SESSIONS
 from loadtest.frameworks.load import CONNECTIONS
 from loadtest.frameworks.peers import PEERS, Peer
 from loadtest.report import pages
+
+_DOCS = machine.CHECKOUT / "docs"
 
 PROCESSES: Final = 2
 """Of each peer under load."""
@@ -38,6 +41,8 @@ def _values(data: table.Raw) -> dict[str, Any]:
     return {
         "data": data,
         "is_of_stores": table_of(data) == "stores",
+        "persists": False,
+        "others": [page.name for page in sorted(_DOCS.glob("benchmarks-*.md"))],
         "peers": peers,
         "rows": table.rows(data, [peer.name for peer in peers]),
         "generator": table.generator(data),

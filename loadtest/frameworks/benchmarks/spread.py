@@ -22,10 +22,16 @@ def ratio(mine: Sequence[float], theirs: Sequence[float]) -> str:
 
     Not the median of the ratios: a difference near zero in one noisy round would make it anything.
     """
+    low, middle, high = ratios(mine, theirs)
+    return f"{middle:.2f} ({low:.2f}-{high:.2f})"
+
+
+def ratios(mine: Sequence[float], theirs: Sequence[float]) -> tuple[float, float, float]:
+    """Return what `ratio` shows as numbers: the low end, the ratio, the high end."""
     draw = random.Random(1)
     pairs = list(zip(mine, theirs, strict=True))
-    ratios = sorted(_of_medians(draw.choices(pairs, k=len(pairs))) for _ in range(1000))
-    return f"{_of_medians(pairs):.2f} ({ratios[50]:.2f}-{ratios[949]:.2f})"
+    drawn = sorted(_of_medians(draw.choices(pairs, k=len(pairs))) for _ in range(1000))
+    return drawn[50], _of_medians(pairs), drawn[949]
 
 
 def _of_medians(pairs: Sequence[tuple[float, float]]) -> float:

@@ -13,11 +13,12 @@ import redis
 
 from loadtest.console import say
 from loadtest.errors import LoadTestError
-from loadtest.frameworks import contract, mongodb, servers
+from loadtest.frameworks import arrivals, contract, mongodb, servers
 from loadtest.frameworks.client import Browser
 from loadtest.frameworks.load import Generator, Load, Target
 from loadtest.frameworks.peers import Peer
 from loadtest.frameworks.servers import Running
+from loadtest.processes import family
 
 SESSIONS: Final = 200
 
@@ -38,34 +39,82 @@ class Sample(Load):
     mode: str
 
 
+@dataclass(frozen=True)
+class Arrived:
+    """One peer in one round, with requests that arrive at a fixed rate per second.
+
+    Attributes:
+        p50_ms: from the moment at which a request was to be sent; `p99_ms`, too.
+        late_ms: the 99th percentile of how much later requests were sent.
+    """
+
+    round: int
+    peer: str
+    rate: int
+    requests: int
+    p50_ms: float
+    p99_ms: float
+    late_ms: float
+
+
 @dataclass
 class Carts:
     """The sessions of the load on one target; `_added` is how much was added to each line.
 
     Each load has an order of its own, the same for all targets: always the same lines would be full
     before the others.
+
+    Attributes:
+        sessions: how many there are.
     """
 
     _target: Target
+    sessions: int = SESSIONS
     _added: float = 0.0
     _loads: int = 0
 
     def make(self) -> None:
         """Make new sessions, each with a line of every sku, and write their cookies."""
-        browsers = [filled_cart(self._target.app.socket) for _ in range(SESSIONS)]
+        browsers = [filled_cart(self._target.app.socket) for _ in range(self.sessions)]
         # The view without a session sets no cookie.
-        headers = [browser.header() or "session=none" for browser in browsers]
+        self.use([browser.header() or "session=none" for browser in browsers])
+
+    def use(self, headers: Sequence[str]) -> None:
+        """Load these sessions from now on, each by its Cookie header."""
         self._target.cookies.write_text("\n".join(headers) + "\n", encoding="ascii")
-        self._added = 0.0
+        self.sessions, self._added = len(headers), 0.0
 
     def load(self, mode: str, seconds: int) -> Load:
         """Load the target."""
+        load = self._target.load(mode, seconds, self._begin())
+        self._count(load.requests, _ADDS[mode])
+        return load
+
+    def arrive(self, rate: int, seconds: int) -> arrivals.Arrivals:
+        """Send the mix at a rate per second.
+
+        Raises:
+            LoadTestError: a request failed.
+        """
+        cookies = self._target.cookies.read_text(encoding="ascii").splitlines()
+        found = arrivals.arrived(self._target.port, cookies, rate, seconds, self._begin())
+        if found.failed or not found.requests:
+            raise LoadTestError(
+                f"{found.failed} of {found.requests} requests to {self._target.name} failed"
+                + "".join(f"\n  {detail}" for detail in found.details)
+            )
+        self._count(found.requests, _ADDS["mix"])
+        return found
+
+    def _begin(self) -> int:
+        """Make room for more in the carts; return the seed of the next load."""
         if self._added > _ROOM:
             self.make()
         self._loads += 1
-        load = self._target.load(mode, seconds, self._loads)
-        self._added += load.requests * _ADDS[mode] / (SESSIONS * len(contract.SKUS))
-        return load
+        return self._loads
+
+    def _count(self, requests: int, share: float) -> None:
+        self._added += requests * share / (self.sessions * len(contract.SKUS))
 
 
 @dataclass
@@ -88,16 +137,35 @@ class Testbed:
 
     def samples(self, modes: Sequence[str], rounds: int, seconds: int) -> list[Sample]:
         """Load the peers in turn, every other round backwards, so that drift meets all alike."""
-        samples = []
+        return [
+            Sample(**asdict(carts.load(mode, seconds)), round=number, peer=peer.name, mode=mode)
+            for number, order in self._turns(rounds)
+            for mode in modes
+            for peer, carts in order
+        ]
+
+    def arrivals(self, rate: int, rounds: int, seconds: int) -> list[Arrived]:
+        """Send the peers requests at a rate per second, in turn."""
+        found = []
+        for number, order in self._turns(rounds):
+            for peer, carts in order:
+                each = carts.arrive(rate, seconds)
+                found.append(
+                    Arrived(
+                        number, peer.name, rate, each.requests, each.p(50), each.p(99), each.late()
+                    )
+                )
+        return found
+
+    def use(self, peer: Peer, headers: Sequence[str]) -> None:
+        """Load these sessions of a peer from now on, each by its Cookie header."""
+        self._carts[peer].use(headers)
+
+    def _turns(self, rounds: int) -> Iterator[tuple[int, list[tuple[Peer, Carts]]]]:
         for number in range(1, rounds + 1):
             self.load_averages.append(os.getloadavg()[0])
             say(f"round {number} of {rounds}, load average {self.load_averages[-1]:.1f}")
-            order = list(self._carts.items())[:: 1 if number % 2 else -1]
-            for mode in modes:
-                for peer, carts in order:
-                    load = carts.load(mode, seconds)
-                    samples.append(Sample(**asdict(load), round=number, peer=peer.name, mode=mode))
-        return samples
+            yield number, list(self._carts.items())[:: 1 if number % 2 else -1]
 
     def session_bytes(self, peer: Peer) -> int | None:
         """Return the store's memory for a session with eight lines; None if the store has none."""
@@ -116,7 +184,11 @@ class Testbed:
 
 @contextmanager
 def under_load(
-    peers: Iterable[Peer], processes: int, generator: Generator, worker_class: str = ""
+    peers: Iterable[Peer],
+    processes: int,
+    generator: Generator,
+    worker_class: str = "",
+    sessions: int = SESSIONS,
 ) -> Iterator[Testbed]:
     """Run peers behind nginx, and make their sessions."""
     with serving(peers, processes, worker_class) as (store, apps, folder):
@@ -124,11 +196,12 @@ def under_load(
         with servers.nginx(by_name, folder) as (nginx, ports):
             carts = {}
             for peer, app in apps.items():
-                say(f"making {SESSIONS} carts of {peer.name}")
+                say(f"making {sessions} carts of {peer.name}")
                 cookies = folder / f"{peer.name}.cookies"
-                pid = mongodb.pid() if peer.place == "mongodb" else store.pid
+                pid = mongodb.pid() if peer.place == "mongodb" else peer.store_of(store).pid
                 carts[peer] = Carts(
-                    Target(peer.name, app, nginx, pid, ports[peer.name], cookies, generator)
+                    Target(peer.name, app, nginx, pid, ports[peer.name], cookies, generator),
+                    sessions,
                 )
                 carts[peer].make()
             yield Testbed(store, apps, carts)
@@ -156,8 +229,15 @@ def short_folder() -> Iterator[Path]:
         yield Path(name)
 
 
-def filled_cart(server: Path) -> Browser:
-    """Return a browser with a cart of one line for each sku.
+def worker_bytes(app: Running, processes: int) -> int:
+    """Return the mean proportional set size: shared pages are divided by those who share them."""
+    sizes = [process.memory_full_info().pss for process in family(app.pid)[1:]]
+    # The largest: beside its workers a server may have a process that only watches.
+    return int(statistics.mean(sorted(sizes)[-processes:]))
+
+
+def filled_cart(server: Path | int) -> Browser:
+    """Return a browser with a cart of one line for each sku, at a socket or a port.
 
     Raises:
         LoadTestError: the server does not answer as the contract says.
@@ -167,5 +247,5 @@ def filled_cart(server: Path) -> Browser:
         browser.expect("POST", contract.ITEMS, {"sku": sku, "qty": QUANTITY})
     status, body = browser.ask("GET", contract.CART)
     if body is None or body.get("count") != QUANTITY * len(contract.SKUS):
-        raise LoadTestError(f"{server.stem} answered {status} with {body!r} to GET {contract.CART}")
+        raise LoadTestError(f"{server} answered {status} with {body!r} to GET {contract.CART}")
     return browser

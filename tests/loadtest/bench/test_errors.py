@@ -28,7 +28,7 @@ _NO_WRK = (
 
 
 def _bench(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
-    modules = f"{ROOT}:{ROOT / 'app'}"
+    modules = f"{ROOT}:{ROOT / 'app'}:{ROOT / 'compose'}"
     return subprocess.run(
         [sys.executable, "-m", "loadtest", "bench", *arguments],
         env={**os.environ, "PYTHONPATH": modules, **environment},

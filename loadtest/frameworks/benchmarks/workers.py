@@ -1,0 +1,221 @@
+"""The servers: worker classes, Pythons and HTTP parsers, and what each loses during a deployment.
+
+CPU and throughput are from a closed loop, the p99 from requests that arrive at a fixed rate, and
+the losses from the real kit, which deploys changed code under load. The fastest that loses nothing
+is named in the end.
+"""
+
+import itertools
+import statistics
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Final
+
+from loadtest import machine
+from loadtest.console import say
+from loadtest.errors import LoadTestError
+from loadtest.frameworks import interpreters, raw, variants
+from loadtest.frameworks.benchmarks import deploys, report
+from loadtest.frameworks.benchmarks.page import bound
+from loadtest.frameworks.benchmarks.report import Raw, Report
+from loadtest.frameworks.benchmarks.spread import ratio, ratios, spread
+from loadtest.frameworks.benchmarks.testbed import under_load, worker_bytes
+from loadtest.frameworks.interpreters import Interpreter
+from loadtest.frameworks.load import CONNECTIONS, Generator
+from loadtest.frameworks.peers import Peer
+from loadtest.frameworks.variants import Variant
+
+WORKER_CLASSES: Final = ("sync", "gthread", "gevent")
+PROCESSES: Final = 2
+ROUNDS: Final = 6
+RATE: Final = 400
+_WARM_SECONDS = 2
+
+
+@dataclass(frozen=True)
+class Server:
+    """One combination, and its figures in each round.
+
+    Attributes:
+        all_us: CPU of all tiers, µs for each request.
+        lost: requests that were lost in all its deployments, of `sent`.
+    """
+
+    title: str
+    all_us: Sequence[float]
+    lost: int
+    sent: int
+
+
+def measure(
+    peers: Sequence[Peer],
+    skipped: Mapping[str, str],
+    generator: Generator,
+    options: Mapping[str, Any],
+) -> Path:
+    """Measure all combinations that can run here, and return the file with the raw data.
+
+    The options are `worker_classes`, `pythons`, `parsers`, `rounds`, `seconds` of each load, `rate`
+    per second and `deploys` of each.
+
+    Raises:
+        LoadTestError: one fails, or there is none.
+    """
+    pythons, missing = interpreters.found(options["pythons"])
+    left_out = {**skipped, **{f"Python {name}": why for name, why in missing.items()}}
+    combined: dict[Variant, tuple[Interpreter, str]] = {}
+    described = {}
+    for worker_class, python, parser in itertools.product(
+        options["worker_classes"], pythons, options["parsers"]
+    ):
+        title = f"{worker_class}, Python {python.version}, {parser} parser"
+        say(f"preparing {title}")
+        try:
+            root = interpreters.environment(python, worker_class, parser)
+        except LoadTestError as error:
+            left_out[title] = error.problem
+            continue
+        variant = variants.of(
+            peers[0],
+            f"{worker_class}-{python.version}-{parser.lower()}",
+            title=title,
+            worker_class=worker_class,
+            python=str(root / "bin" / "python"),
+            parser={"C": "fast", "Python": "python"}[parser],
+        )
+        combined[variant] = python, parser
+        described[variant.name] = {
+            "title": title,
+            "worker_class": worker_class,
+            "parser": parser,
+            **asdict(python),
+            "packages": machine.versions((*raw.PACKAGES, "gunicorn_h1c"), root),
+        }
+    if not combined:
+        raise LoadTestError("no combination can run here", f"left out: {left_out}")
+    rounds, seconds = options["rounds"], options["seconds"]
+    with under_load(combined, PROCESSES, generator) as bed:
+        bed.warm_up(_WARM_SECONDS)
+        samples = bed.samples(["mix"], rounds, seconds)
+        arrived = bed.arrivals(options["rate"], rounds, seconds)
+        workers = {each.name: worker_bytes(app, PROCESSES) for each, app in bed.apps.items()}
+    losses = {}
+    for variant, (python, parser) in combined.items():
+        say(f"deploying {variant.title}")
+        found = deploys.deploy(python, variant.worker_class, parser, options["deploys"])
+        losses[variant.name] = asdict(found)
+    return raw.save(
+        "servers",
+        {
+            "table": "servers",
+            "options": {name: value for name, value in options.items() if name != "pythons"},
+            "generator": generator,
+            "skipped": left_out,
+            "load_averages": bed.load_averages,
+            "servers": described,
+            "samples": [asdict(sample) for sample in samples],
+            "arrivals": [asdict(each) for each in arrived],
+            "workers": workers,
+            "deploys": losses,
+        },
+    )
+
+
+def fastest_lossless(servers: Sequence[Server]) -> Server | None:
+    """Return the one with the least CPU of all tiers among those that lost nothing."""
+    lossless = [server for server in servers if not server.lost]
+    return min(lossless, key=lambda each: statistics.median(each.all_us), default=None)
+
+
+def alike(fastest: Server, servers: Sequence[Server]) -> list[Server]:
+    """Return the other lossless ones whose CPU cannot be told from the fastest one's.
+
+    The 90 % interval of their ratio, if the rounds are drawn again, includes 1.
+    """
+    return [
+        server
+        for server in servers
+        if server is not fastest
+        and not server.lost
+        and ratios(server.all_us, fastest.all_us)[0] <= 1
+    ]
+
+
+def told(data: Raw) -> Report:
+    """Return the table of a run, and which server follows from it."""
+    options, described = data["options"], data["servers"]
+    servers = {
+        name: Server(
+            each["title"],
+            report.all_us(data["samples"], name),
+            data["deploys"][name]["failed"] + data["deploys"][name]["missing"],
+            data["deploys"][name]["requests"],
+        )
+        for name, each in described.items()
+    }
+    header = (
+        "workers",
+        "Python",
+        "parser",
+        "CPU of the application, µs/request",
+        "CPU of all tiers, µs",
+        "× the first",
+        "requests/s",
+        f"p99 at {options['rate']}/s, ms",
+        "memory of a worker, MB",
+        "lost in deployments",
+    )
+    first = next(iter(servers.values()))
+    rows = []
+    for name, server in servers.items():
+        each = described[name]
+        is_first = server is first
+        rows.append(
+            (
+                each["worker_class"],
+                each["version"],
+                each["parser"],
+                spread(report.of(data["samples"], name, "app_us")),
+                spread(server.all_us),
+                "1" if is_first else ratio(server.all_us, first.all_us),
+                spread(report.of(data["samples"], name, "per_second")),
+                spread(report.of(data["arrivals"], name, "p99_ms"), 1),
+                f"{data['workers'][name] / 1e6:.1f}",
+                f"{server.lost} of {server.sent:,}",
+            )
+        )
+    return Report(
+        "Benchmarks: worker classes, Pythons, parsers",
+        "servers",
+        [header, *rows],
+        _conclusion(list(servers.values())),
+        _facts(data),
+    )
+
+
+def _conclusion(servers: Sequence[Server]) -> str:
+    fastest = fastest_lossless(servers)
+    if fastest is None:
+        return "Every one lost requests during a deployment: there is no fastest lossless one."
+    text = (
+        f"The fastest that lost nothing: {fastest.title}, {statistics.median(fastest.all_us):.0f} "
+        f"µs of CPU per request in all tiers. It lost 0 of {fastest.sent:,} requests during "
+        f"deployments, which means at most {bound(fastest.sent):.2f} % (95 %)."
+    )
+    if same := [each.title for each in alike(fastest, servers)]:
+        text += f" By these rounds it cannot be told from: {'; '.join(same)}."
+    return text
+
+
+def _facts(data: Raw) -> dict[str, Any]:
+    """Return what the prose of the page needs beside the raw data."""
+    lates = [each["late_ms"] for each in data["arrivals"]]
+    plain = {each["version"] for each in data["servers"].values() if not each["is_profiled"]}
+    return {
+        "connections": CONNECTIONS,
+        "processes": PROCESSES,
+        "deploy_rate": deploys.RATE,
+        "late": (min(lates), max(lates)),
+        "not_profiled": sorted(plain),
+    }

@@ -1,0 +1,124 @@
+"""The benchmarks of this library alone: servers, distance and size, in small real runs."""
+
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from loadtest.errors import LoadTestError
+from loadtest.frameworks import bench, interpreters, peers
+from loadtest.frameworks.benchmarks import distance, report, size, workers
+from loadtest.frameworks.benchmarks.report import Report
+from loadtest.frameworks.benchmarks.workers import Server
+from loadtest.frameworks.load import Generator, generator
+
+_SMALL = {"rounds": 2, "seconds": 1, "rate": 40}
+
+
+@pytest.fixture(name="load")
+def _load(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Generator:
+    """The load generator; raw data go to a folder of the test."""
+    monkeypatch.setenv("STATE_DIR", str(tmp_path))
+    return generator()
+
+
+def _told(path: Path, told: Any) -> tuple[dict[str, Any], Report, str]:
+    """Return the raw data of a run, its table, and its page."""
+    data = json.loads(path.read_text())
+    found = told(data)
+    return data, found, report.markdown(data, found)
+
+
+def test_servers_measures_and_deploys(load: Generator) -> None:
+    """A row has each figure; the kit was deployed under load; the conclusion names the server."""
+    options = {
+        **_SMALL,
+        "worker_classes": ["sync"],
+        "pythons": [sys.executable, "/bin/false"],
+        "parsers": ["Python"],
+        "deploys": 1,
+    }
+    path = workers.measure(peers.named(["unsticky"]), {}, load, options)
+    data, found, page = _told(path, workers.told)
+    header, row = found.rows
+    assert len(row) == len(header)
+    version = ".".join(map(str, sys.version_info[:3]))
+    assert row[:3] == ("sync", version, "Python")
+    (losses,) = data["deploys"].values()
+    assert losses["requests"] > 0
+    lost = losses["failed"] + losses["missing"]
+    assert row[-1] == f"{lost} of {losses['requests']:,}"
+    assert (f"sync, Python {version}, Python parser" in found.conclusion) == (lost == 0)
+    assert "- Python /bin/false: it is not there, or no CPython from 3.11 on." in page
+    assert "the store does not persist" in page
+
+
+def test_distance_has_each_delay(load: Generator) -> None:
+    """A row for each peer and worker class, two columns for each delay; relays say their CPU."""
+    options = {**_SMALL, "worker_classes": ["sync", "gevent"], "delays": [0.0, 2.0]}
+    path = distance.measure(peers.named(["unsticky"]), {}, load, options)
+    data, found, page = _told(path, distance.told)
+    header, *rows = found.rows
+    assert header[2:] == ["requests/s, 0 ms", "p99, 0 ms", "requests/s, 2 ms", "p99, 2 ms"]
+    assert [row[:2] for row in rows] == [["Unsticky", "sync"], ["Unsticky", "gevent"]]
+    assert all(len(row) == len(header) for row in rows)
+    assert found.conclusion.startswith("Unsticky, requests/s at 2 ms to those at 0 ms: sync × ")
+    assert set(data["relays"]) == {"0", "2"}
+    assert all(share > 0 for share in data["relays"].values())
+    # A request that reads takes one round trip: its latency has the delay in it.
+    far = [each["p50_ms"] for each in data["arrivals"] if each["peer"].endswith("-2")]
+    assert min(far) >= 2
+    assert "% of a core at 2 ms. New connections are not delayed." in page
+
+
+def test_size_counts_real_sessions(load: Generator) -> None:
+    """Each size is in its store, also after restarts; memory and file grow with the sessions."""
+    path = size.measure(peers.named(["unsticky"]), {}, load, {**_SMALL, "sizes": [2000, 500]})
+    data, found, page = _told(path, size.told)
+    header, *rows = found.rows
+    assert [row[0] for row in rows] == ["500", "2,000"]
+    assert all(len(row) == len(header) for row in rows)
+    small, large = data["filled"]["500"], data["filled"]["2000"]
+    assert large["memory"] > 2 * small["memory"] > 0
+    assert large["file"] > 2 * small["file"] > 0
+    assert [len(each) for each in data["restarts"].values()] == [size.RESTARTS] * 2
+    assert "the store persists as the kit's does" in page
+
+
+_FAST = Server("fast", [100, 101, 102], 3, 1000)
+_GOOD = Server("good", [200, 202, 201], 0, 1000)
+_SAME = Server("same", [203, 200, 202], 0, 1000)
+_SLOW = Server("slow", [300, 303, 302], 0, 1000)
+
+
+def test_the_fastest_lossless_one_has_lost_nothing() -> None:
+    """What lost requests is not chosen, however fast it is; the least CPU of the others is."""
+    assert workers.fastest_lossless([_SLOW, _FAST, _SAME, _GOOD]) is _GOOD
+    assert workers.fastest_lossless([_FAST]) is None
+    assert workers.alike(_GOOD, [_SLOW, _FAST, _SAME, _GOOD]) == [_SAME]
+
+
+def test_a_missing_python_is_named(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Without any, all that were wanted are left out; a shim that fails is none."""
+    shim = tmp_path / "python3.13"
+    shim.write_text("#!/bin/sh\nexit 127\n")
+    shim.chmod(0o700)
+    monkeypatch.setenv("PATH", str(tmp_path))
+    monkeypatch.setenv("PYENV_ROOT", str(tmp_path))
+    assert interpreters.found([]) == (
+        [],
+        {"3.11": "it is not on the PATH", "3.13": "it is not on the PATH"},
+    )
+    ours, missing = interpreters.found([sys.executable, "3.13"])
+    assert [each.path for each in ours] == [sys.executable]
+    assert list(missing) == ["3.13"]
+
+
+def test_raw_data_that_are_none_are_named(tmp_path: Path) -> None:
+    """A file that cannot be read says which benchmark it was taken for."""
+    file = tmp_path / "size-1.json"
+    file.write_text("{}")
+    with pytest.raises(LoadTestError, match=r"size-1.json is no raw data of size \(KeyError"):
+        bench.main(["--again", str(file)])
