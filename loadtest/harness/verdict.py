@@ -46,7 +46,13 @@ class Judged:
     @property
     def is_within(self) -> bool:
         """Whether the measured value is within the limit, by chance or not."""
-        return self.value >= self.limit if self.unit == "requests/s" else self.value <= self.limit
+        match self.unit:
+            case "requests/s":
+                return self.value >= self.limit
+            case "findings":
+                # Facts, of which several kinds may share one limit.
+                return self.word is Word.PASS
+        return self.value <= self.limit
 
 
 @dataclass(frozen=True)

@@ -141,6 +141,17 @@ def test_a_failure_counts_more_than_a_doubt() -> None:
     assert verdict.notes == ["undecided: p99 of GET / 10 ± 2 ms, limit 9: run longer"]
 
 
+def test_kinds_of_findings_share_one_limit() -> None:
+    """Two of one kind and two of another are more than three, and neither is within the limit."""
+    profile = Profile(name="mine", continuity_failures=3)
+    found: dict[str, int] = {Failure.LOST_UPDATE: 2, Failure.LOST_SESSION: 2}
+    verdict = gate.judge(profile, [], 1.0, found, {})
+    assert verdict.word is Word.FAIL
+    assert not verdict.is_kept
+    beyond = [each.name for each in verdict.judged if not each.is_within]
+    assert beyond == ["lost update", "lost session"]
+
+
 def _figures(count: int, bad: int = 0, slow: int = 0, finding: Failure | None = None) -> Figures:
     """Return 10 s of requests, of which some are bad or slow, at even distances."""
     figures = Figures()

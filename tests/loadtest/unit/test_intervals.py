@@ -47,7 +47,7 @@ def test_an_interval_holds_the_true_percentile() -> None:
     p99 = 10 * math.exp(2.3263 * math.sqrt(0.5))
     assert _held(0.0, "p50", p50) >= 0.9
     assert _held(0.0, "p99", p99) >= 0.9
-    # Taken one by one, the requests would give an interval that holds a median of these in a third.
+    # If the requests were taken one by one, it would be 34 of 60 for the p50 and 39 for the p99.
     assert _held(0.9, "p50", p50) >= 0.85
     assert _held(0.9, "p99", p99) >= 0.8
 
