@@ -198,7 +198,7 @@ def _parsed(arguments: Sequence[str]) -> argparse.Namespace:
         default=interpreters.PARSERS,
         help="servers: of Gunicorn",
     )
-    parser.add_argument("--deploys", type=_count, default=2, help="servers: of each")
+    parser.add_argument("--deploys", type=_count, default=3, help="servers: of each")
     parser.add_argument(
         "--delays",
         nargs="+",

@@ -78,7 +78,7 @@ def found(names: Sequence[str]) -> tuple[list[Interpreter], dict[str, str]]:
     wanted = [at for minor, at in there.items() if minor in {*WANTED, *newest}]
     missing = {minor: "it is not on the PATH" for minor in WANTED if minor not in there}
     if newest == [WANTED[-1]]:
-        missing["a newer one"] = f"{WANTED[-1]} is the newest on the PATH"
+        missing[f"newer than {WANTED[-1]}"] = "none is on the PATH"
     return wanted, missing
 
 

@@ -1,7 +1,8 @@
 """A benchmark as one table: on the terminal, as Markdown, as a page of docs/."""
 
+import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -50,6 +51,9 @@ def write(path: Path, data: Raw, report: Report, *, is_documented: bool) -> None
 
 def markdown(data: Raw, report: Report) -> str:
     """Return the report as a Markdown document."""
+    # From one figure to another, not within a name.
+    rows = [[re.sub(r"(?<=\d)-(?=\d)", "–", cell) for cell in row] for row in report.rows]
+    report = replace(report, rows=rows)
     values = {"data": data, "report": report, "persists": report.persists, "is_of_stores": False}
     return f"{pages.rendered('bench_run.md', **values, **report.facts)}\n"
 

@@ -20,6 +20,7 @@ from loadtest.frameworks.benchmarks import deploys, report
 from loadtest.frameworks.benchmarks.page import bound
 from loadtest.frameworks.benchmarks.report import Raw, Report
 from loadtest.frameworks.benchmarks.spread import ratio, ratios, spread
+from loadtest.frameworks.benchmarks.table import ABSENT
 from loadtest.frameworks.benchmarks.testbed import under_load, worker_bytes
 from loadtest.frameworks.interpreters import Interpreter
 from loadtest.frameworks.load import CONNECTIONS, Generator
@@ -39,12 +40,13 @@ class Server:
 
     Attributes:
         all_us: CPU of all tiers, µs for each request.
-        lost: requests that were lost in all its deployments, of `sent`.
+        lost: requests that were lost in all its deployments, of `sent`; None if it could not be
+            deployed.
     """
 
     title: str
     all_us: Sequence[float]
-    lost: int
+    lost: int | None
     sent: int
 
 
@@ -103,8 +105,13 @@ def measure(
     losses = {}
     for variant, (python, parser) in combined.items():
         say(f"deploying {variant.title}")
-        found = deploys.deploy(python, variant.worker_class, parser, options["deploys"])
-        losses[variant.name] = asdict(found)
+        try:
+            found = deploys.deploy(python, variant.worker_class, parser, options["deploys"])
+        except LoadTestError as error:
+            # What was measured so far is worth keeping.
+            left_out[f"deployments of {variant.title}"] = " ".join(error.problem.split())
+        else:
+            losses[variant.name] = asdict(found)
     return raw.save(
         "servers",
         {
@@ -124,7 +131,7 @@ def measure(
 
 def fastest_lossless(servers: Sequence[Server]) -> Server | None:
     """Return the one with the least CPU of all tiers among those that lost nothing."""
-    lossless = [server for server in servers if not server.lost]
+    lossless = [server for server in servers if server.lost == 0]
     return min(lossless, key=lambda each: statistics.median(each.all_us), default=None)
 
 
@@ -137,7 +144,7 @@ def alike(fastest: Server, servers: Sequence[Server]) -> list[Server]:
         server
         for server in servers
         if server is not fastest
-        and not server.lost
+        and server.lost == 0
         and ratios(server.all_us, fastest.all_us)[0] <= 1
     ]
 
@@ -149,8 +156,7 @@ def told(data: Raw) -> Report:
         name: Server(
             each["title"],
             report.all_us(data["samples"], name),
-            data["deploys"][name]["failed"] + data["deploys"][name]["missing"],
-            data["deploys"][name]["requests"],
+            *_lost(data["deploys"].get(name)),
         )
         for name, each in described.items()
     }
@@ -182,7 +188,7 @@ def told(data: Raw) -> Report:
                 spread(report.of(data["samples"], name, "per_second")),
                 spread(report.of(data["arrivals"], name, "p99_ms"), 1),
                 f"{data['workers'][name] / 1e6:.1f}",
-                f"{server.lost} of {server.sent:,}",
+                ABSENT if server.lost is None else f"{server.lost} of {server.sent:,}",
             )
         )
     return Report(
@@ -194,10 +200,16 @@ def told(data: Raw) -> Report:
     )
 
 
+def _lost(losses: Raw | None) -> tuple[int | None, int]:
+    if losses is None:
+        return None, 0
+    return losses["failed"] + losses["missing"], losses["requests"]
+
+
 def _conclusion(servers: Sequence[Server]) -> str:
     fastest = fastest_lossless(servers)
     if fastest is None:
-        return "Every one lost requests during a deployment: there is no fastest lossless one."
+        return "None was deployed without a loss: there is no fastest lossless one."
     text = (
         f"The fastest that lost nothing: {fastest.title}, {statistics.median(fastest.all_us):.0f} "
         f"µs of CPU per request in all tiers. It lost 0 of {fastest.sent:,} requests during "
@@ -212,7 +224,9 @@ def _facts(data: Raw) -> dict[str, Any]:
     """Return what the prose of the page needs beside the raw data."""
     lates = [each["late_ms"] for each in data["arrivals"]]
     plain = {each["version"] for each in data["servers"].values() if not each["is_profiled"]}
+    versions = {each["packages"].get("gunicorn_h1c", "") for each in data["servers"].values()}
     return {
+        "parser_version": max(versions),
         "connections": CONNECTIONS,
         "processes": PROCESSES,
         "deploy_rate": deploys.RATE,

@@ -91,13 +91,15 @@ _FAST = Server("fast", [100, 101, 102], 3, 1000)
 _GOOD = Server("good", [200, 202, 201], 0, 1000)
 _SAME = Server("same", [203, 200, 202], 0, 1000)
 _SLOW = Server("slow", [300, 303, 302], 0, 1000)
+_UNKNOWN = Server("unknown", [100, 101, 102], None, 0)
 
 
 def test_the_fastest_lossless_one_has_lost_nothing() -> None:
-    """What lost requests is not chosen, however fast it is; the least CPU of the others is."""
-    assert workers.fastest_lossless([_SLOW, _FAST, _SAME, _GOOD]) is _GOOD
-    assert workers.fastest_lossless([_FAST]) is None
-    assert workers.alike(_GOOD, [_SLOW, _FAST, _SAME, _GOOD]) == [_SAME]
+    """What lost requests or was not deployed is not chosen, but the least CPU of the others."""
+    servers = [_SLOW, _FAST, _UNKNOWN, _SAME, _GOOD]
+    assert workers.fastest_lossless(servers) is _GOOD
+    assert workers.fastest_lossless([_FAST, _UNKNOWN]) is None
+    assert workers.alike(_GOOD, servers) == [_SAME]
 
 
 def test_a_missing_python_is_named(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
