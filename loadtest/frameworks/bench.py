@@ -43,6 +43,8 @@ _DEFAULTS: Final = {
 _BENCHMARKS: Final = tuple(_DEFAULTS)
 _ALONE: Final = {"servers": workers, "distance": distance, "size": size}
 _UNDER_LOAD: Final = {"peers", "stores", "session", *_ALONE}
+# Farther away, the library's own deadline ends requests.
+_MOST_DELAY_MS: Final = 100
 
 
 def main(arguments: Sequence[str]) -> None:
@@ -147,6 +149,12 @@ def _count(text: str) -> int:
     return count
 
 
+def _delay(text: str) -> float:
+    if not 0 <= (delay := float(text)) <= _MOST_DELAY_MS:
+        raise argparse.ArgumentTypeError(f"must be 0 to {_MOST_DELAY_MS}")
+    return delay
+
+
 def _parsed(arguments: Sequence[str]) -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         prog="make bench", description=__doc__, formatter_class=argparse.RawTextHelpFormatter
@@ -202,7 +210,7 @@ def _parsed(arguments: Sequence[str]) -> argparse.Namespace:
     parser.add_argument(
         "--delays",
         nargs="+",
-        type=float,
+        type=_delay,
         default=distance.DELAYS,
         metavar="MS",
         help="distance: round trips to the store, by default 0, 1 and 5 ms",

@@ -46,8 +46,8 @@ def measure(
 ) -> Path:
     """Measure each peer with each worker class at each distance; return the file with raw data.
 
-    The options are `worker_classes`, `delays` in ms, `rounds`, `seconds` of each load, and `rate`
-    per second.
+    The options are `worker_classes`, `delays` in ms, `rounds`, `seconds` of each closed loop, and
+    `rate` per second.
 
     Raises:
         LoadTestError: one cannot be started, or fails.
@@ -75,7 +75,7 @@ def measure(
             shares = {
                 f"{delay:g}": (now - before[delay]) / loaded for delay, now in _cpu(relays).items()
             }
-            arrived = bed.arrivals(rate, rounds, seconds)
+            arrived = bed.arrivals(rate, rounds, 2 * seconds)
     return raw.save(
         "distance",
         {
@@ -118,6 +118,8 @@ def _conclusion(data: Raw) -> str:
     """Say for each worker class of the first peer what the farthest store leaves of its rate."""
     delays, described = data["options"]["delays"], data["servers"]
     near, far = min(delays), max(delays)
+    if near == far:
+        return f"One distance, {near:g} ms: there is nothing to compare."
     title = next(iter(described.values()))["peer"]
     rates = {
         (each["worker_class"], each["delay"]): report.of(data["samples"], name, "per_second")

@@ -66,7 +66,7 @@ def measure(
 ) -> Path:
     """Fill a store of each size, measure, restart; return the file with the raw data.
 
-    The options are `sizes`, `rounds`, `seconds` of each load, and `rate` per second.
+    The options are `sizes`, `rounds`, `seconds` of each closed loop, and `rate` per second.
 
     Raises:
         LoadTestError: a store or the application fails, or a session is not there.
@@ -95,7 +95,7 @@ def measure(
                     bed.use(variant, cookies[size])
                 bed.warm_up(_WARM_SECONDS)
                 samples = bed.samples(["mix"], rounds, seconds)
-                arrived = bed.arrivals(options["rate"], rounds, seconds)
+                arrived = bed.arrivals(options["rate"], rounds, 2 * seconds)
         restarts = {size: _restarts(folder, size) for size, folder in folders.items()}
     return raw.save(
         "size",

@@ -58,8 +58,8 @@ def measure(
 ) -> Path:
     """Measure all combinations that can run here, and return the file with the raw data.
 
-    The options are `worker_classes`, `pythons`, `parsers`, `rounds`, `seconds` of each load, `rate`
-    per second and `deploys` of each.
+    The options are `worker_classes`, `pythons`, `parsers`, `rounds`, `seconds` of each closed loop,
+    `rate` per second and `deploys` of each.
 
     Raises:
         LoadTestError: one fails, or there is none.
@@ -100,7 +100,7 @@ def measure(
     with under_load(combined, PROCESSES, generator) as bed:
         bed.warm_up(_WARM_SECONDS)
         samples = bed.samples(["mix"], rounds, seconds)
-        arrived = bed.arrivals(options["rate"], rounds, seconds)
+        arrived = bed.arrivals(options["rate"], rounds, 2 * seconds)
         workers = {each.name: worker_bytes(app, PROCESSES) for each, app in bed.apps.items()}
     losses = {}
     for variant, (python, parser) in combined.items():

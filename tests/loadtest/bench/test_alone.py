@@ -118,6 +118,22 @@ def test_a_missing_python_is_named(monkeypatch: pytest.MonkeyPatch, tmp_path: Pa
     assert list(missing) == ["3.13"]
 
 
+def test_without_a_python_there_is_nothing_to_measure() -> None:
+    """The error says which one is left out, and why; `--servers` is `--only servers`."""
+    with pytest.raises(LoadTestError, match=r"no combination(?s:.*)/bin/false(?s:.*)no CPython"):
+        bench.main(["--servers", "--pythons", "/bin/false"])
+
+
+@pytest.mark.parametrize("arguments", [["--delays", "-1"], ["--delays", "nan"], ["--sizes", "0"]])
+def test_options_that_mean_nothing_are_refused(
+    arguments: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A delay below 0 or a store of no sessions is an error of the command line."""
+    with pytest.raises(SystemExit):
+        bench.main(["--only", "distance", *arguments])
+    assert "must be" in capsys.readouterr().err
+
+
 def test_raw_data_that_are_none_are_named(tmp_path: Path) -> None:
     """A file that cannot be read says which benchmark it was taken for."""
     file = tmp_path / "size-1.json"
