@@ -265,7 +265,7 @@ def _now() -> str:
 
 
 class JoinedResponse(wsgi.Response):  # type: ignore[misc]  # Gunicorn ships no types
-    """An answer whose head is sent together with the begin of its body.
+    """An answer whose head is sent together with the beginning of its body.
 
     Gunicorn sends them apart, which wakes the proxy twice.
     """
@@ -278,7 +278,8 @@ class JoinedResponse(wsgi.Response):  # type: ignore[misc]  # Gunicorn ships no 
 
     def write(self, arg: bytes) -> None:
         """Send a part of the body, behind the head if that was not sent yet."""
-        if self.headers_sent or len(arg) > self.MOST_BYTES:
+        # Gunicorn's class for HTTP/2 frames its answers itself.
+        if self.headers_sent or type(self) is not JoinedResponse or len(arg) > self.MOST_BYTES:
             super().write(arg)
             return
         sock: Any = self.sock
@@ -286,9 +287,16 @@ class JoinedResponse(wsgi.Response):  # type: ignore[misc]  # Gunicorn ships no 
         try:
             super().write(arg)
         finally:
-            self.sock, self.headers_sent = sock, False
-            sock.sendall(b"".join(parts))
-            self.headers_sent = True
+            self.sock = sock
+            if parts:  # none if the head cannot be made: Gunicorn answers with 500
+                self._send(b"".join(parts))
+
+    def _send(self, data: bytes) -> None:
+        try:
+            self.sock.sendall(data)
+        except OSError:
+            self.headers_sent = False  # the client has left
+            raise
 
 
 class _Parts(list[bytes]):
@@ -365,14 +373,19 @@ class FairSyncWorker(SyncWorker):  # type: ignore[misc]  # Gunicorn ships no typ
         """Answer a request, and close its connection at once if the client has sent no more.
 
         Gunicorn waits for the client to close first, for up to 2 s, because a
-        connection that is closed with unread data loses its answer.
+        connection that is closed with unread data loses its answer. A client
+        that sends another request after this moment, although the answer says
+        that the connection closes, may lose the answer. No proxy does so.
         """
         super().handle_request(listener, req, client, addr)
-        if getattr(req.body.reader, "length", None) != 0:
+        if self.cfg.is_ssl or getattr(req.body.reader, "length", None) != 0:
             return
         with suppress(OSError):  # EAGAIN: nothing more
             if client.recv(1, socket.MSG_PEEK | socket.MSG_DONTWAIT):
                 return
+        # A process that the view has started may still hold the connection.
+        with suppress(OSError):
+            client.shutdown(socket.SHUT_WR)
         client.close()
 
     def drain(self, listener: Any) -> None:

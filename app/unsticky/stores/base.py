@@ -365,7 +365,7 @@ class Listed:
 
 
 class Store(Protocol):
-    """Where sessions are stored. Each method is one atomic step and, at a server, one round trip.
+    """Where sessions are stored. Each method is one atomic step, and mostly one round trip at a server.
 
     At a cluster a call about a user takes several steps, in effect one; see docs/guarantees.md.
 

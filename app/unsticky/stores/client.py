@@ -229,7 +229,7 @@ class Client:
         return self._answered(exchange, deadline)
 
     def replies(
-        self, commands: bytes, count: int, key: bytes, deadline: Deadline, name: str
+        self, commands: Sequence[bytes], key: bytes, deadline: Deadline, name: str
     ) -> list[Any]:
         """Send packed commands about one key in one write; return the replies, errors among them.
 
@@ -237,8 +237,7 @@ class Client:
         of the first reply is the server's answer to all, except that the key is of another type.
 
         Args:
-            commands: packed one after the other (`replies.packed`).
-            count: how many they are.
+            commands: each packed (`replies.packed`).
             key: the one that they use.
             deadline: the time left, which the call uses up.
             name: of the round trip, in traces.
@@ -249,7 +248,7 @@ class Client:
         """
 
         def exchange(connection: Connection) -> list[Any]:
-            replies = connection.ask(commands, count, deadline, name)
+            replies = connection.ask_each(commands, deadline, name)
             if isinstance(replies[0], ErrorReply) and replies[0].code != "WRONGTYPE":
                 raise replies[0]
             return replies

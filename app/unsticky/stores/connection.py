@@ -7,7 +7,7 @@ import secrets
 import select
 import socket
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, Final
 
 from .base import Deadline
@@ -104,6 +104,10 @@ class Connection:
         *replies, closing = self.ask_once(commands + _PING % mark, count + 1, deadline)
         self._check(replies, closing, mark, deadline)
         return replies
+
+    def ask_each(self, commands: Sequence[bytes], deadline: Deadline, name: str) -> list[Any]:
+        """Do the same with commands that are packed one by one."""
+        return self.ask(b"".join(commands), len(commands), deadline, name)
 
     def ask_once(self, commands: bytes, count: int, deadline: Deadline) -> list[Any]:
         """Do the same without a mark, on a connection that is used for nothing else.

@@ -1,4 +1,7 @@
-"""What a store without scripts keeps: one document under each key, replaced as a whole."""
+"""What a store without scripts keeps: one document under each key, replaced as a whole.
+
+The rules of a session's limits are here once; `reading` judges by them, too.
+"""
 
 from __future__ import annotations
 

@@ -12,7 +12,7 @@ Other clients' commands may run between the four. Their order makes the answer r
 2. `TIME` comes before the fields. Only a living session changes: one that was alive then had these
    fields when it was last alive, and one that these fields say had ended by then is not revived.
 3. `PTTL` says only whether the idle limit has to slide. If it is out of date, another request has
-   just used the session.
+   just used the session, or has ended it, which the fields show.
 4. `HGETALL` returns the fields of one moment, the moment of the read.
 """
 
@@ -27,20 +27,21 @@ from .base import ENVELOPE, Gone, Listed, Missing, Record
 from .documents import Session
 from .replies import ErrorReply
 
-COMMANDS: Final = 4
-"""How many commands `commands_for` returns."""
-
-_BEFORE: Final = b"*3\r\n$4\r\nHDEL\r\n%b$0\r\n\r\n*1\r\n$4\r\nTIME\r\n"
-_AFTER: Final = b"*2\r\n$4\r\nPTTL\r\n%b*2\r\n$7\r\nHGETALL\r\n%b"
+_TIME: Final = b"*1\r\n$4\r\nTIME\r\n"
 
 _BIRTH_LENGTH: Final = 35
 _OWN_LENGTH: Final = 26
 
 
-def commands_for(key: bytes) -> bytes:
+def commands_for(key: bytes) -> tuple[bytes, ...]:
     """Return the packed commands that read the session at a key."""
     part = b"$%d\r\n%b\r\n" % (len(key), key)
-    return (_BEFORE + _AFTER) % (part, part, part)
+    return (
+        b"*3\r\n$4\r\nHDEL\r\n%b$0\r\n\r\n" % part,
+        _TIME,
+        b"*2\r\n$4\r\nPTTL\r\n" + part,
+        b"*2\r\n$7\r\nHGETALL\r\n" + part,
+    )
 
 
 def found_in(
@@ -59,13 +60,13 @@ def found_in(
         return Gone(kind.decode())
     if (birth := fields.get(b"\0m")) is None:
         return Missing()
-    own, seen = fields.get(b"\0i", b""), fields.get(b"\0s")
+    own, seen = fields.get(b"\0i"), fields.get(b"\0s")
     if (
         len(birth) != _BIRTH_LENGTH
         or not (birth.startswith(ENVELOPE) and birth[9:].isdigit())
         or not (seen is None or seen.isdigit())
-        or not (not own or (len(own) == _OWN_LENGTH and own.isdigit()))
-        or left < 0
+        or not (own is None or (len(own) == _OWN_LENGTH and own.isdigit()))
+        or left <= 0
     ):
         return None
     now = int(time[0]) * 1000 + int(time[1]) // 1000
@@ -74,13 +75,13 @@ def found_in(
         ends_at=int(birth[22:]),
         expires=now + left,
         seen=None if seen is None else int(seen),
-        idle=int(own[:13]) or None if own else None,
+        idle=None if own is None else int(own[:13]) or None,
     )
     if session.is_past(now, lifetimes):
         return Missing()
     if slide and session.slides(now, lifetimes):
         return None
-    return record_of(0, birth, own, fields)
+    return record_of(0, birth, own or b"", fields)
 
 
 def paired(flat: list[bytes]) -> dict[bytes, bytes]:

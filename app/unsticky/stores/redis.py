@@ -1,4 +1,4 @@
-"""Redis and Valkey, from 6.2 and 7.2: a session is one hash, a call is one script.
+"""Redis and Valkey, from 6.2 and 7.2: a session is one hash, a change is one script.
 
 After the prefix a key has the bucket as its hash tag: `{b}:s:` session, `{b}:r:` the results that
 end with it, `{b}:u:` a user's index, `{b}:o:` an operation's result, `{b}:q:` quarantine. A single
@@ -11,6 +11,7 @@ import re
 import secrets
 from base64 import urlsafe_b64decode, urlsafe_b64encode
 from binascii import b2a_base64
+from collections.abc import Sequence
 from hashlib import blake2b
 from pathlib import Path
 from typing import Any, Final
@@ -50,7 +51,7 @@ from .base import (
     Written,
 )
 from .client import Client, Script
-from .reading import COMMANDS, commands_for, found_in, listed_of, newer, paired, record_of
+from .reading import commands_for, found_in, listed_of, newer, paired, record_of
 
 SWEEP_KEYS: Final = 1000
 """How many keys one step of a sweep looks at: about a millisecond of the server."""
@@ -59,7 +60,7 @@ _EMPTY: Final = b""
 
 
 class RedisStore:
-    """The contract kept by Lua scripts at a server that speaks Redis' protocol.
+    """The contract kept by Lua scripts, and for an ordinary read by plain commands.
 
     With `wait`, a change is answered once so many replicas have it, or raises `OutcomeUnknown`.
 
@@ -239,10 +240,10 @@ class RedisStore:
         ends = isinstance(finish, Destroy)
         return self._changed(self._write, keys, arguments, deadline, ends=ends)
 
-    def _replies(self, commands: bytes, key: bytes, deadline: Deadline) -> list[Any]:
+    def _replies(self, commands: Sequence[bytes], key: bytes, deadline: Deadline) -> list[Any]:
         """Send the commands of a read, which have the same effect if they run twice."""
         try:
-            return self.client.replies(commands, COMMANDS, key, deadline, "read")
+            return self.client.replies(commands, key, deadline, "read")
         except OutcomeUnknown as error:
             raise StoreUnavailable(str(error)) from error
 

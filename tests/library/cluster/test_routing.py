@@ -89,6 +89,9 @@ def test_reads_are_answered_while_a_slot_is_moved(own: AtCluster) -> None:
     """A session is read wherever it is, before its slot has a new server."""
     cluster, store = own.server, own.new_store()
     one, two = _made(store), _made(store)
+    client: Any = store.store
+    for where in (one, two):
+        store.record(where)  # its idle limit slides
     slot = _slot(one)
     cluster.open_slot(slot, 0, 2)
     assert cluster.move_keys(slot, 0, 2, 1) == 1
@@ -97,6 +100,10 @@ def test_reads_are_answered_while_a_slot_is_moved(own: AtCluster) -> None:
     assert store.read(reference()) == Missing()
     while cluster.move_keys(slot, 0, 2):
         pass
+    before = client.round_trips
+    for where in (one, two):
+        assert store.record(where).fields == {b"a": b"1"}
+    assert client.round_trips == before + 4
     cluster.close_slot(slot, 2)
     for where in (one, two):
         store.apply(where, (Add(b"n", 1),))

@@ -1,8 +1,9 @@
 """A small application with answers of all kinds: without a body, streamed, from a file, in part."""
 
+import os
 from collections.abc import Iterable
 from pathlib import Path
-from typing import IO
+from typing import IO, Any, cast
 from wsgiref.types import StartResponse, WSGIEnvironment
 
 from tests.stack.gunicorn_conf.application import hold
@@ -13,10 +14,16 @@ def app(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[byt
 
     ``/status/STATUS?NAME`` has that status and no body, and work after its answer that is held as
     ``/hold/NAME`` of the other application; ``/stream/NAME`` is held between its head and its body;
-    ``/file`` is this file; ``/part`` answers 100,000 bytes. No request's body is read.
+    ``/file`` is this file; ``/part`` answers 100,000 bytes. ``/silent`` starts no answer, ``/text``
+    has a body of text, ``/fork/NAME`` leaves a process that is held. No request's body is read.
     """
     path = str(environ["PATH_INFO"])
     what, _, name = path[1:].partition("/")
+    if what == "silent":
+        return [b"body"]
+    if what == "fork" and not os.fork():
+        hold(name)
+        os._exit(0)
     if what == "status":
         start_response(f"{name} As Asked", [("Content-Length", "0")])
         return _Working(str(environ["QUERY_STRING"]))
@@ -25,6 +32,9 @@ def app(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[byt
         return _streamed(name)
     body = {"file": Path(__file__).read_bytes(), "part": b"x" * 100_000}.get(what, path.encode())
     start_response("200 OK", [("Content-Length", str(len(body)))])
+    if what == "text":
+        text: Any = ["text"]
+        return cast(Iterable[bytes], text)
     if what == "file":
         wrapped: Iterable[bytes] = environ["wsgi.file_wrapper"](_opened())
         return wrapped

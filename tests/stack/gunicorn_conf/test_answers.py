@@ -1,6 +1,8 @@
 """How workers send an answer, and close its connection: nothing is late, nothing is cut."""
 
 import socket
+import ssl
+from pathlib import Path
 
 import pytest
 
@@ -8,6 +10,7 @@ from tests.stack.gunicorn_conf.conftest import NewServer
 from tests.support.http.wire import read_answer
 from tests.support.ports import free_port
 from tests.support.stacks.gunicorn import Gunicorn, finish
+from tests.support.stacks.nginx import make_certificate
 from tests.support.waiting import at_most, wait_until
 
 LINGER = 2.0
@@ -15,6 +18,7 @@ LINGER = 2.0
 
 
 CLOSE = "Connection: close"
+_APP = "tests.stack.gunicorn_conf.answering:app"
 
 
 @pytest.fixture(name="server", params=["sync", "sync-tcp", "gthread", "gevent"])
@@ -31,7 +35,7 @@ def _closing(request: pytest.FixtureRequest, new_server: NewServer) -> Gunicorn:
 
 def _started(new_server: NewServer, worker_class: str, over: str = "unix") -> Gunicorn:
     server = new_server(
-        app="tests.stack.gunicorn_conf.answering:app",
+        app=_APP,
         WORKERS="1",
         WORKER_CLASS=worker_class,
         **({"BIND": f"127.0.0.1:{free_port()}"} if over == "tcp" else {}),
@@ -48,7 +52,7 @@ def test_a_head_and_its_body_come_together(server: Gunicorn) -> None:
 
 
 @pytest.mark.parametrize("status", [200, 204, 304, 404])
-def test_an_answer_without_a_body_is_not_kept(server: Gunicorn, status: int) -> None:
+def test_an_answer_without_a_body_comes_at_once(server: Gunicorn, status: int) -> None:
     """It is there before the work that the application does after it has ended."""
     with server.send(f"/status/{status}?work", CLOSE) as connection:
         assert connection.recv(65_536).startswith(b"HTTP/1.1 %d " % status)
@@ -67,7 +71,7 @@ def test_an_answer_to_head_has_its_length(server: Gunicorn) -> None:
         assert connection.recv(1) == b""
 
 
-def test_the_head_of_a_stream_is_not_kept(server: Gunicorn) -> None:
+def test_the_head_of_a_stream_comes_at_once(server: Gunicorn) -> None:
     """A browser learns that its stream has begun before there is anything in it."""
     with server.send("/stream/one", CLOSE) as connection:
         assert b"\r\nTransfer-Encoding: chunked\r\n" in connection.recv(65_536)
@@ -77,7 +81,7 @@ def test_the_head_of_a_stream_is_not_kept(server: Gunicorn) -> None:
 
 
 def test_a_file_follows_its_head(server: Gunicorn) -> None:
-    """The kernel sends it, behind what was kept."""
+    """The kernel sends it."""
     answer = server.get("/file", CLOSE)
     assert answer.status == 200
     assert answer.body.startswith(b'"""A small application')
@@ -131,4 +135,51 @@ def test_a_client_that_is_gone_harms_nobody(server: Gunicorn) -> None:
         connection.shutdown(socket.SHUT_RDWR)
         connection.close()
     assert finish(server.send("/")).status == 200
+    assert not [entry for entry in server.errors() if "exception" in entry]
+
+
+@pytest.mark.parametrize("worker_class", ["gthread", "gevent"])
+def test_an_answer_without_a_status_is_an_error(new_server: NewServer, worker_class: str) -> None:
+    """The application started no answer: its head cannot be made, and that is a 500."""
+    server = _started(new_server, worker_class)
+    for _ in range(3):
+        assert server.get("/silent").status == 500
+
+
+def test_a_body_of_text_is_cut_as_before(server: Gunicorn) -> None:
+    """Its head has been sent when Gunicorn sees that it is no bytes; nothing follows it."""
+    with server.send("/text", CLOSE) as connection:
+        answer = b""
+        while part := connection.recv(65_536):
+            answer += part
+    assert answer.startswith(b"HTTP/1.1 200 ")
+    assert answer.count(b"HTTP/1.1") == 1
+    assert answer.endswith(b"\r\n\r\n")
+
+
+def test_a_process_of_a_view_does_not_hold_the_connection(closing: Gunicorn) -> None:
+    """A client that reads to the end does not wait for what the view has started."""
+    with closing.send("/fork/one") as connection:
+        assert connection.recv(65_536).endswith(b"/fork/one")
+        assert connection.recv(1) == b""
+    wait_until((closing.folder / "one.held").exists, "a process that is held")
+    closing.release("one")
+
+
+def test_answers_over_tls(new_server: NewServer, tmp_path: Path) -> None:
+    """Gunicorn itself may end TLS, which it is seldom asked to do."""
+    port = free_port()
+    folder = make_certificate(tmp_path)
+    options = [f"--certfile={folder}/fullchain.pem", f"--keyfile={folder}/privkey.pem"]
+    server = new_server(*options, app=_APP, WORKERS="1", BIND=f"127.0.0.1:{port}").run()
+    wait_until(server.connects, "a listener")
+    context = ssl.create_default_context(cafile=str(folder / "fullchain.pem"))
+    for _ in range(3):
+        with (
+            socket.create_connection(("127.0.0.1", port)) as plain,
+            context.wrap_socket(plain, server_hostname="localhost") as connection,
+        ):
+            connection.sendall(b"GET /path HTTP/1.1\r\nHost: localhost\r\n\r\n")
+            assert read_answer(connection).body == b"/path"
+    assert [entry["status"] for entry in server.accesses()] == [200] * 3
     assert not [entry for entry in server.errors() if "exception" in entry]

@@ -300,10 +300,16 @@ class _Asking(Connection):
 
     def ask(self, commands: bytes, count: int, deadline: Deadline, name: str = "") -> list[Any]:
         """See `Connection.ask`; only for one command."""
-        del name
-        asked, *replies = self._real.ask(_ASKING + commands, count + 1, deadline)
+        del count
+        return self.ask_each((commands,), deadline, name)
+
+    def ask_each(self, commands: Sequence[bytes], deadline: Deadline, name: str) -> list[Any]:
+        """See `Connection.ask_each`."""
+        sent = b"".join([_ASKING + command for command in commands])
+        replies = self._real.ask(sent, 2 * len(commands), deadline, name)
         # Without ASKING, the server would only say again where the keys are to be.
-        return [asked] if isinstance(asked, ErrorReply) else replies
+        asked = replies[0]
+        return [asked] * len(commands) if isinstance(asked, ErrorReply) else replies[1::2]
 
 
 def _call(script: bytes, keys: Sequence[bytes], arguments: Sequence[bytes]) -> bytes:

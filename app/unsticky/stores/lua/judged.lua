@@ -6,7 +6,7 @@ if version == '' then return {9} end
 if version ~= '1' then return {6, version} end
 local last, ends_at = tonumber(seen or sub(birth, 10, 22)), tonumber(sub(birth, 23))
 if #birth ~= 35 or not string.find(birth, '^%d+$', 10) or not last
-    or (own and (#own ~= 26 or string.find(own, '%D'))) then
+    or (seen and string.find(seen, '%D')) or (own and (#own ~= 26 or string.find(own, '%D'))) then
   return {9}
 end
 if own then

@@ -35,7 +35,7 @@ end
 local function unreadable(birth, seen, own)
   local version = string.sub(birth, 1, 1)
   if version ~= VERSION then return version == '' end
-  return #birth ~= 35 or not string.find(birth, '^%d+$', 10) or (seen and not tonumber(seen))
+  return #birth ~= 35 or not string.find(birth, '^%d+$', 10) or (seen and not string.find(seen, '^%d+$'))
     or (own and (#own ~= 26 or string.find(own, '%D')))
 end
 
