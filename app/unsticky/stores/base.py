@@ -365,7 +365,9 @@ class Listed:
 
 
 class Store(Protocol):
-    """Where sessions are stored. Each method is one atomic step, and mostly one round trip at a server.
+    """Where sessions are stored. Each method is one atomic step.
+
+    At a server, most are one round trip.
 
     At a cluster a call about a user takes several steps, in effect one; see docs/guarantees.md.
 

@@ -181,5 +181,7 @@ def test_answers_over_tls(new_server: NewServer, tmp_path: Path) -> None:
         ):
             connection.sendall(b"GET /path HTTP/1.1\r\nHost: localhost\r\n\r\n")
             assert read_answer(connection).body == b"/path"
+    # The log's entry follows the answer.
+    wait_until(lambda: len(server.accesses()) >= 3, "three entries in the access log")
     assert [entry["status"] for entry in server.accesses()] == [200] * 3
     assert not [entry for entry in server.errors() if "exception" in entry]

@@ -1,7 +1,7 @@
 """Sessions in a Redis Cluster, where a user's index and the user's sessions are in different slots.
 
-What concerns one session is in one slot, and done as at a single server. What concerns the index, too, is
-done in steps that may stop anywhere; docs/guarantees.md says why that loses nothing.
+What concerns one session is in one slot, and done as at a single server. What concerns the index,
+too, is done in steps that may stop anywhere; docs/guarantees.md says why that loses nothing.
 """
 
 from __future__ import annotations
