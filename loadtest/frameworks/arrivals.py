@@ -123,7 +123,7 @@ def arriving(
 def arrived(port: int, cookies: Sequence[str], rate: float, seconds: float, seed: int) -> Arrivals:
     """Send a mix at a rate for some seconds, and return what became of it."""
     with arriving(port, cookies, rate, seconds=seconds, seed=seed) as found:
-        time.sleep(_LEAD_SECONDS + seconds)
+        time.sleep(_LEAD_SECONDS + seconds)  # requests arrive meanwhile
     return found
 
 

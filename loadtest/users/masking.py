@@ -9,6 +9,7 @@ import html
 import json
 import re
 from collections.abc import Iterable, Sequence
+from functools import lru_cache
 from typing import Any
 from urllib.parse import quote, quote_plus, unquote, unquote_plus
 
@@ -40,6 +41,8 @@ def is_secret(name: str, *, in_pair: bool = False) -> bool:
     )
 
 
+# The same for each request of a route.
+@lru_cache(maxsize=4096)
 def masked(text: str) -> str:
     """Return one text without the secrets that names in it tell."""
     masking = Masking()

@@ -88,8 +88,8 @@ class Recorder:
 
     def finding(self, found: Finding) -> None:
         """Write a finding at once: there are few, and they are what the run is for."""
-        # It may quote an answer.
-        found.detail = masked(found.detail)
+        # They may quote an answer, and a URL with its query.
+        found.detail, found.request = masked(found.detail), masked(found.request)
         _, *names = _HEADERS["findings"].split(",")
         self._write("findings", (f"{time.time():.6f}", *(getattr(found, name) for name in names)))
         self._exchanges.keep((found.kind,), str(found), found.request, found.response)
@@ -125,7 +125,7 @@ class Recorder:
         request = Request(
             time=round(time.time(), 6),
             # Plain Locust users name the path alone.
-            name=name if name.startswith(f"{request_type} ") else f"{request_type} {name}",
+            name=masked(name if name.startswith(f"{request_type} ") else f"{request_type} {name}"),
             status=getattr(response, "status_code", 0) or 0,
             latency_ms=round(response_time + context.get("late_ms", 0.0), 3),
             size=response_length or 0,

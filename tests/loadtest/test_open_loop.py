@@ -119,7 +119,7 @@ def test_a_paused_store_shows_in_corrected_percentiles_alone(copied: Stack, tmp_
     try:
         wait_until(lambda: rows() > 150, "the load has begun")
         with copied.store_paused():
-            time.sleep(1)
+            time.sleep(1)  # the second that the percentiles have to show
     finally:
         printed, _ = process.communicate(timeout=120)
     ran = read(copied, process.returncode, printed)

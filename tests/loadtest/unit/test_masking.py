@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from loadtest.users.masking import MASK, Masking, is_secret
+from loadtest.users.masking import MASK, Masking, is_secret, masked
 
 _SECRETS = """
 password Password new_password passwordAgain user[password] passwd pwd pw PIN csrf_token
@@ -142,3 +142,9 @@ def test_a_large_body_is_masked(piece: str) -> None:
     """No pattern takes quadratic time, which would be hours, whatever the target answers."""
     text = piece * (256 * 1024 // len(piece))
     assert len(Masking().body(text)) <= len(text)
+
+
+def test_the_name_of_a_route_may_be_a_url() -> None:
+    """A journey that names no route is counted by its path, with its query."""
+    assert masked("GET /reset?token=s3cr3t&lang=de") == f"GET /reset?token={MASK}&lang=de"
+    assert masked("POST /api/cart/items") == "POST /api/cart/items"
