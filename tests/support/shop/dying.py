@@ -26,7 +26,7 @@ from tests.support.stacks.gunicorn import Gunicorn
 
 Parameters = ParamSpec("Parameters")
 
-STORE_CALLS = ("call", "ask_all")
+STORE_CALLS = ("call", "ask_all", "replies")
 """The methods of the client that send something to the store."""
 
 _calls = threading.local()
