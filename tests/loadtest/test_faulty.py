@@ -186,6 +186,18 @@ def test_the_exchange_of_a_finding_is_kept(nothing: Stack, settings: dict[str, s
     assert found["answer"].startswith("HTTP/1.1 200 OK\n")
 
 
+def test_no_password_of_an_account_is_shown(nothing: Stack, settings: dict[str, str]) -> None:
+    """A finding may quote it, and a target may answer with it, under no name that tells."""
+    finding = "        self.check(False, 'wrong answer', 'hello bob s3cr3t-known')\n"
+    Path(settings["SCENARIO"]).write_text(_SCENARIO + finding)
+    ran = run(nothing, **settings, ACCOUNTS="bob:s3cr3t-known")
+    assert ran.document["found"][0]["detail"] == "hello bob ***"
+    assert "hello bob ***" in ran.printed
+    assert "s3cr3t" not in ran.printed
+    for path in ran.folder.iterdir():
+        assert "s3cr3t" not in path.read_text(), path
+
+
 @pytest.mark.parametrize("client", ["HttpUser", "FastHttpUser"])
 def test_the_exchange_of_a_plain_locust_user_is_kept(
     nothing: Stack, settings: dict[str, str], client: str
