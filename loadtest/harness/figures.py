@@ -154,11 +154,6 @@ class Figures:
         return Arrivals(due=len(self._lates), dropped=self._dropped, late_p99=late)
 
     @property
-    def busiest(self) -> int:
-        """How many requests ended in the second with the most of them."""
-        return max(map(len, self._seconds.values()), default=0)
-
-    @property
     def throughput_interval(self) -> Interval:
         """Between which values the throughput of another run would be."""
         kinds = [s.good_by_block(self.first, self.seconds) for s in self._series.values()]

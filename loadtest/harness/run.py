@@ -2,7 +2,6 @@
 
 import csv
 import json
-import math
 import os
 import time
 from collections import Counter, defaultdict
@@ -148,9 +147,7 @@ class Run:
                     )
                 if waited > plan.duration + _START_SECONDS + _END_SECONDS:
                     generator.stop()
-                self._is_lost = self._settings.stops_early and gate.is_lost(
-                    profile, self._figures, self._most_remaining(plan)
-                )
+                self._is_lost = self._settings.stops_early and gate.is_lost(profile, self._figures)
                 if is_early := is_early or self._is_lost or self._is_enough(self._figures):
                     generator.stop()
         except KeyboardInterrupt:
@@ -165,16 +162,6 @@ class Run:
             raise generator.failure(
                 f"the load generator ended after {lasted:.0f} s of {plan.duration:.0f} s"
             )
-
-    def _most_remaining(self, plan: Plan) -> float:
-        """Return how many requests of one kind may still come.
-
-        At most as many as of all kinds in the busiest second so far, in each second that is left.
-        It is unknown for a load that changes.
-        """
-        if plan.shape not in {"steady", "soak"}:
-            return math.inf
-        return self._figures.busiest * max(0.0, plan.duration - self._figures.seconds)
 
     def _look(self, follower: Follower, generator: Generator, watch: Watch) -> None:
         tiers = watch.stack.processes() if watch.stack else {}
