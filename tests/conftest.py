@@ -138,6 +138,13 @@ def _group(nodeid: str) -> str:
     return "under load" if path.startswith(_LOADED) and not path.endswith(_QUIET) else path
 
 
+def pytest_terminal_summary(terminalreporter: Any) -> None:
+    """Show what tests have counted (`record_property`), so that the log of a run has it."""
+    for report in terminalreporter.stats.get("passed", []):
+        for name, value in report.user_properties:
+            terminalreporter.write_line(f"{report.nodeid.rpartition('/')[2]}: {name}: {value}")
+
+
 @pytest.fixture(name="servers", scope="session")
 def _servers() -> Iterator["Servers"]:
     """Start stores, and end those that tests share."""

@@ -29,12 +29,17 @@ class Node:
             docker(
                 "run", "--detach", "--privileged", f"--name={self.name}", f"--hostname={self.name}",
                 f"--volume={folder}:{folder}", "--volume=/var/lib/docker", *options, ENGINE_IMAGE,
-                "dockerd", f"--host={self.host}", f"--group={os.getgid()}",
+                "sh", "-c", 'rm -f /run/docker.pid && exec dockerd "$@"', "dockerd",
+                f"--host={self.host}", f"--group={os.getgid()}",
             )  # fmt: skip
-            wait_until(lambda: self.docker("version"), self.name, ignoring=AssertionError)
+            self.await_engine()
         except BaseException:
             self.dispose()
             raise
+
+    def await_engine(self) -> None:
+        """Return once the engine answers: at a start, and after `docker start`."""
+        wait_until(lambda: self.docker("version"), self.name, ignoring=AssertionError)
 
     def docker(self, *arguments: str) -> str:
         """Run ``docker`` with this host's engine."""

@@ -1,0 +1,353 @@
+"""`compose/swarm` on a real Swarm of three managers, as its page says."""
+
+import json
+import os
+import random
+import secrets
+import subprocess
+import threading
+from collections import Counter
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from functools import partial
+from pathlib import Path
+
+import httpx
+import pytest
+
+from tests.conftest import copy_checkout
+from tests.support.checkout import ROOT
+from tests.support.pages import blocks
+from tests.support.shop.client import ShopClient
+from tests.support.stacks.containers import STORE_IMAGES, docker, require_engine
+from tests.support.stacks.node import Node
+from tests.support.stacks.swarm import SIZE, Swarm
+from tests.support.waiting import wait_until
+
+_PAGE = ROOT / "compose" / "swarm" / "README.md"
+_LABELS = blocks("Three hosts", "sh", page=_PAGE)[1]
+_DEPLOY = blocks("Deploy", "sh", page=_PAGE)[0]
+_STACK = "shop"
+_IMAGE = "unsticky/app:dev"
+_APP, _NGINX = f"{_STACK}_app", f"{_STACK}_nginx"
+_SERVERS = ("redis", "redis-2", "redis-3")
+_SENTINELS = ("sentinel-1", "sentinel-2", "sentinel-3")
+_NGINX_IMAGE = os.environ.get("NGINX_IMAGE") or "nginxinc/nginx-unprivileged:1.30.4"
+# A product's quantity is 99 at most.
+_ADDED_OF_EACH = 90
+# Longer than Swarm takes to miss a host, and to start what it had elsewhere.
+_LONG = 120.0
+_BROKEN = {"dies": 'CMD ["false"]', "is never healthy": 'CMD ["sleep", "600"]'}
+
+Record = Callable[[str, object], None]
+
+
+class Shop:
+    """The demo shop on a Swarm.
+
+    Args:
+        swarm: the hosts.
+        folder: the folder with the stack's files.
+    """
+
+    def __init__(self, swarm: Swarm, folder: Path) -> None:
+        self.swarm, self._folder = swarm, folder
+        self.doors = list(swarm.nodes)
+        images = {"REDIS_IMAGE": STORE_IMAGES["redis"][0], "NGINX_IMAGE": _NGINX_IMAGE}
+        self._environ = {**os.environ, **images, "READY_TIMEOUT": "15"}
+
+    @property
+    def manager(self) -> Node:
+        """A host that answers."""
+        return self.doors[0]
+
+    def run(self, script: str, **variables: str) -> str:
+        """Run a script of the page with the engine of a manager; return what it printed."""
+        done = subprocess.run(
+            ["sh", "-euc", script], cwd=self._folder, text=True, check=False, capture_output=True,
+            env={**self._environ, "DOCKER_HOST": self.manager.host, **variables}, timeout=400,
+        )  # fmt: skip
+        assert done.returncode == 0, done.stdout + done.stderr
+        return done.stdout
+
+    def deploy(self, image: str = _IMAGE, **variables: str) -> str:
+        """Deploy as the page says."""
+        assert _IMAGE in _DEPLOY.text
+        return self.run(_DEPLOY.text.replace(_IMAGE, image), **variables)
+
+    def release(self, *lines: str) -> str:
+        """Make another release on all hosts; return its image's name."""
+        name = f"unsticky/app:{secrets.token_hex(4)}"
+        text = "\n".join((f"FROM {_IMAGE}", f"LABEL release={name}", *lines))
+        for node in self.swarm.nodes:
+            command = ["docker", "--host", node.host, "build", "--quiet", f"--tag={name}", "-"]
+            subprocess.run(command, input=text, text=True, check=True, capture_output=True)
+        return name
+
+    def browser(self) -> ShopClient:
+        """Return a visitor who comes to a host."""
+        return ShopClient(self.swarm.ports[self.manager])
+
+    def updated(self, service: str = _APP) -> str:
+        """Return how the last update of a service ended."""
+        status = self.manager.docker("service", "inspect", service, "--format={{json .UpdateStatus}}")
+        return str((json.loads(status) or {}).get("State"))
+
+    def images(self) -> set[str]:
+        """Return the images of the replicas that run."""
+        shown = self.manager.docker(
+            "service", "ps", _APP, "--filter=desired-state=running", "--format={{.Image}}"
+        )
+        return set(shown.split())
+
+    def await_all(self, *, on: int = SIZE) -> None:
+        """Return once so many hosts have nginx, and each replica and server runs."""
+
+        def is_complete() -> bool:
+            running = partial(self.swarm.running, self.manager)
+            stores = [f"{_STACK}_{name}" for name in _SERVERS + _SENTINELS]
+            return (
+                len(running(_NGINX)) == on
+                and len(running(_APP)) == SIZE
+                and sum(len(running(each)) for each in stores) == 2 * on
+                and all(self.answers(each) for each in self.doors)
+            )
+
+        wait_until(is_complete, f"the stack on {on} hosts", _LONG, ignoring=AssertionError)
+
+    def answers(self, node: Node) -> bool:
+        """Return whether a host answers, with the store."""
+        try:
+            return ShopClient(self.swarm.ports[node]).get("/readyz").status == 200
+        except httpx.TransportError:
+            return False
+
+    def primary(self) -> Node:
+        """Return the host of the store's primary."""
+        ask = ("sh", "/etc/redis/sentinel.sh", "status")
+        for node in self.doors:
+            if found := node.docker("ps", "--quiet", f"--filter=name={_STACK}_sentinel"):
+                lines = node.docker("exec", found.split()[0], *ask).splitlines()
+                (name,) = (line.split(":")[0] for line in lines if ": master" in line)
+                (host,) = self.swarm.running(self.manager, f"{_STACK}_{name}")
+                return next(each for each in self.swarm.nodes if each.name == host)
+        raise AssertionError("no Sentinel runs")
+
+    def leader(self) -> Node:
+        """Return the host that leads the managers."""
+        shown = self.manager.docker("node", "ls", "--format={{.Hostname}} {{.ManagerStatus}}")
+        (name,) = (line.split()[0] for line in shown.splitlines() if line.endswith("Leader"))
+        return next(each for each in self.swarm.nodes if each.name == name)
+
+
+class Visitor(threading.Thread):
+    """Adds one product after the other; each is asked for, under its key, until it is acknowledged.
+
+    Attributes:
+        acknowledged: how many are.
+        failed: each other outcome, in words.
+    """
+
+    def __init__(self, shop: Shop) -> None:
+        super().__init__(daemon=True)
+        self.browser = shop.browser()
+        self.acknowledged = 0
+        self.failed: Counter[str] = Counter()
+        self.ended = threading.Event()
+        self._shop = shop
+        self._skus = [each["sku"] for each in self.browser.get("/api/products").json()]
+
+    def run(self) -> None:
+        """Go on until the end."""
+        while not self.ended.wait(0.05):
+            sku = self._skus[self.acknowledged // _ADDED_OF_EACH]
+            wait_until(partial(self._add, sku, os.urandom(8).hex()), "an added product", _LONG)
+            self.acknowledged += 1
+
+    def _add(self, sku: str, key: str) -> bool:
+        self.browser.go_to(self._shop.swarm.ports[random.choice(self._shop.doors)])
+        try:
+            answer = self.browser.add(sku, key=key)
+        except httpx.TransportError as error:
+            self.failed[type(error).__name__] += 1
+            return False
+        if answer.status != 200:
+            self.failed[f"{answer.status} {answer.json().get('detail', '')}"] += 1
+        return answer.status == 200
+
+
+class Visitors(list[Visitor]):
+    """Several of them."""
+
+    @property
+    def failed(self) -> Counter[str]:
+        """Outcomes that no visitor should see."""
+        return sum((each.failed for each in self), Counter[str]())
+
+    def await_more(self) -> None:
+        """Wait until something more of each visitor is acknowledged."""
+        before = [each.acknowledged for each in self]
+        wait_until(
+            lambda: all(v.acknowledged > n for v, n in zip(self, before, strict=True)),
+            "products that each visitor adds",
+            _LONG,
+        )
+
+
+@pytest.fixture(name="shop", scope="module")
+def _shop(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shop]:
+    """The shop on three hosts, deployed as the page says."""
+    require_engine()
+    folder = tmp_path_factory.mktemp("s")
+    copy_checkout(folder)
+    compose = {"COMPOSE_FILE": "compose.yaml:compose.shop.yaml", "APP_IMAGE": _IMAGE}
+    command = ["docker", "compose", "build", "--quiet", "app"]
+    subprocess.run(command, cwd=folder / "compose", env={**os.environ, **compose}, check=True)
+    swarm = Swarm(tmp_path_factory.mktemp("n"))
+    try:
+        swarm.load(_IMAGE, _NGINX_IMAGE, STORE_IMAGES["redis"][0])
+        shop = Shop(swarm, folder / "compose" / "swarm")
+        shop.run(_LABELS.text)
+        shop.deploy()
+        shop.await_all()
+        yield shop
+    finally:
+        swarm.dispose()
+
+
+@contextmanager
+def visitors(shop: Shop, record: Record, lost: int = 0) -> Iterator[Visitors]:
+    """Let visitors add until the block ends; then each cart has what was acknowledged, once.
+
+    Args:
+        shop: where they come to.
+        record: of the test's properties, which its log shows.
+        lost: how many of a visitor's changes may be lost by a fail-over.
+    """
+    all_of_them = Visitors(Visitor(shop) for _ in range(6))
+    for each in all_of_them:
+        each.start()
+    try:
+        all_of_them.await_more()
+        yield all_of_them
+        all_of_them.await_more()
+    finally:
+        for each in all_of_them:
+            each.ended.set()
+        for each in all_of_them:
+            each.join()
+    kept = [sum(each.browser.cart().values()) for each in all_of_them]
+    missing = [each.acknowledged - n for each, n in zip(all_of_them, kept, strict=True)]
+    acknowledged = sum(each.acknowledged for each in all_of_them)
+    record("additions acknowledged, lost, failed", (acknowledged, sum(missing), dict(all_of_them.failed)))
+    assert set(missing) <= set(range(lost + 1)), missing
+
+
+def test_a_session_follows_its_user(shop: Shop, record_property: Record) -> None:
+    """From host to host and from replica to replica it is one session, with one cart."""
+    browser = shop.browser()
+    hosts: Counter[str] = Counter()
+    for number in range(60):
+        browser.go_to(shop.swarm.ports[shop.doors[number % SIZE]])
+        answer = browser.add("tea")
+        assert answer.json()["count"] == number + 1
+        hosts[answer.headers["X-Served-By"].rpartition("-")[0]] += 1
+    assert set(hosts) == {node.name for node in shop.swarm.nodes}
+    record_property("additions by host", sorted(hosts.values()))
+
+
+def test_concurrent_adds_are_all_kept(shop: Shop, record_property: Record) -> None:
+    """Of 90 additions to one cart, at once and through all hosts, none is lost."""
+    browser = shop.browser().fill(jam=1)
+    statuses: Counter[int] = Counter()
+
+    def add(number: int) -> None:
+        tab, key = browser.tab(), f"addition-{number:03d}"
+        tab.go_to(shop.swarm.ports[shop.doors[number % SIZE]])
+        # A machine that does other things may keep the store from answering in time.
+        while (status := tab.add("tea", key=key).status) != 200:
+            assert status == 503
+            statuses[status] += 1
+        statuses[status] += 1
+
+    with ThreadPoolExecutor(15) as pool:
+        list(pool.map(add, range(90)))
+    record_property("statuses", dict(statuses))
+    assert browser.cart() == {"jam": 1, "tea": 90}
+
+
+def test_an_update_loses_no_request(shop: Shop, record_property: Record) -> None:
+    """All replicas are exchanged under load."""
+    image = shop.release()
+    with visitors(shop, record_property) as load:
+        shop.deploy(image)
+        wait_until(lambda: shop.updated() == "completed", "the end of the update", _LONG)
+        assert shop.images() == {image}
+    assert not load.failed
+
+
+@pytest.mark.parametrize("broken", _BROKEN)
+def test_a_broken_release_is_taken_back(shop: Shop, record_property: Record, broken: str) -> None:
+    """By Swarm itself, and no request is lost."""
+    before, image = shop.images(), shop.release(_BROKEN[broken])
+    with visitors(shop, record_property) as load:
+        # Whatever the command says of it.
+        with pytest.raises(AssertionError) as said:
+            shop.deploy(image)
+        wait_until(lambda: shop.updated() == "rollback_completed", "the rollback", _LONG)
+        shop.await_all()
+        assert shop.images() == before
+    assert not load.failed
+    assert "rollback" in str(said.value) or "rolled back" in str(said.value)
+    shop.deploy(*before)
+
+
+def test_nginx_is_exchanged_host_by_host(shop: Shop, record_property: Record) -> None:
+    """A host answers nothing for a moment, and no acknowledged addition is lost."""
+    (image,) = shop.images()
+    with visitors(shop, record_property) as load:
+        shop.deploy(image, NGINX_GZIP="off")
+        wait_until(lambda: shop.updated(_NGINX) == "completed", "the end of the update", _LONG)
+    assert set(load.failed) <= {"ConnectError", "ReadError", "RemoteProtocolError"}
+
+
+def test_a_drained_host(shop: Shop, record_property: Record) -> None:
+    """Nobody comes to it any more, and nothing fails elsewhere."""
+    node = next(each for each in shop.swarm.nodes if each is not shop.primary())
+    shop.doors.remove(node)
+    with visitors(shop, record_property) as load:
+        shop.manager.docker("node", "update", "--availability=drain", node.name)
+        shop.await_all(on=SIZE - 1)
+        load.await_more()
+        assert node.name not in shop.swarm.running(shop.manager, _APP)
+    assert not load.failed
+    shop.manager.docker("node", "update", "--availability=active", node.name)
+    shop.doors.append(node)
+    shop.await_all()
+    shop.manager.docker("service", "update", "--force", "--quiet", _APP)
+    assert len(set(shop.swarm.running(shop.manager, _APP))) == SIZE
+
+
+@pytest.mark.parametrize("end", ["killed", "cut off"])
+@pytest.mark.parametrize("role", ["primary", "leader"])
+def test_a_host_that_is_gone(shop: Shop, record_property: Record, end: str, role: str) -> None:
+    """The others serve, and can still be changed; it comes back, and is one of them again."""
+    node = shop.primary() if role == "primary" else shop.leader()
+    was_primary = node is shop.primary()
+    strike, undo = {
+        "killed": (shop.swarm.kill, shop.swarm.start),
+        "cut off": (shop.swarm.cut, shop.swarm.mend),
+    }[end]
+    # What a balancer in front does.
+    shop.doors.remove(node)
+    # A change waits for one of two replicas. Sentinel may choose the other, without the last one.
+    with visitors(shop, record_property, lost=1) as load:
+        strike(node)
+        shop.await_all(on=SIZE - 1)
+        load.await_more()
+        if was_primary:
+            assert shop.primary() is not node
+    undo(node)
+    shop.doors.append(node)
+    shop.await_all()

@@ -1,0 +1,105 @@
+"""A Swarm of three managers, each a host of its own in a container."""
+
+import secrets
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
+from ipaddress import ip_network
+from pathlib import Path
+
+from tests.support.ports import free_port
+from tests.support.stacks.containers import docker
+from tests.support.stacks.node import Node
+
+SIZE = 3
+_PORT = 8080
+
+
+class Swarm:
+    """Three managers on one network; port 8080 of each is one of this machine.
+
+    Args:
+        folder: an empty folder with a short path.
+
+    Attributes:
+        nodes: the hosts; the first one began.
+        ports: of each host's port 8080, on 127.0.0.1.
+        addresses: of the hosts, on their network.
+
+    Raises:
+        AssertionError: it does not start.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.network = f"swarm-{secrets.token_hex(4)}"
+        self.nodes: list[Node] = []
+        self.ports: dict[Node, int] = {}
+        self.addresses: dict[Node, str] = {}
+        with ExitStack() as made:
+            made.callback(self.dispose)
+            # Hosts keep their addresses only where the range is not left to the engine.
+            docker("network", "create", self.network)
+            form = "--format={{range .IPAM.Config}}{{.Subnet}}{{end}}"
+            subnet = docker("network", "inspect", form, self.network)
+            docker("network", "rm", self.network)
+            docker("network", "create", f"--subnet={subnet}", self.network)
+            self._addresses = ip_network(subnet).hosts()
+            next(self._addresses)  # the gateway's
+            for number in range(SIZE):
+                self._add(folder / str(number))
+            first, *others = self.nodes
+            address = self.addresses[first]
+            first.docker("swarm", "init", f"--advertise-addr={address}")
+            token = first.docker("swarm", "join-token", "--quiet", "manager")
+            for node in others:
+                node.docker("swarm", "join", f"--token={token}", f"{address}:2377")
+            made.pop_all()
+
+    def load(self, *images: str) -> None:
+        """Bring images to all hosts, without a registry."""
+        with ThreadPoolExecutor(SIZE) as pool:
+            list(pool.map(lambda node: node.load(*images), self.nodes))
+
+    def running(self, manager: Node, service: str) -> Sequence[str]:
+        """Return the hosts on which tasks of a service should run and do."""
+        shown = manager.docker(
+            "service", "ps", service, "--filter=desired-state=running", "--format={{.CurrentState}} {{.Node}}"
+        )  # fmt: skip
+        words = [line.split() for line in shown.splitlines()]
+        return sorted(each[-1] for each in words if each[0] == "Running")
+
+    def cut(self, node: Node) -> None:
+        """Take a host off the network: nothing gets in or out."""
+        self._filter("--insert", node)
+
+    def mend(self, node: Node) -> None:
+        """Bring a host back that was cut off."""
+        self._filter("--delete", node)
+
+    def kill(self, node: Node) -> None:
+        """End a host, and all that runs there, at once."""
+        docker("kill", node.name)
+
+    def start(self, node: Node) -> None:
+        """Start a host again that was killed."""
+        docker("start", node.name)
+        node.await_engine()
+
+    def dispose(self) -> None:
+        """Remove the hosts with all that they have."""
+        for node in self.nodes:
+            node.dispose()
+        docker("network", "rm", "--force", self.network)
+
+    def _filter(self, change: str, node: Node) -> None:
+        for chain, way in (("PREROUTING", "--in-interface"), ("POSTROUTING", "--out-interface")):
+            rule = ("--table=mangle", change, chain, f"{way}=eth0", "--jump=DROP")
+            docker("exec", node.name, "iptables", *rule)
+
+    def _add(self, folder: Path) -> None:
+        folder.mkdir()
+        port, address = free_port(), next(self._addresses)
+        published = f"--publish=127.0.0.1:{port}:{_PORT}"
+        node = Node(folder, published, f"--network={self.network}", f"--ip={address}")
+        self.nodes.append(node)
+        self.ports[node], self.addresses[node] = port, str(address)
