@@ -1,7 +1,8 @@
 #!/bin/sh
 # `docker stack deploy` of stack.yaml:  sh swarm/deploy.sh [OPTIONS of docker stack deploy…]
 # `docker stack` reads no .env, and a Swarm changes no config and no secret. This reads .env, or ENV_FILE, and
-# names configs and secrets by digests of their content. Without --detach it returns once all services run.
+# names configs and secrets by digests of their content. It returns once all services run, with 1 if one does not
+# within DEPLOY_SECONDS (600), or if Swarm took a release back.
 set -eu
 cd "$(dirname -- "$0")/.."
 refuse() { printf 'error: %s\n  hint: %s\n' "$1" "$2" >&2 && exit 1; }
@@ -41,14 +42,26 @@ NGINX_DIGEST=$(digest "$NGINX_TEMPLATES"/*.template) STORE_DIGEST=$(digest redis
 SECRET_KEY_DIGEST=$(digest secrets/secret_key) REDIS_URL_DIGEST=$(digest secrets/$REDIS_URL_NAME)
 USERS_DIGEST=$(cd secrets && digest redis_users sentinel_users redis_health_password sentinel_password)
 export NGINX_DIGEST STORE_DIGEST SECRET_KEY_DIGEST REDIS_URL_DIGEST USERS_DIGEST
-updates() {
-    docker stack services --quiet "$STACK" 2>/dev/null | while read -r id; do
-        docker service inspect "$id" --format '{{.Spec.Name}}{{with .UpdateStatus}} {{.State}} {{.StartedAt}}{{end}}'
+services() { docker stack services --format '{{.Name}} {{.Replicas}}' "$STACK" 2>/dev/null; }
+update() { docker service inspect "$1" --format '{{with .UpdateStatus}}{{.State}} {{.StartedAt}}{{end}}'; }
+updates() { services | while read -r name _; do echo "$name $(update "$name")"; done; }
+unsettled() { # the services that do not run as they should, or are being changed
+    services | while read -r name count _; do
+        case $(update "$name") in updating* | rollback_started*) echo "$name" && continue ;; esac
+        [ "${count%/*}" = "${count#*/}" ] || echo "$name"
     done
 }
 before=$(updates)
-docker stack deploy --detach=false --compose-file swarm/stack.yaml "$@" "$STACK"
-# The command ends with 0 for an update that Swarm took back.
+docker stack deploy --detach --compose-file swarm/stack.yaml "$@" "$STACK"
+# Not `--detach=false`: it looks at one service after the other, waits for ever for one that never starts, and
+# ends with 0 if Swarm takes a release back.
+sleep 2
+left=${DEPLOY_SECONDS:-600}
+while name=$(unsettled | head -n 1) && [ -n "$name" ]; do
+    left=$((left - 1))
+    [ "$left" -gt 0 ] || refuse "$name does not run as it should" "docker service ps --no-trunc $name says why"
+    sleep 1
+done
 updates | while read -r name state began; do
     case $state in
     rollback* | paused) ;;

@@ -159,7 +159,7 @@ class Visitor(threading.Thread):
 
     def run(self) -> None:
         """Go on until the end."""
-        while not self.ended.wait(0.05):
+        while not self.ended.wait(0.25):
             sku = self._skus[self.acknowledged // _ADDED_OF_EACH]
             wait_until(partial(self._add, sku, os.urandom(8).hex()), "an added product", _LONG)
             self.acknowledged += 1
