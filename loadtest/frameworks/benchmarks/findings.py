@@ -1,6 +1,5 @@
 """From the raw data of the anomalies to one table: what was lost, revived or misread, how often."""
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -96,13 +95,7 @@ def write(path: Path, *, is_documented: bool) -> None:
     Raises:
         LoadTestError: the file holds something else, or too few of its tries prove anything.
     """
-    try:
-        data = json.loads(path.read_text(encoding="utf-8"))
-        found = lines(data)
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise LoadTestError(
-            f"{path} is no raw data of the anomalies ({error!r})", "name a file anomalies-*.json"
-        ) from None
+    data, found = raw.read(path, "the anomalies", lines, "anomalies")
     show([header(), *((line.peer.title, *map(str, line.cells)) for line in found)])
     text = markdown(data)
     path.with_suffix(".md").write_text(text, encoding="utf-8")

@@ -95,7 +95,8 @@ def measure(
             "packages": machine.versions((*raw.PACKAGES, "gunicorn_h1c"), root),
         }
     if not combined:
-        raise LoadTestError("no combination can run here", f"left out: {left_out}")
+        reasons = "; ".join(f"{name}: {why}" for name, why in left_out.items())
+        raise LoadTestError("no combination can run here", f"left out: {reasons}")
     rounds, seconds = options["rounds"], options["seconds"]
     with under_load(combined, PROCESSES, generator) as bed:
         bed.warm_up(_WARM_SECONDS)
