@@ -16,6 +16,7 @@ import redis
 from flask import Flask, Response, jsonify, request
 from werkzeug.serving import make_server
 
+from loadtest.errors import LoadTestError
 from loadtest.frameworks import arrivals, contract, peers, servers
 from loadtest.frameworks.benchmarks import deploys
 from loadtest.frameworks.benchmarks.testbed import filled_cart
@@ -165,6 +166,21 @@ def test_what_is_acknowledged_and_not_there_is_lost(forgetful: int) -> None:
     found = deploys.losses(forgetful, lambda: None)
     assert found.failed == 0
     assert found.lost == found.missing == pytest.approx(found.requests / 10, abs=1)
+
+
+def test_a_deployment_has_the_parser_that_was_prepared(tmp_path: Path) -> None:
+    """The stack's environment is looked at, and never that of the benchmark."""
+    with pytest.raises(LoadTestError, match="no environment of its own"):
+        deploys.require_parser(None, "Python")
+    deploys.require_parser(tmp_path, "Python")
+    with pytest.raises(LoadTestError, match="runs without gunicorn_h1c, and not with the C parser"):
+        deploys.require_parser(tmp_path, "C")
+    about = tmp_path / "lib" / "python3.11" / "site-packages" / "gunicorn_h1c-1.0.dist-info"
+    about.mkdir(parents=True)
+    (about / "METADATA").write_text("Metadata-Version: 2.1\nName: gunicorn_h1c\nVersion: 1.0\n")
+    deploys.require_parser(tmp_path, "C")
+    with pytest.raises(LoadTestError, match="runs with gunicorn_h1c, and not with the Python"):
+        deploys.require_parser(tmp_path, "Python")
 
 
 @pytest.mark.parametrize("milliseconds", [0, 5])
