@@ -24,6 +24,7 @@ from loadtest.frameworks.benchmarks import (
     size,
     workers,
 )
+from loadtest.frameworks.benchmarks.task import Task
 from loadtest.frameworks.load import Generator
 from loadtest.frameworks.peers import PEERS, Peer, named
 
@@ -63,22 +64,18 @@ def main(arguments: Sequence[str]) -> None:
             case "page":
                 page.measure(peers, loads=given.loads or 1000, seconds=seconds or 300)
             case "servers" | "distance" | "size":
-                path = _ALONE[name].measure(
-                    peers,
-                    skipped,
-                    generator,
-                    {
-                        "rounds": rounds or _ALONE[name].ROUNDS,
-                        "seconds": seconds or 2,
-                        "worker_classes": given.worker_classes or workers.WORKER_CLASSES,
-                        "pythons": given.pythons or [],
-                        "parsers": given.parsers or interpreters.PARSERS,
-                        "deploys": given.deploys or 3,
-                        "delays": given.delays or distance.DELAYS,
-                        "sizes": given.sizes or size.SIZES,
-                        "rate": given.rate or _ALONE[name].RATE,
-                    },
-                )
+                benchmark = _ALONE[name]
+                path = benchmark.measure(Task(peers, skipped, generator, {
+                    "rounds": rounds or benchmark.ROUNDS,
+                    "seconds": seconds or 2,
+                    "worker_classes": given.worker_classes or workers.WORKER_CLASSES,
+                    "pythons": given.pythons or [],
+                    "parsers": given.parsers or interpreters.PARSERS,
+                    "deploys": given.deploys or 3,
+                    "delays": given.delays or distance.DELAYS,
+                    "sizes": given.sizes or size.SIZES,
+                    "rate": given.rate or benchmark.RATE,
+                }))  # fmt: skip
                 _write(path, is_documented=given.document)
 
 

@@ -14,7 +14,13 @@ from loadtest.console import say, show
 from loadtest.frameworks import mongodb, node, raw
 from loadtest.frameworks.benchmarks import document
 from loadtest.frameworks.benchmarks import table as figures
-from loadtest.frameworks.benchmarks.testbed import Testbed, filled_cart, under_load, worker_bytes
+from loadtest.frameworks.benchmarks.testbed import (
+    PROCESSES,
+    Testbed,
+    filled_cart,
+    under_load,
+    worker_bytes,
+)
 from loadtest.frameworks.benchmarks.traffic import MongoMeter, RedisMeter, Traffic
 from loadtest.frameworks.load import Generator
 from loadtest.frameworks.peers import Peer
@@ -56,14 +62,12 @@ def measure(
     Raises:
         LoadTestError: one cannot be started, or answers wrongly.
     """
-    with under_load(peers, document.PROCESSES, generator) as bed:
+    with under_load(peers, PROCESSES, generator) as bed:
         traffics = _traffic(bed)
         bed.warm_up(_WARM_SECONDS)
         samples = bed.samples(["mix"], options["rounds"], options["seconds"])
         still = {
-            peer.name: Still(
-                *traffics[peer], worker_bytes(app, document.PROCESSES), bed.session_bytes(peer)
-            )
+            peer.name: Still(*traffics[peer], worker_bytes(app, PROCESSES), bed.session_bytes(peer))
             for peer, app in bed.apps.items()
         }
     return raw.save(

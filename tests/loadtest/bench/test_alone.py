@@ -12,6 +12,7 @@ from loadtest.errors import LoadTestError
 from loadtest.frameworks import bench, interpreters, options, peers
 from loadtest.frameworks.benchmarks import distance, report, size, workers
 from loadtest.frameworks.benchmarks.report import Report
+from loadtest.frameworks.benchmarks.task import Task
 from loadtest.frameworks.benchmarks.workers import Server
 from loadtest.frameworks.load import Generator, generator
 
@@ -42,7 +43,7 @@ def test_servers_measures_and_deploys(load: Generator) -> None:
         "parsers": ["Python"],
         "deploys": 1,
     }
-    path = workers.measure(peers.named(["unsticky"]), {}, load, options)
+    path = workers.measure(Task(peers.named(["unsticky"]), {}, load, options))
     data, found, page = _told(path, workers.told)
     header, row = found.rows
     assert len(row) == len(header)
@@ -60,7 +61,7 @@ def test_servers_measures_and_deploys(load: Generator) -> None:
 def test_distance_has_each_delay(load: Generator) -> None:
     """A row for each peer and worker class, two columns for each delay; relays say their CPU."""
     options = {**_SMALL, "worker_classes": ["sync", "gevent"], "delays": [0.0, 2.0]}
-    path = distance.measure(peers.named(["unsticky"]), {}, load, options)
+    path = distance.measure(Task(peers.named(["unsticky"]), {}, load, options))
     data, found, page = _told(path, distance.told)
     header, *rows = found.rows
     assert header[2:] == ["requests/s, 0 ms", "p99, 0 ms", "requests/s, 2 ms", "p99, 2 ms"]
@@ -77,7 +78,7 @@ def test_distance_has_each_delay(load: Generator) -> None:
 
 def test_size_counts_real_sessions(load: Generator) -> None:
     """Each size is in its store, also after restarts; memory and file grow with the sessions."""
-    path = size.measure(peers.named(["unsticky"]), {}, load, {**_SMALL, "sizes": [2000, 500]})
+    path = size.measure(Task(peers.named(["unsticky"]), {}, load, {**_SMALL, "sizes": [2000, 500]}))
     data, found, page = _told(path, size.told)
     header, *rows = found.rows
     assert [row[0] for row in rows] == ["500", "2,000"]
