@@ -14,9 +14,10 @@ from pathlib import Path
 from loadtest import settings
 from loadtest.errors import LoadTestError
 from loadtest.harness import gate
+from loadtest.harness.course import surroundings
 from loadtest.harness.gate import Profile, Word
 from loadtest.harness.result import RunResult
-from loadtest.harness.run import Run, surroundings
+from loadtest.harness.run import Run
 from loadtest.harness.search import Found, search
 from loadtest.report import charts, pages
 from loadtest.report.charts import Line, Mark
