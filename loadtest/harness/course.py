@@ -99,6 +99,12 @@ class Course:
             notes.append(f"stopped {part}: it could not pass any more")
         if arrivals.limits(uncorrected["p99"]):
             notes.append(arrivals.note)
+        pause, usual = self.plan.think * 1000, uncorrected["p50"]
+        if self.plan.rate and 0 < pause <= usual:
+            notes.append(
+                f"half of the answers took {usual:.0f} ms or more, and a pause takes {pause:.0f} "
+                "(THINK): the requests of a visit wait for its answers, as in a closed loop"
+            )
         if self.interrupted and verdict.word in {Word.PASS, Word.UNDECIDED}:
             verdict = replace(verdict, word=Word.ERROR, reasons=(f"interrupted {part}",))
         return replace(verdict, notes=notes)

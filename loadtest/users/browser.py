@@ -1,5 +1,6 @@
 """The browser of one visitor: it keeps cookies, and checks the session's cookie at each answer."""
 
+import time
 from typing import Any, ClassVar, Unpack
 
 from locust.contrib.fasthttp import FastHttpSession
@@ -60,7 +61,8 @@ class Browser:
         expect, named = how.get("expect", (200,)), f"{method} {how.get('name', path)}"
         # As of now: another tab's answer may replace the cookie meanwhile.
         before, issuer = self.session_cookie(), self._issuer
-        late = self._pace.begin()
+        late = self._pace.begin(named)
+        sent = time.perf_counter()
         with self._session.request(
             method,
             path,
@@ -76,6 +78,7 @@ class Browser:
                 response.success()
             elif status:
                 response.failure(f"status {status}")
+        self._pace.answered(named, time.perf_counter() - sent)
         fields = headers_of(response)
         answer = Answer(
             request=named,

@@ -1,6 +1,7 @@
 """An open loop on real servers: what it says of a target that is late."""
 
 import csv
+import re
 import threading
 import time
 from collections.abc import Iterator
@@ -37,6 +38,17 @@ class Visitor(Journey):
         self.get("/again")
 """
 
+_ASKS_AND_PAUSES = """
+from loadtest import Journey
+
+
+class Visitor(Journey):
+    def visit(self) -> None:
+        for _ in range(15):
+            self.get("/steady")
+            self.think()
+"""
+
 
 @pytest.fixture(name="nothing", scope="module")
 def _nothing(new_stack: StartStack) -> Stack:
@@ -46,13 +58,13 @@ def _nothing(new_stack: StartStack) -> Stack:
 
 @pytest.fixture(name="slow", scope="module")
 def _slow() -> Iterator[dict[str, str]]:
-    """A server that answers after three seconds; what loads it for one."""
+    """A server that answers after three seconds, or a tenth; what loads it for one."""
 
     @Request.application
     def application(request: Request) -> Response:
         # The paths that a run asks first are those of the shop.
         if not request.path.startswith("/api"):
-            time.sleep(3)
+            time.sleep(0.1 if request.path == "/steady" else 3)
         return Response("ok")
 
     server = make_server("127.0.0.1", 0, application, threaded=True)
@@ -96,6 +108,19 @@ def test_a_visit_that_cannot_begin_is_dropped(
     assert ran.verdict == f"VERDICT fail: overload {dropped} times (0 allowed)", ran.printed
     assert f"{due} visits were due, {dropped} ({dropped / due:.2%}) of them dropped" in ran.printed
     assert (ran.folder / "arrivals.csv").read_text().count("\n") == due + 1
+
+
+def test_a_steady_slow_target_does_not_get_later_and_later(
+    nothing: Stack, slow: dict[str, str], tmp_path: Path
+) -> None:
+    """Its answers take longer than a pause; a note says so, and no lateness adds up."""
+    scenario = tmp_path / "steady.py"
+    scenario.write_text(_ASKS_AND_PAUSES)
+    ran = run(nothing, **{**slow, "DURATION": "2s", "RATE": "4"}, SCENARIO=str(scenario))
+    total = ran.document["total"]
+    # Without a bound, half of them would be late by 0.6 s or more.
+    assert total["percentiles"]["p50"] <= 2 * total["uncorrected"]["p99"]
+    assert re.search(r"half of the answers took \d+ ms or more, .* 10 \(THINK\)", ran.printed)
 
 
 def test_a_paused_store_shows_in_corrected_percentiles_alone(copied: Stack, tmp_path: Path) -> None:
