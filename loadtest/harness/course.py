@@ -37,6 +37,7 @@ class Course:
         calls: of the store, by command.
         interrupted: whether Ctrl-C ended it.
         is_lost: whether it ended because it could not pass any more.
+        is_behind: whether it ended because the load generator did not keep up.
     """
 
     plan: Plan
@@ -49,6 +50,7 @@ class Course:
     calls: Mapping[str, int]
     interrupted: bool
     is_lost: bool
+    is_behind: bool
 
     def result(self) -> RunResult:
         """Judge the run, and return its result."""
@@ -97,7 +99,12 @@ class Course:
         part = f"after {self.figures.seconds:.0f} s of {self.plan.duration:.0f} s"
         if self.is_lost:
             notes.append(f"stopped {part}: it could not pass any more")
-        if arrivals.limits(uncorrected["p99"]):
+        if self.is_behind:
+            notes.append(f"stopped {part}: the load generator did not keep up")
+            # Findings are facts. A latency says nothing of the target.
+            if not self.figures.findings:
+                verdict = replace(verdict, word=Word.ERROR, reasons=(arrivals.note,))
+        elif arrivals.limits(uncorrected["p99"]):
             notes.append(arrivals.note)
         pause, usual = self.plan.think * 1000, uncorrected["p50"]
         if self.plan.rate and 0 < pause <= usual:

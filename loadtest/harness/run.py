@@ -22,7 +22,7 @@ from loadtest.harness.stack import Stack
 from loadtest.harness.target import Target
 from loadtest.harness.watch import Watch
 from loadtest.processes import family
-from loadtest.settings import Plan, Settings
+from loadtest.settings import ANSWER_SECONDS, Plan, Settings
 from loadtest.users.findings import Failure, Finding
 from loadtest.users.samples import Follower
 from loadtest.users.scenario import Journeys
@@ -30,7 +30,8 @@ from loadtest.users.scenario import Journeys
 _PERIOD = 0.5
 # Locust needs a second or two; a machine under load some more.
 _START_SECONDS = 30.0
-_END_SECONDS = 20.0
+# The last request, and some time to write.
+_END_SECONDS = ANSWER_SECONDS + 20
 
 
 class Run:
@@ -61,9 +62,10 @@ class Run:
         self._is_enough = is_enough
         self._profile = profile
         self._parent = parent or settings.state_dir / "loadtest"
-        self._figures = Figures(warm_up)
+        plan = settings.plan
+        self._figures = Figures(warm_up, plan.duration - warm_up if plan.rate else math.inf)
         self._meter = Meter()
-        self._interrupted = self._is_lost = False
+        self._interrupted = self._is_lost = self._is_behind = False
         self._login = ""
 
     def make(self) -> tuple[RunResult, Path]:
@@ -90,6 +92,8 @@ class Run:
         calls, ended = watch.store_calls(), time.time()
         Follower(folder).merge()
         if not self._figures.requests:
+            if self._is_behind:
+                raise LoadTestError(self._figures.arrivals().note, "or give a lower RATE")
             raise generator.failure("no request was made")
         self._figures.findings.extend(
             Finding(Failure.UNBALANCED, detail, time=ended, served_by=detail.split()[0])
@@ -110,6 +114,7 @@ class Run:
             calls=calls,
             interrupted=self._interrupted,
             is_lost=self._is_lost,
+            is_behind=self._is_behind,
         ).result()
         (folder / "run.json").write_text(result.to_json(), encoding="utf-8")
         with (folder / "tiers.csv").open("w", encoding="utf-8", newline="") as file:
@@ -142,7 +147,7 @@ class Run:
                 announced = announced or self._announce(plan)
                 self._look(follower, generator, watch)
                 waited = time.monotonic() - begun
-                if not self._figures.requests and waited > _START_SECONDS:
+                if not self._figures.requests and waited > _START_SECONDS + ANSWER_SECONDS:
                     generator.stop()
                     raise generator.failure("the load generator did not begin")
                 if waited < plan.duration and generator.has_lost_a_process():
@@ -155,7 +160,9 @@ class Run:
                 self._is_lost = self._settings.stops_early and gate.is_lost(
                     profile, self._figures, self._most_remaining(plan)
                 )
-                if is_early := is_early or self._is_lost or self._is_enough(self._figures):
+                self._is_behind = bool(plan.rate) and self._figures.is_behind()
+                is_over = self._is_lost or self._is_behind or self._is_enough(self._figures)
+                if is_early := is_early or is_over:
                     generator.stop()
         except KeyboardInterrupt:
             self._interrupted = True

@@ -6,11 +6,11 @@ from typing import Any, ClassVar, Unpack
 from locust.contrib.fasthttp import FastHttpSession
 from locust.user import User
 
+from loadtest.settings import ANSWER_SECONDS
 from loadtest.users.findings import Answer, Failure, Finding, How, Refused
 from loadtest.users.pace import Pace
 from loadtest.users.samples import headers_of
 
-_TIMEOUT = 35.0
 _SHOWN = 200
 # As browsers have for one host. geventhttpclient's default is one, and tabs would take turns.
 _CONNECTIONS = 6
@@ -40,8 +40,8 @@ class Browser:
             base_url=user.host,
             request_event=user.environment.events.request,
             user=user,
-            network_timeout=_TIMEOUT,
-            connection_timeout=_TIMEOUT,
+            network_timeout=ANSWER_SECONDS,
+            connection_timeout=ANSWER_SECONDS,
             max_retries=0,
             concurrency=_CONNECTIONS,
         )

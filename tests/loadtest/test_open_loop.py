@@ -11,8 +11,12 @@ import pytest
 from werkzeug.serving import make_server
 from werkzeug.wrappers import Request, Response
 
+from loadtest import settings
+from loadtest.harness import run as harness
+from loadtest.harness.run import Run
+from loadtest.harness.verdict import Word
 from tests.conftest import StartStack
-from tests.support.stacks.loadtests import read, run, settings_of
+from tests.support.stacks.loadtests import SLO, read, run, settings_of
 from tests.support.stacks.local import Stack
 from tests.support.waiting import wait_until
 
@@ -38,6 +42,19 @@ class Visitor(Journey):
         self.get("/again")
 """
 
+_BUSY = """
+import time
+
+from loadtest import Journey
+
+
+class Visitor(Journey):
+    def visit(self) -> None:
+        self.get("/api")
+        until = time.perf_counter() + 0.04
+        while time.perf_counter() < until:
+            pass
+"""
 _ASKS_AND_PAUSES = """
 from loadtest import Journey
 
@@ -121,6 +138,36 @@ def test_a_steady_slow_target_does_not_get_later_and_later(
     # Without a bound, half of them would be late by 0.6 s or more.
     assert total["percentiles"]["p50"] <= 2 * total["uncorrected"]["p99"]
     assert re.search(r"half of the answers took \d+ ms or more, .* 10 \(THINK\)", ran.printed)
+
+
+def test_a_load_generator_that_does_not_keep_up_ends_the_run(
+    nothing: Stack, slow: dict[str, str], tmp_path: Path
+) -> None:
+    """It would need twice the time that there is: no verdict, and no need to wait for the end."""
+    scenario = tmp_path / "busy.py"
+    scenario.write_text(_BUSY)
+    load = {**slow, "RATE": "50", "DURATION": "5m", "PROFILE": "impossible"}
+    ran = run(nothing, **load, SCENARIO=str(scenario))
+    assert ran.exit_code == 2
+    assert ran.verdict.startswith("VERDICT error: the load generator was the limit"), ran.printed
+    assert "use more PROCESSES, or another machine" in ran.verdict
+    assert re.search(r"stopped after \d+ s of 300 s: the load generator did not keep", ran.printed)
+
+
+def test_the_first_answer_may_take_longer_than_the_start(
+    nothing: Stack, slow: dict[str, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A load generator that waits for it has begun."""
+    scenario = tmp_path / "slow.py"
+    scenario.write_text(_ASKS)
+    monkeypatch.setattr(harness, "_START_SECONDS", 0.0)
+    load = {**slow, "SCENARIO": str(scenario), "PROCESSES": "1", "SLO": str(SLO)}
+    wanted = settings.parse({**load, "STATE_DIR": str(nothing.state_dir)})
+    result, _ = Run(wanted, lambda _: None).make()
+    assert result.verdict.word is Word.PASS
+    # Each visit is answered after the planned end.
+    assert result.seconds <= 1
+    assert result.total.requests > 4
 
 
 def test_a_paused_store_shows_in_corrected_percentiles_alone(copied: Stack, tmp_path: Path) -> None:
