@@ -15,7 +15,7 @@ from loadtest import settings
 from loadtest.errors import LoadTestError
 from loadtest.harness import gate
 from loadtest.harness.course import surroundings
-from loadtest.harness.gate import Profile, Word
+from loadtest.harness.gate import Judged, Profile, Word
 from loadtest.harness.result import RunResult
 from loadtest.harness.run import Run
 from loadtest.harness.search import Found, search
@@ -46,7 +46,8 @@ class Trial:
         throughput: good requests a second.
         p99: corrected, of all requests, in ms.
         uncorrected: the same, since they were sent.
-        reasons: what broke.
+        late: by how many ms the load generator itself began 99 of 100 visits too late, at most.
+        broken: each limit that was not kept.
         costs: by route, the ms that its requests took in all, each as long as half of them at most.
         generator: why the load generator was the limit; empty if it was not.
         folder: the name of the run's folder.
@@ -58,16 +59,25 @@ class Trial:
     throughput: float
     p99: float
     uncorrected: float
-    reasons: Sequence[str]
+    late: float
+    broken: Sequence[Judged]
     costs: Mapping[str, float]
     generator: str
     folder: str
 
+    @property
+    def outcome(self) -> str:
+        """Whether it kept the gate, and what broke first."""
+        reasons = [each.reason for each in self.broken[:1]]
+        if self.generator:
+            reasons.append("the load generator was late")
+        word = "kept" if self.is_kept else "broken"
+        return f"{word}: {'; '.join(reasons)}" if reasons else word
+
     def __str__(self) -> str:
         return (
             f"  {pages.number(self.rate):>7} visits/s  {self.throughput:7,.0f} requests/s  "
-            f"p99 {self.p99:8,.1f} ms  {'kept' if self.is_kept else 'broken: ' + self.reasons[0]}"
-            f"{'; the load generator was late' if self.generator else ''}"
+            f"p99 {self.p99:8,.1f} ms  begun {self.late:5,.1f} ms late  {self.outcome}"
         )
 
 
@@ -161,7 +171,8 @@ class _Trials:
         ).make()
         if result.interrupted:
             raise KeyboardInterrupt
-        if result.verdict.word is Word.ERROR:
+        trial = _trial(rate, seconds, result, folder)
+        if result.verdict.word is Word.ERROR and not trial.generator:
             raise LoadTestError("; ".join(result.verdict.reasons), "correct the scenario")
         if result.journeys.users:
             raise LoadTestError(
@@ -170,9 +181,12 @@ class _Trials:
                 "make journeys of them: docs/loadtest.md shows one",
             )
         self.plan = result.plan
-        self.made.append(_trial(rate, seconds, result, folder))
-        self._say(str(self.made[-1]))
-        return self.made[-1]
+        self.made.append(trial)
+        self._say(str(trial))
+        # Twice, as the search tries a rate again. Lower rates are for a slow target.
+        if len(self.made) > 1 and all(each.generator for each in self.made):
+            raise _limited(trial)
+        return trial
 
 
 def _settings(environ: Mapping[str, str]) -> Settings:
@@ -192,7 +206,8 @@ def _trial(rate: float, seconds: float, result: RunResult, folder: Path) -> Tria
         throughput=result.throughput,
         p99=result.total.percentiles["p99"],
         uncorrected=sent,
-        reasons=[each.reason for each in result.verdict.judged if not each.is_within],
+        late=arrivals.late_p99 if arrivals else 0.0,
+        broken=[each for each in result.verdict.judged if not each.is_within],
         costs={each.name: each.requests * each.uncorrected["p50"] for each in result.endpoints},
         generator=arrivals.note if arrivals and arrivals.limits(sent) else "",
         folder=folder.name,
@@ -208,30 +223,36 @@ def conclude(found: Found[Trial], made: Sequence[Trial]) -> Capacity:
     broken = [trial for _, trial in found.crossings]
     late = [trial for trial in broken if trial.generator]
     if len(late) * 2 > len(broken):
-        raise LoadTestError(
-            f"at {pages.number(late[0].rate)} visits a second {late[0].generator}",
-            "load it from a second machine (HOST=), or with more PROCESSES if there are more cores",
-        )
+        raise _limited(late[0])
     kept = [trial for trial, _ in found.crossings]
     a_visit = sum(trial.throughput for trial in kept) / sum(trial.rate for trial in kept)
-    return Capacity(found.rate, found.low, found.high, found.rate * a_visit, _first(made, found))
+    return Capacity(found.rate, found.low, found.high, found.rate * a_visit, _breaks(made, found))
 
 
-def _first(made: Sequence[Trial], found: Found[Trial]) -> str:
+def _limited(trial: Trial) -> LoadTestError:
+    return LoadTestError(
+        f"at {pages.number(trial.rate)} visits a second {trial.generator}",
+        "load it from a second machine (HOST=), or with more PROCESSES if there are more cores",
+    )
+
+
+def _breaks(made: Sequence[Trial], found: Found[Trial]) -> str:
     """Return what breaks, of the route that breaks first.
 
     Above the capacity requests queue, and those of most routes break together. The first is the
     one whose requests take the most time in all where there is no queue yet: it fills the queue.
+    Far above the capacity everything breaks, so that only the crossings count.
     """
     calm = [trial for trial in made if trial.is_kept and trial.rate <= found.rate / 2]
     costs = max(calm or [made[0]], key=lambda trial: trial.rate).costs
-    broken = sorted((trial for trial in made if not trial.is_kept), key=lambda trial: trial.rate)
-    above = [trial for trial in broken if trial.rate >= found.low] or broken
-    for name in sorted(costs, key=lambda name: -costs[name]):
-        for reason in (reason for trial in above for reason in trial.reasons):
-            if f" of {name} " in reason:
-                return reason
-    return above[0].reasons[0]
+    above = [broken for _, broken in found.crossings if not broken.generator]
+    judged = [each for broken in above for each in broken.broken]
+    for route in sorted(costs, key=lambda name: -costs[name]):
+        for each in judged:
+            # A limit of a route is named `p99 of GET /`.
+            if each.name.partition(" of ")[2] == route:
+                return each.reason
+    return judged[0].reason
 
 
 def _write(
