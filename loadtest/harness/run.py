@@ -39,6 +39,7 @@ class Run:
 
     Args:
         settings: what it does. If the plan says what the target offers, it is not asked.
+        known: the target, if it was asked before.
         say: prints a line.
         progress: receives seconds, good requests a second, p95 in ms, errors, findings.
         is_enough: whether the run may end before its time.
@@ -54,13 +55,14 @@ class Run:
         progress: Callable[[float, float, float, int, int], None] = lambda *_: None,
         is_enough: Callable[[Figures], bool] = lambda _: False,
         *,
+        known: Target | None = None,
         profile: gate.Profile | None = None,
         parent: Path | None = None,
         warm_up: float = 0.0,
     ) -> None:
         self._settings, self._say, self._progress = settings, say, progress
         self._is_enough = is_enough
-        self._profile = profile
+        self._known, self._profile = known, profile
         self._parent = parent or settings.state_dir / "loadtest"
         plan = settings.plan
         self._figures = Figures(warm_up, plan.duration - warm_up if plan.rate else math.inf)
@@ -72,6 +74,7 @@ class Run:
         """Make the run; return its result, and the folder with `run.json` and the raw data.
 
         Raises:
+            KeyboardInterrupt: Ctrl-C ended it before any request was made.
             LoadTestError: it could not be made.
         """
         settings = self._settings
@@ -79,9 +82,10 @@ class Run:
         profile = self._profile or gate.load(settings.slo, settings.profile)
         stack, url = self._located()
         plan = settings.plan
-        known = Target(url, plan.offers, tells_workers=False)
-        found = known if plan.offers else target.ask(url, plan.accounts)
-        found = replace(found, is_ours=stack is not None)
+        found = self._known
+        if found is None and plan.offers:
+            found = Target(url, plan.offers, tells_workers=False)
+        found = replace(found or target.ask(url, plan.accounts), is_ours=stack is not None)
         self._login = found.login
         folder = _new_folder(self._parent, profile.name)
         plan = replace(plan, offers=found.offers, folder=str(folder))
@@ -170,6 +174,8 @@ class Run:
             generator.stop()
         lasted = time.monotonic() - begun
         self._look(follower, generator, watch)
+        if not self._figures.requests and self._interrupted:
+            raise KeyboardInterrupt
         if not announced and not self._announce(plan):
             raise generator.failure("cannot load the scenario")
         if not self._interrupted and not is_early and lasted < plan.duration:

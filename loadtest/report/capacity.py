@@ -5,6 +5,7 @@ the raw data of all trials.
 """
 
 import json
+import math
 import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
@@ -19,9 +20,10 @@ from loadtest.harness.gate import Judged, Profile, Word
 from loadtest.harness.result import RunResult
 from loadtest.harness.run import Run
 from loadtest.harness.search import Found, search
+from loadtest.harness.target import Target, recovers
 from loadtest.report import charts, pages
 from loadtest.report.charts import Line, Mark
-from loadtest.settings import Plan, Settings
+from loadtest.settings import ANSWER_SECONDS, Plan, Settings
 
 _PROFILE = "capacity"
 _START = "2"
@@ -29,6 +31,8 @@ _START = "2"
 _WARM_UP_SECONDS = 2.0
 # The share of STEP that is enough to see that the gate is kept or broken, far from the capacity.
 _SHORT = 1 / 3
+# A queue may be as long as the time after which all clients have given up.
+_RECOVERY_SECONDS = ANSWER_SECONDS + 5
 _GIVEN = {
     "USERS": "a closed loop waits for the target, and finds no rate of arrivals",
     "SHAPE": "each trial has a steady rate",
@@ -107,13 +111,13 @@ class Capacity:
         )
 
 
-def make(say: Callable[[str], None]) -> Capacity:
+def make(say: Callable[[str], None], environ: Mapping[str, str] = os.environ) -> Capacity:
     """Search, say how it goes, and write the page; return the capacity.
 
     Raises:
         LoadTestError: there is no capacity to tell; the trials so far are in the page all the same.
     """
-    wanted = _settings(os.environ)
+    wanted = _settings(environ)
     # A rate that is searched has no minimum of requests.
     profile = replace(gate.load(wanted.slo, wanted.profile), throughput=0)
     folder = wanted.state_dir / "loadtest" / f"capacity-{datetime.now(UTC):%Y%m%dT%H%M%SZ}"
@@ -148,6 +152,8 @@ class _Trials:
         self, wanted: Settings, profile: Profile, folder: Path, say: Callable[[str], None]
     ) -> None:
         self._wanted, self._profile, self._folder, self._say = wanted, profile, folder, say
+        self._target: Target | None = None
+        self._limits: dict[str, float] = {}
         self.made: list[Trial] = []
         self.plan = wanted.plan
 
@@ -158,6 +164,7 @@ class _Trials:
             KeyboardInterrupt: Ctrl-C ended the trial.
             LoadTestError: it could not be made, or says nothing of the target.
         """
+        self._recover()
         seconds = self._wanted.step * (_SHORT if is_short else 1)
         warm_up = min(_WARM_UP_SECONDS, self._wanted.step)
         plan = replace(self._wanted.plan, rate=rate, duration=warm_up + seconds)
@@ -165,6 +172,7 @@ class _Trials:
             replace(self._wanted, plan=plan, stops_early=True),
             # Skipped journeys are the same each time.
             self._say if not self.made else lambda _: None,
+            known=self._target,
             profile=self._profile,
             parent=self._folder,
             warm_up=warm_up,
@@ -180,13 +188,40 @@ class _Trials:
                 "do not arrive at a rate",
                 "make journeys of them: docs/loadtest.md shows one",
             )
-        self.plan = result.plan
+        self.plan, self._target = result.plan, result.target
+        self._limits |= _limits(result, self._profile)
         self.made.append(trial)
         self._say(str(trial))
         # Twice, as the search tries a rate again. Lower rates are for a slow target.
         if len(self.made) > 1 and all(each.generator for each in self.made):
             raise _limited(trial)
         return trial
+
+    def _recover(self) -> None:
+        """Wait after a broken trial, so that the next one does not find its queue.
+
+        If no trial was kept yet, nothing says that the target can keep the limits at all.
+        """
+        if not any(each.is_kept for each in self.made) or self.made[-1].is_kept:
+            return
+        assert self._target is not None  # there was a trial
+        if not recovers(self._target.url, self._limits, _RECOVERY_SECONDS):
+            self._say(
+                f"  {_RECOVERY_SECONDS:g} s later, single requests still take longer than their "
+                "limits: the next trial may find the queue of this one"
+            )
+
+
+def _limits(result: RunResult, profile: Profile) -> dict[str, float]:
+    """Return by path within how many ms each GET has to be answered; `/` if there was none."""
+    names = [each.name for each in result.endpoints if each.name.startswith("GET /")]
+    return {
+        name.removeprefix("GET "): max(
+            (limit for point, limit in profile.limits(name).items() if point != "errors"),
+            default=math.inf,
+        )
+        for name in names or ["GET /"]
+    }
 
 
 def _settings(environ: Mapping[str, str]) -> Settings:
