@@ -1,7 +1,9 @@
 """An open loop on real servers: what it says of a target that is late."""
 
 import csv
+import os
 import re
+import signal
 import threading
 import time
 from collections.abc import Iterator
@@ -75,13 +77,13 @@ def _nothing(new_stack: StartStack) -> Stack:
 
 @pytest.fixture(name="slow", scope="module")
 def _slow() -> Iterator[dict[str, str]]:
-    """A server that answers after three seconds, or a tenth; what loads it for one."""
+    """A server that answers after two seconds, or a tenth; what loads it for one."""
 
     @Request.application
     def application(request: Request) -> Response:
         # The paths that a run asks first are those of the shop.
         if not request.path.startswith("/api"):
-            time.sleep(0.1 if request.path == "/steady" else 3)
+            time.sleep(0.1 if request.path == "/steady" else 2)
         return Response("ok")
 
     server = make_server("127.0.0.1", 0, application, threaded=True)
@@ -109,7 +111,7 @@ def test_requests_that_were_sent_get_their_answers(
     assert ran.verdict == "VERDICT pass", ran.printed
     (endpoint,) = ran.document["endpoints"]
     assert endpoint["requests"] == ran.document["arrivals"]["due"] > 4
-    assert endpoint["percentiles"]["p50"] >= 3000
+    assert endpoint["percentiles"]["p50"] >= 2000
 
 
 def test_a_visit_that_cannot_begin_is_dropped(
@@ -171,13 +173,14 @@ def test_the_first_answer_may_take_longer_than_the_start(
 
 
 def test_a_paused_store_shows_in_corrected_percentiles_alone(copied: Stack, tmp_path: Path) -> None:
-    """About a sixth of the requests were due in that second, and one of each visit was sent."""
+    """About a quarter of the requests were due in that second, and one of each visit was sent."""
     scenario = tmp_path / "long.py"
     scenario.write_text(_LONG_VISITS)
     # By default, a request gives up before the second has passed.
     copied.up(APP="notes:create_app()", UNSTICKY_DEADLINE="10")
+    # It ends by the number of requests, however long a busy machine takes for them.
     load = settings_of(
-        RATE="1", ARRIVALS="constant", THINK="0.03", DURATION="6s", SCENARIO=str(scenario)
+        RATE="2", ARRIVALS="constant", THINK="0.03", DURATION="5m", SCENARIO=str(scenario)
     )
     folders = set((copied.state_dir / "loadtest").glob("*"))
     process = copied.start_verb("loadtest", **load)
@@ -189,15 +192,19 @@ def test_a_paused_store_shows_in_corrected_percentiles_alone(copied: Stack, tmp_
         )
 
     try:
-        wait_until(lambda: rows() > 150, "the load has begun")
+        wait_until(lambda: rows() > 80, "the load has begun")
         with copied.store_paused():
             time.sleep(1)  # the second that the percentiles have to show
+            sent = rows()
+        wait_until(lambda: rows() > sent + 150, "what was due in that second was sent")
     finally:
+        os.killpg(process.pid, signal.SIGINT)
         printed, _ = process.communicate(timeout=120)
     ran = read(copied, process.returncode, printed)
-    assert ran.verdict == "VERDICT pass", printed
+    assert "VERDICT error: interrupted after" in printed
     total = ran.document["total"]
-    corrected, uncorrected = (total[name]["p95"] for name in ("percentiles", "uncorrected"))
+    assert total["errors"] == sum(ran.document["findings"].values()) == 0
+    corrected, uncorrected = (total[name]["p90"] for name in ("percentiles", "uncorrected"))
     assert corrected > 400
     assert uncorrected < corrected / 2
     assert "uncorrected p95" in printed
