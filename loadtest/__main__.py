@@ -9,7 +9,8 @@ import os
 import signal
 import sys
 import traceback
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from types import FrameType
 
 from loadtest import settings
@@ -32,7 +33,7 @@ def main(arguments: Sequence[str]) -> int:
         warn(f"error: {error}")
         problem = str(error)
     except KeyboardInterrupt:
-        problem = "interrupted before any request was made"
+        problem = "interrupted before there was a result"
     except Exception as error:  # noqa: BLE001 (Python's own exit code is that of a failed gate)
         warn(traceback.format_exc())
         problem = f"{error!r}: a fault of the load test itself"
@@ -65,13 +66,14 @@ def _loadtest() -> int:
         result, folder = Run(wanted, say, progress).make()
     finally:
         progress.finish()
-    say(f"\n{terminal.summary(result)}")
-    page = report.write(folder, result)
-    junit.write(folder, result)
-    markdown.write(folder, result, os.environ.get("GITHUB_STEP_SUMMARY"))
-    say(f"\n  report     {page}")
-    say(f"  raw data   {folder}")
-    say(result.verdict.line)
+    with _uninterrupted():
+        say(f"\n{terminal.summary(result)}")
+        page = report.write(folder, result)
+        junit.write(folder, result)
+        markdown.write(folder, result, os.environ.get("GITHUB_STEP_SUMMARY"))
+        say(f"\n  report     {page}")
+        say(f"  raw data   {folder}")
+        say(result.verdict.line)
     return result.verdict.word.exit_code
 
 
@@ -118,6 +120,19 @@ def _prove() -> int:
     from loadtest.prove import page
 
     return page.main(sys.argv[2:])
+
+
+@contextmanager
+def _uninterrupted() -> Iterator[None]:
+    """Ignore Ctrl-C: who ends a run may press it twice, and its reports take a second at most."""
+    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    for number in before:
+        signal.signal(number, signal.SIG_IGN)
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 def _interrupt(_number: int, _frame: FrameType | None) -> None:

@@ -56,7 +56,6 @@ class Series:
     failed: "array[float]" = field(default_factory=lambda: array("d"))
     """When each of those ended that failed."""
     statuses: Counter[str] = field(default_factory=Counter)
-    _slower: dict[float, tuple[int, int]] = field(default_factory=dict)
 
     def add(self, request: Request) -> None:
         """Add a request."""
@@ -80,13 +79,6 @@ class Series:
     def good(self) -> int:
         """How many did not fail."""
         return len(self.latencies) - len(self.failed)
-
-    def slower(self, ms: float) -> int:
-        """Return how many took longer. It looks only at those that are new since the last time."""
-        seen, count = self._slower.get(ms, (0, 0))
-        count += sum(value > ms for value in self.latencies[seen:])
-        self._slower[ms] = (len(self.latencies), count)
-        return count
 
     def endpoint(self, name: str, first: float, seconds: float) -> Endpoint:
         """Return the figures, in a run that began at `first` and took so many seconds."""

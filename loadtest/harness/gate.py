@@ -1,4 +1,4 @@
-"""The gate: compares a run with a profile of service level objectives."""
+"""The gate: compares a run with the limits of a profile."""
 
 import tomllib
 from collections import Counter
@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from loadtest.errors import LoadTestError
+from loadtest.harness import intervals
 from loadtest.harness.endpoint import Endpoint
 from loadtest.harness.figures import Figures
 from loadtest.harness.intervals import Interval
@@ -76,7 +77,8 @@ def judge(
     """Compare a run with a profile.
 
     A limit is undecided if another run may be on its other side. One that failed for certain counts
-    more than any that is undecided.
+    more than any that is undecided. A percentile of too few requests counts as it was measured, and
+    a note says so.
 
     Args:
         profile: the limits.
@@ -100,42 +102,47 @@ def judge(
     word = next((word for word, found in reasons.items() if found), Word.PASS)
     unmet = set(profile.requests) - {"*"} - {endpoint.name for endpoint in endpoints}
     notes = [f"{name} has limits and was not requested" for name in sorted(unmet)]
+    notes += _too_few(endpoints, {each.name for each in judged if each.word is Word.PASS})
     if word is Word.FAIL:
         notes += [f"undecided: {reason}" for reason in reasons[Word.UNDECIDED]]
     return Verdict(word, reasons.get(word, ()), notes, judged)
 
 
-def is_lost(profile: Profile, figures: Figures, remaining: float) -> bool:
+def is_lost(profile: Profile, figures: Figures) -> bool:
     """Whether a run that is not over has failed, and cannot pass any more.
+
+    Only facts can tell: a finding, and an error where none is allowed. The percentiles of a target
+    that has just started may still become good. Nobody knows how many requests follow: an arrival
+    is a visit, which makes as many as it likes.
 
     Args:
         profile: the limits.
         figures: of the run so far.
-        remaining: the most requests of one kind that may still come, `math.inf` if unknown. All of
-            them may be good and fast.
     """
-    counts = Counter(finding.kind for finding in figures.findings)
-    facts = _of_findings(profile, Counter[str](counts), {})
-    if counts[Failure.BROKEN_SCENARIO] or any(each.word is Word.FAIL for each in facts):
-        return True
-    for name, series in figures.series().items():
-        limits, most = profile.limits(name), len(series.latencies) + remaining
-        is_beyond = "errors" in limits and len(series.failed) > _share(limits["errors"], most)
-        for point in _LATENCIES:
-            if point in limits and not is_beyond:
-                allowed = _share(1 - float(point[1:]) / 100, most)
-                is_beyond = series.slower(limits[point]) > allowed
-        # Seldom: it sorts all latencies.
-        if is_beyond:
-            endpoint = series.endpoint(name, figures.first, figures.seconds)
-            if any(each.word is Word.FAIL for each in _of_endpoint(endpoint, limits)):
-                return True
-    return False
+    counts = Counter[str](finding.kind for finding in figures.findings)
+    facts = _of_findings(profile, counts, {})
+    return (
+        counts[Failure.BROKEN_SCENARIO] > 0
+        or any(each.word is Word.FAIL for each in facts)
+        or any(
+            series.failed and profile.limits(name).get("errors") == 0
+            for name, series in figures.series().items()
+        )
+    )
 
 
-def _share(share: float, count: float) -> float:
-    # None is allowed, of however many.
-    return share * count if share else 0.0
+def _too_few(endpoints: Sequence[Endpoint], kept: set[str]) -> list[str]:
+    notes = []
+    for point in _LATENCIES:
+        fewest = intervals.fewest(float(point[1:]))
+        rare = [
+            f"{endpoint.name} ({endpoint.requests})"
+            for endpoint in endpoints
+            if endpoint.requests < fewest and f"{point} of {endpoint.name}" in kept
+        ]
+        if rare:
+            notes.append(f"too few requests to tell their {point} ({fewest}): {', '.join(rare)}")
+    return notes
 
 
 def _of_findings(
@@ -148,17 +155,9 @@ def _of_findings(
         count, limit = findings[kind], allowed if kind in CONTINUITY else 0.0
         common = f", all with {suspects[kind]}" if suspects.get(kind) else ""
         is_bad = count and (is_broken or kind not in CONTINUITY)
-        judged.append(
-            Judged(
-                name=kind,
-                unit="findings",
-                value=count,
-                interval=(count, count),
-                limit=limit,
-                word=Word.FAIL if is_bad else Word.PASS,
-                reason=f"{kind} {count} times{common} ({limit:.0f} allowed)" if is_bad else "",
-            )
-        )
+        word = Word.FAIL if is_bad else Word.PASS
+        excess = f"{kind} {count} times{common} ({limit:.0f} allowed)"
+        judged.append(_judged(kind, "findings", count, (count, count), limit, word, excess))
     return judged
 
 
@@ -171,15 +170,7 @@ def _of_throughput(profile: Profile, throughput: float, interval: Interval) -> J
     )
     half = _half(throughput, interval)
     doubt = f"throughput {throughput:,.1f} ± {half:,.1f} requests/s, limit {limit:,.0f}"
-    return Judged(
-        name="throughput",
-        unit="requests/s",
-        value=throughput,
-        interval=interval,
-        limit=limit,
-        word=word,
-        reason=_reason(word, excess, doubt),
-    )
+    return _judged("throughput", "requests/s", throughput, interval, limit, word, excess, doubt)
 
 
 def _of_endpoint(endpoint: Endpoint, limits: Mapping[str, float]) -> list[Judged]:
@@ -192,17 +183,7 @@ def _of_endpoint(endpoint: Endpoint, limits: Mapping[str, float]) -> list[Judged
         word = _word(found, interval, limit)
         excess = f"{name} {found:.4g} ms, {found - limit:.4g} above {limit:g}"
         doubt = f"{name} {found:.4g} ± {_shown(_half(found, interval))} ms, limit {limit:g}"
-        judged.append(
-            Judged(
-                name=name,
-                unit="ms",
-                value=found,
-                interval=interval,
-                limit=limit,
-                word=word,
-                reason=_reason(word, excess, doubt),
-            )
-        )
+        judged.append(_judged(name, "ms", found, interval, limit, word, excess, doubt))
     if (limit := limits.get("errors")) is not None:
         judged.append(_of_errors(endpoint, limit))
     return judged
@@ -211,19 +192,37 @@ def _of_endpoint(endpoint: Endpoint, limits: Mapping[str, float]) -> list[Judged
 def _of_errors(endpoint: Endpoint, limit: float) -> Judged:
     share, name = endpoint.error_share, f"errors of {endpoint.name}"
     interval = endpoint.intervals.get("errors", (share, share))
-    # Without an error there is no sign of one. To rule out 0.1 % takes 3,000 requests.
-    word = _word(share, interval, limit) if endpoint.errors else Word.PASS
+    if not endpoint.errors:
+        # There is no sign of one. To rule out 0.1 % takes 3,700 requests.
+        word = Word.PASS
+    else:
+        word = _word(share, interval, limit) if limit else Word.FAIL
     counted = f"({endpoint.errors} of {endpoint.requests})"
     excess = f"{name} {share:.2%} {counted}, {limit:.2%} allowed"
     doubt = f"{name} {share:.2%} ± {_half(share, interval):.2%} {counted}, limit {limit:.2%}"
+    return _judged(name, "share", share, interval, limit, word, excess, doubt)
+
+
+def _judged(
+    name: str,
+    unit: str,
+    value: float,
+    interval: Interval,
+    limit: float,
+    word: Word,
+    excess: str,
+    doubt: str = "",
+) -> Judged:
+    """Return what the run says about a limit, with the reason that its word has."""
+    reason = {Word.FAIL: excess, Word.UNDECIDED: f"{doubt}: run longer"}.get(word, "")
     return Judged(
         name=name,
-        unit="share",
-        value=share,
+        unit=unit,
+        value=value,
         interval=interval,
         limit=limit,
         word=word,
-        reason=_reason(word, excess, doubt),
+        reason=reason,
     )
 
 
@@ -242,10 +241,6 @@ def _half(value: float, interval: Interval) -> float:
 
 def _shown(ms: float) -> str:
     return f"{ms:,.0f}" if ms >= 10 else f"{ms:.2g}"
-
-
-def _reason(word: Word, excess: str, doubt: str) -> str:
-    return {Word.FAIL: excess, Word.UNDECIDED: f"{doubt}: run longer"}.get(word, "")
 
 
 def _check(path: Path, where: str, table: object, known: Sequence[str]) -> None:

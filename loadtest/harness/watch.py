@@ -5,12 +5,15 @@ that fails over, shows in what runs from one look to the next.
 """
 
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
 from loadtest.harness.balance import replica_of
 from loadtest.harness.stack import Event, Stack
+
+# By so much at most an event is seen late: containers are looked at every five seconds.
+_LATE_SECONDS = 10.0
 
 
 @dataclass(frozen=True)
@@ -71,14 +74,29 @@ class Watch:
             if since <= at <= until
         ]
         told = self.stack.events(since, until)
-        # The kit tells of these, too.
-        known = {(event.kind, event.target) for event in told}
-        seen = [event for event in seen if (event.kind, event.target) not in known]
-        return sorted([*told, *seen], key=lambda event: event.at)
+        return sorted([*told, *untold(seen, told)], key=lambda event: event.at)
 
     def _seen(self) -> View:
         stack = self.stack
         return View(stack.services(), stack.workers(), stack.primary()) if stack else View()
+
+
+def untold(seen: Sequence[Event], told: Sequence[Event]) -> list[Event]:
+    """Return the events that were seen and that the kit did not tell of; each list is in order.
+
+    The kit tells of each once, after it has happened.
+    """
+    left = list(seen)
+    for event in told:
+        same = [
+            other
+            for other in left
+            if (other.kind, other.target) == (event.kind, event.target)
+            and other.at <= event.at + _LATE_SECONDS
+        ]
+        if same:
+            left.remove(same[-1])
+    return left
 
 
 def changes(before: View, after: View) -> list[tuple[str, str, str]]:

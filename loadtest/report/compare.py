@@ -1,5 +1,6 @@
 """Two runs side by side."""
 
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -18,15 +19,17 @@ _REPEAT = (
     "one run each: what changes slowly from run to run looks like a difference, so repeat both in "
     "turn before you trust a small one"
 )
+_NOISE, _DIFFERS = "noise", "differs"
 _HEADER = ("", "A", "B", "B/A", "95 %", "")
 
 
 def lines(a: RunResult, b: RunResult) -> list[str]:
     """Return the comparison for a terminal."""
+    rows = _rows(a, b)
     return [
         f"A  {_described(a)}", f"B  {_described(b)}", "",
-        *(f"  {line}" for line in table([_HEADER, *_rows(a, b)])), "",
-        *(f"  note: {note}" for note in _notes(a, b)),
+        *(f"  {line}" for line in table([_HEADER, *rows])), "",
+        *(f"  note: {note}" for note in _notes(a, b, rows)),
     ]  # fmt: skip
 
 
@@ -40,9 +43,10 @@ def write(path: Path, a: RunResult, b: RunResult) -> Path:
         )
         for name in ("requests", "p95")
     }
+    rows = _rows(a, b)
     return pages.write(
         path, "compare.html", runs=[("A", a, _described(a)), ("B", b, _described(b))],
-        header=_HEADER, rows=_rows(a, b), notes=_notes(a, b), charts=drawn,
+        header=_HEADER, rows=rows, notes=_notes(a, b, rows), charts=drawn,
     )  # fmt: skip
 
 
@@ -93,7 +97,7 @@ def _row(
 ) -> tuple[str, ...]:
     """Return a row; `found` is the interval of how they differ, and holds `same` if by chance."""
     shown = f"{found[0]:.2f} to {found[1]:.2f}" if found else ""
-    word = ("noise" if found[0] <= same <= found[1] else "differs") if found else ""
+    word = (_NOISE if found[0] <= same <= found[1] else _DIFFERS) if found else ""
     return name, number(a), number(b), f"{b / a:.2f}" if a else "-", shown, word
 
 
@@ -104,11 +108,18 @@ def _described(result: RunResult) -> str:
     )
 
 
-def _notes(a: RunResult, b: RunResult) -> Sequence[str]:
+def _notes(a: RunResult, b: RunResult, rows: Sequence[tuple[str, ...]]) -> Sequence[str]:
     """Return what makes the two hard to compare."""
     notes = a.plan.differences(b.plan)
     if a.surroundings.machine != b.surroundings.machine:
         notes.append("the machines differ")
     if a.journeys.weights != b.journeys.weights:
         notes.append("the journeys differ")
+    words = Counter(row[-1] for row in rows)
+    if differ := words[_DIFFERS]:
+        compared = differ + words[_NOISE]
+        notes.append(
+            f"{differ} of {compared} rows differ; between two runs of the same, about one row in "
+            "twenty does, by chance"
+        )
     return [*notes, _REPEAT]

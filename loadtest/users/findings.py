@@ -115,12 +115,16 @@ class Finding(Exception):
     request_id: str = ""
 
     def __post_init__(self, answer: Answer | None) -> None:
-        super().__init__(f"{self.kind}: {self.detail}")
+        super().__init__(self.kind, self.detail)
         # No field: it is written to a file of its own.
         self.response = None if answer is None else answer.response
         if answer is not None:
             self.request, self.request_id = answer.request, answer.request_id
             self.served_by, self.issuer = answer.served_by, answer.issuer
+
+    def __str__(self) -> str:
+        """The kind and the detail, which is masked when it is written."""
+        return f"{self.kind}: {self.detail}"
 
 
 class Refused(Exception):

@@ -12,7 +12,7 @@ from typing import IO, TYPE_CHECKING, Any
 
 from loadtest.users.exchange import Exchanges
 from loadtest.users.findings import Failure, Finding
-from loadtest.users.masking import masked
+from loadtest.users.masking import masker
 
 if TYPE_CHECKING:
     from locust.env import Environment
@@ -70,12 +70,16 @@ class Recorder:
 
     Args:
         folder: where the files are made.
-        secrets: what must not be in the exchanges that failed.
+        secrets: what must not be in what the target says, besides what names tell.
     """
 
     def __init__(self, folder: Path, secrets: Iterable[str] = ()) -> None:
         self._folder = folder
-        self._exchanges = Exchanges(folder, secrets)
+        known = tuple(secrets)
+        self._exchanges = Exchanges(folder, known)
+        self._masked = masker(known)
+        # A password may be a word of a path, and limits are found by the route's name.
+        self._masked_name = masker()
         self._files: dict[str, tuple[IO[str], Any]] = {}
         self._flushed = 0.0
 
@@ -89,7 +93,8 @@ class Recorder:
     def finding(self, found: Finding) -> None:
         """Write a finding at once: there are few, and they are what the run is for."""
         # They may quote an answer, and a URL with its query.
-        found.detail, found.request = masked(found.detail), masked(found.request)
+        found.detail = self._masked(found.detail)
+        found.request = self._masked_name(found.request)
         _, *names = _HEADERS["findings"].split(",")
         self._write("findings", (f"{time.time():.6f}", *(getattr(found, name) for name in names)))
         self._exchanges.keep((found.kind,), str(found), found.request, found.response)
@@ -125,14 +130,16 @@ class Recorder:
         request = Request(
             time=round(time.time(), 6),
             # Plain Locust users name the path alone.
-            name=masked(name if name.startswith(f"{request_type} ") else f"{request_type} {name}"),
+            name=self._masked_name(
+                name if name.startswith(f"{request_type} ") else f"{request_type} {name}"
+            ),
             status=getattr(response, "status_code", 0) or 0,
             latency_ms=round(response_time + context.get("late_ms", 0.0), 3),
             size=response_length or 0,
             served_by=fields.get("x-served-by", ""),
             request_id=fields.get("x-request-id", ""),
             # That of a plain Locust user holds the URL.
-            error="" if exception is None else masked(str(exception)[:2_000])[:200],
+            error="" if exception is None else self._masked(str(exception)[:2_000])[:200],
             uncorrected_ms=round(response_time, 3),
         )
         self._write("requests", astuple(request))

@@ -3,21 +3,27 @@
 import html
 import itertools
 import json
+import os
 import re
+import signal
 import socket
+import subprocess
 import threading
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree as ET
 
+import psutil
 import pytest
 from werkzeug.serving import make_server
 from werkzeug.wrappers import Request, Response
 
 from tests.conftest import StartStack
-from tests.support.stacks.loadtests import Ran, run
+from tests.support.stacks.loadtests import Ran, read, run, settings_of
 from tests.support.stacks.local import Stack
+from tests.support.waiting import wait_until
 
 _SCENARIO = """
 from loadtest import Journey
@@ -70,7 +76,7 @@ def _faulty() -> Iterator[str]:
 
 @pytest.fixture(name="settings")
 def _settings(faulty: str, tmp_path: Path) -> dict[str, str]:
-    """A scenario that asks the target, and objectives to be written into `slo.toml`."""
+    """A scenario that asks the target, and limits to be written into `slo.toml`."""
     scenario, slo = tmp_path / "mine.py", tmp_path / "slo.toml"
     scenario.write_text(_SCENARIO)
     slo.write_text("[default]\nbalance = 100\n[default.requests.'*']\nerrors = 0.1\n")
@@ -101,6 +107,37 @@ def test_a_ci_gets_files_that_it_can_show(
     text = (ran.folder / "summary.md").read_text()
     assert text.startswith("## Load test: undecided\n")
     assert page.read_text() == text
+
+
+def test_ctrl_c_does_not_interrupt_the_reports(
+    nothing: Stack, settings: dict[str, str], tmp_path: Path
+) -> None:
+    """They end, and so does the verdict: who ends a run may press Ctrl-C twice."""
+    page = tmp_path / "page.md"
+    # Nobody reads it yet, so that the report waits.
+    os.mkfifo(page)
+    folders = nothing.state_dir / "loadtest"
+    before = set(folders.glob("*"))
+    given = settings_of(**settings, GITHUB_STEP_SUMMARY=str(page))
+    process = nothing.start_verb("loadtest", **given)
+
+    def is_waiting() -> bool:
+        return any((new / "summary.md").exists() for new in set(folders.glob("*")) - before)
+
+    try:
+        wait_until(is_waiting, "the summary is written")
+        for child in psutil.Process(process.pid).children(recursive=True):
+            if child.cmdline()[1:] == ["-m", "loadtest"]:
+                child.send_signal(signal.SIGINT)
+        # In a process of its own, which ends if nobody writes.
+        written = subprocess.run(["cat", page], capture_output=True, check=True, timeout=30).stdout
+        printed, _ = process.communicate(timeout=60)
+    finally:
+        with suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
+    ran = read(nothing, process.returncode, printed)
+    assert ran.verdict.startswith("VERDICT undecided: "), printed
+    assert written == (ran.folder / "summary.md").read_bytes()
 
 
 def test_a_run_that_cannot_pass_stops_early(nothing: Stack, settings: dict[str, str]) -> None:
@@ -147,6 +184,18 @@ def test_the_exchange_of_a_finding_is_kept(nothing: Stack, settings: dict[str, s
     (found,) = [each for each in _kept(ran) if each["why"] == "lost update: a cart lacks tea"]
     assert found["name"] == "POST /login"
     assert found["answer"].startswith("HTTP/1.1 200 OK\n")
+
+
+def test_no_password_of_an_account_is_shown(nothing: Stack, settings: dict[str, str]) -> None:
+    """A finding may quote it, and a target may answer with it, under no name that tells."""
+    finding = "        self.check(False, 'wrong answer', 'hello bob s3cr3t-known')\n"
+    Path(settings["SCENARIO"]).write_text(_SCENARIO + finding)
+    ran = run(nothing, **settings, ACCOUNTS="bob:s3cr3t-known")
+    assert ran.document["found"][0]["detail"] == "hello bob ***"
+    assert "hello bob ***" in ran.printed
+    assert "s3cr3t" not in ran.printed
+    for path in ran.folder.iterdir():
+        assert "s3cr3t" not in path.read_text(), path
 
 
 @pytest.mark.parametrize("client", ["HttpUser", "FastHttpUser"])

@@ -4,20 +4,26 @@ import json
 
 import pytest
 
-from loadtest.users.masking import MASK, Masking, is_secret, masked
+from loadtest.users.masking import MASK, Masking, masker
+from loadtest.users.secret_names import is_secret
 
 _SECRETS = """
 password Password new_password passwordAgain user[password] passwd pwd pw PIN csrf_token
 X-CSRF-Token X-CSRFToken X-XSRF-TOKEN _csrf Authorization Proxy-Authorization Cookie Set-Cookie
 access_token id_token refreshToken client_secret apiKey X-Api-Key api_key X-Auth X-Auth-Token sid
 sessionid JSESSIONID PHPSESSID otp X-Amz-Signature sig code_verifier SAMLResponse csrf%5Ftoken
-ticket
+ticket otp_code mfaCode AUTH_CODE recovery_codes backupCodes card_number cc-number X-Auth-Key
+X-Otp-Code device_code securityCode DB_PASS userPin user[pin] connect.sid cvv2 accessKeyId
 """
 _OTHERS = """
 Idempotency-Key username sku X-Request-ID X-Served-By handle option status laptop code state
-Content-Type ETag shipping passenger
+Content-Type ETag shipping passenger token_type tokenCount max_tokens password_changed_at
+csrf_header_name tickets ticket_id author_code postcode pincode zip_code order_number primary_key
+confirmation_code is_bot spin business
 """
 _SECRET = "s3cr3t-Ä+/=value"
+# Put together, so that no scanner of secrets takes it for one.
+_PEM_HEAD = "-----BEGIN RSA " + "PRIVATE KEY-----"
 
 
 def _masked(text: str) -> str:
@@ -73,6 +79,26 @@ def test_a_name_of_anything_else_is_not() -> None:
         '{"a": "x", "pin": 83104',
         'password="s3cr3t value"',
         json.dumps({"sent": {"headers": [["a", "Cookie: sid=s3cr3t-value"]]}}),
+        # A name and its value apart: HAR, forms, and what validators say of a field.
+        json.dumps([{"name": "password", "value": _SECRET}, {"value": "s3cr3t-b", "key": "otp"}]),
+        json.dumps({"loc": ["body", "password"], "msg": "too short", "input": "s3cr3t-value"}),
+        json.dumps({"field": "pin", "rejectedValue": 83104}),
+        json.dumps({"name": "password", "value": _SECRET})[:-4],
+        json.dumps({"a": json.dumps({"name": "password", "value": _SECRET})})[:-1],
+        # XML.
+        "<a><token>s3cr3t-value</token></a>",
+        '<s:Password Type="text">s3cr3t value</s:Password>',
+        "<password><![CDATA[s3cr3t<value>]]></password>",
+        "<apiKey>s3cr3t-val",
+        '<textarea rows=2 name="csrf_token">s3cr3t-value</textarea>',
+        # Python's.
+        "token=b's3cr3t-value'",
+        "{'token': b's3cr3t-value', 'x': 1}",
+        "postgres://u:s3cr3t-a@s3cr3t-b@store/db",
+        '"postgres://u:s3cr3t/a@store/db","mail":"a@b"',
+        "redis://u:s3cr3t-a@one:6379,redis://u:s3cr3t-b@two:6379",
+        f"{_PEM_HEAD}\nProc-Type: 4,s3cr3t\n\ns3cr3t\n-----END RSA PRIVATE KEY-----",
+        json.dumps({"text": f"{_PEM_HEAD}\ns3cr3t\n"}),
     ],
 )
 def test_no_secret_is_left_in_a_body(text: str) -> None:
@@ -90,9 +116,41 @@ def test_what_is_no_secret_stays() -> None:
         {"type": "about:blank", "title": "Conflict", "status": 409, "code": "conflict"},
         {"handle": "k3v", "user": None, "hits": 4},
         ["a=b", "x: y", 1.5, True, None],
+        {"name": "theme", "value": "dark", "password": True, "token_type": "Bearer"},
+        {"errors": [{"field": "password", "detail": "too short"}]},
+        {"tickets": [{"id": 12, "name": "Row 3"}], "max_tokens": 4096},
     ):
         assert json.loads(_masked(json.dumps(document))) == document
-    assert _masked("sku=tea&qty=2") == "sku=tea&qty=2"
+    for text in (
+        "sku=tea&qty=2",
+        "http://shop.example:8080/users/@ada",
+        "http://one:9092,two:9092/a@b",
+        "Usage: login <password> with what you have",
+        "<p>a <code>404</code> means <b>gone</b></p>",
+        "remember_token=1",
+        "-----BEGIN CERTIFICATE-----\nMIIB\n-----END CERTIFICATE-----",
+    ):
+        assert _masked(text) == text
+
+
+def test_a_short_secret_hides_nothing_else() -> None:
+    """Neither a status, nor a word that it is a part of; where it stands alone, it is masked."""
+    masking = Masking(["ada"])
+    shown = masking.body(json.dumps({"cvc": "200", "pin": "8310"}))
+    assert shown == f'{{"cvc": "{MASK}", "pin": "{MASK}"}}'
+    text = "HTTP/1.1 200 OK: metadata of ada, 'ada', %2Fada, \\nada, pin 8310"
+    assert masking.found(text) == (
+        f"HTTP/1.1 200 OK: metadata of {MASK}, '{MASK}', %2F{MASK}, \\n{MASK}, pin {MASK}"
+    )
+
+
+def test_what_is_no_secret_is_not_learned() -> None:
+    """Otherwise, each `true` of the answer would be masked."""
+    masking = Masking()
+    assert masking.headers([("Access-Control-Allow-Credentials", "true")]) == [
+        ("Access-Control-Allow-Credentials", "true")
+    ]
+    assert masking.found("[true]") == "[true]"
 
 
 def test_headers_keep_their_names() -> None:
@@ -136,7 +194,11 @@ def test_a_secret_is_masked_wherever_it_stands() -> None:
 
 @pytest.mark.parametrize(
     "piece",
-    ["a", "a=", '"', '\\"', "<input ", 'name="x"\r\n', "a:b@", "'a':", "eyJ-", "a=a", "a://b:"],
+    [
+        *("a", "a=", '"', '\\"', "<input ", 'name="x"\r\n', "a:b@", "'a':", "eyJ-", "a=a"),
+        *("<a>", "<token>", "<token><![CDATA[", "<textarea name=a ", '"name":"otp","value":'),
+        *("a://b:", "a://b:1", "-----BEGIN PRIVATE KEY-----", "-----BEGIN ", "<a "),
+    ],
 )
 def test_a_large_body_is_masked(piece: str) -> None:
     """No pattern takes quadratic time, which would be hours, whatever the target answers."""
@@ -144,7 +206,9 @@ def test_a_large_body_is_masked(piece: str) -> None:
     assert len(Masking().body(text)) <= len(text)
 
 
-def test_the_name_of_a_route_may_be_a_url() -> None:
-    """A journey that names no route is counted by its path, with its query."""
+def test_one_text_is_masked() -> None:
+    """By the names in it, as the URL of a route, and of what is known."""
+    masked = masker(["hunter2"])
     assert masked("GET /reset?token=s3cr3t&lang=de") == f"GET /reset?token={MASK}&lang=de"
     assert masked("POST /api/cart/items") == "POST /api/cart/items"
+    assert masked("welcome hunter2") == f"welcome {MASK}"

@@ -3,6 +3,7 @@
 import html
 import json
 import re
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -61,3 +62,12 @@ def test_report_says_what_is_unknown(result: RunResult, tmp_path: Path) -> None:
     assert "CPU and memory of the target are unknown" in page
     assert "no X-Served-By" in page
     assert "Skipped: Buyer; the target does not offer checkout." in page
+
+
+def test_a_comparison_says_how_many_rows_differ_by_chance(result: RunResult) -> None:
+    """With twenty routes, somebody would look for the reason of one that differs."""
+    apart = replace(result, throughput_interval=(0.9, 1.1))
+    faster = replace(result, throughput=2.0, throughput_interval=(1.8, 2.2))
+    said = "rows differ; between two runs of the same, about one row in twenty does, by chance"
+    assert f"  note: 1 of 1 {said}" in compare.lines(apart, faster)
+    assert not [line for line in compare.lines(apart, apart) if said in line]

@@ -2,7 +2,8 @@
 
 import pytest
 
-from loadtest.harness.watch import View, changes
+from loadtest.harness.stack import Event
+from loadtest.harness.watch import View, changes, untold
 
 _SERVICES = {"app-1": 10, "app-2": 20, "nginx": 30, "valkey": 40}
 _WORKERS = frozenset({"app-1/11", "app-1/12", "app-2/21"})
@@ -43,3 +44,16 @@ def _view(workers: set[str], primary: str = "valkey", **services: int) -> View:
 def test_a_change_is_noted(after: View, found: list[tuple[str, str, str]]) -> None:
     """With what it happened to; what follows from it is not noted again."""
     assert changes(_BEFORE, after) == found
+
+
+def test_each_event_of_the_kit_explains_one_that_was_seen() -> None:
+    """The last one before it, or just after; what happens again later is not the kit's."""
+    told = [Event(20.0, "restarted", "app-1"), Event(60.0, "stopped", "nginx")]
+    crash, restart, late, again = (
+        Event(at, "restarted", "app-1", time="seen") for at in (5.0, 18.0, 31.0, 90.0)
+    )
+    other = Event(19.0, "restarted", "app-2", time="seen")
+    assert untold([crash, restart, other, late, again], told) == [crash, other, late, again]
+    seen_late = Event(25.0, "restarted", "app-1", time="seen")
+    assert untold([seen_late, again], told) == [again]
+    assert untold([], told) == []
