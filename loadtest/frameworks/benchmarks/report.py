@@ -53,9 +53,8 @@ def write(path: Path, data: Raw, report: Report, *, is_documented: bool) -> None
 
 def markdown(data: Raw, report: Report) -> str:
     """Return the report as a Markdown document."""
-    # From one figure to another, not within a name.
-    rows = [[re.sub(r"(?<=\d)-(?=\d)", "–", cell) for cell in row] for row in report.rows]
-    report = replace(report, rows=rows)
+    rows = [[_dashed(cell) for cell in row] for row in report.rows]
+    report = replace(report, rows=rows, conclusion=_dashed(report.conclusion))
     text = pages.rendered(
         "bench_run.md",
         data=data,
@@ -67,6 +66,11 @@ def markdown(data: Raw, report: Report) -> str:
         **report.facts,
     )
     return f"{text}\n"
+
+
+def _dashed(text: str) -> str:
+    """Return a text with dashes from one figure to another, but not within a name."""
+    return re.sub(r"(?<=\d)-(?=\d)", "–", text)
 
 
 def of(samples: Sequence[Raw], peer: str, figure: str) -> list[float]:
