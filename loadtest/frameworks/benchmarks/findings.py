@@ -146,9 +146,8 @@ def _line(data: Raw, peer: Peer) -> Line:
         counts = [race[name] for race in races]
         cells.append(Cell(least_most(counts).replace("-", "–"), any(counts)))
     for name in HEADINGS:
-        cell = _cell([
-            each for each in data["tries"] if (each["peer"], each["anomaly"]) == (peer.name, name)
-        ])  # fmt: skip
+        mine = (peer.name, name)
+        cell = _cell([each for each in data["tries"] if (each["peer"], each["anomaly"]) == mine])
         # Whether mongod would have deleted it by then is left open.
         is_stand_in = peer.place == "mongodb" and not data["mongodb"].startswith("mongod ")
         if cell.fails and is_stand_in and name in {"expired", "outlived"}:

@@ -154,7 +154,7 @@ def test_without_a_python_there_is_nothing_to_measure() -> None:
         (["--only", "nobody"], "invalid choice: 'nobody'"),
         (["--again", "size-1.json", "--only", "size"], "nothing but --document goes with it"),
     ],
-)  # fmt: skip
+)
 def test_options_that_mean_nothing_are_refused(
     arguments: list[str], said: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
