@@ -51,8 +51,9 @@ class Site:
         self.environ = {key: os.environ[key] for key in _PASSED_ON if key in os.environ}
         self.environ |= {"DOCKER_CONFIG": str(folder / "config"), "READY_TIMEOUT": "120"}
         shutil.copytree(ROOT / "app" / "shop", folder / "shop" / "shop")
+        settings = ("APP=shop:create_app()", "PORT=8080", "REPLICAS=1")
         subprocess.run(
-            ["make", "init", f"DIR={folder / 'shop'}", "APP=shop:create_app()", "PORT=8080"],
+            ["make", "init", f"DIR={folder / 'shop'}", *settings],
             cwd=checkout,
             env=self.environ,
             check=True,
@@ -154,8 +155,8 @@ class Site:
 
     def dispose(self) -> None:
         """Remove all machines with what they have."""
-        for node in self.nodes.values():
-            node.dispose()
+        with ThreadPoolExecutor() as pool:
+            [*pool.map(Node.dispose, self.nodes.values())]
         if self._balancer:
             docker("rm", "--force", "--volumes", self._balancer)
         docker("network", "rm", self.lan)
