@@ -91,7 +91,11 @@ class Site:
         (conf,) = shown("The balancer", "nginx")
         for name, text in (("hosts", self.fitted(conf)), ("nginx", _NGINX)):
             self._in_balancer(f"cat >/tmp/{name}.conf <<'END'\n{text}\nEND\n")
-        self._in_balancer("nginx -c /tmp/nginx.conf -e stderr")
+        self._in_balancer("nginx -c /tmp/nginx.conf")
+
+    def forget_failures(self) -> None:
+        """Let the balancer try each host again, as it does every 10 s."""
+        self._in_balancer("nginx -c /tmp/nginx.conf -s reload")
 
     def _in_balancer(self, script: str) -> None:
         docker("exec", self._balancer, "sh", "-c", script)
