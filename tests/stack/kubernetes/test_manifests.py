@@ -54,8 +54,8 @@ def test_misspelled_field_is_found(kind: str) -> None:
         rendering.validate(manifest, MINORS[0])
 
 
-def test_sleep_needs_the_oldest_minor() -> None:
-    """Nothing here is older than what README names."""
+def test_readme_names_the_oldest_minor() -> None:
+    """A reader learns which versions the manifests were held against."""
     assert f"Kubernetes {MINORS[0]} or newer" in (FOLDER / "README.md").read_text(encoding="utf-8")
 
 
