@@ -16,6 +16,9 @@ from loadtest.shapes import SHAPES
 LOADTEST = CHECKOUT / "loadtest"
 """The folder of this package."""
 
+ANSWER_SECONDS = 35.0
+"""After so long, a request has no answer."""
+
 _VARIABLE = "LOADTEST_PLAN"
 _SHOPPERS = LOADTEST / "scenarios" / "shoppers.py"
 _DEMO_ACCOUNTS = (("ada", "ada"), ("grace", "grace"), ("linus", "linus"))

@@ -36,6 +36,7 @@ _QUIET = (
     "containers/test_failover.py",
     "local/test_your_app.py",
     "containers/test_hardening.py",
+    "containers/test_hosts.py",
     "containers/test_overlays.py",
     "containers/test_standins.py",
 )
@@ -47,6 +48,7 @@ _LONGEST = (
     "tests/stack/containers/test_overlays.py",
     "tests/library/lowest/test_lowest.py",
     "tests/library/foreign/test_foreign.py",
+    "tests/stack/containers/test_hosts.py",
     "tests/stack/containers/test_released_apps.py",
     "tests/stack/local/test_released_apps.py",
     "tests/kit/test_failures.py",

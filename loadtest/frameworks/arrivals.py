@@ -1,7 +1,8 @@
 """Load at a fixed rate: requests that arrive when they arrive, whatever the answers do.
 
 A request that finds all connections busy waits, and its latency counts from the moment it was to be
-sent. Nothing is sent twice: a request without a good answer has failed.
+sent. All that were due are sent, also after the end: without those that still wait then, a slow
+server would look fast. Nothing is sent twice: a request without a good answer has failed.
 """
 
 import http.client
@@ -24,6 +25,8 @@ CONNECTIONS: Final = 64
 """The most requests in flight."""
 
 _TIMEOUT = 40.0
+"""How long a request waits for a connection, and then for an answer, in seconds."""
+
 _SHARE: Final = {"add": 1.0, "mix": 0.2}
 _SHOWN = 5
 # Before the first arrival, so that all connections wait for theirs.
@@ -35,7 +38,7 @@ class Arrivals:
     """What became of the requests.
 
     Attributes:
-        failed: those without a good answer; none was repeated.
+        failed: those without a good answer, or without a connection in time; none was repeated.
         acknowledged: additions that were answered with 200.
         details: the first failures, in words.
         ms: the latency of each answer, from the moment at which the request was to be sent.
@@ -60,18 +63,21 @@ class Arrivals:
 
 
 class _Schedule:
-    """Hands out the moments of a Poisson process until it is ended."""
+    """Hands out the moments of a Poisson process up to its end."""
 
     def __init__(self, rate: float, seconds: float, seed: int) -> None:
         self._rate, self._chance, self._lock = rate, random.Random(seed), threading.Lock()
         self._next = time.perf_counter() + _LEAD_SECONDS
         self._end = self._next + seconds
-        self.over = threading.Event()
+
+    def end(self) -> None:
+        with self._lock:
+            self._end = min(self._end, time.perf_counter())
 
     def moment(self) -> float | None:
         with self._lock:
             self._next += self._chance.expovariate(self._rate)
-            return None if self._next > self._end or self.over.is_set() else self._next
+            return None if self._next > self._end else self._next
 
 
 @contextmanager
@@ -84,7 +90,7 @@ def arriving(
     seconds: float = float("inf"),
     seed: int = 1,
 ) -> Iterator[Arrivals]:
-    """Send requests at a rate per second until the block ends; then wait for all answers.
+    """Send requests at a rate per second until the block ends; then wait for all that were due.
 
     The mode is mix, which adds with each fifth request, or add. The cookies are Cookie headers.
     """
@@ -96,8 +102,11 @@ def arriving(
         while (due := schedule.moment()) is not None:
             time.sleep(max(0.0, due - time.perf_counter()))
             sku = chance.choice(contract.SKUS) if chance.random() < _SHARE[mode] else ""
-            sent = time.perf_counter()
-            problem = _asked(connection, chance.choice(cookies), sku)
+            cookie, sent = chance.choice(cookies), time.perf_counter()
+            if sent - due < _TIMEOUT:
+                problem = _asked(connection, cookie, sku)
+            else:
+                problem = f"not sent: no connection was free for {_TIMEOUT:g} s"
             now = time.perf_counter()
             with lock:
                 found.requests += 1
@@ -115,7 +124,7 @@ def arriving(
         try:
             yield found
         finally:
-            schedule.over.set()
+            schedule.end()
         for each in sending:
             each.result()
 

@@ -7,14 +7,13 @@ sessions. Each keeps its raw data in STATE_DIR/bench/.
 """
 
 import argparse
-import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
 from loadtest.console import say
 from loadtest.errors import LoadTestError
-from loadtest.frameworks import interpreters, load
+from loadtest.frameworks import interpreters, load, options, raw
 from loadtest.frameworks.benchmarks import (
     comparison,
     distance,
@@ -25,26 +24,11 @@ from loadtest.frameworks.benchmarks import (
     size,
     workers,
 )
+from loadtest.frameworks.benchmarks.task import Task
 from loadtest.frameworks.load import Generator
 from loadtest.frameworks.peers import PEERS, Peer, named
 
-_NAMES: Final = tuple(peer.name for peer in PEERS)
-_DEFAULTS: Final = {
-    **{
-        table: tuple(peer.name for peer in PEERS if table in peer.tables)
-        for table in ("peers", "stores", "anomalies")
-    },
-    "session": session.PEERS,
-    "page": page.PEERS,
-    "servers": ("unsticky",),
-    "distance": distance.PEERS,
-    "size": ("unsticky",),
-}
-_BENCHMARKS: Final = tuple(_DEFAULTS)
 _ALONE: Final = {"servers": workers, "distance": distance, "size": size}
-_UNDER_LOAD: Final = {"peers", "stores", "session", *_ALONE}
-# Farther away, the library's own deadline ends requests.
-_MOST_DELAY_MS: Final = 100
 
 
 def main(arguments: Sequence[str]) -> None:
@@ -53,193 +37,78 @@ def main(arguments: Sequence[str]) -> None:
     Raises:
         LoadTestError: one could not be made.
     """
-    options = _parsed(arguments)
-    if options.again:
-        _write(options.again, is_documented=options.document)
+    given = options.parsed(arguments, __doc__)
+    if given.again:
+        _write(given.again, is_documented=given.document)
         return
-    benchmarks = [name for name in _BENCHMARKS if name in options.only] or ["peers"]
-    generator = load.generator() if _UNDER_LOAD & set(benchmarks) else Generator.WRK
-    for name in benchmarks:
-        peers, skipped = _present(name, options)
-        rounds, seconds = options.rounds, options.seconds
+    made = [(name, *_present(name, given)) for name in given.benchmarks]
+    is_loaded = not options.UNDER_LOAD.isdisjoint(given.benchmarks)
+    generator = load.generator() if is_loaded else Generator.WRK
+    for name, peers, skipped in made:
+        rounds, seconds = given.rounds, given.seconds
         match name:
             case "peers" | "stores":
                 path = comparison.measure(name, peers, skipped, generator, {
                     "rounds": rounds or 8, "seconds": seconds or 3,
                 })  # fmt: skip
-                _write(path, is_documented=options.document)
+                _write(path, is_documented=given.document)
             case "anomalies":
-                path = findings.measure(peers, skipped, rounds or 5, options.tries)
-                _write(path, is_documented=options.document)
+                path = findings.measure(peers, skipped, rounds or 5, given.tries or 10)
+                _write(path, is_documented=given.document)
             case "session":
-                for worker_class in options.worker_classes or ["sync"]:
+                for worker_class in given.worker_classes or ["sync"]:
                     session.measure(
-                        peers, generator, modes=options.modes, rounds=rounds or 15,
-                        seconds=seconds or 1, workers=options.workers, worker_class=worker_class,
+                        peers, generator, modes=given.modes or session.MODES, rounds=rounds or 15,
+                        seconds=seconds or 1, workers=given.workers or 2, worker_class=worker_class,
                     )  # fmt: skip
             case "page":
-                page.measure(peers, loads=options.loads, seconds=seconds or 300)
+                page.measure(peers, loads=given.loads or 1000, seconds=seconds or 300)
             case "servers" | "distance" | "size":
-                path = _ALONE[name].measure(
-                    peers,
-                    skipped,
-                    generator,
-                    {
-                        "rounds": rounds or _ALONE[name].ROUNDS,
-                        "seconds": seconds or 2,
-                        "worker_classes": options.worker_classes or workers.WORKER_CLASSES,
-                        "pythons": options.pythons,
-                        "parsers": options.parsers,
-                        "deploys": options.deploys,
-                        "delays": options.delays,
-                        "sizes": options.sizes,
-                        "rate": options.rate or _ALONE[name].RATE,
-                    },
-                )
-                _write(path, is_documented=options.document)
+                benchmark = _ALONE[name]
+                path = benchmark.measure(Task(peers, skipped, generator, {
+                    "rounds": rounds or benchmark.ROUNDS,
+                    "seconds": seconds or 2,
+                    "worker_classes": given.worker_classes or workers.WORKER_CLASSES,
+                    "pythons": given.pythons or [],
+                    "parsers": given.parsers or interpreters.PARSERS,
+                    "deploys": given.deploys or 3,
+                    "delays": given.delays or distance.DELAYS,
+                    "sizes": given.sizes or size.SIZES,
+                    "rate": given.rate or benchmark.RATE,
+                }))  # fmt: skip
+                _write(path, is_documented=given.document)
 
 
 def _write(path: Path, *, is_documented: bool) -> None:
     """Print the table of raw data, and write it beside them."""
     name = path.name.partition("-")[0]
-    if name not in _ALONE:
-        write = findings.write if name == "anomalies" else comparison.write
-        write(path, is_documented=is_documented)
-        return
-    try:
-        data = json.loads(path.read_text(encoding="utf-8"))
-        told = _ALONE[name].told(data)
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise LoadTestError(
-            f"{path} is no raw data of {name} ({error!r})", f"name a file {name}-*.json"
-        ) from None
-    report.write(path, data, told, is_documented=is_documented)
+    if name in _ALONE:
+        data, told = raw.read(path, name, _ALONE[name].told)
+        report.write(path, data, told, is_documented=is_documented)
+    elif name == "anomalies":
+        findings.write(path, is_documented=is_documented)
+    else:
+        comparison.write(path, is_documented=is_documented)
 
 
-def _present(benchmark: str, options: argparse.Namespace) -> tuple[list[Peer], dict[str, str]]:
+def _present(benchmark: str, given: argparse.Namespace) -> tuple[list[Peer], dict[str, str]]:
     """Return the peers of a benchmark that can run here; and those that cannot, with the reason.
 
     Raises:
         LoadTestError: none can.
     """
-    wanted = [name for name in options.only if name in _NAMES] or _DEFAULTS[benchmark]
-    peers = named([name for name in wanted if name not in options.without])
-    skipped = {peer.name: why for peer in peers if (why := _lacks(peer, benchmark))}
+    named_peers = [peer.name for peer in PEERS if peer.name in given.only]
+    wanted = named_peers or options.DEFAULTS[benchmark]
+    peers = named([name for name in wanted if name not in given.without])
+    skipped = {
+        peer.name: why for peer in peers if (why := options.unfit(peer, benchmark) or peer.lacks())
+    }
     for name, why in skipped.items():
         say(f"{name} is left out: {why}")
     present = [peer for peer in peers if peer.name not in skipped]
     if not present:
-        raise LoadTestError("nothing is left to measure", f"the peers are {', '.join(_NAMES)}")
+        fit = [peer.name for peer in PEERS if not options.unfit(peer, benchmark)]
+        raise LoadTestError(
+            f"nothing is left to measure for {benchmark}", f"it takes {', '.join(fit)}"
+        )
     return present, skipped
-
-
-def _lacks(peer: Peer, benchmark: str) -> str | None:
-    if benchmark == "page" and not peer.kind:
-        return "the page is a Flask application"
-    if benchmark in {"page", "anomalies"} and peer.kind == "none":
-        return "it has no session"
-    if benchmark in {"page", "anomalies"} and peer.has_one_process:
-        return "it has one process"
-    return peer.lacks()
-
-
-def _count(text: str) -> int:
-    if (count := int(text)) < 1:
-        raise argparse.ArgumentTypeError("must be 1 or more")
-    return count
-
-
-def _delay(text: str) -> float:
-    if not 0 <= (delay := float(text)) <= _MOST_DELAY_MS:
-        raise argparse.ArgumentTypeError(f"must be 0 to {_MOST_DELAY_MS}")
-    return delay
-
-
-def _parsed(arguments: Sequence[str]) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(
-        prog="make bench", description=__doc__, formatter_class=argparse.RawTextHelpFormatter
-    )
-    names = (*_BENCHMARKS, *_NAMES)
-    parser.add_argument(
-        "--only", nargs="+", choices=names, default=[], metavar="NAME",
-        help=f"benchmarks ({', '.join(_BENCHMARKS)}; by default peers)\n"
-        f"and peers ({', '.join(_NAMES)})",
-    )  # fmt: skip
-    parser.add_argument("--without", nargs="+", choices=_NAMES, default=[], metavar="PEER")
-    parser.add_argument(
-        "--rounds",
-        type=_count,
-        help="by default: peers, stores 8; anomalies 5, session 15, servers 6,\ndistance 4, size 8",
-    )
-    parser.add_argument(
-        "--seconds",
-        type=_count,
-        help="of load: peers, stores 3; session 1 a sample; page 300 a peer; others 2",
-    )
-    parser.add_argument(
-        "--tries", type=_count, default=10, help="anomalies: of each, with each peer"
-    )
-    parser.add_argument("--loads", type=_count, default=1000, help="page: of each peer")
-    parser.add_argument(
-        "--worker-classes", nargs="+", choices=workers.WORKER_CLASSES, metavar="CLASS",
-        help="servers, distance: by default all; session: by default sync",
-    )  # fmt: skip
-    parser.add_argument(
-        "--servers",
-        action="store_const",
-        const=["servers"],
-        dest="only",
-        help="the same as --only servers",
-    )
-    parser.add_argument(
-        "--pythons",
-        nargs="+",
-        default=[],
-        metavar="PYTHON",
-        help=f"servers: programs or versions; by default {', '.join(interpreters.WANTED)} and the "
-        "newest",
-    )
-    parser.add_argument(
-        "--parsers",
-        nargs="+",
-        choices=interpreters.PARSERS,
-        default=interpreters.PARSERS,
-        help="servers: of Gunicorn",
-    )
-    parser.add_argument("--deploys", type=_count, default=3, help="servers: of each")
-    parser.add_argument(
-        "--delays",
-        nargs="+",
-        type=_delay,
-        default=distance.DELAYS,
-        metavar="MS",
-        help="distance: round trips to the store, by default 0, 1 and 5 ms",
-    )
-    parser.add_argument(
-        "--sizes",
-        nargs="+",
-        type=_count,
-        default=size.SIZES,
-        metavar="SESSIONS",
-        help="size: by default 1,000 to 1,000,000",
-    )
-    parser.add_argument(
-        "--rate",
-        type=_count,
-        help="requests/s that arrive; by default: servers, size 400; distance 100",
-    )
-    parser.add_argument("--workers", type=_count, default=2, help="session: processes of each peer")
-    parser.add_argument("--modes", nargs="+", choices=session.MODES, default=session.MODES,
-                        help="session")  # fmt: skip
-    parser.add_argument(
-        "--document",
-        action="store_true",
-        help="all but session and page: write its page in docs/",
-    )
-    parser.add_argument("--again", type=Path, metavar="FILE",
-                        help="measure nothing: make the table of this raw data")  # fmt: skip
-    options = parser.parse_args(arguments)
-    spreads = not {"anomalies", "page"} & set(options.only) or _UNDER_LOAD & set(options.only)
-    if options.rounds == 1 and spreads:
-        parser.error("--rounds must be 2 or more: one round has no spread")
-    return options

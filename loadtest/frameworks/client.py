@@ -57,15 +57,16 @@ class Browser:
         content = None if body is None else json.dumps(body).encode()
         return self.send(method, path, content)
 
-    def expect(self, method: str, path: str, body: object = None) -> None:
-        """Send one request.
+    def expect(self, method: str, path: str, body: object = None) -> Any:
+        """Send one request; return the body's JSON.
 
         Raises:
             LoadTestError: it was not answered with 200 or 204.
         """
-        status, _ = self.ask(method, path, body)
+        status, found = self.ask(method, path, body)
         if status not in {HTTPStatus.OK, HTTPStatus.NO_CONTENT}:
             raise LoadTestError(f"{method} {path} was answered {status}")
+        return found
 
     def send(
         self, method: str, path: str, content: bytes | None, content_type: str = "application/json"

@@ -23,6 +23,7 @@ PARSERS: Final = ("Python", "C")
 
 _PARSER_PINS = machine.CHECKOUT / "requirements" / "parser.txt"
 _MINORS: Final = range(11, 30)
+_ASK_SECONDS = 20
 _ASK = """\
 import json, platform, sys, sysconfig
 flags = sysconfig.get_config_var("CONFIG_ARGS") or ""
@@ -65,13 +66,15 @@ def found(names: Sequence[str]) -> tuple[list[Interpreter], dict[str, str]]:
     versions and the newest on the PATH or of pyenv.
     """
     if names:
-        each = {name: (_of if name[:1].isdigit() else _asked)(name) for name in names}
-        missing = {
-            name: "it is not there, or no CPython from 3.11 on"
-            for name, at in each.items()
-            if at is None
-        }
-        return [at for at in each.values() if at is not None], missing
+        named: dict[str, Interpreter] = {}
+        missing = {}
+        for name in names:
+            at = (_of if name[:1].isdigit() else _asked)(name)
+            if at is None:
+                missing[name] = "it is not there, or no CPython from 3.11 on"
+            elif named.setdefault(at.version, at) is not at:
+                missing[name] = f"{named[at.version].path} is {at.version}, too"
+        return list(named.values()), missing
     minors = {f"3.{minor}": _of(f"3.{minor}") for minor in _MINORS}
     there = {minor: at for minor, at in minors.items() if at is not None}
     newest = list(there)[-1:]
@@ -125,16 +128,19 @@ def _natural(path: Path) -> list[int]:
 def _asked(name: str) -> Interpreter | None:
     if not shutil.which(name):
         return None
-    asked = subprocess.run(
-        [name, "-I", "-c", _ASK],
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    # A shim of pyenv is there for versions that are not chosen, and fails.
-    if asked.returncode:
-        return None
-    path, version, implementation, is_profiled = json.loads(asked.stdout)
+    try:
+        asked = subprocess.run(
+            [name, "-I", "-c", _ASK],
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            # A shim of pyenv is there for versions that are not chosen, and fails.
+            check=True,
+            timeout=_ASK_SECONDS,
+        )
+        path, version, implementation, is_profiled = json.loads(asked.stdout)
+    except (OSError, subprocess.SubprocessError, ValueError):
+        return None  # another program
     is_new = tuple(map(int, version.split(".")[:2])) >= (3, 11)
     is_one = is_new and implementation == "CPython"
     return Interpreter(path, version, is_profiled) if is_one else None

@@ -2,15 +2,17 @@
 
 import json
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from loadtest import machine, settings
 from loadtest.console import say
 from loadtest.errors import LoadTestError
 from loadtest.frameworks.peers import Peer
+
+Told = TypeVar("Told")
 
 PACKAGES = (
     "flask", "werkzeug", "gunicorn", "redis", "hiredis", "msgpack", "gevent", "flask-session",
@@ -55,3 +57,21 @@ def save(
         raise LoadTestError(f"cannot write {path}: {error}", "set STATE_DIR") from error
     say(f"\nraw data: {path}")
     return path
+
+
+def read(
+    path: Path, what: str, tell: Callable[[dict[str, Any]], Told], names: str = ""
+) -> tuple[dict[str, Any], Told]:
+    """Return the raw data in a file, and what `tell` makes of them.
+
+    Raises:
+        LoadTestError: the file does not hold what it should; the hint says how such files are
+            named, which is `<what>-*.json` unless `names` says it.
+    """
+    try:
+        data = json.loads(path.read_text(encoding="utf-8"))
+        return data, tell(data)
+    except (OSError, ValueError, LookupError, TypeError, AttributeError, StopIteration) as error:
+        raise LoadTestError(
+            f"{path} is no raw data of {what} ({error!r})", f"name a file {names or what}-*.json"
+        ) from None

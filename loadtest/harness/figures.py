@@ -16,12 +16,14 @@ from loadtest.users.samples import Arrival, Request
 _KEPT = 200
 # A load generator that is late by less does not matter: people do not notice it.
 _LATE_MS = 100
+# It catches up after a pause of the machine. If it does not, it never will.
+_BEHIND_SECONDS = 3.0
 _TOLERANCE = 0.1
 """By so many seconds the last second may be shorter and still count."""
 
 
 @dataclass(frozen=True, kw_only=True)
-class Arrivals:
+class OpenLoop:
     """The visits of an open loop.
 
     Attributes:
@@ -74,17 +76,21 @@ class Figures:
 
     Args:
         warm_up: seconds at the beginning whose requests and arrivals do not count. Findings do.
+        planned: seconds after the warm-up in which an open loop sends requests. What is answered
+            after them has its latency, and is no throughput.
     """
 
-    def __init__(self, warm_up: float = 0.0) -> None:
-        self._warm_up = warm_up
+    def __init__(self, warm_up: float = 0.0, planned: float = math.inf) -> None:
+        self._warm_up, self._planned = warm_up, planned
         self._series: dict[str, Series] = defaultdict(Series)
         self._seconds: dict[int, array[float]] = defaultdict(lambda: array("d"))
         self._bad_seconds: Counter[int] = Counter()
         self.workers: Counter[str] = Counter()
         self.findings: list[Finding] = []
         self._lates = array("d")
-        self._dropped = 0
+        self._dropped = self._tail = 0
+        # When the last visit began, and since when none began in time.
+        self._begun, self._late_since = -math.inf, math.inf
         self.failed = 0
         self.errors: list[Request] = []
         """The first of the requests that failed."""
@@ -101,6 +107,9 @@ class Figures:
         """Add new samples."""
         self.findings.extend(findings)
         for arrival in arrivals:
+            self._begun = arrival.time + arrival.late_ms / 1000
+            is_late = arrival.late_ms > _LATE_MS
+            self._late_since = min(self._late_since, self._begun) if is_late else math.inf
             if self._counts(arrival.time):
                 self._lates.append(arrival.late_ms)
                 self._dropped += arrival.is_dropped
@@ -111,6 +120,8 @@ class Figures:
             self._series[request.name].add(request)
             second = max(0, int(request.time - self._origin))
             self._seconds[second].append(request.latency_ms)
+            if not request.error and request.time > self._end:
+                self._tail += 1
             if request.error:
                 self._bad_seconds[second] += 1
                 self.failed += 1
@@ -138,26 +149,39 @@ class Figures:
         return sum(series.good for series in found)
 
     @property
+    def _end(self) -> float:
+        return self._origin + self._planned
+
+    @property
     def seconds(self) -> float:
-        """From the first request's start to the last one's end."""
-        return max(self.last - self.first, 1e-3) if self.requests else 0.0
+        """From the first request's start to the last one's end, or the planned end."""
+        return max(min(self.last, self._end) - self.first, 1e-3) if self.requests else 0.0
 
     @property
     def throughput(self) -> float:
         """Good requests a second."""
-        good = self.requests - self.failed
+        good = self.requests - self.failed - self._tail
         return good / self.seconds if good else 0.0
 
-    def arrivals(self) -> Arrivals:
+    def arrivals(self) -> OpenLoop:
         """Return the figures of an open loop's arrivals."""
         late = percentile(sorted(self._lates), 99) if self._lates else 0.0
-        return Arrivals(due=len(self._lates), dropped=self._dropped, late_p99=late)
+        return OpenLoop(due=len(self._lates), dropped=self._dropped, late_p99=late)
+
+    def is_behind(self) -> bool:
+        """Whether the load generator is the limit, and has begun no visit in time for seconds."""
+        if self._begun - self._late_since < _BEHIND_SECONDS:
+            return False
+        sent = sorted(value for series in self._series.values() for value in series.uncorrected)
+        return self.arrivals().limits(percentile(sent, 99) if sent else 0.0)
 
     @property
     def throughput_interval(self) -> Interval:
         """Between which values the throughput of another run would be."""
         kinds = [s.good_by_block(self.first, self.seconds) for s in self._series.values()]
         good = [sum(counts) for counts in zip(*kinds, strict=True)]
+        if good:
+            good[-1] -= self._tail
         return intervals.of_rate(good, self.seconds)
 
     def series(self) -> Mapping[str, Series]:
@@ -181,7 +205,8 @@ class Figures:
     def timeline(self) -> list[Second]:
         """Return every second, also those without an answer; an incomplete last one is left out."""
         rows = []
-        for second in range(max(1, int(self.seconds + _TOLERANCE)) if self.requests else 0):
+        lasted = self.last - self.first
+        for second in range(max(1, int(lasted + _TOLERANCE)) if self.requests else 0):
             ordered = sorted(self._seconds.get(second, ()))
             points = [percentile(ordered, point) for point in (50, 95, 99) if ordered]
             rows.append(Second(second, len(ordered), self._bad_seconds[second], *points))

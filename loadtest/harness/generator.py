@@ -14,6 +14,7 @@ from loadtest import machine
 from loadtest.errors import LoadTestError
 from loadtest.processes import family
 from loadtest.settings import LOADTEST, Plan
+from loadtest.users.masking import masker
 
 _STOP_SECONDS = 10.0
 
@@ -24,6 +25,7 @@ class Generator:
     def __init__(self, plan: Plan, url: str) -> None:
         self._log = Path(plan.folder) / "locust.log"
         self._processes, self._most = plan.processes, 0
+        self._masked = masker(password for _, password in plan.accounts)
         command = [
             *(sys.executable, "-m", "locust", "-f", str(LOADTEST / "users" / "locustfile.py")),
             *("--headless", "--only-summary", "--host", url),
@@ -91,10 +93,11 @@ class Generator:
         self._process.wait()
 
     def failure(self, problem: str) -> LoadTestError:
-        """Return an error with the last lines of its log."""
+        """Return an error with the last lines of its log, secrets masked."""
         lines = self._log.read_text(encoding="utf-8", errors="replace").strip().splitlines()[-12:]
         return LoadTestError(
-            f"{problem}\n  The end of {self._log}:\n    " + "\n    ".join(lines or ["(nothing)"]),
+            f"{problem}\n  The end of {self._log}:\n    "
+            + self._masked("\n    ".join(lines or ["(nothing)"])),
             "correct the scenario",
         )
 

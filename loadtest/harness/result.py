@@ -11,7 +11,7 @@ from typing import Any, Self
 
 from loadtest.errors import LoadTestError
 from loadtest.harness.endpoint import Endpoint
-from loadtest.harness.figures import Arrivals, Second
+from loadtest.harness.figures import OpenLoop, Second
 from loadtest.harness.gate import Profile, Verdict
 from loadtest.harness.intervals import Interval
 from loadtest.harness.meter import Reading, Use
@@ -50,8 +50,10 @@ class RunResult:
         time: when it began (RFC 3339, UTC).
         plan: with the names of its files, and without accounts.
         interrupted: whether Ctrl-C ended it.
-        seconds: from the first request's start to the last one's end.
-        throughput: good requests a second; `throughput_interval` is its interval, if it is known.
+        seconds: from the first request's start to the last one's end; in an open loop to its
+            planned end at most, after which no request is sent.
+        throughput: good requests a second within them; `throughput_interval` is its interval, if it
+            is known.
         distribution: of latencies, as (from, to, count), in ms.
         workers: requests by `<replica>/<pid>`, also of workers that served none.
         counts: findings by kind.
@@ -90,7 +92,7 @@ class RunResult:
     events: Sequence[Event]
     drift: tuple[float, float] | None
     surroundings: Surroundings
-    arrivals: Arrivals | None = None
+    arrivals: OpenLoop | None = None
     throughput_interval: Interval | None = None
     exchange: Exchange | None = None
 

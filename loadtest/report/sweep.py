@@ -18,7 +18,8 @@ from pathlib import Path
 
 from loadtest import machine
 from loadtest.errors import LoadTestError
-from loadtest.harness.run import Run, surroundings
+from loadtest.harness.course import surroundings
+from loadtest.harness.run import Run
 from loadtest.report import charts, pages
 from loadtest.report.charts import Line
 from loadtest.settings import Plan, Settings

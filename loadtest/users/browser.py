@@ -1,15 +1,16 @@
 """The browser of one visitor: it keeps cookies, and checks the session's cookie at each answer."""
 
+import time
 from typing import Any, ClassVar, Unpack
 
 from locust.contrib.fasthttp import FastHttpSession
 from locust.user import User
 
+from loadtest.settings import ANSWER_SECONDS
 from loadtest.users.findings import Answer, Failure, Finding, How, Refused
 from loadtest.users.pace import Pace
 from loadtest.users.samples import headers_of
 
-_TIMEOUT = 35.0
 _SHOWN = 200
 # As browsers have for one host. geventhttpclient's default is one, and tabs would take turns.
 _CONNECTIONS = 6
@@ -39,8 +40,8 @@ class Browser:
             base_url=user.host,
             request_event=user.environment.events.request,
             user=user,
-            network_timeout=_TIMEOUT,
-            connection_timeout=_TIMEOUT,
+            network_timeout=ANSWER_SECONDS,
+            connection_timeout=ANSWER_SECONDS,
             max_retries=0,
             concurrency=_CONNECTIONS,
         )
@@ -60,7 +61,8 @@ class Browser:
         expect, named = how.get("expect", (200,)), f"{method} {how.get('name', path)}"
         # As of now: another tab's answer may replace the cookie meanwhile.
         before, issuer = self.session_cookie(), self._issuer
-        late = self._pace.begin()
+        late = self._pace.begin(named)
+        sent = time.perf_counter()
         with self._session.request(
             method,
             path,
@@ -76,6 +78,7 @@ class Browser:
                 response.success()
             elif status:
                 response.failure(f"status {status}")
+        self._pace.answered(named, time.perf_counter() - sent)
         fields = headers_of(response)
         answer = Answer(
             request=named,

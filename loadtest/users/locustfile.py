@@ -11,7 +11,7 @@ from locust.env import Environment
 from locust.exception import StopUser
 from locust.runners import MasterRunner, WorkerRunner
 
-from loadtest.settings import Plan
+from loadtest.settings import ANSWER_SECONDS, Plan
 from loadtest.shapes import SHAPES
 from loadtest.users.findings import Finding
 from loadtest.users.loops import Visits
@@ -22,8 +22,8 @@ from loadtest.users.scenario import Scenario
 _SPAWN_RATE = 1_000.0
 # What a process says when its open loop has ended, and its last request was answered.
 _ENDED = "ended"
-# The longest that a request takes, and some time to start.
-_END_SECONDS = 40.0
+# The last request, and some time to start.
+_END_SECONDS = ANSWER_SECONDS + 5
 
 _plan = Plan.from_environ()
 _harness = int(os.environ.get("LOADTEST_PID") or os.getppid())

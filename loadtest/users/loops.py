@@ -20,7 +20,7 @@ from loadtest.shapes import SHAPES
 from loadtest.users.browser import Browser
 from loadtest.users.findings import Failure, Finding, Refused
 from loadtest.users.journey import Journey
-from loadtest.users.pace import OpenPace, Over, Pace
+from loadtest.users.pace import OpenPace, Over, Pace, Usual
 from loadtest.users.samples import Arrival
 from loadtest.users.scenario import Scenario
 
@@ -46,7 +46,7 @@ class Visits:
         arrived: Callable[[Arrival], None],
     ) -> None:
         self._plan, self._scenario, self._report = plan, scenario, report
-        self._arrived, self._over = arrived, Event()
+        self._arrived, self._over, self._usual = arrived, Event(), Usual()
 
     def make(self, user: User) -> None:
         """Make one visit or, in an open loop, begin visits until the run ends.
@@ -87,7 +87,7 @@ class Visits:
             late = max(0.0, time.perf_counter() - due)
             self._arrived(Arrival(time.time() - late, late * 1000, is_dropped))
             if not is_dropped:
-                visits.spawn(self._visit, user, OpenPace(due, self._over))
+                visits.spawn(self._visit, user, OpenPace(due, self._over, self._usual))
             else:
                 detail = f"{_MOST_UNDER_WAY} visits are under way: this one was not begun"
                 self._report(Finding(Failure.OVERLOAD, detail, journey="arrivals"))

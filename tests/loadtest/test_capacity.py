@@ -1,10 +1,13 @@
 """`make capacity` on real servers: the rate it finds, the route it names, and what it refuses."""
 
 import json
+import math
 import os
 import re
 import signal
 import subprocess
+import threading
+import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -12,7 +15,15 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import requests
+from werkzeug.serving import make_server
+from werkzeug.wrappers import Request, Response
 
+from loadtest.__main__ import main
+from loadtest.harness import search
+from loadtest.harness.target import recovers
+from loadtest.report import capacity
+from loadtest.report.capacity import Capacity
 from tests.conftest import StartStack
 from tests.support.ports import free_port
 from tests.support.stacks.gunicorn import Gunicorn
@@ -56,46 +67,73 @@ def _target(folder: Path, slower: float = 0.0) -> Iterator[dict[str, str]]:
             "SCENARIO": str(folder / "visitor.py"),
             "STEP": "1s",
             "PROCESSES": "1",
-            "RATE": "12",
+            "RATE": "6",
             "ARRIVALS": "constant",
         }
     finally:
         target.stop()
 
 
-def _searched(stack: Stack, folder: Path, slower: float) -> tuple[str, dict[str, Any], str]:
-    """Search a capacity; return what was printed, the raw data and the page."""
+def _searched(folder: Path, slower: float) -> tuple[Capacity, list[str], dict[str, Any], str]:
+    """Search a capacity; return it, what was said, the raw data and the page."""
+    said: list[str] = []
     with _target(folder, slower) as load:
-        status, printed = stack.verb("capacity", **load)
-    assert status == 0, printed
-    kept = Path(re.findall(r"^  raw data +(\S+)$", printed, re.MULTILINE)[0])
+        found = capacity.make(said.append, {**load, "STATE_DIR": str(folder)})
+        asked = requests.get(f"{load['HOST']}/asked", timeout=60).json()
+    kept = Path(said[-1].split()[-1])
     document = json.loads((kept / "capacity.json").read_text())
-    return printed.strip(), document, (kept / "capacity.html").read_text()
+    # What the target offers is asked once, however many trials there are.
+    assert asked["/api/products"] == 1
+    # And after each trial that broke, whether it answers in good time again.
+    assert asked["/list"] >= sum(not trial["is_kept"] for trial in document["trials"][:-1])
+    return found, said, document, (kept / "capacity.html").read_text()
 
 
 def test_a_slower_route_lowers_the_capacity_and_is_named(
-    new_stack: StartStack, tmp_path: Path
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """With 20 ms more in one route, a visit takes twice the time of the only worker."""
+    """With 60 ms more in one route, a visit takes four times the time of the only worker."""
+    # Coarse: the two are far apart, also on a busy machine.
+    monkeypatch.setattr(search, "STEP", 1.3)
+    monkeypatch.setattr(search, "CROSSINGS", 2)
     with ThreadPoolExecutor() as pool:
-        fast, slow = pool.map(
-            _searched, [new_stack(), new_stack()], [tmp_path / "a", tmp_path / "b"], [0.0, 0.02]
-        )
-    figures = r"([\d.]+) visits a second \(([\d.]+)–([\d.]+)\), ([\d.]+) requests a second"
-    rates = []
-    for printed, document, page in (fast, slow):
-        last = printed.splitlines()[-1]
-        found = re.fullmatch(rf"CAPACITY {figures}: above it, p99 of GET /\w+ .* ms.*", last)
-        assert found, printed
-        rate, low, high, requests = map(float, found.groups())
-        assert low <= rate < high
+        fast, slow = pool.map(_searched, [tmp_path / "a", tmp_path / "b"], [0.0, 0.06])
+    for found, said, document, page in (fast, slow):
+        assert found.low <= found.rate < found.high
         # Two a visit.
-        assert rate < requests < 3 * rate
+        assert found.rate < found.throughput < 3 * found.rate
         assert {trial["is_kept"] for trial in document["trials"]} == {True, False}
-        assert f"{found[1]} visits a second" in page
-        rates.append(rate)
-    assert rates[1] < 0.8 * rates[0], (fast[0], slow[0])
-    assert "above it, p99 of GET /add " in slow[0]
+        assert min(trial["late"] for trial in document["trials"]) > 0
+        assert str(found) in page
+        assert re.search(r"visits/s .* begun +[\d.]+ ms late  kept$", said[1])
+    assert slow[0].rate < fast[0].rate, (fast[1], slow[1])
+    assert slow[0].breaks.startswith("p99 of GET /add ")
+
+
+def test_after_a_broken_trial_the_target_has_to_recover() -> None:
+    """It waits for the queue of the trial before, and gives up after a while."""
+    answers = iter([0.3, 0.3, 0.3])
+
+    @Request.application
+    def application(request: Request) -> Response:
+        time.sleep(next(answers, 0.0))
+        return Response("ok", status=500 if request.path == "/broken" else 404)
+
+    server = make_server("127.0.0.1", 0, application)
+    thread = threading.Thread(target=server.serve_forever, daemon=True)
+    thread.start()
+    url = f"http://127.0.0.1:{server.port}"
+    try:
+        assert not recovers(url, {"/": 250.0}, seconds=0)
+        assert next(answers) == 0.3
+        assert recovers(url, {"/": 250.0, "/other": 250.0}, seconds=60)
+        assert next(answers, None) is None
+        assert not recovers(url, {"/": 250.0, "/broken": 250.0}, seconds=0)
+    finally:
+        server.shutdown()
+        server.server_close()
+        thread.join()
+    assert not recovers(url, {"/": math.inf}, seconds=0)
 
 
 def test_a_gate_that_breaks_at_once_is_said(nothing: Stack, tmp_path: Path) -> None:
@@ -103,8 +141,8 @@ def test_a_gate_that_breaks_at_once_is_said(nothing: Stack, tmp_path: Path) -> N
     with _target(tmp_path) as load:
         status, printed = nothing.verb("capacity", PROFILE="impossible", **load)
     assert status != 0
-    assert "CAPACITY error: the gate breaks already at 12 visits a second" in printed
-    assert "hint: begin lower: RATE=3; or choose other objectives: PROFILE=, SLO=" in printed
+    assert "CAPACITY error: the gate breaks already at 6 visits a second" in printed
+    assert "hint: begin lower: RATE=1.5; or choose other limits: PROFILE=, SLO=" in printed
     assert re.search(r"^  report +\S+/capacity\.html$", printed, re.MULTILINE)
 
 
@@ -124,7 +162,7 @@ def test_ctrl_c_reports_the_trials_so_far(nothing: Stack, tmp_path: Path) -> Non
             printed += process.communicate(timeout=120)[0]
     assert process.returncode != 0
     assert re.search(
-        r"^CAPACITY error: interrupted after \d+ trials, .* 12 visits a second$",
+        r"^CAPACITY error: interrupted after \d+ trials, .* 6 visits a second$",
         printed,
         re.MULTILINE,
     ), printed
@@ -148,11 +186,19 @@ def test_ctrl_c_reports_the_trials_so_far(nothing: Stack, tmp_path: Path) -> Non
     ids=["users", "shape", "duration", "step", "profile", "stack", "host", "args"],
 )
 def test_a_search_that_cannot_be_made_is_refused(
-    nothing: Stack, settings: dict[str, str], problem: str, hint: str
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capfd: pytest.CaptureFixture[str],
+    settings: dict[str, str],
+    problem: str,
+    hint: str,
 ) -> None:
     """With the reason and a hint, before any load; the last line has no capacity."""
-    status, printed = nothing.verb("capacity", **settings)
-    assert status != 0
-    assert problem in printed
-    assert hint in printed
-    assert re.search(r"^CAPACITY error: ", printed, re.MULTILINE), printed
+    monkeypatch.setenv("STATE_DIR", str(tmp_path))
+    for name, text in settings.items():
+        monkeypatch.setenv(name, text)
+    assert main(["capacity", *settings.get("ARGS", "").split()]) == 2
+    printed, warned = capfd.readouterr()
+    assert problem in warned
+    assert hint in warned
+    assert printed.splitlines()[-1].startswith("CAPACITY error: ")

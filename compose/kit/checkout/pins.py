@@ -6,7 +6,8 @@ from kit.checkout.programs import Programs
 from kit.console import say
 
 _GROUPS = shlex.split(
-    "runtime local gevent parser nginx valkey mongodb test lint bench load foreign foreign-build uv"
+    "runtime local gevent parser nginx valkey mongodb kubernetes test lint bench load"
+    " foreign foreign-build uv"
 )
 # Without --no-config, an index or a constraint in the caller's uv.toml would count.
 _COMPILE = shlex.split(

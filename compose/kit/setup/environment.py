@@ -70,7 +70,7 @@ def of_lock(lock: Path, settings: Settings) -> Environment:
 
 def to_check(settings: Settings) -> Environment:
     """Return the environment that the checks and `make pins` use."""
-    servers = *_SERVERS, "mongodb"
+    servers = *_SERVERS, "mongodb", "kubernetes"
     return _named("check", settings, *_SHOP, *servers, "bench", "test", "lint", "uv", "load")
 
 

@@ -38,6 +38,8 @@ _SOURCES = {
     "compose.sentinel.yaml": "compose/compose.sentinel.yaml",
     "compose.tls.yaml": "compose/compose.tls.yaml",
     "secrets.sh": "compose/secrets.sh",
+    "kubernetes": "compose/kubernetes",
+    "kubernetes/README.md": "compose/kubernetes/README.md",
     "redis": "compose/redis",
     "observe": "compose/observe",
     "nginx": "nginx",

@@ -8,6 +8,8 @@ import os
 from pathlib import Path
 from typing import Any, Final
 
+from loadtest.frameworks import contract
+
 MOST_PER_LINE: Final = 99
 SECRET: Final = "not-secret: signs the cookies of a measurement"
 LIFETIME: Final = int(os.environ.get("LIFETIME") or 31 * 24 * 3600)
@@ -93,9 +95,10 @@ def shown(lines: dict[str, int]) -> dict[str, Any]:
 
 def other_state() -> Refused:
     """Return the refusal of an OAuth callback whose state is not in the session."""
-    return Refused(400, "the state is not the one that this session began with")
+    return Refused(400, contract.OTHER_STATE)
 
 
 def nothing_to_end(user: str) -> Refused:
     """Return the refusal to end sessions that browsers hold."""
-    return Refused(501, f"no server holds the sessions of {user!r}: there is nothing to end")
+    detail = f"no server holds the sessions of {user!r}: there is nothing to end"
+    return Refused(contract.NOTHING_TO_REVOKE, detail)

@@ -4,7 +4,6 @@ Requests per second, latency, CPU of every tier, round trips and bytes to the st
 one table.
 """
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -12,11 +11,16 @@ from typing import Any, Final
 
 from loadtest import machine
 from loadtest.console import say, show
-from loadtest.errors import LoadTestError
 from loadtest.frameworks import mongodb, node, raw
 from loadtest.frameworks.benchmarks import document
 from loadtest.frameworks.benchmarks import table as figures
-from loadtest.frameworks.benchmarks.testbed import Testbed, filled_cart, under_load, worker_bytes
+from loadtest.frameworks.benchmarks.testbed import (
+    PROCESSES,
+    Testbed,
+    filled_cart,
+    under_load,
+    worker_bytes,
+)
 from loadtest.frameworks.benchmarks.traffic import MongoMeter, RedisMeter, Traffic
 from loadtest.frameworks.load import Generator
 from loadtest.frameworks.peers import Peer
@@ -58,14 +62,12 @@ def measure(
     Raises:
         LoadTestError: one cannot be started, or answers wrongly.
     """
-    with under_load(peers, document.PROCESSES, generator) as bed:
+    with under_load(peers, PROCESSES, generator) as bed:
         traffics = _traffic(bed)
         bed.warm_up(_WARM_SECONDS)
         samples = bed.samples(["mix"], options["rounds"], options["seconds"])
         still = {
-            peer.name: Still(
-                *traffics[peer], worker_bytes(app, document.PROCESSES), bed.session_bytes(peer)
-            )
+            peer.name: Still(*traffics[peer], worker_bytes(app, PROCESSES), bed.session_bytes(peer))
             for peer, app in bed.apps.items()
         }
     return raw.save(
@@ -91,15 +93,7 @@ def write(path: Path, *, is_documented: bool) -> None:
     Raises:
         LoadTestError: the file holds something else.
     """
-    try:
-        data = json.loads(path.read_text(encoding="utf-8"))
-        peers = document.measured_peers(data)
-        rows = figures.rows(data, [peer.name for peer in peers])
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise LoadTestError(
-            f"{path} is no raw data of a comparison ({error!r})",
-            "name a file peers-*.json or stores-*.json",
-        ) from None
+    data, (peers, rows) = raw.read(path, "a comparison", _told, "peers-*.json or stores")
     # One peer a line: there are more of them than a terminal has room for in a row.
     for row in rows:
         say()
@@ -114,6 +108,11 @@ def write(path: Path, *, is_documented: bool) -> None:
         page.write_text(text, encoding="utf-8")
         say(f"written: {page}")
     say(f"the same table: {path.with_suffix('.html')} and .md")
+
+
+def _told(data: dict[str, Any]) -> tuple[list[Peer], list[figures.Row]]:
+    peers = document.measured_peers(data)
+    return peers, figures.rows(data, [peer.name for peer in peers])
 
 
 def _traffic(bed: Testbed) -> dict[Peer, tuple[Traffic, Traffic]]:

@@ -67,7 +67,8 @@ def deploy(interpreter: Interpreter, worker_class: str, parser: str, times: int)
         )
         try:
             stack.succeed("up")
-            _require_parser(stack, parser)
+            running = Stack.running(stack.state)
+            require_parser(running.environment if running else None, parser)
             return losses(stack.port, lambda: _deploy(stack, times))
         finally:
             stack.dispose()
@@ -85,6 +86,27 @@ def losses(port: int, action: Callable[[], None]) -> Losses:
     return Losses(found.requests, found.failed, max(0, missing), found.details)
 
 
+def require_parser(environment: Path | None, parser: str) -> None:
+    """Refuse a stack whose environment is not the one that was prepared.
+
+    Raises:
+        LoadTestError: it has another parser, or no environment that could be looked at.
+    """
+    # Without one, `versions` would look at that of the benchmark.
+    if environment is None:
+        raise LoadTestError(
+            "the stack does not run, or in no environment of its own",
+            "see whether `make up` starts one that stays up",
+        )
+    has_c = bool(machine.versions(["gunicorn_h1c"], environment))
+    if has_c != (parser == "C"):
+        raise LoadTestError(
+            f"the stack runs {'with' if has_c else 'without'} gunicorn_h1c, and not with the "
+            f"{parser} parser",
+            f"remove {environment}: the benchmark builds it again",
+        )
+
+
 def _deploy(stack: Kit, times: int) -> None:
     for _ in range(times):
         stack.change()
@@ -99,14 +121,3 @@ def _pieces(browsers: Sequence[Browser]) -> int:
             raise LoadTestError(f"GET {contract.CART} was answered {status}")
         counts.append(body["count"])
     return sum(counts)
-
-
-def _require_parser(stack: Kit, parser: str) -> None:
-    """Refuse a stack whose environment is not the one that was prepared."""
-    running = Stack.running(stack.state)
-    has_c = bool(machine.versions(["gunicorn_h1c"], running.environment if running else None))
-    if has_c != (parser == "C"):
-        raise LoadTestError(
-            f"the stack runs {'with' if has_c else 'without'} gunicorn_h1c, and not with the "
-            f"{parser} parser"
-        )

@@ -7,20 +7,18 @@ p99 from requests that arrive at a fixed rate.
 import itertools
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import asdict
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any, Final
+from typing import Final
 
 import psutil
 
-from loadtest.frameworks import raw, servers, variants
+from loadtest.frameworks import servers, variants
 from loadtest.frameworks.benchmarks import report
 from loadtest.frameworks.benchmarks.report import Raw, Report
 from loadtest.frameworks.benchmarks.spread import ratio, spread
-from loadtest.frameworks.benchmarks.testbed import under_load
-from loadtest.frameworks.load import CONNECTIONS, Generator
-from loadtest.frameworks.peers import Peer
+from loadtest.frameworks.benchmarks.task import Task
+from loadtest.frameworks.benchmarks.testbed import PROCESSES, under_load
 from loadtest.frameworks.relay import relay
 from loadtest.frameworks.servers import Running
 
@@ -28,7 +26,6 @@ PEERS: Final = ("unsticky", "blob", "flask-session")
 DELAYS: Final = (0.0, 1.0, 5.0)
 """Of a round trip, in ms."""
 
-PROCESSES: Final = 2
 ROUNDS: Final = 4
 RATE: Final = 100
 """Requests/s of the open loop: what each one can answer from the farthest store."""
@@ -38,21 +35,15 @@ _SESSIONS = 25
 _WARM_SECONDS = 1
 
 
-def measure(
-    peers: Sequence[Peer],
-    skipped: Mapping[str, str],
-    generator: Generator,
-    options: Mapping[str, Any],
-) -> Path:
+def measure(task: Task) -> Path:
     """Measure each peer with each worker class at each distance; return the file with raw data.
 
-    The options are `worker_classes`, `delays` in ms, `rounds`, `seconds` of each closed loop, and
-    `rate` per second.
+    Its own options are `worker_classes` and `delays` in ms.
 
     Raises:
         LoadTestError: one cannot be started, or fails.
     """
-    rounds, seconds, rate = options["rounds"], options["seconds"], options["rate"]
+    options, peers = task.options, task.peers
     with _relays(options["delays"]) as (store, relays):
         described = {
             variants.of(
@@ -66,30 +57,19 @@ def measure(
                 peers, options["worker_classes"], options["delays"]
             )
         }
-        with under_load(described, PROCESSES, generator, sessions=_SESSIONS) as bed:
+        with under_load(described, PROCESSES, task.generator, sessions=_SESSIONS) as bed:
             bed.warm_up(_WARM_SECONDS)
             before = _cpu(relays)
-            samples = bed.samples(["mix"], rounds, seconds)
-            loaded = rounds * seconds * len(peers) * len(options["worker_classes"])
+            samples = task.closed_loop(bed)
+            turns = options["rounds"] * len(peers) * len(options["worker_classes"])
             # Of one core, while the applications behind it were loaded.
             shares = {
-                f"{delay:g}": (now - before[delay]) / loaded for delay, now in _cpu(relays).items()
+                f"{delay:g}": (now - before[delay]) / (turns * options["seconds"])
+                for delay, now in _cpu(relays).items()
             }
-            arrived = bed.arrivals(rate, rounds, 2 * seconds)
-    return raw.save(
-        "distance",
-        {
-            "table": "distance",
-            "options": {**options},
-            "generator": generator,
-            "skipped": skipped,
-            "load_averages": bed.load_averages,
-            "servers": {each.name: about for each, about in described.items()},
-            "samples": [asdict(sample) for sample in samples],
-            "arrivals": [asdict(each) for each in arrived],
-            "relays": shares,
-        },
-    )
+            arrived = task.open_loop(bed)
+    servers_by_name = {each.name: about for each, about in described.items()}
+    return task.save("distance", bed, servers_by_name, (samples, arrived), relays=shares)
 
 
 def told(data: Raw) -> Report:
@@ -110,7 +90,7 @@ def told(data: Raw) -> Report:
         "distance",
         [header, *([*about, *cells] for about, cells in rows.items())],
         _conclusion(data),
-        _facts(data),
+        {"sessions": _SESSIONS},
     )
 
 
@@ -131,16 +111,6 @@ def _conclusion(data: Raw) -> str:
         for worker_class in dict.fromkeys(worker_class for worker_class, _ in rates)
     ]
     return f"{title}, requests/s at {far:g} ms to those at {near:g} ms: {', '.join(shares)}."
-
-
-def _facts(data: Raw) -> dict[str, Any]:
-    lates = [each["late_ms"] for each in data["arrivals"]]
-    return {
-        "connections": CONNECTIONS,
-        "processes": PROCESSES,
-        "late": (min(lates), max(lates)),
-        "sessions": _SESSIONS,
-    }
 
 
 @contextmanager

@@ -1,19 +1,16 @@
 """The table of a comparison and what is needed to judge it, as Markdown and as one HTML file."""
 
 from pathlib import Path
-from typing import Any, Final
+from typing import Any
 
 from loadtest import machine
 from loadtest.frameworks.benchmarks import table
-from loadtest.frameworks.benchmarks.testbed import SESSIONS
+from loadtest.frameworks.benchmarks.testbed import PROCESSES, SESSIONS
 from loadtest.frameworks.load import CONNECTIONS
 from loadtest.frameworks.peers import PEERS, Peer
 from loadtest.report import pages
 
 _DOCS = machine.CHECKOUT / "docs"
-
-PROCESSES: Final = 2
-"""Of each peer under load."""
 
 
 def measured_peers(data: table.Raw) -> list[Peer]:

@@ -8,6 +8,8 @@ from typing import Any
 
 from loadtest import machine
 from loadtest.console import say, show
+from loadtest.frameworks.benchmarks.testbed import PROCESSES
+from loadtest.frameworks.load import CONNECTIONS
 from loadtest.report import pages
 
 Raw = dict[str, Any]
@@ -51,11 +53,24 @@ def write(path: Path, data: Raw, report: Report, *, is_documented: bool) -> None
 
 def markdown(data: Raw, report: Report) -> str:
     """Return the report as a Markdown document."""
-    # From one figure to another, not within a name.
-    rows = [[re.sub(r"(?<=\d)-(?=\d)", "–", cell) for cell in row] for row in report.rows]
-    report = replace(report, rows=rows)
-    values = {"data": data, "report": report, "persists": report.persists, "is_of_stores": False}
-    return f"{pages.rendered('bench_run.md', **values, **report.facts)}\n"
+    rows = [[_dashed(cell) for cell in row] for row in report.rows]
+    report = replace(report, rows=rows, conclusion=_dashed(report.conclusion))
+    text = pages.rendered(
+        "bench_run.md",
+        data=data,
+        report=report,
+        persists=report.persists,
+        is_of_stores=False,
+        connections=CONNECTIONS,
+        processes=PROCESSES,
+        **report.facts,
+    )
+    return f"{text}\n"
+
+
+def _dashed(text: str) -> str:
+    """Return a text with dashes from one figure to another, but not within a name."""
+    return re.sub(r"(?<=\d)-(?=\d)", "–", text)
 
 
 def of(samples: Sequence[Raw], peer: str, figure: str) -> list[float]:

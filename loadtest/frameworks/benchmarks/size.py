@@ -7,7 +7,7 @@ that are spread over all of them.
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -19,20 +19,18 @@ import redis
 from loadtest import machine
 from loadtest.console import say
 from loadtest.errors import LoadTestError
-from loadtest.frameworks import raw, servers, variants
+from loadtest.frameworks import servers, variants
 from loadtest.frameworks.benchmarks import report
 from loadtest.frameworks.benchmarks.report import Raw, Report
 from loadtest.frameworks.benchmarks.spread import least_most, ratio, spread
-from loadtest.frameworks.benchmarks.testbed import under_load
-from loadtest.frameworks.load import CONNECTIONS, Generator
-from loadtest.frameworks.peers import Peer
+from loadtest.frameworks.benchmarks.task import Task
+from loadtest.frameworks.benchmarks.testbed import PROCESSES, under_load
 from loadtest.frameworks.servers import Running
 
 SIZES: Final = (1_000, 10_000, 100_000, 1_000_000)
 ASKED: Final = 10_000
 """The most sessions that are asked for."""
 
-PROCESSES: Final = 2
 ROUNDS: Final = 8
 RATE: Final = 400
 RESTARTS: Final = 3
@@ -58,21 +56,15 @@ class Filled:
     file: int
 
 
-def measure(
-    peers: Sequence[Peer],
-    skipped: Mapping[str, str],
-    generator: Generator,
-    options: Mapping[str, Any],
-) -> Path:
+def measure(task: Task) -> Path:
     """Fill a store of each size, measure, restart; return the file with the raw data.
 
-    The options are `sizes`, `rounds`, `seconds` of each closed loop, and `rate` per second.
+    Its own option is `sizes`.
 
     Raises:
         LoadTestError: a store or the application fails, or a session is not there.
     """
-    rounds, seconds, sizes = options["rounds"], options["seconds"], sorted(options["sizes"])
-    (peer,) = peers
+    sizes, (peer,) = sorted(task.options["sizes"]), task.peers
     with ExitStack() as stack:
         folders = {
             size: Path(stack.enter_context(TemporaryDirectory(prefix="size-"))) for size in sizes
@@ -90,27 +82,20 @@ def measure(
                 for size, store in stores.items()
             }
             # Their own carts are few beside those that are there already.
-            with under_load(sized, PROCESSES, generator, sessions=1) as bed:
+            with under_load(sized, PROCESSES, task.generator, sessions=1) as bed:
                 for variant, size in sized.items():
                     bed.use(variant, cookies[size])
                 bed.warm_up(_WARM_SECONDS)
-                samples = bed.samples(["mix"], rounds, seconds)
-                arrived = bed.arrivals(options["rate"], rounds, 2 * seconds)
+                loops = task.closed_loop(bed), task.open_loop(bed)
         restarts = {size: _restarts(folder, size) for size, folder in folders.items()}
-    return raw.save(
+    return task.save(
         "size",
-        {
-            "table": "size",
-            "options": {**options, "sizes": sizes},
-            "generator": generator,
-            "skipped": skipped,
-            "load_averages": bed.load_averages,
-            "servers": {variant.name: {"sessions": size} for variant, size in sized.items()},
-            "samples": [asdict(sample) for sample in samples],
-            "arrivals": [asdict(each) for each in arrived],
-            "filled": {str(size): asdict(each) for size, each in filled.items()},
-            "restarts": {str(size): each for size, each in restarts.items()},
-        },
+        bed,
+        {variant.name: {"sessions": size} for variant, size in sized.items()},
+        loops,
+        options={**task.options, "sizes": sizes},
+        filled={str(size): asdict(each) for size, each in filled.items()},
+        restarts={str(size): each for size, each in restarts.items()},
     )
 
 
@@ -154,7 +139,7 @@ def told(data: Raw) -> Report:
         [header, *rows],
         f"{rows[-1][0]} sessions cost a request × {ratio(costs[last], first)} of the CPU that "
         f"{rows[0][0]} cost.",
-        {"connections": CONNECTIONS, "processes": PROCESSES, "asked": ASKED, "restarts": RESTARTS},
+        {"asked": ASKED, "restarts": RESTARTS},
         persists=True,
     )
 

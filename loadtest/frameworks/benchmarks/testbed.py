@@ -20,6 +20,9 @@ from loadtest.frameworks.peers import Peer
 from loadtest.frameworks.servers import Running
 from loadtest.processes import family
 
+PROCESSES: Final = 2
+"""Of each peer under load."""
+
 SESSIONS: Final = 200
 
 QUANTITY: Final = 3

@@ -7,7 +7,7 @@ is named in the end.
 
 import itertools
 import statistics
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -21,14 +21,12 @@ from loadtest.frameworks.benchmarks.page import bound
 from loadtest.frameworks.benchmarks.report import Raw, Report
 from loadtest.frameworks.benchmarks.spread import ratio, ratios, spread
 from loadtest.frameworks.benchmarks.table import ABSENT
-from loadtest.frameworks.benchmarks.testbed import under_load, worker_bytes
+from loadtest.frameworks.benchmarks.task import Task
+from loadtest.frameworks.benchmarks.testbed import PROCESSES, under_load, worker_bytes
 from loadtest.frameworks.interpreters import Interpreter
-from loadtest.frameworks.load import CONNECTIONS, Generator
-from loadtest.frameworks.peers import Peer
 from loadtest.frameworks.variants import Variant
 
 WORKER_CLASSES: Final = ("sync", "gthread", "gevent")
-PROCESSES: Final = 2
 ROUNDS: Final = 6
 RATE: Final = 400
 _WARM_SECONDS = 2
@@ -50,22 +48,17 @@ class Server:
     sent: int
 
 
-def measure(
-    peers: Sequence[Peer],
-    skipped: Mapping[str, str],
-    generator: Generator,
-    options: Mapping[str, Any],
-) -> Path:
+def measure(task: Task) -> Path:
     """Measure all combinations that can run here, and return the file with the raw data.
 
-    The options are `worker_classes`, `pythons`, `parsers`, `rounds`, `seconds` of each closed loop,
-    `rate` per second and `deploys` of each.
+    Its own options are `worker_classes`, `pythons`, `parsers` and `deploys` of each.
 
     Raises:
         LoadTestError: one fails, or there is none.
     """
+    options, (peer,) = task.options, task.peers
     pythons, missing = interpreters.found(options["pythons"])
-    left_out = {**skipped, **{f"Python {name}": why for name, why in missing.items()}}
+    left_out = {**task.skipped, **{f"Python {name}": why for name, why in missing.items()}}
     combined: dict[Variant, tuple[Interpreter, str]] = {}
     described = {}
     for worker_class, python, parser in itertools.product(
@@ -79,7 +72,7 @@ def measure(
             left_out[title] = error.problem
             continue
         variant = variants.of(
-            peers[0],
+            peer,
             f"{worker_class}-{python.version}-{parser.lower()}",
             title=title,
             worker_class=worker_class,
@@ -95,12 +88,11 @@ def measure(
             "packages": machine.versions((*raw.PACKAGES, "gunicorn_h1c"), root),
         }
     if not combined:
-        raise LoadTestError("no combination can run here", f"left out: {left_out}")
-    rounds, seconds = options["rounds"], options["seconds"]
-    with under_load(combined, PROCESSES, generator) as bed:
+        reasons = "; ".join(f"{name}: {why}" for name, why in left_out.items())
+        raise LoadTestError("no combination can run here", f"left out: {reasons}")
+    with under_load(combined, PROCESSES, task.generator) as bed:
         bed.warm_up(_WARM_SECONDS)
-        samples = bed.samples(["mix"], rounds, seconds)
-        arrived = bed.arrivals(options["rate"], rounds, 2 * seconds)
+        loops = task.closed_loop(bed), task.open_loop(bed)
         workers = {each.name: worker_bytes(app, PROCESSES) for each, app in bed.apps.items()}
     losses = {}
     for variant, (python, parser) in combined.items():
@@ -112,20 +104,15 @@ def measure(
             left_out[f"deployments of {variant.title}"] = " ".join(error.problem.split())
         else:
             losses[variant.name] = asdict(found)
-    return raw.save(
+    return task.save(
         "servers",
-        {
-            "table": "servers",
-            "options": {name: value for name, value in options.items() if name != "pythons"},
-            "generator": generator,
-            "skipped": left_out,
-            "load_averages": bed.load_averages,
-            "servers": described,
-            "samples": [asdict(sample) for sample in samples],
-            "arrivals": [asdict(each) for each in arrived],
-            "workers": workers,
-            "deploys": losses,
-        },
+        bed,
+        described,
+        loops,
+        options={name: value for name, value in options.items() if name != "pythons"},
+        skipped=left_out,
+        workers=workers,
+        deploys=losses,
     )
 
 
@@ -222,14 +209,10 @@ def _conclusion(servers: Sequence[Server]) -> str:
 
 def _facts(data: Raw) -> dict[str, Any]:
     """Return what the prose of the page needs beside the raw data."""
-    lates = [each["late_ms"] for each in data["arrivals"]]
     plain = {each["version"] for each in data["servers"].values() if not each["is_profiled"]}
     versions = {each["packages"].get("gunicorn_h1c", "") for each in data["servers"].values()}
     return {
         "parser_version": max(versions),
-        "connections": CONNECTIONS,
-        "processes": PROCESSES,
         "deploy_rate": deploys.RATE,
-        "late": (min(lates), max(lates)),
         "not_profiled": sorted(plain),
     }

@@ -1,6 +1,7 @@
 """The benchmarks of this library alone: servers, distance and size, in small real runs."""
 
 import json
+import re
 import sys
 from pathlib import Path
 from typing import Any
@@ -8,12 +9,14 @@ from typing import Any
 import pytest
 
 from loadtest.errors import LoadTestError
-from loadtest.frameworks import bench, interpreters, peers
+from loadtest.frameworks import bench, interpreters, options, peers
 from loadtest.frameworks.benchmarks import distance, report, size, workers
 from loadtest.frameworks.benchmarks.report import Report
+from loadtest.frameworks.benchmarks.task import Task
 from loadtest.frameworks.benchmarks.workers import Server
 from loadtest.frameworks.load import Generator, generator
 
+_EMPTY = '{"options": {"rate": 1}, "samples": [], "servers": {}}'
 _SMALL = {"rounds": 2, "seconds": 1, "rate": 40}
 
 
@@ -40,7 +43,7 @@ def test_servers_measures_and_deploys(load: Generator) -> None:
         "parsers": ["Python"],
         "deploys": 1,
     }
-    path = workers.measure(peers.named(["unsticky"]), {}, load, options)
+    path = workers.measure(Task(peers.named(["unsticky"]), {}, load, options))
     data, found, page = _told(path, workers.told)
     header, row = found.rows
     assert len(row) == len(header)
@@ -58,7 +61,7 @@ def test_servers_measures_and_deploys(load: Generator) -> None:
 def test_distance_has_each_delay(load: Generator) -> None:
     """A row for each peer and worker class, two columns for each delay; relays say their CPU."""
     options = {**_SMALL, "worker_classes": ["sync", "gevent"], "delays": [0.0, 2.0]}
-    path = distance.measure(peers.named(["unsticky"]), {}, load, options)
+    path = distance.measure(Task(peers.named(["unsticky"]), {}, load, options))
     data, found, page = _told(path, distance.told)
     header, *rows = found.rows
     assert header[2:] == ["requests/s, 0 ms", "p99, 0 ms", "requests/s, 2 ms", "p99, 2 ms"]
@@ -75,7 +78,7 @@ def test_distance_has_each_delay(load: Generator) -> None:
 
 def test_size_counts_real_sessions(load: Generator) -> None:
     """Each size is in its store, also after restarts; memory and file grow with the sessions."""
-    path = size.measure(peers.named(["unsticky"]), {}, load, {**_SMALL, "sizes": [2000, 500]})
+    path = size.measure(Task(peers.named(["unsticky"]), {}, load, {**_SMALL, "sizes": [2000, 500]}))
     data, found, page = _told(path, size.told)
     header, *rows = found.rows
     assert [row[0] for row in rows] == ["500", "2,000"]
@@ -118,25 +121,86 @@ def test_a_missing_python_is_named(monkeypatch: pytest.MonkeyPatch, tmp_path: Pa
     assert list(missing) == ["3.13"]
 
 
+def test_a_program_that_is_no_python_is_left_out(tmp_path: Path) -> None:
+    """Whatever it prints; and the same version again would be one server, started twice."""
+    again = tmp_path / "again"
+    again.write_text(f'#!/bin/sh\nexec {sys.executable} "$@"\n')
+    again.chmod(0o700)
+    ours, missing = interpreters.found(["/bin/echo", sys.executable, str(again)])
+    assert [each.path for each in ours] == [sys.executable]
+    assert missing["/bin/echo"].startswith("it is not there")
+    assert missing[str(again)].endswith(f"is {ours[0].version}, too")
+
+
 def test_without_a_python_there_is_nothing_to_measure() -> None:
     """The error says which one is left out, and why; `--servers` is `--only servers`."""
-    with pytest.raises(LoadTestError, match=r"no combination(?s:.*)/bin/false(?s:.*)no CPython"):
+    with pytest.raises(LoadTestError, match=r"no combination(?s:.*)/bin/false: (?s:.*)no CPython"):
         bench.main(["--servers", "--pythons", "/bin/false"])
 
 
-@pytest.mark.parametrize("arguments", [["--delays", "-1"], ["--delays", "nan"], ["--sizes", "0"]])
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["--only", "distance", "--delays", "-1"], "argument --delays: must be 0 to 100 ms"),
+        (["--only", "distance", "--delays", "nan"], "argument --delays: must be 0 to 100 ms"),
+        (["--only", "distance", "--delays", "far"], "argument --delays: must be 0 to 100 ms"),
+        (["--only", "size", "--sizes", "10"], "must be a whole number, 200 to 10,000,000"),
+        (["--rounds", "2.5"], "argument --rounds: must be a whole number, 1 to 1,000"),
+        (["--rounds", "1"], "--rounds must be 2 or more: one round has no spread"),
+        (["--seconds", "21"], "--seconds must be 20 or less"),
+        # Seven minutes later, the user would see that it meant nothing.
+        (["--deploys", "3"], "--deploys is for servers: name one with --only"),
+        (["--only", "page", "--document"], "--document is for peers, "),
+        (["--only", "nobody"], "invalid choice: 'nobody'"),
+        (["--again", "size-1.json", "--only", "size"], "nothing but --document goes with it"),
+    ],
+)
 def test_options_that_mean_nothing_are_refused(
-    arguments: list[str], capsys: pytest.CaptureFixture[str]
+    arguments: list[str], said: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """A delay below 0 or a store of no sessions is an error of the command line."""
+    """What is out of range, or does nothing, is an error of the command line."""
     with pytest.raises(SystemExit):
-        bench.main(["--only", "distance", *arguments])
-    assert "must be" in capsys.readouterr().err
+        bench.main(arguments)
+    assert said in capsys.readouterr().err
 
 
-def test_raw_data_that_are_none_are_named(tmp_path: Path) -> None:
+def test_options_add_up() -> None:
+    """`--servers` leaves `--only` as it is, and what is named twice is measured once."""
+    given = options.parsed(
+        ["--servers", "--only", "distance", "blob", "--only", "blob", "--delays", "5", "0", "5.0"],
+        "",
+    )
+    assert given.benchmarks == ["servers", "distance"]
+    assert given.only == ["servers", "distance", "blob"]
+    assert given.delays == [5, 0]
+
+
+@pytest.mark.parametrize(
+    ("benchmark", "peer", "fit"),
+    [
+        ("size", "flask-session", "it takes unsticky$"),
+        ("servers", "unsticky-gevent", "it takes unsticky$"),
+        ("distance", "unsticky-sqlite", "it takes unsticky, .*flask-session"),
+        ("distance", "express", "it takes unsticky, .*flask-session"),
+        ("session", "unsticky-gevent", "it takes unsticky, "),
+        ("anomalies", "shop", "it takes unsticky, "),
+        ("page", "django", "it takes unsticky, "),
+    ],
+)
+def test_a_peer_that_a_benchmark_cannot_measure_is_refused(
+    benchmark: str, peer: str, fit: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """It says why the peer is left out, and which ones the benchmark takes."""
+    with pytest.raises(LoadTestError, match=f"nothing is left to measure for {benchmark}") as error:
+        bench.main(["--only", benchmark, peer])
+    assert f"{peer} is left out: " in capsys.readouterr().out
+    assert re.search(fit, error.value.hint)
+
+
+@pytest.mark.parametrize("content", ["", "[]", "{}", _EMPTY, '{"servers": []}'])
+def test_raw_data_that_are_none_are_named(tmp_path: Path, content: str) -> None:
     """A file that cannot be read says which benchmark it was taken for."""
     file = tmp_path / "size-1.json"
-    file.write_text("{}")
-    with pytest.raises(LoadTestError, match=r"size-1.json is no raw data of size \(KeyError"):
+    file.write_text(content)
+    with pytest.raises(LoadTestError, match=r"size-1.json is no raw data of size \("):
         bench.main(["--again", str(file)])

@@ -6,9 +6,13 @@ from typing import Any
 
 import pytest
 
+from loadtest.errors import LoadTestError
 from loadtest.frameworks import peers
-from loadtest.frameworks.benchmarks import anomalies, findings
+from loadtest.frameworks.apps import cart
+from loadtest.frameworks.benchmarks import anomalies, findings, site
 from loadtest.frameworks.benchmarks.anomalies import Try
+from loadtest.frameworks.benchmarks.findings import Line
+from loadtest.frameworks.client import Answer
 
 _TRIES = 2
 
@@ -33,9 +37,9 @@ def test_the_library_has_none_of_them() -> None:
     assert (race["acknowledged"], race["lost"]) == (401, 0)
     assert not happened
     answers = {each.anomaly: each.answers for each in tries}
-    assert answers["revived"] == [409] * anomalies.LATE_WRITERS
+    assert answers["revived"] == [409] * site.LATE_WRITERS
     assert answers["revoked"] == [204, *answers["revived"]]
-    assert answers["oauth"] == [200] * (anomalies.LATE_WRITERS + 1)
+    assert answers["oauth"] == [200] * (site.LATE_WRITERS + 1)
     assert answers["anonymous"] == (503, None)
 
 
@@ -65,15 +69,95 @@ def test_a_store_that_is_down_is_taken_for_a_visitor_without_a_session() -> None
     assert happened["revived"] == happened["revoked"] == 0
 
 
-def test_the_table_counts_tries_and_explains_what_fails() -> None:
-    """Losses are a range, tries a sum, what was not tried a dash; who fails nothing has no why."""
-    tried = [("oauth", True), ("oauth", True), ("oauth", False), ("replayed", False)]
-    data = {
+def _try(peer: str, anomaly: str, *answers: int, happened: bool | None) -> dict[str, Any]:
+    return {"peer": peer, "anomaly": anomaly, "happened": happened, "answers": answers}
+
+
+def _texts(line: Line) -> tuple[str, ...]:
+    return tuple(cell.text for cell in line.cells)
+
+
+@pytest.fixture(name="raw")
+def _raw() -> dict[str, Any]:
+    """A run without races or tries."""
+    return {
         "time": "2026-01-02T03:04:05.678Z",
         "machine": "an abacus",
         "python": "CPython 3.11.0",
         "packages": {"flask": "3.1.3"},
         "mongodb": "",
+        "options": {"rounds": 1, "tries": 4},
+        "skipped": {},
+        "races": [],
+        "tries": [],
+    }
+
+
+def _ran(raw: dict[str, Any], peer: str, *tries: dict[str, Any]) -> dict[str, Any]:
+    return {**raw, "races": [{"peer": peer, "lost": 0, "refused": 0}], "tries": tries}
+
+
+def test_a_late_writer_that_failed_proves_nothing() -> None:
+    """Only what was written, or refused because the session is another one now, forces a race."""
+    for happened in (True, False):
+        assert anomalies.proven([200, 400, 409], happened=happened) is happened
+        assert anomalies.proven([200, 500, 200], happened=happened) is None
+        assert anomalies.proven([0], happened=happened) is None
+
+
+def test_a_state_is_lost_if_the_callback_says_so() -> None:
+    """An error of the server or another refusal shows nothing of the state."""
+    assert anomalies.is_state_lost(Answer(200, {})) is False
+    assert anomalies.is_state_lost(Answer(400, cart.other_state().problem)) is True
+    for status, body in ((400, None), (400, {"detail": "bad"}), (503, {}), (0, None)):
+        assert anomalies.is_state_lost(Answer(status, body)) is None
+
+
+def test_who_does_not_recover_is_not_logged_out() -> None:
+    """Only an answer of 200 shows whether the browser is still logged in."""
+    assert anomalies.is_logged_out((200, "ada"), "ada") is False
+    assert anomalies.is_logged_out((200, None), "ada") is True
+    assert anomalies.is_logged_out((500, None), "ada") is None
+
+
+def test_tries_that_prove_nothing_do_not_count(raw: dict[str, Any]) -> None:
+    """A cell says how many count; with fewer than half there is no table."""
+    some = [_try("django", "revived", 200, happened=False)] * 2
+    void = [_try("django", "revived", 503, happened=None)] * 2
+    (line,) = findings.lines(_ran(raw, "django", *some, *void))
+    assert (_texts(line)[2], line.fails) == ("0 of 2", False)
+    with pytest.raises(LoadTestError, match=r"revived: only 2 of 5 tries with django .*\(503,\)"):
+        findings.lines(_ran(raw, "django", *some, *void, void[0]))
+
+
+def test_what_cannot_be_revoked_has_a_mark(raw: dict[str, Any]) -> None:
+    """A cookie that is the session did not fail to be revoked: the table says why it cannot be."""
+    data = _ran(raw, "flask-cookie", _try("flask-cookie", "revoked", 501, 200, happened=True))
+    (line,) = findings.lines(data)
+    assert (_texts(line)[3], line.fails) == (findings.UNFIT, False)
+    assert "\n¹ It has no server-side session to revoke" in findings.markdown(data)
+
+
+@pytest.mark.parametrize(
+    ("server", "mark"), [("SecantusDB 0.7.0", "**1**²"), ("mongod 8.0.4", "**1**")]
+)
+def test_a_stand_in_for_mongodb_is_named_beside_what_it_decides(
+    raw: dict[str, Any], server: str, mark: str
+) -> None:
+    """Expired sessions are deleted by the server: the cell says that it was another one."""
+    tried = _try("flask-session-mongodb", "expired", happened=True)
+    data = {**_ran(raw, "flask-session-mongodb", tried), "mongodb": server}
+    text = findings.markdown(data)
+    assert f"| {mark} |" in text
+    assert ("\n² On SecantusDB 0.7.0, which is not" in text) == ("²" in mark)
+    assert "¹" not in text
+
+
+def test_the_table_counts_tries_and_explains_what_fails(raw: dict[str, Any]) -> None:
+    """Losses are a range, tries a sum, what was not tried a dash; who fails nothing has no why."""
+    tried = [("oauth", True), ("oauth", True), ("oauth", False), ("replayed", False)]
+    data = {
+        **raw,
         "options": {"rounds": 2, "tries": 3},
         "skipped": {"express": "npm is not on the PATH"},
         "races": [
@@ -82,11 +166,11 @@ def test_the_table_counts_tries_and_explains_what_fails() -> None:
             {"peer": "flask-session", "lost": 221, "refused": 0},
         ],
         "tries": [
-            {"peer": "unsticky", "anomaly": "oauth", "happened": False},
-            *({"peer": "flask-session", "anomaly": name, "happened": so} for name, so in tried),
+            _try("unsticky", "oauth", happened=False),
+            *(_try("flask-session", name, happened=so) for name, so in tried),
         ],
     }
-    assert [(line.peer.name, line.fails, line.cells) for line in findings.lines(data)] == [
+    assert [(line.peer.name, line.fails, _texts(line)) for line in findings.lines(data)] == [
         ("unsticky", False, ("0", "0", "–", "–", "0", "–", "–", "–", "–", "–")),
         ("flask-session", True, ("192–221", "0", "–", "–", "2", "0", "–", "–", "–", "–")),
     ]

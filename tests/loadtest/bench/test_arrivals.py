@@ -6,7 +6,7 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from uuid import uuid4
 
@@ -16,6 +16,7 @@ import redis
 from flask import Flask, Response, jsonify, request
 from werkzeug.serving import make_server
 
+from loadtest.errors import LoadTestError
 from loadtest.frameworks import arrivals, contract, peers, servers
 from loadtest.frameworks.benchmarks import deploys
 from loadtest.frameworks.benchmarks.testbed import filled_cart
@@ -36,6 +37,18 @@ def _carts(store: Running, folder: Path) -> Iterator[tuple[Running, int]]:
         servers.nginx({"carts": app}, folder) as (_, ports),
     ):
         yield app, ports["carts"]
+
+
+@contextmanager
+def _serving(app: Flask) -> Iterator[int]:
+    """Run an application, and yield its port."""
+    server = make_server("127.0.0.1", 0, app, threaded=True)
+    thread = threading.Thread(target=server.serve_forever, daemon=True)
+    thread.start()
+    yield server.port
+    server.shutdown()
+    server.server_close()
+    thread.join()
 
 
 @pytest.fixture(name="forgetful")
@@ -62,13 +75,23 @@ def _forgetful() -> Iterator[int]:
     def show() -> dict[str, int]:
         return {"count": carts[request.cookies["cart"]].total()}
 
-    server = make_server("127.0.0.1", 0, app, threaded=True)
-    thread = threading.Thread(target=server.serve_forever, daemon=True)
-    thread.start()
-    yield server.port
-    server.shutdown()
-    server.server_close()
-    thread.join()
+    with _serving(app) as port:
+        yield port
+
+
+@pytest.fixture(name="stalled")
+def _stalled() -> Iterator[tuple[threading.Event, int]]:
+    """What lets a server answer, and its port: until then, no request gets an answer."""
+    app, may_answer = Flask("stalled"), threading.Event()
+
+    @app.route("/<path:_>", methods=["GET", "POST"])
+    def answer(_: str) -> dict[str, int]:
+        may_answer.wait()
+        return {}
+
+    with _serving(app) as port:
+        yield may_answer, port
+        may_answer.set()
 
 
 def test_requests_arrive_at_the_rate_and_are_answered(carts: tuple[Running, int]) -> None:
@@ -84,6 +107,33 @@ def test_requests_arrive_at_the_rate_and_are_answered(carts: tuple[Running, int]
     # A latency counts from the moment at which the request was to be sent.
     assert all(ms > late >= 0 for ms, late in zip(found.ms, found.late_ms, strict=True))
     assert 0 < found.acknowledged < found.requests
+
+
+def test_what_still_waits_at_the_end_counts(stalled: tuple[threading.Event, int]) -> None:
+    """Far more requests are due than a server that stalls has taken: all have a latency."""
+    may_answer, port = stalled
+    due = 4 * arrivals.CONNECTIONS
+    with arrivals.arriving(port, ["cart=1"], due) as found:
+        time.sleep(1)
+        opening = threading.Timer(0.5, may_answer.set)
+        opening.start()
+    opening.join()
+    assert found.failed == 0
+    # Five standard deviations. A second of waiting can be longer on a busy machine.
+    assert len(found.ms) == found.requests >= due - 5 * due**0.5 > 2 * arrivals.CONNECTIONS
+
+
+def test_what_gets_no_connection_has_failed(
+    stalled: tuple[threading.Event, int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A server that never answers ends the load soon, and leaves no request out."""
+    monkeypatch.setattr(arrivals, "_TIMEOUT", 0.5)
+    due = 4 * arrivals.CONNECTIONS
+    monkeypatch.setattr(arrivals, "_SHOWN", 2 * due)
+    with arrivals.arriving(stalled[1], ["cart=1"], due) as found:
+        time.sleep(1)
+    assert found.failed == found.requests >= due - 5 * due**0.5
+    assert {detail.partition(":")[0] for detail in found.details} >= {"not sent"}
 
 
 def test_nothing_is_lost_if_nothing_is_done(carts: tuple[Running, int]) -> None:
@@ -116,6 +166,21 @@ def test_what_is_acknowledged_and_not_there_is_lost(forgetful: int) -> None:
     found = deploys.losses(forgetful, lambda: None)
     assert found.failed == 0
     assert found.lost == found.missing == pytest.approx(found.requests / 10, abs=1)
+
+
+def test_a_deployment_has_the_parser_that_was_prepared(tmp_path: Path) -> None:
+    """The stack's environment is looked at, and never that of the benchmark."""
+    with pytest.raises(LoadTestError, match="no environment of its own"):
+        deploys.require_parser(None, "Python")
+    deploys.require_parser(tmp_path, "Python")
+    with pytest.raises(LoadTestError, match="runs without gunicorn_h1c, and not with the C parser"):
+        deploys.require_parser(tmp_path, "C")
+    about = tmp_path / "lib" / "python3.11" / "site-packages" / "gunicorn_h1c-1.0.dist-info"
+    about.mkdir(parents=True)
+    (about / "METADATA").write_text("Metadata-Version: 2.1\nName: gunicorn_h1c\nVersion: 1.0\n")
+    deploys.require_parser(tmp_path, "C")
+    with pytest.raises(LoadTestError, match="runs with gunicorn_h1c, and not with the Python"):
+        deploys.require_parser(tmp_path, "Python")
 
 
 @pytest.mark.parametrize("milliseconds", [0, 5])

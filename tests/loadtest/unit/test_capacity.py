@@ -6,6 +6,7 @@ import pytest
 
 from loadtest.errors import LoadTestError
 from loadtest.harness.search import Found
+from loadtest.harness.verdict import Judged, Word
 from loadtest.report.capacity import Trial, conclude
 
 _KEPT = Trial(
@@ -15,16 +16,31 @@ _KEPT = Trial(
     throughput=100.0,
     p99=90.0,
     uncorrected=80.0,
-    reasons=(),
+    late=1.5,
+    broken=(),
     costs={"GET /": 900.0, "POST /add": 5000.0, "POST /pay": 800.0},
     generator="",
     folder="f",
 )
+
+
+def _judged(name: str, value: float, unit: str = "ms") -> Judged:
+    return Judged(
+        name=name,
+        unit=unit,
+        value=value,
+        interval=(value, value),
+        limit=250,
+        word=Word.FAIL,
+        reason=f"{name} {value:g} {unit}",
+    )
+
+
 _BROKEN = replace(
     _KEPT,
     rate=21.0,
     is_kept=False,
-    reasons=("p99 of GET / 300 ms, 50 above 250", "p99 of POST /pay 290 ms, 40 above 250"),
+    broken=(_judged("p99 of GET /", 300), _judged("p99 of POST /pay", 290)),
 )
 _CALM = replace(_KEPT, rate=8.0, costs={**_KEPT.costs, "POST /pay": 990.0})
 
@@ -39,13 +55,34 @@ def test_the_capacity_is_what_the_crossings_kept() -> None:
 def test_the_dearest_route_that_broke_is_named() -> None:
     """Where nothing queues yet, its requests take the most time; a route that held is not named."""
     found = conclude(Found([(_KEPT, _BROKEN)]), [_CALM, _KEPT, _BROKEN])
-    assert found.breaks == "p99 of POST /pay 290 ms, 40 above 250"
+    assert found.breaks == "p99 of POST /pay 290 ms"
+
+
+def test_far_above_the_capacity_nothing_is_named() -> None:
+    """While the rate doubles, it may overshoot, and then everything breaks, also what held."""
+    far = replace(_BROKEN, rate=160.0, broken=(_judged("p99 of POST /add", 9_000),))
+    found = conclude(Found([(_KEPT, _BROKEN)]), [_CALM, far, _KEPT, _BROKEN])
+    assert found.breaks == "p99 of POST /pay 290 ms"
+
+
+def test_a_route_is_not_taken_for_another() -> None:
+    """The name of one may begin with that of another."""
+    longer = replace(_BROKEN, broken=(_judged("p99 of POST /pay /now", 280), *_BROKEN.broken))
+    found = conclude(Found([(_KEPT, longer)]), [_CALM, _KEPT, longer])
+    assert found.breaks == "p99 of POST /pay 290 ms"
+
+
+def test_a_trial_says_what_broke_and_how_late_it_began() -> None:
+    """Its line also says whether the load generator was the limit."""
+    assert str(_KEPT).endswith("p99     90.0 ms  begun   1.5 ms late  kept")
+    late = replace(_BROKEN, generator="the load generator was the limit, not the target: …")
+    assert str(late).endswith("  broken: p99 of GET / 300 ms; the load generator was late")
 
 
 def test_what_is_no_route_is_named_as_it_is() -> None:
     """A lost update, for example."""
-    lost = replace(_BROKEN, reasons=("lost update 1 times (0 allowed)",))
-    assert conclude(Found([(_KEPT, lost)]), [_KEPT, lost]).breaks == lost.reasons[0]
+    lost = replace(_BROKEN, broken=(_judged("lost update", 1, "findings"),))
+    assert conclude(Found([(_KEPT, lost)]), [_KEPT, lost]).breaks == "lost update 1 findings"
 
 
 def test_no_capacity_is_claimed_if_the_load_generator_was_the_limit() -> None:

@@ -35,6 +35,43 @@ def test_failed_requests_are_no_throughput() -> None:
     assert figures.throughput == 1.0
 
 
+def test_what_is_answered_after_the_planned_end_is_no_throughput() -> None:
+    """An open loop waits for its last answers; their latencies count, and that time does not."""
+    figures = Figures(warm_up=1.0, planned=10.0)
+    on_time = [_request(100.0 + second, 0.0) for second in range(12)]
+    figures.take([*on_time, _request(141.0, 31_000.0)], [])
+    assert (figures.requests, figures.seconds) == (12, 10.0)
+    assert figures.throughput == 1.1
+    assert figures.throughput_interval[1] < 2
+    assert figures.total().greatest == 31_000
+    assert len(figures.timeline()) == 40
+
+
+def _arrivals(*late_ms: float) -> list[Arrival]:
+    return [Arrival(100.0 + second, late, is_dropped=False) for second, late in enumerate(late_ms)]
+
+
+@pytest.mark.parametrize(
+    "late_ms",
+    [(0, 200, 300), (500, 400, 300, 200, 0), (4000, 3000, 2000, 1000, 101), (0, 90, 90, 90, 90)],
+    ids=["for a moment", "in time again", "after one pause", "a little"],
+)
+def test_a_load_generator_that_catches_up_is_not_behind(late_ms: tuple[float, ...]) -> None:
+    """One that does not has begun no visit in time for three seconds."""
+    behind, other = Figures(), Figures()
+    behind.take([_request(100.5, 1.0)], [], _arrivals(0, 200, 300, 400, 500))
+    other.take([_request(100.5, 1.0)], [], _arrivals(*late_ms))
+    assert behind.is_behind()
+    assert not other.is_behind()
+
+
+def test_a_target_that_is_slower_than_the_load_generator_is_late_is_the_limit() -> None:
+    """On one machine both are late; then the load goes on."""
+    figures = Figures()
+    figures.take([_request(105.0, 2000.0)], [], _arrivals(0, 200, 300, 400, 500))
+    assert not figures.is_behind()
+
+
 def test_a_second_without_an_answer_is_on_the_timeline() -> None:
     """An outage is visible."""
     figures = Figures()

@@ -8,7 +8,7 @@ from typing import Any
 from tests.support.checkout import ROOT
 from tests.support.stacks.local import Stack
 
-_SLO = ROOT / "tests" / "loadtest" / "slo.toml"
+SLO = ROOT / "tests" / "loadtest" / "slo.toml"
 
 
 @dataclass(frozen=True)
@@ -51,7 +51,7 @@ def settings_of(**settings: str) -> dict[str, str]:
     """Return the settings of a short load test."""
     chosen = {"DURATION": "3s", "PROCESSES": "1", "THINK": "0.01", **settings}
     if "PROFILE" not in chosen:
-        chosen.setdefault("SLO", str(_SLO))
+        chosen.setdefault("SLO", str(SLO))
     if not {"USERS", "RATE"} & chosen.keys():
         chosen["USERS"] = "8"
     return chosen

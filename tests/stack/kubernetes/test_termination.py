@@ -1,0 +1,117 @@
+"""The end of a pod: its endpoint goes and SIGTERM comes at once, and gateways see it later.
+
+Real nginx and Gunicorn with the variables and times of the manifests. The kubelet and the gateway
+are played: the gateway drops a pod some seconds after the pod began to end, and sends no request
+twice. All cases run at the same time.
+"""
+
+import tempfile
+import time
+from collections import Counter
+from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from tests.stack.kubernetes.kubelet import Times, cluster, held_post, post
+from tests.stack.kubernetes.rendering import overlay
+
+# Each second, from a clock: no request waits for the answer of another one.
+_RATE = 15
+# Longer than a pod has left that the grace period ends too soon, and shorter than REQUEST_SECONDS.
+_SLOW_SECONDS = 12.0
+
+
+@dataclass(frozen=True)
+class Case:
+    """What the pods of one cluster go through.
+
+    Attributes:
+        times: of their end.
+        delays: after so many seconds the gateway stops to use each of them.
+    """
+
+    times: Times
+    delays: tuple[float, ...]
+
+
+@dataclass(frozen=True)
+class Lost:
+    """What had no good answer, and how many were sent."""
+
+    posts: Counter[str]
+    slow: Counter[str]
+    sent: int
+
+
+_TIMES = Times.of(overlay("base"))
+_CASES = {
+    "as in the manifests": Case(_TIMES, (0, 5, 10)),
+    "preStop too short": Case(_TIMES.but(pre_stop=2), (10,)),
+    "grace period too short": Case(_TIMES.but(grace=_TIMES.pre_stop + 2), (10,)),
+}
+
+
+@pytest.fixture(name="lost", scope="module")
+def _lost() -> Iterator[dict[str, Lost]]:
+    """Play all cases at once."""
+    with tempfile.TemporaryDirectory(prefix="pods-") as folder, ThreadPoolExecutor() as pool:
+
+        def played(case: Case) -> Lost:
+            return _play(Path(tempfile.mkdtemp(dir=folder)), case)
+
+        yield dict(zip(_CASES, pool.map(played, _CASES.values()), strict=True))
+
+
+def _play(folder: Path, case: Case) -> Lost:
+    ending = len(case.delays)
+    with (
+        cluster(folder, overlay("base"), 1 + ending) as (pods, gateway),
+        ThreadPoolExecutor(96) as pool,
+    ):
+        _, *leaving = pods
+        began = time.monotonic()
+        ends = [pool.submit(pod.end, case.times) for pod in leaving]
+        posts: list[Future[str | None]] = []
+        slow: list[Future[str | None]] = []
+        seen = sorted(zip(case.delays, leaving, strict=True), key=lambda each: each[0])
+        used = list(pods)
+        while seen or not all(end.done() for end in ends):
+            posts.append(pool.submit(post, gateway.port))
+            now = time.monotonic() - began
+            while seen and seen[0][0] <= now:
+                _, gone = seen.pop(0)
+                # The gateway's last request to it takes long.
+                slow.append(pool.submit(held_post, gone, "last", _SLOW_SECONDS))
+                used.remove(gone)
+                gateway.use(used)
+            time.sleep(max(began + len(posts) / _RATE - time.monotonic(), 0))
+        for end in ends:
+            end.result()
+        return Lost(_reasons(posts), _reasons(slow), len(posts) + len(slow))
+
+
+def _reasons(requests: list[Future[str | None]]) -> Counter[str]:
+    return Counter(reason for each in requests if (reason := each.result()))
+
+
+def test_nothing_is_lost_with_the_numbers_of_the_manifests(lost: dict[str, Lost]) -> None:
+    """The gateway learns of a pod's end after 0, 5 and 10 s, and each request is answered."""
+    found = lost["as in the manifests"]
+    assert (found.posts, found.slow) == ({}, {})
+    # As long as the endpoint's removal takes, and the last answer.
+    assert found.sent > _RATE * (_TIMES.pre_stop - 1)
+
+
+def test_short_pre_stop_loses_requests(lost: dict[str, Lost]) -> None:
+    """Gunicorn stops while the gateway still sends: what it then gets is lost."""
+    assert lost["preStop too short"].posts
+
+
+def test_short_grace_period_loses_what_takes_long(lost: dict[str, Lost]) -> None:
+    """The pod is killed while a request runs that was sent in time; others are not concerned."""
+    found = lost["grace period too short"]
+    assert found.slow
+    assert not found.posts
