@@ -8,7 +8,8 @@ import pytest
 
 from tests.support.checkout import ROOT
 
-_PAGES = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/*.md"), *ROOT.glob("[cn]*/README.md")])
+_FOLDERS = ("*.md", "docs/*.md", "[cn]*/README.md", "compose/*/README.md")
+_PAGES = sorted(page for pattern in _FOLDERS for page in ROOT.glob(pattern))
 
 
 def _read_keys() -> set[str]:

@@ -40,6 +40,8 @@ _SOURCES = {
     "secrets.sh": "compose/secrets.sh",
     "kubernetes": "compose/kubernetes",
     "kubernetes/README.md": "compose/kubernetes/README.md",
+    "swarm": "compose/swarm",
+    "swarm/README.md": "compose/swarm/README.md",
     "redis": "compose/redis",
     "observe": "compose/observe",
     "nginx": "nginx",
@@ -50,7 +52,7 @@ _SOURCES = {
     "lib/unsticky_traces.py": "app/unsticky_traces.py",
     "lib/unsticky": "app/unsticky",
 }
-_LEFT_OUT = {"README.md", "valkey.conf.template", "py.typed~", "testing", "__pycache__"}
+_LEFT_OUT = {"README.md", "shop.env", "valkey.conf.template", "py.typed~", "testing", "__pycache__"}
 
 
 # The image's build reads such a file only; this makes one from what other tools keep.

@@ -321,3 +321,24 @@ def test_external_store_needs_a_url() -> None:
     assert done.returncode != 0
     assert "REDIS_URL_FILE" in done.stderr
     assert "names a file that holds the URL of your store" in done.stderr
+
+
+def test_a_swarm_has_the_same_settings() -> None:
+    """But for what hosts make another: `docker stack` knows no `extends`."""
+    command = ["docker", "compose", "-f", _FOLDER / "swarm" / "stack.yaml", "config", "--format=json"]
+    given = {"PATH": os.environ["PATH"], **_GIVEN}
+    shown = subprocess.run(command, env=given, capture_output=True, check=True).stdout
+    stack, here = json.loads(shown)["services"], _model(("sentinel",))["services"]
+    assert {*here} <= {*stack}
+    other = {
+        "NGINX_UPSTREAM_SERVERS": "resolver 127.0.0.11 valid=1s ipv6=off; "
+        "server tasks.app:8000 resolve max_fails=0;",
+        "NGINX_ENVSUBST_OUTPUT_DIR": "/var/cache/nginx",
+    }
+    assert stack["nginx"]["environment"] == {**here["nginx"]["environment"], **other}
+    assert stack["app"]["environment"] == here["app"]["environment"]
+    same = ("cap_drop", "image", "logging", "read_only", "stop_grace_period", "stop_signal", "user")
+    for name, service in here.items():
+        assert [stack[name].get(key) for key in same] == [service.get(key) for key in same], name
+        limits = [each["deploy"]["resources"] for each in (service, stack[name])]
+        assert limits[0] == limits[1], name
