@@ -333,7 +333,7 @@ def test_a_swarm_has_the_same_settings() -> None:
     other = {
         "NGINX_UPSTREAM_SERVERS": "resolver 127.0.0.11 valid=1s ipv6=off; "
         "server tasks.app:8000 resolve max_fails=0;",
-        "NGINX_ENVSUBST_OUTPUT_DIR": "/var/cache/nginx",
+        "NGINX_ENVSUBST_OUTPUT_DIR": "/tmp",
     }
     assert stack["nginx"]["environment"] == {**here["nginx"]["environment"], **other}
     assert stack["app"]["environment"] == here["app"]["environment"]
