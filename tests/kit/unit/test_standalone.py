@@ -40,7 +40,8 @@ def test_folder_has_what_the_stack_needs(folder: Path) -> None:
     assert names >= {
         ".unsticky.json", "Dockerfile", "compose.isolated.yaml", "compose.tls.yaml", "compose.yaml",
         "deploy", "gunicorn.conf.py", "lib/unsticky/__init__.py", "lib/unsticky_gunicorn.py",
-        "kubernetes/README.md", "swarm/stack.yaml", "swarm/deploy.sh", "nginx/nginx.conf.template", "redis/redis.conf", "redis/users.acl.template", "secrets.sh",
+        "kubernetes/README.md", "nginx/nginx.conf.template", "redis/redis.conf",
+        "redis/users.acl.template", "secrets.sh", "swarm/deploy.sh", "swarm/stack.yaml",
     }  # fmt: skip
     assert [(folder / name).stat().st_mode & 0o777 for name in ("deploy", "secrets.sh")] == [
         0o755

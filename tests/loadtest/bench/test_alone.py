@@ -90,18 +90,18 @@ def test_size_counts_real_sessions(load: Generator) -> None:
     assert "the store persists as the kit's does" in page
 
 
-_FAST = Server("fast", [100, 101, 102], 3, 1000)
-_GOOD = Server("good", [200, 202, 201], 0, 1000)
-_SAME = Server("same", [203, 200, 202], 0, 1000)
-_SLOW = Server("slow", [300, 303, 302], 0, 1000)
-_UNKNOWN = Server("unknown", [100, 101, 102], None, 0)
+_FAST = Server("fast", [100, 101, 102], [2], 3, 1000)
+_GOOD = Server("good", [200, 202, 201], [3], 0, 1000)
+_SAME = Server("same", [203, 200, 202], [3], 0, 1000)
+_SLOW = Server("slow", [300, 303, 302], [4], 0, 1000)
+_UNKNOWN = Server("unknown", [100, 101, 102], [2], None, 0)
 
 
-def test_the_fastest_lossless_one_has_lost_nothing() -> None:
-    """What lost requests or was not deployed is not chosen, but the least CPU of the others."""
+def test_what_lost_requests_is_not_chosen() -> None:
+    """Nor what was not deployed; the least CPU of the others comes first."""
     servers = [_SLOW, _FAST, _UNKNOWN, _SAME, _GOOD]
-    assert workers.fastest_lossless(servers) is _GOOD
-    assert workers.fastest_lossless([_FAST, _UNKNOWN]) is None
+    assert workers.lossless(servers) == [_GOOD, _SAME, _SLOW]
+    assert workers.lossless([_FAST, _UNKNOWN]) == []
     assert workers.alike(_GOOD, servers) == [_SAME]
 
 
