@@ -203,8 +203,8 @@ def _conclusion(servers: Sequence[Server]) -> str:
     cheapest, quickest = found[0], min(found, key=lambda each: statistics.median(each.p99_ms))
     text = (
         f"Of those that lost nothing, {cheapest.title} costs least: "
-        f"{statistics.median(cheapest.all_us):.0f} µs of CPU per request in all tiers. It lost 0 of "
-        f"{cheapest.sent:,} requests during deployments, which means at most "
+        f"{statistics.median(cheapest.all_us):.0f} µs of CPU per request in all tiers. It lost 0 "
+        f"of {cheapest.sent:,} requests during deployments, which means at most "
         f"{bound(cheapest.sent):.2f} % (95 %)."
     )
     if same := [each.title for each in alike(cheapest, servers)]:
