@@ -20,7 +20,7 @@ from tests.conftest import copy_checkout
 from tests.support.checkout import ROOT
 from tests.support.pages import blocks
 from tests.support.shop.client import ShopClient
-from tests.support.stacks.containers import STORE_IMAGES, docker, require_engine
+from tests.support.stacks.containers import STORE_IMAGES, require_engine
 from tests.support.stacks.node import Node
 from tests.support.stacks.swarm import SIZE, Swarm
 from tests.support.waiting import wait_until
@@ -90,7 +90,9 @@ class Shop:
 
     def updated(self, service: str = _APP) -> str:
         """Return how the last update of a service ended."""
-        status = self.manager.docker("service", "inspect", service, "--format={{json .UpdateStatus}}")
+        status = self.manager.docker(
+            "service", "inspect", service, "--format={{json .UpdateStatus}}"
+        )
         return str((json.loads(status) or {}).get("State"))
 
     def images(self) -> set[str]:
@@ -248,7 +250,10 @@ def visitors(shop: Shop, record: Record, lost: int = 0) -> Iterator[Visitors]:
     kept = [sum(each.browser.cart().values()) for each in all_of_them]
     missing = [each.acknowledged - n for each, n in zip(all_of_them, kept, strict=True)]
     acknowledged = sum(each.acknowledged for each in all_of_them)
-    record("additions acknowledged, lost, failed", (acknowledged, sum(missing), dict(all_of_them.failed)))
+    record(
+        "additions acknowledged, lost, failed",
+        (acknowledged, sum(missing), dict(all_of_them.failed)),
+    )
     assert set(missing) <= set(range(lost + 1)), missing
 
 

@@ -62,9 +62,8 @@ class Swarm:
 
     def running(self, manager: Node, service: str) -> Sequence[str]:
         """Return the hosts on which tasks of a service should run and do."""
-        shown = manager.docker(
-            "service", "ps", service, "--filter=desired-state=running", "--format={{.CurrentState}} {{.Node}}"
-        )  # fmt: skip
+        form = "--format={{.CurrentState}} {{.Node}}"
+        shown = manager.docker("service", "ps", service, "--filter=desired-state=running", form)
         words = [line.split() for line in shown.splitlines()]
         return sorted(each[-1] for each in words if each[0] == "Running")
 
