@@ -29,7 +29,8 @@ class Node:
             docker(
                 "run", "--detach", "--privileged", f"--name={self.name}", f"--hostname={self.name}",
                 f"--volume={folder}:{folder}", "--volume=/var/lib/docker", *options, ENGINE_IMAGE,
-                "sh", "-c", 'rm -f /run/docker.pid && exec dockerd "$@"', "dockerd",
+                # As after a boot, also if it was killed: nothing is left in /run.
+                "sh", "-c", 'rm -rf /run/docker* /run/containerd && exec dockerd "$@"', "dockerd",
                 f"--host={self.host}", f"--group={os.getgid()}",
             )  # fmt: skip
             self.await_engine()
