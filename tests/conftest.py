@@ -39,12 +39,14 @@ _QUIET = (
     "containers/test_hosts.py",
     "containers/test_overlays.py",
     "containers/test_standins.py",
+    "containers/test_swarm.py",
 )
 # Suites that run once more in containers.
 _RUN_AGAIN = ("library/containers/test_contract.py", "shop/containers/test_http.py")
 # The groups that take longest (`_group`), the first of all at the top.
 _LONGEST = (
     "under load",
+    "tests/stack/containers/test_swarm.py",
     "tests/stack/containers/test_overlays.py",
     "tests/library/lowest/test_lowest.py",
     "tests/library/foreign/test_foreign.py",
