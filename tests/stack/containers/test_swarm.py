@@ -372,7 +372,9 @@ def test_a_host_that_is_gone(careful: Shop, record_property: Record, end: str, r
         careful.await_all(on=SIZE - 1)
         load.await_more()
         # Two of three managers still agree on changes.
-        careful.manager.docker("node", "update", f"--label-add=without={node.name}", "self")
+        careful.manager.docker(
+            "node", "update", f"--label-add=without={node.name}", careful.manager.name
+        )
         if was_primary:
             assert careful.primary() is not node
     undo(node)
