@@ -65,9 +65,14 @@ class Shop:
     def run(self, script: str, **variables: str) -> str:
         """Run a script of the page with the engine of a manager; return what it printed."""
         done = subprocess.run(
-            ["sh", "-euc", script], cwd=self._folder, text=True, check=False, capture_output=True,
-            env={**self._environ, "DOCKER_HOST": self.manager.host, **variables}, timeout=400,
-        )  # fmt: skip
+            ["sh", "-euc", script],
+            cwd=self._folder,
+            text=True,
+            check=False,
+            capture_output=True,
+            env={**self._environ, "DOCKER_HOST": self.manager.host, **variables},
+            timeout=400,
+        )
         assert done.returncode == 0, done.stdout + done.stderr
         return done.stdout
 
