@@ -196,11 +196,11 @@ class Project:
         """Run a command in a container; return what it printed."""
         return self.docker("exec", self.containers(service)[0], *command)
 
-    def ask(self, method: str, body: bytes = b"") -> tuple[int, str]:
+    def ask(self, method: str, body: bytes = b"", path: str = "/") -> tuple[int, str]:
         """Send one request."""
         connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=30)
         try:
-            connection.request(method, "/", body)
+            connection.request(method, path, body)
             answer = connection.getresponse()
             return answer.status, answer.read().decode()
         finally:

@@ -53,6 +53,12 @@ def test_same_content_deploys_nothing(project: Project) -> None:
     assert "nothing to deploy" in printed
 
 
+def test_no_file_of_the_kit_is_public(project: Project) -> None:
+    """Below the path of static files, too, the application answers unless it has set a folder."""
+    for name in ("redis.conf", "kustomization.yaml", "templates/nginx.conf.template"):
+        assert project.ask("GET", path=f"/static/{name}") == (200, "first GET 0")
+
+
 def test_release_and_rollback(project: Project) -> None:
     """A release runs its command once and serves; the rollback runs none and takes it back."""
     project.release("good", RELEASE_COMMAND='echo "$APP" >>instance/commands')
