@@ -19,7 +19,7 @@ file=${ENV_FILE:-.env}
 if [ -e "$file" ]; then read_variables <"$file"; elif [ -n "${ENV_FILE:-}" ]; then
     refuse "there is no $PWD/$file" "ENV_FILE is relative to $PWD"
 fi
-[ -n "${APP_IMAGE:-}" ] || refuse "APP_IMAGE is not set" "name an image that all nodes have or can pull, in .env"
+[ -n "${APP_IMAGE:-}" ] || refuse "APP_IMAGE is not set" "name an image that all hosts have or can pull, in .env"
 [ "$(docker info --format '{{.Swarm.ControlAvailable}}')" = true ] ||
     refuse "the engine is no manager of a Swarm" "docker swarm init, or DOCKER_CONTEXT of a manager"
 for label in 1 2 3; do
