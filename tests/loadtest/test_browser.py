@@ -7,10 +7,10 @@ import threading
 from collections.abc import Iterator
 
 import pytest
-from werkzeug.serving import make_server
 from werkzeug.wrappers import Request, Response
 
 from tests.support.checkout import ROOT
+from tests.support.http.serving import served
 
 # In a process of its own: Locust patches all of it.
 _TWO_TABS = """
@@ -61,13 +61,8 @@ def _server() -> Iterator[str]:
                 answer.call_on_close(replaced.set)
         return answer
 
-    server = make_server("127.0.0.1", 0, application, threaded=True)
-    thread = threading.Thread(target=server.serve_forever, daemon=True)
-    thread.start()
-    yield f"http://127.0.0.1:{server.port}"
-    server.shutdown()
-    server.server_close()
-    thread.join()
+    with served(application) as address:
+        yield address
 
 
 def test_the_answer_that_replaced_the_session_is_named(server: str) -> None:

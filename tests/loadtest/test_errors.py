@@ -1,15 +1,14 @@
 """A run that cannot be made has no verdict: exit 2, the reason, and a hint."""
 
-import threading
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from kit.state import StateFolder
 from werkzeug.exceptions import NotFound
-from werkzeug.serving import make_server
 
 from tests.conftest import StartStack
+from tests.support.http.serving import served
 from tests.support.stacks.loadtests import run
 from tests.support.stacks.local import Stack
 
@@ -26,13 +25,8 @@ def _nothing(new_stack: StartStack) -> Stack:
 @pytest.fixture(name="stranger", scope="module")
 def _stranger() -> Iterator[str]:
     """A server that has nothing of the shop's contract; its address."""
-    server = make_server("127.0.0.1", 0, NotFound(), threaded=True)
-    thread = threading.Thread(target=server.serve_forever, daemon=True)
-    thread.start()
-    yield f"http://127.0.0.1:{server.port}"
-    server.shutdown()
-    server.server_close()
-    thread.join()
+    with served(NotFound()) as address:
+        yield address
 
 
 @pytest.mark.parametrize(

@@ -17,10 +17,10 @@ from xml.etree import ElementTree as ET
 
 import psutil
 import pytest
-from werkzeug.serving import make_server
 from werkzeug.wrappers import Request, Response
 
 from tests.conftest import StartStack
+from tests.support.http.serving import served
 from tests.support.stacks.loadtests import Ran, read, run, settings_of
 from tests.support.stacks.local import Stack
 from tests.support.waiting import wait_until
@@ -65,13 +65,8 @@ def _faulty() -> Iterator[str]:
         answer.set_cookie("sid", "s3cr3t-sid", httponly=True)
         return answer
 
-    server = make_server("127.0.0.1", 0, application, threaded=True)
-    thread = threading.Thread(target=server.serve_forever, daemon=True)
-    thread.start()
-    yield f"http://127.0.0.1:{server.port}"
-    server.shutdown()
-    server.server_close()
-    thread.join()
+    with served(application) as address:
+        yield address
 
 
 @pytest.fixture(name="settings")

@@ -4,13 +4,11 @@ import csv
 import os
 import re
 import signal
-import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from werkzeug.serving import make_server
 from werkzeug.wrappers import Request, Response
 
 from loadtest import settings
@@ -18,6 +16,7 @@ from loadtest.harness import run as harness
 from loadtest.harness.run import Run
 from loadtest.harness.verdict import Word
 from tests.conftest import StartStack
+from tests.support.http.serving import served
 from tests.support.stacks.loadtests import SLO, read, run, settings_of
 from tests.support.stacks.local import Stack
 from tests.support.waiting import wait_until
@@ -86,18 +85,8 @@ def _slow() -> Iterator[dict[str, str]]:
             time.sleep(0.1 if request.path == "/steady" else 2)
         return Response("ok")
 
-    server = make_server("127.0.0.1", 0, application, threaded=True)
-    thread = threading.Thread(target=server.serve_forever, daemon=True)
-    thread.start()
-    yield {
-        "HOST": f"http://127.0.0.1:{server.port}",
-        "DURATION": "1s",
-        "RATE": "10",
-        "ARRIVALS": "constant",
-    }
-    server.shutdown()
-    server.server_close()
-    thread.join()
+    with served(application) as address:
+        yield {"HOST": address, "DURATION": "1s", "RATE": "10", "ARRIVALS": "constant"}
 
 
 @pytest.mark.parametrize("processes", ["1", "2"])

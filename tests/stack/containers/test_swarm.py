@@ -367,7 +367,7 @@ def test_a_host_that_is_gone(careful: Shop, record_property: Record, end: str, r
     was_primary = node is careful.primary()
     strike, undo = {
         "killed": (careful.swarm.kill, careful.swarm.start),
-        "cut off": (careful.swarm.cut, careful.swarm.mend),
+        "cut off": (careful.swarm.disconnect, careful.swarm.reconnect),
     }[end]
     # What a balancer in front does.
     careful.doors.remove(node)

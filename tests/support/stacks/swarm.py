@@ -67,11 +67,11 @@ class Swarm:
         words = [line.split() for line in shown.splitlines()]
         return sorted(each[-1] for each in words if each[0] == "Running")
 
-    def cut(self, node: Node) -> None:
+    def disconnect(self, node: Node) -> None:
         """Take a host off the network: nothing gets in or out."""
         self._filter("--insert", node)
 
-    def mend(self, node: Node) -> None:
+    def reconnect(self, node: Node) -> None:
         """Bring a host back that was cut off."""
         self._filter("--delete", node)
 
