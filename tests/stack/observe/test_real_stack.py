@@ -1,15 +1,13 @@
 """OBSERVE=1 on a real stack: the dashboard has data, and each tier that breaks fires its alert."""
 
 import json
-import os
 import re
-import signal
 import threading
 import time
 import urllib.parse
 import urllib.request
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, contextmanager, suppress
 from typing import Any
 
 import psutil
@@ -132,14 +130,16 @@ def test_every_query_of_the_dashboard_has_data(observed: Observed) -> None:
 @contextmanager
 def _hung(stack: Stack, service: str) -> Iterator[None]:
     master = psutil.Process(stack.pid(service))
-    pids = [master.pid, *(child.pid for child in master.children())]
-    for pid in pids:
-        os.kill(pid, signal.SIGSTOP)
+    processes = [master, *master.children()]
+    for process in processes:
+        process.suspend()
     try:
         yield
     finally:
-        for pid in pids:
-            os.kill(pid, signal.SIGCONT)
+        # The master goes first, and may at once exchange a worker that was silent for so long.
+        for process in processes:
+            with suppress(psutil.NoSuchProcess):
+                process.resume()
 
 
 def _hung_edge(stack: Stack) -> AbstractContextManager[None]:
