@@ -1,6 +1,5 @@
 """The manifests, as kubectl renders them, and the schemas that they must fit."""
 
-import json
 import subprocess
 import sys
 from functools import cache
@@ -11,13 +10,16 @@ import jsonschema
 import kubernetes_validate
 import yaml
 
+from tests.stack.kubernetes import custom_resources
 from tests.support.checkout import ROOT
+from tests.support.environments import Unmade
+from tests.support.needs import need
 
 FOLDER = ROOT / "compose" / "kubernetes"
 OVERLAYS = ("base", "gateway", "ingress", "trial", "release")
 MINORS = ("1.34", "1.35", "1.36", "1.37")
-_KUBECTL = Path(sys.executable).with_name("kubectl")
-_HTTPROUTE = json.loads(Path(__file__).with_name("httproute.json").read_text(encoding="utf-8"))
+_CUSTOM = {"HTTPRoute"}
+KUBECTL = Path(sys.executable).with_name("kubectl")
 
 Manifest = dict[str, Any]
 
@@ -29,7 +31,7 @@ def rendered(folder: Path) -> list[Manifest]:
         AssertionError: kubectl refuses the folder.
     """
     done = subprocess.run(
-        [_KUBECTL, "kustomize", folder],
+        [KUBECTL, "kustomize", folder],
         capture_output=True,
         text=True,
         check=False,
@@ -55,13 +57,18 @@ def named(manifests: list[Manifest], kind: str, name: str = "app") -> Manifest:
 
 
 def validate(manifest: Manifest, minor: str) -> None:
-    """Hold a manifest against the schema of a minor version of Kubernetes.
+    """Hold a manifest against the schema of a minor version of Kubernetes, or of its own API.
 
     Raises:
         jsonschema.ValidationError: a field is wrong, missing or unknown.
     """
-    if manifest["kind"] == "HTTPRoute":
-        jsonschema.validate(manifest, _HTTPROUTE)
+    if manifest["kind"] in _CUSTOM:
+        try:
+            schema = custom_resources.schema(manifest["apiVersion"], manifest["kind"])
+        except Unmade as error:
+            need(None, str(error))
+        else:
+            jsonschema.validate(manifest, schema)
         return
     assert kubernetes_validate.validate(manifest, minor, strict=True) == minor
 

@@ -54,6 +54,14 @@ def test_misspelled_field_is_found(kind: str) -> None:
         rendering.validate(manifest, MINORS[0])
 
 
+def test_wrong_value_in_a_route_is_found() -> None:
+    """What the schema would say of a time that is none."""
+    route = copy.deepcopy(named(overlay("gateway"), "HTTPRoute"))
+    route["spec"]["rules"][0]["timeouts"]["request"] = "never"
+    with pytest.raises(jsonschema.ValidationError, match="never"):
+        rendering.validate(route, MINORS[0])
+
+
 def test_readme_names_the_oldest_minor() -> None:
     """A reader learns which versions the manifests were held against."""
     assert f"Kubernetes {MINORS[0]} or newer" in (FOLDER / "README.md").read_text(encoding="utf-8")
@@ -219,6 +227,17 @@ def test_nginx_takes_the_variables_of_the_pod(tmp_path: Path) -> None:
     }
     checked = nginx.check(nginx.render(tmp_path, variables | own), tmp_path)
     assert checked.returncode == 0, checked.stderr
+
+
+def test_uploads_of_one_client_evict_no_pod() -> None:
+    """Its connections, each with the largest body, fit into the volume: more ends the pod."""
+    spec = rendering.pod(overlay("base"))
+    (volume,) = (each for each in spec["volumes"] if each["name"] == "nginx-buffers")
+    client = (nginx.TEMPLATES / "client.conf.template").read_text(encoding="utf-8")
+    connections = int(re.findall(r"limit_conn clients (\d+);", client)[0])
+    body = int(nginx_variables(overlay("base"))["NGINX_MAX_BODY_SIZE"].removesuffix("m"))
+    limit = int(volume["emptyDir"]["sizeLimit"].removesuffix("Gi"))
+    assert limit * 1024 > connections * body
 
 
 def test_policies_name_who_reaches_whom() -> None:
