@@ -1,10 +1,12 @@
 """A pod of the manifests as processes, and what the kubelet does when it ends.
 
 The order is the kubelet's: ``preStop``, then SIGTERM to the application, then the sidecar's stop
-signal; what still runs at the end of the grace period is killed.
+signal; what is no sidecar is stopped at once; what still runs at the end of the grace period is
+killed.
 """
 
 import signal
+import socket
 import subprocess
 import threading
 import time
@@ -13,7 +15,7 @@ from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, replace
 from http.client import HTTPException
 from pathlib import Path
-from typing import Self
+from typing import Any, Self
 
 from tests.stack.kubernetes import rendering
 from tests.stack.kubernetes.rendering import Manifest, containers, named, nginx_variables
@@ -21,7 +23,7 @@ from tests.support.http.wire import exchange
 from tests.support.ports import free_port
 from tests.support.stacks.gunicorn import Gunicorn
 from tests.support.stacks.nginx import NGINX, Nginx, defaults
-from tests.support.waiting import wait_until
+from tests.support.waiting import PATIENCE, wait_until
 
 _APP = "tests.stack.gunicorn_conf.application:app"
 # Of the manifests, those that a process on this machine has, too.
@@ -30,22 +32,37 @@ _OF_THE_MACHINE = ("NGINX_LISTEN", "NGINX_RUN_DIR", "NGINX_ACCESS_LOG", "NGINX_U
 
 
 @dataclass(frozen=True)
-class Times:
-    """The times of a pod's end, in seconds since its endpoint's removal."""
+class End:
+    """How a pod ends.
+
+    Attributes:
+        pre_stop: the application gets SIGTERM so many seconds after its endpoint's removal.
+        grace: what still runs is killed so many seconds after the removal.
+        nginx_is_sidecar: nginx stops after the application.
+        nginx_stop: the signal that the image of nginx names.
+        graceful: Gunicorn's time for requests in seconds; None for that of its configuration.
+    """
 
     pre_stop: float
     grace: float
+    nginx_is_sidecar: bool
+    nginx_stop: signal.Signals = signal.SIGQUIT
+    graceful: int | None = None
 
     @classmethod
     def of(cls, manifests: list[Manifest]) -> Self:
-        """Read them from the manifests."""
+        """Read it from the manifests."""
         spec = rendering.pod(manifests)
-        sleep = containers(spec)["app"]["lifecycle"]["preStop"]["sleep"]["seconds"]
-        return cls(sleep, spec["terminationGracePeriodSeconds"])
+        parts = containers(spec)
+        return cls(
+            parts["app"]["lifecycle"]["preStop"]["sleep"]["seconds"],
+            spec["terminationGracePeriodSeconds"],
+            parts["nginx"].get("restartPolicy") == "Always",
+        )
 
-    def but(self, **times: float) -> Self:
-        """Return them with some changed."""
-        return replace(self, **times)
+    def but(self, **changes: Any) -> Self:
+        """Return it with some changes."""
+        return replace(self, **changes)
 
 
 class Pod:
@@ -54,15 +71,18 @@ class Pod:
     Args:
         folder: an existing, empty folder with a short path.
         manifests: those of an overlay.
+        end: how it will end.
     """
 
-    def __init__(self, folder: Path, manifests: list[Manifest]) -> None:
+    def __init__(self, folder: Path, manifests: list[Manifest], end: End) -> None:
         self.folder = folder
+        self._end = end
         settings = named(manifests, "ConfigMap", "settings")["data"]
         port = free_port()
         self.app = Gunicorn(
             folder,
             _APP,
+            *(() if end.graceful is None else ("--graceful-timeout", str(end.graceful))),
             BIND=f"127.0.0.1:{port}",
             **{name: settings[name] for name in _OF_THE_APP},
         )
@@ -90,15 +110,17 @@ class Pod:
         assert self.nginx
         return self.nginx.port
 
-    def end(self, times: Times) -> None:
+    def end(self) -> None:
         """Do what the kubelet does, from the removal of the endpoint to the end of the pod."""
         assert self.nginx
         assert self.app.process
-        killed_at = time.monotonic() + times.grace
-        time.sleep(times.pre_stop)
+        killed_at = time.monotonic() + self._end.grace
+        if not self._end.nginx_is_sidecar:
+            self.nginx.process.send_signal(self._end.nginx_stop)
+        time.sleep(self._end.pre_stop)
         for process, stop in (
             (self.app.process, signal.SIGTERM),
-            (self.nginx.process, signal.SIGQUIT),
+            (self.nginx.process, self._end.nginx_stop),
         ):
             process.send_signal(stop)
             with suppress(subprocess.TimeoutExpired):
@@ -162,6 +184,8 @@ http {{
         )
 
 
+# Bytes: more than nginx and the kernel hand over at once.
+_LARGE = 2**22
 _POST = (
     b"POST / HTTP/1.1\r\nHost: app.example.org\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
 )
@@ -169,7 +193,7 @@ _POST = (
 
 @contextmanager
 def cluster(
-    folder: Path, manifests: list[Manifest], number: int
+    folder: Path, manifests: list[Manifest], number: int, end: End
 ) -> Iterator[tuple[list[Pod], Gateway]]:
     """Run pods behind a gateway; the first one is not meant to end.
 
@@ -177,13 +201,14 @@ def cluster(
         folder: an existing, empty folder with a short path.
         manifests: those of an overlay.
         number: of pods.
+        end: how they end.
     """
     with ExitStack() as parts:
         pods = []
         for place in range(number):
             own = folder / str(place)
             own.mkdir()
-            pods.append(Pod(own, manifests))
+            pods.append(Pod(own, manifests, end))
             parts.callback(pods[-1].kill)
             pods[-1].run()
         for pod in pods:
@@ -206,6 +231,36 @@ def held_post(pod: Pod, name: str, seconds: float) -> str | None:
         return post(pod.port, f"/hold/{name}")
     finally:
         ends.cancel()
+
+
+def slow_read(pod: Pod) -> str | None:
+    """Send a POST whose answer is large, and read it when the pod's nginx stops.
+
+    Returns:
+        What went wrong with it.
+    """
+    body = bytes(_LARGE)
+    head = (
+        f"POST /body HTTP/1.1\r\nHost: x\r\nContent-Length: {_LARGE}\r\nConnection: close\r\n\r\n"
+    )
+    try:
+        with socket.socket() as client:
+            # Otherwise all of the answer may be in the kernel, where nothing can cut it off.
+            client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 2**16)
+            client.settimeout(PATIENCE)
+            client.connect(("127.0.0.1", pod.port))
+            client.sendall(head.encode() + body)
+            client.recv(1)
+            wait_until(lambda: not _listens(pod.port), "an nginx that stops")
+            whole = b"".join(iter(lambda: client.recv(2**16), b"")).endswith(body)
+    except OSError as error:
+        return repr(error)
+    return None if whole else "an answer that was cut off"
+
+
+def _listens(port: int) -> bool:
+    with socket.socket() as probe:
+        return probe.connect_ex(("127.0.0.1", port)) == 0
 
 
 def post(port: int, path: str = "/") -> str | None:
