@@ -40,7 +40,7 @@ def schema(api_version: str, kind: str) -> Schema:
 
 @cache
 def _resources() -> dict[str, list[Schema]]:
-    python = environments.made("custom-resources", _PINS, first=_BUILD_PINS)
+    python = environments.made("cache/custom-resources", _PINS, first=_BUILD_PINS)
     (packed,) = python.parents[1].glob(_PACKED)
     resources: dict[str, list[Schema]] = json.loads(gzip.decompress(packed.read_bytes()))
     return resources

@@ -18,7 +18,7 @@ from tests.support.needs import need
 FOLDER = ROOT / "compose" / "kubernetes"
 OVERLAYS = ("base", "gateway", "ingress", "trial", "release")
 MINORS = ("1.34", "1.35", "1.36", "1.37")
-_CUSTOM = {"HTTPRoute"}
+_CUSTOM = {"HTTPRoute", "PodMonitor"}
 KUBECTL = Path(sys.executable).with_name("kubectl")
 
 Manifest = dict[str, Any]

@@ -33,7 +33,7 @@ _OVERLAY = pytest.mark.parametrize("name", OVERLAYS)
 def test_each_folder_is_tested() -> None:
     """A new overlay joins the list."""
     folders = {path.parent.name for path in FOLDER.glob("*/kustomization.yaml")}
-    assert folders == {*OVERLAYS, "settings"}
+    assert folders == {*OVERLAYS, "settings", "monitor"}
 
 
 @_OVERLAY
@@ -45,10 +45,13 @@ def test_overlay_fits_the_schemas(name: str, minor: str) -> None:
         rendering.validate(manifest, minor)
 
 
-@pytest.mark.parametrize("kind", ["Deployment", "HTTPRoute"])
-def test_misspelled_field_is_found(kind: str) -> None:
+@pytest.mark.parametrize(
+    ("name", "kind"),
+    [("gateway", "Deployment"), ("gateway", "HTTPRoute"), ("monitor", "PodMonitor")],
+)
+def test_misspelled_field_is_found(name: str, kind: str) -> None:
     """What the schemas would say of a field that does not exist."""
-    manifest = copy.deepcopy(named(overlay("gateway"), kind))
+    manifest = copy.deepcopy(named(overlay(name), kind))
     manifest["spec"]["replicaz"] = 3
     with pytest.raises(jsonschema.ValidationError, match="replicaz"):
         rendering.validate(manifest, MINORS[0])
@@ -176,6 +179,21 @@ def test_nothing_is_sticky(name: str) -> None:
         assert "affinity" not in text.replace("'sessionAffinity': 'None'", "").lower()
 
 
+def test_monitor_finds_the_metrics_of_the_pods() -> None:
+    """Its fields are known; it selects the pods' labels and names a port that they have."""
+    (monitor,) = overlay("monitor")
+    rendering.validate(monitor, MINORS[0])
+    template = named(overlay("base"), "Deployment")["spec"]["template"]
+    labels, wanted = template["metadata"]["labels"], monitor["spec"]["selector"]["matchLabels"]
+    assert wanted.items() <= labels.items()
+    (endpoint,) = monitor["spec"]["podMetricsEndpoints"]
+    ports = {
+        each["name"]: each["containerPort"] for each in containers(template["spec"])["app"]["ports"]
+    }
+    assert ports[endpoint["port"]] == 9200
+    assert labels[monitor["spec"]["jobLabel"]] == "app"
+
+
 def test_changed_template_rolls_out(tmp_path: Path) -> None:
     """The pod names its ConfigMaps by their content: another template or variable, another pod."""
     folder = tmp_path / "deploy"
@@ -201,7 +219,7 @@ def test_changed_template_rolls_out(tmp_path: Path) -> None:
 def test_folder_of_make_init_renders_the_same(tmp_path: Path) -> None:
     """The files find nginx' templates and the store's settings in a user's folder, too."""
     standalone.write(tmp_path / "deploy", {})
-    for name in OVERLAYS:
+    for name in (*OVERLAYS, "monitor"):
         assert rendering.rendered(tmp_path / "deploy" / "kubernetes" / name) == overlay(name)
 
 
