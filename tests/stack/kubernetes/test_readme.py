@@ -43,8 +43,10 @@ class Deploy:
         standalone.write(self.folder, {})
         for each in (self._sent, programs):
             each.mkdir()
-        (programs / "kubectl").write_text(_SCRIPT, encoding="utf-8")
-        (programs / "kubectl").chmod(0o755)
+        # Nothing is there that the README's pauses could wait for.
+        for name, script in (("kubectl", _SCRIPT), ("sleep", "#!/bin/sh\n")):
+            (programs / name).write_text(script, encoding="utf-8")
+            (programs / name).chmod(0o755)
         self._environment = {
             "PATH": f"{programs}:{os.environ['PATH']}",
             "KUBECTL": str(KUBECTL),
