@@ -48,7 +48,11 @@ make sentinel_password "$(random)"
 case $step in
 make) make secret_key "$(random)"
     # These three belong together: passwords, and the users whom they let in.
-    if [ ! -e redis_users ]; then rm -f redis_url redis_health_password && make_passwords "" && renew_users ""
+    if [ ! -e redis_users ]; then
+        # The URL of another store is yours.
+        if [ -s redis_url ] && ! is_ours; then mv redis_url redis_url.kept; fi
+        rm -f redis_url redis_health_password && make_passwords "" && renew_users ""
+        [ ! -e redis_url.kept ] || mv -f redis_url.kept redis_url
     elif is_ours && ! { [ -e sentinel_url ] && grep -q '^user health .* +info' redis_users; }; then # an older version made them
         app=$(digests shop) health=$(digests health) users=$(sed '/^user sentinel /d; /^user health /{/ +info/!s/$/ +info/;}' redis_users) && write_users
     fi ;;

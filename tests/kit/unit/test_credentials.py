@@ -159,17 +159,23 @@ def test_unknown_step_is_refused() -> None:
     assert done.stderr.startswith("error: there is no step retrie\n  hint: ")
 
 
-def test_url_of_another_store_is_not_exchanged(tmp_path: Path) -> None:
-    """The password of a store elsewhere is its owner's to change."""
-    made = tmp_path / "made"
+@pytest.mark.parametrize("is_first", [True, False])
+def test_url_of_another_store_is_not_exchanged(tmp_path: Path, *, is_first: bool) -> None:
+    """The password of a store elsewhere is its owner's; so is a URL that was there first."""
+    made, url = tmp_path / "made", "rediss://user:password@redis.example:6379/0"
+    made.mkdir()
+    if is_first:
+        (made / "redis_url").write_text(url)
     assert _run("secrets.sh", made).returncode == 0
     key = (made / "secret_key").read_text()
     (made / "redis_url").chmod(0o644)
-    (made / "redis_url").write_text("rediss://user:password@redis.example:6379/0")
+    if not is_first:
+        (made / "redis_url").write_text(url)
     for step in ("next", "use", "retire"):
         assert _run("secrets.sh", step, made).returncode == 0
-    assert (made / "redis_url").read_text() == "rediss://user:password@redis.example:6379/0"
+    assert (made / "redis_url").read_text() == url
     assert (made / "secret_key").read_text() != key
+    assert not list(made.glob("*.kept"))
 
 
 def test_users_of_an_older_version_get_new_rights(tmp_path: Path) -> None:
