@@ -252,7 +252,7 @@ while True:
 
 
 def test_wrong_surroundings_are_named(project: Project, tmp_path: Path) -> None:
-    """No engine, no compose.yaml, a taken port or name: an error and a hint; nothing changes."""
+    """No engine, compose.yaml or address, a taken port or name: an error and a hint, no change."""
     before = project.replicas()
 
     def refused(problem: str, **variables: str) -> None:
@@ -265,6 +265,7 @@ def test_wrong_surroundings_are_named(project: Project, tmp_path: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
         refused("a port is taken", PORT=str(port))
+    refused("the host has no such address", BIND_ADDRESS="203.0.113.7")
     other = Project(tmp_path, project.checkout)
     other.name = project.name
     status, printed = other.deploy(COMPOSE_PROJECT_NAME=project.name)

@@ -10,6 +10,8 @@ from pathlib import Path
 import pytest
 
 from tests.stack.containers.two_hosts import HOSTS, Site, shoppers_add, shown
+from tests.support.checkout import ROOT
+from tests.support.pages import blocks
 from tests.support.shop.client import ShopClient
 from tests.support.stacks.containers import docker, require_engine
 from tests.support.waiting import wait_until
@@ -47,7 +49,15 @@ def _site(bare: Site, customer: ShopClient) -> Site:
     (bare.folder / "store.yaml").write_text(bare.fitted(overlay), encoding="utf-8")
     printed = bare.succeed(*map(bare.fitted, (*shown("The store"), *shown("Go"))))
     assert printed.count("runs in app-") == 2, printed
+    # On web-1 from the new image and beside what serves, on web-2 afterwards.
+    assert printed.count("The store takes writes.") == 3, printed
     return bare
+
+
+def test_workers_need_no_store_on_their_host(site: Site) -> None:
+    """With background workers, too, the overlay leaves no service out, and none that is missing."""
+    listed = site.succeed("docker compose --profile worker config --services")
+    assert {*listed.split()} == {"app", "nginx", "scheduler", "worker"}
 
 
 def test_session_follows_to_both_hosts(site: Site, customer: ShopClient) -> None:
@@ -110,6 +120,48 @@ def test_broken_release_stays_on_the_first_host(site: Site) -> None:
     assert not load.lost[:10]
     assert site.replicas("web-2") == before
     assert len(site.replicas("web-1")) == 1
+
+
+def test_secrets_change_on_both_hosts(site: Site, customer: ShopClient) -> None:
+    """Key and passwords change under load: every add counts, and who visits keeps the cart."""
+    _, *steps = blocks("Change the secrets", "sh", page=ROOT / "docs" / "operations.md")
+    url = site.folder / "secrets" / "store_url"
+    former, ended = url.read_text(), _workers_ended(site)
+    adds, lost = 0, list[str]()
+    for number, step in enumerate(steps, start=1):
+        # Others for each step: who stays away from `use` to `retire` is logged out.
+        with shoppers_add(site) as load:
+            site.succeed(". ./rollout.sh", step.text)
+            _await_ended(site, ended + number * 4)
+            load.await_more(100)
+        assert customer.cart() == {"honey": 7}
+        adds, lost = adds + load.acknowledged, lost + load.lost
+    _say(f"a change of secrets: {adds} adds, {len(lost)} lost")
+    assert not lost[:10]
+    ping = "store exec -T redis redis-cli -u $(cat secrets/store_url) ping </dev/null"
+    assert "PONG" in site.succeed(". ./rollout.sh", ping)
+    replaced = ping.replace("$(cat secrets/store_url)", former)
+    assert "PONG" not in site.succeed(f". ./rollout.sh; {replaced}")
+
+
+def _workers_ended(site: Site) -> int:
+    logs = "for host in web-1 web-2; do docker --context $host compose logs app; done"
+    return site.succeed(logs).count("Worker exiting")
+
+
+def _await_ended(site: Site, workers: int) -> None:
+    what = "the workers that knew the former secrets have ended"
+    wait_until(lambda: _workers_ended(site) >= workers, what, 60)
+
+
+def test_host_that_is_stopped_is_not_missed(site: Site) -> None:
+    """Of the requests before, meanwhile and after its start, none is lost."""
+    with shoppers_add(site) as load:
+        for verb in ("stop", "start"):
+            site.succeed(f"docker --context web-2 compose {verb}")
+            load.await_more(50)
+    _say(f"a host stopped and started: {load.acknowledged} adds, {len(load.lost)} lost")
+    assert not load.lost[:10]
 
 
 def test_client_address_is_the_visitors(site: Site) -> None:

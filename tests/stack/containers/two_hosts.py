@@ -5,6 +5,7 @@ import random
 import re
 import shutil
 import subprocess
+import tempfile
 import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -119,16 +120,21 @@ class Site:
 
     def run(self, *scripts: str, **variables: str) -> tuple[int, str]:
         """Run scripts of the page as one, in the folder `deploy/`; return status and output."""
-        done = subprocess.run(
-            ["sh", "-euc", "\n".join(scripts)],
-            cwd=self.folder,
-            env=self.environ | variables,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-            check=False,
-            timeout=400,
-        )
+        with tempfile.TemporaryFile() as typed:
+            typed.write(b"the lines that somebody pasted after these\n")
+            typed.seek(0)
+            done = subprocess.run(
+                ["sh", "-euc", "\n".join(scripts)],
+                cwd=self.folder,
+                env=self.environ | variables,
+                stdin=typed,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.STDOUT,
+                text=True,
+                check=False,
+                timeout=400,
+            )
+            assert os.lseek(typed.fileno(), 0, os.SEEK_CUR) == 0, "a command read what follows it"
         return done.returncode, done.stdout
 
     def succeed(self, *scripts: str, **variables: str) -> str:
