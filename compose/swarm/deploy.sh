@@ -7,12 +7,14 @@ set -eu
 cd "$(dirname -- "$0")/.."
 refuse() { printf 'error: %s\n  hint: %s\n' "$1" "$2" >&2 && exit 1; }
 read_variables() {
-    # The environment counts more, as with Compose. Not by `.`: values may have spaces without quotes.
+    # The environment counts more, as with Compose, and of two lines the later one. Not by `.`: values may
+    # have spaces without quotes.
+    given=$(env | sed -n 's/^\([A-Za-z_][A-Za-z0-9_]*\)=.*/\1/p')
     while IFS= read -r line || [ -n "$line" ]; do
         name=${line%%=*} value=${line#*=}
         case $name in "$line" | "" | [!A-Za-z_]* | *[!A-Za-z0-9_]*) continue ;; esac
         case $value in \"*\" | \'*\') value=${value#?} && value=${value%?} ;; esac
-        printenv "$name" >/dev/null || export "$name=$value"
+        echo "$given" | grep -qx "$name" || export "$name=$value"
     done
 }
 file=${ENV_FILE:-.env}

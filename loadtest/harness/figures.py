@@ -78,6 +78,9 @@ class Figures:
         warm_up: seconds at the beginning whose requests and arrivals do not count. Findings do.
         planned: seconds after the warm-up in which an open loop sends requests. What is answered
             after them has its latency, and is no throughput.
+
+    Attributes:
+        taken: how many requests there were, with those of the warm-up.
     """
 
     def __init__(self, warm_up: float = 0.0, planned: float = math.inf) -> None:
@@ -88,7 +91,7 @@ class Figures:
         self.workers: Counter[str] = Counter()
         self.findings: list[Finding] = []
         self._lates = array("d")
-        self._dropped = self._tail = 0
+        self._dropped = self._tail = self.taken = 0
         # When the last visit began, and since when none began in time.
         self._begun, self._late_since = -math.inf, math.inf
         self.failed = 0
@@ -114,6 +117,7 @@ class Figures:
                 self._lates.append(arrival.late_ms)
                 self._dropped += arrival.is_dropped
         for request in requests:
+            self.taken += 1
             due = request.time - request.latency_ms / 1000
             if not self._counts(due):
                 continue

@@ -11,6 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
+from statistics import fmean
 
 from loadtest import settings
 from loadtest.errors import LoadTestError
@@ -53,6 +54,7 @@ class Trial:
         late: by how many ms the load generator itself began 99 of 100 visits too late, at most.
         broken: each limit that was not kept.
         costs: by route, the ms that its requests took in all, each as long as half of them at most.
+        cpu: by tier, the ms of CPU for each request, as far as they are known.
         generator: why the load generator was the limit; empty if it was not.
         folder: the name of the run's folder.
     """
@@ -66,6 +68,7 @@ class Trial:
     late: float
     broken: Sequence[Judged]
     costs: Mapping[str, float]
+    cpu: Mapping[str, float]
     generator: str
     folder: str
 
@@ -95,6 +98,7 @@ class Capacity:
         high: the highest rate that was broken there.
         throughput: good requests a second.
         breaks: what breaks above it.
+        cpu: by tier, the ms of CPU for each request, as far as they are known.
     """
 
     rate: float
@@ -102,6 +106,12 @@ class Capacity:
     high: float
     throughput: float
     breaks: str
+    cpu: Mapping[str, float]
+
+    @property
+    def costs(self) -> str:
+        """What a request costs each tier, in words; empty if it is unknown."""
+        return ", ".join(f"{tier} {cpu:.2f} ms" for tier, cpu in self.cpu.items())
 
     def __str__(self) -> str:
         return (
@@ -134,6 +144,8 @@ def make(say: Callable[[str], None], environ: Mapping[str, str] = os.environ) ->
             "let it end: it takes about twenty trials",
         ) from None
     finally:
+        if found is not None:
+            say(f"\n  a request  costs {found.costs} of CPU")
         if trials.made:
             say(f"\n  report     {_write(folder, trials.made, found, profile, trials.plan)}")
             say(f"  raw data   {folder}")
@@ -244,6 +256,7 @@ def _trial(rate: float, seconds: float, result: RunResult, folder: Path) -> Tria
         late=arrivals.late_p99 if arrivals else 0.0,
         broken=[each for each in result.verdict.judged if not each.is_within],
         costs={each.name: each.requests * each.uncorrected["p50"] for each in result.endpoints},
+        cpu={tier: use.cpu_us / 1000 for tier, use in result.tiers.items()},
         generator=arrivals.note if arrivals and arrivals.limits(sent) else "",
         folder=folder.name,
     )
@@ -261,7 +274,10 @@ def conclude(found: Found[Trial], made: Sequence[Trial]) -> Capacity:
         raise _limited(late[0])
     kept = [trial for trial, _ in found.crossings]
     a_visit = sum(trial.throughput for trial in kept) / sum(trial.rate for trial in kept)
-    return Capacity(found.rate, found.low, found.high, found.rate * a_visit, _breaks(made, found))
+    tiers = [tier for tier in kept[0].cpu if all(tier in trial.cpu for trial in kept)]
+    cpu = {tier: fmean(trial.cpu[tier] for trial in kept) for tier in tiers}
+    breaks = _breaks(made, found)
+    return Capacity(found.rate, found.low, found.high, found.rate * a_visit, breaks, cpu)
 
 
 def _limited(trial: Trial) -> LoadTestError:

@@ -105,6 +105,8 @@ def test_a_slower_route_lowers_the_capacity_and_is_named(
         assert {trial["is_kept"] for trial in document["trials"]} == {True, False}
         assert min(trial["late"] for trial in document["trials"]) > 0
         assert str(found) in page
+        assert re.fullmatch(r"load generator \d+\.\d\d ms", found.costs)
+        assert f"  a request  costs {found.costs} of CPU" in "\n".join(said)
         assert re.search(r"visits/s .* begun +[\d.]+ ms late  kept$", said[1])
     assert slow[0].rate < fast[0].rate, (fast[1], slow[1])
     assert slow[0].breaks.startswith("p99 of GET /add ")

@@ -19,6 +19,7 @@ _KEPT = Trial(
     late=1.5,
     broken=(),
     costs={"GET /": 900.0, "POST /add": 5000.0, "POST /pay": 800.0},
+    cpu={"app": 0.5, "store": 0.1},
     generator="",
     folder="f",
 )
@@ -47,9 +48,12 @@ _CALM = replace(_KEPT, rate=8.0, costs={**_KEPT.costs, "POST /pay": 990.0})
 
 def test_the_capacity_is_what_the_crossings_kept() -> None:
     """Its requests a second are those of these rates, and its spread has both sides."""
-    crossings = [(_KEPT, _BROKEN), (replace(_KEPT, rate=5.0, throughput=25.0), _BROKEN)]
+    other = replace(_KEPT, rate=5.0, throughput=25.0, cpu={"app": 0.7})
+    crossings = [(_KEPT, _BROKEN), (other, _BROKEN)]
     found = conclude(Found(crossings), [_CALM, _KEPT, _BROKEN])
     assert str(found).startswith("10 visits a second (5–21), 50 requests a second: above it, ")
+    # A tier that was not seen in each trial has no figure.
+    assert found.costs == "app 0.60 ms"
 
 
 def test_the_dearest_route_that_broke_is_named() -> None:

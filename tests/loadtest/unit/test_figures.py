@@ -119,6 +119,8 @@ def test_a_warm_up_counts_findings_alone() -> None:
     arrivals = [Arrival(100.0, 0.0, is_dropped=True), Arrival(102.0, 0.0, is_dropped=False)]
     figures.take(requests, [Finding(Failure.LOST_UPDATE, "")], arrivals)
     assert (figures.requests, figures.failed, len(figures.findings)) == (1, 0, 1)
+    # By these the CPU and the commands of the store are divided, which are those of the whole run.
+    assert figures.taken == 4
     assert (figures.arrivals().due, figures.arrivals().dropped) == (1, 0)
 
 

@@ -219,6 +219,17 @@ def test_killed_host(site: Site) -> None:
     assert not load.lost[:10]
 
 
+def test_three_hosts_have_the_carts(site: Site, customer: ShopClient) -> None:
+    """The machines become a Swarm; the session of one machine goes on, on all three."""
+    site.return_killed("web-1")
+    cart = wait_until(customer.cart, "the cart", 60, ignoring=AssertionError)
+    site.succeed(*map(site.fitted, shown("From two hosts to three")))
+    site.add_a_host()
+    assert customer.cart() == cart
+    met = {customer.session()["served_by"].rpartition("-")[0] for _ in range(60)}
+    assert met == {node.name for node in site.nodes.values()}
+
+
 def _say(text: str) -> None:
     """Show a count in the log of a CI."""
     sys.stdout.write(f"{text}\n")

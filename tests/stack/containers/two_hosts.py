@@ -71,7 +71,7 @@ class Site:
         def start(name: str) -> None:
             (folder / name).mkdir()
             self.nodes[name] = Node(folder / name, f"--network={self.lan}")
-            kinds = ("REDIS",) if name == "store" else ("PYTHON", "NGINX", "REDIS")
+            kinds = ("NGINX", "REDIS") if name == "store" else ("PYTHON", "NGINX", "REDIS")
             images = (os.environ.get(f"{kind}_IMAGE") for kind in kinds)
             if local := [*filter(None, images)]:
                 self.nodes[name].load(*local)
@@ -89,10 +89,25 @@ class Site:
             "infinity",
         )
         self._sockets = f"unix://{folder}/$host/engine.sock"
-        (conf,) = shown("The balancer", "nginx")
-        for name, text in (("hosts", self.fitted(conf)), ("nginx", _NGINX)):
-            self._in_balancer(f"cat >/tmp/{name}.conf <<'END'\n{text}\nEND\n")
+        self._in_balancer(f"echo '{_NGINX}' >/tmp/nginx.conf")
+        self._write_hosts()
         self._in_balancer("nginx -c /tmp/nginx.conf")
+
+    def _write_hosts(self, *lines: str) -> None:
+        (conf,) = shown("The balancer", "nginx")
+        text = conf.replace("upstream hosts {", "\n".join(("upstream hosts {", *lines)))
+        self._in_balancer(f"cat >/tmp/hosts.conf <<'END'\n{self.fitted(text)}\nEND\n")
+
+    def add_a_host(self) -> None:
+        """Let the balancer send requests to the machine that had the store, too."""
+        page = _PAGE.read_text(encoding="utf-8")
+        self._write_hosts(*re.findall(r"third line, `(server [^`]+)`", page))
+        self.forget_failures()
+
+    def return_killed(self, host: str) -> None:
+        """Start a machine again that was killed; what ran there starts by itself."""
+        docker("start", self.nodes[host].name)
+        self.nodes[host].await_engine()
 
     def forget_failures(self) -> None:
         """Let the balancer try each host again, as it does every 10 s."""
