@@ -1,9 +1,8 @@
 """docs/beyond.md, carried out: the shop on one machine, then on two hosts behind a balancer."""
 
 import json
-import sys
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -16,6 +15,7 @@ from tests.support.shop.client import ShopClient
 from tests.support.stacks.containers import docker, require_engine
 from tests.support.waiting import wait_until
 
+Record = Callable[[str, object], None]
 _SKUS = ("tea", "jam", "honey", "rice")
 
 
@@ -88,7 +88,7 @@ def test_concurrent_adds_on_both_hosts_are_all_kept(site: Site) -> None:
     assert replicas == site.replicas("web-1") | site.replicas("web-2")
 
 
-def test_deployment_of_both_hosts_loses_nothing(site: Site) -> None:
+def test_deployment_of_both_hosts_loses_nothing(site: Site, record_property: Record) -> None:
     """One host after the other, under load: every add counts, and the release command runs once."""
     before = {host: site.replicas(host) for host in HOSTS}
     site.release()
@@ -96,7 +96,7 @@ def test_deployment_of_both_hosts_loses_nothing(site: Site) -> None:
     with shoppers_add(site) as load:
         site.succeed(". ./rollout.sh; rollout", **command)
         load.await_more(50)
-    _say(f"a deployment of both hosts: {load.acknowledged} adds, {len(load.lost)} lost")
+    record_property("adds, lost", (load.acknowledged, len(load.lost)))
     assert not load.lost[:10]
     ran = []
     for host in HOSTS:
@@ -122,7 +122,9 @@ def test_broken_release_stays_on_the_first_host(site: Site) -> None:
     assert len(site.replicas("web-1")) == 1
 
 
-def test_secrets_change_on_both_hosts(site: Site, customer: ShopClient) -> None:
+def test_secrets_change_on_both_hosts(
+    site: Site, customer: ShopClient, record_property: Record
+) -> None:
     """Key and passwords change under load: every add counts, and who visits keeps the cart."""
     _, *steps = blocks("Change the secrets", "sh", page=ROOT / "docs" / "operations.md")
     url = site.folder / "secrets" / "store_url"
@@ -136,7 +138,7 @@ def test_secrets_change_on_both_hosts(site: Site, customer: ShopClient) -> None:
             load.await_more(100)
         assert customer.cart() == {"honey": 7}
         adds, lost = adds + load.acknowledged, lost + load.lost
-    _say(f"a change of secrets: {adds} adds, {len(lost)} lost")
+    record_property("adds, lost", (adds, len(lost)))
     assert not lost[:10]
     ping = "store exec -T redis redis-cli -u $(cat secrets/store_url) ping </dev/null"
     assert "PONG" in site.succeed(". ./rollout.sh", ping)
@@ -154,13 +156,13 @@ def _await_ended(site: Site, workers: int) -> None:
     wait_until(lambda: _workers_ended(site) >= workers, what, 60)
 
 
-def test_host_that_is_stopped_is_not_missed(site: Site) -> None:
+def test_host_that_is_stopped_is_not_missed(site: Site, record_property: Record) -> None:
     """Of the requests before, meanwhile and after its start, none is lost."""
     with shoppers_add(site) as load:
         for verb in ("stop", "start"):
             site.succeed(f"docker --context web-2 compose {verb}")
             load.await_more(50)
-    _say(f"a host stopped and started: {load.acknowledged} adds, {len(load.lost)} lost")
+    record_property("adds, lost", (load.acknowledged, len(load.lost)))
     assert not load.lost[:10]
 
 
@@ -179,7 +181,7 @@ def test_client_address_is_the_visitors(site: Site) -> None:
     assert wait_until(client, "the request in a log") == gateway
 
 
-def test_host_that_is_cut_off_comes_back(site: Site) -> None:
+def test_host_that_is_cut_off_comes_back(site: Site, record_property: Record) -> None:
     """The other host serves meanwhile, and afterwards both do; acknowledged adds are all there."""
     rule = ("PREROUTING", "--in-interface=eth0", "--jump=DROP")
     cut, left = site.nodes["web-2"].name, site.replicas("web-1")
@@ -198,14 +200,14 @@ def test_host_that_is_cut_off_comes_back(site: Site) -> None:
 
         wait_until(is_back, "web-2 serves again", 60)
         load.await_more(50)
-    _say(f"a host cut off and back: {load.acknowledged} adds, lost: {Counter(load.lost)}")
+    record_property("adds, lost", (load.acknowledged, dict(Counter(load.lost))))
     assert {each.partition("/")[0] for each in during} <= left < both
     # A request that was under way: one for each shopper at most. The host itself may answer 503
     # for a second, because it did not reach its store.
     assert len([each for each in load.lost if not each.startswith("503")]) <= 6
 
 
-def test_killed_host(site: Site) -> None:
+def test_killed_host(site: Site, record_property: Record) -> None:
     """At most what it had is lost; all others succeed, and each acknowledged add is there."""
     with shoppers_add(site) as load:
         load.await_more(50)
@@ -214,7 +216,7 @@ def test_killed_host(site: Site) -> None:
         load.lost, before = [], load.lost
         site.forget_failures()
         load.await_more(200)
-    _say(f"a host killed: {load.acknowledged} adds, lost: {Counter(before)}")
+    record_property("adds, lost", (load.acknowledged, dict(Counter(before))))
     assert len(before) <= 6
     assert not load.lost[:10]
 
@@ -228,8 +230,3 @@ def test_three_hosts_have_the_carts(site: Site, customer: ShopClient) -> None:
     assert customer.cart() == cart
     met = {customer.session()["served_by"].rpartition("-")[0] for _ in range(60)}
     assert met == {node.name for node in site.nodes.values()}
-
-
-def _say(text: str) -> None:
-    """Show a count in the log of a CI."""
-    sys.stdout.write(f"{text}\n")

@@ -211,7 +211,10 @@ class Load:
     def check(self) -> None:
         """Require that each cart has what was acknowledged, and at most what was sent."""
         for shopper, acknowledged, lost in self.carts:
-            assert acknowledged <= shopper.cart().get("tea", 0) <= acknowledged + lost
+            kept = shopper.cart().get("tea", 0)
+            # .ci/run knows these words.
+            assert kept >= acknowledged, f"acknowledged and lost: {acknowledged - kept}"
+            assert kept <= acknowledged + lost
 
 
 @contextmanager
