@@ -45,6 +45,8 @@ for name in secret_key $REDIS_URL_NAME redis_users sentinel_users sentinel_passw
     [ -s "secrets/$name" ] && [ -r "secrets/$name" ] ||
         refuse "there is no $SECRETS/$name, or it is empty or not yours to read" "first: sh secrets.sh"
 done
+[ $REDIS_URL_NAME = sentinel_url ] || ! grep -q '//shop:.*@redis:' secrets/redis_url ||
+    refuse "$SECRETS/redis_url names the store of this stack, which has none" "write the URL of yours there"
 export REDIS_URL_NAME APP_ENV_FILE="${APP_ENV_FILE:-app.env}"
 case $APP_ENV_FILE in /*) ;; *) APP_ENV_FILE=$PWD/$APP_ENV_FILE ;; esac
 [ -e "$APP_ENV_FILE" ] || APP_ENV_FILE=/dev/null
@@ -77,7 +79,7 @@ await() { # until a command prints no service
     while name=$("$@" | head -n 1) && [ -n "$name" ]; do
         reason=$(why "$name") || reason=""
         [ "$(date +%s)" -lt "$deadline" ] ||
-            refuse "$name does not run as it should${reason:+: $reason}" "docker service ps --no-trunc $name says more"
+            refuse "$name does not run as it should${reason:+; last error: $reason}" "docker service ps --no-trunc $name says more"
         [ "$reason" = "$last" ] || echo "waiting for $name: $reason"
         last=$reason
         sleep 1
