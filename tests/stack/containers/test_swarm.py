@@ -292,7 +292,7 @@ def test_a_session_follows_its_user(shop: Shop, record_property: Record) -> None
 
 def test_more_replicas_and_fewer(shop: Shop) -> None:
     """Six replicas are two on each host."""
-    scale, _ = _HOW["more replicas"]
+    scale, *_ = _HOW["more replicas"]
     shop.run(scale)
     assert Counter(shop.swarm.running(shop.manager, _APP)) == {n.name: 2 for n in shop.doors}
     shop.run(scale.replace("6", str(SIZE)))
@@ -401,6 +401,7 @@ def test_a_drained_host(shop: Shop, record_property: Record) -> None:
     shop.doors.append(node)
     shop.await_all()
     shop.run(spread)
+    wait_until(lambda: shop.updated() == "completed", "the end of the update", _LONG)
     assert node.name in shop.swarm.running(shop.manager, _APP)
 
 
