@@ -1,7 +1,10 @@
-"""A Swarm of three managers, each a host of its own in a container."""
+"""Three hosts for a Swarm, each in a container, and the commands of a page for them."""
 
+import os
+import re
 import secrets
-from collections.abc import Sequence
+import subprocess
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from ipaddress import ip_network
@@ -11,18 +14,19 @@ from tests.support.ports import free_port
 from tests.support.stacks.containers import docker
 from tests.support.stacks.node import Node
 
-SIZE = 3
+HOSTS = ("web-1", "web-2", "web-3")
+SIZE = len(HOSTS)
 _PORT = 8080
 
 
 class Swarm:
-    """Three managers on one network; port 8080 of each is one of this machine.
+    """Three hosts on one network, which a page makes a Swarm; each one's port 8080 is here, too.
 
     Args:
         folder: an empty folder with a short path.
 
     Attributes:
-        nodes: the hosts; the first one began.
+        nodes: the hosts, in the order of `HOSTS`.
         ports: of each host's port 8080, on 127.0.0.1.
         addresses: of the hosts, on their network.
 
@@ -32,6 +36,7 @@ class Swarm:
 
     def __init__(self, folder: Path) -> None:
         self.network = f"swarm-{secrets.token_hex(4)}"
+        self._folder = folder
         self.nodes: list[Node] = []
         self.ports: dict[Node, int] = {}
         self.addresses: dict[Node, str] = {}
@@ -45,15 +50,43 @@ class Swarm:
             docker("network", "create", f"--subnet={subnet}", self.network)
             self._addresses = ip_network(subnet).hosts()
             next(self._addresses)  # the gateway's
-            for number in range(SIZE):
-                self._add(folder / str(number))
-            first, *others = self.nodes
-            address = self.addresses[first]
-            first.docker("swarm", "init", f"--advertise-addr={address}")
-            token = first.docker("swarm", "join-token", "--quiet", "manager")
-            for node in others:
-                node.docker("swarm", "join", f"--token={token}", f"{address}:2377")
+            for host in HOSTS:
+                self._add(folder / host)
             made.pop_all()
+
+    def run(self, script: str, manager: Node, folder: Path, environ: Mapping[str, str]) -> str:
+        """Run commands of a page, with the addresses and sockets that are here.
+
+        Args:
+            script: the commands.
+            manager: the host whose context is the current one.
+            folder: where they run.
+            environ: more variables.
+
+        Returns:
+            What they printed.
+
+        Raises:
+            AssertionError: one failed.
+        """
+        here = {
+            "192.0.2.11": self.addresses[self.nodes[0]],
+            "ssh://me@$host.example.org": f"unix://{self._folder}/$host/engine.sock",
+        }
+        fitted = re.sub("|".join(map(re.escape, here)), lambda found: here[found[0]], script)
+        context = HOSTS[self.nodes.index(manager)]
+        contexts = {"DOCKER_CONFIG": str(self._folder), "DOCKER_CONTEXT": context}
+        done = subprocess.run(
+            ["sh", "-euc", fitted],
+            cwd=folder,
+            text=True,
+            check=False,
+            capture_output=True,
+            env={**os.environ, **contexts, **environ},
+            timeout=400,
+        )
+        assert done.returncode == 0, done.stdout + done.stderr
+        return done.stdout
 
     def load(self, *images: str) -> None:
         """Bring images to all hosts, without a registry."""
