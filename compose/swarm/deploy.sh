@@ -70,9 +70,11 @@ unsettled() { # the services that do not run as they should, or are being change
     echo "$all" | while read -r name count _; do
         state=$(update "$name" 2>/dev/null) || state=updating # a new leader answers in a moment
         case $state in updating* | rollback_started*) echo "$name" && continue ;; esac
-        [ "${count%/*}" = "${count#*/}" ] || echo "$name"
+        [ "${count%/*}" = "${count#*/}" ] || has_no_host "$name" || echo "$name"
     done
 }
+# A server of the store waits for its own host, which may be drained or gone.
+has_no_host() { case $1 in "$STACK"_redis* | "$STACK"_sentinel*) why "$1" | grep -q '^no suitable node' ;; *) false ;; esac; }
 why() { docker service ps --no-trunc --format '{{with .Error}}{{.}}{{end}}' "$1" 2>/dev/null | grep -m 1 .; }
 await() { # until a command prints no service
     last=""
@@ -132,3 +134,4 @@ updates | while read -r name state began; do
     case $before in *"$name $state $began"*) continue ;; esac
     refuse "the new release of $name was not taken: $state" "docker service ps --no-trunc $name says why"
 done
+services | sed -n 's| 0/1$||p' | while read -r name; do echo "warning: $name does not run: $(why "$name")" >&2; done

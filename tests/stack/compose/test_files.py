@@ -338,6 +338,9 @@ def test_a_swarm_has_the_same_settings() -> None:
     del nginx["NGINX_ENVSUBST_OUTPUT_DIR"], here["nginx"]["environment"]["NGINX_UPSTREAM_SERVERS"]
     assert nginx == here["nginx"]["environment"]
     assert stack["app"]["environment"] == here["app"]["environment"]
+    # Swarm ends what is unhealthy, and must not end a replica whose workers have slow requests.
+    check, seconds = stack["app"]["healthcheck"], int(here["app"]["environment"]["REQUEST_SECONDS"])
+    assert float(check["interval"].removesuffix("s")) * check["retries"] > seconds
     same = ("cap_drop", "image", "logging", "read_only", "stop_grace_period", "stop_signal", "user")
     for name, service in here.items():
         assert [stack[name].get(key) for key in same] == [service.get(key) for key in same], name

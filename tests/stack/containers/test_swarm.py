@@ -164,15 +164,21 @@ class Shop:
 
 
 class Visitor(threading.Thread):
-    """Adds one product after the other; each is asked for, under its key, until it is acknowledged.
+    """Adds one product after the other; each is asked for until it is acknowledged.
+
+    Args:
+        shop: where they come to.
+        has_keys: whether an addition has a key, under which it counts once. nginx, too, sends such
+            a request again if its replica ends.
 
     Attributes:
         acknowledged: how many are.
         failed: each other outcome, in words.
     """
 
-    def __init__(self, shop: Shop) -> None:
+    def __init__(self, shop: Shop, *, has_keys: bool) -> None:
         super().__init__(daemon=True)
+        self._has_keys = has_keys
         self.browser = shop.browser()
         self.acknowledged = 0
         self.failed: Counter[str] = Counter()
@@ -184,10 +190,11 @@ class Visitor(threading.Thread):
         """Go on until the end."""
         while not self.ended.wait(0.25):
             sku = self._skus[self.acknowledged // _ADDED_OF_EACH]
-            wait_until(partial(self._add, sku, os.urandom(8).hex()), "an added product", _LONG)
+            key = os.urandom(8).hex() if self._has_keys else None
+            wait_until(partial(self._add, sku, key), "an added product", _LONG)
             self.acknowledged += 1
 
-    def _add(self, sku: str, key: str) -> bool:
+    def _add(self, sku: str, key: str | None) -> bool:
         self.browser.go_to(self._shop.swarm.ports[random.choice(self._shop.doors)])
         try:
             answer = self.browser.add(sku, key=key)
@@ -247,15 +254,18 @@ def _careful(shop: Shop) -> Shop:
 
 
 @contextmanager
-def visitors(shop: Shop, record: Record, lost: int = 0) -> Iterator[Visitors]:
+def visitors(
+    shop: Shop, record: Record, lost: int = 0, *, have_keys: bool = True
+) -> Iterator[Visitors]:
     """Let visitors add until the block ends; then each cart has what was acknowledged, once.
 
     Args:
         shop: where they come to.
         record: of the test's properties, which its log shows.
         lost: how many of a visitor's changes may be lost by a fail-over.
+        have_keys: whether additions have keys.
     """
-    all_of_them = Visitors(Visitor(shop) for _ in range(6))
+    all_of_them = Visitors(Visitor(shop, has_keys=have_keys) for _ in range(6))
     for each in all_of_them:
         each.start()
     try:
@@ -274,7 +284,9 @@ def visitors(shop: Shop, record: Record, lost: int = 0) -> Iterator[Visitors]:
         "additions acknowledged, lost, failed",
         (acknowledged, sum(missing), dict(all_of_them.failed)),
     )
-    assert set(missing) <= set(range(lost + 1)), missing
+    # .ci/run knows these words.
+    assert max(missing) <= lost, f"acknowledged and lost: {sum(missing)}"
+    assert min(missing) >= 0
 
 
 def test_a_session_follows_its_user(shop: Shop, record_property: Record) -> None:
@@ -322,11 +334,12 @@ def test_concurrent_adds_are_all_kept(shop: Shop, record_property: Record) -> No
 def test_an_update_loses_no_request(shop: Shop, record_property: Record) -> None:
     """All replicas are exchanged under load, and exchanged back by hand."""
     before, image = shop.images(), shop.release()
-    with visitors(shop, record_property) as load:
+    with visitors(shop, record_property, have_keys=False) as load:
         shop.deploy(image)
         assert shop.images() == {image}
         shop.run(_ROLLBACK)
         assert shop.images() == before
+        wait_until(lambda: shop.updated() == "rollback_completed", "the end", _LONG)
     assert not load.failed
 
 
@@ -334,7 +347,7 @@ def test_an_update_loses_no_request(shop: Shop, record_property: Record) -> None
 def test_a_broken_release_is_taken_back(shop: Shop, record_property: Record, broken: str) -> None:
     """By Swarm itself, and no request is lost."""
     before, image = shop.images(), shop.release(_BROKEN[broken])
-    with visitors(shop, record_property) as load:
+    with visitors(shop, record_property, have_keys=False) as load:
         with pytest.raises(AssertionError, match=f"error: the new release of {_APP} was not taken"):
             shop.deploy(image)
         wait_until(lambda: shop.updated() == "rollback_completed", "the rollback", _LONG)
@@ -391,7 +404,7 @@ def test_a_drained_host(shop: Shop, record_property: Record) -> None:
     shop.run(fail_over)
     assert shop.primary() is not node
     shop.doors.remove(node)
-    with visitors(shop, record_property) as load:
+    with visitors(shop, record_property, have_keys=False) as load:
         shop.run(drain)
         shop.await_all(on=SIZE - 1)
         load.await_more()
@@ -412,7 +425,7 @@ def test_a_host_that_is_gone(careful: Shop, record_property: Record, end: str, r
     was_primary = node is careful.primary()
     strike, undo = {
         "killed": (careful.swarm.kill, careful.swarm.start),
-        "cut off": (careful.swarm.disconnect, careful.swarm.reconnect),
+        "cut off": (Node.disconnect, Node.reconnect),
     }[end]
     # What a balancer in front does.
     careful.doors.remove(node)

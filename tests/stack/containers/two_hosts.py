@@ -50,7 +50,8 @@ class Site:
         self.nodes: dict[str, Node] = {}
         self._balancer = ""
         self.environ = {key: os.environ[key] for key in _PASSED_ON if key in os.environ}
-        self.environ |= {"DOCKER_CONFIG": str(folder / "config"), "READY_TIMEOUT": "120"}
+        self.environ |= {"DOCKER_CONFIG": str(folder / "config")}
+        self.environ |= {"READY_TIMEOUT": "120", "DEPLOY_SECONDS": "300"}
         shutil.copytree(ROOT / "app" / "shop", folder / "shop" / "shop")
         settings = ("APP=shop:create_app()", "PORT=8080", "REPLICAS=1")
         subprocess.run(

@@ -52,6 +52,19 @@ class Node:
             command = ["docker", "--host", self.host, "load", "--quiet"]
             subprocess.run(command, stdin=saved.stdout, check=True, stdout=subprocess.DEVNULL)
 
+    def disconnect(self) -> None:
+        """Take this host off its network: nothing gets in or out."""
+        self._filter("--insert")
+
+    def reconnect(self) -> None:
+        """Bring it back."""
+        self._filter("--delete")
+
+    def _filter(self, change: str) -> None:
+        for chain, way in (("PREROUTING", "--in-interface"), ("POSTROUTING", "--out-interface")):
+            rule = ("--table=mangle", change, chain, f"{way}=eth0", "--jump=DROP")
+            docker("exec", self.name, "iptables", *rule)
+
     def dispose(self) -> None:
         """Remove the host with all that it has."""
         docker("rm", "--force", "--volumes", self.name)

@@ -100,14 +100,6 @@ class Swarm:
         words = [line.split() for line in shown.splitlines()]
         return sorted(each[-1] for each in words if each[0] == "Running")
 
-    def disconnect(self, node: Node) -> None:
-        """Take a host off the network: nothing gets in or out."""
-        self._filter("--insert", node)
-
-    def reconnect(self, node: Node) -> None:
-        """Bring a host back that was cut off."""
-        self._filter("--delete", node)
-
     def kill(self, node: Node) -> None:
         """End a host, and all that runs there, at once."""
         docker("kill", node.name)
@@ -122,11 +114,6 @@ class Swarm:
         for node in self.nodes:
             node.dispose()
         docker("network", "rm", "--force", self.network)
-
-    def _filter(self, change: str, node: Node) -> None:
-        for chain, way in (("PREROUTING", "--in-interface"), ("POSTROUTING", "--out-interface")):
-            rule = ("--table=mangle", change, chain, f"{way}=eth0", "--jump=DROP")
-            docker("exec", node.name, "iptables", *rule)
 
     def _add(self, folder: Path) -> None:
         folder.mkdir()
