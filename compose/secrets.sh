@@ -46,13 +46,9 @@ for name in secret_key redis_url redis_health_password; do [ "$step" = make ] ||
     refuse "there is no $folder/$name" "first: sh $0 $folder"; done
 make sentinel_password "$(random)"
 case $step in
-make) make secret_key "$(random)"
-    # These three belong together: passwords, and the users whom they let in.
-    if [ ! -e redis_users ]; then
-        # The URL of another store is yours.
-        if [ -s redis_url ] && ! is_ours; then mv redis_url redis_url.kept; fi
-        rm -f redis_url redis_health_password && make_passwords "" && renew_users ""
-        [ ! -e redis_url.kept ] || mv -f redis_url.kept redis_url
+make) make secret_key "$(random)" # the others belong together: passwords, and the users whom they let in
+    if [ ! -e redis_users ]; then [ ! -s redis_url ] || is_ours || mv redis_url redis_url.kept # another store's is yours
+        rm -f redis_url redis_health_password; make_passwords ""; renew_users ""; [ ! -e redis_url.kept ] || mv redis_url.kept redis_url
     elif is_ours && ! { [ -e sentinel_url ] && grep -q '^user health .* +info' redis_users; }; then # an older version made them
         app=$(digests shop) health=$(digests health) users=$(sed '/^user sentinel /d; /^user health /{/ +info/!s/$/ +info/;}' redis_users) && write_users
     fi ;;
