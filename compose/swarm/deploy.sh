@@ -74,7 +74,7 @@ unsettled() { # the services that do not run as they should, or are being change
     done
 }
 # A server of the store waits for its own host, which may be drained or gone.
-has_no_host() { case $1 in "$STACK"_redis* | "$STACK"_sentinel*) why "$1" | grep -q '^no suitable node' ;; *) false ;; esac; }
+has_no_host() { case $1 in "$STACK"_redis* | "$STACK"_sentinel*) why "$1" | grep -q 'no suitable node' ;; *) false ;; esac; }
 why() { docker service ps --no-trunc --format '{{with .Error}}{{.}}{{end}}' "$1" 2>/dev/null | grep -m 1 .; }
 await() { # until a command prints no service
     last=""
