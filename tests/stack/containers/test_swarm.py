@@ -9,6 +9,7 @@ import shutil
 import subprocess
 import sys
 import threading
+import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -242,6 +243,9 @@ def _shop(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shop]:
         shop.run(_HOSTS, _LABELS, _COPY)
         shop.deploy()
         shop.await_all()
+        # Sentinels ask the primary every 10 s which replicas it has. Those that they do not know
+        # yet would not follow another one.
+        time.sleep(12)
         yield shop
     finally:
         swarm.dispose()
