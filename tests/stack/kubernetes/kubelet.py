@@ -117,6 +117,7 @@ class Pod:
         killed_at = time.monotonic() + self._end.grace
         if not self._end.nginx_is_sidecar:
             self.nginx.process.send_signal(self._end.nginx_stop)
+        # The pod's own `preStop.sleep`, in which gateways learn that it ends.
         time.sleep(self._end.pre_stop)
         for process, stop in (
             (self.app.process, signal.SIGTERM),
