@@ -291,15 +291,17 @@ def test_nothing_is_left_outside_the_state_folder(new_stack: StartStack) -> None
         stack.browser().add("tea")
         words = {Path(word) for each in stack.processes() for word in each.cmdline()}
         (metrics,) = (word for word in words if word.name.startswith(unsticky_metrics.PREFIX))
+        sockets = stack.folder.sockets
         stack.down()
         assert not metrics.exists()
+        assert sockets == stack.folder.run or not sockets.exists()
         assert _entries(Path(temporary)) == set()
         assert _entries(Path(home)) == set()
         for path, before in shared.items():
             new = {name for name in _entries(path) - before if "unsticky" in name.lower()}
-            # Stacks of other tests have theirs.
-            others = {name for name in new if name.startswith(unsticky_metrics.PREFIX)}
-            assert new - others == set(), path
+            # Stacks of other tests have their metrics and their sockets.
+            theirs = rf"{unsticky_metrics.PREFIX}|unsticky-[0-9a-f]{{12}}-"
+            assert {name for name in new if not re.match(theirs, name)} == set(), path
 
 
 def _entries(folder: Path) -> set[str]:

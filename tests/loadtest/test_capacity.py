@@ -103,7 +103,8 @@ def test_a_slower_route_lowers_the_capacity_and_is_named(
         # Two a visit.
         assert found.rate < found.throughput < 3 * found.rate
         assert {trial["is_kept"] for trial in document["trials"]} == {True, False}
-        assert min(trial["late"] for trial in document["trials"]) > 0
+        # A trial that broke at once may have none that counts.
+        assert max(trial["late"] for trial in document["trials"]) > 0
         assert str(found) in page
         assert re.fullmatch(r"load generator \d+\.\d\d ms", found.costs)
         assert f"  a request  costs {found.costs} of CPU" in "\n".join(said)
