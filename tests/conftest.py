@@ -4,7 +4,7 @@ import re
 import shutil
 import signal
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING, Any
@@ -25,6 +25,8 @@ StartStack = Callable[..., "Stack"]
 
 _INTERRUPTS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 _SECONDS_TO_CLEAN_UP = 120
+# Of the logs of a stack, beside the failure of a test.
+_LAST_LINES = 20
 # What a stack is made of. Not `.env`: the developer's own settings are not the tests'.
 _PARTS = ("Makefile", "app", "compose", "loadtest", "nginx", "requirements", "pyproject.toml")
 # Whose tests put stacks under load: not at the same time.
@@ -147,6 +149,20 @@ def pytest_terminal_summary(terminalreporter: Any) -> None:
     for report in terminalreporter.stats.get("passed", []):
         for name, value in report.user_properties:
             terminalreporter.write_line(f"{report.nodeid.rpartition('/')[2]}: {name}: {value}")
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(
+    item: pytest.Item,
+) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """Show the last lines of the logs of a stack whose test failed."""
+    report = yield
+    stack = getattr(item, "funcargs", {}).get("own_stack")
+    if report.failed and stack is not None:
+        for path in sorted(stack.folder.log.glob("*.log")):
+            lines = path.read_text(errors="replace").splitlines()[-_LAST_LINES:]
+            report.sections.append((f"the end of {path.name}", "\n".join(lines)))
+    return report
 
 
 @pytest.fixture(name="servers", scope="session")
