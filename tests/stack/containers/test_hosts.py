@@ -4,6 +4,7 @@ import json
 from collections import Counter
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -168,17 +169,23 @@ def test_host_that_is_stopped_is_not_missed(site: Site, record_property: Record)
 
 def test_client_address_is_the_visitors(site: Site) -> None:
     """The hosts log who came to the balancer, and not what somebody claims to be."""
-    answer = site.shopper().get("/livez", X_Forwarded_For="203.0.113.7")
-    label = "--filter=label=com.docker.compose.service=nginx"
-    nodes = [site.nodes[host] for host in HOSTS]
+    _assert_clients_are_known(site, *HOSTS)
 
-    def client() -> str:
-        logs = (node.docker("logs", "--tail=50", node.docker("ps", "-q", label)) for node in nodes)
-        lines = (line for log in logs for line in log.splitlines() if answer.request_id in line)
-        return "".join(json.loads(line)["client"] for line in lines)
 
+def _assert_clients_are_known(site: Site, *hosts: str) -> None:
+    """Assert that these hosts get requests, and log the address of who came to the balancer."""
+    claim = {"X_Forwarded_For": "203.0.113.7"}
+    sent = {site.shopper().get("/livez", **claim).request_id for _ in range(12)}
     gateway = docker("network", "inspect", "--format={{(index .IPAM.Config 0).Gateway}}", site.lan)
-    assert wait_until(client, "the request in a log") == gateway
+
+    def logged(host: str) -> set[str]:
+        node = site.nodes[host]
+        log = node.docker("logs", "--tail=50", node.docker("ps", "-q", "--filter=name=nginx"))
+        lines = [line for line in log.splitlines() if any(each in line for each in sent)]
+        return {json.loads(line)["client"] for line in lines}
+
+    for host in hosts:
+        assert wait_until(partial(logged, host), f"requests in the log of {host}") == {gateway}
 
 
 def test_host_that_is_cut_off_comes_back(site: Site, record_property: Record) -> None:
@@ -210,7 +217,7 @@ def test_killed_host(site: Site, record_property: Record) -> None:
     """At most what it had is lost; all others succeed, and each acknowledged add is there."""
     with shoppers_add(site) as load:
         load.await_more(50)
-        docker("kill", site.nodes["web-1"].name)
+        site.nodes["web-1"].kill()
         load.await_more(200)
         load.lost, before = [], load.lost
         site.forget_failures()
@@ -222,10 +229,11 @@ def test_killed_host(site: Site, record_property: Record) -> None:
 
 def test_three_hosts_have_the_carts(site: Site, customer: ShopClient) -> None:
     """The machines become a Swarm; the session of one machine goes on, on all three."""
-    site.return_killed("web-1")
+    site.nodes["web-1"].start()
     cart = wait_until(customer.cart, "the cart", 60, ignoring=AssertionError)
     site.succeed(*map(site.fitted, shown("From two hosts to three")))
     site.add_a_host()
     assert customer.cart() == cart
     met = {customer.session()["served_by"].rpartition("-")[0] for _ in range(60)}
     assert met == {node.name for node in site.nodes.values()}
+    _assert_clients_are_known(site, *site.nodes)

@@ -102,13 +102,9 @@ class Site:
     def add_a_host(self) -> None:
         """Let the balancer send requests to the machine that had the store, too."""
         page = _PAGE.read_text(encoding="utf-8")
-        self._write_hosts(*re.findall(r"third line, `(server [^`]+)`", page))
+        (line,) = re.findall(r"third line, `(server [^`]+)`", page)
+        self._write_hosts(line)
         self.forget_failures()
-
-    def return_killed(self, host: str) -> None:
-        """Start a machine again that was killed; what ran there starts by itself."""
-        docker("start", self.nodes[host].name)
-        self.nodes[host].await_engine()
 
     def forget_failures(self) -> None:
         """Let the balancer try each host again, as it does every 10 s."""

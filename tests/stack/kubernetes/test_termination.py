@@ -21,8 +21,8 @@ from tests.stack.kubernetes.rendering import overlay
 
 # Each second, from a clock: no request waits for the answer of another one.
 _RATE = 15
-# Longer than a pod has left that the grace period ends too soon, and shorter than REQUEST_SECONDS.
-_SLOW_SECONDS = 12.0
+# Shorter than the application holds a request (`application.py`), and than REQUEST_SECONDS.
+_SLOW_SECONDS = 18.0
 
 
 @dataclass(frozen=True)
@@ -59,7 +59,7 @@ _END = End.of(overlay("base"))
 _CASES = {
     "as in the manifests": Case(_END, (0, 5, 10)),
     "preStop too short": Case(_END.but(pre_stop=2), (10,)),
-    "grace period too short": Case(_END.but(grace=_END.pre_stop + 2), (10,)),
+    "grace period too short": Case(_END.but(grace=_END.pre_stop + 8), (10,)),
     "Gunicorn's time too short": Case(_END.but(graceful=2), (10,)),
     "nginx not a sidecar": Case(_END.but(nginx_is_sidecar=False), (10,)),
     "nginx stopped at once": Case(_END.but(nginx_stop=signal.SIGTERM), (10,)),

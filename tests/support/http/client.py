@@ -25,7 +25,8 @@ logging.getLogger("httpx").setLevel(logging.WARNING)
 _HOST: Final = "127.0.0.1"
 _JSON: Final = {"Content-Type": "application/json"}
 # A server may close a connection that rests; nginx does so at a reload after its
-# keepalive_min_timeout, 1 s. A busy machine lets a client rest, too.
+# keepalive_min_timeout, 1 s. A busy machine lets a client rest, too, also with an answer that it
+# has not read yet: so a rest is shorter than the time of two requests.
 _KEPT_SECONDS: Final = 0.9
 # Loading the system's certificates takes 20 ms, for each client.
 _NO_CERTIFICATES: Final = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
@@ -61,7 +62,7 @@ class Client:
         self._keep_alive = keep_alive
         self._tls = tls
         self._stream: object = None
-        self._answered = time.monotonic()
+        self._begun = time.monotonic()
         self.go_to(target)
 
     def go_to(self, target: Target) -> None:
@@ -123,7 +124,7 @@ class Client:
             httpx.TransportError: no answer came.
             AssertionError: a connection in use was closed, and no answer had announced it.
         """
-        idle_seconds = time.monotonic() - self._answered
+        before, self._begun = self._begun, time.monotonic()
         sent = dict(headers or {})
         if self.cookies:
             sent["Cookie"] = "; ".join(f"{name}={value}" for name, value in self.cookies.items())
@@ -136,8 +137,7 @@ class Client:
         )
         self._http.cookies.clear()
         if self._keep_alive:
-            self._expect_the_same_connection(response, idle_seconds)
-        self._answered = time.monotonic()
+            self._expect_the_same_connection(response, time.monotonic() - before)
         self.bodies.append(response.content)
         answer = Answer(response.status_code, Message(), response.content)
         for name, value in response.headers.multi_items():
@@ -175,9 +175,9 @@ class Client:
         if name == self._name:
             self.issued.append(value)
 
-    def _expect_the_same_connection(self, response: httpx.Response, idle_seconds: float) -> None:
+    def _expect_the_same_connection(self, response: httpx.Response, seconds: float) -> None:
         stream = response.extensions["network_stream"]
-        is_kept = self._stream in {None, stream} or idle_seconds > _KEPT_SECONDS
+        is_kept = self._stream in {None, stream} or seconds > _KEPT_SECONDS
         assert is_kept, "the kept connection was closed without notice"
         self._stream = None if response.headers.get("Connection") == "close" else stream
 

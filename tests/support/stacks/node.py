@@ -33,13 +33,12 @@ class Node:
                 "sh", "-c", 'rm -rf /run/docker* /run/containerd && exec dockerd "$@"', "dockerd",
                 f"--host={self.host}", f"--group={os.getgid()}",
             )  # fmt: skip
-            self.await_engine()
+            self._await_engine()
         except BaseException:
             self.dispose()
             raise
 
-    def await_engine(self) -> None:
-        """Return once the engine answers: at a start, and after `docker start`."""
+    def _await_engine(self) -> None:
         wait_until(lambda: self.docker("version"), self.name, ignoring=AssertionError)
 
     def docker(self, *arguments: str) -> str:
@@ -51,6 +50,15 @@ class Node:
         with subprocess.Popen(["docker", "save", *images], stdout=subprocess.PIPE) as saved:
             command = ["docker", "--host", self.host, "load", "--quiet"]
             subprocess.run(command, stdin=saved.stdout, check=True, stdout=subprocess.DEVNULL)
+
+    def kill(self) -> None:
+        """End this host, and all that runs there, at once."""
+        docker("kill", self.name)
+
+    def start(self) -> None:
+        """Start it again after `kill`; what ran there starts by itself."""
+        docker("start", self.name)
+        self._await_engine()
 
     def disconnect(self) -> None:
         """Take this host off its network: nothing gets in or out."""

@@ -100,15 +100,6 @@ class Swarm:
         words = [line.split() for line in shown.splitlines()]
         return sorted(each[-1] for each in words if each[0] == "Running")
 
-    def kill(self, node: Node) -> None:
-        """End a host, and all that runs there, at once."""
-        docker("kill", node.name)
-
-    def start(self, node: Node) -> None:
-        """Start a host again that was killed."""
-        docker("start", node.name)
-        node.await_engine()
-
     def dispose(self) -> None:
         """Remove the hosts with all that they have."""
         for node in self.nodes:
