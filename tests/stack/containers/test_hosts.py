@@ -175,10 +175,11 @@ def test_client_address_is_the_visitors(site: Site) -> None:
 def _assert_clients_are_known(site: Site, *hosts: str) -> None:
     """Assert that these hosts get requests, and log the address of who came to the balancer."""
     claim = {"X_Forwarded_For": "203.0.113.7"}
-    sent = {site.shopper().get("/livez", **claim).request_id for _ in range(12)}
+    sent: set[str] = set()
     gateway = docker("network", "inspect", "--format={{(index .IPAM.Config 0).Gateway}}", site.lan)
 
     def logged(host: str) -> set[str]:
+        sent.add(site.shopper().get("/livez", **claim).request_id)
         node = site.nodes[host]
         log = node.docker("logs", "--tail=50", node.docker("ps", "-q", "--filter=name=nginx"))
         lines = [line for line in log.splitlines() if any(each in line for each in sent)]
