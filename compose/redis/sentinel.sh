@@ -34,7 +34,7 @@ failover)
     case $said in
     OK* | INPROG* | NOGOODSLAVE* | its*) ;;
     *) # Redis, and Valkey before 9. WAIT is about what its own connection wrote.
-        printf '%s\n' multi 'publish __sentinel__:hello -' 'client pause 3000 write' exec 'wait 2 1000' |
+        printf '%s\n' multi 'publish __sentinel__:hello -' 'client pause 10000 write' exec 'wait 2 1000' |
             ask -h "$former" >/dev/null
         said=$(ask -p 26379 sentinel failover unsticky)
         ;;

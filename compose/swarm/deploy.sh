@@ -88,8 +88,8 @@ await() { # until a command prints no service
     done
 }
 # A host of the store has a Sentinel, which says what each server is.
-status() { docker exec "$(docker ps -q -f "name=^${STACK}_sentinel" | head -n 1)" sh /etc/redis/sentinel.sh status; }
-connected() { status 2>/dev/null | grep -c ' connected '; }
+sentinel() { docker exec "$(docker ps -q -f "name=^${STACK}_sentinel" | head -n 1)" sh /etc/redis/sentinel.sh "$1"; }
+connected() { sentinel status 2>/dev/null | grep -c ' connected '; }
 behind() {
     unsettled | grep -x "$1" || [ "$(connected)" -ge "$complete" ] || echo "$1"
 }
@@ -99,16 +99,18 @@ deploy() { # a file, with the options
     (cd swarm && docker stack deploy --detach --compose-file "$of" --resolve-image changed "$@" "$STACK") ||
         refuse "docker stack deploy failed" "it says why above. Another deployment may run, or docker stack rm: once more in a moment"
 }
-# If all restarted at once, one without the last changes could become the primary. So the primary is the last.
+# If all restarted at once, one without the last changes could become the primary. So the primary is the last, and
+# hands over first: one that comes back takes changes until Sentinel has made another one the primary.
 exchange_store() {
     services | grep -Eq "^${STACK}_redis(-[23])? 1/1" || return 0
-    roles=$(status 2>/dev/null) || refuse "the engine has no Sentinel of the store, which runs" \
+    roles=$(sentinel status 2>/dev/null) || refuse "the engine has no Sentinel of the store, which runs" \
         "DOCKER_CONTEXT of a manager with a label unsticky"
     complete=$(connected) || :
-    for each in sentinel-1 sentinel-2 sentinel-3 $(echo "$roles" | sed -n '/: master/!s/:.*//p') \
-        $(echo "$roles" | sed -n 's/: master.*//p'); do
+    primary=$(echo "$roles" | sed -n 's/: master.*//p')
+    for each in sentinel-1 sentinel-2 sentinel-3 $(echo "$roles" | sed -n '/: master/!s/:.*//p') $primary; do
         name=${STACK}_$each before=$(services)
         [ "$(inspect "$name" '{{index .Spec.Labels "unsticky.store"}}')" != "$STORE_SPEC" ] || continue
+        [ "$each" != "$primary" ] || sentinel failover || refuse "the store's primary does not hand over" "once more in a moment"
         awk -v only="  $each:" '/^[a-z]/ { inside = /^services:/ } inside && /^  [a-z]/ { gone = $0 != only }
             !inside || !gone' swarm/stack.yaml | deploy - "$@"
         sleep 2
