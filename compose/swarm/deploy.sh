@@ -64,17 +64,25 @@ services() { docker stack services --format '{{.Name}} {{.Replicas}}' "$STACK" 2
 inspect() { docker service inspect "$1" --format "$2"; }
 update() { inspect "$1" '{{with .UpdateStatus}}{{.State}} {{.StartedAt}}{{end}}'; }
 updates() { services | while read -r name _; do echo "$name $(update "$name")"; done; }
-updating() { updates | grep -E ' (updating|rollback_started) ' | cut -d ' ' -f 1; }
+updating() {
+    updates | sed -n 's/ updating .*//p; s/ rollback_started .*//p' | while read -r name; do
+        has_no_host "$name" || echo "$name"
+    done
+}
 unsettled() { # the services that do not run as they should, or are being changed
     all=$(services) && [ -n "$all" ] || all="$STACK ?"
     echo "$all" | while read -r name count _; do
         state=$(update "$name" 2>/dev/null) || state=updating # a new leader answers in a moment
-        case $state in updating* | rollback_started*) echo "$name" && continue ;; esac
-        [ "${count%/*}" = "${count#*/}" ] || has_no_host "$name" || echo "$name"
+        case $state in updating* | rollback_started*) ;; *) [ "${count%/*}" != "${count#*/}" ] || continue ;; esac
+        has_no_host "$name" || echo "$name"
     done
 }
 # A server of the store waits for its own host, which may be drained or gone.
-has_no_host() { case $1 in "$STACK"_redis* | "$STACK"_sentinel*) why "$1" | grep -q 'no suitable node' ;; *) false ;; esac; }
+has_no_host() {
+    case $1 in "$STACK"_redis* | "$STACK"_sentinel*) ;; *) return 1 ;; esac
+    docker service ps -f desired-state=running --no-trunc --format '{{.CurrentState}} {{.Error}}' "$1" 2>/dev/null |
+        grep -q '^Pending .*no suitable node'
+}
 why() { docker service ps --no-trunc --format '{{with .Error}}{{.}}{{end}}' "$1" 2>/dev/null | grep -m 1 .; }
 await() { # until a command prints no service
     last=""
@@ -107,6 +115,10 @@ exchange_store() {
         "DOCKER_CONTEXT of a manager with a label unsticky"
     complete=$(connected) || :
     primary=$(echo "$roles" | sed -n 's/: master.*//p')
+    for option in "$@"; do # --prune would remove all that is not in the file: here, all but one server
+        shift
+        case $option in --prune*) ;; *) set -- "$@" "$option" ;; esac
+    done
     for each in sentinel-1 sentinel-2 sentinel-3 $(echo "$roles" | sed -n '/: master/!s/:.*//p') $primary; do
         name=${STACK}_$each before=$(services)
         [ "$(inspect "$name" '{{index .Spec.Labels "unsticky.store"}}')" != "$STORE_SPEC" ] || continue
@@ -127,6 +139,10 @@ deploy stack.yaml "$@"
 # Not `--detach=false`: it looks at one service after the other, waits for ever for one that never starts, and
 # ends with 0 if Swarm takes a release back.
 sleep 2
+# Swarm forgets a task that waits for its host if its service is updated to the same (moby/moby#53722).
+services | sed -n 's| 0/1$||p' | while read -r name; do
+    ! has_no_host "$name" || docker service update --detach --force "$name" >/dev/null
+done
 await unsettled
 updates | while read -r name state began; do
     case $state in

@@ -30,7 +30,6 @@ class Suite:
         name: the project's name as it is pinned.
         version: the pinned one.
         arguments: what pytest gets.
-        slow: takes more than a minute.
         parallel: may run in several processes.
         differences: the reason by a test's id, or by its id without parameters.
     """
@@ -38,7 +37,6 @@ class Suite:
     name: str
     version: str
     arguments: tuple[str, ...]
-    slow: bool
     parallel: bool
     differences: dict[str, str]
 
@@ -70,7 +68,6 @@ def load() -> dict[str, Suite]:
             name=name,
             version=_version(name),
             arguments=tuple(entry["arguments"]),
-            slow=entry.get("slow", False),
             parallel=entry.get("parallel", False),
             differences=differences.get(name, {}),
         )

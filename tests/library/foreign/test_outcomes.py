@@ -14,7 +14,6 @@ def _suite(**differences: str) -> Suite:
         name="flask-shop",
         version="1.2",
         arguments=("tests",),
-        slow=False,
         parallel=False,
         differences={f"t.py::{name}": reason for name, reason in differences.items()},
     )
