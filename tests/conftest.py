@@ -76,7 +76,6 @@ _LONG = (
     "kit/containers/test_deploy.py::test_passwords_change_while_the_store_runs",
     "kit/containers/test_verbs.py::test_failed_release_leaves_all_replicas",
     "kit/containers/test_verbs.py::test_new_settings_under_load_lose_nothing",
-    "kit/containers/test_verbs.py::test_scaling_under_load_loses_nothing",
 )
 
 

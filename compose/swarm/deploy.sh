@@ -141,7 +141,8 @@ deploy stack.yaml "$@"
 sleep 2
 # Swarm forgets a task that waits for its host if its service is updated to the same (moby/moby#53722).
 services | sed -n 's| 0/1$||p' | while read -r name; do
-    ! has_no_host "$name" || docker service update --detach --force "$name" >/dev/null
+    ! has_no_host "$name" || docker service update --detach --force "$name" >/dev/null ||
+        echo "warning: once its host is back: docker service update --force $name" >&2
 done
 await unsettled
 updates | while read -r name state began; do

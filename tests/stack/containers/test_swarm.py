@@ -197,10 +197,12 @@ class Visitor(threading.Thread):
         self._shop = shop
         self._skus = [each["sku"] for each in self._browser.get("/api/products").json()]
 
-    @property
     def kept(self) -> int:
-        """How many products are in the carts."""
-        return sum(sum(each.cart().values()) for each in (self._browser, *self._full))
+        """Return how many products are in the carts; a replica may still have no store."""
+        return sum(wait_until(self._quantities, "the carts", _LONG, ignoring=AssertionError))
+
+    def _quantities(self) -> list[int]:
+        return [0, *(n for each in (self._browser, *self._full) for n in each.cart().values())]
 
     def run(self) -> None:
         """Go on until the end."""
@@ -302,7 +304,7 @@ def visitors(
         for each in all_of_them:
             each.join()
         sys.stdout.write(f"not answered with 200: {dict(all_of_them.failed)}\n{shop.roles()}\n")
-    missing = [each.acknowledged - each.kept for each in all_of_them]
+    missing = [each.acknowledged - each.kept() for each in all_of_them]
     acknowledged = sum(each.acknowledged for each in all_of_them)
     record(
         "additions acknowledged, lost, failed",
@@ -439,7 +441,8 @@ def test_a_drained_host(shop: Shop, record_property: Record) -> None:
         assert node.name not in shop.swarm.running(shop.manager, _APP)
     assert not load.failed
     # Its server of the store waits for it, and nothing else does.
-    shop.deploy(*shop.images())
+    for _ in range(2):
+        shop.deploy(*shop.images())
     shop.run(activate)
     shop.doors.append(node)
     shop.await_all()
