@@ -161,10 +161,11 @@ def test_three_uses_apart_keep_a_session(
 
 def test_a_use_that_counts_begins_the_unused_limit_again(place: Place) -> None:
     """The second use does not keep a session for the idle limit, but for the unused limit."""
-    store = place.new_store(_UNUSED)
+    unused = 3 * _UNUSED.unused * _slower(place)
+    store = place.new_store(replace(_UNUSED, unused=unused))
     where = make(store)
     for _ in range(2):
-        place.let_pass(_UNUSED.unused // 2 + 50)
+        place.let_pass(unused * 5 // 8)
         store.record(where)
 
 
