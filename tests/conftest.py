@@ -72,7 +72,6 @@ _LONG = (
     "loadtest/bench/test_alone.py::test_size_counts_real_sessions",
     "containers/test_released_apps.py::test_up_runs_a_released_application",
     "containers/test_swarm.py::test_a_broken_release_is_taken_back[is never healthy]",
-    "containers/test_observe.py::test_a_hung_store_fires_its_alert_alone",
     "containers/test_observe.py::test_every_query_of_the_dashboard_has_data",
     "containers/test_observe.py::test_prometheus_follows_deployments_and_ends",
     "containers/test_another_host.py::test_changed_secret",
