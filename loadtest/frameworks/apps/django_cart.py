@@ -7,11 +7,9 @@ is of SQLite, the sessions are in that database, as `startproject` has it. The m
 `startproject` that serves forms and pages is left out.
 """
 
-import fcntl
 import os
 import uuid
 from functools import cache
-from pathlib import Path
 from typing import Any
 
 import redis
@@ -23,7 +21,7 @@ from django.urls import path
 from django.views.decorators.http import require_GET, require_POST
 
 from loadtest.frameworks import contract
-from loadtest.frameworks.apps import cart
+from loadtest.frameworks.apps import cart, one_at_a_time
 from loadtest.frameworks.apps.cart import Refused
 
 _DATABASE = os.environ["SESSIONS_URL"].partition("sqlite:///")[2]
@@ -151,7 +149,5 @@ urlpatterns = [
 
 application = get_wsgi_application()
 if _DATABASE:
-    # Every worker process comes here.
-    with Path(f"{_DATABASE}.lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
+    with one_at_a_time(_DATABASE):
         call_command("migrate", verbosity=0)

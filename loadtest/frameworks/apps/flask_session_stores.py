@@ -3,17 +3,21 @@
 See https://flask-session.readthedocs.io/en/latest/config.html.
 """
 
+from contextlib import nullcontext
 from typing import Any
 from urllib.parse import urlsplit
 
 from flask import Flask
 from flask_session import Session
 
+from loadtest.frameworks.apps import one_at_a_time
+
 
 def install(app: Flask, url: str) -> None:
     """Keep the application's sessions at a URL of redis, mongodb, sqlite or file."""
     app.config.update(_settings(app, url))
-    Session(app)
+    with one_at_a_time(urlsplit(url).path) if url.startswith("sqlite") else nullcontext():
+        Session(app)
 
 
 def _settings(app: Flask, url: str) -> dict[str, Any]:
