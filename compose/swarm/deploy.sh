@@ -110,7 +110,7 @@ deploy() { # a file, with the options
 # If all restarted at once, one without the last changes could become the primary. So the primary is the last, and
 # hands over first: one that comes back takes changes until Sentinel has made another one the primary.
 exchange_store() {
-    services | grep -Eq "^${STACK}_redis(-[23])? 1/1" || return 0
+    [ "${STORE_REPLICAS:-1}" != 0 ] && services | grep -Eq "^${STACK}_redis(-[23])? 1/1" || return 0
     roles=$(sentinel status 2>/dev/null) || refuse "the engine has no Sentinel of the store, which runs" \
         "DOCKER_CONTEXT of a manager with a label unsticky"
     complete=$(connected) || :
