@@ -123,6 +123,25 @@ def test_broken_release_stays_on_the_first_host(site: Site) -> None:
     assert len(site.replicas("web-1")) == 1
 
 
+def test_rollback_of_both_hosts(site: Site, record_property: Record) -> None:
+    """One host after the other goes back to its image of before, under load."""
+
+    def images() -> list[str]:
+        form = "--format={{.Image}}"
+        return [site.nodes[host].docker("inspect", form, *site.replicas(host)) for host in HOSTS]
+
+    before = images()
+    site.release()
+    with shoppers_add(site) as load:
+        site.succeed(". ./rollout.sh; rollout")
+        assert not {*before} & {*images()}
+        site.succeed(". ./rollout.sh; rollout rollback")
+        load.await_more(50)
+    record_property("adds, lost", (load.acknowledged, len(load.lost)))
+    assert images() == before
+    assert not load.lost[:10]
+
+
 def test_secrets_change_on_both_hosts(
     site: Site, customer: ShopClient, record_property: Record
 ) -> None:
