@@ -224,15 +224,14 @@ class Visitor(threading.Thread):
 
     def kept(self) -> int:
         """Return how many products are in the carts; a replica may still have no store."""
-        carts = wait_until(lambda: [self._quantities()], "the carts", LONG, ignoring=AssertionError)
-        return sum(carts[0])
+        return sum(wait_until(self._quantities, "the carts", LONG, ignoring=AssertionError))
 
     def _quantities(self) -> list[int]:
         carts = [self._browser, *self._full]
         for each in carts:
             # The host that it came to last may be gone.
             each.go_to(self._shop.swarm.ports[self._shop.manager])
-        return [quantity for each in carts for quantity in each.cart().values()]
+        return [0, *(quantity for each in carts for quantity in each.cart().values())]
 
     def run(self) -> None:
         """Go on until the end."""
