@@ -59,8 +59,8 @@ _LONGEST = (
     "tests/kit/test_failures.py",
     "tests/kit/test_machine.py",
 )
-# Left out of a run of folders, unless LONG=1: half a minute or more each, for what others test, too,
-# for versions that seldom change, or for a figure of a page.
+# Left out of a run of folders, unless LONG=1: half a minute or more each, for what others test,
+# too, for versions that seldom change, or for a figure of a page.
 _LONG = (
     "library/foreign/test_foreign.py::test_a_suite_differs_only_where_it_is_listed[flask-security]",
     "library/lowest/test_lowest.py::test_the_oldest_versions",
