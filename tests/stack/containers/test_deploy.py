@@ -211,6 +211,21 @@ def test_variables_of_nginx(project: Project, visits: Visits) -> None:
     visits.lost.clear()
 
 
+def test_a_new_nginx_waits_for_no_name(project: Project) -> None:
+    """It sends its first request on, even if the engine's DNS does not answer it yet."""
+    silent = "resolver 127.0.0.1:9; server app:8000 resolve max_fails=0;"
+    file, folder = project.folder / "blog" / "deploy" / "compose.yaml", "/etc/nginx/conf.d"
+    variables = (f"--env=NGINX_UPSTREAM_SERVERS={silent}", f"--env=NGINX_RUN_DIR={folder}")
+    run = ("compose", f"--file={file}", "run", "--detach", "--no-deps", *variables)
+    new = docker(*run, f"--name={project.name}-new", "nginx")
+    ask = ("curl", "--noproxy", "*", "-s", "-w", " %{http_code}", "http://127.0.0.1:8080/")
+    try:
+        said = wait_until(lambda: docker("exec", new, *ask), "nginx", ignoring=AssertionError)
+        assert said.endswith("GET 0 200")
+    finally:
+        docker("rm", "--force", "--volumes", new)
+
+
 def test_worker_and_scheduler(project: Project) -> None:
     """A worker does jobs; one that ends is no release: the former one is put back."""
     variables = {

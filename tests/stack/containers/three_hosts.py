@@ -108,6 +108,15 @@ class Shop:
         )
         return set(shown.split())
 
+    def spare_servers(self) -> list[int]:
+        """Return how many replicas the nginx of each host knew when it started."""
+        show = ("sh", "-c", "grep -c ' backup ' /tmp/upstream.conf")
+        servers = [each.docker("ps", "-q", f"--filter=name={NGINX}") for each in self.doors]
+        return [
+            int(node.docker("exec", server, *show))
+            for node, server in zip(self.doors, servers, strict=True)
+        ]
+
     def await_all(self, *, on: int = SIZE) -> None:
         """Return once so many hosts have nginx, and each replica and server runs."""
 
