@@ -14,6 +14,18 @@ cd /data
 password=$(cat /run/secrets/sentinel_password)
 server=$(command -v valkey-server || command -v redis-server)
 ask() { REDISCLI_AUTH=$password timeout 3 "${server%-server}-cli" --user sentinel "$@"; }
+# Sentinel looks a name up only when it connects. While a server has no name, it tries its former address, which may be
+# another server's by then: it would take one for the other, and lead all to a replica (redis/redis#9103).
+is_mixed_up() { # whether an address had another name a second ago, or when that name was last there
+    getent hosts redis redis-2 redis-3 | awk '
+        BEGIN { while ((getline <"addresses") > 0) last[$2] = $1; close("addresses") }
+        { for (name in last) if (name != $2 && last[name] == $1) moved = 1; now[$2] = $1 }
+        END {
+            for (name in now) last[name] = now[name]
+            for (name in last) print last[name], name >"addresses"
+            exit !moved
+        }'
+}
 primary() { ask -p 26379 sentinel get-master-addr-by-name unsticky | head -n 1; }
 name=$1
 case $name in
@@ -67,6 +79,8 @@ sentinel failover-timeout unsticky 3000
 # One after the other, so that the other one has a copy.
 sentinel parallel-syncs unsticky 1
 END
+    : >addresses
+    while sleep 1; do ! is_mixed_up || kill $$; done & # another start looks up all names
     exec "$server" sentinel.conf --sentinel --include own.conf
     ;;
 esac

@@ -1,17 +1,20 @@
 """`STORE=sentinel`: a store of one server becomes one that fails over, and its primary ends."""
 
+import json
 import os
 import re
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import partial
+from ipaddress import ip_address, ip_interface, ip_network
 
 import pytest
 from kit.docker.store import SERVERS
 from kit.system.sentinel import SENTINELS
 
-from tests.support.stacks.containers import ContainerStack, StartContainers, docker
+from tests.support.stacks.containers import STORE_IMAGES, ContainerStack, StartContainers, docker
 from tests.support.waiting import wait_until
 
 # A product's quantity is 99 at most.
@@ -149,6 +152,49 @@ def test_a_restart_hands_over_first(stack: ContainerStack) -> None:
     with _visitors(stack):
         stack.succeed("restart", SERVICE=name)
     assert _primary(stack) != name
+
+
+def test_exchanged_addresses(stack: ContainerStack) -> None:
+    """Sentinels do not take a server for another one that has its former address."""
+    primary = _primary(stack)
+    started = [stack.inspect(each)[0]["State"]["StartedAt"] for each in SENTINELS]
+    replicas = sorted(
+        (ip_address(_address(stack, each)), each) for each in SERVERS if each != primary
+    )
+    with _without_gaps(f"{stack.project}_back"):
+        docker("stop", *(stack.inspect(name)[0]["Id"] for _, name in replicas))
+        # The first one gets the lowest free address: the other one's.
+        for (address, _), (_, name) in zip(replicas, reversed(replicas), strict=True):
+            docker("start", stack.inspect(name)[0]["Id"])
+            assert _address(stack, name) == str(address)
+            time.sleep(3)  # A Sentinel tries the former address every second.
+    now = [stack.inspect(each)[0]["State"]["StartedAt"] for each in SENTINELS]
+    assert not {*started} & {*now}
+    assert _primary(stack) == primary
+    with _visitors(stack):
+        docker("kill", stack.inspect(primary)[0]["Id"])
+    docker("start", stack.inspect(primary)[0]["Id"])
+    assert _primary(stack) != primary
+
+
+def _address(stack: ContainerStack, service: str) -> str:
+    (network,) = stack.inspect(service)[0]["NetworkSettings"]["Networks"].values()
+    return str(network["IPAddress"])
+
+
+@contextmanager
+def _without_gaps(network: str) -> Iterator[None]:
+    """Give each address of a network below the highest used one to a container."""
+    (found,) = json.loads(docker("network", "inspect", network))
+    used = [ip_interface(each["IPv4Address"]).ip for each in found["Containers"].values()]
+    gaps = int(max(used)) - int(ip_network(found["IPAM"]["Config"][0]["Subnet"])[1]) - len(used)
+    sleep = ("--rm", "--detach", "--entrypoint=sleep", STORE_IMAGES["redis"][0], "120")
+    others = [docker("run", f"--network={network}", *sleep) for _ in range(gaps)]
+    try:
+        yield
+    finally:
+        if others:
+            docker("rm", "--force", *others)
 
 
 def test_stopped_servers_start_together(stack: ContainerStack) -> None:
