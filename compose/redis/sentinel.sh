@@ -15,7 +15,7 @@ password=$(cat /run/secrets/sentinel_password)
 server=$(command -v valkey-server || command -v redis-server)
 ask() { REDISCLI_AUTH=$password timeout 3 "${server%-server}-cli" --user sentinel "$@"; }
 # Sentinel looks a name up only when it connects. While a server has no name, it tries its former address, which may be
-# another server's by then: it would take one for the other, and lead all to a replica (redis/redis#9103).
+# another server's by then: it would take one for the other, and lead all to a replica (redis/redis#10146).
 is_mixed_up() { # whether an address had another name a second ago, or when that name was last there
     getent hosts redis redis-2 redis-3 | awk '
         BEGIN { while ((getline <"addresses") > 0) last[$2] = $1; close("addresses") }
