@@ -16,13 +16,15 @@ server=$(command -v valkey-server || command -v redis-server)
 ask() { REDISCLI_AUTH=$password timeout 3 "${server%-server}-cli" --user sentinel "$@"; }
 # Sentinel looks a name up only when it connects. While a server has no name, it tries its former address, which may be
 # another server's by then: it would take one for the other, and lead all to a replica (redis/redis#10146).
-is_mixed_up() { # whether an address had another name a second ago, or when that name was last there
-    getent hosts redis redis-2 redis-3 | awk '
-        BEGIN { while ((getline <"addresses") > 0) last[$2] = $1; close("addresses") }
-        { for (name in last) if (name != $2 && last[name] == $1) moved = 1; now[$2] = $1 }
+is_mixed_up() { # whether a server has an address that was another one's until then, or five seconds ago
+    for each in redis redis-2 redis-3; do getent hosts "$each" || :; done | awk '
+        BEGIN { while ((getline <"addresses") > 0) { server[$1] = $2; left[$1] = $3 } close("addresses") }
+        { if ($1 in server && server[$1] != $2) moved = 1; server[$1] = $2; used[$1]; found[$2] }
         END {
-            for (name in now) last[name] = now[name]
-            for (name in last) print last[name], name >"addresses"
+            for (each in server) {
+                left[each] = (each in used) || !(server[each] in found) ? 5 : left[each] - 1
+                if (left[each]) print each, server[each], left[each] >"addresses"
+            }
             exit !moved
         }'
 }
@@ -80,6 +82,7 @@ sentinel failover-timeout unsticky 3000
 sentinel parallel-syncs unsticky 1
 END
     : >addresses
+    is_mixed_up || :
     while sleep 1; do ! is_mixed_up || kill $$; done & # another start looks up all names
     exec "$server" sentinel.conf --sentinel --include own.conf
     ;;

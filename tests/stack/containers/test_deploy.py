@@ -207,6 +207,12 @@ def test_variables_of_nginx(project: Project, visits: Visits) -> None:
     assert project.containers("nginx") != nginx
     assert project.deploy(NGINX_GZIP="off")[0] == 0
     assert gzip()
+    # The replicas that it found at its start are backup servers, and not what `deploy` named.
+    docker("restart", *project.containers("nginx"))
+    wait_until(gzip, "nginx after its restart", 30)
+    replicas = project.replicas()
+    assert "nothing to deploy" in project.deploy(NGINX_GZIP="off")[1]
+    assert project.replicas() == replicas
     # Nobody can connect to an nginx that does not run.
     visits.lost.clear()
 

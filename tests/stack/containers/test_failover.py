@@ -148,16 +148,17 @@ def test_copied_files_need_no_make(stack: ContainerStack) -> None:
 
 def test_a_restart_hands_over_first(stack: ContainerStack) -> None:
     """A restarted primary leaves its place to another server."""
-    name = _primary(stack)
+    name, sentinels = _primary(stack), _started(stack)
     with _visitors(stack):
         stack.succeed("restart", SERVICE=name)
     assert _primary(stack) != name
+    assert _started(stack) == sentinels
 
 
 def test_exchanged_addresses(stack: ContainerStack) -> None:
     """Sentinels do not take a server for another one that has its former address."""
     primary = _primary(stack)
-    started = [stack.inspect(each)[0]["State"]["StartedAt"] for each in SENTINELS]
+    started = _started(stack)
     replicas = sorted(
         (ip_address(_address(stack, each)), each) for each in SERVERS if each != primary
     )
@@ -168,13 +169,17 @@ def test_exchanged_addresses(stack: ContainerStack) -> None:
             docker("start", stack.inspect(name)[0]["Id"])
             assert _address(stack, name) == str(address)
             time.sleep(3)  # A Sentinel tries the former address every second.
-    now = [stack.inspect(each)[0]["State"]["StartedAt"] for each in SENTINELS]
-    assert not {*started} & {*now}
+    wait_until(lambda: not started & _started(stack), "Sentinels that started again")
     assert _primary(stack) == primary
     with _visitors(stack):
         docker("kill", stack.inspect(primary)[0]["Id"])
     docker("start", stack.inspect(primary)[0]["Id"])
     assert _primary(stack) != primary
+
+
+def _started(stack: ContainerStack) -> set[str]:
+    """Return when each Sentinel began."""
+    return {stack.inspect(each)[0]["State"]["StartedAt"] for each in SENTINELS}
 
 
 def _address(stack: ContainerStack, service: str) -> str:

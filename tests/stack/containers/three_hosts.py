@@ -108,7 +108,7 @@ class Shop:
         )
         return set(shown.split())
 
-    def spare_servers(self) -> list[int]:
+    def backup_servers(self) -> list[int]:
         """Return how many replicas the nginx of each host knew when it started."""
         show = ("sh", "-c", "grep -c ' backup ' /tmp/upstream.conf")
         servers = [each.docker("ps", "-q", f"--filter=name={NGINX}") for each in self.doors]
