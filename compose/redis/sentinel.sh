@@ -16,8 +16,8 @@ server=$(command -v valkey-server || command -v redis-server)
 ask() { REDISCLI_AUTH=$password timeout 3 "${server%-server}-cli" --user sentinel "$@"; }
 # Sentinel looks a name up only when it connects. While a server has no name, it tries its former address, which may be
 # another server's by then: it would take one for the other, and lead all to a replica (redis/redis#10146).
-is_mixed_up() { # whether a server has an address that was another one's until then, or five seconds ago
-    for each in redis redis-2 redis-3; do getent hosts "$each" || :; done | awk '
+is_mixed_up() { # whether a server has an address that another one had five seconds ago, or last
+    for each in redis redis-2 redis-3; do timeout 2 getent hosts "$each" || :; done | awk '
         BEGIN { while ((getline <"addresses") > 0) { server[$1] = $2; left[$1] = $3 } close("addresses") }
         { if ($1 in server && server[$1] != $2) moved = 1; server[$1] = $2; used[$1]; found[$2] }
         END {
@@ -83,7 +83,8 @@ sentinel parallel-syncs unsticky 1
 END
     : >addresses
     is_mixed_up || :
-    while sleep 1; do ! is_mixed_up || kill $$; done & # another start looks up all names
+    # A restart looks up all names. While Sentinel itself starts, it ignores the signal.
+    while sleep 1; do ! is_mixed_up || while kill $$; do sleep 1; done; done &
     exec "$server" sentinel.conf --sentinel --include own.conf
     ;;
 esac
