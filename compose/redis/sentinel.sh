@@ -84,7 +84,11 @@ END
     : >addresses
     is_mixed_up || :
     # A restart looks up all names. While Sentinel itself starts, it ignores the signal.
-    while sleep 1; do ! is_mixed_up || while kill $$; do sleep 1; done; done &
+    while sleep 1; do
+        is_mixed_up || continue
+        echo "warning: a server has the former address of another one: Sentinel restarts" >&2
+        while kill $$; do sleep 1; done
+    done &
     exec "$server" sentinel.conf --sentinel --include own.conf
     ;;
 esac

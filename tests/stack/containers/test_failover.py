@@ -171,6 +171,8 @@ def test_exchanged_addresses(stack: ContainerStack) -> None:
         time.sleep(3)  # A Sentinel tries the former address every second.
         docker("start", stack.inspect(second)[0]["Id"])
     wait_until(lambda: not started & _started(stack), "Sentinels that started again")
+    said = docker("compose", f"--project-name={stack.project}", "logs", *SENTINELS)
+    assert said.count("a server has the former address of another one") >= len(SENTINELS)
     assert _primary(stack) == primary
     with _visitors(stack):
         docker("kill", stack.inspect(primary)[0]["Id"])
